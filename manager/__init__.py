@@ -1,0 +1,1 @@
+"""What only a manager needs: the command line."""

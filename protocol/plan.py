@@ -1,0 +1,60 @@
+"""The plan of one run, as data.  Checking one is the engine's work (`engine.validation`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A way from one step to the next."""
+
+    condition: bool | str = True
+    """``True``, ``False``, the name of a condition, or a Python expression over ``state``."""
+    label: str | None = None
+    disabled: bool = False
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A node of the graph: a job if it has an expression, else a trigger."""
+
+    id: str
+    name: str | None = None
+    expression: str | None = None
+    adaptors: tuple[str, ...] = ()
+    """``name`` or ``name@version``, in the order in which their names are in scope."""
+    configuration: dict[str, Any] | str | None = None
+    """A value, or the id of a credential that is resolved when the step starts."""
+    state: Any = None
+    """The default state, or the id of a stored one."""
+    next: dict[str, Edge] = {}
+
+
+class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A graph of steps and edges."""
+
+    steps: tuple[Step, ...]
+    id: str | None = None
+    name: str | None = None
+    start: str | None = None
+    globals: str | None = None
+    """Source of helper functions that every job sees."""
+    credentials: dict[str, Any] | str | None = None
+
+
+class PlanOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a plan says about its own run.  Durations in milliseconds."""
+
+    start: str | None = None
+    end: str | None = None
+    timeout: float | None = None
+    step_timeout: float | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The immutable input of one run: workflow and options."""
+
+    id: str
+    workflow: Workflow
+    options: PlanOptions = PlanOptions()

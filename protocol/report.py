@@ -1,0 +1,92 @@
+"""What went wrong, as data: the report that an event, a result and a state carry."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Severity = Literal["fail", "crash", "kill", "exception"]
+"""How bad an error is.
+
+``fail``: the job is at fault, the workflow goes on; ``crash``: the workflow cannot go on;
+``kill``: the engine ended the run; ``exception``: neither the job nor its author is at fault.
+"""
+
+SEVERITY_BY_NAME: dict[str, Severity] = {
+    "JobError": "fail",
+    "RuntimeError": "fail",
+    "AdaptorError": "fail",
+    "StateError": "fail",
+    "RuntimeCrash": "crash",
+    "CompileError": "crash",
+    "ImportError": "crash",
+    "InputError": "crash",
+    "ValidationError": "crash",
+    "EdgeConditionError": "crash",
+    "CredentialLoadError": "crash",
+    "StateLoadError": "crash",
+    "ExitError": "crash",
+    "Cancelled": "kill",
+    "SecurityError": "kill",
+    "TimeoutError": "kill",
+    "OOMError": "kill",
+    "CPULimitError": "kill",
+    "StateTooLargeError": "kill",
+    "OutputLimitError": "kill",
+    "ProtocolError": "exception",
+    "ConfinementError": "exception",
+    "SpawnError": "exception",
+}
+"""Every error a run can end or a step can fail with; a name outside this table is a bug."""
+
+
+class Position(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A span of the text that the user wrote.  Lines and columns count from 1."""
+
+    line: int
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+    source: str | None = None
+    """The line itself, without its line break."""
+
+
+class StackFrame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One frame of a job or an adaptor; frames of the engine and of libraries are left out."""
+
+    module: str
+    """The step id for a job, ``name@version`` for an adaptor."""
+    function: str
+    line: int | None = None
+    source: str | None = None
+
+
+class OperationRef(msgspec.Struct, frozen=True):
+    """Which operation of a job: its place (from 1) and its name as the author wrote it."""
+
+    number: int
+    name: str
+
+
+class ErrorReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One error, told to the person who can do something about it."""
+
+    name: str
+    message: str
+    severity: Severity
+    step_id: str | None = None
+    subtype: str | None = None
+    """The exception class, where the name is wider than it."""
+    operation: OperationRef | None = None
+    position: Position | None = None
+    stack: tuple[StackFrame, ...] = ()
+    details: Any = None
+    """What the exception carried, as plain data."""
+    fix: str | None = None
+    """A hint what to write instead."""
+
+
+def make_report(name: str, message: str, **fields: Any) -> ErrorReport:
+    """Return a report whose severity is the one its name has in the table."""
+    return ErrorReport(name=name, message=message, severity=SEVERITY_BY_NAME[name], **fields)

@@ -1,0 +1,1 @@
+"""Runs one workflow in a confined interpreter.  Hostile once a job ran."""
