@@ -8,6 +8,33 @@ import msgspec
 
 LayerState = Literal["on", "off", "unavailable"]
 
+LAYERS: tuple[str, ...] = (
+    "environment",
+    "session",
+    "rlimits",
+    "namespaces",
+    "mounts",
+    "identity",
+    "no_new_privs",
+    "landlock",
+    "pdeathsig",
+    "dumpable",
+    "mdwe",
+    "descriptors",
+    "seccomp",
+)
+"""Every layer that a child puts on, in the order in which it does."""
+
+REQUIRED: tuple[str, ...] = (
+    "environment",
+    "rlimits",
+    "no_new_privs",
+    "landlock",
+    "descriptors",
+    "seccomp",
+)
+"""Layers without which the default policy starts no run."""
+
 
 class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """How one child is to be confined.  Prepared by the parent, applied by the child."""
@@ -21,6 +48,8 @@ class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Layers left out on purpose (tests show with it what each layer stops)."""
     read_paths: tuple[str, ...] = ()
     """Directories and files that may be read; nothing else may."""
+    hidden_paths: tuple[str, ...] = ()
+    """Directories below one of ``read_paths`` whose files may not be read all the same."""
     net: tuple[str, ...] = ()
     """``host:port``, ``host`` or ``*``; empty: no network."""
     memory_bytes: int = 500 * 1024 * 1024
@@ -57,4 +86,4 @@ class ConfinementReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     probes: tuple[ProbeReport, ...] = ()
     landlock_abi: int = 0
     filter_hash: str | None = None
-    """SHA-256 of the seccomp program, in hexadecimal."""
+    """SHA-256 of the seccomp program, in hexadecimal; the child's own pid in it left blank."""

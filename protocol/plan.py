@@ -58,3 +58,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     id: str
     workflow: Workflow
     options: PlanOptions = PlanOptions()
+
+    @property
+    def start(self) -> str:
+        """The id of the step that runs first."""
+        return self.options.start or self.workflow.start or self.workflow.steps[0].id

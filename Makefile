@@ -1,0 +1,80 @@
+# `make` alone lists the targets.  Everything runs in .venv, which any of them makes if need be.
+
+PY := .venv/bin/python
+PACKAGES := protocol engine sandbox_child manager
+STAMP := .venv/.installed
+PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-process test-escape lint format types imports check cov \
+	bench bench-compare soak docs clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Install into .venv, for development (quick if nothing has changed)
+
+# The bytecode is written now, because a confined child cannot write any.
+$(STAMP): pyproject.toml
+	@for python in $(PYTHON) $(PYTHONS); do \
+		if "$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+		then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+		echo "make: no Python 3.11 or newer with ensurepip found; name one with PYTHON=..." >&2; \
+		exit 1; \
+	fi; \
+	[ -x $(PY) ] || "$$found" -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,redaction,dev]'
+	$(PY) -m compileall -q $(PACKAGES)
+	@touch $@
+
+run: setup  ## Run the example: a clinic's export, sorted, converted and reported
+	.venv/bin/jobcell run examples/clinic/plan.json --state examples/clinic/state.json
+
+test: setup  ## Everything that must pass (unit, property, process and escape tests)
+	$(PY) -m pytest -q tests
+
+test-process: setup  ## Tests with real children: start, stop, die, time out
+	$(PY) -m pytest -q tests/process
+
+test-escape: setup  ## Hostile jobs; says which layers this machine cannot test
+	$(PY) -m pytest -q -rs tests/escape
+
+lint: setup  ## Ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: setup  ## Put the code into its format and mend what can be mended
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format .
+
+types: setup  ## Mypy, strict
+	$(PY) -m mypy
+
+imports: setup  ## Which package may import which
+	.venv/bin/lint-imports
+
+check: lint types imports test  ## All of lint, types, imports and test
+
+cov: setup  ## Branch coverage of what runs in this process
+	@$(PY) -c 'import coverage' 2>/dev/null || $(PY) -m pip install --quiet coverage
+	$(PY) -m coverage run --branch --source=protocol,engine,sandbox_child,manager \
+		-m pytest -q tests/unit tests/property
+	$(PY) -m coverage report --skip-covered --show-missing
+
+bench: setup  ## Measure our start modes, the floors and the peers, side by side
+	$(PY) -m benchmarks
+
+bench-compare: setup  ## Which figures have moved since BASE=revision
+	$(PY) -m benchmarks.compare $(or $(BASE),$(error say which revision: make bench-compare BASE=...))
+
+soak: setup  ## Two thousand runs with random deaths: nothing grows, nothing is left
+	$(PY) -m benchmarks.soak
+
+docs: setup  ## Check the documents: links lead somewhere, examples run
+	$(PY) -m pytest -q tests/unit/manager/test_documents.py tests/process/test_examples.py
+
+clean:  ## Remove all that was made, .venv included
+	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis
+	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,125 @@
+"""A cursor: how far a workflow has come, kept in the state for its next run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .errors import ArgumentError
+from .flow import Operation, State
+from .references import bind, resolve
+
+_AGO = re.compile(r"(\d+) (hour|day)s? ago")
+_OPTIONS = {
+    "default": "default",
+    "default_value": "default",
+    "defaultValue": "default",
+    "key": "key",
+    "format": "format",
+}
+
+
+def parse_date(value: Any, *, now: datetime, start: datetime) -> Any:
+    """Return the time that a text means, or *value* if it means none.
+
+    Args:
+        value: `now`, `end` (both *now*), `today`, `yesterday`, `n hours ago`, `n days ago` (the
+            start of that day), or `start`; anything else is returned as it is.
+        now: The present; its time zone decides where a day starts.
+        start: When the run started.
+    """
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    named = {
+        "now": now,
+        "end": now,
+        "start": start,
+        "today": today,
+        "yesterday": today - timedelta(days=1),
+    }
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if match := _AGO.fullmatch(text):
+        try:
+            hours = timedelta(hours=int(match[1]))
+            return now - hours if match[2] == "hour" else today - 24 * hours
+        except OverflowError:
+            raise ArgumentError(f"cursor: {value!r} is before all time", value=value) from None
+    return named.get(text, value)
+
+
+def isoformat(moment: datetime) -> str:
+    """Return a time as ISO 8601 in UTC with milliseconds: `2024-05-06T07:08:09.010Z`."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+class Cursors:
+    """The cursors of one run: they share the run's start and the key that was chosen last.
+
+    Args:
+        clock: Returns the present as an aware datetime.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._key = "cursor"
+
+    def operation(self, value: Any, options: Mapping[str, Any]) -> Operation:
+        """Return the operation that `cursor` describes."""
+        wanted = {}
+        for name, option in options.items():
+            if name not in _OPTIONS:
+                raise ArgumentError(
+                    f"cursor: unknown option {name!r}; there are default, key and format",
+                    option=name,
+                )
+            wanted[_OPTIONS[name]] = option
+        formatter = wanted.pop("format", None)
+
+        def run(state: State) -> State:
+            chosen = resolve(state, wanted)
+            self._key = chosen.get("key") or self._key
+            current = resolve(state, value)
+            if not current:
+                current = chosen.get("default", current)
+            moment = parse_date(current, now=self._clock(), start=self._start)
+            if formatter is not None:
+                result = bind(formatter, state)(moment)
+            else:
+                result = isoformat(moment) if isinstance(moment, datetime) else moment
+            rest = {key: kept for key, kept in state.items() if key != self._key}
+            if result is None:
+                return rest
+            print(f"Setting {self._key} to: {result}")  # noqa: T201  # the engine makes a log event of it
+            return {**rest, self._key: result}
+
+        return run
+
+
+_RUN = Cursors(lambda: datetime.now(UTC))
+"""This package is loaded once per run, so this is the run's own."""
+
+
+def cursor(
+    value: Any = None, options: Mapping[str, Any] | None = None, **more_options: Any
+) -> Operation:
+    """Set a cursor in the state, for the next run of the workflow to begin at.
+
+    Args:
+        value: A value, or a function of state.  `now`, `today`, `yesterday`, `n hours ago`,
+            `n days ago`, `start` (of the run) and `end` become a time, in UTC.  None clears the
+            cursor.
+        options: Those below, as a dict.
+        more_options: `default`: used if *value* is None, 0, False or empty.  `key`: the key in the
+            state, `cursor` if nobody says; it is kept for all later cursors of the run.
+            `format`: a function that gets the value (a time as a datetime) and returns what to
+            save.
+
+    Example:
+        `cursor(state.cursor, default="today")`
+    """
+    return _RUN.operation(value, {**(options or {}), **more_options})

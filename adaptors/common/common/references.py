@@ -1,0 +1,186 @@
+"""Lazy arguments: what a verb does with a function where a value was expected.
+
+A job writes `each(state.data.rows, ...)`; the engine hands over `lambda state: state.data.rows`.
+A verb resolves such arguments when it runs, against the state that it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .errors import ArgumentError, kind
+from .flow import State
+from .paths import find, find_first
+
+MAX_REFERENCES = 100
+"""Functions that return functions, resolved in a row, before we believe that it never ends."""
+
+
+def is_reference(value: object) -> bool:
+    """Say whether *value* stands for another: functions do, classes are values."""
+    return callable(value) and not isinstance(value, type)
+
+
+def resolve(state: State, value: Any, skip: Callable[[Any], bool] | None = None) -> Any:
+    """Return *value* with every function in it replaced by what it returns for *state*.
+
+    Looks into dicts, lists and tuples at any depth and returns new ones; anything else is
+    returned as it is.
+    """
+    if skip is not None and skip(value):
+        return value
+    value = dereference(state, value)
+    if isinstance(value, dict):
+        return {key: resolve(state, inner, skip) for key, inner in value.items()}
+    if type(value) is list:
+        return [resolve(state, inner, skip) for inner in value]
+    if type(value) is tuple:
+        return tuple(resolve(state, inner, skip) for inner in value)
+    return value
+
+
+def dereference(state: State, value: Any) -> Any:
+    """Return *value*, or what it returns for *state* if it is a function; not deeply.
+
+    Raises:
+        ArgumentError: Functions return functions without end.
+    """
+    for _ in range(MAX_REFERENCES):
+        if not is_reference(value):
+            return value
+        value = value(state)
+    raise ArgumentError("an argument is a function that returns functions without end")
+
+
+def bind(function: Callable[..., Any], state: State) -> Callable[..., Any]:
+    """Return the function that an argument means which is a function in its own right.
+
+    `map_(rows, lambda row: row["a"] + state.n)` arrives as `lambda state: lambda row: ...`: a
+    function whose only parameter is called `state` and that returns a function is unwrapped.
+    """
+    if parameters(function) == ("state",):
+        result = function(state)
+        if is_reference(result):
+            return bind(result, state)
+    return function
+
+
+def parameters(function: object) -> tuple[str, ...] | None:
+    """Return the names of the positional parameters of *function*, None if it does not say."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & 0x04:  # CO_VARARGS: takes any number
+        return None
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+    return names[1:] if getattr(function, "__self__", None) is not None else names
+
+
+def expand_references(
+    value: Any, skip_filter: Callable[[Any], bool] | None = None
+) -> Callable[[State], Any]:
+    """Resolve every function in *value* against the state, at any depth.
+
+    Args:
+        value: Anything; functions in dicts, lists and tuples are called with state, and again
+            as long as they return functions.
+        skip_filter: Called with each value on the way; True leaves that value alone.
+
+    Example:
+        `expand_references({"name": data_value("user.name")})(state)`
+    """
+    return lambda state: resolve(state, value, skip_filter)
+
+
+def source(path: str) -> Callable[[State], list[Any]]:
+    """Return a reference to all values that a JSONPath points at, as a list.
+
+    Example:
+        `source("$.data.books[*].title")`
+    """
+    return lambda state: find(state, path)
+
+
+def source_value(path: str) -> Callable[[State], Any]:
+    """Return a reference to the first value that a JSONPath points at, None if there is none.
+
+    Example:
+        `field("name", source_value("$.data.name"))`
+    """
+    return lambda state: find_first(state, path)
+
+
+def json_value(document: Any, path: str) -> Any:
+    """Return the first value of *document* that a JSONPath points at, None if there is none.
+
+    Example:
+        `json_value({"a": {"b": 1}}, "a.b")` is 1
+    """
+    return find_first(document, path)
+
+
+def data_path(path: str) -> str:
+    """Return *path* so that it begins at the data of the state.
+
+    Example:
+        `data_path("key")` is `"$.data.key"`
+    """
+    return "$.data." + path.removeprefix("$").removeprefix(".")
+
+
+def data_value(path: str) -> Callable[[State], Any]:
+    """Return a reference to the first value in `state["data"]` that a JSONPath points at.
+
+    Example:
+        `field("name", data_value("form.name"))`
+    """
+    return source_value(data_path(path))
+
+
+def reference_path(path: str) -> str:
+    """Return *path* so that it begins at the references of the state.
+
+    Example:
+        `reference_path("[0].id")` is `"$.references[0].id"`
+    """
+    inner = path.removeprefix("$").removeprefix(".")
+    return "$.references" + (inner if inner.startswith("[") else "." + inner)
+
+
+def last_reference_value(path: str) -> Callable[[State], Any]:
+    """Return a reference to the value that a JSONPath points at in `state["references"][0]`.
+
+    Example:
+        `field("parent", last_reference_value("id"))`
+    """
+    return source_value(reference_path("[0]." + path.removeprefix("$").removeprefix(".")))
+
+
+def as_data(data: Any, state: State) -> Any:
+    """Return the data that an argument means.
+
+    Args:
+        data: A JSONPath into *state* (its values, as a list), a function to be called with
+            *state*, or the data itself.
+        state: The current state.
+
+    Example:
+        `as_data("$.data.rows[*]", state)`
+    """
+    value = dereference(state, data)
+    return find(state, value) if isinstance(value, str) else value
+
+
+def items_of(source_of_items: Any, state: State, *, verb: str) -> list[Any]:
+    """Return the items that a verb is to work on.
+
+    Raises:
+        ArgumentError: It is neither a list nor a path.
+    """
+    items = as_data(source_of_items, state)
+    if not isinstance(items, list | tuple):
+        raise ArgumentError(
+            f"{verb}: needs a list or a JSONPath such as '$.data.rows[*]', not {kind(items)}",
+            verb=verb,
+            got=kind(items),
+        )
+    return list(items)

@@ -1,0 +1,310 @@
+"""The operations: each verb here returns a function from state to state.
+
+None of them changes the state it is given; each returns a new dict.  Arguments may be
+functions of state ("lazy state").  If an operation given to a verb is asynchronous, so is the
+operation that the verb returns.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .errors import ArgumentError, AssertionFailedError, kind
+from .flow import Operation, State, after, perform, require_operation, run_all
+from .paths import find
+from .references import dereference, is_reference, items_of, parameters, resolve
+
+_logger = logging.getLogger("common")
+
+
+def fn(function: Operation) -> Operation:
+    """Make an operation of a function.
+
+    Args:
+        function: Gets the state and returns the next one, or an awaitable of it.
+
+    Example:
+        `fn(lambda state: {**state, "n": len(state["data"])})`
+    """
+    operation = require_operation(function, verb="fn")
+    return lambda state: perform(operation, state)
+
+
+def alter_state(function: Operation) -> Operation:
+    """Do the same as `fn`, under the name it used to have."""
+    operation = require_operation(function, verb="alter_state")
+    return lambda state: perform(operation, state)
+
+
+def fn_if(condition: Any, operation: Operation, otherwise: Operation | None = None) -> Operation:
+    """Run an operation only if a condition holds; the state passes unchanged if it does not.
+
+    Args:
+        condition: A value, or a function of state.
+        operation: Run if *condition* is true.
+        otherwise: Run if it is false.
+
+    Example:
+        `fn_if(state.data.name, post("patients", state.data))`
+    """
+    require_operation(operation, verb="fn_if")
+    if otherwise is not None:
+        require_operation(otherwise, verb="fn_if")
+
+    def run(state: State) -> Any:
+        if dereference(state, condition):
+            return perform(operation, state)
+        return state if otherwise is None else perform(otherwise, state)
+
+    return run
+
+
+def each(items: Any, operation: Operation, *, restore_data: bool = False) -> Operation:
+    """Run an operation once for every item of a list.
+
+    It gets the state that the run before it returned, with `data` set to the item and `index`
+    to its place (from 0).  The state of the last run is the result: `data` is then whatever it
+    left there.
+
+    Args:
+        items: A list, a JSONPath into the state, or a function of state that returns either.
+        operation: Run for every item.
+        restore_data: Put `data` back to what it was before, and `index` too.
+
+    Example:
+        `each("$.data.rows[*]", post("patients", state.data))`
+    """
+    require_operation(operation, verb="each")
+
+    def run(state: State) -> Any:
+        def steps() -> Iterator[Operation]:
+            for index, item in enumerate(items_of(items, state, verb="each")):
+                yield lambda current, item=item, index=index: perform(  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+                    operation, {**current, "data": item, "index": index}
+                )
+
+        result = run_all(steps(), state)
+        return after(result, lambda last: _put_back(last, state)) if restore_data else result
+
+    return run
+
+
+def _put_back(result: State | None, before: State) -> State:
+    """Return *result* with the keys that `each` sets as they were *before*."""
+    kept = {key: value for key, value in (result or {}).items() if key not in ("data", "index")}
+    return kept | {key: before[key] for key in ("data", "index") if key in before}
+
+
+def combine(*operations: Operation) -> Operation:
+    """Make one operation of several, which run in order.
+
+    Example:
+        `fn_if(state.data.ok, combine(post("a", state.data), post("b", state.data)))`
+    """
+    for operation in operations:
+        require_operation(operation, verb="combine")
+    return lambda state: run_all(iter(operations), state)
+
+
+def as_(key: str | Callable[[State], str], operation: Operation) -> Operation:
+    """Run an operation and save the `data` it leaves under another key; `data` stays as it was.
+
+    Example:
+        `as_("patients", get("patients"))`
+    """
+    require_operation(operation, verb="as_")
+
+    def run(state: State) -> Any:
+        def save(result: State | None) -> State:
+            after_state = result or {}
+            kept = {name: value for name, value in after_state.items() if name != "data"}
+            kept |= {"data": state["data"]} if "data" in state else {}
+            return {**kept, dereference(state, key): after_state.get("data")}
+
+        return after(perform(operation, state), save)
+
+    return run
+
+
+def map_(items: Any, function: Callable[..., Any]) -> Operation:
+    """Replace `data` by what a function returns for every item of a list.
+
+    Args:
+        items: A list, a JSONPath into the state, or a function of state that returns either.
+        function: Called with as many of (item, index, state) as it has parameters.  If its only
+            parameter is called `state`, it gets the state with `data` set to the item and
+            `index` to its place.  It may be asynchronous.
+
+    Example:
+        `map_("$.data.books[*]", lambda book, index: {"id": index, "title": book["title"]})`
+    """
+    require_operation(function, verb="map_")
+
+    def run(state: State) -> Any:
+        results: list[Any] = []
+
+        def steps() -> Iterator[Operation]:
+            for index, item in enumerate(items_of(items, state, verb="map_")):
+                yield lambda _, item=item, index=index: after(  # type: ignore[misc]  # as in `each`
+                    _mapped(function, item, index, state), results.append
+                )
+
+        return after(run_all(steps(), state), lambda _: {**state, "data": results})
+
+    return run
+
+
+def _mapped(function: Callable[..., Any], item: Any, index: int, state: State) -> Any:
+    names = parameters(function)
+    if names == ("state",):
+        scoped = {**state, "data": item, "index": index}
+        result = function(scoped)
+        return _mapped(result, item, index, state) if is_reference(result) else result
+    arguments = (item, index, state)
+    return function(*arguments[: 1 if names is None else len(names)])
+
+
+def group_by(items: Any, key: Any) -> Operation:
+    """Group the items of a list by a value in them; `data` becomes `{value: [items]}`.
+
+    Items without that value, or with None, are left out.
+
+    Args:
+        items: A list, a JSONPath into the state, or a function of state that returns either.
+        key: A JSONPath into an item, a function of an item, or a function whose only parameter
+            is called `state` and that returns such a path.
+
+    Example:
+        `group_by("$.data.visits[*]", "patient.id")`
+    """
+
+    def run(state: State) -> State:
+        wanted = dereference(state, key) if parameters(key) == ("state",) else key
+        groups: dict[Any, list[Any]] = {}
+        for item in items_of(items, state, verb="group_by"):
+            values = [wanted(item)] if callable(wanted) else find(item, _path(wanted))
+            if values and values[0] is not None:
+                groups.setdefault(_hashable(values[0]), []).append(item)
+        return {**state, "data": groups}
+
+    return run
+
+
+def _path(key: object) -> str:
+    if not isinstance(key, str):
+        raise ArgumentError(
+            f"group_by: the key is a JSONPath or a function, not {kind(key)}", got=kind(key)
+        )
+    return key
+
+
+def _hashable(value: Any) -> Any:
+    """Return a value that a dict can have as a key."""
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else value
+
+
+def assert_(condition: Any, message: Any = None) -> Operation:
+    """Stop the job if a condition does not hold.
+
+    Args:
+        condition: A value, or a function of state.
+        message: What to say; a text, or a function of state.
+
+    Raises:
+        AssertionFailedError: By the operation, if *condition* is false.
+
+    Example:
+        `assert_(state.data.rows, "there are no rows")`
+    """
+
+    def run(state: State) -> State:
+        value = dereference(state, condition)
+        if not value:
+            text = dereference(state, message)
+            shown = f"assertion statement failed with {value!r}" if text is None else str(text)
+            raise AssertionFailedError(shown, value=value)
+        return state
+
+    return run
+
+
+def log(*values: Any) -> Operation:
+    """Write values to the log, one line each; the state passes unchanged.
+
+    Args:
+        values: Values, or functions of state.  What is not a text is written as JSON.
+
+    Example:
+        `log("patients:", state.data.patients)`
+    """
+
+    def run(state: State) -> State:
+        for value in values:
+            print(_shown(resolve(state, value)))  # noqa: T201  # the engine makes a log event of it
+        return state
+
+    return run
+
+
+def debug(*values: Any) -> Operation:
+    """Write values to the log at level `debug`, one line each; the state passes unchanged.
+
+    Example:
+        `debug(state.references)`
+    """
+
+    def run(state: State) -> State:
+        for value in values:
+            _logger.debug("%s", _shown(resolve(state, value)))
+        return state
+
+    return run
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str, Any]]]:
+    """Return a reference to the items of a list, each with the same fields added.
+
+    Args:
+        items: A list, a JSONPath into the state, or a function of state that returns either.
+        fields: Added to every item; functions in it are resolved against the state.
+
+    Example:
+        `merge("$.data.books[*]", fields(field("publisher", source_value("$.data.publisher"))))`
+    """
+
+    def run(state: State) -> list[dict[str, Any]]:
+        added = resolve(state, fields)
+        return [{**item, **added} for item in items_of(items, state, verb="merge")]
+
+    return run
+
+
+def join(target_path: str, source_path: str, target_key: str) -> Callable[[State], list[Any]]:
+    """Return a reference to the items at one path, each with a value from another path added.
+
+    Example:
+        `join("$.data.books[*]", "$.data.publisher", "publisher")`
+    """
+
+    def run(state: State) -> list[Any]:
+        added = next(iter(find(state, source_path)), None)
+        return [{**item, target_key: added} for item in find(state, target_path)]
+
+    return run
+
+
+def compose_next_state(state: State, response: Any) -> State:
+    """Return a state whose `data` is *response* and whose `references` end with the data before.
+
+    Example:
+        `fn(lambda state: compose_next_state(state, {"id": 1}))`
+    """
+    references = [*(state.get("references") or ()), state.get("data")]
+    return {**state, "references": references, "data": response}

@@ -1,0 +1,196 @@
+"""HTTP requests for workflow jobs.
+
+`get`, `post`, `put`, `patch`, `delete` and `request` return operations: functions from state to
+state.  Any of their arguments may be a function of state.  Afterwards `state["data"]` is the
+body, what was there before is at the end of `state["references"]`, and `state["response"]` tells
+method, URL, status, reason and headers.
+"""
+
+from __future__ import annotations
+
+import base64
+import json as _json
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from .client import PARSERS, Request, make_url, origin, parse, send
+from .errors import RequestError, ResponseError, RestError, UnreachableError
+
+__version__ = "1.0.0"
+
+__all__ = [
+    "RequestError",
+    "ResponseError",
+    "RestError",
+    "UnreachableError",
+    "delete",
+    "get",
+    "patch",
+    "post",
+    "put",
+    "request",
+]
+
+State: TypeAlias = dict[str, Any]
+Operation: TypeAlias = Callable[[State], State]
+
+
+def request(
+    method: Any,
+    path: Any,
+    *,
+    query: Any = None,
+    headers: Any = None,
+    json: Any = None,
+    body: Any = None,
+    parse_as: Any = "auto",
+    timeout_s: Any = 30.0,
+) -> Operation:
+    """Make one HTTP request.
+
+    Args:
+        method: Such as `"GET"`.
+        path: Below the `base_url` of the configuration, or a whole URL.
+        query: A dict; None is left out, a list repeats the key.
+        headers: A dict.
+        json: Sent as JSON.
+        body: A text or bytes, sent as it is.
+        parse_as: `"json"`, `"text"`, `"bytes"`, `"base64"`, or `"auto"`: JSON if the server says
+            so, else text.
+        timeout_s: Seconds, for connecting and for each read.
+
+    Raises:
+        RequestError: By the operation, as all of these: an argument is wrong.
+        UnreachableError: There was no answer.
+        ResponseError: The status is 400 or more, or the body cannot be read.
+
+    Example:
+        `request("HEAD", "patients", query={"since": state.data.cursor})`
+    """
+    given = {
+        "method": method,
+        "path": path,
+        "query": query,
+        "headers": headers,
+        "json": json,
+        "body": body,
+        "parse_as": parse_as,
+        "timeout_s": timeout_s,
+    }
+
+    def run(state: State) -> State:
+        wanted = _resolve(state, given)
+        if wanted["parse_as"] not in PARSERS:
+            raise RequestError(f"parse_as is one of {', '.join(PARSERS)}", got=wanted["parse_as"])
+        prepared = _prepare(wanted, state.get("configuration") or {})
+        response = send(prepared)
+        told = {
+            "method": prepared.method,
+            "url": response.url,
+            "status": response.status,
+            "reason": response.reason,
+            "headers": response.headers,
+        }
+        return {
+            **state,
+            "data": parse(response, wanted["parse_as"]),
+            "references": [*(state.get("references") or ()), state.get("data")],
+            "response": told,
+        }
+
+    return run
+
+
+def get(path: Any, **options: Any) -> Operation:
+    """Get something; the options are those of `request`.
+
+    Example:
+        `get("patients", query={"since": state.data.cursor})`
+    """
+    return request("GET", path, **options)
+
+
+def post(path: Any, json: Any = None, **options: Any) -> Operation:
+    """Send something, as JSON unless it is given as `body`; the options are those of `request`.
+
+    Example:
+        `post("patients", state.data)`
+    """
+    return request("POST", path, json=json, **options)
+
+
+def put(path: Any, json: Any = None, **options: Any) -> Operation:
+    """Replace something; the options are those of `request`.
+
+    Example:
+        `put("patients/7", state.data)`
+    """
+    return request("PUT", path, json=json, **options)
+
+
+def patch(path: Any, json: Any = None, **options: Any) -> Operation:
+    """Change something; the options are those of `request`.
+
+    Example:
+        `patch("patients/7", {"name": state.data.name})`
+    """
+    return request("PATCH", path, json=json, **options)
+
+
+def delete(path: Any, **options: Any) -> Operation:
+    """Delete something; the options are those of `request`.
+
+    Example:
+        `delete("patients/7")`
+    """
+    return request("DELETE", path, **options)
+
+
+def _resolve(state: State, value: Any) -> Any:
+    """Return *value* with every function in it replaced by what it returns for *state*."""
+    while callable(value):
+        value = value(state)
+    if isinstance(value, dict):
+        return {key: _resolve(state, inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolve(state, inner) for inner in value]
+    return value
+
+
+def _prepare(wanted: dict[str, Any], configuration: dict[str, Any]) -> Request:
+    if not isinstance(wanted["path"], str):
+        raise RequestError(f"the path is a text, not {type(wanted['path']).__name__}")
+    base_url = configuration.get("base_url") or configuration.get("baseUrl")
+    url = make_url(base_url, wanted["path"], wanted["query"])
+    headers = {"Accept": "application/json, */*;q=0.5"}
+    body = wanted["body"]
+    if wanted["json"] is not None:
+        if body is not None:
+            raise RequestError("either json or body, not both")
+        body = _json.dumps(wanted["json"])
+        headers["Content-Type"] = "application/json"
+    if isinstance(body, str):
+        body = body.encode()
+    if body is not None and not isinstance(body, bytes):
+        raise RequestError(f"body is a text or bytes, not {type(body).__name__}; is json meant?")
+    trusted = base_url is None or origin(url) == origin(base_url)
+    headers |= {str(name): str(value) for name, value in (wanted["headers"] or {}).items()}
+    return Request(
+        method=str(wanted["method"]).upper(),
+        url=url,
+        headers=headers,
+        secret_headers=_secret_headers(configuration) if trusted else {},
+        body=body,
+        timeout_s=float(wanted["timeout_s"]),
+    )
+
+
+def _secret_headers(configuration: dict[str, Any]) -> dict[str, str]:
+    headers = {str(name): str(value) for name, value in configuration.get("headers", {}).items()}
+    token = configuration.get("access_token") or configuration.get("token")
+    if token:
+        return {"Authorization": f"Bearer {token}", **headers}
+    if configuration.get("username") is not None:
+        pair = f"{configuration['username']}:{configuration.get('password', '')}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode(), **headers}
+    return headers

@@ -1,0 +1,178 @@
+"""One HTTP exchange, with nothing of jobs or state in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPMessage
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+
+from .errors import RequestError, ResponseError, UnreachableError
+
+MAX_ERROR_BODY = 2_000
+"""Characters of an error's body that go into its details."""
+
+PARSERS = ("auto", "json", "text", "bytes", "base64")
+
+
+class Request(NamedTuple):
+    """What is sent.  `secret_headers` are not sent to another origin than the URL's."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    secret_headers: dict[str, str]
+    body: bytes | None
+    timeout_s: float
+
+
+class Response(NamedTuple):
+    """What came back; names of headers in lower case."""
+
+    url: str
+    status: int
+    reason: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of *url*.
+
+    Raises:
+        RequestError: It is not an http or https URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RequestError(f"not an http or https URL: {url!r}", url=url)
+    try:
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except ValueError:
+        raise RequestError(f"not an http or https URL: {url!r}", url=url) from None
+    return parts.scheme, parts.hostname, port
+
+
+def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> str:
+    """Return the URL of *path* below *base_url*, with *query* added to what it has.
+
+    Raises:
+        RequestError: There is no host in it.
+    """
+    whole = path if "://" in path else f"{(base_url or '').rstrip('/')}/{path.lstrip('/')}"
+    if base_url is None and "://" not in path:
+        raise RequestError(f"{path!r} is not a whole URL and there is no base_url", url=path)
+    pairs = {key: value for key, value in (query or {}).items() if value is not None}
+    parts = urlsplit(whole)
+    joined = "&".join(part for part in (parts.query, urlencode(pairs, doseq=True)) if part)
+    url = urlunsplit(parts._replace(query=joined))
+    origin(url)
+    return url
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but takes the credentials along only to the same origin."""
+
+    def redirect_request(  # noqa: PLR0917  # the signature is urllib's
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        target = urljoin(req.full_url, newurl)
+        same = origin(target) == origin(req.full_url)
+        following = super().redirect_request(req, fp, code, msg, headers, target)
+        if following is not None and same:
+            following.unredirected_hdrs.update(req.unredirected_hdrs)
+        return following
+
+
+def send(request: Request) -> Response:
+    """Send *request* and read the whole response.
+
+    Raises:
+        UnreachableError: There was no answer.
+        ResponseError: The status is 400 or more.
+    """
+    outgoing = urllib.request.Request(  # noqa: S310  # the scheme was checked by make_url
+        request.url, data=request.body, headers=request.headers, method=request.method
+    )
+    for name, value in request.secret_headers.items():
+        outgoing.add_unredirected_header(name, value)
+    opener = urllib.request.OpenerDirector()  # not build_opener: that one also opens files and ftp
+    for handler in (
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        _Redirects(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+    ):
+        opener.add_handler(handler)
+    told = {"method": request.method, "url": request.url}
+    try:
+        with opener.open(outgoing, timeout=request.timeout_s) as answer:
+            return _read(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            answer = _read(error)
+        raise ResponseError(
+            f"{request.method} {request.url} gave {answer.status} {answer.reason}",
+            **told,
+            status=answer.status,
+            reason=answer.reason,
+            body=answer.body.decode(errors="replace")[:MAX_ERROR_BODY],
+        ) from None
+    except (OSError, HTTPException) as error:
+        raise UnreachableError(
+            f"{request.method} {request.url}: {_why(error)}", **told, reason=_why(error)
+        ) from None
+
+
+def _read(answer: Any) -> Response:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return Response(answer.url, answer.status, answer.reason, headers, answer.read())
+
+
+def _why(error: BaseException) -> str:
+    reason = getattr(error, "reason", error)
+    text = str(reason) or type(reason).__name__
+    if isinstance(reason, PermissionError):
+        return f"{text} (the run may not reach this host; its net permissions do not include it)"
+    return text
+
+
+def parse(response: Response, parse_as: str) -> Any:
+    """Return the body of *response* as the value that *parse_as* asks for.
+
+    Raises:
+        ResponseError: The body is not JSON, or not the text that its charset says.
+    """
+    if parse_as == "bytes":
+        return response.body
+    if parse_as == "base64":
+        return base64.b64encode(response.body).decode("ascii")
+    content_type = response.headers.get("content-type", "")
+    is_json = content_type.split(";")[0].strip().endswith(("/json", "+json"))
+    if not response.body:
+        return None if is_json or parse_as == "json" else ""
+    try:
+        text = response.body.decode(_charset(content_type))
+        return json.loads(text) if parse_as == "json" or (parse_as == "auto" and is_json) else text
+    except (ValueError, LookupError) as error:
+        raise ResponseError(
+            f"the body from {response.url} cannot be read as {parse_as}: {error}",
+            url=response.url,
+            status=response.status,
+            body=response.body.decode(errors="replace")[:MAX_ERROR_BODY],
+        ) from None
+
+
+def _charset(content_type: str) -> str:
+    message = HTTPMessage()
+    message["content-type"] = content_type or "text/plain"
+    return message.get_content_charset("utf-8")

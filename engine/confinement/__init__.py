@@ -1,0 +1,1 @@
+"""What is arranged around a child from outside: policy, interpreter, environment, cgroup."""

@@ -1,0 +1,108 @@
+"""Which walls a run gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from engine.confinement import interpreter
+from protocol.confinement import LAYERS, REQUIRED, ConfinementRequest
+
+if TYPE_CHECKING:
+    from engine.options import RunOptions
+
+LEVELS = ("default", "none")
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The walls around every run of an engine.
+
+    Args:
+        level: ``"default"``: the kernel wall; a run does not start where a required layer is
+            missing.  ``"none"``: without it, for development on machines that have none.  Never
+            chosen silently: every ``workflow-start`` says which it was.
+        language: Whether jobs are compiled by the language wall, or by plain ``compile``.
+        without: Names of layers to leave out; for tests that show what each layer stops.
+
+    Raises:
+        ValueError: No such level or layer.
+    """
+
+    level: Literal["default", "none"] = "default"
+    language: bool = True
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level must be one of {LEVELS}, not {self.level!r}")
+        if not isinstance(self.language, bool):
+            raise TypeError(f"language must be a bool, not {self.language!r}")
+        if isinstance(self.without, str):
+            raise TypeError(f"without must be a sequence of names, not {self.without!r}")
+        for name in self.without:
+            if name not in LAYERS:
+                raise ValueError(f"without names no layer: {name!r}; layers: {', '.join(LAYERS)}")
+        msgspec.structs.force_setattr(self, "without", tuple(self.without))
+
+    def request(self, *, options: RunOptions, read_paths: Sequence[str]) -> ConfinementRequest:
+        """Return what the child of a run is asked to put on.
+
+        Args:
+            options: Of the run: its memory and processor limits and its permissions.
+            read_paths: Absolute paths that the run needs besides the interpreter's: its repo.
+        """
+        permissions = options.permissions
+        paths = [*interpreter.readable(), *read_paths, *map(os.path.realpath, permissions.read)]
+        if permissions.net:
+            paths += interpreter.NETWORK_FILES
+        required = [] if self.level == "none" else [n for n in REQUIRED if n not in self.without]
+        return ConfinementRequest(
+            level=self.level,
+            language=self.language,
+            required=tuple(required),
+            without=self.without,
+            read_paths=tuple(dict.fromkeys(paths)),
+            hidden_paths=interpreter.hidden(),
+            net=tuple(permissions.net),
+            memory_bytes=options.memory_bytes,
+            cpu_s=options.cpu_s,
+        )
+
+
+def zygote_serves(zygote: ConfinementRequest, request: ConfinementRequest) -> bool:
+    """Say whether a fork of a zygote confined by *zygote* can be confined by *request*.
+
+    Where not, the run needs an interpreter of its own (``start_mode="exec"``): a path outside of
+    the zygote's root or a network that it has left cannot be had again.
+    """
+    if (zygote.level, zygote.without) != (request.level, request.without):
+        return False
+    if request.level == "none":
+        return True
+    if request.net and not zygote.net:
+        return False
+    return all(_lies_below(path, zygote.read_paths) for path in request.read_paths)
+
+
+def identity(paths: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
+    """Return which files *paths* name now, as device and inode.
+
+    A zygote's root holds the files that the paths named when it was started.  Where a directory has
+    since been replaced by another (an atomic swap of the repo) the zygote must be replaced as well.
+    """
+    return tuple(map(_identity, paths))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _lies_below(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)

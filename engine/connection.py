@@ -1,0 +1,176 @@
+"""The pipes to one child, never waited for: frames out, frames in, and its standard streams."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from protocol.framing import FrameReceiver, header
+from protocol.limits import FRAME_SLACK_BYTES, MAX_FRAME_BYTES, PIPE_BYTES
+
+READS_PER_TURN: Final = 16
+"""One child may not keep the supervisor from the others, however fast it writes."""
+
+_LOWEST_CHILD_END: Final = 20
+"""Above the numbers that the ends get in the child, so that no dup2 there hits another end."""
+
+_OUTPUT_BYTES: Final = 1 << 16
+_MAX_IOV: Final = 16
+
+
+class ChildEnds:
+    """The four ends that the child gets: requests, answers, standard output and error."""
+
+    def __init__(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
+        self.requests = _lift(requests)
+        self.answers = _lift(answers)
+        self.stdout = _lift(stdout)
+        self.stderr = _lift(stderr)
+
+        self._closed = False
+
+    @property
+    def descriptors(self) -> tuple[int, int, int, int]:
+        """All four, in that order."""
+        return (self.requests, self.answers, self.stdout, self.stderr)
+
+    def close(self) -> None:
+        """Close them here; the child has its own by now.  May be called again."""
+        if not self._closed:
+            self._closed = True
+            for end in self.descriptors:
+                os.close(end)
+
+
+class Connection:
+    """The parent's ends.  Every method returns at once."""
+
+    def __init__(self) -> None:
+        requests, self.requests = os.pipe2(os.O_CLOEXEC)
+        self.answers, answers = os.pipe2(os.O_CLOEXEC)
+        self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
+        self.stderr, stderr = os.pipe2(os.O_CLOEXEC)
+        self.child_ends = ChildEnds(requests, answers, stdout, stderr)
+        for end in (self.requests, self.answers, self.stdout, self.stderr):
+            os.set_blocking(end, False)
+        for pipe in (self.requests, self.answers):
+            # An ordinary user has a quota for large pipes; a small one only costs time.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        # Until it is known how large the states of its run may be.
+        self._receiver = FrameReceiver(FRAME_SLACK_BYTES)
+        self._outgoing: deque[memoryview] = deque()
+        self.ended = False
+        """Whether the child has closed its end, or died."""
+        self._open = {self.requests, self.answers, self.stdout, self.stderr}
+
+    def allow(self, max_frame_bytes: int) -> None:
+        """Say how long a frame of the child may be."""
+        self._receiver.max_frame_bytes = min(max_frame_bytes, MAX_FRAME_BYTES)
+
+    def send(self, body: bytes) -> None:
+        """Queue one frame."""
+        if self.requests in self._open:
+            self._outgoing.append(memoryview(header(len(body))))
+            self._outgoing.append(memoryview(body))
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether frames are waiting for room in the pipe."""
+        return bool(self._outgoing)
+
+    def write(self) -> None:
+        """Write as much as the pipe takes."""
+        while self._outgoing:
+            try:
+                written = os.writev(
+                    self.requests,
+                    [self._outgoing[i] for i in range(min(len(self._outgoing), _MAX_IOV))],
+                )
+            except BlockingIOError:
+                return
+            except OSError:  # the child has closed its end; how it ended is told elsewhere
+                self._outgoing.clear()
+                return
+            while written:
+                first = self._outgoing[0]
+                if written < len(first):
+                    self._outgoing[0] = first[written:]
+                    break
+                written -= len(first)
+                self._outgoing.popleft()
+
+    def read(self, *, everything: bool = False) -> Iterator[bytes | bytearray]:
+        """Yield the frames that have arrived.
+
+        Args:
+            everything: Read until there is no more; else only for a turn.
+
+        Raises:
+            RemoteProtocolError: A frame has a length that none may have.
+
+        """
+        turns = 0
+        while not self.ended and (everything or turns < READS_PER_TURN):
+            turns += 1
+            buffer = self._receiver.buffer()
+            try:
+                count = os.readv(self.answers, [buffer])
+            except BlockingIOError:
+                return
+            finally:
+                size = len(buffer)
+                buffer.release()  # or the receiver could not let its buffer grow
+            if count == 0:
+                self.ended = True
+                return
+            yield from self._receiver.received(count)
+            if count < size and not everything:
+                return  # the pipe is empty; asking again would cost a call to hear so
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether no frame was begun and left unfinished."""
+        return self._receiver.at_boundary
+
+    def read_output(self, end: int, *, everything: bool = False) -> Iterator[bytes]:
+        """Yield what the child wrote to `stdout` or `stderr`."""
+        turns = 0
+        while end in self._open and (everything or turns < READS_PER_TURN):
+            turns += 1
+            try:
+                data = os.read(end, _OUTPUT_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                self.close_end(end)
+                return
+            yield data
+
+    def is_open(self, end: int) -> bool:
+        """Whether an end is still ours."""
+        return end in self._open
+
+    def close_end(self, end: int) -> None:
+        """Close one of our ends."""
+        if end in self._open:
+            self._open.discard(end)
+            os.close(end)
+
+    def close(self) -> None:
+        """Close all that is open."""
+        self._outgoing.clear()
+        for end in tuple(self._open):
+            self.close_end(end)
+
+
+def _lift(end: int) -> int:
+    if end >= _LOWEST_CHILD_END:
+        return end
+    lifted = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _LOWEST_CHILD_END)
+    os.close(end)
+    return lifted

@@ -1,0 +1,142 @@
+"""Why a run is over: one pure function of facts.
+
+The order is that of trust.  What the engine did comes first (a limit that fired, a
+cancellation), then what the kernel says (exit status, signal, out of memory), and only then
+what the child said last.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Literal
+
+import msgspec
+
+from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
+from protocol.report import ErrorReport, make_report
+
+Reason = Literal["success", "fail", "crash", "kill", "exception", "cancelled"]
+
+_MOSTLY = 0.9
+"""Share of its memory from which on a child that died for no other reason died of memory."""
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a child ended, as the kernel tells it: an exit code or a signal, and what it used."""
+
+    code: int | None = None
+    signal: int | None = None
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    lost: str | None = None
+    """Why nobody can tell, where the one who waited for the child is gone as well."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known about the end of one run."""
+
+    verdict: ErrorReport | None = None
+    """The first limit that fired, a cancellation, or a frame that the protocol forbids."""
+    exit: Exit | None = None
+    """``None``: there never was a child."""
+    oom_killed: bool = False
+    """The kernel says so, of the cgroup of this run."""
+    memory_bytes: int
+    """The limit."""
+    cpu_limit_s: float | None = None
+    last: WorkflowComplete | WorkflowError | ConfineFailed | None = None
+    """The terminal message, if there was one."""
+    stopped_after_last: bool = False
+    """The engine killed a child that had said its last word and stayed."""
+    step_id: str | None = None
+    """The step that was open."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The reason, in the words of a result, and the report unless all went well."""
+
+    reason: Reason
+    error: ErrorReport | None = None
+
+
+def decide_ending(facts: Facts) -> Ending:
+    """Return why the run is over."""
+    report = facts.verdict or _kernel_report(facts) or _last_report(facts)
+    if report is not None:
+        if report.step_id is None and facts.step_id is not None:
+            report = msgspec.structs.replace(report, step_id=facts.step_id)
+        return Ending(reason_of(report), report)
+    assert isinstance(facts.last, WorkflowComplete)
+    if facts.last.error is not None:
+        return Ending("fail", facts.last.error)
+    return Ending("success")
+
+
+def reason_of(report: ErrorReport) -> Reason:
+    """Return the reason of a run that ended with *report*."""
+    return "cancelled" if report.name == "Cancelled" else report.severity
+
+
+def _kernel_report(facts: Facts) -> ErrorReport | None:
+    ended = facts.exit
+    if ended is None or facts.stopped_after_last:
+        return None
+    if facts.oom_killed:
+        return _out_of_memory(facts, "the kernel ended the run")
+    if ended.lost is not None:
+        return make_report("SpawnError", ended.lost)
+    if ended.signal is not None:
+        return _signal_report(facts, ended.signal, ended.peak_bytes)
+    if ended.code:
+        return make_report("ExitError", f"the child ended on its own with exit code {ended.code}")
+    return None
+
+
+def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
+    if number == signal.SIGSYS:
+        return make_report(
+            "SecurityError",
+            "the run was ended by the kernel because of a forbidden system call",
+            subtype="SIGSYS",
+        )
+    if number == signal.SIGXCPU:
+        limit = f" of {facts.cpu_limit_s:g} s" if facts.cpu_limit_s else ""
+        return make_report("CPULimitError", f"the run used up its CPU time{limit} (cpu_s)")
+    if peak_bytes >= _MOSTLY * facts.memory_bytes:
+        return _out_of_memory(facts, f"the child died of {_signal_name(number)}")
+    name = _signal_name(number)
+    return make_report("ExitError", f"the child was ended by the signal {name}", subtype=name)
+
+
+def _out_of_memory(facts: Facts, what: str) -> ErrorReport:
+    megabytes = facts.memory_bytes / 1_000_000
+    return make_report("OOMError", f"{what} at its memory limit of {megabytes:g} MB (memory_mb)")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"number {number}"
+
+
+def _last_report(facts: Facts) -> ErrorReport | None:
+    if isinstance(facts.last, WorkflowError):
+        return facts.last.error
+    if isinstance(facts.last, ConfineFailed):
+        return confinement_report(facts.last)
+    if facts.last is None:
+        return make_report(
+            "ExitError", "the child ended on its own with exit code 0 before the workflow did"
+        )
+    return None
+
+
+def confinement_report(failed: ConfineFailed) -> ErrorReport:
+    """Return the report of a required layer that is missing."""
+    return make_report(
+        "ConfinementError",
+        f"the policy requires the layer {failed.layer!r}, which cannot be applied here:"
+        f" {failed.reason}; no job was started",
+        fix=failed.remedy,
+    )

@@ -1,0 +1,205 @@
+"""The engine: takes plans from a manager and gives it runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, get_args
+
+from engine.confinement.policy import Policy
+from engine.errors import EngineClosedError, EngineError, RunError
+from engine.eventlog import EventLog
+from engine.lane import Lane
+from engine.options import RunOptions
+from engine.order import prepare, readable
+from engine.resolvers import Resolvers
+from engine.run import Run
+from engine.session import Session
+from engine.start.child import Starter
+from engine.start.exec import ExecStarter
+from engine.start.spares import SpareStarter
+from engine.start.zygote import ZygoteStarter
+from engine.supervisor import Supervisor
+from engine.validation import load_plan
+from protocol.events import Event
+from protocol.plan import Plan
+
+StartMode = Literal["exec", "zygote"]
+PlanSource = Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]
+
+
+class Engine:
+    """Runs workflows, each in a child of its own.
+
+    Args:
+        repo_dir: The directory of installed adaptors (it holds ``repo.json``).
+        max_runs: Children at once; further runs wait, first in, first out.  The number of
+            processors this process may use if not given.
+        start_mode: ``"exec"`` starts a new interpreter for a run, ``"zygote"`` forks it from a
+            clean one.
+        spares: So many children wait, started before they are needed.
+        policy: The walls around a run.
+        options: What holds for runs that say nothing else.
+
+    """
+
+    def __init__(
+        self,
+        repo_dir: str | os.PathLike[str] | None = None,
+        max_runs: int | None = None,
+        start_mode: StartMode = "exec",
+        spares: int = 0,
+        policy: Policy | None = None,
+        options: RunOptions | None = None,
+    ) -> None:
+        if max_runs is None:
+            max_runs = len(os.sched_getaffinity(0))
+        if not isinstance(max_runs, int) or max_runs < 1:
+            raise ValueError(f"max_runs must be an int of at least 1, not {max_runs!r}")
+        if start_mode not in get_args(StartMode):
+            raise ValueError(f"start_mode must be 'exec' or 'zygote', not {start_mode!r}")
+        if not isinstance(spares, int) or spares < 0:
+            raise ValueError(f"spares must be an int of at least 0, not {spares!r}")
+        self.policy = policy or Policy()
+        self.options = options or RunOptions()
+        self._repo_dir = repo_dir
+        self._max_runs = max_runs
+        self._start_mode = start_mode
+        self._spares = spares
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._supervisor: Supervisor | None = None
+        self._closed = False
+
+    def execute(
+        self,
+        plan: PlanSource,
+        state: Any = None,
+        options: RunOptions | None = None,
+        resolvers: Resolvers | None = None,
+    ) -> Run:
+        """Queue one run and return its handle at once.
+
+        Args:
+            plan: A plan in any form that `engine.validation.load_plan` takes.
+            state: The initial state; a string is the id of a stored one.
+            options: Instead of the engine's own.
+            resolvers: How to get at credentials and stored states.
+
+        Raises:
+            PlanError: The plan or the state cannot be run; no process was started.
+            EngineClosedError: The engine was closed.
+            EngineError: The engine belongs to another process (this one is a fork of it).
+
+        """
+        self._check_usable()
+        options = options or self.options
+        checked = load_plan(plan, start=options.start, end=options.end)
+        order = prepare(
+            checked,
+            state,
+            options=options,
+            policy=self.policy,
+            resolvers=resolvers or Resolvers(),
+            repo_dir=self._repo_dir,
+        )
+        log = EventLog()
+        supervisor = self._get_supervisor()
+
+        def cancel(reason: str) -> None:
+            supervisor.cancel(lane, reason)
+
+        run = Run(order.run_id, log, cancel)
+        lane = Lane(Session(order, log), run, supervisor)
+        supervisor.submit(lane)
+        return run
+
+    def close(self) -> None:
+        """Cancel what is queued or running, wait until it is over, and let go of everything.
+
+        May be called again, and from any thread.
+        """
+        with self._lock:
+            self._closed = True
+            supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None and os.getpid() == self._pid:
+            supervisor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineError(
+                f"this engine belongs to process {self._pid}; after a fork, make a new one"
+            )
+        if self._closed:
+            raise EngineClosedError("the engine is closed; no run was started")
+
+    def _get_supervisor(self) -> Supervisor:
+        with self._lock:
+            self._check_usable()
+            if self._supervisor is None:
+                self._supervisor = Supervisor(self._make_starter(), max_runs=self._max_runs)
+            return self._supervisor
+
+    def _make_starter(self) -> Starter:
+        request = self.policy.request(
+            options=self.options, read_paths=readable(self._repo_dir, self.options)
+        )
+        starter: Starter
+        if self._start_mode == "zygote":
+            starter = ZygoteStarter(request)
+        else:
+            starter = ExecStarter()
+        return SpareStarter(starter, request, self._spares) if self._spares else starter
+
+
+def run(
+    plan_or_source: PlanSource,
+    state: Any = None,
+    *,
+    options: RunOptions | None = None,
+    resolvers: Resolvers | None = None,
+    repo_dir: str | os.PathLike[str] | None = None,
+    on_event: Callable[[Event], object] | None = None,
+) -> Any:
+    """Run one plan, wait for it, and return its final state.
+
+    A job that failed leaves its error in ``state["errors"][step_id]``.  *on_event* is called in
+    this thread with every event; what it raises ends the run and is raised here.
+
+    Raises:
+        PlanError: The plan cannot be run.
+        RunError: The run ended before the workflow did (crash, kill, exception, cancelled).
+
+    """
+    with Engine(repo_dir=repo_dir, max_runs=1) as engine:
+        handle = engine.execute(plan_or_source, state, options=options, resolvers=resolvers)
+        if on_event is not None:
+            _report_events(handle, on_event)
+        result = handle.result()
+    if result.reason not in ("success", "fail"):
+        raise RunError(handle.id, result)
+    return result.state
+
+
+def _report_events(handle: Run, on_event: Callable[[Event], object]) -> None:
+    after = 0
+    while True:
+        done = handle.done
+        for event in handle.poll(after=after, timeout_s=None):
+            after = event.seq
+            on_event(event)
+        if done:
+            return

@@ -1,0 +1,69 @@
+"""Errors that the engine raises to its caller: one for each thing the caller can do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.run import RunResult
+
+
+class EngineError(Exception):
+    """Everything that the engine raises on its own account."""
+
+
+class EngineClosedError(EngineError):
+    """The engine was closed: make a new one."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a plan, and where it is."""
+
+    path: str
+    """The JSON path as the author spelled it: ``workflow.steps[2].next.z``."""
+    message: str
+
+    def __str__(self) -> str:
+        """Return the line that a person reads."""
+        return f"{self.path}: {self.message}"
+
+
+class PlanError(EngineError, ValueError):
+    """A plan cannot be run; no process was started: correct it.
+
+    Attributes:
+        problems: Everything that is wrong with it, in the order of the plan.
+
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class RunError(EngineError):
+    """A run ended before its workflow did.
+
+    Attributes:
+        run_id: Which run.
+        result: How it ended; ``result.error`` is the report.
+        error: The report itself.
+        reason: ``crash``, ``kill``, ``exception`` or ``cancelled``.
+        severity, step_id: As in the report.
+
+    """
+
+    def __init__(self, run_id: str, result: RunResult) -> None:
+        assert result.error is not None
+        self.run_id = run_id
+        self.result = result
+        self.error = result.error
+        self.reason = result.reason
+        self.severity = result.error.severity
+        self.step_id = result.error.step_id
+        step = f" in step {self.step_id!r}" if self.step_id else ""
+        super().__init__(f"{self.error.name}{step}: {self.error.message}")

@@ -1,0 +1,151 @@
+"""The events of one run: appended by the supervisor, read by cursor from any thread.
+
+Memory is bounded whatever the child writes and however seldom the manager polls.  Log events
+that were polled make room first; if none were, new ones are dropped and counted.  Lifecycle
+events are never dropped, only their states are, and say so (``redacted``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from protocol.events import REDACTED, Event, JobComplete, JobError, Log, WorkflowComplete
+from protocol.state import decode_state
+
+MAX_KEPT_LOGS: Final = 1 << 17
+"""Log events; at some 400 bytes each."""
+
+MAX_KEPT_STATE_BYTES: Final = 200_000_000
+"""Serialised states in events."""
+
+StateEvent = JobComplete | JobError | WorkflowComplete
+_E = TypeVar("_E", bound=StateEvent)
+
+
+class EventLog:
+    """An append-only list of events, numbered from 1 without a gap."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._events: list[Event | None] = []
+        self._logs: deque[int] = deque()
+        self._states: deque[tuple[int, int]] = deque()
+        self._state_bytes = 0
+        self._polled = 0
+        self._closed = False
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event must have."""
+        return len(self._events) + 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last event is there."""
+        return self._closed
+
+    def append(self, event: Event) -> bool:
+        """Add an event; return False if it was a log for which there is no room."""
+        with self._changed:
+            if isinstance(event, Log):
+                if not self._make_room_for_log():
+                    return False
+                self._logs.append(len(self._events))
+            elif isinstance(event, StateEvent):
+                event = self._make_room_for_state(event)
+            self._events.append(event)
+            self._tell()
+        return True
+
+    def close(self) -> None:
+        """Say that no event will follow."""
+        with self._changed:
+            self._closed = True
+            self._tell()
+
+    def read(self, after: int | None, timeout_s: float | None) -> list[Event]:
+        """Return the events with a number above *after* (None: those not yet read so).
+
+        Waits up to *timeout_s* seconds for the first of them, or for the end.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._changed:
+            start = self._polled if after is None else after
+            while len(self._events) <= start and not self._closed:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                self._changed.wait(left)
+            events = [event for event in self._events[start:] if event is not None]
+            self._polled = max(self._polled, len(self._events))
+        return [_with_state(event) for event in events]
+
+    def wait_closed(self, timeout_s: float | None) -> bool:
+        """Wait for the end, up to *timeout_s* seconds; return whether it came."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, timeout_s)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have *listener* called after every change; return what ends that."""
+        with self._changed:
+            self._listeners.append(listener)
+
+        def stop() -> None:
+            with self._changed:
+                self._listeners.remove(listener)
+
+        return stop
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        for listener in self._listeners:
+            listener()
+
+    def _make_room_for_log(self) -> bool:
+        if len(self._logs) < MAX_KEPT_LOGS:
+            return True
+        if self._logs[0] >= self._polled:
+            return False
+        self._events[self._logs.popleft()] = None
+        return True
+
+    def _make_room_for_state(self, event: StateEvent) -> StateEvent:
+        if not isinstance(event.state, msgspec.Raw):
+            return event
+        size = len(memoryview(event.state))
+        while self._states and self._state_bytes + size > MAX_KEPT_STATE_BYTES:
+            index, freed = self._states[0]
+            if index >= self._polled:
+                # Not the final state: it is kept for the result anyway.
+                return event if isinstance(event, WorkflowComplete) else without_state(event)
+            self._states.popleft()
+            self._state_bytes -= freed
+            old = self._events[index]
+            assert isinstance(old, StateEvent)
+            self._events[index] = without_state(old)
+        self._states.append((len(self._events), size))
+        self._state_bytes += size
+        return event
+
+
+def without_state(event: _E) -> _E:
+    """Return the event with its state replaced, saying so."""
+    return msgspec.structs.replace(event, state=REDACTED, redacted=True)
+
+
+def _with_state(event: Event) -> Event:
+    """Decode the state of an event, which is kept as the bytes that the child sent."""
+    if isinstance(event, StateEvent) and isinstance(event.state, msgspec.Raw):
+        try:
+            state = decode_state(event.state)
+        except ValueError:  # a hostile child sent something that only looks like a state
+            return without_state(event)
+        return msgspec.structs.replace(event, state=state)
+    return event

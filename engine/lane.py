@@ -1,0 +1,299 @@
+"""One run in progress: its session, the pipes to its child, and the child itself."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Final, Protocol
+
+from engine.connection import Connection
+from engine.resolvers import Resolution, late, resolve
+from engine.run import Run
+from engine.session import LoadRequest, Session
+from engine.start.child import Child, Meter, Starter, Watcher
+from protocol.codec import decode_from_child
+from protocol.errors import RemoteProtocolError
+from protocol.events import LogSource
+from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
+from protocol.report import ErrorReport, make_report
+
+CHECK_S: Final = 0.05
+"""How often memory and CPU time are read from outside."""
+
+
+class Host(Watcher, Protocol):
+    """What a lane needs of the supervisor."""
+
+    def wake_at(self, when: float, lane: Lane) -> None:
+        """Have `Lane.check` called at *when* on the monotonic clock."""
+
+    def ended(self, lane: Lane) -> None:
+        """Say that the child is gone and the run is over."""
+
+
+class Lane:
+    """Carries one run from its start to its end.  For the supervisor's thread."""
+
+    def __init__(self, session: Session, run: Run, host: Host) -> None:
+        self.session = session
+        self.run = run
+        self._host = host
+        self._connection: Connection | None = None
+        self._child: Child | None = None
+        self._meter: Meter | None = None
+        self._peak_bytes = 0
+        self._armed = float("inf")
+        self._killed_after_last = False
+        self._over = False
+
+    # --- start ---
+
+    def start(self, starter: Starter) -> None:
+        """Start the child and send it all it needs; a failure ends the run."""
+        session = self.session
+        order = session.order
+        assert order is not None
+        session.deadlines.begin()
+        if session.verdict is not None:
+            self._finish()
+            return
+        try:
+            self._child, self._connection = child, connection = starter.start(order.request)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
+            self._finish()
+            return
+        options = session.options
+        largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE))
+        connection.allow(largest + FRAME_SLACK_BYTES)
+        self._meter = Meter(child)
+        session.read_memory = self._meter.resident_bytes
+        connection.send(order.start)
+        session.order = None  # it holds secrets, and the pipe has them now
+        self._host.watch(connection.answers, select.EPOLLIN, self._on_answers)
+        self._host.watch(connection.stdout, select.EPOLLIN, self._on_output)
+        self._host.watch(connection.stderr, select.EPOLLIN, self._on_output)
+        self._host.watch(child.exit_fd, select.EPOLLIN, self._on_exit)
+        self._write()
+        self._arm()
+
+    # --- what the manager wants ---
+
+    def cancel(self, reason: str) -> None:
+        """Ask the child to come to an end, and see to it that it does."""
+        if self._over or self.session.verdict is not None:
+            return
+        message = self.session.cancel(reason)
+        if self._child is not None:
+            self.session.deadlines.cancelled()
+            self._send(message)
+            self._arm()
+
+    def abort(self, error: Exception) -> None:
+        """End the run because of a bug of ours: told as what it is, never as a success."""
+        if self._over:
+            return
+        self.session.judge(
+            make_report("ProtocolError", f"internal error of the engine: {type(error).__name__}")
+        )
+        if self._child is None:
+            self._finish()
+        else:
+            self._child.kill()
+
+    # --- what the child does ---
+
+    def _on_answers(self, _events: int) -> None:
+        self._receive(everything=False)
+        self._follow_up()
+
+    def _receive(self, *, everything: bool) -> None:
+        connection = self._connection
+        assert connection is not None
+        try:
+            frames = list(connection.read(everything=everything))
+        except RemoteProtocolError as error:
+            self._break_off(error)
+            frames = []
+        # What it wrote to its standard streams before these frames comes before them.
+        self._take_output(everything=everything)
+        try:
+            for frame in frames:
+                self.session.receive(decode_from_child(frame))
+                if self.session.load_request is not None:
+                    self._load(self.session.load_request)
+        except RemoteProtocolError as error:
+            self._break_off(error)
+        if connection.ended:
+            self._host.unwatch(connection.answers)
+            connection.close_end(connection.answers)
+
+    def _break_off(self, error: RemoteProtocolError) -> None:
+        """Stop listening to a child that does not keep to the protocol."""
+        assert self._connection is not None
+        self.session.judge(make_report("ProtocolError", str(error)))
+        self._connection.ended = True
+
+    def _on_output(self, _events: int) -> None:
+        self._take_output(everything=False)
+        self._follow_up()
+
+    def _take_output(self, *, everything: bool) -> None:
+        connection = self._connection
+        assert connection is not None
+        streams: tuple[tuple[LogSource, int], ...] = (
+            ("stdout", connection.stdout),
+            ("stderr", connection.stderr),
+        )
+        for source, end in streams:
+            was_open = connection.is_open(end)
+            for data in connection.read_output(end, everything=everything):
+                self.session.output(source, data)
+                if self.session.verdict is not None:
+                    break
+            if was_open and not connection.is_open(end):
+                self._host.unwatch(end)
+
+    def _follow_up(self) -> None:
+        """Do what follows from what was heard."""
+        if self._over:
+            return
+        session, child, connection = self.session, self._child, self._connection
+        assert child is not None
+        assert connection is not None
+        if session.must_die:
+            child.kill()
+        elif session.finished or connection.ended:
+            session.deadlines.finished()
+        self._arm()
+
+    def _on_exit(self, _events: int) -> None:
+        child, connection = self._child, self._connection
+        assert child is not None
+        assert connection is not None
+        self._host.unwatch(child.exit_fd)
+        exited = child.reap()
+        self._receive(everything=True)
+        if not connection.at_boundary and exited.code == 0 and exited.signal is None:
+            self.session.judge(
+                make_report("ProtocolError", "the child ended in the middle of a frame")
+            )
+        for end in (connection.answers, connection.stdout, connection.stderr):
+            if connection.is_open(end):
+                self._host.unwatch(end)
+        if connection.wants_to_write:
+            self._host.unwatch(connection.requests)
+        connection.close()
+        self._over = True
+        self.run.finish(
+            self.session.finish(
+                exited,
+                peak_bytes=max(self._peak_bytes, exited.peak_bytes),
+                stopped_after_last=self._killed_after_last,
+            )
+        )
+        self._host.ended(self)
+
+    def _finish(self) -> None:
+        """End a run that never had a child."""
+        self._over = True
+        self.run.finish(self.session.finish(None))
+        self._host.ended(self)
+
+    # --- credentials and states ---
+
+    def _load(self, request: LoadRequest) -> None:
+        known = self.session.known_resolution(request)
+        if known is not None:
+            self._answer(request, known)
+            return
+        resolver = getattr(self.session.resolvers, request.kind)
+        resolve(
+            resolver,
+            request.kind,
+            request.id,
+            request.step_id,
+            lambda outcome: self._host.post(lambda: self._answer(request, outcome)),
+        )
+
+    def _answer(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> None:
+        if self._over or self.session.load_request is not request:
+            return  # too late: the run has gone on without it
+        self._send(self.session.loaded(request, outcome))
+        self._arm()
+
+    # --- time ---
+
+    def check(self) -> None:
+        """Look at the clock, the memory and the CPU time; the supervisor calls this on time."""
+        self._armed = float("inf")
+        if self._over or self._child is None:
+            return
+        deadlines, request = self.session.deadlines, self.session.load_request
+        if request is not None and deadlines.load_is_late():
+            timeout_s = self.session.options.resolve_timeout_s
+            self._answer(request, late(request.kind, request.id, request.step_id, timeout_s))
+        report = deadlines.exceeded() or self._overused()
+        if report is not None:
+            self.session.judge(report)
+        if deadlines.must_stop():
+            self._overstayed()
+        if self.session.must_die:
+            self._child.kill()
+        self._arm()
+
+    def _overstayed(self) -> None:
+        assert self._child is not None
+        if self.session.finished:
+            self._killed_after_last = True
+        elif self.session.verdict is None:
+            self.session.judge(
+                make_report("ProtocolError", "the child closed its pipe, and stayed")
+            )
+        self._child.kill()
+
+    def _overused(self) -> ErrorReport | None:
+        meter, options = self._meter, self.session.options
+        if meter is None or not self.session.ready:
+            return None
+        used = meter.private_bytes()
+        self._peak_bytes = max(self._peak_bytes, used)
+        if used > options.memory_bytes:
+            return make_report(
+                "OOMError",
+                f"the run used {used / MEGABYTE:.0f} MB of memory;"
+                f" allowed: {options.memory_mb:g} MB (memory_mb)",
+            )
+        if options.cpu_s is not None and meter.cpu_s() >= options.cpu_s:
+            return make_report(
+                "CPULimitError",
+                f"the run used up its CPU time of {options.cpu_s:g} s (cpu_s)",
+            )
+        return None
+
+    def _arm(self) -> None:
+        when = min(self.session.deadlines.next, time.monotonic() + CHECK_S)
+        if when < self._armed:
+            self._armed = when
+            self._host.wake_at(when, self)
+
+    # --- sending ---
+
+    def _send(self, body: bytes) -> None:
+        assert self._connection is not None
+        self._connection.send(body)
+        self._write()
+
+    def _write(self) -> None:
+        connection = self._connection
+        assert connection is not None
+        waited = connection.wants_to_write
+        connection.write()
+        if connection.wants_to_write:
+            self._host.watch(connection.requests, select.EPOLLOUT, self._on_writable)
+        elif waited:
+            self._host.unwatch(connection.requests)
+
+    def _on_writable(self, _events: int) -> None:
+        self._write()

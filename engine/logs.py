@@ -1,0 +1,104 @@
+"""The log lines of one run on their way to the manager: limited, put into lines, redacted."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.options import RunOptions
+from engine.redaction import Redactor
+from protocol.events import LogLevel, LogSource
+from protocol.limits import MEGABYTE
+from protocol.messages import LogEntry
+
+_RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+_STREAM_LEVEL: Final[dict[LogSource, LogLevel]] = {"stdout": "info", "stderr": "warning"}
+_EXCESS: Final = 10
+_LINE_OVERHEAD_BYTES: Final = 16
+"""An empty line costs something, too."""
+
+
+class LogBook:
+    """Takes log entries and raw output, and hands on what the manager shall see."""
+
+    def __init__(
+        self, options: RunOptions, redactor: Redactor, emit: Callable[[LogEntry], None]
+    ) -> None:
+        self.bytes = 0
+        """All that was logged, dropped lines included."""
+        self._options = options
+        self._redactor = redactor
+        self._records = redactor.records()
+        self._emit = emit
+        self._dropped = 0
+        self._decoders = {
+            source: codecs.getincrementaldecoder("utf-8")("replace") for source in _STREAM_LEVEL
+        }
+        self._partial = dict.fromkeys(_STREAM_LEVEL, "")
+
+    @property
+    def excessive(self) -> bool:
+        """Whether so much was logged that the run must end."""
+        return self.bytes > _EXCESS * self._options.max_log_bytes
+
+    def add(self, entry: LogEntry) -> None:
+        """Take one entry."""
+        if _RANK[entry.level] < _RANK[self._options.log_level]:
+            return
+        size = len(entry.message)
+        self.bytes += size + _LINE_OVERHEAD_BYTES
+        if self.bytes > self._options.max_log_bytes:
+            self._dropped += 1
+            return
+        if size > self._options.log_payload_mb * MEGABYTE:
+            entry = self._left_out(entry)
+        if not self._redactor.active:
+            self._emit(entry)
+            return
+        for settled, text in self._records.feed(entry, entry.message):
+            self._emit(msgspec.structs.replace(settled, message=text))
+
+    def output(self, source: LogSource, data: bytes) -> None:
+        """Take bytes of a standard stream; every line becomes an entry."""
+        text = self._partial[source] + self._decoders[source].decode(data)
+        *lines, rest = text.split("\n")
+        if len(rest) > self._options.log_payload_mb * MEGABYTE:
+            lines.append(rest)
+            rest = ""
+        self._partial[source] = rest
+        for line in lines:
+            self.add(LogEntry(_STREAM_LEVEL[source], source, line.removesuffix("\r")))
+
+    def count_dropped(self, lines: int, size: int) -> None:
+        """Take note of lines that the child has dropped by itself."""
+        self._dropped += max(0, lines)
+        self.bytes += max(0, size)
+
+    def flush(self, *, final: bool = False) -> None:
+        """Hand on what was held back: unfinished lines, and what might have been secrets."""
+        for source, rest in self._partial.items():
+            if rest:
+                self._partial[source] = ""
+                self.add(LogEntry(_STREAM_LEVEL[source], source, rest))
+        for settled, text in self._records.flush():
+            self._emit(msgspec.structs.replace(settled, message=text))
+        if final and self._dropped:
+            self._emit(
+                LogEntry(
+                    "warning",
+                    "runtime",
+                    f"{self._dropped} log lines were dropped: the run may log"
+                    f" {self._options.max_log_bytes} bytes (max_log_bytes)",
+                )
+            )
+
+    def _left_out(self, entry: LogEntry) -> LogEntry:
+        limit = self._options.log_payload_mb
+        message = (
+            f"[a message of {len(entry.message)} characters was left out;"
+            f" allowed: {limit:g} MB (log_payload_mb)]"
+        )
+        return LogEntry(entry.level, entry.source, message, redacted=True)

@@ -1,0 +1,142 @@
+"""What a caller may set for one run.  Units are in the names; `None` means: no such limit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, Literal
+
+import msgspec
+
+from engine.redaction import DEFAULT_PUBLIC_KEYS
+from protocol.adaptor import ModuleRef
+from protocol.events import LogLevel
+from protocol.limits import MEGABYTE
+
+_POSITIVE: Final = (
+    "timeout_s",
+    "step_timeout_s",
+    "idle_timeout_s",
+    "resolve_timeout_s",
+    "cpu_s",
+    "memory_mb",
+    "state_mb",
+    "payload_mb",
+    "log_payload_mb",
+    "max_log_bytes",
+    "max_step_runs",
+    "max_events",
+)
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run may reach beyond its state.
+
+    ``net``: ``"host:port"``, ``"host"`` or ``"*"``; ``read``: extra paths, read-only.
+    """
+
+    net: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("net", "read"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+                raise TypeError(f"Permissions.{name} must be a sequence of str, not {value!r}")
+            msgspec.structs.force_setattr(self, name, tuple(value))
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits and the scope of one run.
+
+    Raises:
+        ValueError, TypeError: A value makes no sense; the text says which and what would.
+
+    """
+
+    timeout_s: float | None = 600.0
+    """The whole run, from the start of its child; waiting in the queue does not count."""
+    step_timeout_s: float | None = None
+    """One job, from ``job-start`` on."""
+    idle_timeout_s: float | None = None
+    """The longest silence: no event, log or output of any kind."""
+    resolve_timeout_s: float = 30.0
+    """One call of a resolver."""
+    cancel_grace_s: float = 0.25
+    """What a cancelled run gets to come to an end by itself."""
+    memory_mb: float = 500
+    cpu_s: float | None = None
+    state_mb: float | None = None
+    """One serialised state; a quarter of ``memory_mb`` if not given."""
+    payload_mb: float = 10.0
+    """A state in an event; a larger one is replaced there."""
+    log_payload_mb: float = 1.0
+    """One log message; a larger one is replaced."""
+    max_log_bytes: int = 10 * MEGABYTE
+    """All log messages together; more are dropped and counted, ten times more end the run."""
+    max_step_runs: int | None = None
+    """Executions of steps; ten for each step of the plan, but at least 1,000, if not given."""
+    max_events: int = 1_000_000
+    log_level: LogLevel = "debug"
+    sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
+    """What becomes of objects in log lines."""
+    modules: dict[str, ModuleRef] = {}
+    whitelist: tuple[str, ...] | None = None
+    """Regular expressions over module names that a job may import from the repo."""
+    permissions: Permissions = Permissions()
+    remove_from_state: tuple[str, ...] = ("configuration",)
+    public_credential_keys: tuple[str, ...] = tuple(DEFAULT_PUBLIC_KEYS)
+    event_state: bool = True
+    """Whether ``job-complete`` and ``job-error`` carry the state."""
+    start: str | None = None
+    end: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            _check_positive(name, getattr(self, name))
+        if not (_is_number(self.cancel_grace_s) and self.cancel_grace_s >= 0):
+            raise ValueError(f"cancel_grace_s must be seconds >= 0, not {self.cancel_grace_s!r}")
+        for name in ("whitelist", "remove_from_state", "public_credential_keys"):
+            _check_names(self, name)
+        for name, allowed in (
+            ("log_level", ("debug", "info", "warning", "error")),
+            ("sanitize", ("none", "remove", "obfuscate", "summarize")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
+        for name, ref in self.modules.items():
+            if not isinstance(ref, ModuleRef):
+                raise TypeError(f"modules[{name!r}] must be a ModuleRef, not {ref!r}")
+        if not isinstance(self.permissions, Permissions):
+            raise TypeError(f"permissions must be Permissions, not {self.permissions!r}")
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory limit in bytes."""
+        return int(self.memory_mb * MEGABYTE)
+
+    @property
+    def state_bytes(self) -> int:
+        """The largest serialised state in bytes."""
+        return int((self.memory_mb / 4 if self.state_mb is None else self.state_mb) * MEGABYTE)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_positive(name: str, value: Any) -> None:
+    optional = RunOptions.__annotations__[name].endswith("None")
+    if value is None and optional:
+        return
+    if not _is_number(value) or value <= 0:
+        hint = " or None" if optional else ""
+        raise ValueError(f"{name} must be a finite number above 0{hint}, not {value!r}")
+
+
+def _check_names(options: RunOptions, name: str) -> None:
+    value = getattr(options, name)
+    if value is None and name == "whitelist":
+        return
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        raise TypeError(f"{name} must be a sequence of str, not {value!r}")
+    msgspec.structs.force_setattr(options, name, tuple(value))

@@ -1,0 +1,75 @@
+"""Encoded msgpack, opened one level at a time.
+
+A state of megabytes with one secret in it is not decoded for its sake: the containers around
+the secret are opened, their other items stay the bytes they are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Final
+
+import msgspec
+
+
+class Container:
+    """An encoded array or map, as its head and its encoded items (of a map: keys and values)."""
+
+    def __init__(self, head: bytes, items: list[bytes | msgspec.Raw]) -> None:
+        self.head = head
+        self.items = items
+
+    @classmethod
+    def opened(cls, data: bytes) -> Container | None:
+        """Open an array or a map; None for anything else.
+
+        Source: the MessagePack specification, formats "array" and "map".
+        """
+        kind = data[0]
+        if kind in _LONG_HEADS:
+            size, per_entry = _LONG_HEADS[kind]
+            count = int.from_bytes(data[1:size], "big")
+        elif 0x80 <= kind <= 0x9F:
+            size, per_entry = 1, 1 if kind & 0x10 else 2
+            count = kind & 0x0F
+        else:
+            return None
+        # For msgspec all are arrays: what a map of raw keys would be, it cannot say.
+        array = b"\xdd" + (count * per_entry).to_bytes(4, "big") + data[size:]
+        return cls(data[:size], list(_decode_array(array)))
+
+    def locate(self, spans: list[tuple[int, int]]) -> dict[int, list[tuple[int, int]]]:
+        """Return which items have a part in *spans*: by index, with places within the item."""
+        starts = list(accumulate(map(len, self.items), initial=len(self.head)))
+        located: dict[int, list[tuple[int, int]]] = {}
+        for start, stop in spans:
+            index = max(bisect_right(starts, start) - 1, 0)
+            while index < len(self.items) and starts[index] < stop:
+                inside = (start - starts[index], stop - starts[index])
+                located.setdefault(index, []).append(inside)
+                index += 1
+        return located
+
+
+_LONG_HEADS: Final = {0xDC: (3, 1), 0xDD: (5, 1), 0xDE: (3, 2), 0xDF: (5, 2)}
+"""First byte of a container: bytes of its head, items per entry."""
+
+
+class _Extension:
+    """An extension type, carried through; unlike `msgspec.msgpack.Ext` it can be a key."""
+
+    __slots__ = ("code", "data")
+
+    def __init__(self, code: int, data: memoryview) -> None:
+        self.code = code
+        self.data = bytes(data)
+
+
+def _from_extension(value: _Extension) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(value.code, value.data)
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=_from_extension).encode
+decode = msgspec.msgpack.Decoder(ext_hook=_Extension).decode
+_decode_array = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode

@@ -1,0 +1,185 @@
+"""Finds any of many byte strings in one pass, with nothing but `re`.
+
+A trie of whole needles is slow in the common case, in which nothing is found: at every byte of
+the text it has to rule out the first byte of every needle.  So each needle is represented by a
+piece of it that begins at its rarest byte.  The pieces of hundreds of needles begin with few
+different bytes, none of them frequent, and `re` skips all others at a nanosecond each.  Where a
+piece is found, the needles that it stands for are compared in full.
+
+`benchmarks/bench_redaction.py` compares this with pyahocorasick (three times slower) and with
+an ordinary alternation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+_PIECE_BYTES: Final = 6
+"""A longer piece makes a larger pattern, and is hardly ever found where its needle is not."""
+
+_MIN_PIECE_BYTES: Final = 3
+_MIN_NEEDLE_BYTES: Final = 6
+_ANCHOR_REACH: Final = 256
+"""So far into a needle its rarest byte is looked for."""
+
+_ALTERNATIVES: Final = 4
+"""From so many of its rarest bytes a needle chooses ..."""
+
+_SHARING: Final = 4
+"""... if so many needles share a piece: the forms of one secret may, the keys of one vendor,
+which all begin alike, shall not."""
+
+_CAPITALS: Final = b"QXJKVWYHGUFBLPOMDNRCEISTAZ"
+_BY_FREQUENCY: Final = (
+    _CAPITALS + b"+/=%\\'(){}[]<>;&*~^$#@!?|`qzjxkvb5768943gwypfmu210chdlrsnoiate-_.:,\"\n "
+)
+_RANKS: Final = bytes(
+    _BY_FREQUENCY.index(byte) if byte in _BY_FREQUENCY else len(_CAPITALS) for byte in range(256)
+)
+"""Bytes of JSON and prose, the rarest first; between capitals and the rest come control
+characters, the heads of msgpack, and what is not ASCII.  A wrong guess costs time, nothing else."""
+
+_FREE_COMPARISONS: Final = 1000
+_BYTES_PER_COMPARISON: Final = 8
+
+
+class Matcher:
+    """Finds needles of six bytes or more.  Unchanging; time is linear in the text.
+
+    Linear for every text: one that keeps almost matching (both it and the needles may come
+    from the same author) is taken for a single hit once the comparisons of needles are more
+    than one for eight bytes.
+    """
+
+    def __init__(self, needles: Iterable[bytes]) -> None:
+        self._needles = sorted(set(needles))
+        self._candidates: dict[bytes, list[tuple[int, bytes]]] = {}
+        for needle in self._needles:
+            if len(needle) < _MIN_NEEDLE_BYTES:
+                raise ValueError(f"a needle has at least {_MIN_NEEDLE_BYTES} bytes")
+            offset = self._choose_anchor(needle)
+            piece = needle[offset : offset + _PIECE_BYTES]
+            self._candidates.setdefault(piece, []).append((offset, needle))
+        self._pieces = _compile_trie(self._candidates)
+        # The pattern matches the longest piece: it stands for those that it begins with, too.
+        for piece, standing in self._candidates.items():
+            for size in range(_MIN_PIECE_BYTES, len(piece)):
+                standing.extend(
+                    pair
+                    for pair in self._candidates.get(piece[:size], ())
+                    if pair[1][pair[0] : pair[0] + _PIECE_BYTES] == piece[:size]
+                )
+        self._openings: _Openings | None = None
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a needle may occur in *data*: never False where one does, seldom wrong."""
+        return self._pieces.search(data) is not None
+
+    def found_in(self, data: bytes) -> bool:
+        """Whether any needle occurs in *data*."""
+        return next(self._hits(data), None) is not None
+
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Return where needles occur, in order; those that overlap are one span."""
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted(self._hits(data)):
+            if merged and start < merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        return merged
+
+    def opening(self, data: bytes) -> int:
+        """Return where *data* begins to end in what may be the beginning of a needle.
+
+        ``len(data)`` if it does not.
+        """
+        if self._openings is None:
+            self._openings = _Openings(self._needles)
+        return self._openings.find(data)
+
+    def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
+        search = self._pieces.search
+        allowance = _FREE_COMPARISONS + len(data) // _BYTES_PER_COMPARISON
+        match = search(data)
+        while match:
+            place = match.start()
+            for offset, needle in self._candidates[match[0]]:
+                allowance -= 1
+                start = place - offset
+                if start >= 0 and data.startswith(needle, start):
+                    yield start, start + len(needle)
+            if allowance < 0:
+                yield 0, len(data)
+                return
+            match = search(data, place + 1)
+
+    def _choose_anchor(self, needle: bytes) -> int:
+        last = min(len(needle) - _MIN_PIECE_BYTES, _ANCHOR_REACH)
+        ranks = needle[: last + 1].translate(_RANKS)
+        best = ranks.index(min(ranks))
+        if self._load(needle, best) < _SHARING:
+            return best
+        places = sorted(range(last + 1), key=ranks.__getitem__)
+        return min(places[:_ALTERNATIVES], key=lambda place: self._load(needle, place) // _SHARING)
+
+    def _load(self, needle: bytes, place: int) -> int:
+        return len(self._candidates.get(needle[place : place + _PIECE_BYTES], ()))
+
+
+class _Openings:
+    """Finds the beginning of a needle at the end of a text."""
+
+    def __init__(self, needles: list[bytes]) -> None:
+        self._longest = max(map(len, needles))
+        self._by_head: dict[bytes, list[bytes]] = {}
+        self._short = {needle[:size] for needle in needles for size in range(1, _MIN_NEEDLE_BYTES)}
+        for needle in needles:
+            self._by_head.setdefault(needle[:_MIN_NEEDLE_BYTES], []).append(needle)
+        self._heads = _compile_trie(self._by_head)
+
+    def find(self, data: bytes) -> int:
+        begin = max(0, len(data) - self._longest + 1)
+        match = self._heads.search(data, begin)
+        while match:
+            place = match.start()
+            tail = data[place:]
+            for needle in self._by_head[match[0]]:
+                if len(needle) > len(tail) and needle.startswith(tail):
+                    return place
+            match = self._heads.search(data, place + 1)
+        for size in range(min(_MIN_NEEDLE_BYTES - 1, len(data)), 0, -1):
+            if data[-size:] in self._short:
+                return len(data) - size
+        return len(data)
+
+
+def _compile_trie(words: Iterable[bytes]) -> re.Pattern[bytes]:
+    """Compile a pattern that matches the longest of *words* and looks at each byte once."""
+    root: dict[int, Any] = {}
+    for word in words:
+        node = root
+        for byte in word:
+            node = node.setdefault(byte, {})
+        node[_END] = None
+    return re.compile(_pattern(root), re.DOTALL)
+
+
+_END: Final = -1
+
+
+def _pattern(node: dict[int, Any]) -> bytes:
+    if len(node) == 1:  # most of them
+        [(byte, child)] = node.items()
+        return b"" if byte == _END else _ESCAPED[byte] + _pattern(child)
+    # `re` tries branches in order, so the most frequent byte comes first.
+    branches = [
+        _ESCAPED[byte] + _pattern(node[byte])
+        for byte in sorted(node.keys() - {_END}, key=_RANKS.__getitem__, reverse=True)
+    ]
+    return b"(?:" + b"|".join(branches) + b")" + (b"?" if _END in node else b"")
+
+
+_ESCAPED: Final = [re.escape(bytes([byte])) for byte in range(256)]

@@ -1,0 +1,137 @@
+"""Ids to credentials and stored states: asked of the manager as late as possible.
+
+A resolver is the manager's code: it may raise, block, or take for ever.  So every call has a
+thread of its own, which is abandoned when the deadline has passed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import msgspec
+
+from protocol.report import ErrorReport, make_report
+from protocol.state import StateNotCarriedError, encode_state
+
+Kind = Literal["credential", "state"]
+Answer = "Resolution | ErrorReport"
+
+_ERROR_NAME: Final[dict[Kind, str]] = {
+    "credential": "CredentialLoadError",
+    "state": "StateLoadError",
+}
+_MAX_REASON: Final = 500
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What a resolver may return in place of the bare value: it holds for *ttl_s* seconds."""
+
+    value: Any
+    ttl_s: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Resolved(<hidden>, ttl_s={self.ttl_s!r})"
+
+
+class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
+    """The manager's ways from an id to a value; plain or async callables of one argument."""
+
+    credential: Callable[[str], Any] | None = None
+    state: Callable[[str], Any] | None = None
+
+    def __post_init__(self) -> None:
+        for kind in ("credential", "state"):
+            resolver = getattr(self, kind)
+            if resolver is not None and not callable(resolver):
+                raise TypeError(f"Resolvers.{kind} must be callable, not {resolver!r}")
+
+    def __repr__(self) -> str:
+        known = [kind for kind in ("credential", "state") if getattr(self, kind) is not None]
+        return f"Resolvers({', '.join(f'{kind}=...' for kind in known)})"
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """A resolved value: as it is, to learn its secrets, and encoded, to be sent."""
+
+    value: Any
+    encoded: bytes
+    expires: float | None
+    """On the monotonic clock."""
+
+    def __repr__(self) -> str:
+        return "<Resolution>"
+
+
+def resolve(
+    resolver: Callable[[str], Any] | None,
+    kind: Kind,
+    value_id: str,
+    step_id: str,
+    done: Callable[[Resolution | ErrorReport], None],
+) -> None:
+    """Have *resolver* called in a thread of its own; *done* is called there with the outcome.
+
+    The caller keeps the deadline; whatever comes after it is to be ignored.
+    """
+    if resolver is None:
+        done(_failure(kind, value_id, step_id, f"no {kind} resolver was given to the engine"))
+        return
+
+    def call() -> None:
+        try:
+            value = resolver(value_id)
+            if inspect.isawaitable(value):
+                value = _await(value)
+        # The manager's code may raise anything, SystemExit included; the run must hear of it.
+        except BaseException as error:  # noqa: BLE001
+            reason = f"the resolver raised {type(error).__name__}: {str(error)[:_MAX_REASON]}"
+            done(_failure(kind, value_id, step_id, reason))
+        else:
+            done(_checked(kind, value_id, step_id, value))
+
+    threading.Thread(target=call, name=f"jobcell-resolve-{kind}", daemon=True).start()
+
+
+def late(kind: Kind, value_id: str, step_id: str, timeout_s: float) -> ErrorReport:
+    """Return the report of a resolver that did not answer in time."""
+    reason = f"the resolver did not answer within {timeout_s:g} s (resolve_timeout_s)"
+    return _failure(kind, value_id, step_id, reason)
+
+
+def _await(awaitable: Any) -> Any:
+    import asyncio  # only asynchronous resolvers pay for it
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return asyncio.run(wait())
+
+
+def _checked(kind: Kind, value_id: str, step_id: str, value: Any) -> Resolution | ErrorReport:
+    expires = None
+    if isinstance(value, Resolved):
+        expires = None if value.ttl_s is None else time.monotonic() + value.ttl_s
+        value = value.value
+    if kind == "credential" and not isinstance(value, dict):
+        reason = f"the resolver returned {type(value).__name__}, a credential must be a dict"
+        return _failure(kind, value_id, step_id, reason)
+    if kind == "state" and value is None:
+        return _failure(kind, value_id, step_id, "the resolver returned None: no such state")
+    try:
+        encoded = encode_state(value, root=kind)
+    except StateNotCarriedError as error:
+        return _failure(kind, value_id, step_id, f"the resolver's value cannot be used: {error}")
+    return Resolution(value, encoded, expires)
+
+
+def _failure(kind: Kind, value_id: str, step_id: str, reason: str) -> ErrorReport:
+    return make_report(
+        _ERROR_NAME[kind],
+        f"cannot load the {kind} {value_id!r} of step {step_id!r}: {reason}",
+        step_id=step_id,
+        fix=f"pass Resolvers({kind}=...) with the plan" if "no " + kind in reason else None,
+    )

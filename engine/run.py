@@ -1,0 +1,198 @@
+"""The handle of one run: its events, its result, and the way to cancel it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.ending import Ending, Reason, reason_of
+from engine.errors import EngineError
+from engine.eventlog import EventLog
+from protocol.confinement import ConfinementReport
+from protocol.events import Event, Versions
+from protocol.report import ErrorReport, make_report
+from protocol.state import decode_state
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a run has used, as the kernel counts it."""
+
+    peak_memory_bytes: int = 0
+    cpu_s: float = 0.0
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended.
+
+    ``state`` is the final state, or None if the workflow was not walked to its end.
+    """
+
+    state: Any
+    reason: Reason
+    error: ErrorReport | None
+    duration_ms: int
+    usage: Usage
+    confinement: ConfinementReport
+    versions: Versions
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A result whose state is still the bytes that the child sent."""
+
+    ending: Ending
+    state: msgspec.Raw | None
+    duration_ms: int
+    usage: Usage
+    confinement: ConfinementReport
+    versions: Versions
+
+    def decode(self) -> RunResult:
+        """Return the result, with a copy of the state of its own."""
+        reason, error, state = self.ending.reason, self.ending.error, None
+        if self.state is not None:
+            try:
+                state = decode_state(self.state)
+            except ValueError:
+                error = make_report("ProtocolError", "the child sent a final state that is none")
+                reason = reason_of(error)
+        return RunResult(
+            state=state,
+            reason=reason,
+            error=error,
+            duration_ms=self.duration_ms,
+            usage=self.usage,
+            confinement=self.confinement,
+            versions=self.versions,
+        )
+
+
+class Run:
+    """One plan executed in one child.  Every method may be called from any thread.
+
+    Iterate it (``async for``) for its events, await it for its result.
+    """
+
+    def __init__(self, run_id: str, log: EventLog, cancel: Callable[[str], None]) -> None:
+        self.id = run_id
+        self._log = log
+        self._cancel = cancel
+        self._outcome: Outcome | None = None
+        self._result: RunResult | None = None
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {'done' if self.done else 'going on'}>"
+
+    @property
+    def done(self) -> bool:
+        """Whether the last event is there and `result` returns at once."""
+        return self._log.closed
+
+    def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[Event]:
+        """Return the events with ``seq > after``.
+
+        Args:
+            after: A number, or None for those that this handle has not polled yet.
+            timeout_s: Seconds to wait for the first of them; None waits until there is one
+                or the run is over.
+
+        Raises:
+            ValueError: *after* is no number that an event can have.
+
+        """
+        if after is not None and (not isinstance(after, int) or after < 0):
+            raise ValueError(f"after must be the seq of an event, 0 or None, not {after!r}")
+        self._check_process()
+        return self._log.read(after, timeout_s)
+
+    def result(self, timeout_s: float | None = None) -> RunResult:
+        """Wait for the end and return how it was; a bad job is no reason to raise.
+
+        Raises:
+            TimeoutError: *timeout_s* seconds went by; the run goes on.
+
+        """
+        self._check_process()
+        if not self._log.wait_closed(timeout_s):
+            raise TimeoutError(f"run {self.id} is not over after {timeout_s:g} s; it goes on")
+        if self._result is None:
+            assert self._outcome is not None
+            self._result = self._outcome.decode()
+        return self._result
+
+    def cancel(self, reason: str = "cancelled by the manager") -> None:
+        """End the run with the error ``Cancelled``; returns at once.
+
+        May be called again, after the end, from ``on_event`` and from a signal handler: it
+        takes no lock.
+        """
+        self._cancel(reason)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Say how the run ended; the supervisor calls this once, after the last event."""
+        self._outcome = outcome
+        self._log.close()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        after = 0
+        while True:
+            done = self.done
+            for event in self._log.read(after, 0.0):
+                after = event.seq
+                yield event
+            if done:
+                return
+            await self._changed(after)
+
+    def __await__(self) -> Generator[Any, None, RunResult]:
+        return self._wait_result().__await__()
+
+    async def _wait_result(self) -> RunResult:
+        while not self.done:
+            await self._changed(None)
+        return self.result()
+
+    async def _changed(self, after: int | None) -> None:
+        """Wait for an event after *after*, or (None) for the end."""
+        import asyncio  # only a manager that awaits pays for it
+
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+
+        def wake() -> None:
+            if after is None and not self._log.closed:
+                return
+            _call_soon(loop, changed.set)
+
+        stop = self._log.listen(wake)
+        try:
+            if not self.done and (after is None or self._log.next_seq <= after + 1):
+                await changed.wait()
+        finally:
+            stop()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineError(
+                f"run {self.id} belongs to process {self._pid}; it cannot be followed from a"
+                f" fork of it (process {os.getpid()})"
+            )
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # the loop was closed under the listener: nobody waits any more
+
+
+def now_ms(since_s: float) -> int:
+    """Return whole milliseconds since *since_s* on the monotonic clock."""
+    return round((time.monotonic() - since_s) * 1000)

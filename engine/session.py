@@ -1,0 +1,451 @@
+"""One run, without its processes: what a child says goes in, events and verdicts come out.
+
+Nothing here reads, writes, waits or kills; the supervisor does that.  The first verdict stays:
+once a limit has fired, nothing that the child says after it changes how the run ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from engine.deadlines import Deadlines
+from engine.ending import Exit, Facts, decide_ending
+from engine.eventlog import EventLog
+from engine.logs import LogBook
+from engine.order import Order
+from engine.redaction import Redactor
+from engine.resolvers import Kind, Resolution
+from engine.run import Outcome, Usage
+from protocol import codec, events
+from protocol import messages as m
+from protocol.errors import RemoteProtocolError
+from protocol.limits import MEGABYTE, PROTOCOL_VERSION
+from protocol.phases import FROM_CHILD, Phase, advance
+from protocol.report import ErrorReport, make_report
+
+_MAX_REASON: Final = 500
+
+
+class LoadRequest(msgspec.Struct, frozen=True):
+    """The child wants a credential or a state."""
+
+    kind: Kind
+    id: str
+    step_id: str
+
+
+class OpenStep(msgspec.Struct):
+    """The step whose turn it is."""
+
+    step_id: str
+    step_run_id: str
+    job_started: float | None = None
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """The fields that all its events have."""
+        return {"step_id": self.step_id, "step_run_id": self.step_run_id, "attempt": 1}
+
+
+class Session:
+    """What is known about one run, from its order to its end.  For the supervisor's thread."""
+
+    def __init__(self, order: Order, log: EventLog) -> None:
+        self.run_id = order.run_id
+        self.options = order.options
+        self.order: Order | None = order
+        self.verdict: ErrorReport | None = None
+        self.load_request: LoadRequest | None = None
+        self.deadlines = Deadlines(order.options)
+        self.resolvers = order.resolvers
+        self.read_memory: Callable[[], int] = lambda: 0
+        """Reads the resident bytes of the child."""
+        self._first_memory: int | None = None
+        self._log = log
+        self._limits = order
+        self._phase = Phase.STARTING
+        self._step: OpenStep | None = None
+        self._step_runs = 0
+        self._last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
+        self._confinement = order.confinement
+        self._versions = order.versions
+        self._redactor = Redactor(public_keys=order.options.public_credential_keys)
+        for configuration in order.configurations:
+            self._redactor.learn(configuration)
+        self._logs = LogBook(order.options, self._redactor, self._emit_log)
+        self._resolutions: dict[tuple[Kind, str], Resolution] = {}
+        self._loading_since = 0.0
+
+    # --- what the child says ---
+
+    def receive(self, message: m.Message) -> None:
+        """Take one message.
+
+        Raises:
+            RemoteProtocolError: The child may not send it now, or it contradicts the plan.
+
+        """
+        if self.verdict is not None and not self._may_still_speak(message):
+            return
+        self._phase = advance(self._phase, message)
+        self.deadlines.heard()
+        _HANDLERS[type(message)](self, message)
+
+    def output(self, source: events.LogSource, data: bytes) -> None:
+        """Take what the child wrote to one of its standard streams."""
+        self.deadlines.heard()
+        self._logs.output(source, data)
+        self._check_log_volume()
+
+    def _may_still_speak(self, message: m.Message) -> bool:
+        """Whether a message counts after the verdict.
+
+        A cancelled job may end, with its last logs and the state it has come to; of one that a
+        limit has ended only the logs are heard.
+        """
+        assert self.verdict is not None
+        if isinstance(message, m.LogBatch):
+            return m.LogBatch in FROM_CHILD[self._phase]
+        return self.verdict.name == "Cancelled" and self._phase is Phase.RUNNING
+
+    @property
+    def ready(self) -> bool:
+        """Whether the child has been confined and may run jobs."""
+        return self._phase not in (Phase.STARTING, Phase.GREETED)
+
+    @property
+    def must_die(self) -> bool:
+        """Whether the child is to be killed now; one that was cancelled has a grace period."""
+        return self.verdict is not None and self.verdict.name != "Cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the child has said its last word."""
+        return self._phase is Phase.DONE
+
+    def _hello(self, message: m.Hello) -> None:
+        if message.version != PROTOCOL_VERSION:
+            raise RemoteProtocolError(
+                f"child speaks protocol version {message.version}, not {PROTOCOL_VERSION}"
+            )
+
+    def _ready(self, message: m.Ready) -> None:
+        self._confinement = message.confinement
+        self._emit(events.WorkflowStart, versions=self._versions, confinement=message.confinement)
+        self.deadlines.ready()
+
+    def _end(self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed) -> None:
+        if isinstance(message, m.WorkflowComplete):
+            self._state_fits(len(memoryview(message.state)))
+        self._last = message
+        self.deadlines.finished()
+
+    def _init_start(self, message: m.InitStart) -> None:
+        self._count_step_run()
+        self._step = OpenStep(message.step_id, message.step_run_id)
+        self._emit(events.InitStart, **self._step.ids)
+
+    def _init_complete(self, message: m.InitComplete) -> None:
+        self._emit(
+            events.InitComplete, duration_ms=_milliseconds(message.duration_ms), **self._ids()
+        )
+
+    def _load(self, message: m.LoadCredential | m.LoadState) -> None:
+        kind: Kind = "credential" if isinstance(message, m.LoadCredential) else "state"
+        known = self._limits.credential_ids if kind == "credential" else self._limits.state_ids
+        if message.id not in known:
+            raise RemoteProtocolError(f"child asked for a {kind} that its plan does not name")
+        if self._step is None or self._step.step_run_id != message.step_run_id:
+            self._step = OpenStep(message.step_id, message.step_run_id)
+        self.load_request = LoadRequest(kind, message.id, message.step_id)
+        self._loading_since = time.monotonic()
+        self.deadlines.loading()
+
+    def _job_start(self, _message: m.JobStart) -> None:
+        assert self._step is not None
+        self._step.job_started = time.monotonic()
+        self._emit(events.JobStart, **self._ids())
+        if self._first_memory is None:
+            self._first_memory = self.read_memory()
+        self.deadlines.job_started(self._step.step_id)
+
+    def _job_complete(self, message: m.JobComplete) -> None:
+        if not self._state_fits(message.state_bytes):
+            return
+        state, redacted = self._event_state(message.state, message.state_bytes)
+        # A quick child is gone before it can be looked at; then its own word has to do.
+        resident = self.read_memory() or message.peak_bytes
+        mem = events.Memory(
+            job=max(0, resident - (self._first_memory or 0)),
+            system=resident,
+            peak=max(message.peak_bytes, resident),
+        )
+        self._close_job(
+            events.JobComplete,
+            state=state,
+            redacted=redacted,
+            next=message.next,
+            duration_ms=_milliseconds(message.duration_ms),
+            mem=mem,
+        )
+
+    def _job_error(self, message: m.JobError) -> None:
+        if not self._state_fits(message.state_bytes):
+            return
+        state, redacted = self._event_state(message.state, message.state_bytes)
+        self._close_job(
+            events.JobError,
+            error=message.error,
+            state=state,
+            redacted=redacted,
+            next=message.next,
+            duration_ms=_milliseconds(message.duration_ms),
+        )
+
+    def _close_job(self, kind: type[events.Event], **fields: Any) -> None:
+        self._logs.flush()
+        self._emit(kind, **self._ids(), **fields)
+        self._step = None
+        self.deadlines.job_ended()
+
+    def _edge_resolved(self, message: m.EdgeResolved) -> None:
+        self._emit(
+            events.EdgeResolved,
+            from_step_id=message.from_step_id,
+            to_step_id=message.to_step_id,
+            condition=message.condition,
+            taken=message.taken,
+        )
+
+    def _log_batch(self, message: m.LogBatch) -> None:
+        for entry in message.entries:
+            self._logs.add(entry)
+        self._logs.count_dropped(message.dropped, message.dropped_bytes)
+        self._check_log_volume()
+
+    # --- what was loaded for the child ---
+
+    def known_resolution(self, request: LoadRequest) -> Resolution | None:
+        """Return what was resolved for this id before and still holds."""
+        known = self._resolutions.get((request.kind, request.id))
+        if known and (known.expires is None or time.monotonic() < known.expires):
+            return known
+        return None
+
+    def loaded(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> bytes:
+        """Take the outcome of a request; return the message that answers the child."""
+        self.load_request = None
+        self.deadlines.loaded()
+        if isinstance(outcome, ErrorReport):
+            return codec.encode(m.LoadFailed(error=outcome))
+        if self._resolutions.get((request.kind, request.id)) is outcome:
+            return codec.encode(m.Loaded(value=msgspec.Raw(outcome.encoded)))
+        self._resolutions[request.kind, request.id] = outcome
+        # Learn before the child can know the value: nothing it says may carry it out.
+        secret = outcome.value
+        if request.kind == "state":
+            secret = secret.get("configuration") if isinstance(secret, dict) else None
+        self._redactor.learn(secret)
+        kind = events.CredentialLoad if request.kind == "credential" else events.StateLoad
+        elapsed = round((time.monotonic() - self._loading_since) * 1000)
+        self._emit(kind, id=request.id, duration_ms=elapsed, **self._ids())
+        return codec.encode(m.Loaded(value=msgspec.Raw(outcome.encoded)))
+
+    # --- limits ---
+
+    def cancel(self, reason: str) -> bytes:
+        """Set the verdict; return the message that tells the child."""
+        self.judge(make_report("Cancelled", f"the run was cancelled: {reason[:_MAX_REASON]}"))
+        return codec.encode(m.Cancel(reason=reason[:_MAX_REASON]))
+
+    def judge(self, report: ErrorReport) -> None:
+        """Set the verdict, unless there is one or the child has already come to its end."""
+        if self.verdict is None and self._last is None:
+            self.verdict = report
+
+    def _state_fits(self, size: int) -> bool:
+        limit = self.options.state_bytes
+        if size <= limit:
+            return True
+        what = f"the state of step {self._step.step_id!r}" if self._step else "the final state"
+        self.judge(
+            make_report(
+                "StateTooLargeError",
+                f"{what} takes {size / MEGABYTE:.1f} MB;"
+                f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
+            )
+        )
+        return False
+
+    def _check_log_volume(self) -> None:
+        if self._logs.excessive:
+            self.judge(
+                make_report(
+                    "OutputLimitError",
+                    f"the run has written {self._logs.bytes} bytes of logs, more than ten times"
+                    f" the limit of {self.options.max_log_bytes} bytes (max_log_bytes)",
+                )
+            )
+
+    def _count_step_run(self) -> None:
+        self._step_runs += 1
+        limit = self._limits.max_step_runs
+        if self._step_runs > limit:
+            self.judge(
+                make_report(
+                    "OutputLimitError",
+                    f"the run has started more than {limit} steps (max_step_runs): steps that"
+                    " are reached over several edges run once for each",
+                )
+            )
+
+    # --- the end ---
+
+    def finish(
+        self,
+        exited: Exit | None,
+        *,
+        oom_killed: bool = False,
+        peak_bytes: int = 0,
+        stopped_after_last: bool = False,
+    ) -> Outcome:
+        """Close what is open, emit the last event, and return how the run ended.
+
+        Call it once, when the child is gone (or never came) and all it wrote was received.
+        """
+        self._logs.flush(final=True)
+        step = self._step
+        ending = decide_ending(
+            Facts(
+                verdict=self.verdict,
+                exit=exited,
+                oom_killed=oom_killed,
+                memory_bytes=self.options.memory_bytes,
+                cpu_limit_s=self.options.cpu_s,
+                last=self._last,
+                stopped_after_last=stopped_after_last,
+                step_id=step.step_id if step else None,
+            )
+        )
+        state: msgspec.Raw | None = None
+        if ending.error is not None and step is not None and step.job_started is not None:
+            elapsed = round((time.monotonic() - step.job_started) * 1000)
+            self._emit(
+                events.JobError,
+                error=ending.error,
+                state=None,
+                next=(),
+                duration_ms=elapsed,
+                **step.ids,
+            )
+        duration = self.deadlines.elapsed_ms()
+        error = self._redactor.struct(ending.error) if ending.error else None
+        if ending.reason in ("success", "fail") and isinstance(self._last, m.WorkflowComplete):
+            state = self._scrubbed(self._last.state)
+            self._emit(
+                events.WorkflowComplete,
+                **self._final_payload(state),
+                duration_ms=duration,
+            )
+        else:
+            self._emit(events.WorkflowError, error=error, duration_ms=duration)
+        if peak_bytes == 0 and exited is not None:
+            peak_bytes = exited.peak_bytes
+        outcome = Outcome(
+            ending=msgspec.structs.replace(ending, error=error),
+            state=state,
+            duration_ms=duration,
+            usage=Usage(peak_bytes, exited.cpu_s if exited else 0.0),
+            confinement=self._confinement,
+            versions=self._versions,
+        )
+        self._forget()
+        return outcome
+
+    def _final_payload(self, state: msgspec.Raw) -> dict[str, Any]:
+        if len(memoryview(state)) > self.options.payload_mb * MEGABYTE:
+            return {"state": events.REDACTED, "redacted": True}
+        return {"state": state}
+
+    def _forget(self) -> None:
+        """Drop every secret: the handle may be kept for long after the run."""
+        self.order = None
+        self._resolutions.clear()
+        self._redactor.forget()
+        self._last = None
+
+    # --- events ---
+
+    def _ids(self) -> dict[str, Any]:
+        assert self._step is not None
+        return self._step.ids
+
+    def _event_state(self, state: msgspec.Raw, size: int) -> tuple[Any, bool]:
+        """Return what an event carries for a state of *size* bytes, and whether it is redacted."""
+        if not self.options.event_state:
+            return None, False
+        sent = len(memoryview(state))
+        if sent == size and sent <= self.options.payload_mb * MEGABYTE:
+            return state, False
+        return events.REDACTED, True
+
+    def _scrubbed(self, state: msgspec.Raw) -> msgspec.Raw:
+        scrubbed = self._redactor.raw(state)
+        return state if scrubbed is None else msgspec.Raw(scrubbed)
+
+    def _emit(self, kind: type[events.Event], **fields: Any) -> None:
+        event = kind(seq=self._next_seq(), run_id=self.run_id, time=time.time(), **fields)
+        self._log.append(self._redactor.struct(event))
+
+    def _emit_log(self, entry: m.LogEntry) -> None:
+        ids = self._step.ids if self._step else {}
+        event = events.Log(
+            seq=self._next_seq(),
+            run_id=self.run_id,
+            time=time.time(),
+            level=entry.level,
+            source=entry.source,
+            message=entry.message,
+            redacted=entry.redacted,
+            **ids,
+        )
+        if not self._log.append(event):
+            self._logs.count_dropped(1, 0)
+
+    def _next_seq(self) -> int:
+        seq = self._log.next_seq
+        if seq > self.options.max_events:
+            self.judge(
+                make_report(
+                    "OutputLimitError",
+                    f"the run has emitted {self.options.max_events} events (max_events)",
+                )
+            )
+        return seq
+
+
+_HANDLERS: Final[dict[type[m.Message], Any]] = {
+    m.Hello: Session._hello,  # noqa: SLF001 - its own table
+    m.Ready: Session._ready,  # noqa: SLF001
+    m.ConfineFailed: Session._end,  # noqa: SLF001
+    m.InitStart: Session._init_start,  # noqa: SLF001
+    m.InitComplete: Session._init_complete,  # noqa: SLF001
+    m.LoadCredential: Session._load,  # noqa: SLF001
+    m.LoadState: Session._load,  # noqa: SLF001
+    m.JobStart: Session._job_start,  # noqa: SLF001
+    m.JobComplete: Session._job_complete,  # noqa: SLF001
+    m.JobError: Session._job_error,  # noqa: SLF001
+    m.EdgeResolved: Session._edge_resolved,  # noqa: SLF001
+    m.LogBatch: Session._log_batch,  # noqa: SLF001
+    m.WorkflowComplete: Session._end,  # noqa: SLF001
+    m.WorkflowError: Session._end,  # noqa: SLF001
+}
+
+
+def _milliseconds(claimed: int) -> int:
+    """Keep a duration that the child claims within reason."""
+    return min(max(claimed, 0), 2**53)

@@ -1,0 +1,145 @@
+"""One child process, as the supervisor sees it: it can be killed, and it ends once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import psutil
+
+from engine.connection import Connection
+from engine.ending import Exit
+from protocol import codec
+from protocol.confinement import ConfinementRequest
+from protocol.limits import PROTOCOL_VERSION
+from protocol.messages import Confine, Hello
+
+
+class Watcher(Protocol):
+    """What a starter needs of the supervisor: to be told when a descriptor is ready."""
+
+    def watch(self, fd: int, mask: int, callback: Callable[[int], None]) -> None:
+        """Have *callback* called with the events of *fd*; again to change the mask."""
+
+    def unwatch(self, fd: int) -> None:
+        """Forget *fd*; harmless if it was never watched."""
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called by the supervisor's thread, later."""
+
+
+class Child(Protocol):
+    """A started child that was not yet reaped."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None while it is not known."""
+
+    @property
+    def exit_fd(self) -> int:
+        """Readable once the child is gone; closed by `reap`."""
+
+    def kill(self) -> None:
+        """Kill the child and what it may have started; harmless when it is gone."""
+
+    def reap(self) -> Exit:
+        """Return how it ended; call it once, when `exit_fd` is readable."""
+
+
+class Started(NamedTuple):
+    """A child, and the pipes to it.  It was asked to confine itself, and waits for its plan."""
+
+    child: Child
+    connection: Connection
+
+
+class Starter(Protocol):
+    """A way to get a child.  For the supervisor's thread."""
+
+    def attach(self, watcher: Watcher) -> None:
+        """Get ready; called once, by the thread that will call all the rest."""
+
+    def start(self, request: ConfinementRequest) -> Started:
+        """Start a child that confines itself as *request* says.
+
+        Raises:
+            OSError: It could not be started.
+
+        """
+
+    def close(self) -> None:
+        """Let go of everything; no run is left by then."""
+
+
+def greet(connection: Connection, request: ConfinementRequest) -> None:
+    """Tell a new child who we are and which layers to put on."""
+    connection.send(codec.encode(Hello(version=PROTOCOL_VERSION, pid=os.getpid())))
+    connection.send(codec.encode(Confine(request=request)))
+    connection.write()
+
+
+def kill_group(pid: int) -> None:
+    """Kill a child that was not reaped, with all that it may have started.
+
+    Until it is reaped its number stays taken, so that the signal cannot reach a stranger.
+    Before it has a session of its own its group is another's: then only it is killed.
+    """
+    try:
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # it is gone
+
+
+def exit_of(status: int, cpu_s: float, peak_kilobytes: int) -> Exit:
+    """Return an exit for a status as wait(2) gives it, and what getrusage(2) counts."""
+    peak_bytes = peak_kilobytes * 1024
+    if os.WIFSIGNALED(status):
+        return Exit(signal=os.WTERMSIG(status), cpu_s=cpu_s, peak_bytes=peak_bytes)
+    return Exit(code=os.WEXITSTATUS(status), cpu_s=cpu_s, peak_bytes=peak_bytes)
+
+
+class Meter:
+    """What a child uses, read from outside while it runs."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._process: psutil.Process | None = None
+
+    def resident_bytes(self) -> int:
+        """Return the resident set, 0 if the child is gone."""
+        try:
+            with open(f"/proc/{self._child.pid}/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - a third of the time
+                return int(statm.read().split()[1]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            return 0
+
+    def private_bytes(self) -> int:
+        """Return the resident memory that is no page of a file, 0 if the child is gone."""
+        try:
+            memory = self._watched().memory_info()
+        except psutil.Error:
+            return 0
+        return int(memory.rss - memory.shared)
+
+    def cpu_s(self) -> float:
+        """Return the processor time used, 0 if the child is gone."""
+        try:
+            times = self._watched().cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
+    def _watched(self) -> psutil.Process:
+        if self._process is None:
+            pid = self._child.pid
+            if pid is None:
+                raise psutil.NoSuchProcess(0)
+            self._process = psutil.Process(pid)
+        return self._process
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,91 @@
+"""``spares=n``: children that were started before they are needed.
+
+A spare is confined and waits for a plan.  It fits a run that asks for the very walls and limits
+that it has put on; every other run gets a new child.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+
+from engine.start.child import Started, Starter, Watcher
+from protocol.confinement import ConfinementRequest
+
+
+class SpareStarter:
+    """Keeps children ready.
+
+    Args:
+        inner: Where they come from.
+        request: What they put on: the engine's own policy and options.
+        count: So many wait.
+
+    """
+
+    def __init__(self, inner: Starter, request: ConfinementRequest, count: int) -> None:
+        self._inner = inner
+        self._request = request
+        self._count = count
+        self._waiting: deque[Started] = deque()
+        self._watcher: Watcher | None = None
+        self._closed = False
+
+    def attach(self, watcher: Watcher) -> None:
+        """See `Starter.attach`."""
+        self._watcher = watcher
+        self._inner.attach(watcher)
+        self._refill()
+
+    def start(self, request: ConfinementRequest) -> Started:
+        """See `Starter.start`."""
+        assert self._watcher is not None
+        if request != self._request:
+            return self._inner.start(request)
+        # Whoever waits for this child shall not wait for the next one to be started.
+        self._watcher.post(self._refill)
+        if self._waiting:
+            spare = self._waiting.popleft()
+            self._watcher.unwatch(spare.child.exit_fd)
+            return spare
+        return self._inner.start(request)
+
+    def close(self) -> None:
+        """See `Starter.close`."""
+        assert self._watcher is not None
+        self._closed = True
+        for spare in self._waiting:
+            self._watcher.unwatch(spare.child.exit_fd)
+            spare.child.kill()
+        self._inner.close()  # a zygote tells of the end of its children while it is closed
+        while self._waiting:
+            _bury(self._waiting.popleft())
+
+    def _refill(self) -> None:
+        assert self._watcher is not None
+        while not self._closed and len(self._waiting) < self._count:
+            try:
+                spare = self._inner.start(self._request)
+            except OSError:
+                return  # the run that needs a child will say why there is none
+            self._waiting.append(spare)
+            self._watcher.watch(spare.child.exit_fd, select.EPOLLIN, self._drop_dead)
+
+    def _drop_dead(self, _events: int) -> None:
+        """Take out spares that did not live to be used."""
+        assert self._watcher is not None
+        dead = [spare for spare in self._waiting if _is_gone(spare)]
+        for spare in dead:
+            self._waiting.remove(spare)
+            self._watcher.unwatch(spare.child.exit_fd)
+            _bury(spare)
+
+
+def _is_gone(spare: Started) -> bool:
+    return bool(select.select([spare.child.exit_fd], [], [], 0)[0])
+
+
+def _bury(spare: Started) -> None:
+    select.select([spare.child.exit_fd], [], [])
+    spare.child.reap()
+    spare.connection.close()

@@ -1,0 +1,236 @@
+"""``start_mode="zygote"``: forks of one clean interpreter that has never run a job.
+
+The zygote is a process of its own with one thread; it is asked for a fork over a socket on which
+the ends of the run's pipes travel, and it says when a fork has ended.  It reads no plan and holds
+no secret.  If it dies, its forks die with it (PR_SET_PDEATHSIG), and the next run gets a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections import deque
+from typing import Final
+
+from engine.confinement.interpreter import child_command
+from engine.confinement.policy import identity, zygote_serves
+from engine.connection import ChildEnds, Connection
+from engine.ending import Exit
+from engine.start.child import Started, Watcher, exit_of, greet
+from engine.start.exec import ExecStarter, spawn
+from protocol.confinement import ConfinementRequest
+from protocol.limits import CONTROL_FD
+from protocol.zygote import (
+    MAX_DATAGRAM_BYTES,
+    Fork,
+    Forked,
+    ForkEnded,
+    ForkFailed,
+    Prepare,
+    decode_from_zygote,
+    encode,
+)
+
+_ZYGOTE_DIED: Final = "the zygote died, and the child with it"
+
+
+class ZygoteStarter:
+    """Asks a zygote for children; what it cannot serve gets an interpreter of its own.
+
+    Args:
+        request: The walls and paths that the zygote puts on for all its forks.
+
+    """
+
+    def __init__(self, request: ConfinementRequest) -> None:
+        self._request = request
+        self._fallback = ExecStarter()
+        self._watcher: Watcher | None = None
+        self._zygote: _Zygote | None = None
+
+    def attach(self, watcher: Watcher) -> None:
+        """See `Starter.attach`."""
+        self._watcher = watcher
+        self._zygote = _Zygote(self._request, watcher)
+
+    def start(self, request: ConfinementRequest) -> Started:
+        """See `Starter.start`."""
+        if not zygote_serves(self._request, request):
+            return self._fallback.start(request)
+        connection = Connection()
+        try:
+            child = self._usable().fork(connection.child_ends)
+        except OSError:
+            connection.close()
+            raise
+        greet(connection, request)
+        return Started(child, connection)
+
+    def close(self) -> None:
+        """See `Starter.close`."""
+        if self._zygote is not None:
+            self._zygote.close()
+
+    def _usable(self) -> _Zygote:
+        """Return a zygote that lives and whose root still holds what the paths name."""
+        assert self._watcher is not None
+        if self._zygote is None or not self._zygote.usable:
+            if self._zygote is not None:
+                self._zygote.retire()
+            self._zygote = _Zygote(self._request, self._watcher)
+        return self._zygote
+
+
+class ForkedChild:
+    """A child whose parent is the zygote: it is killed through a pidfd, and the zygote reaps it."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None
+        self.exit_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._pidfd = -1
+        self._kill_wanted = False
+        self._exit: Exit | None = None
+
+    def kill(self) -> None:
+        """See `Child.kill`."""
+        self._kill_wanted = True
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it is gone
+
+    def reap(self) -> Exit:
+        """See `Child.reap`."""
+        assert self._exit is not None
+        os.close(self.exit_fd)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        return self._exit
+
+    def born(self, pid: int, pidfd: int) -> None:
+        """Take note of who it is; a kill that came too early happens now."""
+        self.pid, self._pidfd = pid, pidfd
+        if self._kill_wanted:
+            self.kill()
+
+    def ended(self, how: Exit) -> None:
+        """Take note of how it ended."""
+        if self._exit is None:
+            self._exit = how
+            os.eventfd_write(self.exit_fd, 1)
+
+
+class _Zygote:
+    """One zygote process, and the children it has forked."""
+
+    def __init__(self, request: ConfinementRequest, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._paths = request.read_paths
+        self._identity = identity(request.read_paths)
+        self._children: dict[int, ForkedChild] = {}
+        self._number = 0
+        self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
+        self._retired = False
+        self._control, theirs = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
+        )
+        with theirs:
+            self._pid = spawn([*child_command(), "--zygote"], {2: 2, CONTROL_FD: theirs.fileno()})
+        self.alive = True
+        watcher.watch(self._control.fileno(), select.EPOLLIN, self._on_control)
+        self._send(encode(Prepare(pid=os.getpid(), request=request)), None)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it lives and still sees what its paths name."""
+        return self.alive and identity(self._paths) == self._identity
+
+    def fork(self, ends: ChildEnds) -> ForkedChild:
+        """Ask for a child on these ends, which are closed once they are sent."""
+        self._number += 1
+        child = ForkedChild()
+        self._children[self._number] = child
+        self._send(encode(Fork(number=self._number)), ends)
+        return child
+
+    def retire(self) -> None:
+        """Let it go when its last child has ended."""
+        self._retired = True
+        if not self._children:
+            self.close()
+
+    def close(self) -> None:
+        """End it: without its socket it has nothing to live for."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._watcher.unwatch(self._control.fileno())
+        self._control.close()
+        for _, ends in self._outgoing:
+            if ends is not None:
+                ends.close()
+        self._outgoing.clear()
+        try:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # somebody else has waited for it
+        for child in self._children.values():
+            child.ended(Exit(lost=_ZYGOTE_DIED))
+        self._children.clear()
+
+    def _send(self, datagram: bytes, ends: ChildEnds | None) -> None:
+        self._outgoing.append((datagram, ends))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._outgoing:
+            datagram, ends = self._outgoing[0]
+            fds = ends.descriptors if ends is not None else ()
+            try:
+                socket.send_fds(self._control, [datagram], fds)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.close()  # it has died; its children are told, this one included
+                return
+            self._outgoing.popleft()
+            if ends is not None:
+                ends.close()
+        mask = select.EPOLLIN | (select.EPOLLOUT if self._outgoing else 0)
+        self._watcher.watch(self._control.fileno(), mask, self._on_control)
+
+    def _on_control(self, _events: int) -> None:
+        while self.alive:
+            try:
+                datagram, fds, _, _ = socket.recv_fds(self._control, MAX_DATAGRAM_BYTES, 1)
+            except BlockingIOError:
+                break
+            except OSError:
+                datagram, fds = b"", []
+            if not datagram:
+                self.close()
+                return
+            self._take(datagram, fds)
+        if self._outgoing:
+            self._flush()
+
+    def _take(self, datagram: bytes, fds: list[int]) -> None:
+        message = decode_from_zygote(datagram)
+        child = self._children.get(message.number)
+        if isinstance(message, Forked):
+            if child is not None:
+                child.born(message.pid, fds[0])
+            return
+        self._children.pop(message.number, None)
+        if child is not None:
+            if isinstance(message, ForkEnded):
+                child.ended(exit_of(message.status, message.cpu_s, message.peak_kilobytes))
+            else:
+                assert isinstance(message, ForkFailed)
+                child.ended(Exit(lost=f"the zygote could not fork: {message.reason}"))
+        if self._retired and not self._children:
+            self.close()

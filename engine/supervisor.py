@@ -1,0 +1,184 @@
+"""One thread for all children of an engine: feed, read, watch the clock, start and stop.
+
+It lives as long as the engine, for a child dies with the thread that started it
+(PR_SET_PDEATHSIG, prctl(2)), and it never waits for one child: whatever may take time is done by
+the child, by the caller, or by a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from engine.lane import Lane
+from engine.start.child import Starter
+
+_log = logging.getLogger("jobcell")
+
+CLOSED: Final = "the engine was closed"
+_MAX_WAIT_S: Final = 3600.0
+
+
+class Supervisor:
+    """Runs lanes, so many at once; the others wait first in, first out."""
+
+    def __init__(self, starter: Starter, *, max_runs: int) -> None:
+        self._starter = starter
+        self._max_runs = max_runs
+        self._queue: deque[Lane] = deque()
+        self._running: set[Lane] = set()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._timers: list[tuple[float, int, Lane]] = []
+        self._numbers = itertools.count()
+        self._closing = False
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._thread = threading.Thread(
+            target=self._supervise, name="jobcell-supervisor", daemon=True
+        )
+        self._thread.start()
+
+    # --- from any thread ---
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called by the supervisor.  Takes no lock: safe in a signal handler."""
+        self._posted.append(callback)
+        with contextlib.suppress(OSError):  # closed: nobody is left to call anything
+            os.eventfd_write(self._wake_fd, 1)
+
+    def submit(self, lane: Lane) -> None:
+        """Queue a run."""
+        self.post(lambda: self._submit(lane))
+
+    def cancel(self, lane: Lane, reason: str) -> None:
+        """Cancel a run, queued or running; harmless when it is over."""
+        self.post(lambda: self._cancel(lane, reason))
+
+    def close(self) -> None:
+        """Cancel all runs, wait until they are over, and end the thread."""
+        self.post(self._close)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a thread that will run what is submitted."""
+        return self._thread.is_alive()
+
+    # --- for lanes and starters ---
+
+    def watch(self, fd: int, mask: int, callback: Callable[[int], None]) -> None:
+        """See `Host.watch`."""
+        if fd in self._callbacks:
+            self._epoll.modify(fd, mask)
+        else:
+            self._epoll.register(fd, mask)
+        self._callbacks[fd] = callback
+
+    def unwatch(self, fd: int) -> None:
+        """See `Host.unwatch`."""
+        if self._callbacks.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):  # it was closed, which unregisters it
+                self._epoll.unregister(fd)
+
+    def wake_at(self, when: float, lane: Lane) -> None:
+        """See `Host.wake_at`."""
+        heapq.heappush(self._timers, (when, next(self._numbers), lane))
+
+    def ended(self, lane: Lane) -> None:
+        """See `Host.ended`."""
+        self._running.discard(lane)
+        self._fill()
+
+    # --- the thread ---
+
+    def _supervise(self) -> None:
+        self._starter.attach(self)
+        while not (self._closing and not self._running and not self._queue):
+            for fd, mask in self._epoll.poll(self._wait_s()):
+                if fd == self._wake_fd:
+                    os.eventfd_read(self._wake_fd)
+                    continue
+                callback = self._callbacks.get(fd)
+                if callback is not None:  # it may have been dropped by the one before
+                    self._guard(callback, mask)
+            while self._posted:
+                self._call(self._posted.popleft())
+            self._check_timers()
+        self._starter.close()
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    def _wait_s(self) -> float:
+        if self._posted:
+            return 0.0
+        if not self._timers:
+            return _MAX_WAIT_S
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def _check_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            lane = heapq.heappop(self._timers)[2]
+            try:
+                lane.check()
+            except Exception as error:  # noqa: BLE001 - told as an error of the run
+                self._abort(lane, error)
+
+    def _guard(self, callback: Callable[[int], None], mask: int) -> None:
+        """Keep a bug in the handling of one run from the others."""
+        try:
+            callback(mask)
+        except Exception as error:
+            lane = getattr(callback, "__self__", None)
+            if not isinstance(lane, Lane):
+                raise
+            self._abort(lane, error)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:  # noqa: BLE001 - the other runs go on
+            _log.exception("internal error in the supervisor")
+
+    def _abort(self, lane: Lane, error: Exception) -> None:
+        _log.exception("internal error while supervising run %s", lane.run.id)
+        lane.abort(error)
+
+    def _submit(self, lane: Lane) -> None:
+        self._queue.append(lane)
+        if self._closing:
+            self._cancel(lane, CLOSED)
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._queue and not self._closing and len(self._running) < self._max_runs:
+            lane = self._queue.popleft()
+            self._running.add(lane)
+            try:
+                lane.start(self._starter)
+            except Exception as error:  # noqa: BLE001 - told as an error of the run
+                self._abort(lane, error)
+
+    def _cancel(self, lane: Lane, reason: str) -> None:
+        lane.cancel(reason)
+        if lane in self._queue:
+            # It never had a child, and must not wait for a free place to be told off.
+            self._queue.remove(lane)
+            lane.start(self._starter)
+
+    def _close(self) -> None:
+        self._closing = True
+        for lane in [*self._queue, *self._running]:
+            self._cancel(lane, CLOSED)

@@ -1,0 +1,65 @@
+"""The command `jobcell`: where it begins, and what it says when it cannot go on.
+
+Nothing is imported here that is not needed to say no: the extra ``cli`` may be missing, and an
+interrupt may come at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from manager.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and leave the process with an exit code of `manager.exit_codes`.
+
+    Args:
+        arguments: What stands behind the name of the command; by default that of this process.
+
+    """
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as `| head` does.  Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        from manager.commands import app
+    except ModuleNotFoundError as error:
+        if error.name not in {"typer", "rich"}:
+            raise
+        _say("error: the command line needs more packages: pip install 'jobcell[cli]'")
+        return BAD_INPUT
+    from manager.inputs import BadInputError
+
+    try:
+        app(args=arguments, prog_name="jobcell")
+    except BadInputError as error:
+        for line in error.lines:
+            _say(f"error: {line}")
+        return BAD_INPUT
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("JOBCELL_TRACEBACK"):
+            raise
+        _say(f"error: {type(error).__name__}: {str(error)[:500]!r}; this is a mistake of jobcell's")
+        _say("JOBCELL_TRACEBACK=1 in the environment shows where it happened")
+        return EXCEPTION
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)

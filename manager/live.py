@@ -1,0 +1,137 @@
+"""The view for a terminal: a table of the steps that changes in its place, log lines above it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from manager.views import describe, describe_source
+from manager.wording import printable, tell_duration, tell_result, tell_size
+from protocol.events import (
+    Event,
+    InitStart,
+    JobComplete,
+    JobError,
+    JobStart,
+    Log,
+    StepEvent,
+    WorkflowError,
+    WorkflowStart,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine import RunResult
+
+MAX_ROWS = 30
+"""Steps in the table; of more, the first are only counted."""
+
+_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
+_REASON_STYLES = {"success": "bold green", "fail": "bold yellow"}
+
+
+class _Row:
+    """What is known of one execution of a step."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.status = "preparing"
+        self.style = ""
+        self.started_s = time.monotonic()
+        self.duration_ms: float | None = None
+        self.memory = ""
+        self.note = ""
+        self.spinner = Spinner("dots")
+
+    def cells(self) -> tuple[RenderableType, ...]:
+        """Return the cells of the row, as of now."""
+        running = self.duration_ms is None
+        elapsed_ms = self.duration_ms
+        if elapsed_ms is None:
+            elapsed_ms = (time.monotonic() - self.started_s) * 1000
+        mark = self.spinner if running else Text("✓" if self.style == "green" else "✗", self.style)
+        return (
+            mark,
+            Text(self.name),
+            Text(self.status, self.style),
+            Text(tell_duration(elapsed_ms)),
+            Text(self.memory),
+            Text(self.note, "dim"),
+        )
+
+
+class LiveView:
+    """Draws while it is open; whatever is written meanwhile goes above the table."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._rows: dict[str, _Row] = {}
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=12,
+            transient=False,
+        )
+        self._live.start()
+
+    def show(self, event: Event) -> None:
+        """Bring the table up to date, or write a line above it."""
+        match event:
+            case Log():
+                line = Text(f"{describe_source(event)} ", "dim")
+                line.append(printable(event.message), _STYLES[event.level])
+                self._console.print(line)
+            case WorkflowStart() | WorkflowError():
+                style = "red" if isinstance(event, WorkflowError) else "dim"
+                for text in describe(event):
+                    self._console.print(Text(text, style))
+            case StepEvent():
+                self._show_step(event)
+
+    def close(self, result: RunResult | None) -> None:
+        """Leave the table as it is, and the ending below it."""
+        for row in self._rows.values():
+            if row.duration_ms is None:  # the run has ended within this step
+                row.duration_ms = (time.monotonic() - row.started_s) * 1000
+                row.status, row.style = "ended", "red"
+        self._live.stop()
+        if result is not None:
+            style = _REASON_STYLES.get(result.reason, "bold red")
+            self._console.print(Text(tell_result(result), style))
+
+    def _show_step(self, event: StepEvent) -> None:
+        name = printable(event.step_run_id, limit=60)
+        row = self._rows.setdefault(event.step_run_id, _Row(name))
+        match event:
+            case InitStart():
+                row.status = "preparing"
+            case JobStart():
+                row.status, row.started_s = "running", time.monotonic()
+            case JobComplete():
+                row.status, row.style, row.duration_ms = "done", "green", event.duration_ms
+                row.memory = tell_size(event.mem.peak)
+                row.note = f"→ {', '.join(map(printable, event.next))}" if event.next else ""
+            case JobError():
+                row.status, row.style, row.duration_ms = event.error.name, "red", event.duration_ms
+                row.note = f"→ {', '.join(map(printable, event.next))}" if event.next else ""
+                for text in describe(event)[1:]:
+                    self._console.print(Text(text, "red"))
+
+    def _render(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for column in ("", "step", "status", "time", "memory", "next"):
+            table.add_column(column, justify="right" if column in {"time", "memory"} else "left")
+        rows = list(self._rows.values())
+        shown = max(1, min(MAX_ROWS, self._console.height - 3))
+        for row in rows[-shown:]:
+            table.add_row(*row.cells())
+        if len(rows) <= shown:
+            return table
+        return Group(Text(f"... {len(rows) - shown} steps before these", "dim"), table)

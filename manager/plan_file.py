@@ -1,0 +1,106 @@
+"""A plan or a job in a file, as the command line takes it.
+
+In a plan file the ``expression`` of a step may be the path of a ``.py`` file, relative to the
+plan.  The engine knows nothing of that: what it gets is the source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from engine.errors import PlanError, Problem
+from engine.plan_source import name_type, plan_of_job, read_file, read_text_file
+from engine.validation import load_plan
+from manager.inputs import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from protocol.plan import Plan
+
+
+def load_plan_file(
+    path: Path,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    adaptors: Sequence[str] = (),
+) -> Plan:
+    """Return the checked plan in a ``.json`` file, or that of the one job in a ``.py`` file.
+
+    Args:
+        path: The file.
+        start: The id of the step to start with, in place of the plan's.
+        end: The id of the step to end with, in place of the plan's.
+        adaptors: Those of a single job; a plan names its own.
+
+    Raises:
+        BadInputError: With a line for each problem of the plan and of the job files it names.
+
+    """
+    if path.is_dir():
+        raise BadInputError([f"{path}: is a directory; give a plan (.json) or a job (.py)"])
+    if adaptors and path.suffix != ".py":
+        raise BadInputError([f"{path}: --adaptor is for a single job; in a plan each step has its"])
+    problems: list[Problem] = []
+    try:
+        source = read_file(path)
+        if path.suffix == ".py":
+            source = _plan_of_job(source, path, adaptors)
+        elif not isinstance(source, dict):
+            message = f"must be an object with a workflow, not {name_type(source)}"
+            raise PlanError([Problem(str(path), message)])
+        else:
+            problems += _load_expressions(source, path.parent)
+        plan = load_plan(source, start=start, end=end)
+    except PlanError as error:
+        problems += error.problems
+    if problems:
+        raise BadInputError(_tell(problem, path) for problem in problems)
+    return plan
+
+
+def _plan_of_job(source: dict[str, Any], path: Path, adaptors: Sequence[str]) -> dict[str, Any]:
+    expression = source["workflow"]["steps"][0]["expression"]
+    if not expression.strip():
+        raise PlanError([Problem(str(path), "is empty; a job has operations, or a function main")])
+    plan = plan_of_job(expression)
+    plan["workflow"]["steps"][0]["adaptors"] = list(adaptors)
+    return plan
+
+
+def _load_expressions(source: Any, directory: Path) -> list[Problem]:
+    """Put the source of jobs in the place of their paths; return what could not be read."""
+    problems = []
+    for step, place in _steps(source):
+        expression = step.get("expression")
+        if not _is_path(expression):
+            continue
+        try:
+            step["expression"] = read_text_file(directory / expression)
+        except PlanError as error:
+            message = f"{expression} {error.problems[0].message}"
+            problems.append(Problem(f"{place}.expression", message))
+    return problems
+
+
+def _steps(source: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield whatever looks like a step; that all of it makes sense is checked later."""
+    if not isinstance(source, dict):
+        return
+    for prefix, holder in (("", source), ("workflow.", source.get("workflow"))):
+        for key in ("steps", "jobs"):
+            steps = holder.get(key) if isinstance(holder, dict) else None
+            for index, step in enumerate(steps if isinstance(steps, list) else ()):
+                if isinstance(step, dict):
+                    yield step, f"{prefix}{key}[{index}]"
+
+
+def _is_path(expression: object) -> TypeGuard[str]:
+    return isinstance(expression, str) and expression.endswith(".py") and "\n" not in expression
+
+
+def _tell(problem: Problem, path: Path) -> str:
+    line = str(problem)
+    return line if problem.path == str(path) else f"{path}: {line.removeprefix('plan: ')}"

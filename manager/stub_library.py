@@ -1,0 +1,208 @@
+"""A standard library for checkers that has only what a job may use.
+
+A checker has to know far more than a job may import: the stub of `json` needs that of `io`, and
+so on.  So each stub is written under a name of its own (`os` becomes
+`_hidden_os`), every import between stubs is rewritten accordingly, and below the name that a job
+knows there is a small module that passes on the allowed names only.  Types are the real ones.
+
+Some modules must keep their name, because checkers have rules about them (`KEPT`).  Of these,
+refused functions are taken out.  Where the module as a whole is refused to jobs, its import is
+not flagged by a checker; the engine refuses it when the job is compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+KEPT = frozenset(
+    {
+        "_collections_abc",
+        "_typeshed",
+        "abc",
+        "builtins",
+        "collections",
+        "dataclasses",
+        "enum",
+        "functools",
+        "types",
+        "typing",
+        "typing_extensions",
+    }
+)
+"""Modules that checkers know by name."""
+
+FILTERED = ("builtins", "dataclasses", "functools")
+"""Those of them whose refused functions can go: no other stub needs them."""
+
+HIDDEN = "_hidden_"
+
+
+class NoTypeshedError(Exception):
+    """There are no stubs of the standard library to start from."""
+
+
+def find_typeshed() -> Path:
+    """Return the directory of the stubs that come with mypy; mypy itself is not loaded.
+
+    Raises:
+        NoTypeshedError: mypy is not installed.
+    """
+    spec = importlib.util.find_spec("mypy")
+    for location in (spec and spec.submodule_search_locations) or ():
+        if (found := Path(location) / "typeshed").is_dir():
+            return found
+    raise NoTypeshedError("the stubs of the standard library come with mypy: pip install mypy")
+
+
+def write_library(
+    target: Path,
+    *,
+    builtins: frozenset[str],
+    modules: Mapping[str, frozenset[str]],
+    prelude: str,
+    needed: Iterable[str] = (),
+) -> None:
+    """Write the restricted library as a typeshed directory.
+
+    Args:
+        target: Must not exist.
+        builtins: Built-in names that a job may use.
+        modules: What a job may use of each module, by its full name.
+        prelude: Source added to the stub of `builtins`: more names that are always there.
+        needed: More modules that other stubs need (see `hide_imports`); a job does not see them.
+
+    Raises:
+        NoTypeshedError: mypy is not installed.
+        OSError: The directory cannot be written.
+    """
+    typeshed = find_typeshed()
+    source, stdlib = typeshed / "stdlib", target / "stdlib"
+    stdlib.mkdir(parents=True)
+    (stdlib / "VERSIONS").write_text("# every module here is for every version\n")
+    (stdlib / "sys.pyi").write_text("# a checker insists on it; jobs may not use it\n")
+    shutil.copytree(typeshed / "stubs", target / "stubs")
+
+    wanted, written = [*KEPT, *modules, *needed, "sys"], set[str]()
+    while wanted:
+        top = wanted.pop().partition(".")[0]
+        if top in written:
+            continue
+        written.add(top)
+        allowed = builtins if top == "builtins" else modules.get(top)
+        for file in _files(source, top):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            renamer = _Renamer()
+            tree = renamer.visit(tree)
+            wanted += renamer.found
+            if top in FILTERED and allowed is not None:
+                tree = _Remover(allowed).visit(tree)
+            text = ast.unparse(ast.fix_missing_locations(tree))
+            place = file.relative_to(source)
+            if top not in KEPT:
+                place = Path(hidden(place.parts[0]), *place.parts[1:])
+            (stdlib / place).parent.mkdir(parents=True, exist_ok=True)
+            (stdlib / place).write_text(text + (f"\n{prelude}" if top == "builtins" else "\n"))
+    _write_allowed(stdlib, modules)
+
+
+def hidden(name: str) -> str:
+    """Return the name under which the stub of a module is kept out of sight."""
+    return name if name.partition(".")[0] in KEPT else HIDDEN + name
+
+
+def hide_imports(source: str) -> tuple[str, list[str]]:
+    """Return the source of a stub with its imports of the standard library rewritten.
+
+    Returns:
+        The source, and which modules it needs.
+    """
+    known = {path.name.removesuffix(".pyi") for path in (find_typeshed() / "stdlib").iterdir()}
+    renamer = _Renamer(frozenset(known))
+    tree = renamer.visit(ast.parse(source))
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n", renamer.found
+
+
+def _files(source: Path, top: str) -> Iterable[Path]:
+    if (source / top).is_dir():
+        return sorted((source / top).rglob("*.pyi"))
+    return [source / f"{top}.pyi"] if (source / f"{top}.pyi").exists() else []
+
+
+def _write_allowed(stdlib: Path, modules: Mapping[str, frozenset[str]]) -> None:
+    parents = {name.rpartition(".")[0] for name in modules if "." in name}
+    for name in sorted({*modules, *parents}):
+        if name.partition(".")[0] in KEPT:
+            continue
+        names = sorted(modules.get(name, ()))
+        # A submodule is reached by importing it, not by passing it on.
+        passed_on = [one for one in names if f"{name}.{one}" not in modules]
+        lines = [f"from {hidden(name)} import {one} as {one}\n" for one in passed_on]
+        is_package = name in parents
+        file = stdlib.joinpath(*name.split("."))
+        file = file / "__init__.pyi" if is_package else file.with_suffix(".pyi")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(lines))
+
+
+class _Renamer(ast.NodeTransformer):
+    """Makes imports of hidden modules name them as they are called here."""
+
+    def __init__(self, only: frozenset[str] | None = None) -> None:
+        self.found: list[str] = []
+        self._only = only
+
+    def _new(self, name: str) -> str:
+        top = name.partition(".")[0]
+        if self._only is not None and top not in self._only:
+            return name
+        self.found.append(name)
+        return hidden(name)
+
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        statements: list[ast.stmt] = []
+        for alias in node.names:
+            new = self._new(alias.name)
+            top = alias.name.partition(".")[0]
+            if alias.asname or new == alias.name:
+                statements.append(ast.Import([ast.alias(new, alias.asname)]))
+                continue
+            # `import os.path` binds `os`, which now stands for `_hidden_os`.
+            statements.append(ast.Import([ast.alias(hidden(top), top)]))
+            if new != hidden(top):
+                statements.append(ast.Import([ast.alias(new)]))
+        return statements
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        if node.module and not node.level and node.module != "__future__":
+            node.module = self._new(node.module)
+        return node
+
+
+class _Remover(ast.NodeTransformer):
+    """Takes public functions out that are not allowed; classes stay, since types name them."""
+
+    def __init__(self, allowed: frozenset[str]) -> None:
+        self._allowed = allowed
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef | None:
+        return node if node.name in self._allowed or node.name.startswith("_") else None
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign | None:
+        name = node.target.id if isinstance(node.target, ast.Name) else "_"
+        # Not Ellipsis and NotImplemented: checkers look for them.
+        return None if name.islower() and name[0] != "_" and name not in self._allowed else node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        return node  # methods are not looked at
+
+    def visit_If(self, node: ast.If) -> ast.If:
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node

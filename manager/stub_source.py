@@ -1,0 +1,123 @@
+"""Python source to a stub: signatures, docstrings and types, without any body."""
+
+from __future__ import annotations
+
+import ast
+
+_ELLIPSIS = ast.Expr(ast.Constant(...))
+
+
+def to_stub(source: str, *, filename: str) -> str:
+    """Return the stub (`.pyi`) of a module.
+
+    Functions keep their signature and docstring, classes what they declare, variables their
+    annotation; one without annotation keeps its value where that may be a type (an alias, a type
+    variable, `__all__`), and becomes `Any` else.
+
+    Args:
+        source: The text of the module.  It is parsed, never run.
+        filename: Named in errors.
+
+    Raises:
+        SyntaxError: It is not Python.
+    """
+    tree = ast.parse(source, filename)
+    needs_any = ast.ImportFrom("typing", [ast.alias("Any", "_Any")], 0)
+    body = _statements(tree.body)
+    head = 1 if body and _is_docstring(body[0]) else 0
+    tree.body = [*body[:head], needs_any, *body[head:]]
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
+    return [kept for statement in body for kept in _statement(statement)]
+
+
+def _statement(statement: ast.stmt) -> list[ast.stmt]:
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return [_function(statement)]
+        case ast.ClassDef():
+            docstring = [statement.body[0]] if _is_docstring(statement.body[0]) else []
+            declared = _declared(statement)  # before the bodies are gone
+            rest = _statements(statement.body[len(docstring) :])
+            statement.body = [*docstring, *declared, *rest] or [_ELLIPSIS]
+        case ast.If():
+            statement.body = _statements(statement.body) or [ast.Pass()]
+            statement.orelse = _statements(statement.orelse)
+        case ast.Try():
+            return _statements(statement.body)
+        case ast.With():
+            return _statements(statement.body)
+        case ast.AnnAssign():
+            if not _may_be_type(statement.value):
+                statement.value = None
+        case ast.Assign():
+            return _assignment(statement)
+        case ast.ImportFrom(module="__future__"):
+            return []  # a stub has no need of it
+        case ast.Import() | ast.ImportFrom():
+            pass
+        case ast.Expr() if _is_docstring(statement):
+            pass
+        case _:
+            return []
+    return [statement]
+
+
+def _function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+    docstring = [function.body[0]] if _is_docstring(function.body[0]) else []
+    function.body = [*docstring, _ELLIPSIS]
+    arguments = function.args
+    arguments.defaults = [_default(value) for value in arguments.defaults]
+    arguments.kw_defaults = [value and _default(value) for value in arguments.kw_defaults]
+    return function
+
+
+def _default(value: ast.expr) -> ast.expr:
+    return value if isinstance(value, ast.Constant) else ast.Constant(...)
+
+
+def _declared(class_: ast.ClassDef) -> list[ast.stmt]:
+    """Return declarations of what the methods of a class assign to `self`."""
+    known = {
+        statement.target.id
+        for statement in class_.body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    }
+    found: dict[str, ast.expr] = {}
+    for node in ast.walk(class_):
+        targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else []
+        annotation: ast.expr = ast.Name("_Any")
+        if isinstance(node, ast.AnnAssign):
+            targets, annotation = [node.target], node.annotation
+        for target in targets:
+            match target:
+                case ast.Attribute(value=ast.Name(id="self"), attr=name) if name not in known:
+                    found.setdefault(name, annotation)
+    return [
+        ast.AnnAssign(ast.Name(name), annotation, simple=1) for name, annotation in found.items()
+    ]
+
+
+def _assignment(statement: ast.Assign) -> list[ast.stmt]:
+    names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    if names and (names == ["__all__"] or _may_be_type(statement.value)):
+        return [statement]
+    return [ast.AnnAssign(ast.Name(name), ast.Name("_Any"), simple=1) for name in names]
+
+
+def _may_be_type(value: ast.expr | None) -> bool:
+    match value:
+        case ast.Name() | ast.Attribute() | ast.Subscript() | ast.BinOp(op=ast.BitOr()):
+            return True
+        case ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec" | "NewType" | "namedtuple")):
+            return True
+    return False
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+    return False

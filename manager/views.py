@@ -1,0 +1,128 @@
+"""What a user sees while a workflow runs: lines where nobody can watch, JSON for programs.
+
+`manager.live` is the view for a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import IO, TYPE_CHECKING, Protocol
+
+from manager.json_text import encode_json
+from manager.wording import (
+    printable,
+    tell_confinement,
+    tell_duration,
+    tell_error,
+    tell_result,
+    tell_size,
+)
+from protocol.events import (
+    EdgeResolved,
+    Event,
+    JobComplete,
+    JobError,
+    JobStart,
+    Log,
+    StepEvent,
+    WorkflowError,
+    WorkflowStart,
+)
+
+if TYPE_CHECKING:
+    from engine import RunResult
+
+
+class View(Protocol):
+    """Somewhere to show the events of a run."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+
+    def close(self, result: RunResult | None) -> None:
+        """Show how the run has ended; None: the command was given up."""
+
+
+class LineView:
+    """A line for each event that a person wants to know of."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def show(self, event: Event) -> None:
+        """Write the event, unless it is of no interest."""
+        for number, line in enumerate(describe(event)):
+            moment = time.strftime("%H:%M:%S", time.localtime(event.time))
+            millis = int(event.time % 1 * 1000)
+            stamp = f"{moment}.{millis:03}" if number == 0 else " " * 12
+            print(f"{stamp}  {line}", file=self._stream)
+        self._stream.flush()
+
+    def close(self, result: RunResult | None) -> None:
+        """Write the line that says how it ended."""
+        if result is not None:
+            print(tell_result(result), file=self._stream, flush=True)
+
+
+class JsonView:
+    """A JSON object on a line of its own for each event, and one for the result."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def show(self, event: Event) -> None:
+        """Write the event."""
+        self._stream.write(encode_json(event) + b"\n")
+        self._stream.flush()
+
+    def close(self, result: RunResult | None) -> None:
+        """Write how it ended; the state is in ``workflow-complete``, if it came to that."""
+        if result is None:
+            return
+        summary = {
+            "type": "result",
+            "reason": result.reason,
+            "error": result.error,
+            "duration_ms": result.duration_ms,
+            "usage": result.usage,
+            "versions": result.versions,
+        }
+        self._stream.write(encode_json(summary) + b"\n")
+        self._stream.flush()
+
+
+def describe(event: Event) -> list[str]:
+    """Return what an event says to a person; nothing if it is of no interest."""
+    step = printable(event.step_run_id) if isinstance(event, StepEvent) else ""
+    match event:
+        case WorkflowStart():
+            program = f"Python {event.versions.python}, jobcell {event.versions.engine}"
+            return [f"started: {program}, {tell_confinement(event.confinement)}"]
+        case JobStart():
+            return [f"[{step}] started"]
+        case JobComplete():
+            cost = f"{tell_duration(event.duration_ms)}, {tell_size(event.mem.peak)}"
+            return [f"[{step}] done in {cost}{_tell_next(event.next)}"]
+        case JobError():
+            head = f"[{step}] failed after {tell_duration(event.duration_ms)}"
+            return [f"{head}{_tell_next(event.next)}", *(f"  {s}" for s in tell_error(event.error))]
+        case EdgeResolved(condition=str()):
+            taken = "taken" if event.taken else "not taken"
+            way = f"{printable(event.from_step_id)} -> {printable(event.to_step_id)}"
+            return [f"edge {way} {taken}: {printable(str(event.condition), limit=200)}"]
+        case Log():
+            return [f"{describe_source(event)} {printable(event.message)}"]
+        case WorkflowError():
+            return list(tell_error(event.error))
+    return []
+
+
+def describe_source(log: Log) -> str:
+    """Return where a log line comes from and how bad it is: ``[fetch] warning (adaptor):``."""
+    step = f"[{printable(log.step_run_id)}] " if log.step_run_id else ""
+    source = "" if log.source == "job" else f" ({log.source})"
+    return f"{step}{log.level}{source}:"
+
+
+def _tell_next(following: tuple[str, ...]) -> str:
+    return f", then {', '.join(printable(step) for step in following)}" if following else ""

@@ -1,0 +1,93 @@
+"""Events, errors and endings in words, for people.
+
+What a job or a plan wrote is shown without its control characters: a log line must not be able
+to move the cursor, rename the window or hide another line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine import RunResult
+    from protocol.confinement import ConfinementReport
+    from protocol.report import ErrorReport, Position
+
+MAX_LINE = 2_000
+"""Characters of one line of other people's text."""
+
+
+def printable(text: str, *, limit: int = MAX_LINE) -> str:
+    """Return *text* on one line, control characters escaped, cut to *limit* characters."""
+    shown = text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} more)"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown)
+
+
+def tell_duration(duration_ms: float) -> str:
+    """Return a duration: ``12 ms``, ``3.4 s``, ``5 min 20 s``."""
+    if duration_ms < 1000:
+        return f"{duration_ms:.0f} ms"
+    if duration_ms < 100_000:
+        return f"{duration_ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(duration_ms / 1000), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def tell_size(size: int) -> str:
+    """Return a number of bytes in decimal megabytes: ``18.2 MB``."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def tell_confinement(report: ConfinementReport) -> str:
+    """Return which walls stand: ``sandbox default (12 of 13 layers)``."""
+    on = sum(layer.state == "on" for layer in report.layers)
+    kernel = (
+        "NO SANDBOX (level none)"
+        if report.level == "none"
+        else f"sandbox {report.level} ({on} of {len(report.layers)} layers)"
+    )
+    return kernel if report.language else f"{kernel}, NO LANGUAGE WALL"
+
+
+def tell_error(error: ErrorReport) -> Iterator[str]:
+    """Yield the lines of an error report, the first of which says it all in short."""
+    where = f" in step {error.step_id!r}" if error.step_id is not None else ""
+    if error.position is not None:
+        where += f", line {error.position.line}"
+        where += f", column {error.position.column}" if error.position.column else ""
+    if error.operation is not None:
+        where += f" (operation {error.operation.number}, {printable(error.operation.name)})"
+    kind = "" if error.subtype in {None, error.name} else f"{error.subtype}: "
+    first, *rest = error.message.splitlines() or [""]
+    yield f"{error.name}{where}: {kind}{printable(first)}"
+    for line in rest[:50]:
+        yield f"  {printable(line)}"
+    if error.position is not None and error.position.source:
+        yield from _mark(error.position)
+    if error.fix:
+        yield f"  hint: {printable(error.fix)}"
+
+
+def tell_result(result: RunResult) -> str:
+    """Return how a run has ended, in a line."""
+    peak = result.usage.peak_memory_bytes
+    memory = f", peak memory {tell_size(peak)}" if peak else ""
+    return f"{result.reason} after {tell_duration(result.duration_ms)}{memory}"
+
+
+def _mark(position: Position) -> Iterator[str]:
+    """Yield the line of the source, and below it what is meant."""
+    source = (position.source or "").rstrip()
+    number = str(position.line)
+    # A long line is shown from a little before the column that is meant.
+    column = (position.column or 1) - 1
+    begin = max(0, min(column, len(source)) - 80)
+    yield f"  {number} | {printable(source[begin:], limit=160)}"
+    if position.column:
+        same_line = position.end_line in {None, position.line} and position.end_column
+        length = (position.end_column or 0) - position.column if same_line else 1
+        indent = "".join("\t" if char == "\t" else " " for char in source[begin:column])
+        width = max(1, min(length, 160 - len(indent)))
+        yield f"  {' ' * len(number)} | {indent.expandtabs(2)}{'^' * width}"

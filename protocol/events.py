@@ -1,0 +1,171 @@
+"""The public lifecycle events: immutable facts about a run, read by cursor."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from protocol.confinement import ConfinementReport
+from protocol.report import ErrorReport
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
+
+REDACTED = "[redacted]"
+"""Stands in an event for a payload that was too large for it, and for a secret."""
+
+
+def kebab_case(name: str) -> str:
+    """Return the name of a message for that of its class: ``JobComplete``, ``job-complete``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """What ran: ``{"common": ["1.0.0", "2.0.0"]}`` for adaptors."""
+
+    python: str
+    engine: str
+    adaptors: dict[str, list[str]] = {}
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Memory of the child when a job ended, in bytes.
+
+    ``job``: what the run has taken since it started; ``system``: the resident set of the
+    whole child; ``peak``: the largest resident set so far.
+    """
+
+    job: int
+    system: int
+    peak: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=kebab_case):
+    """What every event has: its number in the run (1, 2, 3, ...), the run, Unix seconds."""
+
+    seq: int
+    run_id: str
+    time: float
+
+    @property
+    def type(self) -> str:
+        """The name of the event, ``job-complete`` for a `JobComplete`."""
+        return str(self.__struct_config__.tag)
+
+
+class StepEvent(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """An event of one execution of a step."""
+
+    step_id: str
+    step_run_id: str
+    attempt: int = 1
+
+
+class WorkflowStart(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """The child is ready; no job was read yet."""
+
+    versions: Versions
+    confinement: ConfinementReport
+
+
+class InitStart(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """A job is about to be resolved, compiled and linked."""
+
+
+class InitComplete(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """A job was resolved, compiled and linked."""
+
+    duration_ms: int
+
+
+class StateLoad(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """A stored state was fetched from the manager."""
+
+    id: str
+    duration_ms: int
+
+
+class CredentialLoad(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """A credential was fetched from the manager."""
+
+    id: str
+    duration_ms: int
+
+
+class JobStart(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """The first operation of a job is about to run."""
+
+
+class JobComplete(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """A job has returned."""
+
+    state: Any
+    next: tuple[str, ...]
+    duration_ms: int
+    mem: Memory
+    redacted: bool = False
+
+
+class JobError(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+    """A job has failed, or was ended."""
+
+    error: ErrorReport
+    state: Any
+    next: tuple[str, ...]
+    duration_ms: int
+    redacted: bool = False
+
+
+class EdgeResolved(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """It was decided whether an edge is taken."""
+
+    from_step_id: str
+    to_step_id: str
+    condition: bool | str
+    taken: bool
+
+
+class Log(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """A line from a job, an adaptor, the runtime, or the child's standard streams."""
+
+    level: LogLevel
+    source: LogSource
+    message: str
+    redacted: bool = False
+    step_id: str | None = None
+    step_run_id: str | None = None
+    attempt: int | None = None
+
+
+class WorkflowComplete(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """The workflow was walked to its end; always the last event."""
+
+    state: Any
+    duration_ms: int
+    redacted: bool = False
+
+
+class WorkflowError(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """The run ended before the workflow did; always the last event."""
+
+    error: ErrorReport
+    duration_ms: int
+
+
+AnyEvent = (
+    WorkflowStart
+    | InitStart
+    | InitComplete
+    | StateLoad
+    | CredentialLoad
+    | JobStart
+    | JobComplete
+    | JobError
+    | EdgeResolved
+    | Log
+    | WorkflowComplete
+    | WorkflowError
+)
+"""Every event there is; ``msgspec.json.decode(line, type=AnyEvent)`` reads one back."""

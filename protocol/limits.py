@@ -1,0 +1,44 @@
+"""Every limit of the wire, with its unit and its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROTOCOL_VERSION: Final = 1
+"""Changes whenever the schema of the messages does (tests/unit/protocol/schema.json)."""
+
+MEGABYTE: Final = 1_000_000
+"""Sizes that users give in ``_mb`` are decimal megabytes."""
+
+HEADER_BYTES: Final = 4
+"""Length prefix: u32, little endian."""
+
+MAX_FRAME_BYTES: Final = 2**31 - 1
+"""No frame is longer, whatever the options say: the prefix is a u32, and half of it is plenty."""
+
+FRAME_SLACK_BYTES: Final = 2 * MEGABYTE
+"""What a message may need on top of its payload: names, positions, reports, a batch of logs."""
+
+READ_BYTES: Final = 1 << 18
+"""How much is read at once.  Pipes are enlarged, so that a large state comes in few reads."""
+
+LARGE_FRAME_BYTES: Final = 1 << 16
+"""From here on a frame gets a buffer of its own, which is handed on without another copy."""
+
+PIPE_BYTES: Final = 1 << 20
+"""Wanted capacity of the protocol pipes; 1 MiB is what an ordinary user may have (pipe(7))."""
+
+MAX_ERROR_TEXT: Final = 10_000
+"""Characters of a message or a stack line that a report carries at the most."""
+
+MAX_LOG_BATCH_BYTES: Final = 1 << 16
+"""A batch is sent when it has grown to this, so that nothing waits long behind one."""
+
+REQUESTS_FD: Final = 10
+"""The descriptor on which a child reads what the engine sends."""
+
+ANSWERS_FD: Final = 11
+"""The descriptor on which a child writes to the engine."""
+
+CONTROL_FD: Final = 12
+"""The descriptor on which a zygote talks to the engine."""

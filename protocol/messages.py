@@ -1,0 +1,227 @@
+"""Every message of the wire: one frozen struct each, and the two unions.
+
+States and other values of the user cross as `msgspec.Raw`: they are encoded once, by
+`protocol.state`, and whoever only passes them on need not look inside.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.adaptor import AdaptorLink
+from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.events import LogLevel, LogSource, kebab_case
+from protocol.plan import Workflow
+from protocol.report import ErrorReport
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=kebab_case):
+    """What all messages have in common: they travel under the name of their class."""
+
+
+class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The first frame each way."""
+
+    version: int
+    features: tuple[str, ...] = ()
+    pid: int = 0
+    """Of the engine: its child must not outlive it."""
+
+
+# --- engine to child ---
+
+
+class Confine(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Put on these layers; nothing of the plan has been sent before the answer is read."""
+
+    request: ConfinementRequest
+
+
+class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits that the child can keep early.  The parent keeps them for certain."""
+
+    state_bytes: int
+    payload_bytes: int
+    log_payload_bytes: int
+    max_log_bytes: int
+    max_step_runs: int
+    memory_bytes: int
+
+
+class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Run this workflow on this state."""
+
+    run_id: str
+    workflow: Workflow
+    start: str
+    state: msgspec.Raw
+    limits: ChildLimits
+    end: str | None = None
+    state_id: str | None = None
+    """The initial state is the stored one of this id; ``state`` is then nil."""
+    adaptors: tuple[AdaptorLink, ...] = ()
+    """Every adaptor version that a job of this run may link."""
+    step_adaptors: dict[str, tuple[str, ...]] = {}
+    """Step id to the adaptors of that step, as ``name@version``."""
+    whitelist: tuple[str, ...] | None = None
+    log_level: LogLevel = "debug"
+    sanitize: str = "none"
+    remove_from_state: tuple[str, ...] = ("configuration",)
+    event_state: bool = True
+    language: bool = True
+    unlinked: dict[str, str] = {}
+    """Step id to the reason why its adaptors cannot be had."""
+    repo_error: str | None = None
+    """Why no module of the repo can be imported, if none can."""
+
+
+class Loaded(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The value that was asked for."""
+
+    value: msgspec.Raw
+
+
+class LoadFailed(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The value cannot be had; the run ends with this report."""
+
+    error: ErrorReport
+
+
+class Cancel(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Come to an end; what has not ended after the grace period is killed."""
+
+    reason: str
+
+
+# --- child to engine ---
+
+
+class Ready(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The child is confined and waits for its plan."""
+
+    confinement: ConfinementReport
+    python: str
+
+
+class ConfineFailed(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """A required layer is missing; the child ends without reading a plan."""
+
+    layer: str
+    reason: str
+    remedy: str
+
+
+class InitStart(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """See the event of this name."""
+
+    step_id: str
+    step_run_id: str
+
+
+class InitComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """See the event of this name."""
+
+    duration_ms: int
+
+
+class LoadCredential(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Ask for a credential; answered by `Loaded` or `LoadFailed`."""
+
+    step_id: str
+    step_run_id: str
+    id: str
+
+
+class LoadState(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Ask for a stored state; answered by `Loaded` or `LoadFailed`."""
+
+    step_id: str
+    step_run_id: str
+    id: str
+
+
+class JobStart(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """See the event of this name."""
+
+
+class JobComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """See the event of this name."""
+
+    state: msgspec.Raw
+    """Nil if it is too large for an event, or if events carry no state."""
+    state_bytes: int
+    next: tuple[str, ...]
+    duration_ms: int
+    peak_bytes: int
+
+
+class JobError(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """See the event of this name."""
+
+    error: ErrorReport
+    state: msgspec.Raw
+    state_bytes: int
+    next: tuple[str, ...]
+    duration_ms: int
+
+
+class EdgeResolved(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """See the event of this name."""
+
+    from_step_id: str
+    to_step_id: str
+    condition: bool | str
+    taken: bool
+
+
+class LogEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One log line; an array on the wire because there are many."""
+
+    level: LogLevel
+    source: LogSource
+    message: str
+    redacted: bool = False
+
+
+class LogBatch(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Log lines of one step, or of none, in order."""
+
+    entries: tuple[LogEntry, ...]
+    dropped: int = 0
+    """Lines that were dropped since the last batch, because there were too many."""
+    dropped_bytes: int = 0
+
+
+class WorkflowComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The workflow was walked to its end.
+
+    ``error`` is the report of the first leaf whose job failed, if one did.
+    """
+
+    state: msgspec.Raw
+    error: ErrorReport | None = None
+
+
+class WorkflowError(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The workflow cannot go on."""
+
+    error: ErrorReport
+
+
+ToChild = Hello | Confine | Start | Loaded | LoadFailed | Cancel
+FromChild = (
+    Hello
+    | Ready
+    | ConfineFailed
+    | InitStart
+    | InitComplete
+    | LoadCredential
+    | LoadState
+    | JobStart
+    | JobComplete
+    | JobError
+    | EdgeResolved
+    | LogBatch
+    | WorkflowComplete
+    | WorkflowError
+)

@@ -1,0 +1,56 @@
+"""Between the engine and its zygote: one datagram for each message, on a socket of their own.
+
+A zygote never runs a job, so both sides believe each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from protocol.confinement import ConfinementRequest
+
+MAX_DATAGRAM_BYTES: Final = 1 << 17
+
+
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """Confine yourself, and be ready; the first message."""
+
+    pid: int
+    """Of the engine: a zygote does not outlive it."""
+    request: ConfinementRequest
+
+
+class Fork(msgspec.Struct, frozen=True, tag="fork"):
+    """Fork a child on the descriptors that come along: requests, answers, stdout, stderr."""
+
+    number: int
+
+
+class Forked(msgspec.Struct, frozen=True, tag="forked"):
+    """There is a child; a pidfd of it comes along."""
+
+    number: int
+    pid: int
+
+
+class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
+    """There is no child."""
+
+    number: int
+    reason: str
+
+
+class ForkEnded(msgspec.Struct, frozen=True, tag="fork-ended"):
+    """A child was reaped; as wait4(2) tells it."""
+
+    number: int
+    status: int
+    cpu_s: float
+    peak_kilobytes: int
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_to_zygote: Final = msgspec.msgpack.Decoder(Prepare | Fork).decode
+decode_from_zygote: Final = msgspec.msgpack.Decoder(Forked | ForkFailed | ForkEnded).decode

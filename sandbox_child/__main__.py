@@ -1,0 +1,33 @@
+"""Descriptors in, exit code out; nothing else.
+
+Started as a script by ``python -I -S`` with the packages it may import as ``name=directory``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(arguments: list[str]) -> None:
+    """Make our packages importable, serve one run or be a zygote, and end."""
+    # Isolated mode leaves out the directory of the script; it is wanted for this one import.
+    sys.path.insert(0, os.path.dirname(__file__))
+    import finder
+
+    del sys.path[0]
+    as_zygote = arguments[-1:] == ["--zygote"]
+    finder.install(arguments[: len(arguments) - as_zygote])
+    # Not sys.exit: what a job has left behind (threads, atexit functions, finalisers) is not
+    # given another turn.
+    if as_zygote:
+        from sandbox_child.zygote import serve_zygote
+
+        os._exit(serve_zygote())
+    from sandbox_child.bootstrap import confine_spawned, serve
+
+    os._exit(serve(confine_spawned))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,96 @@
+"""The life of a child, as a list of steps that cannot change places.
+
+Before `Start` is read this code is trusted.  After the first job nothing in this process is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from protocol import messages as m
+from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.errors import ProtocolError
+from protocol.limits import ANSWERS_FD, PROTOCOL_VERSION, REQUESTS_FD
+from sandbox_child.channel import Channel, EngineGoneError
+from sandbox_child.confine import ConfinementRefused, confine
+
+ConfineChild = Callable[[ConfinementRequest, int, tuple[int, ...]], ConfinementReport]
+"""Puts the walls up: request, pid of the parent, descriptors to keep."""
+
+_KEPT_FDS = (0, 1, 2, REQUESTS_FD, ANSWERS_FD)
+_OK = 0
+_ENGINE_GONE = 3
+_PROTOCOL_BROKEN = 4
+
+
+def load() -> None:
+    """Import what jobs will need."""
+    from sandbox_child import graph, linker, logbook, step  # noqa: F401
+
+
+def confine_spawned(
+    request: ConfinementRequest, parent_pid: int, keep_fds: tuple[int, ...]
+) -> ConfinementReport:
+    """Confine a child that was started as an interpreter of its own."""
+    return confine(request, parent_pid=parent_pid, keep_fds=keep_fds)
+
+
+def serve(confine_child: ConfineChild) -> int:
+    """Serve one run; return the exit code."""
+    channel = Channel(REQUESTS_FD, ANSWERS_FD)
+    try:
+        return _serve(channel, confine_child)
+    except (EngineGoneError, BrokenPipeError):
+        return _ENGINE_GONE
+    except ProtocolError as error:
+        print(f"jobcell child: {error}", file=sys.stderr)  # noqa: T201 - becomes a log event
+        return _PROTOCOL_BROKEN
+
+
+def _serve(channel: Channel, confine_child: ConfineChild) -> int:
+    # 1. Agree on the language before anything is said in it.
+    hello = channel.receive(m.Hello)
+    if hello.version != PROTOCOL_VERSION:
+        raise ProtocolError(f"engine speaks protocol version {hello.version}")
+    channel.send(m.Hello(version=PROTOCOL_VERSION))
+    # 2. Import what jobs will need while files may still be read without a check.
+    load()
+    from sandbox_child.graph import Walk
+    from sandbox_child.linker import Linker
+    from sandbox_child.logbook import LogBook
+    from sandbox_child.step import Runtime
+
+    # 3. Put the walls up.  No thread exists yet, and no byte of the plan was read.
+    request = channel.receive(m.Confine).request
+    try:
+        report = confine_child(request, hello.pid, _KEPT_FDS)
+    except ConfinementRefused as refused:
+        channel.send(
+            m.ConfineFailed(layer=refused.layer, reason=refused.reason, remedy=refused.remedy)
+        )
+        return _OK
+    channel.send(m.Ready(confinement=report, python=".".join(map(str, sys.version_info[:3]))))
+    # 4. Only now read the plan, and run it.
+    start = channel.receive(m.Start)
+    limits = start.limits
+    logs = LogBook(
+        channel,
+        level=start.log_level,
+        max_bytes=limits.max_log_bytes,
+        max_line_bytes=limits.log_payload_bytes,
+    )
+    last = Walk(Runtime(start, channel, logs, Linker)).run()
+    # 5. Everything that was written goes out before the last word.
+    logs.flush()
+    _flush_streams()
+    channel.send(last)
+    return _OK
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # a job may have replaced or closed it
+            pass

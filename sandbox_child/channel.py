@@ -1,0 +1,74 @@
+"""The child's two ends of the wire: it waits for what it reads, and for room to write."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TypeVar
+
+from protocol.codec import decode_to_child, encode
+from protocol.errors import RemoteProtocolError
+from protocol.framing import FrameReceiver, header
+from protocol.limits import MAX_FRAME_BYTES
+from protocol.messages import Message
+
+_M = TypeVar("_M", bound=Message)
+
+
+class EngineGoneError(Exception):
+    """The engine has closed its end: nobody is left to work for."""
+
+
+class Channel:
+    """Messages from and to the engine."""
+
+    def __init__(self, requests_fd: int, answers_fd: int) -> None:
+        self.requests_fd = requests_fd
+        self._answers_fd = answers_fd
+        self._receiver = FrameReceiver(MAX_FRAME_BYTES)
+        self._arrived: list[Message] = []
+        # Log lines are sent by a thread of their own when the job is busy.
+        self._writing = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Write one message whole; waits while the pipe is full."""
+        body = encode(message)
+        rest = [memoryview(header(len(body))), memoryview(body)]
+        with self._writing:
+            while rest:
+                written = os.writev(self._answers_fd, rest)
+                while rest and written >= len(rest[0]):
+                    written -= len(rest.pop(0))
+                if written:
+                    rest[0] = rest[0][written:]
+
+    def receive(self, kind: type[_M]) -> _M:
+        """Wait for the next message, which must be of *kind*.
+
+        Raises:
+            RemoteProtocolError: It is of another kind.
+            EngineGoneError: There is no next message.
+
+        """
+        message = self.receive_any()
+        if not isinstance(message, kind):
+            raise RemoteProtocolError(
+                f"engine sent {type(message).__name__} where {kind.__name__} was due"
+            )
+        return message
+
+    def receive_any(self) -> Message:
+        """Wait for the next message.
+
+        Raises:
+            EngineGoneError: There is none.
+
+        """
+        while not self._arrived:
+            buffer = self._receiver.buffer()
+            count = os.readv(self.requests_fd, [buffer])
+            buffer.release()  # or the receiver could not let its buffer grow
+            if count == 0:
+                raise EngineGoneError
+            self._arrived.extend(map(decode_to_child, self._receiver.received(count)))
+        return self._arrived.pop(0)

@@ -1,0 +1,35 @@
+"""Layer: nothing of the engine's environment came along.
+
+The engine passes an environment of its own making; this looks whether it did.  Removing a
+variable here would be too late: the first one stays readable on the stack of the process.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox_child.confine.task import Task
+
+NAME = "environment"
+STOPS = "reading the secrets that are kept in the engine's environment"
+REMEDY = "start the child with engine.confinement.interpreter.ENVIRONMENT and nothing else"
+
+EXPECTED = frozenset(
+    (
+        "LC_CTYPE",  # the interpreter sets it itself when it finds the C locale (PEP 538)
+        "MALLOC_ARENA_MAX",
+    )
+)
+
+
+def unavailable() -> str | None:
+    """Return why the layer cannot be put on here, or nothing."""
+    extra = os.environ.keys() - EXPECTED
+    return f"the environment holds {len(extra)} variables too many" if extra else None
+
+
+def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
+    """Check the environment; there is nothing to change."""
+    return None

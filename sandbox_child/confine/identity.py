@@ -1,0 +1,141 @@
+"""Layer: a user id that owns nothing, and no capability.
+
+As root each run gets a user id of its own, so that two runs are strangers to the kernel and
+RLIMIT_NPROC counts one run only.  An ordinary user keeps the id, which nobody can change without
+privilege, and gets a user namespace of its own for the sake of that count.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from typing import TYPE_CHECKING, Final
+
+from sandbox_child.confine.kernel import prctl, syscall
+from sandbox_child.confine.namespaces import NEW_USER
+
+if TYPE_CHECKING:
+    from protocol.confinement import ConfinementRequest
+    from sandbox_child.confine.task import Task
+
+NAME = "identity"
+STOPS = "using root's rights over files and processes, should another layer have a hole"
+REMEDY = "run the engine as an ordinary user, or make interpreter and repo readable by everybody"
+
+FIRST_UID: Final = 0x70000000
+"""Far above what any distribution gives to people and services; the pid is added."""
+NOBODY: Final = 65534
+
+PR_CAPBSET_DROP: Final = 24
+PR_SET_SECUREBITS: Final = 28
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+SECBITS_ALL_LOCKED: Final = 0xEF
+"""No root by uid, no capability kept over a change of uid, none ambient; all of it for good."""
+CAPABILITY_VERSION_3: Final = 0x20080522
+LAST_CAPABILITY: Final = 63
+
+
+def unavailable() -> str | None:
+    """Return why the layer cannot be put on here, or nothing."""
+    return None
+
+
+_bounding_set: list[str] = []
+"""What came of emptying the bounding set, once that was tried; a fork inherits both."""
+_readable: dict[tuple[str, ...], bool] = {}
+"""Whether anybody may read these paths, where that was looked up."""
+
+
+def prepare(request: ConfinementRequest) -> None:
+    """Do now what the forks of this process would have to do each for itself."""
+    if os.geteuid() == 0:
+        if not _bounding_set:
+            _bounding_set.append(_drop_bounding_set())
+        if request.read_paths not in _readable:
+            _readable[request.read_paths] = all(map(_readable_by_others, request.read_paths))
+
+
+def apply(task: Task) -> str | None:
+    """Give up root's user id where one can, and every capability in any case.
+
+    Source: capabilities(7), setresuid(2), getrlimit(2) on RLIMIT_NPROC.
+
+    Raises:
+        OSError: The capabilities could not be given up.
+    """
+    root = os.geteuid() == 0
+    details = ["uid unchanged"]
+    if root:
+        prepare(task.request)
+        details = [_become_stranger(task), *_bounding_set]
+    _clear_capabilities()
+    if not task.counts_alone and not root and _count_alone():
+        task.counts_alone = True
+        _clear_capabilities()  # a new user namespace begins with all of them
+    if task.counts_alone:
+        count = task.request.max_processes
+        resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
+    else:
+        details.append("processes not counted")
+    return ", ".join(filter(None, details))
+
+
+def _become_stranger(task: Task) -> str:
+    if not _readable[task.request.read_paths]:
+        return "uid unchanged: what must be read belongs to root only"
+    try:
+        os.setgroups([])
+    except OSError:
+        return "uid unchanged: setgroups refused"
+    for uid in (FIRST_UID + os.getpid(), NOBODY):
+        try:
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        except OSError:
+            continue  # a user namespace in which this id does not exist
+        task.counts_alone = uid != NOBODY
+        return f"uid {uid}"
+    return "uid unchanged: no other id exists here"
+
+
+def _readable_by_others(path: str) -> bool:
+    """Look at the mode of *path* and of every directory above it."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib takes 5 ms to import
+        if not mode & stat.S_IROTH or (stat.S_ISDIR(mode) and not mode & stat.S_IXOTH):
+            return False
+        while path.strip("/"):
+            path = path.rstrip("/").rpartition("/")[0] or "/"
+            if not os.stat(path).st_mode & stat.S_IXOTH:  # noqa: PTH116 - as above
+                return False
+    except OSError:
+        return True  # nothing there to be read, by anybody
+    return True
+
+
+def _drop_bounding_set() -> str:
+    try:
+        prctl(PR_SET_SECUREBITS, SECBITS_ALL_LOCKED)
+        for capability in range(LAST_CAPABILITY + 1):
+            prctl(PR_CAPBSET_DROP, capability)
+    except PermissionError:
+        return "bounding set kept"  # harmless with no_new_privs: nothing can be executed to use it
+    except OSError:
+        pass  # EINVAL: past the last capability that this kernel knows
+    return ""
+
+
+def _clear_capabilities() -> None:
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)
+    syscall("capset", header, bytes(24))
+
+
+def _count_alone() -> bool:
+    try:
+        syscall("unshare", NEW_USER)
+    except OSError:
+        return False
+    return True

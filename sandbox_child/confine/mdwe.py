@@ -1,0 +1,33 @@
+"""Layer: memory that was writable never becomes executable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sandbox_child.confine.kernel import prctl
+
+if TYPE_CHECKING:
+    from sandbox_child.confine.task import Task
+
+NAME = "mdwe"
+STOPS = "running machine code that was written by the job (a hurdle, not a wall)"
+REMEDY = "run on Linux 6.3 or newer"
+
+PR_SET_MDWE: Final = 65
+PR_GET_MDWE: Final = 66
+PR_MDWE_REFUSE_EXEC_GAIN: Final = 1
+
+
+def unavailable() -> str | None:
+    """Return why the layer cannot be put on here, or nothing."""
+    try:
+        prctl(PR_GET_MDWE)
+    except OSError:
+        return "this kernel lacks it (PR_SET_MDWE, Linux 6.3)"
+    return None
+
+
+def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
+    """Set it, which nothing undoes.  Source: PR_SET_MDWE(2const)."""
+    prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN)
+    return None

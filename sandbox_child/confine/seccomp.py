@@ -1,0 +1,96 @@
+"""Layer: a filter of system calls.  The last one, because it refuses what the others need."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from sandbox_child.confine import bpf
+from sandbox_child.confine.kernel import AUDIT_ARCH, MACHINE, NUMBERS, pointer_to, prctl, syscall
+from sandbox_child.confine.syscalls import OWN_PID, verdicts
+
+if TYPE_CHECKING:
+    from protocol.confinement import ConfinementRequest
+    from sandbox_child.confine.task import Task
+
+try:
+    from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # since 3.12
+except ImportError:
+    from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]  # 3.11
+
+NAME = "seccomp"
+STOPS = "sockets, processes, programs, signals, and the rarely used parts of the kernel"
+REMEDY = "run on x86-64 or aarch64 Linux with CONFIG_SECCOMP_FILTER, outside of a filter that denies it"
+
+MACHINES: Final = ("aarch64", "x86_64")
+X32_BIT: Final = 0x40000000
+"""Numbers from here on are the x32 interface on x86-64 and nothing elsewhere."""
+PR_GET_SECCOMP: Final = 21
+SET_MODE_FILTER: Final = 1
+
+
+class Program:
+    """A filter as the kernel wants it, with gaps for the pid of the process that it is for."""
+
+    __slots__ = ("_gaps", "_template", "digest")
+
+    def __init__(self, code: bpf.Code) -> None:
+        self._template = b"".join(one.to_bytes(8, "little") for one in code)
+        self._gaps = [8 * at + 4 for at, one in enumerate(code) if one >> 32 == OWN_PID]
+        self.digest: str = sha256(self._template).hexdigest()
+        """SHA-256 of the program with the gaps unfilled: equal for all children."""
+
+    def filled(self, pid: int) -> bytes:
+        """Return the program for the process *pid*."""
+        code = bytearray(self._template)
+        for gap in self._gaps:
+            code[gap : gap + 4] = pid.to_bytes(4, "little")
+        return bytes(code)
+
+
+_programs: dict[bool, Program] = {}
+
+
+def program(*, net: bool) -> Program:
+    """Return the filter with or without the network; made once for a process and its forks."""
+    if net not in _programs:
+        code = bpf.assemble(
+            AUDIT_ARCH,
+            verdicts(NUMBERS, net=net).items(),
+            otherwise=bpf.refuse(38),  # ENOSYS
+            past_the_end=X32_BIT,
+        )
+        _programs[net] = Program(code)
+    return _programs[net]
+
+
+def unavailable() -> str | None:
+    """Return why the layer cannot be put on here, or nothing."""
+    if MACHINE not in MACHINES:
+        return f"there is no table of system calls for {MACHINE}"
+    try:
+        prctl(PR_GET_SECCOMP)
+    except OSError:
+        return "this kernel lacks it (PR_GET_SECCOMP)"
+    return None
+
+
+def prepare(request: ConfinementRequest) -> None:
+    """Make the filter now, for the forks of this process."""
+    program(net=bool(request.net))
+
+
+def apply(task: Task) -> str | None:
+    """Install the filter for good.  It holds for every thread made after it.
+
+    Source: seccomp(2).
+
+    Raises:
+        OSError: The kernel refused the filter.
+    """
+    code = program(net=bool(task.request.net)).filled(os.getpid())
+    address, alive = pointer_to(code)
+    # struct sock_fprog: unsigned short len, struct sock_filter *filter
+    syscall("seccomp", SET_MODE_FILTER, 0, (len(code) // 8).to_bytes(8, "little") + address)
+    del alive
+    return f"{len(code) // 8} instructions"

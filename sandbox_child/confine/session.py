@@ -1,0 +1,31 @@
+"""Layer: a session and a process group of its own, without a terminal, at the root directory."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox_child.confine.task import Task
+
+NAME = "session"
+STOPS = "typing into the engine's terminal, and signals meant for its process group"
+REMEDY = "none is known to be needed: every kernel has it"
+
+
+def unavailable() -> str | None:
+    """Return why the layer cannot be put on here, or nothing."""
+    return None
+
+
+def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
+    """Leave the session, the terminal and the working directory of the engine.
+
+    Source: setsid(2).  It fails for a process that leads a group, which is then already what
+    posix_spawn(3) with POSIX_SPAWN_SETSID made it: the leader of its own session.
+    """
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    os.umask(0o022)  # `mounts` makes directories that others must be able to enter
+    os.chdir("/")
+    return None

@@ -1,0 +1,39 @@
+"""What the layers of one child know of each other."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection
+
+from protocol.confinement import ConfinementRequest
+
+
+class Task:
+    """One child that is being confined; every layer is handed it."""
+
+    __slots__ = ("counts_alone", "keep_fds", "parent_pid", "request")
+
+    def __init__(
+        self, request: ConfinementRequest, *, parent_pid: int, keep_fds: Collection[int]
+    ) -> None:
+        self.request = request
+        self.parent_pid = parent_pid
+        self.keep_fds = keep_fds
+        self.counts_alone = False
+        """No process outside of this run counts towards this process's RLIMIT_NPROC."""
+
+
+def errno_name(error: OSError) -> str:
+    """Return ``EPERM`` for an error of that number."""
+    return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def explain(error: OSError) -> str:
+    """Say which call failed and how, without a path: ``mount: EPERM``."""
+    call = str(error.strerror).partition(":")[0]
+    return f"{call}: {errno_name(error)}"
+
+
+def lies_below(path: str, roots: Collection[str]) -> bool:
+    """Say whether *path* is one of *roots* or below one."""
+    return path in roots or any(path.startswith(root.rstrip("/") + "/") for root in roots)

@@ -1,0 +1,238 @@
+"""Puts the layers on, in the one order that works, and reports what came of it.
+
+The order, and why a layer cannot move:
+
+- `environment` and the count of threads come first: nothing has been changed when they refuse.
+- `namespaces`, `mounts` and `identity` need rights that the later layers take away; the paths of the
+  request are resolved in the old root for the last time by `mounts`.
+- `no_new_privs` comes before Landlock and seccomp, which demand it of those without privilege.
+- `landlock` opens the paths as the user that the child will be.
+- `pdeathsig` and `dumpable` follow `identity`, which undoes both.
+- `descriptors` comes when no layer needs a file of its own any more.
+- `seccomp` is last: it refuses most of the above.
+
+All of it is per thread, so it happens while there is only one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from types import ModuleType
+from typing import Final
+
+from protocol.confinement import (
+    ConfinementReport,
+    ConfinementRequest,
+    LayerReport,
+    LayerState,
+    ProbeReport,
+)
+from sandbox_child.confine import (
+    descriptors,
+    dumpable,
+    environment,
+    identity,
+    landlock,
+    mdwe,
+    mounts,
+    namespaces,
+    no_new_privs,
+    pdeathsig,
+    rlimits,
+    seccomp,
+    session,
+)
+from sandbox_child.confine.probe import PROBES, probe
+from sandbox_child.confine.refusal import ConfinementRefused
+from sandbox_child.confine.task import Task, explain, lies_below
+
+LAYERS: Final[tuple[ModuleType, ...]] = (
+    environment,
+    session,
+    rlimits,
+    namespaces,
+    mounts,
+    identity,
+    no_new_privs,
+    landlock,
+    pdeathsig,
+    dumpable,
+    mdwe,
+    descriptors,
+    seccomp,
+)
+"""Every layer, in the order in which it goes on."""
+
+ALWAYS: Final = frozenset((session.NAME, pdeathsig.NAME, descriptors.NAME))
+"""What level ``none`` puts on too: it is housekeeping, and no job notices."""
+
+SHARED: Final = frozenset((environment.NAME, namespaces.NAME, mounts.NAME))
+"""What a zygote has put on for all the children that it forks."""
+
+ZYGOTE: Final = SHARED | {session.NAME, pdeathsig.NAME, dumpable.NAME, no_new_privs.NAME}
+"""What a zygote puts on itself.  A fork keeps all of it but `pdeathsig`."""
+
+
+PREPARED: Final = (identity, landlock, seccomp)
+"""What a zygote makes ready for its forks to put on, with ``prepare(request)``."""
+
+
+class ConfinedZygote:
+    """What the forks of a zygote inherit."""
+
+    __slots__ = ("layers", "request")
+
+    def __init__(
+        self, request: ConfinementRequest, layers: dict[str, LayerReport]
+    ) -> None:
+        self.request = request
+        self.layers = layers
+
+    def refusal(self, request: ConfinementRequest) -> str | None:
+        """Return why a fork cannot serve *request*, or nothing.
+
+        What the zygote's namespaces lack no fork gets back: a path outside of its root, the network.
+        """
+        mine = self.request
+        if (request.level, set(request.without) & SHARED) != (
+            mine.level,
+            set(mine.without) & SHARED,
+        ):
+            return "other layers than those of the zygote were asked for"
+        if request.net and not mine.net and self._on(namespaces.NAME):
+            return "the zygote has no network"
+        if self._on(mounts.NAME) and not all(
+            lies_below(path, mine.read_paths) for path in request.read_paths
+        ):
+            return "a path lies outside of the zygote's root"
+        return None
+
+    def _on(self, name: str) -> bool:
+        return self.layers[name].state == "on"
+
+
+def confine(
+    request: ConfinementRequest, *, parent_pid: int, keep_fds: Collection[int]
+) -> ConfinementReport:
+    """Confine this process for good, and say what is on.
+
+    Args:
+        request: The layers and what they need to know.
+        parent_pid: Who started this process; it must still be there.
+        keep_fds: The descriptors that stay open, standard streams included.
+
+    Raises:
+        ConfinementRefused: A required layer cannot be put on, or does not hold.
+    """
+    task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
+    _refuse_threads()
+    return _finish(request, _put_on(task, LAYERS))
+
+
+def confine_zygote(
+    request: ConfinementRequest, *, parent_pid: int, keep_fds: Collection[int]
+) -> ConfinedZygote:
+    """Put on this process what its forks need not put on again, and prepare the rest.
+
+    *request* holds the paths that any run of the engine may read.
+
+    Raises:
+        ConfinementRefused: A required layer cannot be put on.
+    """
+    task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
+    _refuse_threads()
+    own = tuple(layer for layer in LAYERS if layer.NAME in ZYGOTE)
+    layers = {report.name: report for report in _put_on(task, own)}
+    for layer in PREPARED:
+        if request.level != "none" and layer.NAME not in request.without:
+            layer.prepare(request)
+    return ConfinedZygote(request, layers)
+
+
+def confine_forked(
+    zygote: ConfinedZygote,
+    request: ConfinementRequest,
+    *,
+    parent_pid: int,
+    keep_fds: Collection[int],
+) -> ConfinementReport:
+    """Confine a fork of the zygote: what `confine` does, save what it has inherited.
+
+    Raises:
+        ConfinementRefused: A required layer cannot be put on, or does not hold; or the zygote lacks
+            what *request* needs (see `ConfinedZygote.refusal`).
+    """
+    reason = zygote.refusal(request)
+    if reason is not None:
+        raise ConfinementRefused(mounts.NAME, reason, "start this run with start_mode='exec'")
+    task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
+    own = tuple(layer for layer in LAYERS if layer.NAME not in SHARED)
+    made = {report.name: report for report in _put_on(task, own)} | {
+        name: zygote.layers[name] for name in SHARED
+    }
+    return _finish(request, tuple(made[layer.NAME] for layer in LAYERS))
+
+
+def _put_on(task: Task, layers: tuple[ModuleType, ...]) -> tuple[LayerReport, ...]:
+    return tuple([_put_on_one(task, layer) for layer in layers])
+
+
+def _put_on_one(task: Task, layer: ModuleType) -> LayerReport:
+    request, name = task.request, layer.NAME
+    required = name in request.required
+    if name in request.without or (request.level == "none" and name not in ALWAYS):
+        if required:
+            raise ConfinementRefused(name, "the request also leaves it out", "ask for one of both")
+        return LayerReport(name, "off")
+    state: LayerState = "on"
+    detail: str | None = layer.unavailable()
+    if detail is None:
+        try:
+            detail = layer.apply(task)
+        except OSError as error:
+            state, detail = "unavailable", explain(error)
+    else:
+        state = "unavailable"
+    if required and state != "on":
+        raise ConfinementRefused(name, str(detail), layer.REMEDY)
+    return LayerReport(name, state, required, detail)
+
+
+def _finish(request: ConfinementRequest, layers: tuple[LayerReport, ...]) -> ConfinementReport:
+    on = {layer.name for layer in layers if layer.state == "on"}
+    probes: tuple[ProbeReport, ...] = ()
+    if request.level != "none":
+        probes = probe()
+        for result in probes:
+            layer = PROBES[result.name][0]
+            if not result.blocked and layer in request.required and "/" not in request.read_paths:
+                raise ConfinementRefused(
+                    layer, f"it is on and yet the probe {result.name!r} succeeded", "report this"
+                )
+    return ConfinementReport(
+        level=request.level,
+        language=request.language,
+        layers=layers,
+        probes=probes,
+        landlock_abi=_landlock_abi(layers) if landlock.NAME in on else 0,
+        filter_hash=seccomp.program(net=bool(request.net)).digest if seccomp.NAME in on else None,
+    )
+
+
+def _landlock_abi(layers: tuple[LayerReport, ...]) -> int:
+    # The filter refuses to ask again.
+    detail = next(layer.detail for layer in layers if layer.name == landlock.NAME)
+    return int(str(detail).rpartition(" ")[2])
+
+
+def _refuse_threads() -> None:
+    """Make sure that there is one thread: the others would stay outside of the wall."""
+    try:
+        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib takes 5 ms to import
+    except OSError:
+        return  # no /proc; the child's own start-up makes no thread
+    if threads != 1:
+        raise ConfinementRefused(
+            seccomp.NAME, f"{threads} threads are running", "confine before a thread is started"
+        )

@@ -1,0 +1,67 @@
+"""Finds the few packages of the child, and nothing that happens to lie beside them.
+
+Those packages usually live in a site-packages directory with everything the manager has installed.
+Putting that directory on ``sys.path`` would let adaptors import all of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from types import ModuleType
+from typing import Final
+
+BARE: Final = frozenset(("RestrictedPython",))
+"""Packages whose ``__init__`` is left out: the child wants one module of theirs, and importing the
+others takes 4 ms."""
+
+
+class PackageFinder:
+    """A meta path finder for top-level packages at given directories."""
+
+    def __init__(self, directories: dict[str, str]) -> None:
+        self._directories = directories
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the import system's signature
+        target: ModuleType | None = None,  # noqa: ARG002 - the import system's signature
+    ) -> ModuleSpec | None:
+        """Return where to load *name* from, if it is one of the packages."""
+        directory = self._directories.get(name)
+        if directory is None:
+            return None
+        if name in BARE:
+            spec = ModuleSpec(name, None, is_package=True)
+        else:
+            file = f"{directory}/__init__.py"
+            spec = ModuleSpec(name, SourceFileLoader(name, file), origin=file, is_package=True)
+            spec.has_location = True
+        spec.submodule_search_locations = [directory]
+        return spec
+
+    def invalidate_caches(self) -> None:
+        """Do nothing: there is no cache."""
+
+
+def install(arguments: Iterable[str]) -> None:
+    """Let ``name=directory`` pairs be found, before anything on ``sys.path``.
+
+    Modules inside of the packages are found by the usual `FileFinder`.
+
+    Raises:
+        ValueError: An argument is no such pair.
+
+    """
+    directories = {}
+    for argument in arguments:
+        name, equals, directory = argument.partition("=")
+        if not (name.isidentifier() and equals and directory.startswith("/")):
+            raise ValueError(f"expected name=/directory, not {argument[:200]!r}")
+        directories[name] = directory
+    sys.meta_path.insert(0, PackageFinder(directories))  # type: ignore[arg-type]  # no base class
+
+
+__all__ = ["BARE", "FileFinder", "PackageFinder", "install"]

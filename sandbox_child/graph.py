@@ -1,0 +1,167 @@
+"""Walks the workflow graph: which step comes next, with which state, and what comes out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from protocol import messages as m
+from protocol.plan import Step
+from protocol.report import ErrorReport, make_report
+from protocol.state import NIL, encode_state
+from sandbox_child.conditions import ConditionError, Conditions, Upstream
+from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult, peak_bytes
+
+
+class _Leaf(msgspec.Struct, frozen=True):
+    step_run_id: str
+    result: StepResult
+
+
+class Walk:
+    """One walk through a workflow, breadth first, one step after another."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._start = runtime.start
+        self._channel = runtime.channel
+        self._steps: dict[str, Step] = {step.id: step for step in self._start.workflow.steps}
+        self._run_ids: set[str] = set()
+        self._suffixes: dict[str, int] = {}
+        self._leaves: list[_Leaf] = []
+
+    def run(self) -> m.WorkflowComplete | m.WorkflowError:
+        """Walk from the start; return the last message of the run."""
+        try:
+            conditions = Conditions(self._start.workflow, language=self._start.language)
+            return self._walk(conditions)
+        except (ConditionError, StepCrashedError) as error:
+            return m.WorkflowError(error=error.report)
+
+    def _walk(self, conditions: Conditions) -> m.WorkflowComplete:
+        waiting = deque([(self._start.start, self._initial())])
+        while waiting:
+            step_id, encoded = waiting.popleft()
+            step = self._steps[step_id]
+            step_run_id = self._name(step_id)
+            if step.expression is None:
+                result = StepResult(encoded)
+            else:
+                result = JobExecution(self._runtime, step, step_run_id).run(encoded)
+            at_end = step_id == self._start.end
+            taken = self._follow(step, result, conditions, at_end=at_end)
+            if at_end:
+                return self._complete([_Leaf(step_run_id, result)])
+            if not taken:
+                self._leaves.append(_Leaf(step_run_id, result))
+            waiting.extend((target, result.encoded) for target in taken)
+        return self._complete(self._leaves)
+
+    def _initial(self) -> bytes:
+        start = self._start
+        if start.state_id is None:
+            return bytes(start.state)
+        self._channel.send(
+            m.LoadState(step_id=start.start, step_run_id=start.start, id=start.state_id)
+        )
+        answer = self._channel.receive_any()
+        if isinstance(answer, m.Loaded):
+            return bytes(answer.value)
+        if isinstance(answer, m.LoadFailed):
+            raise StepCrashedError(answer.error)
+        raise StepCrashedError(make_report("Cancelled", "the run was cancelled"))
+
+    def _name(self, step_id: str) -> str:
+        """Return a name for one more execution of a step: ``z``, then ``z-1``, ``z-2``, ...
+
+        A suffix never makes the name of a real step.
+        """
+        if len(self._run_ids) >= self._start.limits.max_step_runs:
+            limit = self._start.limits.max_step_runs
+            raise StepCrashedError(
+                make_report(
+                    "OutputLimitError",
+                    f"the run has started more than {limit} steps (max_step_runs): steps that are"
+                    " reached over several edges run once for each",
+                    step_id=step_id,
+                )
+            )
+        name = step_id
+        while name in self._run_ids or (name != step_id and name in self._steps):
+            number = self._suffixes.get(step_id, 0) + 1
+            self._suffixes[step_id] = number
+            name = f"{step_id}-{number}"
+        self._run_ids.add(name)
+        return name
+
+    def _follow(
+        self, step: Step, result: StepResult, conditions: Conditions, *, at_end: bool
+    ) -> list[str]:
+        """Decide the edges of a step, send its end event and theirs; return those taken."""
+        upstream = Upstream(result.encoded, failed=result.error is not None)
+        resolved: list[m.EdgeResolved] = []
+        problem: ConditionError | None = None
+        for target, edge in () if at_end else step.next.items():
+            try:
+                taken = conditions.decide(step.id, target, edge, upstream)
+            except ConditionError as error:
+                problem = error
+                break
+            resolved.append(
+                m.EdgeResolved(
+                    from_step_id=step.id,
+                    to_step_id=target,
+                    condition=edge.condition,
+                    taken=taken,
+                )
+            )
+        following = [message.to_step_id for message in resolved if message.taken]
+        if step.expression is not None:
+            self._send_end(result, tuple(following))
+        for message in resolved:
+            self._channel.send(message)
+        if problem is not None:
+            raise problem
+        return following
+
+    def _send_end(self, result: StepResult, following: tuple[str, ...]) -> None:
+        size = len(result.encoded)
+        fits = self._start.event_state and size <= self._start.limits.payload_bytes
+        state = msgspec.Raw(result.encoded if fits else NIL)
+        if result.error is None:
+            self._channel.send(
+                m.JobComplete(
+                    state=state,
+                    state_bytes=size,
+                    next=following,
+                    duration_ms=result.duration_ms,
+                    peak_bytes=peak_bytes(),
+                )
+            )
+        else:
+            self._channel.send(
+                m.JobError(
+                    error=result.error,
+                    state=state,
+                    state_bytes=size,
+                    next=following,
+                    duration_ms=result.duration_ms,
+                )
+            )
+
+    def _complete(self, leaves: list[_Leaf]) -> m.WorkflowComplete:
+        """Return the result: leaves that returned nothing are left out."""
+        error: ErrorReport | None = next(
+            (leaf.result.error for leaf in leaves if leaf.result.error is not None), None
+        )
+        kept = [leaf for leaf in leaves if not leaf.result.nothing]
+        if len(kept) == 1:
+            encoded = kept[0].result.encoded
+        elif kept:
+            encoded = encode_state(
+                {leaf.step_run_id: msgspec.Raw(leaf.result.encoded) for leaf in kept}
+            )
+        else:
+            encoded = NIL
+        return m.WorkflowComplete(state=msgspec.Raw(encoded), error=error)

@@ -1,0 +1,25 @@
+"""The job language: what a job may say, how it is compiled, and how its errors are told."""
+
+from __future__ import annotations
+
+from sandbox_child.language.compiler import (
+    OPERATIONS,
+    CompiledCondition,
+    CompiledJob,
+    OperationSite,
+    compile_condition,
+    compile_globals,
+    compile_job,
+)
+from sandbox_child.language.violations import LanguageError
+
+__all__ = [
+    "OPERATIONS",
+    "CompiledCondition",
+    "CompiledJob",
+    "LanguageError",
+    "OperationSite",
+    "compile_condition",
+    "compile_globals",
+    "compile_job",
+]

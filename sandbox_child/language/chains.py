@@ -1,0 +1,70 @@
+"""Dotted state: in a chain that begins at the name ``state``, an attribute of a dict is its key.
+
+``state.data.rows[0].age`` is rewritten, part by part, to calls of ``_state_attr_``; a part that
+is assigned to or deleted keeps its attribute, on what ``_state_target_`` returns.  A chain goes
+on through subscripts and ends at a call.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from sandbox_child.language.names import STATE_READ, STATE_TARGET
+
+STATE = "state"
+
+# A dict method wins over a key of the same name, so these can stay plain attribute reads.
+_DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
+
+
+class StateRead(ast.Call):
+    """The rewritten read of one part of a chain; the type marks it for the next part."""
+
+
+def begins_at_state(node: ast.expr) -> bool:
+    """Whether *node* is the name ``state`` or a chain that begins there."""
+    while True:
+        kind = type(node)
+        if kind is ast.Name:
+            return node.id == STATE  # type: ignore[attr-defined]  # kind says which node it is
+        if kind is StateRead:
+            return True
+        if kind is not ast.Attribute and kind is not ast.Subscript:
+            return False
+        node = node.value  # type: ignore[attr-defined]  # as above
+
+
+def call_guard(guard: str, at: ast.expr, *arguments: ast.expr) -> ast.Call:
+    """Return the call ``guard(*arguments)``, with the position of *at*."""
+    name = ast.copy_location(ast.Name(guard, ast.Load()), at)
+    return ast.copy_location(ast.Call(name, list(arguments), []), at)
+
+
+def rewrite_part(node: ast.Attribute) -> ast.expr:
+    """Return what stands for *node*, one part of a chain whose parts before are rewritten."""
+    if not isinstance(node.ctx, ast.Load):
+        node.value = call_guard(STATE_TARGET, node.value, node.value)
+        return node
+    if node.attr in _DICT_METHODS:
+        return node
+    guard = ast.copy_location(ast.Name(STATE_READ, ast.Load()), node.value)
+    key = ast.copy_location(ast.Constant(node.attr), node)
+    return ast.copy_location(StateRead(guard, [node.value, key], []), node)
+
+
+class StateChains(ast.NodeTransformer):
+    """Rewrites the chains of a tree and nothing else: for jobs compiled without the policy."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:  # noqa: N802  # ast's own name
+        """Rewrite an attribute if its chain begins at the name ``state``."""
+        self.generic_visit(node)
+        return rewrite_part(node) if begins_at_state(node.value) else node
+
+    def visit_Match(self, node: ast.Match) -> ast.Match:  # noqa: N802  # ast's own name
+        """Leave patterns as they are: a call is no pattern."""
+        node.subject = self.visit(node.subject)
+        for case in node.cases:
+            if case.guard is not None:
+                case.guard = self.visit(case.guard)
+            case.body = [self.visit(statement) for statement in case.body]
+        return node

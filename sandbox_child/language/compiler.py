@@ -1,0 +1,219 @@
+"""Source text to code that a scope can execute: a job, the globals, or a condition."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, NoReturn
+
+from protocol.report import make_report
+from sandbox_child.language import forms, parsing
+from sandbox_child.language.chains import StateChains
+from sandbox_child.language.frames import GLOBALS_FILENAME, known_texts
+from sandbox_child.language.names import OPERATIONS
+from sandbox_child.language.policy import Policy
+from sandbox_child.language.purity import is_pure
+from sandbox_child.language.spans import SourceText
+from sandbox_child.language.violations import LanguageError, Violation, violations_error
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from protocol.report import Position
+
+__all__ = [
+    "OPERATIONS",
+    "CompiledCondition",
+    "CompiledJob",
+    "LanguageError",
+    "OperationSite",
+    "compile_condition",
+    "compile_globals",
+    "compile_job",
+]
+
+_CONDITION_FILENAME = "<condition>"
+
+
+class OperationSite:
+    """Where one operation of a script is called in the author's text."""
+
+    __slots__ = ("name", "number", "position")
+
+    def __init__(self, number: int, name: str, position: Position) -> None:
+        self.number = number
+        """Its place among the operations, from 1."""
+        self.name = name
+        """The callee as the author wrote it."""
+        self.position = position
+
+    def __repr__(self) -> str:
+        return f"OperationSite({self.number}, {self.name!r}, line {self.position.line})"
+
+
+class CompiledJob:
+    """A job, ready to be executed in a scope.
+
+    Executing :attr:`code` leaves the operations in the global ``OPERATIONS``: a list of values
+    in the order of :attr:`operations` (script), ``[main]`` (function), or what the author
+    called ``operations``.  None of these is checked to be callable.
+    """
+
+    __slots__ = ("code", "filename", "form", "operations", "source", "text")
+
+    def __init__(
+        self,
+        code: CodeType,
+        form: forms.Form,
+        operations: tuple[OperationSite, ...],
+        text: SourceText,
+        source: str,
+        filename: str,
+    ) -> None:
+        self.code = code
+        self.form = form
+        self.operations = operations
+        self.text = text
+        self.source = source
+        self.filename = filename
+
+
+class CompiledCondition:
+    """The condition of an edge, ready for ``eval`` in a condition scope."""
+
+    __slots__ = ("code", "pure", "source")
+
+    def __init__(self, code: CodeType, pure: bool, source: str) -> None:
+        self.code = code
+        self.pure = pure
+        """It cannot change the state, so it needs no copy of it."""
+        self.source = source
+
+
+def compile_job(
+    source: str,
+    *,
+    step_id: str,
+    language: bool = True,
+    adaptor_names: frozenset[str] = frozenset(),
+) -> CompiledJob:
+    """Compile the source of one job.
+
+    Args:
+        source: Python in one of the three forms.
+        step_id: For reports, and in the file name of the code: ``<job step_id>``.
+        language: False switches the policy off; forms and dotted state stay.
+        adaptor_names: Names that are in scope without an import; a call of one of them among
+            the arguments of an operation is an operation itself.
+
+    Raises:
+        LanguageError: CompileError or SecurityError (all violations at once), RuntimeCrash (not
+            Python), InputError (nothing to run).
+    """
+    text = SourceText(source)
+    filename = f"<job {step_id}>"
+    tree = _parse(source, text, filename, "exec", step_id, language)
+    assert isinstance(tree, ast.Module)
+    form = forms.form_of(tree)
+    if form is None:
+        _refuse_empty(step_id)
+    sites: tuple[OperationSite, ...] = ()
+    if form == "script":
+        sites = tuple(
+            OperationSite(number, forms.operation_name(call), text.of(call))
+            for number, call in enumerate(forms.top_level_calls(tree), 1)
+        )
+        if forms.STATE in source:
+            _make_arguments_lazy(tree, adaptor_names, text, step_id)
+    forms.collect_operations(tree, form)
+    code = parsing.to_code(tree, text, filename=filename, mode="exec", step_id=step_id)
+    return CompiledJob(code, form, sites, text, source, filename)
+
+
+def compile_globals(source: str, *, language: bool = True) -> CodeType:
+    """Compile the helper functions of a workflow: definitions, imports and assignments only.
+
+    Raises:
+        LanguageError: As for :func:`compile_job`.
+    """
+    text = SourceText(source)
+    tree = _parse(source, text, GLOBALS_FILENAME, "exec", None, language)
+    assert isinstance(tree, ast.Module)
+    others = [
+        Violation(
+            text.of(statement),
+            "globals hold definitions only: def, class, import, name = value",
+            "move this statement into a job",
+            security=False,
+        )
+        for statement in tree.body
+        if not forms.is_definition(statement)
+    ]
+    if others:
+        raise violations_error(others, step_id=None)
+    return parsing.to_code(tree, text, filename=GLOBALS_FILENAME, mode="exec", step_id=None)
+
+
+def compile_condition(source: str, *, language: bool = True) -> CompiledCondition:
+    """Compile the condition of an edge: one expression over ``state``.
+
+    Raises:
+        LanguageError: As for :func:`compile_job`.
+    """
+    stripped = source.strip()  # an expression may not be indented; one of an edge may well be
+    text = SourceText(stripped)
+    tree = _parse(stripped, text, _CONDITION_FILENAME, "eval", None, language)
+    assert isinstance(tree, ast.Expression)
+    pure = is_pure(tree.body)
+    code = parsing.to_code(tree, text, filename=_CONDITION_FILENAME, mode="eval", step_id=None)
+    return CompiledCondition(code, pure, source)
+
+
+def _parse(
+    source: str, text: SourceText, filename: str, mode: str, step_id: str | None, language: bool
+) -> ast.Module | ast.Expression:
+    """Return the tree with dotted state rewritten and, with *language*, judged by the policy."""
+    known_texts[filename] = text
+    tree = parsing.parse(source, text, filename=filename, mode=mode, step_id=step_id)
+    try:
+        if not language:
+            if forms.STATE in source:
+                StateChains().visit(tree)
+            return tree
+        policy = Policy(text)
+        policy.check(tree)
+    except RecursionError:
+        raise parsing.too_deep(tree, text, step_id) from None
+    if policy.violations:
+        raise violations_error(policy.violations, step_id=step_id)
+    return tree
+
+
+def _make_arguments_lazy(
+    tree: ast.Module, adaptor_names: frozenset[str], text: SourceText, step_id: str
+) -> None:
+    impossible = forms.make_arguments_lazy(tree, adaptor_names)
+    if impossible:
+        raise violations_error(
+            [
+                Violation(
+                    text.of(argument),
+                    "`*` and `**` are spread before the state is there",
+                    "write fn(lambda state: operation(**state.data.options)(state))",
+                    security=False,
+                )
+                for argument in impossible
+            ],
+            step_id=step_id,
+        )
+
+
+def _refuse_empty(step_id: str) -> NoReturn:
+    raise LanguageError(
+        make_report(
+            "InputError",
+            "the job has no operations: it calls nothing at top level and defines neither main"
+            " nor operations",
+            step_id=step_id,
+            fix="def main(state): ... return state",
+        )
+    )

@@ -1,0 +1,126 @@
+"""Which frames of a traceback belong to a job or an adaptor, and where in the text they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.report import Position, StackFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import CodeType, FrameType, TracebackType
+
+    from sandbox_child.language.spans import SourceText
+
+GLOBALS_FILENAME = "<globals>"
+_JOB_PREFIX = "<job "
+_MAX_FRAMES = 100_000
+_MAX_KEPT = 25
+_MAX_TEXT_CHARS = 200
+
+known_texts: dict[str, SourceText] = {}
+"""File name to text, for what this child has compiled; a child compiles one run's texts."""
+
+
+class OwnFrame:
+    """One frame of a job or an adaptor."""
+
+    __slots__ = ("adaptor", "frame", "instruction", "line")
+
+    def __init__(self, traceback: TracebackType, adaptor: str | None) -> None:
+        self.frame: FrameType = traceback.tb_frame
+        self.line: int | None = traceback.tb_lineno
+        self.instruction = traceback.tb_lasti
+        self.adaptor = adaptor
+        """``name@version``, or None for the job itself."""
+
+    @property
+    def code(self) -> CodeType:
+        """The code that was running."""
+        return self.frame.f_code
+
+    def position(self) -> Position | None:
+        """Return where in the author's text the frame was; None for an adaptor's."""
+        text = known_texts.get(self.code.co_filename)
+        if self.adaptor is not None or self.line is None or text is None:
+            return None
+        line, end_line, offset, end_offset = _positions(self.code, self.instruction)
+        if line is None:
+            return text.position(self.line, None)
+        return text.span(line, offset, end_line, end_offset)
+
+    def told(self) -> StackFrame:
+        """Return the frame as a report carries it."""
+        filename = self.code.co_filename
+        if self.adaptor is not None:
+            module, source = self.adaptor, _adaptor_line(filename, self.line)
+        else:
+            text = known_texts.get(filename)
+            module = filename.removeprefix(_JOB_PREFIX).strip("<>")
+            source = text.line(self.line) if text else None
+        function = self.code.co_qualname
+        return StackFrame(
+            module=module,
+            function=function[:_MAX_TEXT_CHARS],
+            line=self.line,
+            source=source.strip()[:_MAX_TEXT_CHARS] if source else None,
+        )
+
+
+def own_frames(traceback: TracebackType | None, adaptors: Mapping[str, str]) -> list[OwnFrame]:
+    """Return the frames of jobs and adaptors, outermost first.
+
+    Args:
+        traceback: Of the exception.
+        adaptors: Directory of adaptor files to ``name@version``.
+    """
+    found: list[OwnFrame] = []
+    owners: dict[str, tuple[bool, str | None]] = {}
+    for _ in range(_MAX_FRAMES):
+        if traceback is None:
+            break
+        filename = traceback.tb_frame.f_code.co_filename
+        owner = owners.get(filename)
+        if owner is None:
+            owner = owners[filename] = _owner(filename, adaptors)
+        if owner[0]:
+            found.append(OwnFrame(traceback, owner[1]))
+        traceback = traceback.tb_next
+    return found
+
+
+def stack_of(frames: list[OwnFrame]) -> tuple[StackFrame, ...]:
+    """Return *frames* as a report carries them; of a deep recursion only both ends."""
+    if len(frames) <= 2 * _MAX_KEPT:
+        return tuple(frame.told() for frame in frames)
+    left_out = len(frames) - 2 * _MAX_KEPT
+    return (
+        *(frame.told() for frame in frames[:_MAX_KEPT]),
+        StackFrame(module="...", function=f"{left_out} more frames"),
+        *(frame.told() for frame in frames[-_MAX_KEPT:]),
+    )
+
+
+def _owner(filename: str, adaptors: Mapping[str, str]) -> tuple[bool, str | None]:
+    if filename.startswith(_JOB_PREFIX) or filename == GLOBALS_FILENAME:
+        return True, None
+    for prefix, adaptor in adaptors.items():
+        if filename.startswith(prefix.rstrip("/") + "/"):
+            return True, adaptor
+    return False, None
+
+
+def _positions(
+    code: CodeType, instruction: int
+) -> tuple[int | None, int | None, int | None, int | None]:
+    for index, found in enumerate(code.co_positions()):
+        if index == instruction // 2:  # an instruction has two bytes
+            return found
+    return None, None, None, None
+
+
+def _adaptor_line(filename: str, line: int | None) -> str | None:
+    import linecache  # only after an error: it would be dead weight when a child starts
+
+    # No module globals are passed on: linecache would call a __loader__ that it finds there.
+    return linecache.getline(filename, line) or None if line else None

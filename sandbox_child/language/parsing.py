@@ -1,0 +1,175 @@
+"""Text to syntax tree to code, with every way that can fail told as a report.
+
+The parser and the compiler are C code with fixed stacks.  A hostile text makes them raise
+almost anything, or, in some releases, end the process; that is then this child's end, and
+nobody else's.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from typing import TYPE_CHECKING
+
+from protocol.report import make_report
+from sandbox_child.language.hints import syntax_fix
+from sandbox_child.language.violations import LanguageError, Violation, violations_error
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from protocol.report import Position
+    from sandbox_child.language.spans import SourceText
+
+MAX_SOURCE_CHARS = 1_000_000
+"""A text longer than this is refused unread; 20,000 lines are no longer a job."""
+
+_PARSER_LIMITS = ("too many nested", "too many levels", "too many statically", "Exceeds the limit")
+"""How the parser begins a SyntaxError that is about a limit of its own, not about syntax."""
+
+_FAILURES = (
+    RecursionError,
+    MemoryError,
+    ValueError,
+    OverflowError,
+    SystemError,
+    TypeError,
+    AssertionError,
+)
+
+
+def parse(
+    source: str, text: SourceText, *, filename: str, mode: str, step_id: str | None
+) -> ast.Module | ast.Expression:
+    """Return the syntax tree of *source*.
+
+    Args:
+        source: The text.  A source cookie in it has no effect: this is ``str``, not bytes.
+        text: The same, for positions.
+        filename: For tracebacks.
+        mode: ``exec`` or ``eval``.
+        step_id: For reports.
+
+    Raises:
+        LanguageError: RuntimeCrash for a syntax error; CompileError for a text that the parser
+            cannot take: too long, too deep, with a NUL, with a number of too many digits.
+    """
+    if type(source) is not str:
+        raise _refused(f"a job is text, not {type(source).__name__}", None, None, step_id)
+    if len(source) > MAX_SOURCE_CHARS:
+        message = f"the text has {len(source)} characters; at most {MAX_SOURCE_CHARS} are allowed"
+        raise _refused(message, None, "keep data out of the source: put it into state", step_id)
+    _check_characters(source, text, step_id)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an invalid escape is the author's taste
+            return compile(source, filename, mode, ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[return-value]  # the flag makes it a tree
+    except SyntaxError as error:
+        raise syntax_error(error, text, step_id) from None
+    except _FAILURES as error:
+        raise _unparsable(error, text, None, step_id) from None
+
+
+def to_code(
+    tree: ast.Module | ast.Expression,
+    text: SourceText,
+    *,
+    filename: str,
+    mode: str,
+    step_id: str | None,
+) -> CodeType:
+    """Compile *tree*; errors as for :func:`parse`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return compile(tree, filename, mode, dont_inherit=True)
+    except SyntaxError as error:
+        raise syntax_error(error, text, step_id) from None
+    except _FAILURES as error:
+        raise _unparsable(error, text, tree, step_id) from None
+
+
+def too_deep(tree: ast.AST, text: SourceText, step_id: str | None) -> LanguageError:
+    """Return the error for a tree that nests deeper than can be walked."""
+    return _unparsable(RecursionError(), text, tree, step_id)
+
+
+def syntax_error(error: SyntaxError, text: SourceText, step_id: str | None) -> LanguageError:
+    """Return the report of a syntax error; its columns already count characters."""
+    message = str(error.msg or "invalid syntax")[:500]
+    position = None
+    if error.lineno:
+        column = error.offset if error.offset and error.offset > 0 else None
+        end_line = error.end_lineno if error.end_lineno and error.end_lineno > 0 else None
+        end_column = error.end_offset if error.end_offset and error.end_offset > 0 else None
+        position = text.position(error.lineno, column, end_line, end_column)
+    if message.startswith(_PARSER_LIMITS):
+        message, fix = message.partition(" - ")[0], "split it: name the parts in variables"
+        return _refused(f"the text is too large for Python: {message}", position, fix, step_id)
+    return LanguageError(
+        make_report(
+            "RuntimeCrash",
+            message,
+            step_id=step_id,
+            subtype=type(error).__name__,
+            position=position,
+            fix=syntax_fix(message, position.source if position else None),
+        )
+    )
+
+
+def _check_characters(source: str, text: SourceText, step_id: str | None) -> None:
+    nul = source.find("\0")
+    if nul >= 0:
+        raise _refused(
+            "the text contains a NUL character",
+            _position_at(source, nul, text),
+            "is this a text file? remove the character",
+            step_id,
+        )
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        raise _refused(
+            "the text contains half of a surrogate pair, which is no character",
+            _position_at(source, error.start, text),
+            "write it as an escape, such as '\\\\udc00', inside a string",
+            step_id,
+        ) from None
+
+
+def _position_at(source: str, index: int, text: SourceText) -> Position:
+    before = source[:index].replace("\r\n", "\n").replace("\r", "\n")
+    return text.position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+
+
+def _unparsable(
+    error: BaseException, text: SourceText, tree: ast.AST | None, step_id: str | None
+) -> LanguageError:
+    """Return the error for a text on which the parser or compiler gave up."""
+    if isinstance(error, (RecursionError, MemoryError)):
+        deepest = _deepest_node(tree) if tree is not None else None
+        if deepest is not None:
+            position = text.of(deepest)
+        else:
+            longest = max(range(len(text.lines)), key=lambda index: len(text.lines[index]))
+            position = text.position(longest + 1, None)
+        message = "the text nests too deep to be compiled"
+        return _refused(message, position, "split it: name the parts in variables", step_id)
+    detail = str(error)[:300]
+    return _refused(f"the text cannot be compiled: {detail}", None, None, step_id)
+
+
+def _deepest_node(tree: ast.AST) -> ast.AST | None:
+    """Return the first of the nodes that lie deepest, found without recursion."""
+    level, located = [tree], None
+    while level:
+        located = next((node for node in level if hasattr(node, "lineno")), located)
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return located
+
+
+def _refused(
+    message: str, position: Position | None, fix: str | None, step_id: str | None
+) -> LanguageError:
+    return violations_error([Violation(position, message, fix, False)], step_id=step_id)

@@ -1,0 +1,86 @@
+"""What an exception carries, as plain data of bounded size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_TEXT_CHARS = 10_000
+_MAX_DEPTH = 6
+_MAX_ITEMS = 1_000
+_PRINTED_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid"})
+
+
+def exception_text(error: BaseException) -> str:
+    """Return ``str(error)``, cut, whatever its class makes of it.
+
+    This may run a ``__str__`` that the job wrote, so it belongs where the job's own time is
+    counted.  A subclass of ``str`` does not get out of here.
+    """
+    try:
+        text = str(error)
+    except BaseException as second:  # noqa: BLE001 - a job's __str__ may raise anything
+        return f"(the text of this {type(error).__name__} cannot be read: {type(second).__name__})"
+    text = str.__str__(text)
+    if len(text) > MAX_TEXT_CHARS:
+        text = f"{text[:MAX_TEXT_CHARS]}... ({len(text)} characters)"
+    return encodable(text)
+
+
+def encodable(text: str) -> str:
+    """Return *text* with lone surrogates written as escapes; UTF-8 has no place for them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def carried_data(error: BaseException) -> dict[str, Any]:
+    """Return class, arguments and public attributes of an exception as plain data."""
+    budget = [_MAX_ITEMS]
+    data: dict[str, Any] = {
+        "type": type(error).__name__,
+        "args": _plain(BaseException.args.__get__(error), budget, 0),  # type: ignore[attr-defined]  # a getset descriptor
+    }
+    attributes = object.__getattribute__(error, "__dict__")
+    for name, value in list(attributes.items())[:_MAX_ITEMS]:
+        if type(name) is str and not name.startswith("_"):
+            data[encodable(name)] = _plain(value, budget, 0)
+    return data
+
+
+def _plain(value: Any, budget: list[int], depth: int) -> Any:
+    """Return *value* as plain data; told by exact type, so that no code of its class runs."""
+    kind = type(value)
+    budget[0] -= 1
+    if kind in (bool, float, type(None)):
+        return value
+    if kind is int:
+        return value if value.bit_length() <= 64 else f"(an int of {value.bit_length()} bits)"
+    if kind is str:
+        return encodable(value[:MAX_TEXT_CHARS])
+    if kind is bytes:
+        return value[:MAX_TEXT_CHARS]
+    if kind.__module__ in _PRINTED_MODULES:
+        return encodable(str(value)[:MAX_TEXT_CHARS])
+    if kind not in (dict, list, tuple, set, frozenset):
+        return f"({kind.__name__})"
+    if depth >= _MAX_DEPTH or budget[0] <= 0:
+        return "(more)"
+    if kind is dict:
+        return {
+            key
+            if type(key) in (int, bool)
+            else encodable(str(_plain(key, budget, _MAX_DEPTH))): _plain(item, budget, depth + 1)
+            for key, item in _first(value.items(), budget)
+        }
+    return [_plain(item, budget, depth + 1) for item in _first(value, budget)]
+
+
+def _first(items: Any, budget: list[int]) -> list[Any]:
+    found = []
+    for item in items:
+        if len(found) >= budget[0]:
+            break
+        found.append(item)
+    return found

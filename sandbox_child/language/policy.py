@@ -1,0 +1,441 @@
+"""The job language as a transformer: what is refused, and the little that is rewritten.
+
+It stands on RestrictedPython's transformer, which refuses every node it has no method for.
+Names are judged here, at compile time, so that compiled jobs run at the speed of Python; only
+these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
+
+    o.a = 1, del o.a, o.a += 1    _write_(o).a = 1
+    o.format, o._private          _attr_(o, "format")
+    class C: ...                  two decorators, one innermost, one outermost
+    state.data.x                  _state_attr_(_state_attr_(state, "data"), "x")
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from _string import formatter_parser
+from RestrictedPython.transformer import RestrictingNodeTransformer
+
+from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
+from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
+from sandbox_child.language.names import (
+    ASSIGNABLE_DUNDERS,
+    ATTRIBUTE_GUARD,
+    CLASS_DONE_GUARD,
+    CLASS_GUARD,
+    DEFINABLE_DUNDERS,
+    DENIED_ATTRIBUTES,
+    DYNAMIC_ATTRIBUTES,
+    LISTS_OF_NAMES,
+    READABLE_DUNDERS,
+    READABLE_NAMES,
+    READABLE_PRIVATE,
+    REFUSED_BUILTINS,
+    WRITE_GUARD,
+    attribute_fix,
+    is_reserved,
+)
+from sandbox_child.language.violations import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox_child.language.spans import SourceText
+
+    Handler = Callable[["Policy", Any], ast.AST]
+
+_LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
+
+
+class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package has no stubs
+    """Visits one tree, rewrites it in place and collects every violation.
+
+    Call :meth:`check`, then read :attr:`violations`.
+    """
+
+    def __init__(self, text: SourceText) -> None:
+        super().__init__()
+        self.violations: list[Violation] = []
+        self._text = text
+        self._bound: set[str] = set()
+        self._builtins_used: list[ast.Name] = []
+        self._class_members: set[ast.AST] = set()
+
+    def check(self, tree: ast.AST) -> None:
+        """Visit *tree*, then judge the built-ins that it uses and does not define itself."""
+        self.visit(tree)
+        for node in self._builtins_used:
+            if node.id not in self._bound:
+                reason, fix, security = REFUSED_BUILTINS[node.id]
+                self.error(node, f"{node.id} does not exist in a job: {reason}", fix, security)
+
+    def error(
+        self, node: ast.AST, info: str, fix: str | None = None, security: bool = False
+    ) -> None:
+        """Record one violation at *node*."""
+        self.violations.append(Violation(self._text.of(node), info, fix, security))
+
+    def not_allowed(self, node: ast.AST) -> None:
+        """Refuse a node that nobody has reviewed."""
+        self.error(node, f"{type(node).__name__} is not part of the job language")
+
+    # -- walking ---------------------------------------------------------------------------
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Return what stands for *node*; always one node, never a list or nothing."""
+        return _HANDLERS.get(type(node), _refuse)(self, node)
+
+    def node_contents_visit(self, node: Any) -> Any:
+        """Visit the reviewed fields of *node* and put what they became in their place."""
+        for field in _FIELDS[type(node)]:
+            child = getattr(node, field)
+            if child.__class__ is list:
+                for index, item in enumerate(child):
+                    if item is not None:
+                        new = _HANDLERS.get(item.__class__, _refuse)(self, item)
+                        if new is not item:
+                            child[index] = new
+            elif child is not None:
+                new = _HANDLERS.get(child.__class__, _refuse)(self, child)
+                if new is not child:
+                    setattr(node, field, new)
+        return node
+
+    # -- names -----------------------------------------------------------------------------
+
+    def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
+        """Check a name that is being bound."""
+        if name is None:
+            return
+        self._bound.add(name)
+        if name[0] == "_":
+            if is_reserved(name) and not (allow_magic_methods and name in DEFINABLE_DUNDERS):
+                self._refuse_name(node, name)
+        elif name == "super":
+            self.error(node, "super may not be given another meaning", "choose another name")
+
+    def _refuse_name(self, node: ast.AST, name: str) -> None:
+        if name in ASSIGNABLE_DUNDERS:
+            message = f"{name} may be defined in the body of a class only"
+            self.error(node, message, "move it into a class")
+        else:
+            message = f"the name {name} is reserved: it begins with two underscores"
+            if not name.startswith("__"):
+                message = f"the name {name} is reserved: it begins and ends with an underscore"
+            self.error(node, message, f"write {name.strip('_') or 'name'}", security=True)
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        """Refuse reserved names; note bindings, and uses of built-ins that do not exist here."""
+        name = node.id
+        if node.ctx.__class__ is not ast.Load:
+            if node not in self._class_members or name not in ASSIGNABLE_DUNDERS:
+                self.check_name(node, name)
+        elif name in REFUSED_BUILTINS:
+            self._builtins_used.append(node)
+        elif name[0] == "_" and is_reserved(name) and name not in READABLE_NAMES:
+            self._refuse_name(node, name)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        """Any literal will do."""
+        return node
+
+    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> ast.stmt:
+        """Check the names; they are plain strings here, no node stands for them."""
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    visit_Nonlocal = visit_Global  # noqa: N815  # ast's own name
+
+    # -- attributes ------------------------------------------------------------------------
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Judge the name; rewrite what depends on the object."""
+        value = node.value
+        new = _HANDLERS.get(value.__class__, _refuse)(self, value)
+        if new is not value:
+            node.value = value = new  # type: ignore[assignment]  # an expression stays one
+        name = node.attr
+        private = name[0] == "_"
+        if private or name in _LOOKED_AT:
+            if not self._attribute_allowed(node, name):
+                return node
+            private = private and name not in READABLE_DUNDERS and name not in READABLE_PRIVATE
+        if begins_at_state(value):
+            return rewrite_part(node)
+        if node.ctx.__class__ is not ast.Load:
+            node.value = call_guard(WRITE_GUARD, value, value)
+        elif private or name in DYNAMIC_ATTRIBUTES:
+            key = ast.copy_location(ast.Constant(name), node)
+            return ast.copy_location(call_guard(ATTRIBUTE_GUARD, value, value, key), node)
+        return node
+
+    def _attribute_allowed(self, node: ast.AST, name: str) -> bool:
+        """Judge an attribute name by itself, whatever object it will be asked of."""
+        if name in DENIED_ATTRIBUTES:
+            message = f"the attribute {name} leads into the interpreter"
+        elif name[0] == "_" and is_reserved(name):
+            if name in READABLE_DUNDERS:
+                if isinstance(getattr(node, "ctx", None), ast.Load):
+                    return True
+                self.error(node, f"the attribute {name} cannot be changed", "use functools.wraps")
+                return False
+            message = f"the attribute {name} is private to Python"
+        else:
+            return True
+        self.error(node, message, attribute_fix(name), security=True)
+        return False
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        """Check the names of keyword arguments; let two kinds of call pass unguarded."""
+        function = node.func
+        if function.__class__ is ast.Attribute and _needs_no_guard(function):
+            # Nothing to rewrite in `super().__init__(...)` and `"{} of {}".format(...)`.
+            function.value = self.visit(function.value)  # type: ignore[attr-defined]
+        else:
+            new = _HANDLERS.get(function.__class__, _refuse)(self, function)
+            if new is not function:
+                node.func = new  # type: ignore[assignment]  # an expression stays one
+        arguments = node.args
+        for index, item in enumerate(arguments):
+            new = _HANDLERS.get(item.__class__, _refuse)(self, item)
+            if new is not item:
+                arguments[index] = new  # type: ignore[call-overload]  # as above
+        for keyword in node.keywords:
+            self.visit_keyword(keyword)
+        return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+        """Check the name: a callee may turn it into an attribute."""
+        if node.arg is not None and (node.arg[0] == "_" or node.arg in DENIED_ATTRIBUTES):
+            self._attribute_allowed(node, node.arg)
+        return self.node_contents_visit(node)
+
+    # -- operators -------------------------------------------------------------------------
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        """Go down the left side in a loop: `a + b + c + ...` nests as deep as it is long."""
+        current = node
+        while True:
+            self._check_operator(current, current.op)
+            right = self.visit(current.right)
+            current.right = right  # type: ignore[assignment]  # an expression stays one
+            if current.left.__class__ is not ast.BinOp:
+                current.left = self.visit(current.left)  # type: ignore[assignment]  # as above
+                return node
+            current = current.left  # type: ignore[assignment]  # the line above says what it is
+
+    def visit_UnaryOp(self, node: ast.UnaryOp | ast.BoolOp | ast.AugAssign) -> ast.AST:
+        """Check the operator and visit the operands."""
+        self._check_operator(node, node.op)
+        return self.node_contents_visit(node)
+
+    visit_BoolOp = visit_UnaryOp  # noqa: N815  # ast's own name
+    visit_AugAssign = visit_UnaryOp  # noqa: N815  # ast's own name
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """Check the operators and visit the operands."""
+        for operator in node.ops:
+            self._check_operator(node, operator)
+        return self.node_contents_visit(node)
+
+    def _check_operator(self, node: ast.AST, operator: ast.AST) -> None:
+        if operator.__class__.__name__ not in OPERATORS:
+            self.not_allowed(node)
+
+    # -- imports ---------------------------------------------------------------------------
+
+    def visit_Import(self, node: ast.Import) -> ast.Import:
+        """Refuse private modules; check the names that are bound."""
+        self._check_import_fields(node)
+        for alias in node.names:
+            self._check_module(alias, alias.name)
+            self.check_name(alias, alias.asname or alias.name.partition(".")[0])
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        """Refuse relative imports, `*` and private names; check the names that are bound."""
+        self._check_import_fields(node)
+        if node.level:
+            message = "a job is not part of a package: relative imports lead nowhere"
+            self.error(node, message, "name the module in full")
+        elif node.module != "__future__":
+            self._check_module(node, node.module or "")
+        for alias in node.names:
+            if alias.name == "*":
+                message = "`*` hides which names a job uses"
+                self.error(alias, message, "import the names that you need, one by one")
+            elif alias.name[0] == "_" or alias.name in DENIED_ATTRIBUTES:
+                message = f"{alias.name} is private to its module"
+                self.error(alias, message, "use what the module offers under a public name", True)
+            else:
+                self.check_name(alias, alias.asname or alias.name)
+        return node
+
+    def _check_module(self, node: ast.AST, name: str) -> None:
+        if any(part.startswith("_") for part in name.split(".")):
+            self.error(node, f"the module {name} is private", "import its public counterpart", True)
+
+    def _check_import_fields(self, node: ast.stmt) -> None:
+        # `lazy import` of Python 3.15 resolves at first use, past the guarded import.
+        if getattr(node, "is_lazy", 0):
+            self.error(node, "a lazy import is not part of the job language", "import it here")
+
+    # -- functions and classes -------------------------------------------------------------
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        """Check the name (in a class also special ones) and, further down, the parameters."""
+        self.check_name(node, node.name, allow_magic_methods=node in self._class_members)
+        return self.node_contents_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # ast's own name
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """Check the name of a parameter of any kind."""
+        self.check_name(node, node.arg)
+        if node.annotation is not None:
+            self.node_contents_visit(node)
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        """Check name and keywords; add the two hooks that tell the job's own classes."""
+        self.check_name(node, node.name)
+        for keyword in node.keywords:
+            if keyword.arg is None or keyword.arg == "metaclass":
+                message = "a class of a job has no metaclass=, and no ** among its keywords"
+                self.error(keyword, message, "use a class decorator")
+        for member in node.body:
+            self._class_members.add(member)
+            if isinstance(member, ast.Assign):
+                self._check_special_value(member)
+                self._class_members.update(member.targets)
+        self.node_contents_visit(node)
+        outermost = ast.copy_location(ast.Name(CLASS_DONE_GUARD, ast.Load()), node)
+        innermost = ast.copy_location(ast.Name(CLASS_GUARD, ast.Load()), node)
+        node.decorator_list = [outermost, *node.decorator_list, innermost]
+        return node
+
+    def _check_special_value(self, node: ast.Assign) -> None:
+        """Python reads names out of ``__slots__`` and ``__match_args__``: they must be literal."""
+        for target in node.targets:
+            if not isinstance(target, ast.Name) or target.id not in LISTS_OF_NAMES:
+                continue
+            items = (
+                node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
+            )
+            for item in items:
+                name = item.value if isinstance(item, ast.Constant) else None
+                if not isinstance(name, str) or not name or is_reserved(name):
+                    message = f"{target.id} holds names that are written out and not reserved"
+                    self.error(item, message, f'write {target.id} = ("a", "b")')
+
+    # -- patterns --------------------------------------------------------------------------
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> ast.MatchValue:
+        """Check a constant or dotted name; nothing in a pattern can be rewritten."""
+        self._check_pattern_value(node.value)
+        return node
+
+    def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
+        """Check the class, and the attributes that the pattern will read."""
+        self._check_pattern_value(node.cls)
+        for name in node.kwd_attrs:
+            self._check_pattern_attribute(node, name)
+        node.patterns = [self.visit(pattern) for pattern in node.patterns]
+        node.kwd_patterns = [self.visit(pattern) for pattern in node.kwd_patterns]
+        return node
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> ast.AST:
+        """Check the keys, and the name that takes the rest."""
+        for key in node.keys:
+            self._check_pattern_value(key)
+        self.check_name(node, node.rest)
+        node.patterns = [self.visit(pattern) for pattern in node.patterns]
+        return node
+
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> ast.AST:
+        """Check the name that captures."""
+        self.check_name(node, node.name)
+        return self.node_contents_visit(node)
+
+    visit_MatchStar = visit_MatchAs  # noqa: N815  # ast's own name
+
+    def _check_pattern_value(self, node: ast.expr) -> None:
+        while isinstance(node, ast.Attribute):
+            self._check_pattern_attribute(node, node.attr)
+            node = node.value
+        self.visit(node)
+
+    def _check_pattern_attribute(self, node: ast.AST, name: str) -> None:
+        if not self._attribute_allowed(node, name):
+            return
+        if name[0] == "_" or name in DYNAMIC_ATTRIBUTES:
+            message = f"a pattern cannot read the attribute {name}"
+            self.error(node, message, "bind the object and test the attribute in an `if`")
+
+
+def _needs_no_guard(node: ast.Attribute) -> bool:
+    """Whether the method *node*, being called, is known to be harmless from its text alone."""
+    receiver = node.value
+    if isinstance(receiver, ast.Constant):
+        return node.attr == "format" and _has_plain_fields(receiver.value)
+    return (
+        node.attr in DEFINABLE_DUNDERS
+        and isinstance(receiver, ast.Call)
+        and isinstance(receiver.func, ast.Name)
+        and receiver.func.id == "super"
+    )
+
+
+def _has_plain_fields(template: object) -> bool:
+    """Whether no field of a format string reads an attribute of its argument."""
+    if not isinstance(template, str):
+        return False
+    try:
+        return not any(
+            (field and "." in field) or (spec and "{" in spec)
+            for _, field, spec, _ in formatter_parser(template)
+        )
+    except ValueError:  # not a format string: the call will say so when it is made
+        return False
+
+
+def _refuse(policy: Policy, node: ast.AST) -> ast.AST:
+    """Stand in for the method of a node that is not in the table."""
+    policy.not_allowed(node)
+    return node
+
+
+def _refusing_new_fields(handler: Handler, fields: tuple[str, ...]) -> Handler:
+    """Wrap *handler* for a node that has more fields in this Python than were reviewed."""
+
+    def check(policy: Policy, node: ast.AST) -> ast.AST:
+        for field in fields:
+            if getattr(node, field, None):
+                policy.error(
+                    node, f"{field} of {type(node).__name__} is not part of the job language"
+                )
+        return handler(policy, node)
+
+    return check
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+_HANDLERS: dict[type, Handler] = {}
+
+
+def _build_tables() -> None:
+    for name, construct in CONSTRUCTS.items():
+        kind = getattr(ast, name, None)
+        if kind is None:  # syntax of a later Python than this one
+            continue
+        _FIELDS[kind] = tuple(field for field in construct.fields if field in kind._fields)
+        handler = Policy.__dict__.get(f"visit_{name}", Policy.node_contents_visit)
+        unreviewed = tuple(set(kind._fields) - {*construct.fields, *construct.plain})
+        _HANDLERS[kind] = _refusing_new_fields(handler, unreviewed) if unreviewed else handler
+
+
+_build_tables()

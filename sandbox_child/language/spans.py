@@ -1,0 +1,80 @@
+"""Where something stands in the author's text, in lines and characters counted from 1."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from protocol.report import Position
+
+if TYPE_CHECKING:
+    import ast
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_MAX_SOURCE_CHARS = 500
+
+
+class SourceText:
+    """The text of a job, split as Python's tokenizer splits it.
+
+    ``str.splitlines`` would also split at form feeds and U+2028, and every line below such a
+    character would be reported with a wrong number.
+    """
+
+    __slots__ = ("_text", "_lines")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines: list[str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines without their line breaks; split when first asked for."""
+        if self._lines is None:
+            self._lines = _LINE_BREAK.split(self._text)
+        return self._lines
+
+    def line(self, number: int | None) -> str | None:
+        """Return line *number* (from 1), or None if there is no such line."""
+        if number is None or not 1 <= number <= len(self.lines):
+            return None
+        return self.lines[number - 1]
+
+    def column(self, line: int | None, byte_offset: int | None) -> int | None:
+        """Turn an offset in bytes of UTF-8, as the parser counts, into a column in characters."""
+        if byte_offset is None or byte_offset < 0:
+            return None
+        text = self.line(line)
+        if text is None or text.isascii():
+            return byte_offset + 1
+        return len(text.encode("utf-8", "replace")[:byte_offset].decode("utf-8", "ignore")) + 1
+
+    def position(
+        self,
+        line: int,
+        column: int | None,
+        end_line: int | None = None,
+        end_column: int | None = None,
+    ) -> Position:
+        """Return the position that starts at *line* and *column*, with the text of its line."""
+        source = self.line(line)
+        if source is not None:
+            source = source[:_MAX_SOURCE_CHARS]
+        return Position(line, column, end_line, end_column, source)
+
+    def span(
+        self, line: int, offset: int | None, end_line: int | None, end_offset: int | None
+    ) -> Position:
+        """Like :meth:`position`, from offsets in bytes."""
+        return self.position(
+            line, self.column(line, offset), end_line, self.column(end_line, end_offset)
+        )
+
+    def of(self, node: ast.AST) -> Position:
+        """Return the position of a node of the syntax tree."""
+        return self.span(
+            getattr(node, "lineno", 1),
+            getattr(node, "col_offset", None),
+            getattr(node, "end_lineno", None),
+            getattr(node, "end_col_offset", None),
+        )

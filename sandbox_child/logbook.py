@@ -1,0 +1,104 @@
+"""Log lines on their way to the engine, in batches that never keep a line back for long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from protocol.events import LogLevel, LogSource
+from protocol.limits import MAX_LOG_BATCH_BYTES
+from protocol.messages import LogBatch, LogEntry
+from sandbox_child.channel import Channel
+
+_QUIET_S: Final = 0.005
+"""A line after so much silence is sent at once."""
+
+_FLUSH_S: Final = 0.02
+"""A line waits no longer for others."""
+
+_RANK: Final[dict[str, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+
+
+class LogBook:
+    """Takes lines from the job, the adaptors and the runtime, from any thread."""
+
+    def __init__(
+        self, channel: Channel, *, level: LogLevel, max_bytes: int, max_line_bytes: int
+    ) -> None:
+        self._channel = channel
+        self._lowest = _RANK[level]
+        self._max_bytes = max_bytes
+        self._max_line = max_line_bytes
+        self._lock = threading.Lock()
+        self._entries: list[LogEntry] = []
+        self._pending = 0
+        self._bytes = 0
+        self._dropped = 0
+        self._dropped_bytes = 0
+        self._sent_at = 0.0
+        self._flusher: threading.Thread | None = None
+        self._filled = threading.Event()
+
+    def add(self, level: LogLevel, source: LogSource, message: str) -> None:
+        """Add a line; it is on its way before 20 ms are over."""
+        if _RANK[level] < self._lowest:
+            return
+        size = len(message)
+        with self._lock:
+            self._bytes += size
+            if self._bytes > self._max_bytes:
+                # The engine counts what is dropped here; there is no use in sending it.
+                self._dropped += 1
+                self._dropped_bytes += size + 16
+                self._pending += 64
+            else:
+                self._entries.append(self._entry(level, source, message))
+                self._pending += size + 64
+            if self._pending >= MAX_LOG_BATCH_BYTES or time.monotonic() - self._sent_at > _QUIET_S:
+                self._send()
+            else:
+                self._filled.set()
+                self._start_flusher()
+
+    def flush(self) -> None:
+        """Send what is waiting."""
+        with self._lock:
+            self._send()
+
+    def _entry(self, level: LogLevel, source: LogSource, message: str) -> LogEntry:
+        if len(message) <= self._max_line:
+            return LogEntry(level, source, message)
+        text = (
+            f"[a message of {len(message)} characters was left out;"
+            f" allowed: {self._max_line / 1_000_000:g} MB (log_payload_mb)]"
+        )
+        return LogEntry(level, source, text, redacted=True)
+
+    def _send(self) -> None:
+        if self._entries or self._dropped:
+            self._channel.send(
+                LogBatch(
+                    entries=tuple(self._entries),
+                    dropped=self._dropped,
+                    dropped_bytes=self._dropped_bytes,
+                )
+            )
+        self._entries.clear()
+        self._pending = self._dropped = self._dropped_bytes = 0
+        self._sent_at = time.monotonic()
+        self._filled.clear()
+
+    def _start_flusher(self) -> None:
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._keep_flushing, daemon=True)
+            try:
+                self._flusher.start()
+            except RuntimeError:  # the job has used up its threads: lines wait for a full batch
+                pass
+
+    def _keep_flushing(self) -> None:
+        while True:
+            self._filled.wait()
+            time.sleep(_FLUSH_S)
+            self.flush()

@@ -1,0 +1,220 @@
+"""Folds the operations of one job over a state; awaits those that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import CodeType
+from typing import Any
+
+from protocol.messages import Cancel
+from protocol.report import ErrorReport, OperationRef, Position, make_report
+from sandbox_child.channel import Channel, EngineGoneError
+from sandbox_child.language.compiler import CompiledJob
+
+Operation = Callable[[Any], Any]
+
+
+class PipelineError(Exception):
+    """What the job gives is no list of operations."""
+
+    def __init__(self, report: ErrorReport) -> None:
+        super().__init__(report.message)
+        self.report = report
+
+
+class JobCancelledError(Exception):
+    """The engine wants the run to end."""
+
+
+class Pipeline:
+    """The operations of one job, in order, and how far it has come.
+
+    Args:
+        job: The compiled job.
+        operations: What the job gives as its operations.
+        execute: A reducer that builds the pipeline, if an adaptor or the job exports one.
+        warn: Called with a text when an operation returns nothing.
+
+    Raises:
+        PipelineError: *operations* is no list, or one of them cannot be called.
+
+    """
+
+    def __init__(
+        self,
+        job: CompiledJob,
+        operations: object,
+        *,
+        execute: Callable[..., Any] | None,
+        warn: Callable[[str], None],
+        channel: Channel,
+    ) -> None:
+        if not isinstance(operations, (list, tuple)):
+            raise PipelineError(
+                make_report(
+                    "InputError",
+                    f"`operations` must be a list of operations, not {_kind(operations)}",
+                    fix="write operations = [first, second]",
+                )
+            )
+        self.current: OperationRef | None = None
+        """The operation that is running, or the last one that was."""
+        self.state: Any = None
+        """The state that the current operation was given."""
+        self._job = job
+        self._warn = warn
+        self._channel = channel
+        self._execute = execute
+        self._loop: Any = None
+        self._operations = [
+            self._tracked(self._checked(operation, number), self._name(operation, number))
+            for number, operation in enumerate(operations, 1)
+        ]
+        self._lines = [_line_of(operation) for operation in operations]
+
+    @property
+    def position(self) -> Position | None:
+        """Where the current operation is called, if it is a call of the job's own."""
+        sites = self._job.operations
+        if self.current is None or self.current.number > len(sites):
+            return None
+        return sites[self.current.number - 1].position
+
+    def run(self, state: Any) -> Any:
+        """Run all operations on *state*; return what the last one returned."""
+        self.state = state
+        try:
+            if self._execute is not None:
+                return self._settle(self._execute(*self._operations)(state))
+            for operation in self._operations:
+                state = self._settle(operation(state))
+            return state
+        finally:
+            self._close_loop()
+
+    def _tracked(self, operation: Operation, ref: OperationRef) -> Operation:
+        """Wrap an operation, so that it is known which one runs and whether it forgot a state."""
+
+        def tracked(state: Any) -> Any:
+            if _is_awaitable(state):  # a reducer that does not wait hands on what it was given
+                return tracked_later(state)
+            self.current, self.state = ref, {} if state is None else state
+            result = operation(self.state)
+            return checked_later(result) if _is_awaitable(result) else check(result)
+
+        async def tracked_later(state: Any) -> Any:
+            result = tracked(await state)
+            return await result if _is_awaitable(result) else result
+
+        async def checked_later(result: Any) -> Any:
+            return check(await result)
+
+        def check(result: Any) -> Any:
+            if result is None:
+                self._warn_of_nothing(ref)
+            return result
+
+        return tracked
+
+    def _warn_of_nothing(self, ref: OperationRef) -> None:
+        position = self.position
+        number = position.line if position else self._lines[ref.number - 1]
+        line = f", line {number}" if number else ""
+        self._warn(
+            f"operation {ref.number} ({ref.name}{line}) returned None;"
+            " an operation should return state"
+        )
+
+    def _settle(self, result: Any) -> Any:
+        """Wait for a result that is not there yet."""
+        if not _is_awaitable(result):
+            return result
+        import asyncio  # a job that is not asynchronous does not pay for it
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop.add_reader(self._channel.requests_fd, self._on_request)
+        self._task = self._loop.create_task(_wait(result))
+        try:
+            return self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            if self._cancelled:
+                raise JobCancelledError from None
+            raise RuntimeError("the job cancelled itself") from None
+
+    _cancelled = False
+    _task: Any = None
+
+    def _on_request(self) -> None:
+        """While a job runs the engine sends one thing only: that it is to end."""
+        try:
+            self._cancelled = isinstance(self._channel.receive_any(), Cancel)
+        except EngineGoneError:
+            self._cancelled = True
+        self._loop.remove_reader(self._channel.requests_fd)
+        self._task.cancel()
+
+    def _close_loop(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        import asyncio
+
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=1))
+        loop.close()
+
+    def _checked(self, operation: object, number: int) -> Operation:
+        if callable(operation):
+            return operation
+        site = self._job.operations[number - 1] if number <= len(self._job.operations) else None
+        name = f" ({site.name})" if site else ""
+        fix = "an operation takes state and returns state, like fn(lambda state: state)"
+        if site is not None and site.name == "print":
+            fix = "put print into an operation, like fn(lambda state: print(state) or state)"
+        raise PipelineError(
+            make_report(
+                "ValidationError",
+                f"operation {number}{name} is {_kind(operation)}, not a function of state",
+                operation=OperationRef(number, site.name if site else _kind(operation)),
+                position=site.position if site else None,
+                fix=fix,
+            )
+        )
+
+    def _name(self, operation: object, number: int) -> OperationRef:
+        if number <= len(self._job.operations):
+            return OperationRef(number, self._job.operations[number - 1].name)
+        name = getattr(operation, "__name__", None)
+        return OperationRef(number, name if type(name) is str else type(operation).__name__)
+
+
+def choose_execute(candidates: Sequence[object]) -> Callable[..., Any] | None:
+    """Return the first reducer among what the job and its adaptors export."""
+    for candidate in candidates:
+        if callable(candidate):
+            return candidate
+    return None
+
+
+def _line_of(operation: object) -> int | None:
+    code = getattr(operation, "__code__", None)
+    return code.co_firstlineno if isinstance(code, CodeType) else None
+
+
+def _is_awaitable(value: object) -> bool:
+    return hasattr(type(value), "__await__")
+
+
+async def _wait(awaitable: Any) -> Any:
+    result = await awaitable
+    while _is_awaitable(result):
+        result = await result
+    return result
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"

@@ -1,0 +1,350 @@
+"""One execution of one job: state in, operations, state out."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from protocol import messages as m
+from protocol.limits import MEGABYTE
+from protocol.plan import Step
+from protocol.report import ErrorReport, OperationRef, make_report
+from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
+from sandbox_child.language import (
+    OPERATIONS,
+    JobScope,
+    LanguageError,
+    compile_globals,
+    compile_job,
+    diagnose,
+)
+from sandbox_child.language.refusals import JobImportError
+from sandbox_child.operations import (
+    JobCancelledError,
+    Pipeline,
+    PipelineError,
+    choose_execute,
+)
+
+if TYPE_CHECKING:
+    from sandbox_child.channel import Channel
+    from sandbox_child.language.compiler import CompiledJob
+    from sandbox_child.linker import Linker, StepLinks
+    from sandbox_child.logbook import LogBook
+
+_LARGE_BYTES: Final = MEGABYTE
+
+
+class StepCrashedError(Exception):
+    """The workflow cannot go on after this step."""
+
+    def __init__(self, report: ErrorReport) -> None:
+        super().__init__(report.message)
+        self.report = report
+
+
+class StepResult(msgspec.Struct, frozen=True):
+    """What a step has come to."""
+
+    encoded: bytes
+    """Its state; nil if it returned nothing."""
+    error: ErrorReport | None = None
+    duration_ms: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is no state."""
+        return self.encoded == NIL
+
+
+class Runtime:
+    """What all steps of a run share, and all that they may share: nothing of it is a job's."""
+
+    def __init__(
+        self, start: m.Start, channel: Channel, logs: LogBook, make_linker: type[Linker]
+    ) -> None:
+        self.start = start
+        self.channel = channel
+        self.logs = logs
+        self._make_linker = make_linker
+        self._linker: Linker | None = None
+        self.globals_code = None
+
+    @property
+    def linker(self) -> Linker:
+        """The linker; made when it is first needed, because most jobs import nothing."""
+        if self._linker is None:
+            self._linker = self._make_linker(
+                self.start.adaptors, whitelist=self.start.whitelist, log=self.logs.add
+            )
+        return self._linker
+
+
+class JobExecution:
+    """Runs one job once."""
+
+    def __init__(self, runtime: Runtime, step: Step, step_run_id: str) -> None:
+        self._runtime = runtime
+        self._start = runtime.start
+        self._channel = runtime.channel
+        self._step = step
+        self._step_run_id = step_run_id
+        self._job: CompiledJob | None = None
+        self._links: StepLinks | None = None
+        self._scope: JobScope | None = None
+        self._pipeline: Pipeline | None = None
+
+    def run(self, encoded: bytes) -> StepResult:
+        """Run the job on an encoded state.
+
+        The caller sends the end event of a result; that of a crash was sent here.
+
+        Raises:
+            StepCrashedError: The workflow cannot go on.
+
+        """
+        begun = time.monotonic()
+        self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
+        state = self._assemble(encoded)
+        self._link()
+        self._channel.send(m.InitComplete(duration_ms=_since(begun)))
+        self._channel.send(m.JobStart())
+        begun = time.monotonic()
+        try:
+            result = self._execute(state)
+            self._runtime.logs.flush()
+            return StepResult(self._encode(result), duration_ms=_since(begun))
+        except StateNotCarriedError as error:
+            report = make_report(
+                "StateError",
+                str(error),
+                step_id=self._step.id,
+                fix="return plain values: dict, list, str, numbers, bytes, dates, None",
+            )
+        except (PipelineError, StepCrashedError) as error:
+            report = error.report
+        except JobCancelledError:
+            report = make_report("Cancelled", "the run was cancelled")
+        except BaseException as error:  # noqa: BLE001 - a job may raise anything
+            report = self._diagnose(error)
+        self._runtime.logs.flush()
+        return self._failed(report, encoded, _since(begun))
+
+    # --- before the job ---
+
+    def _assemble(self, encoded: bytes) -> Any:
+        """Put the input of the step together from its default state and what came before."""
+        default, configuration = self._step.state, self._step.configuration
+        if isinstance(default, str):
+            default = decode_state(self._load(m.LoadState, default))
+        if isinstance(configuration, str):
+            configuration = decode_state(self._load(m.LoadCredential, configuration))
+        shared = self._start.workflow.credentials
+        if isinstance(shared, str):
+            shared = decode_state(self._load(m.LoadCredential, shared))
+        state = decode_state(encoded)
+        if len(encoded) > _LARGE_BYTES:
+            # The collector shall not walk through millions of objects that are there to stay.
+            gc.freeze()
+        if state is None:
+            state = {}
+        if not isinstance(state, dict):
+            return state
+        return assemble(default, state, shared, configuration)
+
+    def _load(self, kind: type[m.LoadCredential | m.LoadState], value_id: str) -> msgspec.Raw:
+        self._channel.send(kind(step_id=self._step.id, step_run_id=self._step_run_id, id=value_id))
+        answer = self._channel.receive_any()
+        if isinstance(answer, m.Loaded):
+            return answer.value
+        if isinstance(answer, m.LoadFailed):
+            raise StepCrashedError(answer.error)
+        raise StepCrashedError(make_report("Cancelled", "the run was cancelled"))
+
+    def _link(self) -> None:
+        """Compile the job, and link what it needs."""
+        step, start = self._step, self._start
+        assert step.expression is not None
+        try:
+            unlinked = start.unlinked.get(step.id)
+            if unlinked is not None:
+                raise JobImportError(unlinked)
+            self._links = links = self._runtime.linker.step(start.step_adaptors.get(step.id, ()))
+            self._job = compile_job(
+                step.expression,
+                step_id=step.id,
+                language=start.language,
+                adaptor_names=frozenset(links.in_scope),
+            )
+            self._scope = JobScope(
+                step_id=step.id,
+                language=start.language,
+                resolve_import=links.resolve_import,
+                importable=links.importable,
+                in_scope=links.in_scope,
+                log=lambda level, text: self._runtime.logs.add(level, "job", text),
+            )
+            if start.workflow.globals is not None:
+                self._scope.execute(
+                    compile_globals(start.workflow.globals, language=start.language)
+                )
+        except LanguageError as error:
+            raise StepCrashedError(self._in_step(error.report)) from None
+        except JobImportError as error:
+            report = make_report("ImportError", str(error), step_id=step.id)
+            raise StepCrashedError(report) from None
+        except BaseException as error:  # noqa: BLE001 - globals are the author's code as well
+            report = self._in_step(self._diagnose(error))
+            raise StepCrashedError(as_crash(report)) from None
+
+    # --- the job ---
+
+    def _execute(self, state: Any) -> Any:
+        assert self._job is not None
+        assert self._scope is not None
+        assert self._links is not None
+        scope = self._scope
+        scope.execute(self._job.code)
+        self._pipeline = Pipeline(
+            self._job,
+            scope.globals[OPERATIONS],
+            execute=choose_execute((scope.globals.get("execute"), self._links.execute)),
+            warn=lambda text: self._runtime.logs.add("warning", "runtime", text),
+            channel=self._channel,
+        )
+        return scope.call(self._pipeline.run, state)
+
+    # --- after the job ---
+
+    def _encode(self, state: Any) -> bytes:
+        if isinstance(state, dict):
+            removed = self._start.remove_from_state
+            if any(key in state for key in removed):
+                state = {key: value for key, value in state.items() if key not in removed}
+        encoded = encode_state(state)
+        limit = self._start.limits.state_bytes
+        if len(encoded) > limit:
+            raise StepCrashedError(
+                make_report(
+                    "StateTooLargeError",
+                    f"the state of step {self._step.id!r} takes {len(encoded) / MEGABYTE:.1f} MB;"
+                    f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
+                    step_id=self._step.id,
+                )
+            )
+        return encoded
+
+    def _failed(self, report: ErrorReport, encoded: bytes, duration_ms: int) -> StepResult:
+        report = self._in_step(report)
+        state = self._encode_failed(report, encoded)
+        if report.severity != "fail":
+            limits = self._start.limits
+            self._channel.send(
+                m.JobError(
+                    error=report,
+                    state=msgspec.Raw(state if len(state) <= limits.payload_bytes else NIL),
+                    state_bytes=len(state),
+                    next=(),
+                    duration_ms=duration_ms,
+                )
+            )
+            raise StepCrashedError(report)
+        return StepResult(state, report, duration_ms)
+
+    def _encode_failed(self, report: ErrorReport, encoded: bytes) -> bytes:
+        """Write the report into the state as the failing operation left it.
+
+        If that cannot be carried, into the input of the step.
+        """
+        if self._pipeline is not None:
+            try:
+                return self._encode(self._with_error(self._pipeline.state, report))
+            except (StateNotCarriedError, StepCrashedError):
+                pass
+        return self._encode(self._with_error(decode_state(encoded), report))
+
+    def _with_error(self, state: Any, report: ErrorReport) -> dict[Any, Any]:
+        if state is None:
+            state = {}
+        if not isinstance(state, dict):
+            state = {"data": state}
+        if report.severity != "fail":
+            return state
+        errors = state.get("errors")
+        errors = dict(errors) if isinstance(errors, dict) else {}
+        errors[self._step.id] = msgspec.to_builtins(report)
+        return {**state, "errors": errors}
+
+    def _diagnose(self, error: BaseException) -> ErrorReport:
+        pipeline = self._pipeline
+        return diagnose(
+            error,
+            job=self._job,
+            operation=_Operation(pipeline) if pipeline and pipeline.current else None,
+            adaptors=self._runtime.linker.prefixes,
+            memory_bytes=self._start.limits.memory_bytes,
+        )
+
+    def _in_step(self, report: ErrorReport) -> ErrorReport:
+        changes: dict[str, Any] = {"step_id": self._step.id}
+        if report.operation is None and self._pipeline is not None:
+            changes["operation"] = self._pipeline.current
+        return msgspec.structs.replace(report, **changes)
+
+
+class _Operation:
+    """The operation that was running, as a diagnosis wants it."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        current = pipeline.current
+        assert isinstance(current, OperationRef)
+        self.number = current.number
+        self.name = current.name
+        self.position = pipeline.position
+
+
+def assemble(default: Any, state: dict[Any, Any], shared: Any, configuration: Any) -> Any:
+    """Return the input of a step.
+
+    Args:
+        default: The step's own default state; the input wins over it.
+        state: What came before.
+        shared: Credentials of the workflow.
+        configuration: The step's own.
+
+    """
+    merged = {**default, **state} if isinstance(default, dict) else {**state}
+    data = merged.get("data", {})
+    if isinstance(default, dict) and isinstance(default.get("data"), dict):
+        given = state.get("data")
+        if isinstance(given, dict):
+            data = {**default["data"], **given}
+    merged["data"] = data
+    layers = [
+        layer for layer in (shared, state.get("configuration"), configuration) if layer is not None
+    ]
+    if all(isinstance(layer, dict) for layer in layers):
+        merged["configuration"] = {key: value for layer in layers for key, value in layer.items()}
+    else:
+        merged["configuration"] = layers[-1]
+    return merged
+
+
+def as_crash(report: ErrorReport) -> ErrorReport:
+    """Return the report of what went wrong before the job began, where it cannot be a fail."""
+    if report.severity != "fail":
+        return report
+    return msgspec.structs.replace(report, severity="crash")
+
+
+def peak_bytes() -> int:
+    """Return the largest resident set so far (getrusage(2), in kB on Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _since(begun: float) -> int:
+    return round((time.monotonic() - begun) * 1000)

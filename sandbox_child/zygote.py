@@ -1,0 +1,191 @@
+"""The clean interpreter that forks children: everything imported, one thread, never a job.
+
+It believes the engine, because it hears of no plan and no value of a user.  What it forks starts
+where a new interpreter would be after its imports, and goes on as `sandbox_child.bootstrap` does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+from typing import Final
+
+from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.limits import ANSWERS_FD, CONTROL_FD, REQUESTS_FD
+from protocol.zygote import (
+    MAX_DATAGRAM_BYTES,
+    Fork,
+    Forked,
+    ForkEnded,
+    ForkFailed,
+    Prepare,
+    decode_to_zygote,
+    encode,
+)
+from sandbox_child import bootstrap
+from sandbox_child.confine import (
+    ConfinedZygote,
+    ConfinementRefused,
+    confine,
+    confine_forked,
+    confine_zygote,
+)
+
+PRELOADED: Final = (
+    "asyncio",
+    "base64",
+    "bisect",
+    "collections",
+    "contextlib",
+    "copy",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "enum",
+    "functools",
+    "hashlib",
+    "heapq",
+    "html",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "random",
+    "re",
+    "statistics",
+    "string",
+    "textwrap",
+    "time",
+    "typing",
+    "urllib.parse",
+    "uuid",
+    "zoneinfo",
+)
+"""What jobs import most: loaded once here, shared by all children until they write to it."""
+
+_NOTHING: Final = 0
+_RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
+
+
+def serve_zygote() -> int:
+    """Fork a child for every request until the engine closes the socket; return the exit code."""
+    control = socket.socket(fileno=CONTROL_FD)
+    prepare = decode_to_zygote(control.recv(MAX_DATAGRAM_BYTES))
+    assert isinstance(prepare, Prepare)
+    _preload()
+    zygote = _Zygote(control, _confine(prepare))
+    # What is there now is shared with every child for as long as nobody touches it, and the
+    # collector would touch it all.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    zygote.serve()
+    return 0
+
+
+def _preload() -> None:
+    bootstrap.load()
+    for name in PRELOADED:
+        __import__(name)
+
+
+def _confine(prepare: Prepare) -> ConfinedZygote | None:
+    try:
+        return confine_zygote(
+            prepare.request, parent_pid=prepare.pid, keep_fds=(0, 1, 2, CONTROL_FD)
+        )
+    except ConfinementRefused:
+        return None  # every child will meet the same refusal, and has somebody to tell it
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, confined: ConfinedZygote | None) -> None:
+        self._control = control
+        self._confined = confined
+        self._pid = os.getpid()
+        self._poll = select.poll()
+        self._poll.register(CONTROL_FD, select.POLLIN)
+        self._children: dict[int, tuple[int, int]] = {}
+        for number in _RESERVED:
+            # Taken, so that no descriptor that comes in is given a number that a child needs.
+            os.dup2(_NOTHING, number)
+
+    def serve(self) -> None:
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd != CONTROL_FD:
+                    self._reap(fd)
+                elif not self._take():
+                    return
+
+    def _take(self) -> bool:
+        """Take one request; return whether there may be more."""
+        try:
+            datagram, fds, _, _ = socket.recv_fds(self._control, MAX_DATAGRAM_BYTES, 4)
+        except ConnectionError:
+            return False
+        if not datagram:
+            return False
+        message = decode_to_zygote(datagram)
+        assert isinstance(message, Fork)
+        self._fork(message.number, fds)
+        return True
+
+    def _fork(self, number: int, fds: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._say(ForkFailed(number, error.strerror or str(error)))
+        else:
+            if pid == 0:
+                _become_child(fds, self._confined, self._pid)
+            pidfd = os.pidfd_open(pid)
+            self._children[pidfd] = (number, pid)
+            self._poll.register(pidfd, select.POLLIN)
+            self._say(Forked(number, pid), pidfd)
+        for fd in fds:
+            os.close(fd)
+
+    def _reap(self, pidfd: int) -> None:
+        number, pid = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        try:
+            # What the child has started dies before its group's number is free again.
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        _, status, usage = os.wait4(pid, 0)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        self._say(ForkEnded(number, status, cpu_s, usage.ru_maxrss))
+
+    def _say(self, message: Forked | ForkFailed | ForkEnded, *fds: int) -> None:
+        try:
+            socket.send_fds(self._control, [encode(message)], fds)
+        except ConnectionError:
+            os._exit(0)  # the engine is gone, and the children go with us
+
+
+def _become_child(fds: list[int], confined: ConfinedZygote | None, zygote_pid: int) -> None:
+    """Go on as the child of one run; never returns, whatever happens."""
+    code = 1
+    try:
+        for fd, number in zip(fds, (REQUESTS_FD, ANSWERS_FD, 1, 2), strict=True):
+            os.dup2(fd, number)
+        gc.enable()
+
+        def confine_child(
+            request: ConfinementRequest, parent_pid: int, keep_fds: tuple[int, ...]
+        ) -> ConfinementReport:
+            del parent_pid  # the engine's; ours is the zygote
+            if confined is None:
+                return confine(request, parent_pid=zygote_pid, keep_fds=keep_fds)
+            return confine_forked(confined, request, parent_pid=zygote_pid, keep_fds=keep_fds)
+
+        code = bootstrap.serve(confine_child)
+    finally:
+        os._exit(code)

@@ -1,0 +1,27 @@
+"""What the escape tests share: the harness, and facts about this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# Under --import-mode=importlib a test's own directory is not on the module path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left():
+    """A test leaves as many descriptors open as it found."""
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.fixture
+def as_root():
+    """This test needs what only root can do from outside."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: without it there is nothing to give up")

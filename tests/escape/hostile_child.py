@@ -1,0 +1,60 @@
+"""A child as hostile as can be: it confines itself, and then runs whatever it is given.
+
+Started as ``python -I -S hostile_child.py name=directory ...`` with its orders on descriptor 10.
+No language wall, and no code of the product runs after the wall is up.
+"""
+
+import os
+import sys
+
+here = sys.argv[1:]
+sys.path.insert(0, dict(pair.split("=", 1) for pair in here)["sandbox_child"].rpartition("/")[0])
+from sandbox_child import finder  # noqa: E402
+
+del sys.path[0]
+finder.install(here)
+
+import msgspec  # noqa: E402
+
+from protocol.confinement import ConfinementRequest  # noqa: E402
+from sandbox_child import confine as wall  # noqa: E402
+
+
+class Orders(msgspec.Struct):
+    request: ConfinementRequest
+    source: str
+    before: str = ""
+    """Run before the wall is up."""
+    zygote: ConfinementRequest | None = None
+    """Be a zygote confined like this, and let a fork do the rest."""
+
+
+def read_all(descriptor):
+    chunks = []
+    while chunk := os.read(descriptor, 65536):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+orders = msgspec.msgpack.decode(read_all(10), type=Orders)
+keep = (0, 1, 2, 10, 11)
+scope = {"__name__": "__main__"}
+exec(compile(orders.before, "<before>", "exec"), scope)
+source = compile(orders.source, "<hostile>", "exec")
+try:
+    if orders.zygote is None:
+        report = wall.confine(orders.request, parent_pid=os.getppid(), keep_fds=keep)
+    else:
+        zygote = wall.confine_zygote(orders.zygote, parent_pid=os.getppid(), keep_fds=keep)
+        mine = os.getpid()
+        if child := os.fork():
+            os.closerange(0, 100)
+            status = os.waitpid(child, 0)[1]
+            os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8)
+        report = wall.confine_forked(zygote, orders.request, parent_pid=mine, keep_fds=keep)
+except wall.ConfinementRefused as refused:
+    os.write(11, msgspec.msgpack.encode([refused.layer, refused.reason, refused.remedy]))
+    os._exit(77)
+body = msgspec.msgpack.encode(report)
+os.write(11, body)
+exec(source, scope)

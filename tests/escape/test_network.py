@@ -1,0 +1,226 @@
+"""The network: no socket that reaches anybody, of any kind, unless the run has a permission."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+
+import pytest
+from harness import MEGABYTE, run_hostile
+
+TRY = """
+import socket
+try:
+{body}
+except OSError as error:
+    print("refused", error.errno)
+else:
+    print("made")
+"""
+
+KINDS = {
+    "unix": "socket.AF_UNIX, socket.SOCK_STREAM",
+    "unix_datagram": "socket.AF_UNIX, socket.SOCK_DGRAM",
+    "tcp": "socket.AF_INET, socket.SOCK_STREAM",
+    "tcp6": "socket.AF_INET6, socket.SOCK_STREAM",
+    "udp": "socket.AF_INET, socket.SOCK_DGRAM",
+    "netlink": "socket.AF_NETLINK, socket.SOCK_RAW",
+    "vsock": "socket.AF_VSOCK, socket.SOCK_STREAM",
+    "raw": "socket.AF_INET, socket.SOCK_RAW, 1",
+    "packet": "socket.AF_PACKET, socket.SOCK_RAW",
+    "alg": "socket.AF_ALG, socket.SOCK_SEQPACKET",
+    "mptcp": "socket.AF_INET, socket.SOCK_STREAM, 262",
+}
+
+
+def attempt(body: str) -> str:
+    return TRY.format(body="\n".join(f"    {line}" for line in body.splitlines()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_socket_can_be_made(kind):
+    """seccomp refuses socket(2) whatever it is asked for."""
+    source = attempt(f"socket.socket({KINDS[kind]})")
+
+    assert run_hostile(source).out == "refused 1\n"
+
+    with contextlib.suppress(OSError):  # where the machine itself cannot make one there is no twin
+        with socket.socket(*eval(KINDS[kind])):
+            pass
+        assert run_hostile(source, without=("seccomp", "identity")).out == "made\n"
+
+
+@pytest.fixture
+def listener():
+    """A TCP server on this machine that says whether it was reached."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        yield server
+
+
+def reached(server) -> bool:
+    try:
+        server.accept()[0].close()
+    except TimeoutError:
+        return False
+    return True
+
+
+CONNECTS = {
+    "connect": "s = socket.socket()\ns.settimeout(3)\ns.connect(('127.0.0.1', {port}))",
+    "fastopen": "s = socket.socket()\n"
+    "s.sendto(b'x', socket.MSG_FASTOPEN, ('127.0.0.1', {port}))",
+}
+
+
+@pytest.mark.parametrize("how", CONNECTS)
+def test_a_server_of_this_machine_cannot_be_reached(listener, how):
+    """Neither by connect nor by TCP fast open: the filter, the network namespace and Landlock."""
+    source = attempt(CONNECTS[how].format(port=listener.getsockname()[1]))
+
+    for without in ((), ("seccomp",), ("namespaces",)):
+        assert "refused" in run_hostile(source, without=without).out
+        assert not reached(listener)
+
+    off = ("seccomp", "namespaces", "landlock", "mounts")
+    assert "made" in run_hostile(source, without=off).out
+    assert reached(listener)
+
+
+def test_landlock_alone_stops_a_tcp_connection(listener):
+    """Without filter and namespace the connection is still refused, by its port."""
+    source = attempt(CONNECTS["connect"].format(port=listener.getsockname()[1]))
+
+    outcome = run_hostile(source, without=("seccomp", "namespaces"))
+
+    assert "refused 13" in outcome.out
+    assert not reached(listener)
+
+
+def test_udp_reaches_nobody():
+    """Landlock does not know UDP; the filter and the network namespace each do."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.2)
+        address = server.getsockname()
+        source = attempt(
+            f"s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendto(b'x', {address!r})"
+        )
+
+        for without in ((), ("seccomp",), ("namespaces",)):
+            run_hostile(source, without=without)
+            with pytest.raises(TimeoutError):
+                server.recv(1)
+
+        run_hostile(source, without=("seccomp", "namespaces"))
+        assert server.recv(1) == b"x"
+
+
+def test_an_abstract_socket_cannot_be_reached():
+    """It has no path, so no rule over files sees it: filter, namespace, Landlock's scope."""
+    name = f"\0jobcell-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(name)
+        server.listen()
+        server.settimeout(0.2)
+        source = attempt(f"socket.socket(socket.AF_UNIX).connect({name!r})")
+
+        for without in (
+            (),
+            ("seccomp",),
+            ("seccomp", "namespaces"),  # Landlock alone, since ABI 6
+            ("seccomp", "landlock"),  # the network namespace alone
+        ):
+            outcome = run_hostile(source, without=without)
+            assert "refused" in outcome.out, (without, outcome.err)
+            assert not reached(server), without
+
+        off = ("seccomp", "namespaces", "landlock")
+        assert "made" in run_hostile(source, without=off).out
+        assert reached(server)
+
+
+def test_a_socket_pair_cannot_be_turned_on_somebody_else():
+    """socketpair is there for asyncio: stream only, since a datagram one may name an address."""
+    name = f"\0jobcell-pair-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(name)
+        server.settimeout(0.2)
+        source = attempt(
+            f"a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\na.sendto(b'x', {name!r})"
+        )
+        assert "refused 1" in run_hostile(source).out
+        with pytest.raises(TimeoutError):
+            server.recv(1)
+
+        run_hostile(source, without=("seccomp", "namespaces", "landlock"))
+        assert server.recv(1) == b"x"
+
+    honest = "import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))"
+    assert run_hostile(honest).out == "b'x'\n"
+
+
+def test_a_permission_opens_the_port_that_it_names_and_no_other(listener):
+    """With ``host:port`` the filter lets TCP through, and Landlock only to that port."""
+    port = listener.getsockname()[1]
+    source = attempt(CONNECTS["connect"].format(port=port))
+
+    assert "made" in run_hostile(source, net=(f"127.0.0.1:{port}",)).out
+    assert reached(listener)
+
+    assert "refused 13" in run_hostile(source, net=(f"127.0.0.1:{port + 1}",)).out
+    assert not reached(listener)
+
+
+@pytest.mark.parametrize("kind", ["unix", "netlink", "vsock", "raw", "packet", "alg", "mptcp"])
+def test_a_permission_opens_no_other_kind_of_socket(kind):
+    """A network permission is for TCP and UDP."""
+    source = attempt(f"socket.socket({KINDS[kind]})")
+
+    assert "refused 1\n" in run_hostile(source, net=("*",)).out
+
+
+def test_fast_open_does_not_get_around_the_ports_of_a_permission(listener):
+    """Landlock does not see a connection that sendto makes; the filter refuses the flag."""
+    source = attempt(CONNECTS["fastopen"].format(port=listener.getsockname()[1]))
+
+    assert "refused" in run_hostile(source, net=("127.0.0.1:1",)).out
+    assert not reached(listener)
+
+    assert "made" in run_hostile(source, net=("127.0.0.1:1",), without=("seccomp",)).out
+    assert reached(listener)
+
+
+def test_with_a_permission_no_port_can_be_listened_on():
+    """A permission is to call, not to be called."""
+    source = attempt("s = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()")
+
+    assert "refused" in run_hostile(source, net=("*",)).out
+    assert "made" in run_hostile(source, net=("*",), without=("seccomp", "landlock")).out
+
+
+def test_asyncio_talks_to_a_permitted_server(listener):
+    """What the permission is for works: a client on an event loop."""
+    listener.settimeout(10)
+    port = listener.getsockname()[1]
+
+    def serve():
+        with listener.accept()[0] as connection:
+            connection.sendall(b"hello\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    source = f"""
+import asyncio
+async def main():
+    reader, writer = await asyncio.open_connection("127.0.0.1", {port})
+    print(await reader.readline())
+    writer.close()
+    await writer.wait_closed()
+asyncio.run(main())
+"""
+    outcome = run_hostile(source, net=(f"127.0.0.1:{port}",), memory_bytes=256 * MEGABYTE)
+    thread.join()
+    assert outcome.out == "b'hello\\n'\n", outcome.err

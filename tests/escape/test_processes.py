@@ -1,0 +1,337 @@
+"""Processes: none is started, none is touched, and none is left."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+from harness import Child, make_request, run_hostile
+
+FAR = ("mounts", "landlock", "identity", "session")
+"""Layers in the way of a twin that are not what the test is about."""
+
+SYSCALL = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) if isinstance(a, int) else a for a in arguments])
+    return result if result != -1 else -ctypes.get_errno()
+"""
+
+STARTS = {
+    "execve": "os.execv('/bin/sh', ['sh', '-c', 'echo started'])",
+    "fork": "os.fork() or (print('started', flush=True), os._exit(0)); os.wait()",
+    "vfork": SYSCALL
+    + "pid = call(58)\nif pid == 0:\n    os.write(1, b'started\\n'); os._exit(0)\n"
+    "if pid < 0: raise OSError(-pid)\nos.wait()",
+    "clone": SYSCALL
+    + "pid = call(56, signal.SIGCHLD, 0, 0, 0, 0)\n"
+    "if pid == 0:\n    os.write(1, b'started\\n'); os._exit(0)\nif pid < 0: raise OSError(-pid)\nos.wait()",
+    "clone3": SYSCALL
+    + "a = ctypes.create_string_buffer(88); a[32:40] = (17).to_bytes(8, 'little')\n"
+    "pid = call(435, a, 88)\nif pid == 0:\n    os.write(1, b'started\\n'); os._exit(0)\n"
+    "if pid < 0: raise OSError(-pid)\nos.wait()",
+    "memfd": "m = os.memfd_create('x', 0); os.write(m, b'#!/bin/sh\\necho started\\n'); "
+    "os.execv(f'/proc/self/fd/{m}', ['x'])",
+    "memfd_fexecve": "m = os.memfd_create('x'); os.sendfile(m, os.open('/bin/echo', 0), 0, 1 << 24); "
+    "os.execve(m, ['echo', 'started'], {})",
+    "posix_spawn": "os.posix_spawn('/bin/echo', ['echo', 'started'], {}); os.wait()",
+    "subprocess": "import subprocess; subprocess.run(['/bin/echo', 'started'])",
+    "system": "assert os.system('echo started') == 0",
+    "multiprocessing": "import multiprocessing as m; p = m.get_context('fork').Process("
+    "target=os.write, args=(1, b'started')); p.start(); p.join()",
+    "dynamic_linker": "os.execv('/lib64/ld-linux-x86-64.so.2', ['ld', '/bin/echo', 'started'])",
+}
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_no_process_and_no_program_can_be_started(how):
+    """fork and execve in all their forms are refused; what would have run writes nothing."""
+    if os.uname().machine != "x86_64" and how in ("vfork", "clone", "clone3", "dynamic_linker"):
+        pytest.skip("the numbers are those of x86-64")
+    source = "import os\n" + STARTS[how]
+
+    outcome = run_hostile(source)
+
+    assert "started" not in outcome.out
+    assert outcome.code != 0
+    twin = run_hostile(source, without=("seccomp", *FAR, "rlimits"))
+    assert "started" in twin.out, twin.err
+
+
+@pytest.fixture
+def bystander():
+    """A process of the same user that has nothing to do with the run."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"up\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+SIGNALS = {
+    "kill": "import os; os.kill({pid}, 9)",
+    "tgkill": SYSCALL + "r = call(234, {pid}, {pid}, 9)\nif r < 0: raise OSError(-r)",
+    "tkill": SYSCALL + "r = call(200, {pid}, 9)\nif r < 0: raise OSError(-r)",
+    "sigqueue": SYSCALL
+    + "b = ctypes.create_string_buffer(128); b[8:12] = (-1).to_bytes(4, 'little', signed=True)\n"
+    "r = call(129, {pid}, 9, b)\nif r < 0: raise OSError(-r)",
+    "pidfd": "import os, signal; signal.pidfd_send_signal(os.pidfd_open({pid}), 9)",
+    "sigio": "import fcntl, os, signal\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, {pid})\n"
+    "fcntl.fcntl(r, 10, 9)\nfcntl.fcntl(r, fcntl.F_SETFL, fcntl.fcntl(r, fcntl.F_GETFL) | os.O_ASYNC)\n"
+    "os.write(w, b'x')",
+}
+
+
+@pytest.mark.parametrize("how", SIGNALS)
+@pytest.mark.parametrize("whom", ["sibling", "parent", "group"])
+def test_nobody_else_can_be_sent_a_signal(bystander, how, whom):
+    """Neither by kill in its many forms nor by asking the kernel to send SIGIO.
+
+    The twin is only run against the bystander: this process would not survive it.
+    """
+    if os.uname().machine != "x86_64" and SYSCALL in SIGNALS[how]:
+        pytest.skip("the numbers are those of x86-64")
+    pid = {"sibling": bystander.pid, "parent": os.getpid(), "group": -os.getpgid(0)}[whom]
+    if whom != "sibling" and how != "kill":
+        # A failure would end the test run; the bystander stands for everybody.
+        pid = bystander.pid
+    source = SIGNALS[how].format(pid=pid)
+
+    assert run_hostile(source).code != 0
+    assert bystander.poll() is None
+    # Landlock's scope alone (ABI 6), then the other user id alone.
+    run_hostile(SIGNALS[how].format(pid=bystander.pid), without=("seccomp", "identity"))
+    assert bystander.poll() is None
+
+    run_hostile(SIGNALS[how].format(pid=bystander.pid), without=("seccomp", *FAR))
+    assert bystander.wait(5) == -signal.SIGKILL
+
+
+def test_kill_of_everybody_reaches_nobody(bystander):
+    """kill(-1) and kill(0) are refused: only the own number is let through."""
+    for pid in (-1, 0):
+        outcome = run_hostile(f"import os; os.kill({pid}, 15)")
+        assert "PermissionError" in outcome.err
+    assert bystander.poll() is None
+    assert run_hostile("import os; os.kill(os.getpid(), 9)").signal == signal.SIGKILL
+    own = "import threading, signal; signal.pthread_kill(threading.get_ident(), 15)"
+    assert run_hostile(own).signal == signal.SIGTERM
+
+
+PEEKS = {
+    "ptrace": "r = call(101, 16, {pid}, 0, 0)",  # PTRACE_ATTACH
+    "seize": "r = call(101, 0x4206, {pid}, 0, 0)",
+    "process_vm_readv": "b = ctypes.create_string_buffer(8)\n"
+    "iov = (ctypes.c_long * 2)(ctypes.addressof(b), 8)\n"
+    "remote = (ctypes.c_long * 2)({address}, 8)\n"
+    "r = call(310, {pid}, iov, 1, remote, 1, 0)",
+    "process_vm_writev": "b = ctypes.create_string_buffer(8)\n"
+    "iov = (ctypes.c_long * 2)(ctypes.addressof(b), 8)\n"
+    "remote = (ctypes.c_long * 2)({address}, 8)\n"
+    "r = call(311, {pid}, iov, 1, remote, 1, 0)",
+    "pidfd_getfd": "p = os.pidfd_open({pid})\nr = call(438, p, 0, 0)",
+    "kcmp": "r = call(312, {pid}, os.getpid(), 1, 0, 0)",
+}
+"""Ways into another process, on x86-64."""
+
+PEEK_CODES = "\nprint('in' if r >= 0 else f'out {r}')"
+
+TARGET = """
+import ctypes, sys
+b = ctypes.create_string_buffer(b'untouched')
+print(ctypes.addressof(b), flush=True)
+sys.stdin.read()
+print(b.value)
+"""
+
+
+@pytest.fixture
+def target():
+    """A process of the same user with a known address in it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.address = int(process.stdout.readline())
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
+@pytest.mark.parametrize("how", PEEKS)
+def test_no_other_process_can_be_looked_into(target, how):
+    """ptrace and its relatives end the run; Landlock refuses them on its own as well."""
+    source = SYSCALL + PEEKS[how].format(pid=target.pid, address=target.address) + PEEK_CODES
+
+    outcome = run_hostile(source)
+    assert "in\n" not in outcome.out
+    assert outcome.signal == signal.SIGSYS or how == "pidfd_getfd"  # pidfd_open is refused before
+    assert "in\n" not in run_hostile(source, without=("seccomp", "identity")).out
+
+    twin = run_hostile(source, without=("seccomp", *FAR))
+    assert "in\n" in twin.out, (twin.out, twin.err)
+
+
+def test_limits_of_another_process_cannot_be_read_or_set(bystander):
+    """prlimit is let through only to read one's own."""
+    import resource
+
+    before = resource.prlimit(bystander.pid, resource.RLIMIT_NOFILE)
+    source = f"import resource; print(resource.prlimit({bystander.pid}, resource.RLIMIT_NOFILE, (9, 9)))"
+
+    assert "PermissionError" in run_hostile(source).err
+    assert resource.prlimit(bystander.pid, resource.RLIMIT_NOFILE) == before
+    own = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    assert run_hostile(own).out == "(64, 64)\n"
+    raised = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))"
+    assert "PermissionError" in run_hostile(raised).err or run_hostile(raised).code != 0
+
+    assert run_hostile(source, without=("seccomp", *FAR)).code == 0
+    assert resource.prlimit(bystander.pid, resource.RLIMIT_NOFILE) == (9, 9)
+
+
+WAITS = "import os, sys; print('up', flush=True); import signal\nwhile True: signal.pause()"
+
+
+def test_no_process_can_look_into_a_run():
+    """Not even one of the same user: memory and descriptors of a run are root's."""
+    child = Child(WAITS, without=("identity",))
+    child.wait_line("up")
+    owner = os.stat(f"/proc/{child.pid}/mem").st_uid
+    os.kill(child.pid, signal.SIGKILL)
+    child.finish()
+    assert owner == 0
+
+    if os.geteuid() != 0:  # root owns its own files either way
+        twin = Child(WAITS, without=("identity", "dumpable"))
+        twin.wait_line("up")
+        owner = os.stat(f"/proc/{twin.pid}/mem").st_uid
+        os.kill(twin.pid, signal.SIGKILL)
+        twin.finish()
+        assert owner == os.geteuid()
+
+
+def test_each_run_of_root_has_a_user_id_of_its_own(as_root):
+    """To the kernel two runs are two strangers, and neither is root."""
+    ids = {run_hostile("import os; print(os.getresuid(), os.getgroups())").out for _ in range(2)}
+
+    assert len(ids) == 2
+    assert "0" not in {word.strip("(,)\n") for line in ids for word in line.split()}
+    assert "(0, 0, 0)" in run_hostile("import os; print(os.getresuid())", without=("identity",)).out
+
+
+def test_no_capability_is_left(as_root):
+    """Permitted, effective, inheritable, bounding and ambient are empty."""
+    source = "print([l.split()[1] for l in open('/proc/self/status') if l.startswith('Cap')])"
+    off = ("mounts", "landlock", "dumpable")
+
+    assert run_hostile(source, without=off).out == f"{['0' * 16] * 5}\n"
+    assert run_hostile(source, without=(*off, "identity")).out != f"{['0' * 16] * 5}\n"
+
+
+def test_a_run_dies_with_the_process_that_started_it(tmp_path):
+    """Whoever kills the engine has killed its runs, also those that ignore every signal."""
+    script = f"""
+import os, sys, types
+stub = types.ModuleType("engine"); stub.__path__ = [{os.path.dirname(sys.modules['engine'].__path__[0] + '/')!r}]
+sys.modules["engine"] = stub
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from harness import Child
+child = Child("import signal\\nsignal.signal(15, signal.SIG_IGN)\\nprint('up', flush=True)\\nwhile True: signal.pause()",
+              without=sys.argv[1:])
+child.wait_line("up")
+print(child.pid, flush=True)
+os._exit(0)
+"""
+
+    def pid_of_orphan(*without):
+        process = subprocess.run(
+            [sys.executable, "-c", script, *without],
+            stdout=subprocess.PIPE, check=True, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        return int(process.stdout)
+
+    def ends(pid):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([descriptor], [], [], 1.0)[0])
+        finally:
+            os.close(descriptor)
+
+    assert ends(pid_of_orphan())
+
+    survivor = pid_of_orphan("pdeathsig")
+    assert not ends(survivor)
+    os.kill(survivor, signal.SIGKILL)
+
+
+THREADS = """
+import os, threading
+before = threading.active_count()
+def attempt(results):
+    for action in (lambda: os.fork() or os._exit(0), lambda: open('/etc/passwd').read()):
+        try:
+            action()
+        except OSError as error:
+            results.append(type(error).__name__)
+        else:
+            results.append("done")
+results = []
+thread = threading.Thread(target=attempt, args=(results,))
+thread.start()
+thread.join()
+print(results)
+"""
+
+
+def test_a_thread_made_afterwards_is_confined_as_well():
+    """Filter and ruleset are inherited by every thread."""
+    assert run_hostile(THREADS).out == "['PermissionError', 'FileNotFoundError']\n"
+    assert run_hostile(THREADS, without=("seccomp", *FAR)).out == "['done', 'done']\n"
+
+
+def test_a_thread_made_before_stops_the_run():
+    """It would stay outside of the wall; so the child refuses to be confined at all."""
+    before = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+
+    refused = Child("print('ran')", before=before).finish()
+
+    assert refused.refusal[:2] == ("seccomp", "2 threads are running")
+    assert refused.out == ""
+
+
+def test_a_fork_of_a_zygote_is_confined_as_an_interpreter_of_its_own_is():
+    """Both start modes end in the same walls."""
+    zygote = make_request()
+
+    forked = run_hostile("print('ran')", zygote=zygote)
+    started = run_hostile("print('ran')")
+
+    assert forked.out == started.out == "ran\n"
+    assert forked.report.filter_hash == started.report.filter_hash
+    assert forked.report.probes == started.report.probes
+    state = {name: layer.state for name, layer in forked.layers.items()}
+    assert state == {name: layer.state for name, layer in started.layers.items()}
+
+
+def test_a_zygote_does_not_serve_what_its_root_lacks(tmp_path):
+    """A path that the zygote cannot see is said so, before a job is read."""
+    outcome = Child(
+        "print('ran')", zygote=make_request(), request=make_request(read_paths=[str(tmp_path)])
+    ).finish()
+
+    assert outcome.refusal[0] == "mounts"
+    assert outcome.out == ""

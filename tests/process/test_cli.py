@@ -1,0 +1,349 @@
+"""`jobcell run` and `jobcell validate`, as a user calls them: a process with files and a terminal."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from protocol.events import AnyEvent
+
+COMMAND = [sys.executable, "-m", "manager"]
+
+ENDLESS = """
+def main(state):
+    print("armed")
+    while True:
+        pass
+"""
+
+ADD_ONE = "def main(state):\n    return {'data': state.data + 1}\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, content) -> Path:
+        file = tmp_path / name
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return file
+
+    return write
+
+
+def jobcell(*arguments, **options):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def chain(**expressions):
+    names = list(expressions)
+    steps = [
+        {"id": name, "expression": expression, "next": following}
+        for (name, expression), following in zip(
+            expressions.items(), [*names[1:], None], strict=True
+        )
+    ]
+    return {"workflow": {"steps": steps}}
+
+
+def test_a_single_job_runs_and_its_state_is_printed(write):
+    """The state on standard output and nothing else; what happened, on standard error."""
+    done = jobcell("run", write("job.py", ADD_ONE), "--state", write("state.json", '{"data": 41}'))
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"data": 42}
+    assert "[job-1] done in " in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("success after ")
+
+
+def test_the_state_may_come_from_standard_input(write):
+    """As programs in a pipe have it."""
+    done = jobcell("run", write("job.py", ADD_ONE), "--state", "-", input='{"data": 1}')
+
+    assert json.loads(done.stdout) == {"data": 2}, done.stderr
+
+
+def test_a_plan_names_its_job_files_and_the_outputs_are_files(write, tmp_path):
+    """Jobs are found next to the plan, whatever the working directory is."""
+    write("add.py", ADD_ONE)
+    plan = write("plan.json", chain(a="add.py", b="add.py", c="add.py"))
+    output, events = tmp_path / "out.json", tmp_path / "events.jsonl"
+
+    done = jobcell(
+        *("run", plan, "--state", write("state.json", '{"data": 0}'), "--start", "b"),
+        *("--output", output, "--events", events),
+        cwd="/",
+    )
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert json.loads(output.read_text()) == {"data": 2}
+    read = [msgspec.json.decode(line, type=AnyEvent) for line in events.read_bytes().splitlines()]
+    assert [event.seq for event in read] == list(range(1, len(read) + 1))
+    assert (read[0].type, read[-1].type) == ("workflow-start", "workflow-complete")
+
+
+def test_end_is_where_the_run_is_over(write):
+    """`--end` wins over the plan's."""
+    plan = write("plan.json", chain(a=ADD_ONE, b=ADD_ONE, c=ADD_ONE))
+
+    done = jobcell("run", plan, "--state", write("s.json", '{"data": 0}'), "--end", "b")
+
+    assert json.loads(done.stdout) == {"data": 2}, done.stderr
+
+
+def test_json_gives_every_event_and_the_result(write):
+    """A line each, for programs; nothing else on standard output."""
+    done = jobcell(
+        "run",
+        write("job.py", "def main(state):\n    print('hi')\n    return {'n': 2 ** 99}"),
+        "--json",
+    )
+
+    assert done.returncode == 0, done.stderr
+    *events, result = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "workflow-complete"
+    assert events[-1]["state"] == {"n": 2**99}
+    assert [event["message"] for event in events if event["type"] == "log"] == ["hi"]
+    assert (result["type"], result["reason"], result["error"]) == ("result", "success", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code", "message"),
+    [
+        pytest.param(
+            "def main(state):\n    return state['nope']\n",
+            [],
+            1,
+            "RuntimeError in step 'job-1', line 2, column 12",
+            id="fail",
+        ),
+        pytest.param(
+            "def main(state:\n", [], 3, "RuntimeCrash in step 'job-1', line 1", id="crash"
+        ),
+        pytest.param(ENDLESS, ["--timeout", "1"], 4, "TimeoutError", id="kill"),
+    ],
+)
+def test_the_exit_code_says_how_the_run_ended(write, source, options, code, message):
+    """For shells and CI, with the reason in words on standard error."""
+    done = jobcell("run", write("job.py", source), *options)
+
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failed_run_still_gives_its_state(write):
+    """The error of a failed job is in the state, for whoever wants to go on with it."""
+    done = jobcell("run", write("job.py", "def main(state):\n    return 1 / 0\n"))
+
+    assert json.loads(done.stdout)["errors"]["job-1"]["subtype"] == "ZeroDivisionError"
+
+
+def test_a_killed_run_leaves_the_output_as_it_was(write):
+    """There is no final state, so the one of yesterday is not destroyed."""
+    output = write("out.json", "yesterday")
+
+    jobcell("run", write("job.py", ENDLESS), "--timeout", "0.5", "--output", output)
+
+    assert output.read_text() == "yesterday"
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code", "name"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")],
+)
+def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, name):
+    """Not even a job that never returns keeps the terminal."""
+    command = [*COMMAND, "run", str(write("job.py", ENDLESS))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if "armed" in line:
+                process.send_signal(signal_number)
+        process.wait(timeout=20)
+    said = "".join(seen)
+
+    assert process.returncode == code, said
+    assert f"Cancelled: interrupted by {name}" in said.replace(" in step 'job-1'", "")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["nowhere.json"], "nowhere.json: cannot be read: No such file", id="no-plan"),
+        pytest.param(
+            ["."], ".: is a directory; give a plan (.json) or a job (.py)", id="directory"
+        ),
+        pytest.param(["bad.json"], "bad.json: is not JSON: ", id="not-json"),
+        pytest.param(
+            ["list.json"], "list.json: must be an object with a workflow", id="wrong-type"
+        ),
+        pytest.param(["empty.json"], "empty.json: workflow.steps: is empty; a", id="empty-plan"),
+        pytest.param(["binary.py"], "binary.py: is not text: byte 5 is not UTF-8", id="binary"),
+        pytest.param(["nul.py"], "expression: has a NUL at character 3", id="nul"),
+        pytest.param(["empty.py"], "empty.py: is empty; a job has operations", id="empty-job"),
+        pytest.param(["job.txt"], "job.txt: must be a plan (.json) or a job (.py)", id="suffix"),
+        pytest.param(["ok.py", "--state", "no.json"], "no.json: cannot be read: No", id="no-state"),
+        pytest.param(["ok.py", "--state", "bad.json"], "bad.json: is not JSON", id="bad-state"),
+        pytest.param(
+            ["ok.py", "--state", "."], ".: cannot be read: Is a directory", id="state-dir"
+        ),
+        pytest.param(["ok.py", "--start", "x"], "options.start: no step has this id", id="start"),
+        pytest.param(["ok.py", "--end", "x"], "options.end: no step has this id", id="end"),
+        pytest.param(
+            ["ok.py", "--timeout", "-1"], "timeout_s must be a finite number", id="timeout"
+        ),
+        pytest.param(["ok.py", "--timeout", "nan"], "timeout_s must be a finite number", id="nan"),
+        pytest.param(["ok.py", "--memory", "0"], "memory_mb must be a finite number", id="memory"),
+        pytest.param(["ok.py", "--memory", "lots"], "--memory", id="not-a-number"),
+        pytest.param(["ok.py", "--repo", "no"], "no: does not exist; --repo takes", id="no-repo"),
+        pytest.param(["ok.py", "--repo", "."], "jobcell repo init .", id="empty-repo"),
+        pytest.param(["ok.py", "-o", "no/out"], "no/out: cannot be written: No such", id="output"),
+        pytest.param(
+            ["ok.py", "--events", "."], ".: cannot be written: Is a directory", id="events"
+        ),
+        pytest.param(["ok.py", "--credentials", "bad.json"], "bad.json: is not JSON", id="secrets"),
+        pytest.param(["ok.py", "--adaptr", "x"], "No such option", id="option"),
+        pytest.param([], "Missing argument", id="nothing"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(write, tmp_path, arguments, message):
+    """What, where and what would be right; exit code 2; no traceback of ours; nothing printed."""
+    write("bad.json", "{'a': 1}")
+    write("list.json", "[]")
+    write("empty.json", {"workflow": {"steps": []}})
+    write("binary.py", b"\x7fELF\x80\x00")
+    write("nul.py", b"x \x00")
+    write("empty.py", "\n")
+    write("job.txt", "x")
+    write("ok.py", ADD_ONE)
+
+    done = jobcell("run", *arguments, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) <= 4
+
+
+def test_validate_prints_every_problem(write):
+    """A line each, with file and path, as a compiler does."""
+    plan = write(
+        "plan.json",
+        {
+            "workflow": {
+                "steps": [
+                    {"id": "a", "expression": "x", "next": {"z": True, "b": True}},
+                    {"id": "b", "expression": "x", "next": "a", "adapter": "rest"},
+                ]
+            }
+        },
+    )
+
+    done = jobcell("validate", plan)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"error: {plan}: workflow.steps[1].adapter: unknown key; did you mean 'adaptor'?",
+        f"error: {plan}: workflow.steps[0].next.z: no step has this id; did you mean 'b'?",
+        f"error: {plan}: workflow.steps[1].next: closes a cycle: a -> b -> a",
+    ]
+    assert json.loads(jobcell("validate", plan, "--json").stdout)["ok"] is False
+
+
+def test_validate_is_content_with_a_good_plan(write):
+    """It says what it has understood."""
+    plan = write("plan.json", chain(a="x", b="y"))
+
+    done = jobcell("validate", plan)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{plan}: ok (2 steps, 1 edge, starts with 'a')\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(write):
+    """`jobcell run ... --json | head -1` ends quietly."""
+    command = [*COMMAND, "run", str(write("job.py", ENDLESS)), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        process.wait(timeout=20)
+
+    assert process.returncode == 141, said
+    assert said == b""
+
+
+def test_a_terminal_shows_the_steps(write):
+    """With a terminal as standard error there is a table; log lines cannot steer it."""
+    noisy = "def main(state):\n    print('\\x1b]0;title\\x07')\n    return state\n"
+    plan = write("plan.json", chain(first=noisy, second=noisy))
+    leader, follower = pty.openpty()
+    command = [*COMMAND, "run", str(plan)]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=follower, env=environment
+    ) as process:
+        os.close(follower)
+        shown = _read_terminal(leader)
+        process.wait(timeout=20)
+
+    assert process.returncode == 0, shown
+    assert "first" in shown
+    assert "second" in shown
+    assert "done" in shown
+    assert "success after" in shown
+    assert "\x1b]0;title" not in shown
+
+
+def _read_terminal(leader: int) -> str:
+    parts = []
+    try:
+        while part := os.read(leader, 65536):
+            parts.append(part)
+    except OSError:  # EIO: the last one to have the other end open has closed it, see pty(7)
+        pass
+    finally:
+        os.close(leader)
+    return b"".join(parts).decode()
+
+
+def test_without_the_sandbox_every_run_says_so(write):
+    """Nobody turns the wall off and forgets about it."""
+    done = jobcell(
+        "run", write("job.py", ADD_ONE), "--state", "-", "--no-sandbox", input='{"data":1}'
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "NO SANDBOX" in done.stderr
+
+
+def test_credentials_are_resolved_by_id(write):
+    """A plan names a credential; the file has it; the state that comes out does not."""
+    job = "def main(state):\n    return {'data': len(state.configuration.password)}\n"
+    plan = {"workflow": {"steps": [{"id": "a", "expression": job, "configuration": "crm"}]}}
+    credentials = write("credentials.json", {"crm": {"password": "correct horse"}})
+
+    done = jobcell("run", write("plan.json", plan), "--credentials", credentials)
+    assert json.loads(done.stdout) == {"data": 13}, done.stderr
+
+    done = jobcell("run", write("plan.json", plan), "--credentials", write("c.json", {"other": {}}))
+    assert done.returncode == 3
+    assert "CredentialLoadError" in done.stderr

@@ -1,0 +1,221 @@
+"""rest talks HTTP to a real server on this machine, and keeps credentials where they belong."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import rest
+
+PAGES = {
+    "/json": (200, "application/json", b'{"name": "\xc3\xa4"}'),
+    "/fhir": (200, "application/fhir+json; charset=utf-8", b"[1]"),
+    "/latin": (200, "text/plain; charset=latin-1", b"\xe4"),
+    "/untyped": (200, "", b'{"a": 1}'),
+    "/broken": (200, "application/json", b"{"),
+    "/empty": (204, "application/json", b""),
+    "/missing": (404, "text/plain", b"no such patient"),
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with a page, a redirect, or (below /echo) with what it was asked."""
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0]
+        extra = {}
+        if path.startswith("/to/"):
+            status, kind, reply = 302, "text/plain", b""
+            extra = {"Location": self.server.redirects[path]}
+        elif path.startswith("/echo"):
+            seen = {
+                "method": self.command,
+                "path": self.path,
+                "headers": {name.lower(): value for name, value in self.headers.items()},
+                "body": body.decode(),
+            }
+            status, kind, reply = 200, "application/json", json.dumps(seen).encode()
+        else:
+            status, kind, reply = PAGES[path]
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, **extra}.items():
+            if value:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+def serve():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.redirects = {}
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    return server
+
+
+@pytest.fixture
+def server():
+    """A server, and its address as `server.url`."""
+    running = serve()
+    running.url = f"http://127.0.0.1:{running.server_port}"
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def other_server():
+    """A second origin: another port."""
+    running = serve()
+    running.url = f"http://127.0.0.1:{running.server_port}"
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+def configured(server, **more):
+    return {"configuration": {"base_url": server.url, **more}, "data": "before"}
+
+
+def test_the_body_becomes_data_and_the_rest_is_told(server):
+    """data, references and response are set; the given state is not changed."""
+    state = configured(server)
+    result = rest.get("/json")(state)
+    assert result["data"] == {"name": "ä"}
+    assert result["references"] == ["before"]
+    response = result["response"]
+    assert (response["method"], response["status"], response["reason"]) == ("GET", 200, "OK")
+    assert response["url"] == server.url + "/json"
+    assert response["headers"]["content-type"] == "application/json"
+    assert state == configured(server)
+
+
+@pytest.mark.parametrize(
+    ("path", "parse_as", "data"),
+    [
+        ("fhir", "auto", [1]),
+        ("latin", "auto", "ä"),
+        ("untyped", "auto", '{"a": 1}'),
+        ("untyped", "json", {"a": 1}),
+        ("json", "bytes", b'{"name": "\xc3\xa4"}'),
+        ("latin", "base64", "5A=="),
+        ("empty", "auto", None),
+    ],
+)
+def test_bodies_are_parsed_as_the_server_or_the_job_says(server, path, parse_as, data):
+    """JSON if the content type says so, unless the job insists on something."""
+    assert rest.get(path, parse_as=parse_as)(configured(server))["data"] == data
+
+
+def test_arguments_are_resolved_against_the_state(server):
+    """Anywhere in the arguments, functions of state stand for values."""
+    operation = rest.request(
+        lambda state: "post",
+        lambda state: f"echo/{state['id']}?a=1",
+        query={"b": [lambda state: state["id"], 2], "none": None},
+        headers=lambda state: {"X-Id": state["id"]},
+        json={"id": lambda state: state["id"]},
+    )
+    seen = operation({**configured(server), "id": 7})["data"]
+    assert (seen["method"], seen["path"]) == ("POST", "/echo/7?a=1&b=7&b=2")
+    assert json.loads(seen["body"]) == {"id": 7}
+    assert seen["headers"]["x-id"] == "7"
+    assert seen["headers"]["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("verb", ["post", "put", "patch"])
+def test_verbs_that_send_take_json_second(server, verb):
+    """post(path, value) sends JSON; body= sends text as it is."""
+    seen = getattr(rest, verb)("echo", {"a": 1})(configured(server))["data"]
+    assert (seen["method"], seen["body"]) == (verb.upper(), '{"a": 1}')
+    assert getattr(rest, verb)("echo", body="ä")(configured(server))["data"]["body"] == "ä"
+
+
+def test_delete_deletes(server):
+    """The method is DELETE, nothing is sent."""
+    assert rest.delete("echo")(configured(server))["data"]["method"] == "DELETE"
+
+
+@pytest.mark.parametrize(
+    ("credential", "header"),
+    [
+        ({"access_token": "t0ken"}, "Bearer t0ken"),
+        ({"token": "t0ken"}, "Bearer t0ken"),
+        ({"username": "u", "password": "p"}, "Basic " + base64.b64encode(b"u:p").decode()),
+        ({"headers": {"Authorization": "Key k"}}, "Key k"),
+    ],
+)
+def test_credentials_stay_with_their_origin(server, other_server, credential, header):
+    """They follow a redirect to the same origin; no other host ever sees them."""
+    server.redirects = {"/to/here": "/echo", "/to/there": other_server.url + "/echo"}
+    state = configured(server, **credential)
+
+    for path in ("echo", "to/here"):
+        assert rest.get(path)(state)["data"]["headers"]["authorization"] == header
+    for path in ("to/there", other_server.url + "/echo"):
+        assert "authorization" not in rest.get(path)(state)["data"]["headers"]
+
+
+def test_a_bad_status_is_an_error_with_details(server):
+    """Method, URL, status, reason and the beginning of the body are carried as data."""
+    with pytest.raises(rest.ResponseError, match="gave 404 Not Found") as caught:
+        rest.get("missing")(configured(server))
+    assert caught.value.details == {
+        "method": "GET",
+        "url": server.url + "/missing",
+        "status": 404,
+        "reason": "Not Found",
+        "body": "no such patient",
+    }
+
+
+def test_a_body_that_is_not_what_it_says_is_an_error(server):
+    """Broken JSON names the URL and shows the body."""
+    with pytest.raises(rest.ResponseError, match="cannot be read") as caught:
+        rest.get("broken")(configured(server))
+    assert caught.value.details["body"] == "{"
+
+
+def test_no_answer_is_an_error(server):
+    """A port where nobody listens."""
+    closed = serve()
+    url = f"http://127.0.0.1:{closed.server_port}/"
+    closed.shutdown()
+    closed.server_close()
+    with pytest.raises(rest.UnreachableError) as caught:
+        rest.get(url)({})
+    assert caught.value.details["url"] == url
+
+
+def test_a_redirect_to_a_file_is_refused(server):
+    """Only http and https: a server cannot make a job read files."""
+    server.redirects = {"/to/file": "file:///etc/passwd"}
+    with pytest.raises(rest.RestError):
+        rest.get("to/file")(configured(server))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("x",), {}, "no base_url"),
+        (("file:///etc/passwd",), {}, "not an http or https URL"),
+        (("http://host:port/",), {}, "not an http or https URL"),
+        ((7,), {}, "the path is a text, not int"),
+        (("http://h/",), {"parse_as": "xml"}, "parse_as is one of"),
+        (("http://h/",), {"body": {}}, "is json meant"),
+        (("http://h/",), {"body": "", "json": {}}, "not both"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments, options, message):
+    """Before anything is sent."""
+    with pytest.raises(rest.RequestError, match=message):
+        rest.get(*arguments, **options)({})

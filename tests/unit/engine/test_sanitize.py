@@ -1,0 +1,103 @@
+"""A log shows of an object what the policy allows, in the words of the JavaScript logger."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine.sanitize import MASK, sanitize
+
+POLICIES = ("none", "remove", "obfuscate", "summarize")
+
+
+@pytest.mark.parametrize("mode", POLICIES)
+@pytest.mark.parametrize("value", ["x", "", 0, 1.5, None, True, b"x"], ids=repr)
+def test_what_is_no_object_stays_as_it_is(value, mode):
+    """Policies are about objects and arrays only."""
+    assert sanitize(value, mode) is value
+
+
+@pytest.mark.parametrize("mode", POLICIES)
+def test_an_exception_stays_an_exception(mode):
+    """An error is shown by whoever knows errors."""
+    error = ValueError("x")
+    assert sanitize(error, mode) is error
+
+
+@pytest.mark.parametrize(
+    ("value", "mode", "shown"),
+    [
+        ({}, "none", "{}"),
+        ([], "none", "[]"),
+        ({"a": [1]}, "none", '{\n  "a": [\n    1\n  ]\n}'),
+        ({}, "remove", None),
+        ([1, "2", None, {}], "remove", None),
+        ({"a": 1}, "obfuscate", "[object]"),
+        ([], "obfuscate", "[array]"),
+        ((1, 2), "obfuscate", "[array]"),
+        ({}, "summarize", "(empty object)"),
+        ({"b": 1, "a": 2}, "summarize", "(object with keys a, b)"),
+        ({2: 1, "a": 2}, "summarize", "(object with keys 2, a)"),
+        ([], "summarize", "(empty array)"),
+        ([{}, {}, {}], "summarize", "(array with 3 items)"),
+    ],
+)
+def test_an_object_is_shown_as_the_policy_says(value, mode, shown):
+    """The table of policies."""
+    assert sanitize(value, mode) == shown
+
+
+def test_the_values_of_a_configuration_are_masked():
+    """A whole state may be printed; its credential is not in what is shown."""
+    state = {"configuration": {"password": "password1", "username": "foo"}, "data": {"x": 1}}
+
+    shown = json.loads(sanitize(state))
+
+    assert shown == {
+        "configuration": {"password": MASK, "username": MASK},
+        "data": {"x": 1},
+    }
+    assert state["configuration"]["password"] == "password1"
+
+
+@pytest.mark.parametrize("configuration", ["secret-value", ["secret-value"], 123456])
+def test_a_configuration_that_is_no_object_is_masked_whole(configuration):
+    """Nothing of it is shown, whatever it is."""
+    assert json.loads(sanitize({"configuration": configuration})) == {"configuration": MASK}
+
+
+def test_without_stringify_an_object_stays_one():
+    """JSON logs embed the object; only its configuration is masked."""
+    state = {"configuration": {"k": "v"}, "data": [1]}
+    assert sanitize(state, stringify=False) == {"configuration": {"k": MASK}, "data": [1]}
+    assert sanitize([1], stringify=False) == [1]
+
+
+def test_what_json_lacks_is_shown_as_text():
+    """A log call never fails for what it was given."""
+    value = {"b": b"\xff", 1: float("nan"), ("a", 1): {2}, "o": object(), object: None}
+    assert json.loads(sanitize(value)) == {
+        "b": "b'\\xff'",
+        "1": None,
+        "('a', 1)": [2],
+        "o": "[object]",
+        "[type]": None,
+    }
+
+
+def test_a_cycle_and_a_deep_value_are_cut():
+    """Neither hangs nor exhausts the stack."""
+    ring = {}
+    ring["self"] = ring
+    assert json.loads(sanitize(ring)) == {"self": "[Circular]"}
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert "[...]" in sanitize(deep)
+
+
+def test_an_unknown_policy_is_an_error():
+    """A misspelt policy must not show everything."""
+    with pytest.raises(ValueError, match="no sanitize policy 'sumarize'; there are: none"):
+        sanitize({}, "sumarize")

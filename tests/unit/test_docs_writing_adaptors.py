@@ -1,0 +1,97 @@
+"""The adaptor of docs/writing-adaptors.md works as it stands in the page."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "writing-adaptors.md"
+BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """The files of the page, in a directory."""
+    for name, text in BLOCK.findall(PAGE.read_text()):
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return tmp_path
+
+
+def test_the_page_has_every_file_that_it_lists(ledger):
+    """The listing at the top of the page is what the blocks below it make."""
+    listing = re.search(r"```text\nledger/\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
+    named = {line.split()[0] for line in listing.splitlines()}
+    assert named == {
+        str(path.relative_to(ledger)) for path in ledger.rglob("*") if path.is_file()
+    } - {"job.py", "final_state.json"}
+
+
+def test_the_package_is_described_as_a_distribution(ledger):
+    """Name, version and packages of the page's pyproject.toml are those of its other files."""
+    project = tomllib.loads((ledger / "pyproject.toml").read_text())
+    assert project["project"]["name"] == "ledger"
+    assert [(ledger / name).is_dir() for name in project["tool"]["setuptools"]["packages"]] == [
+        True
+    ]
+
+
+def test_the_tests_of_the_page_pass(ledger):
+    """Run as the page says, in a process of its own, without the engine."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    done = subprocess.run(
+        command, cwd=ledger, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
+
+
+def test_the_verbs_of_the_page_are_typed(ledger):
+    """What the page shows passes mypy as strictly as our own code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir=/dev/null", "-p", "ledger"],
+        cwd=ledger,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_job_of_the_page_uses_public_verbs_only(ledger):
+    """Every function that the job calls is in the adaptor's __all__."""
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse((ledger / "job.py").read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    public = re.search(
+        r"^__all__ = (.*)$", (ledger / "ledger" / "__init__.py").read_text(), re.MULTILINE
+    )[1]
+    assert calls <= set(ast.literal_eval(public))
+
+
+def test_the_job_of_the_page_ends_with_the_state_that_it_says(ledger):
+    """A repo with the page's adaptor, the page's job, the page's final state."""
+    import engine
+
+    entry = {"name": "ledger", "version": "1.0.0", "path": "ledger_1.0.0", "module": "ledger"}
+    (ledger / "repo" / "ledger_1.0.0").mkdir(parents=True)
+    (ledger / "ledger").rename(ledger / "repo" / "ledger_1.0.0" / "ledger")
+    (ledger / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    step = {"id": "a", "expression": (ledger / "job.py").read_text(), "adaptor": "ledger@1.0.0"}
+
+    state = engine.run(
+        {"workflow": {"steps": [step]}}, {"data": {"opening": 10}}, repo_dir=ledger / "repo"
+    )
+
+    assert state == json.loads((ledger / "final_state.json").read_text())
