@@ -158,10 +158,7 @@ class Engine:
             options=self.options, read_paths=readable(self._repo_dir, self.options)
         )
         starter: Starter
-        if self._start_mode == "zygote":
-            starter = ZygoteStarter(request)
-        else:
-            starter = ExecStarter()
+        starter = ZygoteStarter(request) if self._start_mode == "zygote" else ExecStarter()
         return SpareStarter(starter, request, self._spares) if self._spares else starter
 
 

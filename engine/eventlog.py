@@ -84,7 +84,8 @@ class EventLog:
                     break
                 self._changed.wait(left)
             events = [event for event in self._events[start:] if event is not None]
-            self._polled = max(self._polled, len(self._events))
+            if start < len(self._events):  # else nothing was read, wherever the cursor was
+                self._polled = len(self._events)
         return [_with_state(event) for event in events]
 
     def wait_closed(self, timeout_s: float | None) -> bool:
@@ -119,6 +120,8 @@ class EventLog:
     def _make_room_for_state(self, event: StateEvent) -> StateEvent:
         if not isinstance(event.state, msgspec.Raw):
             return event
+        # A Raw keeps the whole frame alive that it was cut from, whatever else was in that.
+        event = msgspec.structs.replace(event, state=event.state.copy())
         size = len(memoryview(event.state))
         while self._states and self._state_bytes + size > MAX_KEPT_STATE_BYTES:
             index, freed = self._states[0]

@@ -43,6 +43,7 @@ class Lane:
         self._meter: Meter | None = None
         self._peak_bytes = 0
         self._armed = float("inf")
+        self._killed = False
         self._killed_after_last = False
         self._over = False
 
@@ -100,7 +101,13 @@ class Lane:
         if self._child is None:
             self._finish()
         else:
-            self._child.kill()
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill the child; from here on only its exit is waited for."""
+        assert self._child is not None
+        self._killed = True
+        self._child.kill()
 
     # --- what the child does ---
 
@@ -159,11 +166,10 @@ class Lane:
         """Do what follows from what was heard."""
         if self._over:
             return
-        session, child, connection = self.session, self._child, self._connection
-        assert child is not None
+        session, connection = self.session, self._connection
         assert connection is not None
         if session.must_die:
-            child.kill()
+            self._kill()
         elif session.finished or connection.ended:
             session.deadlines.finished()
         self._arm()
@@ -228,7 +234,7 @@ class Lane:
     def check(self) -> None:
         """Look at the clock, the memory and the CPU time; the supervisor calls this on time."""
         self._armed = float("inf")
-        if self._over or self._child is None:
+        if self._over or self._killed or self._child is None:
             return
         deadlines, request = self.session.deadlines, self.session.load_request
         if request is not None and deadlines.load_is_late():
@@ -240,18 +246,17 @@ class Lane:
         if deadlines.must_stop():
             self._overstayed()
         if self.session.must_die:
-            self._child.kill()
+            self._kill()
         self._arm()
 
     def _overstayed(self) -> None:
-        assert self._child is not None
         if self.session.finished:
             self._killed_after_last = True
         elif self.session.verdict is None:
             self.session.judge(
                 make_report("ProtocolError", "the child closed its pipe, and stayed")
             )
-        self._child.kill()
+        self._kill()
 
     def _overused(self) -> ErrorReport | None:
         meter, options = self._meter, self.session.options
@@ -273,6 +278,8 @@ class Lane:
         return None
 
     def _arm(self) -> None:
+        if self._killed:
+            return
         when = min(self.session.deadlines.next, time.monotonic() + CHECK_S)
         if when < self._armed:
             self._armed = when

@@ -208,9 +208,9 @@ def _versions(links: Any) -> dict[str, list[str]]:
 def _configurations(plan: Plan, state: Any) -> list[Any]:
     steps = plan.workflow.steps
     holders = (state, *(step.state for step in steps))
-    values = [
-        plan.workflow.credentials,
-        *(step.configuration for step in steps),
+    given = (plan.workflow.credentials, *(step.configuration for step in steps))
+    return [
+        # Elsewhere a string is the id of a credential, and no secret; in a state it is one.
+        *(value for value in given if not isinstance(value, str)),
         *(holder.get("configuration") for holder in holders if isinstance(holder, dict)),
     ]
-    return [value for value in values if isinstance(value, (dict, list))]

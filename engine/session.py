@@ -345,11 +345,15 @@ class Session:
         duration = self.deadlines.elapsed_ms()
         error = self._redactor.struct(ending.error) if ending.error else None
         if ending.reason in ("success", "fail") and isinstance(self._last, m.WorkflowComplete):
-            state = self._scrubbed(self._last.state)
-            self._emit(
-                events.WorkflowComplete,
-                **self._final_payload(state),
-                duration_ms=duration,
+            state, scrubbed = self._scrubbed(self._last.state)
+            too_large = len(memoryview(state)) > self.options.payload_mb * MEGABYTE
+            self._log.append(
+                events.WorkflowComplete(
+                    **self._stamp(),
+                    state=events.REDACTED if too_large else state,
+                    redacted=too_large or scrubbed,
+                    duration_ms=duration,
+                )
             )
         else:
             self._emit(events.WorkflowError, error=error, duration_ms=duration)
@@ -365,11 +369,6 @@ class Session:
         )
         self._forget()
         return outcome
-
-    def _final_payload(self, state: msgspec.Raw) -> dict[str, Any]:
-        if len(memoryview(state)) > self.options.payload_mb * MEGABYTE:
-            return {"state": events.REDACTED, "redacted": True}
-        return {"state": state}
 
     def _forget(self) -> None:
         """Drop every secret: the handle may be kept for long after the run."""
@@ -393,27 +392,29 @@ class Session:
             return state, False
         return events.REDACTED, True
 
-    def _scrubbed(self, state: msgspec.Raw) -> msgspec.Raw:
+    def _scrubbed(self, state: msgspec.Raw) -> tuple[msgspec.Raw, bool]:
+        """Return a state without secrets, and whether there were any."""
         scrubbed = self._redactor.raw(state)
-        return state if scrubbed is None else msgspec.Raw(scrubbed)
+        return (state, False) if scrubbed is None else (msgspec.Raw(scrubbed), True)
 
     def _emit(self, kind: type[events.Event], **fields: Any) -> None:
-        event = kind(seq=self._next_seq(), run_id=self.run_id, time=time.time(), **fields)
-        self._log.append(self._redactor.struct(event))
+        self._log.append(self._redactor.struct(kind(**self._stamp(), **fields)))
+
+    def _stamp(self) -> dict[str, Any]:
+        return {"seq": self._next_seq(), "run_id": self.run_id, "time": time.time()}
 
     def _emit_log(self, entry: m.LogEntry) -> None:
         ids = self._step.ids if self._step else {}
         event = events.Log(
-            seq=self._next_seq(),
-            run_id=self.run_id,
-            time=time.time(),
+            **self._stamp(),
             level=entry.level,
             source=entry.source,
             message=entry.message,
             redacted=entry.redacted,
             **ids,
         )
-        if not self._log.append(event):
+        # The message was redacted together with the lines around it; the ids were not.
+        if not self._log.append(self._redactor.struct(event)):
             self._logs.count_dropped(1, 0)
 
     def _next_seq(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from manager.errors import BadInputError
 from manager.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
 
 
@@ -40,8 +41,6 @@ def _run(arguments: list[str]) -> int:
             raise
         _say("error: the command line needs more packages: pip install 'jobcell[cli]'")
         return BAD_INPUT
-    from manager.inputs import BadInputError
-
     try:
         app(args=arguments, prog_name="jobcell")
     except BadInputError as error:

@@ -120,7 +120,8 @@ def run(
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from manager.inputs import BadInputError, check_repo, read_credentials, read_json_file
+    from manager.errors import BadInputError
+    from manager.inputs import check_repo, read_credentials, read_json_file
     from manager.plan_file import load_plan_file
 
     plan = load_plan_file(target, start=start, end=end, adaptors=adaptor or ())
@@ -182,8 +183,9 @@ def validate(
 
     Jobs are not compiled here; see jobcell check.
     """
-    from manager.inputs import BadInputError
+    from manager.errors import BadInputError
     from manager.plan_file import load_plan_file
+    from manager.wording import printable
 
     try:
         plan = load_plan_file(target)
@@ -198,7 +200,7 @@ def validate(
     if as_json:
         print(json.dumps({"ok": True, "problems": []}, indent=2))
     else:
-        print(f"{target}: ok ({summary})")
+        print(f"{printable(str(target))}: ok ({summary})")
 
 
 @app.command()

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import PlanError
 from engine.plan_source import name_type, read_json, read_text_file
+from manager.errors import BadInputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-class BadInputError(Exception):
-    """Something that the user gave is wrong; nothing was started.
-
-    Attributes:
-        lines: One line for each problem: what is wrong, where, and what would be right.
-
-    """
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = tuple(_one_line(line) for line in lines)
-        super().__init__("\n".join(self.lines))
+__all__ = ["BadInputError", "OutputFile", "check_repo", "read_credentials", "read_json_file"]
 
 
 def read_json_file(path: Path) -> Any:
@@ -108,7 +95,3 @@ class OutputFile:
         self._file.close()
         if self._is_new:
             self.path.unlink(missing_ok=True)
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -24,7 +24,7 @@ def encode_json(value: Any, *, indent: int = 0) -> bytes:
     try:
         try:
             encoded = msgspec.json.encode(value)
-        # What only Python can write: big integers, keys of any type.
+        # What only Python can write: keys that are tuples, bytes or null.
         except (TypeError, ValueError, OverflowError):
             encoded = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")).encode()
         return msgspec.json.format(encoded, indent=indent) if indent else encoded

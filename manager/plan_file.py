@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from engine.errors import PlanError, Problem
 from engine.plan_source import name_type, plan_of_job, read_file, read_text_file
 from engine.validation import load_plan
-from manager.inputs import BadInputError
+from manager.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

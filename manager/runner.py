@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
 
 import engine
+from manager.errors import BadInputError
 from manager.exit_codes import OF_REASON
-from manager.inputs import BadInputError, OutputFile
+from manager.inputs import OutputFile
 from manager.json_text import encode_json
 from manager.wording import tell_error
 

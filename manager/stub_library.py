@@ -50,6 +50,7 @@ def find_typeshed() -> Path:
 
     Raises:
         NoTypeshedError: mypy is not installed.
+
     """
     spec = importlib.util.find_spec("mypy")
     for location in (spec and spec.submodule_search_locations) or ():
@@ -78,6 +79,7 @@ def write_library(
     Raises:
         NoTypeshedError: mypy is not installed.
         OSError: The directory cannot be written.
+
     """
     typeshed = find_typeshed()
     source, stdlib = typeshed / "stdlib", target / "stdlib"
@@ -119,6 +121,7 @@ def hide_imports(source: str) -> tuple[str, list[str]]:
 
     Returns:
         The source, and which modules it needs.
+
     """
     known = {path.name.removesuffix(".pyi") for path in (find_typeshed() / "stdlib").iterdir()}
     renamer = _Renamer(frozenset(known))

@@ -20,6 +20,7 @@ def to_stub(source: str, *, filename: str) -> str:
 
     Raises:
         SyntaxError: It is not Python.
+
     """
     tree = ast.parse(source, filename)
     needs_any = ast.ImportFrom("typing", [ast.alias("Any", "_Any")], 0)

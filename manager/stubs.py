@@ -65,6 +65,7 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
     Raises:
         BadInputError: An adaptor is not there or cannot be parsed, *output* holds something
             else, or mypy, whose stubs of the standard library are needed, is not installed.
+
     """
     links = _find(adaptors, repo)
     _check_output(output)
@@ -108,42 +109,49 @@ def _check_output(output: Path) -> None:
 
 def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
     prelude, settings = STATE, SETTINGS.format(version="{}.{}".format(*sys.version_info))
+    needed: list[str] = []
     try:
         for link in links:
-            names = _write_adaptor(target, link)
-            prelude += "".join(f"from {link.module} import {name} as {name}\n" for name in names)
+            names, imported = _write_adaptor(target, link)
+            needed += imported
+            # mypy forgets what `builtins` imports, hence assignments.
+            prelude += f"import {link.module} as _{link.module}\n"
+            prelude += "".join(f"{name} = _{link.module}.{name}\n" for name in names)
             settings += ADAPTOR_SETTINGS.format(module=link.module)
         write_library(
             target / "typeshed",
             builtins=frozenset(job_builtins.NAMES),
             modules=facades.names(),
             prelude=prelude,
+            needed=needed,
         )
     except NoTypeshedError as error:
         raise BadInputError([str(error)]) from None
     (target / "mypy.ini").write_text(settings)
 
 
-def _write_adaptor(target: Path, link: AdaptorLink) -> list[str]:
-    """Write the stubs of one adaptor and return its public names."""
+def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str]]:
+    """Write the stubs of one adaptor; return its public names and the modules that it needs."""
     root = Path(link.path)
     package = root / link.module
     files = sorted(package.rglob("*.py")) if package.is_dir() else [root / f"{link.module}.py"]
     names: list[str] = []
+    needed: list[str] = []
     for file in files:
         inner = file.relative_to(root)
         try:
             source = file.read_text(encoding="utf-8")
-            stub = hide_imports(to_stub(source, filename=str(inner)))
+            stub, imported = hide_imports(to_stub(source, filename=str(inner)))
         except (OSError, SyntaxError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise BadInputError([f"{link.name}@{link.version}: {inner}: {reason}"]) from None
         place = target / inner.with_suffix(".pyi")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(stub)
+        needed += imported
         if inner.as_posix() in (f"{link.module}.py", f"{link.module}/__init__.py"):
             names = public_names(source)
-    return names
+    return names, needed
 
 
 def public_names(source: str) -> list[str]:

@@ -168,8 +168,8 @@ class _Walk:
             return self._text(str.__str__(value), path)
         if issubclass(kind, float):
             return float.__float__(value)
-        if issubclass(kind, bytes):
-            return bytes.__bytes__(value)
+        if issubclass(kind, (bytes, bytearray, memoryview)):
+            return bytes(memoryview(value))
         if depth > _MAX_DEPTH:
             raise StateNotCarriedError(f"{_shorten(path)}: cannot carry a value {_TOO_DEEP}")
         if id(value) in self._open:
@@ -211,8 +211,12 @@ class _Walk:
         return self.plain(plain, path, depth + 1)
 
     def _key(self, key: Any, path: str, depth: int) -> Any:
-        plain = self.plain(key, f"{_shorten(path)}: key {_quote(key)}", depth + 1)
-        return tuple(plain) if type(plain) is list else plain
+        where = f"{_shorten(path)}: key {_quote(key)}"
+        plain = self.plain(key, where, depth + 1)
+        try:
+            return _as_key(plain)
+        except TypeError:
+            raise StateNotCarriedError(f"{where}: cannot carry {_describe(key)} as a key") from None
 
     def _text(self, value: str, path: str) -> str:
         try:
@@ -222,6 +226,18 @@ class _Walk:
                 f"{_shorten(path)}: cannot carry a string with a lone surrogate"
             ) from None
         return value
+
+
+def _as_key(plain: Any) -> Any:
+    """Return a plain value as what can be a key: arrays as tuples, at every level.
+
+    Raises:
+        TypeError: It is or holds a dict.
+
+    """
+    if type(plain) is dict:
+        raise TypeError
+    return tuple(map(_as_key, plain)) if type(plain) is list else plain
 
 
 def _below(path: str, key: Any) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from protocol.plan import Edge, Workflow
 from protocol.report import ErrorReport, make_report
 from protocol.state import decode_state
-from sandbox_child.language import LanguageError, compile_condition, condition_scope
-from sandbox_child.language.compiler import CompiledCondition
+from sandbox_child.language import CompiledCondition, LanguageError, compile_condition
+from sandbox_child.language.scope import condition_scope
 
 ALWAYS = frozenset({"always"})
 NEVER = frozenset({"never"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Final
 
@@ -49,7 +49,7 @@ class PackageFinder:
 def install(arguments: Iterable[str]) -> None:
     """Let ``name=directory`` pairs be found, before anything on ``sys.path``.
 
-    Modules inside of the packages are found by the usual `FileFinder`.
+    Modules inside of the packages are found as usual, by the ``__path__`` of these.
 
     Raises:
         ValueError: An argument is no such pair.
@@ -61,7 +61,4 @@ def install(arguments: Iterable[str]) -> None:
         if not (name.isidentifier() and equals and directory.startswith("/")):
             raise ValueError(f"expected name=/directory, not {argument[:200]!r}")
         directories[name] = directory
-    sys.meta_path.insert(0, PackageFinder(directories))  # type: ignore[arg-type]  # no base class
-
-
-__all__ = ["BARE", "FileFinder", "PackageFinder", "install"]
+    sys.meta_path.insert(0, PackageFinder(directories))

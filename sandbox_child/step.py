@@ -14,15 +14,10 @@ from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report
 from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
-from sandbox_child.language import (
-    OPERATIONS,
-    JobScope,
-    LanguageError,
-    compile_globals,
-    compile_job,
-    diagnose,
-)
+from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
+from sandbox_child.language.diagnosis import diagnose
 from sandbox_child.language.refusals import JobImportError
+from sandbox_child.language.scope import JobScope
 from sandbox_child.operations import (
     JobCancelledError,
     Pipeline,

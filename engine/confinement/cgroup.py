@@ -70,6 +70,7 @@ class RunCgroup:
 
         Raises:
             OSError: It has gone, or may not be moved.
+
         """
         self._write("cgroup.procs", pid)
 

@@ -103,7 +103,7 @@ def readable() -> tuple[str, ...]:
     )
     packages = [_package_directory(name) for name in PACKAGES]
     candidates = [*standard, *packages, *loaded, *HARMLESS_FILES]
-    return tuple(path for path in dict.fromkeys(candidates) if os.path.exists(path))
+    return tuple(path for path in dict.fromkeys(candidates) if Path(path).exists())
 
 
 @functools.cache
@@ -113,7 +113,7 @@ def hidden() -> tuple[str, ...]:
         path
         for directory in sorted(_standard_library())
         for name in HIDDEN
-        if os.path.isdir(path := f"{directory}/{name}")
+        if Path(path := f"{directory}/{name}").is_dir()
     )
 
 

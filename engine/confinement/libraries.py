@@ -51,6 +51,7 @@ def libraries(
         extensions: Files to begin with.
         loaded: Names of libraries that the interpreter itself has: nobody opens them again.
         directories: Where to look before the machine's own directories.
+
     """
     wanted = [name for extension in extensions for name in needed(extension)]
     wanted += WHEEL_LIBRARIES
@@ -63,7 +64,7 @@ def libraries(
         if name in known:
             continue
         known.add(name)
-        paths = [path for place in places if os.path.isfile(path := f"{place}/{name}")]
+        paths = [path for place in places if Path(path := f"{place}/{name}").is_file()]
         # One directory often has two names (/lib, /usr/lib): the one that the linker will use is
         # the one in its cache.
         paths.sort(key=lambda path: os.fsencode(path) + b"\0" not in cache)

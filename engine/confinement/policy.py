@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -29,6 +30,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     Raises:
         ValueError: No such level or layer.
+
     """
 
     level: Literal["default", "none"] = "default"
@@ -53,6 +55,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             options: Of the run: its memory and processor limits and its permissions.
             read_paths: Absolute paths that the run needs besides the interpreter's: its repo.
+
         """
         permissions = options.permissions
         paths = [*interpreter.readable(), *read_paths, *map(os.path.realpath, permissions.read)]
@@ -98,7 +101,7 @@ def identity(paths: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -41,8 +41,8 @@ def instruction(code: int, operand: int, true: int = 0, false: int = 0) -> int:
     return code | true << 16 | false << 24 | operand << 32
 
 
-class Test:
-    """A question to one argument of a call: is ``argument & mask`` one of the values?
+class Question:
+    """A question to one argument of a call: whether ``argument & mask`` is one of the values.
 
     The low 32 bits are looked at.  The kernel reads most arguments as ``int``, and what a compiler
     leaves in the upper half of such a register means nothing; ``wide`` also demands that it is 0.
@@ -89,7 +89,7 @@ class Test:
         return 1 + (self.mask != WORD) + len(self.values)
 
 
-def checked(tests: Sequence[Test], otherwise: int) -> Code:
+def checked(tests: Sequence[Question], otherwise: int) -> Code:
     """Return code that allows a call whose arguments pass all *tests*."""
     code = [instruction(RETURN, ALLOW), instruction(RETURN, otherwise)]
     for test in reversed(tests):
@@ -112,6 +112,7 @@ def assemble(
         verdicts: What happens to which number.
         otherwise: The verdict about a number that is not among them.
         past_the_end: From this number on every call is killed (the x32 numbers of x86-64).
+
     """
     ranges: list[tuple[int, Code]] = []
     following = 0

@@ -22,22 +22,24 @@ else:
 __all__ = ["AUDIT_ARCH", "MACHINE", "NUMBERS", "Pointer", "pointer_to", "prctl", "syscall"]
 
 
-class _Long(_ctypes._SimpleCData):  # type: ignore[misc]  # noqa: SLF001 - see the header
+class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - the stub's own type
     _type_ = "l"
 
 
-class Pointer(_ctypes._SimpleCData):  # type: ignore[misc]  # noqa: SLF001 - see the header
+class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - as above
     """A ``char *``; keeps alive what it points to."""
 
     _type_ = "z"
 
 
-class _Function(_ctypes.CFuncPtr):  # type: ignore[misc]  # the stub does not know subclassing
+class _Function(_ctypes.CFuncPtr):
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
     _restype_ = _Long
 
 
-_syscall = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "syscall"))
+# The stub does not know that None means the program itself and its C library.
+_program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+_syscall = _Function(_ctypes.dlsym(_program, "syscall"))
 
 
 def syscall(name: str, *arguments: int | bytes | None) -> int:
@@ -45,6 +47,7 @@ def syscall(name: str, *arguments: int | bytes | None) -> int:
 
     Raises:
         OSError: The kernel refused; the text names the call and never a path.
+
     """
     number = NUMBERS.get(name)
     if number is None:
@@ -57,7 +60,7 @@ def syscall(name: str, *arguments: int | bytes | None) -> int:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Call prctl(2); what is not given is 0, as the newer options demand."""
+    """Make the system call of this name; arguments not given are 0, as newer options demand."""
     return syscall("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
 
 

@@ -80,6 +80,7 @@ def apply(task: Task) -> str | None:
 
     Raises:
         OSError: A call was refused.  A path that does not exist is none: nothing is there to read.
+
     """
     request = task.request
     hidden = request.hidden_paths
@@ -138,9 +139,7 @@ def _make_ruleset(version: int, *, connect: bool) -> int:
     return syscall("landlock_create_ruleset", attributes, len(attributes), 0)
 
 
-def _allow_reading(
-    ruleset: int, path: str, hidden: frozenset[str], above_hidden: set[str]
-) -> None:
+def _allow_reading(ruleset: int, path: str, hidden: frozenset[str], above_hidden: set[str]) -> None:
     """Give back the right to read *path* and what is below it, save what is hidden.
 
     Landlock only ever adds rights below a directory.  So one that holds something hidden is opened
@@ -157,7 +156,7 @@ def _allow_reading(
             rights = READ_FILE | (WRITE_FILE if path in WRITABLE_DEVICES else 0)
         elif path in above_hidden:
             rights = READ_DIR
-            for name in os.listdir(path):  # noqa: PTH208 - pathlib takes 5 ms to import
+            for name in os.listdir(path):
                 _allow_reading(ruleset, f"{path}/{name}", hidden, above_hidden)
         else:
             rights = READ_FILE | READ_DIR

@@ -32,6 +32,7 @@ def apply(task: Task) -> str | None:
 
     Raises:
         OSError: Neither as root nor by way of a user namespace.
+
     """
     wanted = NEW_UTS | NEW_IPC
     names = "ipc uts"

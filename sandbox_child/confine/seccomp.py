@@ -20,7 +20,9 @@ except ImportError:
 
 NAME = "seccomp"
 STOPS = "sockets, processes, programs, signals, and the rarely used parts of the kernel"
-REMEDY = "run on x86-64 or aarch64 Linux with CONFIG_SECCOMP_FILTER, outside of a filter that denies it"
+REMEDY = (
+    "run on x86-64 or aarch64 Linux with CONFIG_SECCOMP_FILTER, outside of a filter that denies it"
+)
 
 MACHINES: Final = ("aarch64", "x86_64")
 X32_BIT: Final = 0x40000000
@@ -87,6 +89,7 @@ def apply(task: Task) -> str | None:
 
     Raises:
         OSError: The kernel refused the filter.
+
     """
     code = program(net=bool(task.request.net)).filled(os.getpid())
     address, alive = pointer_to(code)

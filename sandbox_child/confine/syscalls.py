@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from sandbox_child.confine.bpf import ALLOW, KILL, Code, Test, checked, refuse, verdict
+from sandbox_child.confine.bpf import ALLOW, KILL, Code, Question, checked, refuse, verdict
 
 OWN_PID: Final = 0x7FFFFFFF
 """Stands in a program for the child's own pid; no process has this number (pid_max is 2^22)."""
@@ -79,41 +79,41 @@ HARMLESS_PRCTLS: Final = (
     0x53564D41,  # PR_SET_VMA: the C library names its memory
 )
 
-CHECKED: Final[dict[str, tuple[Test, ...]]] = {
-    "clone": (Test(0, THREAD_FLAGS, mask=0xFFFFFFFF & ~DETACHED),),
-    "fcntl": (Test(1, *HARMLESS_FCNTLS),),
-    "getpgid": (Test(0, 0, OWN_PID),),
-    "getsid": (Test(0, 0, OWN_PID),),
-    "ioctl": (Test(1, *HARMLESS_IOCTLS),),
-    "kill": (Test(0, OWN_PID),),
+CHECKED: Final[dict[str, tuple[Question, ...]]] = {
+    "clone": (Question(0, THREAD_FLAGS, mask=0xFFFFFFFF & ~DETACHED),),
+    "fcntl": (Question(1, *HARMLESS_FCNTLS),),
+    "getpgid": (Question(0, 0, OWN_PID),),
+    "getsid": (Question(0, 0, OWN_PID),),
+    "ioctl": (Question(1, *HARMLESS_IOCTLS),),
+    "kill": (Question(0, OWN_PID),),
     # Shared anonymous memory is not counted by RLIMIT_DATA, nor is what grows like a stack.
     "mmap": (
-        Test(3, MAP_SHARED | MAP_ANONYMOUS, mask=MAP_SHARED | MAP_ANONYMOUS, unless=True),
-        Test(3, 0, mask=MAP_GROWSDOWN),
+        Question(3, MAP_SHARED | MAP_ANONYMOUS, mask=MAP_SHARED | MAP_ANONYMOUS, unless=True),
+        Question(3, 0, mask=MAP_GROWSDOWN),
     ),
-    "prctl": (Test(0, *HARMLESS_PRCTLS),),
+    "prctl": (Question(0, *HARMLESS_PRCTLS),),
     # Reading one's own limits, nothing else: pid 0 and no new limit.
-    "prlimit64": (Test(0, 0), Test(2, 0, wide=True)),
+    "prlimit64": (Question(0, 0), Question(2, 0, wide=True)),
     # On a connected socket only: an address could name any socket of the machine.
-    "sendto": (Test(4, 0, wide=True),),
+    "sendto": (Question(4, 0, wide=True),),
     # Stream only: a datagram socket can send to any path although it is one of a pair.
-    "socketpair": (Test(0, AF_UNIX), Test(1, SOCK_STREAM, mask=SOCK_TYPE)),
-    "tgkill": (Test(0, OWN_PID),),
+    "socketpair": (Question(0, AF_UNIX), Question(1, SOCK_STREAM, mask=SOCK_TYPE)),
+    "tgkill": (Question(0, OWN_PID),),
 }
 """Allowed if the arguments pass every test, else refused."""
 
-CHECKED_WITH_NET: Final[dict[str, tuple[Test, ...]]] = {
+CHECKED_WITH_NET: Final[dict[str, tuple[Question, ...]]] = {
     "socket": (
-        Test(0, AF_INET, AF_INET6),
-        Test(1, SOCK_STREAM, SOCK_DGRAM, mask=SOCK_TYPE),
+        Question(0, AF_INET, AF_INET6),
+        Question(1, SOCK_STREAM, SOCK_DGRAM, mask=SOCK_TYPE),
         # 262 would be MPTCP, which Landlock's rights over TCP do not see.
-        Test(2, 0, IPPROTO_TCP, IPPROTO_UDP),
+        Question(2, 0, IPPROTO_TCP, IPPROTO_UDP),
     ),
     # Fast open connects without connect, past Landlock.
-    "sendto": (Test(3, 0, mask=MSG_FASTOPEN),),
-    "sendmsg": (Test(2, 0, mask=MSG_FASTOPEN),),
-    "sendmmsg": (Test(3, 0, mask=MSG_FASTOPEN),),
-    "setsockopt": (Test(2, TCP_FASTOPEN_CONNECT, unless=True),),
+    "sendto": (Question(3, 0, mask=MSG_FASTOPEN),),
+    "sendmsg": (Question(2, 0, mask=MSG_FASTOPEN),),
+    "sendmmsg": (Question(3, 0, mask=MSG_FASTOPEN),),
+    "setsockopt": (Question(2, TCP_FASTOPEN_CONNECT, unless=True),),
 }
 """What is different for a run with a network permission."""
 

@@ -83,9 +83,7 @@ class ConfinedZygote:
 
     __slots__ = ("layers", "request")
 
-    def __init__(
-        self, request: ConfinementRequest, layers: dict[str, LayerReport]
-    ) -> None:
+    def __init__(self, request: ConfinementRequest, layers: dict[str, LayerReport]) -> None:
         self.request = request
         self.layers = layers
 
@@ -124,6 +122,7 @@ def confine(
 
     Raises:
         ConfinementRefused: A required layer cannot be put on, or does not hold.
+
     """
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
@@ -139,6 +138,7 @@ def confine_zygote(
 
     Raises:
         ConfinementRefused: A required layer cannot be put on.
+
     """
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
@@ -162,6 +162,7 @@ def confine_forked(
     Raises:
         ConfinementRefused: A required layer cannot be put on, or does not hold; or the zygote lacks
             what *request* needs (see `ConfinedZygote.refusal`).
+
     """
     reason = zygote.refusal(request)
     if reason is not None:
@@ -229,7 +230,7 @@ def _landlock_abi(layers: tuple[LayerReport, ...]) -> int:
 def _refuse_threads() -> None:
     """Make sure that there is one thread: the others would stay outside of the wall."""
     try:
-        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib takes 5 ms to import
+        threads = len(os.listdir("/proc/self/task"))
     except OSError:
         return  # no /proc; the child's own start-up makes no thread
     if threads != 1:

@@ -23,15 +23,9 @@ class StateRead(ast.Call):
 
 def begins_at_state(node: ast.expr) -> bool:
     """Whether *node* is the name ``state`` or a chain that begins there."""
-    while True:
-        kind = type(node)
-        if kind is ast.Name:
-            return node.id == STATE  # type: ignore[attr-defined]  # kind says which node it is
-        if kind is StateRead:
-            return True
-        if kind is not ast.Attribute and kind is not ast.Subscript:
-            return False
-        node = node.value  # type: ignore[attr-defined]  # as above
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return isinstance(node, StateRead) or (isinstance(node, ast.Name) and node.id == STATE)
 
 
 def call_guard(guard: str, at: ast.expr, *arguments: ast.expr) -> ast.Call:
@@ -55,12 +49,22 @@ def rewrite_part(node: ast.Attribute) -> ast.expr:
 class StateChains(ast.NodeTransformer):
     """Rewrites the chains of a tree and nothing else: for jobs compiled without the policy."""
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:  # noqa: N802  # ast's own name
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         """Rewrite an attribute if its chain begins at the name ``state``."""
         self.generic_visit(node)
         return rewrite_part(node) if begins_at_state(node.value) else node
 
-    def visit_Match(self, node: ast.Match) -> ast.Match:  # noqa: N802  # ast's own name
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        """Go down the left side in a loop: `a + b + c + ...` nests as deep as it is long."""
+        current = node
+        while True:
+            current.right = self.visit(current.right)
+            if not isinstance(current.left, ast.BinOp):
+                current.left = self.visit(current.left)
+                return node
+            current = current.left
+
+    def visit_Match(self, node: ast.Match) -> ast.Match:
         """Leave patterns as they are: a call is no pattern."""
         node.subject = self.visit(node.subject)
         for case in node.cases:

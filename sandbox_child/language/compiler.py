@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from protocol.report import make_report
 from sandbox_child.language import forms, parsing
-from sandbox_child.language.chains import StateChains
-from sandbox_child.language.frames import GLOBALS_FILENAME, known_texts
+from sandbox_child.language.chains import STATE, StateChains
+from sandbox_child.language.frames import GLOBALS_FILENAME, globals_texts
 from sandbox_child.language.names import OPERATIONS
 from sandbox_child.language.policy import Policy
 from sandbox_child.language.purity import is_pure
@@ -108,6 +108,7 @@ def compile_job(
     Raises:
         LanguageError: CompileError or SecurityError (all violations at once), RuntimeCrash (not
             Python), InputError (nothing to run).
+
     """
     text = SourceText(source)
     filename = f"<job {step_id}>"
@@ -115,6 +116,8 @@ def compile_job(
     assert isinstance(tree, ast.Module)
     form = forms.form_of(tree)
     if form is None:
+        # A text that is not even Python is told so first (`return` outside of a function).
+        parsing.to_code(tree, text, filename=filename, mode="exec", step_id=step_id)
         _refuse_empty(step_id)
     sites: tuple[OperationSite, ...] = ()
     if form == "script":
@@ -122,7 +125,7 @@ def compile_job(
             OperationSite(number, forms.operation_name(call), text.of(call))
             for number, call in enumerate(forms.top_level_calls(tree), 1)
         )
-        if forms.STATE in source:
+        if STATE in source:
             _make_arguments_lazy(tree, adaptor_names, text, step_id)
     forms.collect_operations(tree, form)
     code = parsing.to_code(tree, text, filename=filename, mode="exec", step_id=step_id)
@@ -134,8 +137,10 @@ def compile_globals(source: str, *, language: bool = True) -> CodeType:
 
     Raises:
         LanguageError: As for :func:`compile_job`.
+
     """
     text = SourceText(source)
+    globals_texts[GLOBALS_FILENAME] = text
     tree = _parse(source, text, GLOBALS_FILENAME, "exec", None, language)
     assert isinstance(tree, ast.Module)
     others = [
@@ -158,6 +163,7 @@ def compile_condition(source: str, *, language: bool = True) -> CompiledConditio
 
     Raises:
         LanguageError: As for :func:`compile_job`.
+
     """
     stripped = source.strip()  # an expression may not be indented; one of an edge may well be
     text = SourceText(stripped)
@@ -172,11 +178,10 @@ def _parse(
     source: str, text: SourceText, filename: str, mode: str, step_id: str | None, language: bool
 ) -> ast.Module | ast.Expression:
     """Return the tree with dotted state rewritten and, with *language*, judged by the policy."""
-    known_texts[filename] = text
     tree = parsing.parse(source, text, filename=filename, mode=mode, step_id=step_id)
     try:
         if not language:
-            if forms.STATE in source:
+            if STATE in source:
                 StateChains().visit(tree)
             return tree
         policy = Policy(text)

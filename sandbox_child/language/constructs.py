@@ -136,8 +136,36 @@ CONSTRUCTS: dict[str, Construct] = {
 }
 
 OPERATORS = frozenset(
-    "And Or Not Invert UAdd USub"
-    " Add Sub Mult MatMult Div FloorDiv Mod Pow LShift RShift BitAnd BitOr BitXor"
-    " Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn".split()
+    [
+        "And",
+        "Or",
+        "Not",
+        "Invert",
+        "UAdd",
+        "USub",
+        "Add",
+        "Sub",
+        "Mult",
+        "MatMult",
+        "Div",
+        "FloorDiv",
+        "Mod",
+        "Pow",
+        "LShift",
+        "RShift",
+        "BitAnd",
+        "BitOr",
+        "BitXor",
+        "Eq",
+        "NotEq",
+        "Lt",
+        "LtE",
+        "Gt",
+        "GtE",
+        "Is",
+        "IsNot",
+        "In",
+        "NotIn",
+    ]
 )
 """The reviewed operators; all of them are allowed."""

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from protocol.report import ErrorReport, OperationRef, make_report
-from sandbox_child.language.frames import own_frames, stack_of
+from sandbox_child.language.frames import globals_texts, own_frames, stack_of
 from sandbox_child.language.hints import error_fix, name_fix
 from sandbox_child.language.plain_data import carried_data, exception_text
 from sandbox_child.language.refusals import JobImportError, JobSecurityError
@@ -64,12 +64,14 @@ def diagnose(
     Returns:
         A report without ``step_id``.  Its position is that of the innermost frame in the job,
         or else of the operation's call.
+
     """
     leaves = _leaves(exc)
     error = next((leaf for leaf in leaves if isinstance(leaf, JobSecurityError)), leaves[0])
-    frames = own_frames(exc.__traceback__, adaptors)
+    texts = {**globals_texts, job.filename: job.text} if job else globals_texts
+    frames = own_frames(exc.__traceback__, adaptors, texts)
     if error is not exc:
-        frames += own_frames(error.__traceback__, adaptors)
+        frames += own_frames(error.__traceback__, adaptors, texts)
     in_job = [frame for frame in frames if frame.adaptor is None]
     position = in_job[-1].position() if in_job else None
     if position is None and operation is not None:

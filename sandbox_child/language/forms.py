@@ -115,6 +115,7 @@ def make_arguments_lazy(
 
     Returns:
         The ``*`` and ``**`` arguments that use the state: they cannot wait for it.
+
     """
     if STATE in _top_level_names(tree):
         return []  # the job's own variable: known when the call is evaluated

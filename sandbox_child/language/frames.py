@@ -18,19 +18,22 @@ _MAX_FRAMES = 100_000
 _MAX_KEPT = 25
 _MAX_TEXT_CHARS = 200
 
-known_texts: dict[str, SourceText] = {}
-"""File name to text, for what this child has compiled; a child compiles one run's texts."""
+globals_texts: dict[str, SourceText] = {}
+"""The text of the globals this child compiled last, under their file name; a run has one."""
 
 
 class OwnFrame:
     """One frame of a job or an adaptor."""
 
-    __slots__ = ("adaptor", "frame", "instruction", "line")
+    __slots__ = ("adaptor", "frame", "instruction", "line", "text")
 
-    def __init__(self, traceback: TracebackType, adaptor: str | None) -> None:
+    def __init__(
+        self, traceback: TracebackType, adaptor: str | None, text: SourceText | None
+    ) -> None:
         self.frame: FrameType = traceback.tb_frame
         self.line: int | None = traceback.tb_lineno
         self.instruction = traceback.tb_lasti
+        self.text = text
         self.adaptor = adaptor
         """``name@version``, or None for the job itself."""
 
@@ -41,8 +44,8 @@ class OwnFrame:
 
     def position(self) -> Position | None:
         """Return where in the author's text the frame was; None for an adaptor's."""
-        text = known_texts.get(self.code.co_filename)
-        if self.adaptor is not None or self.line is None or text is None:
+        text = self.text
+        if self.line is None or text is None:
             return None
         line, end_line, offset, end_offset = _positions(self.code, self.instruction)
         if line is None:
@@ -55,9 +58,8 @@ class OwnFrame:
         if self.adaptor is not None:
             module, source = self.adaptor, _adaptor_line(filename, self.line)
         else:
-            text = known_texts.get(filename)
             module = filename.removeprefix(_JOB_PREFIX).strip("<>")
-            source = text.line(self.line) if text else None
+            source = self.text.line(self.line) if self.text else None
         function = self.code.co_qualname
         return StackFrame(
             module=module,
@@ -67,12 +69,16 @@ class OwnFrame:
         )
 
 
-def own_frames(traceback: TracebackType | None, adaptors: Mapping[str, str]) -> list[OwnFrame]:
+def own_frames(
+    traceback: TracebackType | None, adaptors: Mapping[str, str], texts: Mapping[str, SourceText]
+) -> list[OwnFrame]:
     """Return the frames of jobs and adaptors, outermost first.
 
     Args:
         traceback: Of the exception.
         adaptors: Directory of adaptor files to ``name@version``.
+        texts: File name to text, of the job and the globals.
+
     """
     found: list[OwnFrame] = []
     owners: dict[str, tuple[bool, str | None]] = {}
@@ -84,7 +90,7 @@ def own_frames(traceback: TracebackType | None, adaptors: Mapping[str, str]) -> 
         if owner is None:
             owner = owners[filename] = _owner(filename, adaptors)
         if owner[0]:
-            found.append(OwnFrame(traceback, owner[1]))
+            found.append(OwnFrame(traceback, owner[1], texts.get(filename)))
         traceback = traceback.tb_next
     return found
 

@@ -104,6 +104,7 @@ def error_fix(
         message: Its text.
         operation: The number of the operation that was running.
         state_is_empty: The variable ``state`` was an empty dict.
+
     """
     if kind in ("KeyError", "AttributeError") and state_is_empty and (operation or 0) > 1:
         return "the state is empty: did the operation before forget `return state`?"

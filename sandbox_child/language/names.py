@@ -57,7 +57,22 @@ READABLE_DUNDERS = frozenset({"__doc__", "__name__", "__qualname__"})
 READABLE_PRIVATE = frozenset({"_asdict", "_fields", "_make", "_replace"})
 """The public interface of a named tuple; the underscore only avoids clashes with fields."""
 
-_OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor".split()
+_OPERATORS = [
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "divmod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "or",
+    "xor",
+]
 
 DEFINABLE_DUNDERS = frozenset(
     f"__{name}__"

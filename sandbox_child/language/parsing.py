@@ -27,6 +27,8 @@ MAX_SOURCE_CHARS = 1_000_000
 _PARSER_LIMITS = ("too many nested", "too many levels", "too many statically", "Exceeds the limit")
 """How the parser begins a SyntaxError that is about a limit of its own, not about syntax."""
 
+_LONG_LINE_CHARS = 1_000
+
 _FAILURES = (
     RecursionError,
     MemoryError,
@@ -53,6 +55,7 @@ def parse(
     Raises:
         LanguageError: RuntimeCrash for a syntax error; CompileError for a text that the parser
             cannot take: too long, too deep, with a NUL, with a number of too many digits.
+
     """
     if type(source) is not str:
         raise _refused(f"a job is text, not {type(source).__name__}", None, None, step_id)
@@ -148,25 +151,28 @@ def _unparsable(
 ) -> LanguageError:
     """Return the error for a text on which the parser or compiler gave up."""
     if isinstance(error, (RecursionError, MemoryError)):
-        deepest = _deepest_node(tree) if tree is not None else None
-        if deepest is not None:
-            position = text.of(deepest)
-        else:
-            longest = max(range(len(text.lines)), key=lambda index: len(text.lines[index]))
-            position = text.position(longest + 1, None)
+        position = _deepest_position(tree, text) if tree else _longest_line(text)
         message = "the text nests too deep to be compiled"
         return _refused(message, position, "split it: name the parts in variables", step_id)
     detail = str(error)[:300]
     return _refused(f"the text cannot be compiled: {detail}", None, None, step_id)
 
 
-def _deepest_node(tree: ast.AST) -> ast.AST | None:
-    """Return the first of the nodes that lie deepest, found without recursion."""
+def _deepest_position(tree: ast.AST, text: SourceText) -> Position | None:
+    """Return where the first of the nodes stands that lie deepest, found without recursion."""
     level, located = [tree], None
     while level:
         located = next((node for node in level if hasattr(node, "lineno")), located)
         level = [child for node in level for child in ast.iter_child_nodes(node)]
-    return located
+    return text.of(located) if located else None
+
+
+def _longest_line(text: SourceText) -> Position | None:
+    """Guess the place when the parser gave no tree: what nests that deep is mostly one line."""
+    number = max(range(len(text.lines)), key=lambda index: len(text.lines[index]))
+    if len(text.lines[number]) < _LONG_LINE_CHARS:
+        return None
+    return text.position(number + 1, None)
 
 
 def _refused(

@@ -78,7 +78,7 @@ def _plain(value: Any, budget: list[int], depth: int) -> Any:
 
 
 def _first(items: Any, budget: list[int]) -> list[Any]:
-    found = []
+    found: list[Any] = []
     for item in items:
         if len(found) >= budget[0]:
             break

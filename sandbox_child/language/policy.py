@@ -10,12 +10,14 @@ these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
     state.data.x                  _state_attr_(_state_attr_(state, "data"), "x")
 """
 
+# ruff: noqa: N802, N815 - the methods bear the names that ast gives to nodes
+
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from _string import formatter_parser  # type: ignore[import-not-found]  # typeshed leaves it out
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from _string import formatter_parser
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
@@ -44,12 +46,14 @@ if TYPE_CHECKING:
 
     from sandbox_child.language.spans import SourceText
 
-    Handler = Callable[["Policy", Any], ast.AST]
+    Handler = Callable[["Policy", Any], Any]
+
+Node = TypeVar("Node", bound=ast.AST)
 
 _LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
 
 
-class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package has no stubs
+class Policy(RestrictingNodeTransformer):
     """Visits one tree, rewrites it in place and collects every violation.
 
     Call :meth:`check`, then read :attr:`violations`.
@@ -83,11 +87,11 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
 
     # -- walking ---------------------------------------------------------------------------
 
-    def visit(self, node: ast.AST) -> ast.AST:
+    def visit(self, node: ast.AST) -> Any:
         """Return what stands for *node*; always one node, never a list or nothing."""
         return _HANDLERS.get(type(node), _refuse)(self, node)
 
-    def node_contents_visit(self, node: Any) -> Any:
+    def node_contents_visit(self, node: Node) -> Node:
         """Visit the reviewed fields of *node* and put what they became in their place."""
         for field in _FIELDS[type(node)]:
             child = getattr(node, field)
@@ -148,7 +152,7 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
             self.check_name(node, name)
         return node
 
-    visit_Nonlocal = visit_Global  # noqa: N815  # ast's own name
+    visit_Nonlocal = visit_Global
 
     # -- attributes ------------------------------------------------------------------------
 
@@ -157,7 +161,7 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
         value = node.value
         new = _HANDLERS.get(value.__class__, _refuse)(self, value)
         if new is not value:
-            node.value = value = new  # type: ignore[assignment]  # an expression stays one
+            node.value = value = new
         name = node.attr
         private = name[0] == "_"
         if private or name in _LOOKED_AT:
@@ -194,16 +198,16 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
         function = node.func
         if function.__class__ is ast.Attribute and _needs_no_guard(function):
             # Nothing to rewrite in `super().__init__(...)` and `"{} of {}".format(...)`.
-            function.value = self.visit(function.value)  # type: ignore[attr-defined]
+            function.value = self.visit(function.value)
         else:
             new = _HANDLERS.get(function.__class__, _refuse)(self, function)
             if new is not function:
-                node.func = new  # type: ignore[assignment]  # an expression stays one
+                node.func = new
         arguments = node.args
         for index, item in enumerate(arguments):
             new = _HANDLERS.get(item.__class__, _refuse)(self, item)
             if new is not item:
-                arguments[index] = new  # type: ignore[call-overload]  # as above
+                arguments[index] = new
         for keyword in node.keywords:
             self.visit_keyword(keyword)
         return node
@@ -222,19 +226,19 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
         while True:
             self._check_operator(current, current.op)
             right = self.visit(current.right)
-            current.right = right  # type: ignore[assignment]  # an expression stays one
+            current.right = right
             if current.left.__class__ is not ast.BinOp:
-                current.left = self.visit(current.left)  # type: ignore[assignment]  # as above
+                current.left = self.visit(current.left)
                 return node
-            current = current.left  # type: ignore[assignment]  # the line above says what it is
+            current = current.left
 
     def visit_UnaryOp(self, node: ast.UnaryOp | ast.BoolOp | ast.AugAssign) -> ast.AST:
         """Check the operator and visit the operands."""
         self._check_operator(node, node.op)
         return self.node_contents_visit(node)
 
-    visit_BoolOp = visit_UnaryOp  # noqa: N815  # ast's own name
-    visit_AugAssign = visit_UnaryOp  # noqa: N815  # ast's own name
+    visit_BoolOp = visit_UnaryOp
+    visit_AugAssign = visit_UnaryOp
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """Check the operators and visit the operands."""
@@ -291,7 +295,7 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
         self.check_name(node, node.name, allow_magic_methods=node in self._class_members)
         return self.node_contents_visit(node)
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # ast's own name
+    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         """Check the name of a parameter of any kind."""
@@ -361,7 +365,7 @@ class Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the package h
         self.check_name(node, node.name)
         return self.node_contents_visit(node)
 
-    visit_MatchStar = visit_MatchAs  # noqa: N815  # ast's own name
+    visit_MatchStar = visit_MatchAs
 
     def _check_pattern_value(self, node: ast.expr) -> None:
         while isinstance(node, ast.Attribute):
@@ -412,7 +416,7 @@ def _refuse(policy: Policy, node: ast.AST) -> ast.AST:
 def _refusing_new_fields(handler: Handler, fields: tuple[str, ...]) -> Handler:
     """Wrap *handler* for a node that has more fields in this Python than were reviewed."""
 
-    def check(policy: Policy, node: ast.AST) -> ast.AST:
+    def check(policy: Policy, node: ast.AST) -> Any:
         for field in fields:
             if getattr(node, field, None):
                 policy.error(

@@ -21,7 +21,7 @@ class SourceText:
     character would be reported with a wrong number.
     """
 
-    __slots__ = ("_text", "_lines")
+    __slots__ = ("_lines", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text

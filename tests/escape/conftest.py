@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left():
     """A test leaves as many descriptors open as it found."""
-    before = set(os.listdir("/proc/self/fd"))
+    before = {entry.name for entry in Path("/proc/self/fd").iterdir()}
     yield
-    assert set(os.listdir("/proc/self/fd")) <= before
+    assert {entry.name for entry in Path("/proc/self/fd").iterdir()} <= before
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import selectors
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def make_request(**changes) -> ConfinementRequest:
         "hidden_paths": interpreter.hidden(),
         "memory_bytes": 256 * MEGABYTE,
     } | changes
-    if fields["net"] if "net" in fields else ():
+    if fields.get("net"):
         fields["read_paths"] += interpreter.NETWORK_FILES
     return ConfinementRequest(**fields)
 
@@ -155,9 +154,7 @@ class Child:
         assert not timed_out, f"no end after {timeout_s} s: {self.text('out')} {self.text('err')}"
         report, refusal = None, None
         if answers:
-            answer = msgspec.msgpack.decode(
-                answers, type=ConfinementReport | tuple[str, str, str]
-            )
+            answer = msgspec.msgpack.decode(answers, type=ConfinementReport | tuple[str, str, str])
             if isinstance(answer, ConfinementReport):
                 report = answer
             else:

@@ -27,12 +27,18 @@ def outside(tmp_path):
 READ = "print(open({path!r}).read())"
 LIST = "import os; print(os.listdir({directory!r}))"
 WALK = "import os; print([f for _, _, fs in os.walk({directory!r}) for f in fs])"
-OPENAT = "import os; d = os.open('/', os.O_PATH); print(os.read(os.open({path!r}[1:], 0, dir_fd=d), 99))"
+OPENAT = (
+    "import os; d = os.open('/', os.O_PATH); print(os.read(os.open({path!r}[1:], 0, dir_fd=d), 99))"
+)
 SYMLINK = "import os; print(open({link!r}).read())"
 
 
-@pytest.mark.parametrize("without", [(), ("mounts",), ("landlock",)], ids=["all", "landlock", "mounts"])
-@pytest.mark.parametrize("attack", [READ, LIST, WALK, OPENAT], ids=["read", "list", "walk", "openat"])
+@pytest.mark.parametrize(
+    "without", [(), ("mounts",), ("landlock",)], ids=["all", "landlock", "mounts"]
+)
+@pytest.mark.parametrize(
+    "attack", [READ, LIST, WALK, OPENAT], ids=["read", "list", "walk", "openat"]
+)
 def test_a_file_outside_cannot_be_read_or_listed(outside, attack, without):
     """Landlock and the mount namespace each hide what is not named; one of them is enough."""
     source = attack.format(path=str(outside / "secret"), directory=str(outside))

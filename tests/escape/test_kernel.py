@@ -12,8 +12,6 @@ pytestmark = pytest.mark.skipif(
     os.uname().machine != "x86_64", reason="the numbers in these attacks are those of x86-64"
 )
 
-FAR = ("mounts", "landlock", "identity", "namespaces", "session", "no_new_privs")
-
 SYSCALL = """
 import ctypes, os, signal
 libc = ctypes.CDLL(None, use_errno=True)
@@ -59,8 +57,9 @@ def test_a_fatal_call_ends_the_run(name):
 
     assert outcome.signal == signal.SIGSYS
     assert "r" not in outcome.out
-    twin = run_hostile(source, without=("seccomp", *FAR))
-    # With the filter off the kernel itself answers, whatever it says.
+    # The twin has only the filter off: the kernel itself answers then.  It keeps the other layers,
+    # because some of these calls, made as root, would be done to the machine that tests.
+    twin = run_hostile(source, without=("seccomp",))
     assert twin.out.startswith("r "), (twin.signal, twin.err)
 
 
@@ -86,7 +85,7 @@ FOREIGN = """
 import ctypes, mmap
 # mov eax, 20 (getpid on i386); int 0x80; ret
 code = b'\\xb8\\x14\\x00\\x00\\x00\\xcd\\x80\\xc3'
-memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+memory = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 memory.write(code)
 address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 print('r', ctypes.CFUNCTYPE(ctypes.c_int)(address)(), flush=True)
@@ -139,7 +138,7 @@ def test_typing_into_a_terminal_needs_the_filter_off():
     try:
         assert Child(source, leak={terminal: 0}).finish().out == "True\n"
         twin = Child(
-            REFUSED["TIOCSTI"], leak={terminal: 0}, without=("seccomp", *FAR)
+            REFUSED["TIOCSTI"], leak={terminal: 0}, without=("seccomp", "landlock", "identity")
         ).finish()
         # A kernel with dev.tty.legacy_tiocsti=0 refuses by itself, and otherwise than we do.
         assert "Inappropriate ioctl" not in twin.err
@@ -166,7 +165,7 @@ def test_a_descriptor_of_the_engine_is_not_inherited(tmp_path):
 
 def test_an_unknown_call_does_not_exist():
     """Numbers that the policy does not know are ENOSYS, so that libraries fall back."""
-    for number in (335, 451, 500, 1000, 100000):
+    for number in (451, 500, 1000, 100000):
         source = SYSCALL.format(call=f"call({number}, 0)")
         assert run_hostile(source).out == "r -38\n"
 

@@ -70,8 +70,7 @@ def reached(server) -> bool:
 
 CONNECTS = {
     "connect": "s = socket.socket()\ns.settimeout(3)\ns.connect(('127.0.0.1', {port}))",
-    "fastopen": "s = socket.socket()\n"
-    "s.sendto(b'x', socket.MSG_FASTOPEN, ('127.0.0.1', {port}))",
+    "fastopen": "s = socket.socket()\ns.sendto(b'x', socket.MSG_FASTOPEN, ('127.0.0.1', {port}))",
 }
 
 

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from harness import Child, make_request, run_hostile
@@ -25,11 +26,9 @@ def call(number, *arguments):
 STARTS = {
     "execve": "os.execv('/bin/sh', ['sh', '-c', 'echo started'])",
     "fork": "os.fork() or (print('started', flush=True), os._exit(0)); os.wait()",
-    "vfork": SYSCALL
-    + "pid = call(58)\nif pid == 0:\n    os.write(1, b'started\\n'); os._exit(0)\n"
+    "vfork": SYSCALL + "pid = call(58)\nif pid == 0:\n    os.write(1, b'started\\n'); os._exit(0)\n"
     "if pid < 0: raise OSError(-pid)\nos.wait()",
-    "clone": SYSCALL
-    + "pid = call(56, signal.SIGCHLD, 0, 0, 0, 0)\n"
+    "clone": SYSCALL + "pid = call(56, signal.SIGCHLD, 0, 0, 0, 0)\n"
     "if pid == 0:\n    os.write(1, b'started\\n'); os._exit(0)\nif pid < 0: raise OSError(-pid)\nos.wait()",
     "clone3": SYSCALL
     + "a = ctypes.create_string_buffer(88); a[32:40] = (17).to_bytes(8, 'little')\n"
@@ -186,7 +185,9 @@ def test_limits_of_another_process_cannot_be_read_or_set(bystander):
     import resource
 
     before = resource.prlimit(bystander.pid, resource.RLIMIT_NOFILE)
-    source = f"import resource; print(resource.prlimit({bystander.pid}, resource.RLIMIT_NOFILE, (9, 9)))"
+    source = (
+        f"import resource; print(resource.prlimit({bystander.pid}, resource.RLIMIT_NOFILE, (9, 9)))"
+    )
 
     assert "PermissionError" in run_hostile(source).err
     assert resource.prlimit(bystander.pid, resource.RLIMIT_NOFILE) == before
@@ -206,7 +207,7 @@ def test_no_process_can_look_into_a_run():
     """Not even one of the same user: memory and descriptors of a run are root's."""
     child = Child(WAITS, without=("identity",))
     child.wait_line("up")
-    owner = os.stat(f"/proc/{child.pid}/mem").st_uid
+    owner = Path(f"/proc/{child.pid}/mem").stat().st_uid
     os.kill(child.pid, signal.SIGKILL)
     child.finish()
     assert owner == 0
@@ -214,7 +215,7 @@ def test_no_process_can_look_into_a_run():
     if os.geteuid() != 0:  # root owns its own files either way
         twin = Child(WAITS, without=("identity", "dumpable"))
         twin.wait_line("up")
-        owner = os.stat(f"/proc/{twin.pid}/mem").st_uid
+        owner = Path(f"/proc/{twin.pid}/mem").stat().st_uid
         os.kill(twin.pid, signal.SIGKILL)
         twin.finish()
         assert owner == os.geteuid()
@@ -241,10 +242,8 @@ def test_no_capability_is_left(as_root):
 def test_a_run_dies_with_the_process_that_started_it(tmp_path):
     """Whoever kills the engine has killed its runs, also those that ignore every signal."""
     script = f"""
-import os, sys, types
-stub = types.ModuleType("engine"); stub.__path__ = [{os.path.dirname(sys.modules['engine'].__path__[0] + '/')!r}]
-sys.modules["engine"] = stub
-sys.path.insert(0, {os.path.dirname(__file__)!r})
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 from harness import Child
 child = Child("import signal\\nsignal.signal(15, signal.SIG_IGN)\\nprint('up', flush=True)\\nwhile True: signal.pause()",
               without=sys.argv[1:])
@@ -256,7 +255,9 @@ os._exit(0)
     def pid_of_orphan(*without):
         process = subprocess.run(
             [sys.executable, "-c", script, *without],
-            stdout=subprocess.PIPE, check=True, text=True,
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         return int(process.stdout)
@@ -305,7 +306,9 @@ def test_a_thread_made_afterwards_is_confined_as_well():
 
 def test_a_thread_made_before_stops_the_run():
     """It would stay outside of the wall; so the child refuses to be confined at all."""
-    before = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    before = (
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    )
 
     refused = Child("print('ran')", before=before).finish()
 

@@ -105,7 +105,10 @@ from concurrent.futures import ThreadPoolExecutor
 with ThreadPoolExecutor(40) as pool:
     print(sum(pool.map(lambda n: n * n, range(1000))))
 """
-    assert run_hostile(source, memory_bytes=128 * MEGABYTE).out == f"{sum(n * n for n in range(1000))}\n"
+    assert (
+        run_hostile(source, memory_bytes=128 * MEGABYTE).out
+        == f"{sum(n * n for n in range(1000))}\n"
+    )
 
 
 def test_processor_time_runs_out():

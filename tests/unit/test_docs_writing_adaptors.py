@@ -26,6 +26,21 @@ def ledger(tmp_path):
     return tmp_path
 
 
+def repo_with(ledger):
+    """Make a repo of the page's adaptor, as `jobcell repo add` would."""
+    entry = {"name": "ledger", "version": "1.0.0", "path": "ledger_1.0.0", "module": "ledger"}
+    (ledger / "repo" / "ledger_1.0.0").mkdir(parents=True)
+    (ledger / "ledger").rename(ledger / "repo" / "ledger_1.0.0" / "ledger")
+    (ledger / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    return ledger / "repo"
+
+
+def plan_for(expression):
+    """Return a plan of one step that uses the page's adaptor."""
+    step = {"id": "a", "expression": expression, "adaptor": "ledger@1.0.0"}
+    return {"workflow": {"steps": [step]}}
+
+
 def test_the_page_has_every_file_that_it_lists(ledger):
     """The listing at the top of the page is what the blocks below it make."""
     listing = re.search(r"```text\nledger/\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
@@ -81,17 +96,25 @@ def test_the_job_of_the_page_uses_public_verbs_only(ledger):
 
 
 def test_the_job_of_the_page_ends_with_the_state_that_it_says(ledger):
-    """A repo with the page's adaptor, the page's job, the page's final state."""
+    """The page's adaptor, the page's job, the page's final state."""
     import engine
 
-    entry = {"name": "ledger", "version": "1.0.0", "path": "ledger_1.0.0", "module": "ledger"}
-    (ledger / "repo" / "ledger_1.0.0").mkdir(parents=True)
-    (ledger / "ledger").rename(ledger / "repo" / "ledger_1.0.0" / "ledger")
-    (ledger / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
-    step = {"id": "a", "expression": (ledger / "job.py").read_text(), "adaptor": "ledger@1.0.0"}
+    plan = plan_for((ledger / "job.py").read_text())
 
-    state = engine.run(
-        {"workflow": {"steps": [step]}}, {"data": {"opening": 10}}, repo_dir=ledger / "repo"
-    )
+    state = engine.run(plan, {"data": {"opening": 10}}, repo_dir=repo_with(ledger))
 
     assert state == json.loads((ledger / "final_state.json").read_text())
+
+
+def test_an_error_of_the_page_is_reported_as_the_page_says(ledger):
+    """The step fails with an AdaptorError whose details hold the public attributes."""
+    import engine
+
+    errors = engine.run(plan_for('book("cash", -4)'), {"data": {}}, repo_dir=repo_with(ledger))[
+        "errors"
+    ]
+
+    assert errors["a"]["name"] == "AdaptorError"
+    assert errors["a"]["message"] == "account 'cash' would be overdrawn by 4"
+    wanted = {"type": "LedgerError", "account": "cash", "amount": -4, "balance": 0}
+    assert wanted.items() <= errors["a"]["details"].items()

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import ArgumentError
 from .flow import Operation, State
-from .references import bind, resolve
+from .references import bind, dereference, resolve
 
 _AGO = re.compile(r"(\d+) (hour|day)s? ago")
 _OPTIONS = {
@@ -29,6 +29,7 @@ def parse_date(value: Any, *, now: datetime, start: datetime) -> Any:
             start of that day), or `start`; anything else is returned as it is.
         now: The present; its time zone decides where a day starts.
         start: When the run started.
+
     """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     named = {
@@ -61,6 +62,7 @@ class Cursors:
 
     Args:
         clock: Returns the present as an aware datetime.
+
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
@@ -68,19 +70,13 @@ class Cursors:
         self._start = clock()
         self._key = "cursor"
 
-    def operation(self, value: Any, options: Mapping[str, Any]) -> Operation:
+    def operation(self, value: Any, options: Any, more_options: Mapping[str, Any]) -> Operation:
         """Return the operation that `cursor` describes."""
-        wanted = {}
-        for name, option in options.items():
-            if name not in _OPTIONS:
-                raise ArgumentError(
-                    f"cursor: unknown option {name!r}; there are default, key and format",
-                    option=name,
-                )
-            wanted[_OPTIONS[name]] = option
-        formatter = wanted.pop("format", None)
 
         def run(state: State) -> State:
+            given = {**(dereference(state, options) or {}), **more_options}
+            wanted = {_option(name): option for name, option in given.items()}
+            formatter = wanted.pop("format", None)
             chosen = resolve(state, wanted)
             self._key = chosen.get("key") or self._key
             current = resolve(state, value)
@@ -100,20 +96,26 @@ class Cursors:
         return run
 
 
+def _option(name: str) -> str:
+    if name not in _OPTIONS:
+        raise ArgumentError(
+            f"cursor: unknown option {name!r}; there are default, key and format", option=name
+        )
+    return _OPTIONS[name]
+
+
 _RUN = Cursors(lambda: datetime.now(UTC))
 """This package is loaded once per run, so this is the run's own."""
 
 
-def cursor(
-    value: Any = None, options: Mapping[str, Any] | None = None, **more_options: Any
-) -> Operation:
+def cursor(value: Any = None, options: Any = None, **more_options: Any) -> Operation:
     """Set a cursor in the state, for the next run of the workflow to begin at.
 
     Args:
         value: A value, or a function of state.  `now`, `today`, `yesterday`, `n hours ago`,
             `n days ago`, `start` (of the run) and `end` become a time, in UTC.  None clears the
             cursor.
-        options: Those below, as a dict.
+        options: Those below, as a dict; or a function of state.
         more_options: `default`: used if *value* is None, 0, False or empty.  `key`: the key in the
             state, `cursor` if nobody says; it is kept for all later cursors of the run.
             `format`: a function that gets the value (a time as a datetime) and returns what to
@@ -121,5 +123,6 @@ def cursor(
 
     Example:
         `cursor(state.cursor, default="today")`
+
     """
-    return _RUN.operation(value, {**(options or {}), **more_options})
+    return _RUN.operation(value, options, more_options)

@@ -1,6 +1,6 @@
 """What the verbs of this package raise.
 
-Every error carries `details`, plain data that the engine hands on in the report of the step.
+Every error has attributes with plain data; the engine hands them on in the report of the step.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from typing import Any
 class CommonError(Exception):
     """A verb cannot do what it was asked to do.
 
-    Attributes:
-        details: What a program would want to know, as plain data.
+    What a program would want to know are attributes, as plain data.
     """
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
-        self.details = details
+        vars(self).update(details)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """All of these attributes."""
+        return dict(vars(self))
 
 
 class ArgumentError(CommonError):

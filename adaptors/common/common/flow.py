@@ -27,6 +27,7 @@ def require_operation(value: object, *, verb: str) -> Operation:
 
     Raises:
         ArgumentError: It cannot; a common cause is an operation that was called with state.
+
     """
     if not callable(value):
         raise ArgumentError(

@@ -37,7 +37,7 @@ class Segment(NamedTuple):
 
 
 _NAME = re.compile(r"[^.\[\]]+")
-_SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d+))?")
+_SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?[1-9]\d*))?")
 _TEST = re.compile(
     r"(!?)@((?:\[[^\]]*\]|[^=!<>\s\[])*)\s*(?:(===|!==|==|!=|<=|>=|<|>)\s*(.+))?", re.DOTALL
 )
@@ -58,6 +58,7 @@ def find(document: Any, path: str) -> list[Any]:
 
     Raises:
         PathError: *path* is not one of the forms above.
+
     """
     found = [document]
     for segment in _segments(path):

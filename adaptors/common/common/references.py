@@ -6,12 +6,16 @@ A verb resolves such arguments when it runs, against the state that it was given
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from .errors import ArgumentError, kind
 from .flow import State
 from .paths import find, find_first
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_REFERENCES = 100
 """Functions that return functions, resolved in a row, before we believe that it never ends."""
@@ -45,6 +49,7 @@ def dereference(state: State, value: Any) -> Any:
 
     Raises:
         ArgumentError: Functions return functions without end.
+
     """
     for _ in range(MAX_REFERENCES):
         if not is_reference(value):
@@ -75,6 +80,29 @@ def parameters(function: object) -> tuple[str, ...] | None:
     return names[1:] if getattr(function, "__self__", None) is not None else names
 
 
+def lazily(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a plain function take lazy arguments: it then returns a reference.
+
+    In `each(chunk(state.data.rows, 10), ...)` the engine makes the argument of the inner call
+    lazy, so `chunk` is called before there is a state.  Its type says what it returns for plain
+    arguments, since a job uses the reference where that value is expected.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+        if not any(map(is_reference, (*args, *kwargs.values()))):
+            return function(*args, **kwargs)
+
+        def reference(state: State) -> Any:
+            named = {name: dereference(state, value) for name, value in kwargs.items()}
+            return call(*(dereference(state, value) for value in args), **named)
+
+        return reference
+
+    call: Callable[..., R] = function
+    return wrapper
+
+
 def expand_references(
     value: Any, skip_filter: Callable[[Any], bool] | None = None
 ) -> Callable[[State], Any]:
@@ -87,70 +115,85 @@ def expand_references(
 
     Example:
         `expand_references({"name": data_value("user.name")})(state)`
+
     """
     return lambda state: resolve(state, value, skip_filter)
 
 
+@lazily
 def source(path: str) -> Callable[[State], list[Any]]:
     """Return a reference to all values that a JSONPath points at, as a list.
 
     Example:
         `source("$.data.books[*].title")`
+
     """
     return lambda state: find(state, path)
 
 
+@lazily
 def source_value(path: str) -> Callable[[State], Any]:
     """Return a reference to the first value that a JSONPath points at, None if there is none.
 
     Example:
         `field("name", source_value("$.data.name"))`
+
     """
     return lambda state: find_first(state, path)
 
 
+@lazily
 def json_value(document: Any, path: str) -> Any:
     """Return the first value of *document* that a JSONPath points at, None if there is none.
 
     Example:
         `json_value({"a": {"b": 1}}, "a.b")` is 1
+
     """
     return find_first(document, path)
 
 
+@lazily
 def data_path(path: str) -> str:
     """Return *path* so that it begins at the data of the state.
 
     Example:
         `data_path("key")` is `"$.data.key"`
+
     """
     return "$.data." + path.removeprefix("$").removeprefix(".")
 
 
+@lazily
 def data_value(path: str) -> Callable[[State], Any]:
     """Return a reference to the first value in `state["data"]` that a JSONPath points at.
 
     Example:
         `field("name", data_value("form.name"))`
+
     """
     return source_value(data_path(path))
 
 
+@lazily
 def reference_path(path: str) -> str:
     """Return *path* so that it begins at the references of the state.
 
     Example:
         `reference_path("[0].id")` is `"$.references[0].id"`
+
     """
     inner = path.removeprefix("$").removeprefix(".")
     return "$.references" + (inner if inner.startswith("[") else "." + inner)
 
 
+@lazily
 def last_reference_value(path: str) -> Callable[[State], Any]:
     """Return a reference to the value that a JSONPath points at in `state["references"][0]`.
 
     Example:
         `field("parent", last_reference_value("id"))`
+
     """
     return source_value(reference_path("[0]." + path.removeprefix("$").removeprefix(".")))
 
@@ -165,6 +208,7 @@ def as_data(data: Any, state: State) -> Any:
 
     Example:
         `as_data("$.data.rows[*]", state)`
+
     """
     value = dereference(state, data)
     return find(state, value) if isinstance(value, str) else value
@@ -175,6 +219,7 @@ def items_of(source_of_items: Any, state: State, *, verb: str) -> list[Any]:
 
     Raises:
         ArgumentError: It is neither a list nor a path.
+
     """
     items = as_data(source_of_items, state)
     if not isinstance(items, list | tuple):

@@ -53,6 +53,7 @@ def parse_csv(
 
     Example:
         `parse_csv(state.data, {"chunk_size": 100}, lambda state, rows: {**state, "rows": rows})`
+
     """
 
     def run(state: State) -> Any:

@@ -52,6 +52,7 @@ def validate(schema: Any = "schema", data: Any = "data") -> Operation:
 
     Example:
         `each("$.data[*]", validate(state.schema))`
+
     """
 
     def run(state: State) -> State:
@@ -81,6 +82,7 @@ def check(value: Any, schema: Any, path: str = "") -> Problems:
 
     Raises:
         SchemaError: An unknown keyword or type.
+
     """
     if isinstance(schema, bool):
         if not schema:
@@ -124,7 +126,7 @@ def _type(value: Any, argument: Any) -> str | None:
     names = argument if isinstance(argument, list) else [argument]
     for name in names:
         if name not in _TYPES:
-            raise SchemaError(f"validate: unknown type {name!r} in the schema", type=name)
+            raise SchemaError(f"validate: unknown type {name!r} in the schema", type_name=name)
     return None if any(_TYPES[name](value) for name in names) else "must be " + ",".join(names)
 
 

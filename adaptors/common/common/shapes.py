@@ -1,4 +1,4 @@
-"""Plain functions on values: no state is involved."""
+"""Plain functions on values: no state is involved, unless an argument is lazy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import ArgumentError, kind
 from .flow import State
+from .references import lazily
 
 
 def field(key: str, value: Any) -> tuple[str, Any]:
@@ -17,6 +18,7 @@ def field(key: str, value: Any) -> tuple[str, Any]:
 
     Example:
         `field("name", data_value("name"))`
+
     """
     return (key, value)
 
@@ -26,6 +28,7 @@ def fields(*pairs: Any) -> dict[str, Any]:
 
     Example:
         `fields(field("a", 1), field("b", 2))` is `{"a": 1, "b": 2}`
+
     """
     if len(pairs) == 1 and all(isinstance(pair, list | tuple) for pair in pairs[0]):
         return dict(pairs[0])
@@ -37,28 +40,34 @@ def index() -> Callable[[State], int | None]:
 
     Example:
         `each("$.data[*]", post("rows", fields(field("row", index()))))`
+
     """
     return lambda state: state.get("index")
 
 
+@lazily
 def array_to_string(values: Iterable[Any], separator: str = ",") -> str:
     """Return values as one text.
 
     Example:
         `array_to_string([1, 2, 3], ", ")` is `"1, 2, 3"`
+
     """
     return separator.join("" if value is None else str(value) for value in values)
 
 
+@lazily
 def to_array(value: Any) -> list[Any]:
     """Return *value* as a list: itself if it is one, else a list with it as the only item.
 
     Example:
         `to_array("a")` is `["a"]`
+
     """
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+@lazily
 def chunk(values: Sequence[Any], size: int) -> list[list[Any]]:
     """Return *values* cut into lists of at most *size* items.
 
@@ -67,28 +76,33 @@ def chunk(values: Sequence[Any], size: int) -> list[list[Any]]:
 
     Example:
         `chunk([1, 2, 3, 4, 5], 2)` is `[[1, 2], [3, 4], [5]]`
+
     """
     if not isinstance(size, int) or size < 1:
         raise ArgumentError(f"chunk: the size must be at least 1, not {size!r}", size=size)
     return [list(values[start : start + size]) for start in range(0, len(values), size)]
 
 
+@lazily
 def split_keys(record: dict[str, Any], keys: Iterable[str]) -> list[dict[str, Any]]:
     """Return two dicts: *record* without *keys*, and *record* with only these.
 
     Example:
         `split_keys({"a": 1, "b": 2}, ["b"])` is `[{"a": 1}, {"b": 2}]`
+
     """
     wanted = set(keys)
     without = {key: value for key, value in record.items() if key not in wanted}
     return [without, {key: value for key, value in record.items() if key in wanted}]
 
 
+@lazily
 def human_proper(text: str) -> str:
     """Return *text* with spaces for underscores and every word capitalised.
 
     Example:
         `human_proper("first_name")` is `"First Name"`
+
     """
     words = text.replace("_", " ").split(" ")
     return " ".join(word[:1].upper() + word[1:].lower() for word in words)
@@ -97,20 +111,24 @@ def human_proper(text: str) -> str:
 _EMOJI = re.compile("[\U0001f000-\U0001faff\U00002600-\U000027bf\U00002b00-\U00002bff\ufe0f]")
 
 
+@lazily
 def scrub_emojis(text: str | None, replacement: str = "\ufffd") -> str | None:
     """Return *text* with every emoji replaced; an empty text or None as it is.
 
     Example:
         `scrub_emojis("a star \u2b50", "")` is `"a star "`
+
     """
     return _EMOJI.sub(replacement, text) if text else text
 
 
+@lazily
 def encode(data: Any) -> str:
     """Return a text, bytes or (as JSON) anything else in base64.
 
     Example:
         `encode("hello")` is `"aGVsbG8="`
+
     """
     if isinstance(data, bytes):
         return base64.b64encode(data).decode("ascii")
@@ -118,6 +136,7 @@ def encode(data: Any) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
 
 
+@lazily
 def decode(text: str, *, parse_json: bool = False) -> Any:
     """Return the text that a base64 text stands for.
 
@@ -130,6 +149,7 @@ def decode(text: str, *, parse_json: bool = False) -> Any:
 
     Example:
         `decode("aGVsbG8=")` is `"hello"`
+
     """
     try:
         plain = base64.b64decode(text, validate=True).decode()

@@ -15,7 +15,7 @@ from typing import Any
 from .errors import ArgumentError, AssertionFailedError, kind
 from .flow import Operation, State, after, perform, require_operation, run_all
 from .paths import find
-from .references import dereference, is_reference, items_of, parameters, resolve
+from .references import dereference, is_reference, items_of, lazily, parameters, resolve
 
 _logger = logging.getLogger("common")
 
@@ -28,6 +28,7 @@ def fn(function: Operation) -> Operation:
 
     Example:
         `fn(lambda state: {**state, "n": len(state["data"])})`
+
     """
     operation = require_operation(function, verb="fn")
     return lambda state: perform(operation, state)
@@ -49,6 +50,7 @@ def fn_if(condition: Any, operation: Operation, otherwise: Operation | None = No
 
     Example:
         `fn_if(state.data.name, post("patients", state.data))`
+
     """
     require_operation(operation, verb="fn_if")
     if otherwise is not None:
@@ -62,7 +64,7 @@ def fn_if(condition: Any, operation: Operation, otherwise: Operation | None = No
     return run
 
 
-def each(items: Any, operation: Operation, *, restore_data: bool = False) -> Operation:
+def each(items: Any, operation: Operation, *, restore_data: Any = False) -> Operation:
     """Run an operation once for every item of a list.
 
     It gets the state that the run before it returned, with `data` set to the item and `index`
@@ -72,10 +74,11 @@ def each(items: Any, operation: Operation, *, restore_data: bool = False) -> Ope
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
         operation: Run for every item.
-        restore_data: Put `data` back to what it was before, and `index` too.
+        restore_data: True: put `data` back to what it was before, and `index` too.
 
     Example:
         `each("$.data.rows[*]", post("patients", state.data))`
+
     """
     require_operation(operation, verb="each")
 
@@ -87,7 +90,9 @@ def each(items: Any, operation: Operation, *, restore_data: bool = False) -> Ope
                 )
 
         result = run_all(steps(), state)
-        return after(result, lambda last: _put_back(last, state)) if restore_data else result
+        if not dereference(state, restore_data):
+            return result
+        return after(result, lambda last: _put_back(last, state))
 
     return run
 
@@ -103,6 +108,7 @@ def combine(*operations: Operation) -> Operation:
 
     Example:
         `fn_if(state.data.ok, combine(post("a", state.data), post("b", state.data)))`
+
     """
     for operation in operations:
         require_operation(operation, verb="combine")
@@ -114,6 +120,7 @@ def as_(key: str | Callable[[State], str], operation: Operation) -> Operation:
 
     Example:
         `as_("patients", get("patients"))`
+
     """
     require_operation(operation, verb="as_")
 
@@ -140,6 +147,7 @@ def map_(items: Any, function: Callable[..., Any]) -> Operation:
 
     Example:
         `map_("$.data.books[*]", lambda book, index: {"id": index, "title": book["title"]})`
+
     """
     require_operation(function, verb="map_")
 
@@ -179,6 +187,7 @@ def group_by(items: Any, key: Any) -> Operation:
 
     Example:
         `group_by("$.data.visits[*]", "patient.id")`
+
     """
 
     def run(state: State) -> State:
@@ -218,6 +227,7 @@ def assert_(condition: Any, message: Any = None) -> Operation:
 
     Example:
         `assert_(state.data.rows, "there are no rows")`
+
     """
 
     def run(state: State) -> State:
@@ -239,6 +249,7 @@ def log(*values: Any) -> Operation:
 
     Example:
         `log("patients:", state.data.patients)`
+
     """
 
     def run(state: State) -> State:
@@ -254,11 +265,16 @@ def debug(*values: Any) -> Operation:
 
     Example:
         `debug(state.references)`
+
     """
 
     def run(state: State) -> State:
         for value in values:
-            _logger.debug("%s", _shown(resolve(state, value)))
+            text = _shown(resolve(state, value))
+            if _logger.hasHandlers():
+                _logger.debug("%s", text)
+            else:  # nobody listens to `logging` here, and a lost line helps nobody
+                print(text)  # noqa: T201  # the engine makes a log event of it
         return state
 
     return run
@@ -277,6 +293,7 @@ def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str
 
     Example:
         `merge("$.data.books[*]", fields(field("publisher", source_value("$.data.publisher"))))`
+
     """
 
     def run(state: State) -> list[dict[str, Any]]:
@@ -286,11 +303,13 @@ def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str
     return run
 
 
+@lazily
 def join(target_path: str, source_path: str, target_key: str) -> Callable[[State], list[Any]]:
     """Return a reference to the items at one path, each with a value from another path added.
 
     Example:
         `join("$.data.books[*]", "$.data.publisher", "publisher")`
+
     """
 
     def run(state: State) -> list[Any]:
@@ -305,6 +324,7 @@ def compose_next_state(state: State, response: Any) -> State:
 
     Example:
         `fn(lambda state: compose_next_state(state, {"id": 1}))`
+
     """
     references = [*(state.get("references") or ()), state.get("data")]
     return {**state, "references": references, "data": response}

@@ -66,6 +66,7 @@ def request(
 
     Example:
         `request("HEAD", "patients", query={"since": state.data.cursor})`
+
     """
     given = {
         "method": method,
@@ -106,6 +107,7 @@ def get(path: Any, **options: Any) -> Operation:
 
     Example:
         `get("patients", query={"since": state.data.cursor})`
+
     """
     return request("GET", path, **options)
 
@@ -115,6 +117,7 @@ def post(path: Any, json: Any = None, **options: Any) -> Operation:
 
     Example:
         `post("patients", state.data)`
+
     """
     return request("POST", path, json=json, **options)
 
@@ -124,6 +127,7 @@ def put(path: Any, json: Any = None, **options: Any) -> Operation:
 
     Example:
         `put("patients/7", state.data)`
+
     """
     return request("PUT", path, json=json, **options)
 
@@ -133,6 +137,7 @@ def patch(path: Any, json: Any = None, **options: Any) -> Operation:
 
     Example:
         `patch("patients/7", {"name": state.data.name})`
+
     """
     return request("PATCH", path, json=json, **options)
 
@@ -142,6 +147,7 @@ def delete(path: Any, **options: Any) -> Operation:
 
     Example:
         `delete("patients/7")`
+
     """
     return request("DELETE", path, **options)
 

@@ -44,6 +44,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
 
     Raises:
         RequestError: It is not an http or https URL.
+
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -60,6 +61,7 @@ def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> s
 
     Raises:
         RequestError: There is no host in it.
+
     """
     whole = path if "://" in path else f"{(base_url or '').rstrip('/')}/{path.lstrip('/')}"
     if base_url is None and "://" not in path:
@@ -75,7 +77,7 @@ def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> s
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but takes the credentials along only to the same origin."""
 
-    def redirect_request(  # noqa: PLR0917  # the signature is urllib's
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],
@@ -98,6 +100,7 @@ def send(request: Request) -> Response:
     Raises:
         UnreachableError: There was no answer.
         ResponseError: The status is 400 or more.
+
     """
     outgoing = urllib.request.Request(  # noqa: S310  # the scheme was checked by make_url
         request.url, data=request.body, headers=request.headers, method=request.method
@@ -151,6 +154,7 @@ def parse(response: Response, parse_as: str) -> Any:
 
     Raises:
         ResponseError: The body is not JSON, or not the text that its charset says.
+
     """
     if parse_as == "bytes":
         return response.body

@@ -1,4 +1,4 @@
-"""What the verbs of this package raise; `details` is plain data for the report of the step."""
+"""What the verbs of this package raise; attributes are plain data for the report of the step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any
 class RestError(Exception):
     """A request did not give what was wanted.
 
-    Attributes:
-        details: Method, URL and what is known besides, as plain data.
+    What a program would want to know are attributes, as plain data.
     """
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
-        self.details = details
+        vars(self).update(details)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """All of these attributes."""
+        return dict(vars(self))
 
 
 class RequestError(RestError):

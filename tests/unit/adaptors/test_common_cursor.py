@@ -19,7 +19,7 @@ def make_cursors():
 
 
 def set_cursor(value, state=None, **options):
-    return make_cursors().operation(value, options)({} if state is None else state)
+    return make_cursors().operation(value, None, options)({} if state is None else state)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_the_default_is_used_when_there_is_no_value(spelling):
 def test_a_key_is_kept_for_later_cursors_of_the_run():
     """As in OpenFn: said once, it holds for the whole run."""
     cursors = make_cursors()
-    assert cursors.operation(44, {"key": "page"})({}) == {"page": 44}
-    assert cursors.operation(55, {})({}) == {"page": 55}
+    assert cursors.operation(44, {"key": "page"}, {})({}) == {"page": 44}
+    assert cursors.operation(55, None, {})({}) == {"page": 55}
 
 
 def test_a_format_gets_the_value_or_the_time():
@@ -88,3 +88,5 @@ def test_the_verb_takes_options_as_a_dict_too(capsys):
     """cursor(value, {...}) reads like the original, and logs what it sets."""
     assert common.cursor(5, {"key": "cursor"})({}) == {"cursor": 5}
     assert capsys.readouterr().out == "Setting cursor to: 5\n"
+    lazy_options = lambda state: {"default": state["n"], "format": lambda v: v + 1}
+    assert common.cursor(None, lazy_options)({"n": 1}) == {"n": 1, "cursor": 2}

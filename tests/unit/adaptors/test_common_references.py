@@ -136,3 +136,26 @@ def test_functions_that_return_functions_without_end_are_an_error():
 
     with pytest.raises(common.ArgumentError, match="without end"):
         expand_references(endless)({})
+
+
+def test_plain_functions_with_lazy_arguments_become_references():
+    """`each(chunk(state.rows, 2), ...)`: the engine makes the inner argument lazy."""
+    state = {"rows": [1, 2, 3], "path": "rows[*]", "data": {"rows": 7}, "references": [{"a": 1}]}
+    rows = lambda state: state["rows"]
+    for lazy, value in [
+        (common.chunk(rows, 2), [[1, 2], [3]]),
+        (common.chunk(rows, size=lambda state: 3), [[1, 2, 3]]),
+        (common.array_to_string(rows, "-"), "1-2-3"),
+        (common.to_array(rows), [1, 2, 3]),
+        (common.json_value(lambda state: state, "rows[1]"), 2),
+        (common.source(lambda state: state["path"]), [1, 2, 3]),
+        (common.data_value(lambda state: "rows"), 7),
+        (common.last_reference_value(lambda state: "a"), 1),
+        (common.join(lambda state: "references[*]", "rows", "b"), [{"a": 1, "b": [1, 2, 3]}]),
+    ]:
+        assert expand_references(lazy)(state) == value
+
+    summed = common.each(
+        common.chunk(rows, 2), lambda s: {**s, "sum": s.get("sum", 0) + sum(s["data"])}
+    )
+    assert summed(state)["sum"] == 6

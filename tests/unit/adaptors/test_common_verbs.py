@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import copy
+import logging
+import re
 
 import common
 import pytest
@@ -236,6 +239,13 @@ def test_debug_writes_at_level_debug(caplog):
     ]
 
 
+def test_debug_prints_where_nobody_listens_to_logging(capsys, monkeypatch):
+    """A program without logging handlers would drop the line."""
+    monkeypatch.setattr(logging.getLogger("common"), "propagate", False)
+    debug("x")({})
+    assert capsys.readouterr().out == "x\n"
+
+
 def test_merge_and_join_add_to_every_item():
     """The added fields win over those of the item; the items of the state stay as they are."""
     state = library()
@@ -258,3 +268,29 @@ def test_compose_next_state_moves_data_to_references():
         "references": [0, 1],
     }
     assert compose_next_state({}, 2) == {"data": 2, "references": [None]}
+
+
+def documented_examples():
+    """Yield (verb, example, result or None) from the docstrings."""
+    for name in common.__all__:
+        example = re.search(r"Example:\n(.+)\Z", getattr(common, name).__doc__, re.DOTALL)
+        if example:
+            for code, result in re.findall(r"`([^`]+)`(?: is `?([^`\n]+)`?)?", example[1]):
+                yield pytest.param(name, code, result, id=f"{name}-{code[:20]}")
+
+
+@pytest.mark.parametrize(("name", "code", "result"), list(documented_examples()))
+def test_examples_in_docstrings_are_right(name, code, result):
+    """Every example is Python that uses the verb; where a result is told, it is that."""
+    assert f"{name}(" in code
+    tree = ast.parse(code, mode="eval")
+    if result:
+        names = {public: getattr(common, public) for public in common.__all__}
+        assert eval(compile(tree, name, "eval"), names) == ast.literal_eval(result)
+
+
+def test_every_verb_has_an_example():
+    """Authors copy before they read."""
+    told = {parameters.values[0] for parameters in documented_examples()}
+    errors = {name for name in common.__all__ if name.endswith("Error")}
+    assert set(common.__all__) - errors - told == {"alter_state"}

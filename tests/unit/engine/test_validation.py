@@ -552,6 +552,35 @@ def test_many_unknown_ids_are_all_told_quickly():
     assert lines[-1] == "workflow.steps[999].next.step-999x9: no step has this id"
 
 
+def test_among_very_many_steps_nothing_is_suggested():
+    """Comparing one name with all of them would take longer than the rest of the check."""
+    plan = steps(*(job(f"s{i}") for i in range(6000)), job("last", next="s6000"))
+
+    assert problems_of(plan) == ["workflow.steps[6000].next: no step has this id"]
+
+
+def test_a_file_with_json_that_is_no_object_is_no_plan(tmp_path):
+    """It is JSON, but not of the right kind."""
+    file = tmp_path / "plan.json"
+    file.write_text("[]")
+
+    assert problems_of(file) == ["plan: must be an object, not a list"]
+
+
+def test_values_that_json_does_not_know_have_a_name_too():
+    """A plan is also made by programs, with whatever they have at hand."""
+    assert problems_of(steps(job("a", adaptors={"rest"}, next=print))) == [
+        (
+            "workflow.steps[0].next: must be the id of a step, or an object with such ids as keys, "
+            "not a builtin_function_or_method"
+        ),
+        (
+            "workflow.steps[0].adaptors: must be the name of an adaptor, such as 'rest' or "
+            "'rest@2.1.0', or a list of such, not a set"
+        ),
+    ]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_told(tmp_path):
     """Permission is a problem of the plan's file, not a crash of ours."""

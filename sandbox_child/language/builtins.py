@@ -1,0 +1,169 @@
+"""The built-in names of a job: what is handed out as it is, and what is put in its place."""
+
+from __future__ import annotations
+
+import builtins
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox_child.language.guards import Guards
+
+__all__ = ["PLAIN_BUILTINS", "TypeFacade", "make_builtins", "make_print"]
+
+PLAIN_BUILTINS = tuple(
+    """
+    Ellipsis False None NotImplemented True __build_class__ abs aiter all anext any ascii bin bool
+    bytearray bytes callable chr classmethod complex dict divmod enumerate filter float format
+    frozenset hash hex id int isinstance issubclass iter len list map max min next object oct ord
+    pow property range repr reversed round set slice sorted staticmethod str sum super tuple zip
+    """.split()
+)
+"""Handed out as they are, with every built-in exception; the rest is absent or replaced."""
+
+CHANGED_BUILTINS = {
+    "__import__": "adaptors, modules of the repo, and the listed standard modules",
+    "delattr": "names and objects are checked as in `del o.a`",
+    "getattr": "names and objects are checked as in `o.a`",
+    "hasattr": "names and objects are checked as in `o.a`",
+    "print": "a log event; file= takes an io.StringIO",
+    "setattr": "names and objects are checked as in `o.a = 1`",
+    "type": "one argument only: it tells the class of an object, it makes none",
+}
+"""What differs from Python, for the table in the documentation."""
+
+MAX_MESSAGE_CHARS = 4_000_000
+"""Longer log messages are cut: the parent decides about smaller ones, but has to read them."""
+
+
+class _TypeOfType(type):
+    """Makes ``TypeFacade`` answer like ``type`` with one argument, and only then."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if len(args) != 1 or kwargs:
+            raise TypeError("type() takes 1 argument in a job: write a class statement")
+        kind = type(args[0])
+        return TypeFacade if issubclass(kind, type) else kind
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, type)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, type)
+
+    def __getitem__(cls, item: Any) -> Any:
+        return GenericAlias(cls, item)  # `type[Shape]` in an annotation
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is type
+
+    def __hash__(cls) -> int:
+        return hash(type)
+
+    def __repr__(cls) -> str:
+        return repr(type)
+
+
+class TypeFacade(metaclass=_TypeOfType):
+    """Stands for ``type``: the real one makes classes past the checks on class statements."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        raise TypeError("a job cannot define a metaclass")
+
+
+TypeFacade.__name__ = TypeFacade.__qualname__ = "type"
+
+
+def make_builtins(
+    guards: Guards, importer: Callable[..., Any], printer: Callable[..., None]
+) -> dict[str, Any]:
+    """Return the ``__builtins__`` of one scope, guards included."""
+    return {
+        **_SHARED,
+        "__import__": importer,
+        "_attr_": guards.attr,
+        "_class_": guards.register_class,
+        "_classdone_": guards.class_done,
+        "_state_attr_": guards.state_attr,
+        "_state_target_": guards.state_target,
+        "_write_": guards.write,
+        "delattr": guards.delattr,
+        "getattr": guards.getattr,
+        "hasattr": guards.hasattr,
+        "print": printer,
+        "setattr": guards.setattr,
+        "type": TypeFacade,
+    }
+
+
+def make_print(
+    log: Callable[[str, str], None],
+) -> tuple[Callable[..., None], Callable[[], None]]:
+    """Return a ``print`` that logs whole lines at level info, and a function that flushes it.
+
+    Text is held back until it ends in a line break, as a terminal would show it.
+    """
+    pending: list[str] = []
+
+    def flush_pending() -> None:
+        if pending:
+            text = "".join(pending)
+            pending.clear()
+            log("info", cut(text.removesuffix("\n")))
+
+    def print(  # noqa: A001 - it is the job's print
+        *values: object,
+        sep: str | None = " ",
+        end: str | None = "\n",
+        file: Any = None,
+        flush: bool = False,
+    ) -> None:
+        """Write *values* to the log of the run, at level info."""
+        sep = _separator(sep, "sep", " ")
+        end = _separator(end, "end", "\n")
+        text = sep.join([str(value) for value in values]) + end
+        if file is not None:
+            _write_to(file, text)
+            return
+        pending.append(text)
+        # Held-back text is bounded by one message, as what is shown at once is.
+        if text.endswith("\n") or flush or sum(map(len, pending)) > MAX_MESSAGE_CHARS:
+            flush_pending()
+
+    return print, flush_pending
+
+
+def cut(text: str) -> str:
+    """Return *text*, cut to what one log message may hold."""
+    if len(text) <= MAX_MESSAGE_CHARS:
+        return text
+    return f"{text[:MAX_MESSAGE_CHARS]}... ({len(text)} characters, cut)"
+
+
+def _separator(value: Any, name: str, default: str) -> str:
+    if value is None:
+        return default
+    if type(value) is not str:
+        raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
+    return value
+
+
+def _write_to(file: Any, text: str) -> None:
+    kind = type(file)
+    if kind.__name__ != "StringIO" or kind.__module__ != "_io":
+        raise TypeError(
+            f"print(file=...) takes an io.StringIO in a job, not {kind.__name__}; "
+            "without file= it writes to the log"
+        )
+    file.write(text)
+
+
+_SHARED: dict[str, Any] = {name: getattr(builtins, name) for name in PLAIN_BUILTINS} | {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}

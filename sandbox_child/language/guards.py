@@ -1,0 +1,405 @@
+"""The guards that compiled jobs call at run time, as closures over one scope's own classes.
+
+Names are judged when a job is compiled; left for run time is what depends on the object: who
+may be written to, whose private names may be read, and the handful of public names that are a
+way out on some objects (``names.DYNAMIC_ATTRIBUTES``).
+
+    object                              write attributes      read _private
+    instance or class of the job        yes                   if all its bases are ours to know
+    function of the job                 yes                   yes
+    SimpleNamespace, Element, ...       yes                   no
+    anything else                       no                    no
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.names import (
+    DEFINABLE_DUNDERS,
+    DENIED_ATTRIBUTES,
+    DYNAMIC_ATTRIBUTES,
+    READABLE_DUNDERS,
+    READABLE_PRIVATE,
+    is_reserved,
+)
+from sandbox_child.language.refusals import JobSecurityError
+from sandbox_child.language.templates import format_method
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Guards", "check_name"]
+
+_FunctionType = types.FunctionType
+_MethodType = types.MethodType
+_FORMATTERS = frozenset({"string", "collections"})
+"""Modules whose ``format``, ``get_field`` and ``vformat`` walk attributes by themselves."""
+
+_MISSING = object()
+_class_of_super = super.__dict__["__self_class__"].__get__
+
+
+def check_name(name: object) -> str:
+    """Return *name* if some object may be asked for it.
+
+    Raises:
+        TypeError: *name* is not exactly a ``str``; a subclass could change between two looks.
+        JobSecurityError: the name leads into the interpreter, whatever object has it.
+    """
+    if type(name) is not str:
+        raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
+    if name in DENIED_ATTRIBUTES or (
+        name[:1] == "_" and is_reserved(name) and name not in READABLE_DUNDERS
+    ):
+        raise JobSecurityError(f"the attribute {name} is not accessible in a job")
+    return name
+
+
+class Guards:
+    """The guards of one scope; every attribute is a plain function or a set they share.
+
+    Bound methods would cost a job twice the time of a closure, and hand it their owner.
+    """
+
+    __slots__ = (
+        "attr",
+        "class_done",
+        "delattr",
+        "getattr",
+        "hasattr",
+        "is_own",
+        "job_classes",
+        "known_bases",
+        "open_classes",
+        "register_class",
+        "registries",
+        "setattr",
+        "state_attr",
+        "state_target",
+        "writable",
+        "write",
+    )
+
+    job_classes: set[type]
+    """Classes that this scope's code defined."""
+    open_classes: set[type]
+    """Those among them that have no foreign base: their private names are the job's own."""
+    known_bases: set[type]
+    """Classes that keep nothing private: a class of the job on top of them stays the job's."""
+    writable: set[type]
+    """Types of ours whose instances take attributes; facades add theirs."""
+    registries: set[Any]
+    """Dispatchers made by this scope: their ``register`` changes nothing shared."""
+    is_own: Callable[[Any], bool]
+    register_class: Callable[[Any], Any]
+    class_done: Callable[[Any], Any]
+    write: Callable[[Any], Any]
+    attr: Callable[[Any, str], Any]
+    state_attr: Callable[[Any, str], Any]
+    state_target: Callable[[Any], Any]
+    getattr: Callable[..., Any]
+    hasattr: Callable[[Any, Any], bool]
+    setattr: Callable[[Any, Any, Any], None]
+    delattr: Callable[[Any, Any], None]
+
+    def __init__(self, scope_globals: dict[str, Any]) -> None:
+        self.job_classes = set()
+        self.open_classes = set()
+        self.known_bases = set(_KNOWN_BASES)
+        self.writable = {types.SimpleNamespace}
+        self.registries = set()
+        self._make_class_guards(scope_globals)
+        self._make_write_guards()
+        self._make_read_guards(scope_globals)
+        self._make_state_guards()
+        self._make_builtins()
+
+    def _make_class_guards(self, scope_globals: dict[str, Any]) -> None:
+        job_classes, open_classes, known = self.job_classes, self.open_classes, self.known_bases
+
+        def is_own(target: Any) -> bool:
+            if type(target) is _FunctionType:
+                return target.__globals__ is scope_globals
+            return (target if isinstance(target, type) else type(target)) in job_classes
+
+        def register_class(cls: Any) -> Any:
+            if isinstance(cls, type):
+                if issubclass(cls, BaseExceptionGroup):
+                    # except* on a subclass with its own split() crashes CPython.
+                    raise TypeError("a job cannot subclass ExceptionGroup; raise one as it is")
+                job_classes.add(cls)
+                if all(base in open_classes or base in known for base in cls.__mro__[1:]):
+                    open_classes.add(cls)
+            return cls
+
+        def class_done(cls: Any) -> Any:
+            if isinstance(cls, type):
+                if cls not in job_classes and _is_remade(cls, job_classes):
+                    register_class(cls)
+                if cls in job_classes:
+                    clean_match_args(cls)
+            return cls
+
+        self.is_own = is_own
+        self.register_class = register_class
+        self.class_done = class_done
+
+    def _make_write_guards(self) -> None:
+        job_classes, writable, is_own = self.job_classes, self.writable, self.is_own
+
+        def write(target: Any) -> Any:
+            kind = type(target)
+            if kind in job_classes or kind in writable or is_own(target):
+                return target
+            if kind in _PLAIN_EXCEPTIONS:
+                return target
+            name = kind.__name__
+            if kind is dict:
+                raise AttributeError('a dict has no attributes to set: write d["key"] = value')
+            if isinstance(target, type):
+                raise TypeError(
+                    f"cannot change {target.__name__!r}: "
+                    "a job can only set attributes of what it defined itself"
+                )
+            raise TypeError(
+                f"cannot set attributes of {name!r} objects: "
+                "a job can only set attributes of what it defined itself"
+            )
+
+        self.write = write
+
+    def _make_read_guards(self, scope_globals: dict[str, Any]) -> None:
+        job_classes, open_classes, is_own = self.job_classes, self.open_classes, self.is_own
+        registries = self.registries
+
+        def is_private_readable(target: Any) -> bool:
+            kind = type(target)
+            if kind is _FunctionType:
+                return target.__globals__ is scope_globals
+            if kind is super:
+                return _class_of_super(target) in open_classes
+            return isinstance(target, type) and target in open_classes
+
+        def is_registrable(target: Any) -> bool:
+            if isinstance(target, type):
+                # A shared abstract base remembers what was registered with its subclasses.
+                return target in job_classes and all(
+                    base in job_classes or type(base) is type for base in target.__mro__
+                )
+            kind = type(target)
+            if kind in job_classes or kind in registries:
+                return True
+            return kind is _FunctionType and target in registries
+
+        def attr(target: Any, name: str) -> Any:
+            if name[0] == "_":
+                if type(target) in open_classes or is_private_readable(target):
+                    return getattr(target, name)
+                if (
+                    name in READABLE_PRIVATE and _is_named_tuple(target)
+                ):  # the public interface of a named tuple
+                    return getattr(target, name)
+                raise JobSecurityError(
+                    f"{name} is private to {_label(target)}, which this job did not define"
+                )
+            if name == "register":
+                value = getattr(target, name)
+                if is_registrable(target) or not _is_registry(target, value):
+                    return value
+                raise JobSecurityError(
+                    f"register of {_label(target)} would change it for other steps as well"
+                )
+            if name == "obj":
+                if isinstance(target, AttributeError):
+                    raise JobSecurityError("the object behind an AttributeError is private")
+                return getattr(target, name)
+            value = getattr(target, name)
+            safe = format_method(value)
+            if safe is not None:
+                return safe
+            function = value.__func__ if type(value) is _MethodType else value
+            if (
+                type(function) is _FunctionType
+                and function.__globals__.get("__name__") in _FORMATTERS
+                and not is_own(function)
+            ):
+                raise JobSecurityError(
+                    f"{name} of {_label(target)} reads attributes that it is told by a string; "
+                    "use str.format or an f-string"
+                )
+            return value
+
+        self.attr = attr
+
+    def _make_state_guards(self) -> None:
+        attr, write = self.attr, self.write
+
+        def state_attr(target: Any, name: str) -> Any:
+            if isinstance(target, dict):
+                if name in target and not hasattr(dict, name):
+                    return target[name]
+                if not hasattr(target, name):
+                    raise AttributeError(f"{_absent_key(target, name)}", name=name, obj=None)
+            if name[0] == "_" or name in DYNAMIC_ATTRIBUTES:
+                return attr(target, name)
+            return getattr(target, name)
+
+        def state_target(target: Any) -> Any:
+            return _Keys(target) if isinstance(target, dict) else write(target)
+
+        self.state_attr = state_attr
+        self.state_target = state_target
+
+    def _make_builtins(self) -> None:
+        attr, write = self.attr, self.write
+
+        def guarded_getattr(target: Any, name: Any, default: Any = _MISSING, /) -> Any:
+            try:
+                check_name(name)
+                if (name[:1] == "_" and name not in READABLE_DUNDERS) or name in DYNAMIC_ATTRIBUTES:
+                    return attr(target, name)
+                return getattr(target, name)
+            except AttributeError:
+                if default is _MISSING:
+                    raise
+                return default
+
+        def guarded_hasattr(target: Any, name: Any, /) -> bool:
+            if type(name) is str and name in DEFINABLE_DUNDERS:
+                return hasattr(target, name)  # "can it be iterated?" is a fair question
+            try:
+                guarded_getattr(target, name)
+            except AttributeError:
+                return False
+            return True
+
+        def guarded_setattr(target: Any, name: Any, value: Any, /) -> None:
+            if check_name(name) in READABLE_DUNDERS:
+                raise JobSecurityError(f"the attribute {name} cannot be changed")
+            setattr(write(target), name, value)
+
+        def guarded_delattr(target: Any, name: Any, /) -> None:
+            if check_name(name) in READABLE_DUNDERS:
+                raise JobSecurityError(f"the attribute {name} cannot be deleted")
+            delattr(write(target), name)
+
+        self.getattr = _named(guarded_getattr, "getattr")
+        self.hasattr = _named(guarded_hasattr, "hasattr")
+        self.setattr = _named(guarded_setattr, "setattr")
+        self.delattr = _named(guarded_delattr, "delattr")
+
+
+class _Keys:
+    """What `state.a.b = 1` stores into when `state.a` is a dict: its attributes are the keys."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, target: dict[str, Any]) -> None:
+        object.__setattr__(self, "_target", target)
+
+    def __getattribute__(self, name: str) -> Any:
+        # `state.n += 1` reads through the target as well.
+        target = object.__getattribute__(self, "_target")
+        if name in target:
+            return target[name]
+        raise AttributeError(_absent_key(target, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__getattribute__(self, "_target")[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        target = object.__getattribute__(self, "_target")
+        if name not in target:
+            raise AttributeError(_absent_key(target, name))
+        del target[name]
+
+
+def open_state_guards() -> tuple[Callable[[Any, str], Any], Callable[[Any], Any]]:
+    """Return the two guards of dotted state as they are without the language wall."""
+
+    def state_attr(target: Any, name: str) -> Any:
+        if isinstance(target, dict) and name in target and not hasattr(dict, name):
+            return target[name]
+        if isinstance(target, dict) and not hasattr(target, name):
+            raise AttributeError(_absent_key(target, name))
+        return getattr(target, name)
+
+    def state_target(target: Any) -> Any:
+        return _Keys(target) if isinstance(target, dict) else target
+
+    return state_attr, state_target
+
+
+def clean_match_args(cls: type) -> None:
+    """Cut ``__match_args__`` before the first name that no job may read of any object.
+
+    A positional pattern reads these names without any guard.
+    """
+    for base in cls.__mro__:
+        found = type.__dict__["__dict__"].__get__(base).get("__match_args__", _MISSING)
+        if found is _MISSING:
+            continue
+        allowed: list[str] = []
+        for name in found if type(found) is tuple else ():
+            if type(name) is not str or name[:1] == "_" or name in _UNMATCHED:
+                break
+            allowed.append(name)
+        if type(found) is not tuple or len(allowed) != len(found):
+            type.__setattr__(cls, "__match_args__", tuple(allowed))
+        return
+
+
+def _is_remade(cls: type, job_classes: set[type]) -> bool:
+    """Whether a decorator built *cls* anew from a class of the job, as dataclass(slots=True)."""
+    return any(
+        old.__qualname__ == cls.__qualname__ and old.__bases__ == cls.__bases__
+        for old in job_classes
+        if old.__module__ == cls.__module__
+    )
+
+
+def _is_named_tuple(target: Any) -> bool:
+    return issubclass(target if isinstance(target, type) else type(target), tuple)
+
+
+def _is_registry(target: Any, value: Any) -> bool:
+    """Whether *value* is the ``register`` of an abstract class or of a dispatching function."""
+    if isinstance(target, type) or type(target) is _FunctionType:
+        return True
+    module = getattr(getattr(value, "__func__", value), "__module__", None)
+    return module in ("abc", "_abc", "_py_abc", "functools", "typing", "types", "atexit")
+
+
+def _label(target: Any) -> str:
+    if isinstance(target, type):
+        return f"the class {target.__name__!r}"
+    if isinstance(target, types.ModuleType):
+        return "its module"
+    return f"{type(target).__name__!r}"
+
+
+def _absent_key(target: dict[Any, Any], name: str) -> str:
+    keys = [repr(key) for key in list(target)[:10] if type(key) is str]
+    return f"no key {name!r}; the keys are {', '.join(keys) or 'none'}"
+
+
+def _named(function: Any, name: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _plain_classes() -> frozenset[type]:
+    import abc  # noqa: PLC0415 - loaded by every interpreter; kept beside its only use
+    import builtins  # noqa: PLC0415 - as above
+
+    classes = {value for value in vars(builtins).values() if isinstance(value, type)}
+    return frozenset((classes | {abc.ABC}) - {type, super})
+
+
+_KNOWN_BASES = _plain_classes()
+_PLAIN_EXCEPTIONS = frozenset(
+    cls for cls in _KNOWN_BASES if issubclass(cls, BaseException) and cls is not BaseExceptionGroup
+)
+_UNMATCHED = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES

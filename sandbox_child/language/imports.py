@@ -1,0 +1,128 @@
+"""The import statement of a job: the repo first, then the facades, else a helpful refusal."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.refusals import JobImportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sandbox_child.language.facades import Facades
+
+    Resolve = Callable[[str], ModuleType | None]
+
+__all__ = ["make_importer", "make_open_importer"]
+
+_MAX_LISTED = 60
+
+
+def make_importer(
+    resolve_import: Resolve, importable: Callable[[], Sequence[str]], facades: Facades
+) -> Callable[..., Any]:
+    """Return the ``__import__`` of one scope.
+
+    It raises JobImportError for modules that a job may not import and for names that they do
+    not offer, each with what is allowed instead.
+    """
+
+    def find(name: str) -> ModuleType:
+        module = resolve_import(name)
+        if module is None:
+            module = facades.get(name)
+        if module is None:
+            raise _refusal(name, [*importable()], facades.names())
+        return module
+
+    def importer(
+        name: str,
+        globals: Any = None,  # noqa: A002 - the interpreter's own names
+        locals: Any = None,  # noqa: A002, ARG001 - as above
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> Any:
+        if type(fromlist) is list:
+            # An import statement passes a tuple.  A list comes from C code below the job
+            # (datetime.strptime loads _strptime), which takes the module from sys.modules.
+            return importlib.import_module(name)
+        if level:
+            raise JobImportError("a job is not part of a package: relative imports lead nowhere")
+        if type(name) is not str:
+            raise JobImportError("the name of a module must be a string")
+        module = find(name)
+        if fromlist:
+            _check_names(name, module, fromlist, find)
+            return module
+        top, dot, _ = name.partition(".")
+        return find(top) if dot else module
+
+    return importer
+
+
+def make_open_importer(resolve_import: Resolve) -> Callable[..., Any]:
+    """Return the ``__import__`` of a scope without the language wall."""
+
+    def importer(
+        name: str,
+        globals: Any = None,  # noqa: A002 - the interpreter's own names
+        locals: Any = None,  # noqa: A002 - as above
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> Any:
+        if not level and type(fromlist) is not list:
+            module = resolve_import(name)
+            if module is not None:
+                top = name.partition(".")[0]
+                return module if fromlist or top == name else resolve_import(top)
+        return builtins.__import__(name, globals, locals, fromlist, level)
+
+    return importer
+
+
+def _check_names(
+    module_name: str, module: ModuleType, names: Sequence[str], find: Callable[[str], ModuleType]
+) -> None:
+    for name in names:
+        if name in module.__dict__ or name == "*":
+            continue
+        try:
+            find(f"{module_name}.{name}")
+        except JobImportError:
+            pass
+        else:
+            continue
+        if hasattr(module, name):  # a view that makes its attributes when asked
+            continue
+        offered = sorted(name for name in module.__dict__ if name[:1] != "_")
+        raise JobImportError(
+            f"cannot import {name!r} from {module_name!r} in a job"
+            f"{_nearest(name, offered)}; it offers: {_listed(offered)}",
+            name=module_name,
+        )
+
+
+def _refusal(name: str, adaptors: list[str], standard: list[str]) -> JobImportError:
+    allowed = f"standard modules: {_listed(standard)}"
+    if adaptors:
+        allowed = f"adaptors: {_listed(sorted(adaptors))}; {allowed}"
+    nearest = _nearest(name, adaptors + standard)
+    return JobImportError(
+        f"module {name!r} cannot be imported in a job{nearest}; allowed are {allowed}", name=name
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_LISTED
+    shown = ", ".join(names[:_MAX_LISTED])
+    return f"{shown} and {more} more" if more > 0 else shown or "nothing"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    import difflib  # noqa: PLC0415 - needed for a message only, and slow to load
+
+    found = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

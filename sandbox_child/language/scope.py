@@ -1,0 +1,118 @@
+"""What a job's code is executed in: its globals, its built-ins, its context, its imports.
+
+Nothing of a scope is shared with another one but classes and functions that no job can change.
+Importing this module imports none of the modules that jobs may use: start-up time.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextvars
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.builtins import make_builtins, make_print
+from sandbox_child.language.facades import Facades
+from sandbox_child.language.guards import Guards, open_state_guards
+from sandbox_child.language.imports import make_importer, make_open_importer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import CodeType
+
+__all__ = ["JobScope", "condition_scope"]
+
+
+class JobScope:
+    """One step's globals, and the only way to run code in them.
+
+    Args:
+        step_id: For the name of the module that the job believes to be.
+        language: False leaves built-ins and imports as Python has them; ``print`` logs all
+            the same.
+        resolve_import: The view of a module of the repo, or None if it is not one.
+        importable: What *resolve_import* would accept, for the message of a refused import.
+        in_scope: Names that the job can use without an import.
+        log: Takes a level (debug, info, warning, error) and a message.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_id: str,
+        language: bool,
+        resolve_import: Callable[[str], ModuleType | None],
+        importable: Callable[[], Sequence[str]],
+        in_scope: Mapping[str, object],
+        log: Callable[[str, str], None],
+    ) -> None:
+        # dataclasses and typing look classes up by their module: it must be in sys.modules,
+        # under a name that no import statement can spell.
+        module = ModuleType(f"job:{step_id}")
+        self._module = module
+        self.globals: dict[str, Any] = module.__dict__
+        for name in ("__loader__", "__spec__", "__package__", "__doc__"):
+            del self.globals[name]
+        self.context = contextvars.Context()
+        self.printer, self._flush = make_print(log)
+        if language:
+            guards = Guards(self.globals)
+            facades = Facades(guards, self.globals, log)
+            importer = make_importer(resolve_import, importable, facades)
+            safe = make_builtins(guards, importer, self.printer)
+        else:
+            safe = _open_builtins(make_open_importer(resolve_import), self.printer)
+        self.globals["__builtins__"] = safe
+        self.globals.update(in_scope)
+        sys.modules[module.__name__] = module
+
+    def execute(self, code: CodeType) -> None:
+        """Execute *code* in the globals of this scope; what the job raises comes out."""
+        try:
+            self.context.run(exec, code, self.globals)
+        finally:
+            self._flush()
+
+    def call(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Return ``function(*args)``, called in the context of this scope."""
+        try:
+            return self.context.run(function, *args)
+        finally:
+            self._flush()
+
+    def close(self) -> None:
+        """Write out what ``print`` held back and forget the scope; its functions still work."""
+        self._flush()
+        if sys.modules.get(self._module.__name__) is self._module:
+            del sys.modules[self._module.__name__]
+
+
+def condition_scope(language: bool) -> dict[str, Any]:
+    """Return globals for one condition: built-ins, guards, and JSON's spelling of constants."""
+    scope: dict[str, Any] = {"true": True, "false": False, "null": None}
+    if language:
+        guards = Guards(scope)
+        scope["__builtins__"] = make_builtins(guards, _refuse_import, _refuse_print)
+    else:
+        scope["__builtins__"] = _open_builtins(builtins.__import__, _refuse_print)
+    return scope
+
+
+def _open_builtins(importer: Callable[..., Any], printer: Callable[..., None]) -> dict[str, Any]:
+    state_attr, state_target = open_state_guards()
+    return {
+        **vars(builtins),
+        "__import__": importer,
+        "print": printer,
+        "_state_attr_": state_attr,
+        "_state_target_": state_target,
+    }
+
+
+def _refuse_import(name: str, *_: Any) -> Any:
+    raise ImportError(f"a condition cannot import {name!r}")
+
+
+def _refuse_print(*_: Any, **__: Any) -> None:
+    raise TypeError("a condition cannot print: it is an expression over state")

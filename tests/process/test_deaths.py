@@ -1,0 +1,194 @@
+"""However a child dies, the engine says what the kernel saw, and the next run is fine.
+
+The death table: where in the run x how it dies x what it must become, in every start mode.  The
+jobs are plain Python (no language wall): they may do what they like, within the kernel wall.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+from runs import MODES, finish, make_engine, types_of, wait_for
+
+from engine import Engine, JobError, Policy, RunOptions
+
+WHERE = {
+    "while loading": "{how}\ndef main(state): return state",
+    "in an operation": "def main(state):\n    {how}",
+    "in the second operation": "def main(state):\n    {how}\noperations = [lambda s: s, main]",
+    "in an async operation": (
+        "import asyncio\nasync def main(state):\n    await asyncio.sleep(0)\n    {how}"
+    ),
+    "in a thread": (
+        "import threading\ndef die():\n    {how}\n"
+        "def main(state):\n    t = threading.Thread(target=die)\n    t.start()\n    t.join()\n    while 1: pass"
+    ),
+}
+
+HOW = {
+    "os._exit(0)": ("import os; os._exit(0)", "ExitError", "exit code 0"),
+    "os._exit(7)": ("import os; os._exit(7)", "ExitError", "exit code 7"),
+    "abort": ("import os; os.abort()", "ExitError", "SIGABRT"),
+    "segfault": ("import ctypes; ctypes.string_at(0)", "ExitError", "SIGSEGV"),
+    "kills itself": ("import os; os.kill(os.getpid(), 9)", "ExitError", "SIGKILL"),
+    "forbidden call": ("import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)", "SecurityError", "system call"),
+}
+
+
+@pytest.fixture(params=MODES, scope="module")
+def killed_in(request):
+    """An engine of each mode, shared: each death must leave it as it was."""
+    with make_engine(request.param, policy=Policy(language=False)) as engine:
+        yield engine
+
+
+@pytest.fixture(autouse=True)
+def no_leak():
+    """The engine outlives the single test here; the module fixture's end is checked elsewhere."""
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("how", HOW)
+def test_a_death_becomes_what_it_was(killed_in: Engine, where: str, how: str):
+    """One terminal event, every job-start closed, the cause named, the next run unharmed."""
+    code, name, text = HOW[how]
+    run = killed_in.execute(WHERE[where].format(how=code), options=RunOptions(timeout_s=20))
+    events = finish(run)
+    result = run.result()
+
+    assert (result.error.name, result.error.step_id) == (name, "job-1")
+    assert text in result.error.message
+    assert events[-1].type == "workflow-error"
+    assert types_of(events)[-2:] == ["job-error", "workflow-error"]
+    assert killed_in.execute("def main(state): return state", {"ok": 1}).result(20).state == {"ok": 1, "data": {}}
+
+
+def test_an_uncaught_exception_in_a_thread_is_logged_not_fatal(killed_in: Engine):
+    """A thread of the job may fail; the run says so and goes on."""
+    source = (
+        "import threading\ndef boom(): raise ValueError('in a thread')\n"
+        "def main(state):\n    t = threading.Thread(target=boom)\n    t.start()\n    t.join()\n    return state"
+    )
+    run = killed_in.execute(source)
+    events = finish(run)
+    assert run.result().reason == "success"
+    assert any("in a thread" in event.message for event in events if event.type == "log")
+
+
+def test_a_thread_that_outlives_the_job_dies_with_the_run(killed_in: Engine):
+    """The run is over when the workflow is, whatever is still running in the child."""
+    source = (
+        "import threading, time\ndef main(state):\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n    return state"
+    )
+    assert killed_in.execute(source).result(20).reason == "success"
+
+
+def test_a_child_killed_from_outside(killed_in: Engine):
+    """An operator's kill -9 is told as a signal."""
+    run = killed_in.execute("import time\ndef main(state): time.sleep(60)")
+    wait_for(run, "job-start")
+    busy = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.status() == psutil.STATUS_SLEEPING and process.children() == []
+    ]
+    for process in busy:
+        process.send_signal(signal.SIGKILL)
+    result = run.result(20)
+    # The zygote may have been among them: then the run says that nobody can tell.
+    assert result.error.name in ("ExitError", "SpawnError")
+    assert killed_in.execute("def main(state): return state").result(20).reason == "success"
+
+
+def test_a_stopped_child_meets_its_timeout(killed_in: Engine):
+    """SIGSTOP is no way out of a limit."""
+    source = "import os, signal\ndef main(state): os.kill(os.getpid(), signal.SIGSTOP)"
+    result = killed_in.execute(source, options=RunOptions(timeout_s=0.3)).result(20)
+    assert result.error.name == "TimeoutError"
+
+
+def test_a_child_that_closes_everything_and_sleeps(killed_in: Engine):
+    """End of file without a last word: it gets a moment to be gone, and is killed."""
+    source = "import os, time\ndef main(state):\n    os.closerange(0, 1000)\n    time.sleep(60)"
+    run = killed_in.execute(source, options=RunOptions(timeout_s=30))
+    assert run.result(20).error.name == "ProtocolError"
+    finish(run)
+
+
+def test_a_zygote_that_dies_takes_its_runs_along_and_is_replaced():
+    """Its runs end as what happened; the queue goes on."""
+    before = psutil.Process().children()
+    with make_engine("zygote", max_runs=1) as engine:
+        run = engine.execute("import time\ndef main(state): time.sleep(60)")
+        queued = engine.execute("def main(state): return {'fine': True}")
+        wait_for(run, "job-start")
+        [zygote] = [child for child in psutil.Process().children() if child not in before]
+        [child] = zygote.children()
+        zygote.kill()
+        result = run.result(20)
+        assert (result.error.name, result.reason) == ("SpawnError", "exception")
+        assert queued.result(20).state == {"fine": True}
+        child.wait(5)
+        assert not child.is_running()
+
+
+def test_a_crash_after_the_last_word_is_not_a_success():
+    """What the kernel says counts more than what the child said."""
+    source = (
+        "import os, sys\n"
+        "class Out:\n    def flush(self): pass\n    def write(self, text): pass\n"
+        "def main(state):\n"
+        "    import sandbox_child.bootstrap as b\n"
+        "    b._flush_streams = lambda: None\n"
+        "    real = b.Channel.send\n"
+        "    def send(self, message):\n"
+        "        real(self, message)\n"
+        "        if type(message).__name__ == 'WorkflowComplete': os.abort()\n"
+        "    b.Channel.send = send\n"
+        "    return state\n"
+    )
+    with make_engine("zygote", policy=Policy(language=False)) as engine:
+        run = engine.execute(source)
+        result = run.result(20)
+        assert result.error.name == "ExitError"
+        assert "SIGABRT" in result.error.message
+        finish(run)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_children_of_a_killed_manager_are_gone(mode: str, tmp_path):
+    """SIGKILL of the manager leaves nothing behind, within a second."""
+    script = (
+        "import sys, time; sys.path.insert(0, {path!r})\n"
+        "from runs import make_engine, wait_for\n"
+        "engine = make_engine({mode!r})\n"
+        "run = engine.execute('import time\\ndef main(state): time.sleep(60)')\n"
+        "wait_for(run, 'job-start'); print('running', flush=True); time.sleep(60)\n"
+    )
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    support = str(Path(__file__).parents[1] / "support")
+    manager = subprocess.Popen(
+        [sys.executable, "-c", script.format(path=support, mode=mode)], stdout=subprocess.PIPE
+    )
+    with manager:
+        assert manager.stdout.readline() == b"running\n"
+        family = psutil.Process(manager.pid).children(recursive=True)
+        assert family
+        os.kill(manager.pid, signal.SIGKILL)
+        gone, alive = psutil.wait_procs(family, timeout=1.0)
+        assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_report_of_an_open_job_is_the_report_of_the_run(killed_in: Engine):
+    """The parent closes what was open with the cause."""
+    run = killed_in.execute("import os\ndef main(state): os._exit(3)")
+    events = finish(run)
+    [closing] = [event for event in events if isinstance(event, JobError)]
+    assert closing.error == events[-1].error

@@ -1,0 +1,135 @@
+"""`jobcell stubs` tells a checker what a job may use, from the lists that the sandbox uses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from manager.inputs import BadInputError
+from manager.stubs import public_names, run
+
+ADAPTORS = Path(__file__).parents[3] / "adaptors"
+
+GOOD = """
+import json
+from datetime import datetime
+from common import each, fn as make
+
+make(lambda state: {**state, "text": json.dumps(state["data"])})
+each(state.data.rows, fn(lambda state: {**state, "n": len(state["data"])}))
+get("patients", query={"since": state.data.cursor})
+cursor(datetime.now().isoformat(), default="today")
+"""
+
+BAD = [
+    ("import os", "os"),
+    ("open('x')", "open"),
+    ("eech(state.rows, fn(print))", "eech"),
+    ("from common import nope", "nope"),
+    ("import json; json.codecs", "codecs"),
+    ("chunk([1], 'x')", "int"),
+    ("split_keys({'a': 1}, ['a']).a", "a"),
+]
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """A repo with the two adaptors of this project, and two that are no good together."""
+    root = tmp_path_factory.mktemp("repo")
+    entries = []
+    for name, version, module in [
+        ("common", "1.0.0", "common"),
+        ("rest", "1.0.0", "rest"),
+        ("broken", "1.0.0", "broken"),
+        ("other", "2.0.0", "common"),
+    ]:
+        path = f"{name}_{version}"
+        if (ADAPTORS / name).is_dir():
+            shutil.copytree(ADAPTORS / name / module, root / path / module)
+        else:
+            (root / path).mkdir()
+            (root / path / f"{module}.py").write_text("def (:\n")
+        entries.append({"name": name, "version": version, "path": path, "module": module})
+    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def stubs(repo, tmp_path_factory):
+    """The stubs for common and rest, written once."""
+    output = tmp_path_factory.mktemp("out") / "deep" / "stubs"
+    assert run(["common@1.0.0", "rest"], output, repo) == 0
+    return output
+
+
+def check(stubs, job, text):
+    job.write_text(text)
+    command = [sys.executable, "-m", "mypy", "--config-file", str(stubs / "mypy.ini"), str(job)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_mypy_has_nothing_against_a_good_job(stubs, tmp_path):
+    """Verbs with and without import, allowed modules, lazy state."""
+    done = check(stubs, tmp_path / "job.py", GOOD)
+    assert done.returncode == 0, done.stdout
+
+
+def test_mypy_flags_what_the_sandbox_would_refuse(stubs, tmp_path):
+    """Each line of the bad job gets its error."""
+    done = check(stubs, tmp_path / "job.py", "\n".join(text for text, _ in BAD))
+    errors = {}
+    for line in done.stdout.splitlines():
+        if ": error: " in line:
+            place, message = line.split(": error: ")
+            errors[int(place.rpartition(":")[2])] = message
+    assert list(errors) == list(range(1, len(BAD) + 1)), done.stdout
+    for (text, name), message in zip(BAD, errors.values(), strict=True):
+        assert f'"{name}"' in message, (text, message)
+
+
+def test_writing_again_replaces_what_was_written(stubs, repo, capsys):
+    """The second time, without rest: nothing of it is left."""
+    again = stubs.with_name("again")
+    run(["common", "rest"], again, repo)
+    run(["common"], again, repo)
+    assert not (again / "rest").exists()
+    assert f"mypy --config-file {again}/mypy.ini JOB.py" in capsys.readouterr().out
+    assert [path.name for path in stubs.parent.iterdir() if path.name[0] == "."] == []
+
+
+@pytest.mark.parametrize(
+    ("adaptors", "message"),
+    [
+        (["nope"], "nope"),
+        (["common@9"], "common"),
+        (["broken"], r"broken@1\.0\.0: broken\.py: .*syntax"),
+        (["common", "other"], "both imported as 'common'"),
+    ],
+)
+def test_wrong_adaptors_are_told_and_nothing_is_written(repo, tmp_path, adaptors, message):
+    """The message names the adaptor and no path of this machine."""
+    with pytest.raises(BadInputError, match=message) as caught:
+        run(adaptors, tmp_path / "stubs", repo)
+    assert str(repo) not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_of_somebody_else_is_left_alone(repo, tmp_path):
+    """Only what this command wrote is replaced."""
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(BadInputError, match="was not written by this command"):
+        run(["common"], tmp_path, repo)
+    assert (tmp_path / "precious.txt").read_text() == "x"
+
+
+def test_public_names_are_those_a_job_sees():
+    """`__all__`, else names without underscore that the module defines or takes from its own."""
+    assert public_names('__all__ = ["b"]\ndef a(): ...') == ["b"]
+    source = "import os\nfrom .x import y, _z\nfrom json import dumps\n"
+    source += "def a(): ...\nclass B: ...\nC = D = 1\nE: int = 2\n_f = 3\n"
+    assert public_names(source) == ["y", "a", "B", "C", "D", "E"]

@@ -1,0 +1,362 @@
+"""The policy over system calls, as a table, and against three oracles.
+
+Oracles: the kernel's headers for the numbers, libseccomp for the numbers of both architectures,
+libseccomp's own compiler for the verdicts.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+from bpf_machine import run_filter
+
+from sandbox_child.confine import numbers_aarch64, numbers_x86_64, syscalls
+from sandbox_child.confine.bpf import ALLOW, KILL, assemble, refuse
+from sandbox_child.confine.seccomp import X32_BIT, Program
+
+TABLES = {"x86_64": numbers_x86_64, "aarch64": numbers_aarch64}
+EPERM, ENOSYS, ENOTTY = map(refuse, (errno.EPERM, errno.ENOSYS, errno.ENOTTY))
+PID = 4711
+NAMED = {
+    name: set(getattr(syscalls, name).split())
+    for name in ("ALLOWED", "REFUSED", "FATAL", "UNKNOWN", "ALLOWED_WITH_NET")
+}
+EVERY = set().union(*NAMED.values(), syscalls.CHECKED, syscalls.CHECKED_WITH_NET)
+
+
+def compiled(machine: str, *, net: bool) -> bytes:
+    table = TABLES[machine]
+    code = assemble(
+        table.AUDIT_ARCH,
+        syscalls.verdicts(table.NUMBERS, net=net).items(),
+        otherwise=ENOSYS,
+        past_the_end=X32_BIT,
+    )
+    return Program(code).filled(PID)
+
+
+@pytest.fixture(params=sorted(TABLES))
+def machine(request):
+    return request.param
+
+
+class Filter:
+    def __init__(self, machine: str, *, net: bool = False) -> None:
+        self.table = TABLES[machine]
+        self.program = compiled(machine, net=net)
+
+    def __call__(self, name: str, *arguments: int) -> int:
+        return run_filter(
+            self.program,
+            number=self.table.NUMBERS[name],
+            arch=self.table.AUDIT_ARCH,
+            arguments=arguments,
+        )
+
+    def has(self, name: str) -> bool:
+        return name in self.table.NUMBERS
+
+
+def test_no_call_is_in_two_lists():
+    """A call has one verdict: the lists are disjoint, save what a permission changes."""
+    lists = [NAMED[name] for name in ("ALLOWED", "REFUSED", "FATAL", "UNKNOWN")]
+    lists.append(set(syscalls.CHECKED))
+    assert sum(map(len, lists)) == len(set().union(*lists))
+    assert NAMED["ALLOWED_WITH_NET"] <= NAMED["REFUSED"]
+
+
+def test_every_named_call_exists_somewhere():
+    """A misspelt name would be a hole that nobody sees."""
+    known = set(numbers_x86_64.NUMBERS) | set(numbers_aarch64.NUMBERS)
+    assert known >= EVERY
+    assert known == EVERY  # and nothing in the tables is unused
+
+
+def test_lists_are_sorted():
+    """So that a reader finds a name, and a change is one line."""
+    for name in ("ALLOWED", "REFUSED", "FATAL"):
+        words = getattr(syscalls, name).split()
+        assert words == sorted(words)
+
+
+@pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
+def test_lists_mean_what_they_say(machine, net):
+    """Allowed, EPERM, SIGSYS, ENOSYS, whatever the arguments are."""
+    ask = Filter(machine, net=net)
+    changed = (set(syscalls.CHECKED_WITH_NET) | NAMED["ALLOWED_WITH_NET"]) if net else set()
+    for name, expected in (
+        ("ALLOWED", ALLOW),
+        ("REFUSED", EPERM),
+        ("FATAL", KILL),
+        ("UNKNOWN", ENOSYS),
+    ):
+        for call in NAMED[name] - changed:
+            if ask.has(call):
+                for arguments in ((0,) * 6, (1,) * 6, (2**64 - 1,) * 6):
+                    assert ask(call, *arguments) == expected, call
+
+
+MMAP_PRIVATE, MMAP_SHARED = 0x22, 0x21
+
+CASES = [
+    ("clone", (0x3D0F00,), ALLOW),
+    ("clone", (0x7D0F00,), ALLOW),  # musl
+    ("clone", (17,), EPERM),  # fork
+    ("clone", (0x3D0F00 | 0x10000000,), EPERM),  # a user namespace
+    ("clone", (0x3D0F00 & ~0x10000,), EPERM),  # not a thread
+    ("clone", (0x4111,), EPERM),  # vfork
+    ("kill", (PID, 9), ALLOW),
+    ("kill", (PID | 7 << 32, 9), ALLOW),  # the kernel reads an int
+    ("kill", (0, 9), EPERM),
+    ("kill", (2**64 - 1, 9), EPERM),
+    ("kill", (-PID, 9), EPERM),
+    ("kill", (1, 9), EPERM),
+    ("tgkill", (PID, 5, 9), ALLOW),
+    ("tgkill", (5, PID, 9), EPERM),
+    ("getpgid", (0,), ALLOW),
+    ("getpgid", (PID,), ALLOW),
+    ("getpgid", (1,), EPERM),
+    ("getsid", (1,), EPERM),
+    ("mmap", (0, 4096, 3, MMAP_PRIVATE), ALLOW),
+    ("mmap", (0, 4096, 3, MMAP_SHARED), EPERM),
+    ("mmap", (0, 4096, 3, 0x23), EPERM),
+    ("mmap", (0, 4096, 1, 0x01), ALLOW),  # a file, shared
+    ("mmap", (0, 4096, 3, 0x122), EPERM),
+    ("mmap", (0, 4096, 3, 0x20022), ALLOW),  # MAP_STACK, which does not grow
+    ("prlimit64", (0, 7, 0, 1234), ALLOW),
+    ("prlimit64", (0, 7, 1234, 0), EPERM),
+    ("prlimit64", (0, 7, 1 << 40, 0), EPERM),
+    ("prlimit64", (PID, 7, 0, 1234), EPERM),
+    ("ioctl", (0, 0x5401), ALLOW),
+    ("ioctl", (0, 0x5412), ENOTTY),
+    ("ioctl", (0, 0x5412 | 0x5401 << 32), ENOTTY),
+    ("fcntl", (0, 1030), ALLOW),
+    ("fcntl", (0, 8), EPERM),
+    ("fcntl", (0, 10), EPERM),
+    ("fcntl", (0, 1031), EPERM),
+    ("prctl", (15,), ALLOW),
+    ("prctl", (1,), EPERM),
+    ("prctl", (4,), EPERM),
+    ("socketpair", (1, 1 | 0x80800, 0), ALLOW),
+    ("socketpair", (1, 2, 0), EPERM),
+    ("socketpair", (1, 5, 0), EPERM),
+    ("socketpair", (2, 1, 0), EPERM),
+    ("sendto", (5, 1, 1, 0, 0, 0), ALLOW),
+    ("sendto", (5, 1, 1, 0, 1, 16), EPERM),
+    ("sendto", (5, 1, 1, 0, 1 << 33, 16), EPERM),
+    ("socket", (2, 1, 0), EPERM),
+]
+
+NET_CASES = [
+    ("socket", (2, 1, 0), ALLOW),
+    ("socket", (10, 1 | 0x80800, 6), ALLOW),
+    ("socket", (2, 2, 17), ALLOW),
+    ("socket", (1, 1, 0), EPERM),
+    ("socket", (16, 3, 0), EPERM),
+    ("socket", (40, 1, 0), EPERM),
+    ("socket", (2, 3, 0), EPERM),
+    ("socket", (2, 3, 1), EPERM),
+    ("socket", (2, 1, 262), EPERM),
+    ("connect", (3,), ALLOW),
+    ("sendto", (5, 1, 1, 0x20000000, 1, 16), EPERM),
+    ("sendto", (5, 1, 1, 0, 1, 16), ALLOW),
+    ("sendmsg", (5, 1, 0x20000000), EPERM),
+    ("sendmsg", (5, 1, 0x4000), ALLOW),
+    ("sendmmsg", (5, 1, 1, 0x20000000), EPERM),
+    ("setsockopt", (5, 6, 30), EPERM),
+    ("setsockopt", (5, 6, 1), ALLOW),
+    ("bind", (5,), EPERM),
+    ("listen", (5,), EPERM),
+    ("kill", (1, 9), EPERM),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments", "expected"), CASES)
+def test_arguments_decide(machine, call, arguments, expected):
+    """One row for each side of each test."""
+    assert Filter(machine)(call, *arguments) == expected
+
+
+@pytest.mark.parametrize(("call", "arguments", "expected"), NET_CASES)
+def test_arguments_decide_with_a_network_permission(machine, call, arguments, expected):
+    """What a permission changes, and what it does not."""
+    assert Filter(machine, net=True)(call, *arguments) == expected
+
+
+def test_the_digest_does_not_depend_on_the_process(machine):
+    """All children of one version have the same hash, and none has another's pid in its filter."""
+    table = TABLES[machine]
+    code = assemble(
+        table.AUDIT_ARCH,
+        syscalls.verdicts(table.NUMBERS, net=False).items(),
+        otherwise=ENOSYS,
+        past_the_end=X32_BIT,
+    )
+    one, two = Program(code), Program(code)
+
+    assert one.digest == two.digest
+    assert one.filled(1) != two.filled(2)
+    assert syscalls.OWN_PID.to_bytes(4, "little") not in one.filled(1)
+    assert Program(code[:-1]).digest != one.digest
+
+
+HEADERS = {
+    "x86_64": "#include <asm/unistd_64.h>\n",
+    "aarch64": "#define __BITS_PER_LONG 64\n#define __ARCH_WANT_RENAMEAT\n#define __ARCH_WANT_NEW_STAT\n"
+    "#define __ARCH_WANT_SET_GET_RLIMIT\n#define __ARCH_WANT_TIME32_SYSCALLS\n"
+    "#define __ARCH_WANT_SYS_CLONE3\n#define __ARCH_WANT_MEMFD_SECRET\n"
+    "#include <asm-generic/unistd.h>\n",
+}
+
+
+def test_numbers_are_those_of_the_kernel_headers(machine):
+    """The generic header is what arm64 is made of (arch/arm64/include/uapi/asm/unistd.h)."""
+    if not shutil.which("gcc") or (machine == "x86_64" and os.uname().machine != "x86_64"):
+        pytest.skip("needs gcc and the kernel's headers")
+    done = subprocess.run(
+        ["gcc", "-E", "-dM", "-x", "c", "-"],
+        input=HEADERS[machine],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("the kernel's headers are not installed")
+    defined = dict(re.findall(r"#define (__NR\w+) (\w+)", done.stdout))
+
+    def number(name):
+        value = defined.get(f"__NR_{name}")
+        while value is not None and not value.isdecimal():
+            value = defined.get(value)
+        return value if value is None else int(value)
+
+    assert {name: number(name) for name in TABLES[machine].NUMBERS} == TABLES[machine].NUMBERS
+    missing = {name for name in EVERY if number(name) is not None} - set(TABLES[machine].NUMBERS)
+    assert not missing
+
+
+@pytest.fixture(scope="module")
+def libseccomp():
+    try:
+        return importlib.import_module("pyseccomp")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"needs pyseccomp and libseccomp: {error}")
+
+
+def test_numbers_are_those_of_libseccomp(machine, libseccomp):
+    """For both architectures, whatever machine this is."""
+    arch = getattr(libseccomp.Arch, machine.upper())
+    compared = 0
+    for name, number in TABLES[machine].NUMBERS.items():
+        theirs = libseccomp.resolve_syscall(arch, name)
+        theirs = (
+            theirs if isinstance(theirs, int) else libseccomp.resolve_syscall(arch, name.encode())
+        )
+        if theirs >= 0:  # negative: newer than the library
+            assert theirs == number, name
+            compared += 1
+    assert compared > 250
+
+
+def oracle_rules(libseccomp, *, net):
+    """The policy once more, in libseccomp's words: which arguments are allowed."""
+    arg, masked, eq = libseccomp.Arg, libseccomp.MASKED_EQ, libseccomp.EQ
+    low = 0xFFFFFFFF
+
+    def is_(position, value, mask=low):
+        return arg(position, masked, mask, value)
+
+    rules = {
+        "clone": [[is_(0, 0x3D0F00, low & ~0x400000)]],
+        "fcntl": [[is_(1, v)] for v in (0, 1, 2, 3, 4, 5, 6, 1030, 1032)],
+        "getpgid": [[is_(0, 0)], [is_(0, PID)]],
+        "getsid": [[is_(0, 0)], [is_(0, PID)]],
+        "ioctl": [[is_(1, v)] for v in (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)],
+        "kill": [[is_(0, PID)]],
+        "tgkill": [[is_(0, PID)]],
+        "mmap": [[is_(3, v, 0x121)] for v in (0, 1, 0x20)],
+        "prctl": [[is_(0, v)] for v in (15, 16, 0x53564D41)],
+        "prlimit64": [[is_(0, 0), arg(2, eq, 0)]],
+        "sendto": [[arg(4, eq, 0)]],
+        "socketpair": [[is_(0, 1), is_(1, 1, 0xF)]],
+    }
+    if net:
+        rules |= {
+            "socket": [
+                [is_(0, family), is_(1, kind, 0xF), is_(2, protocol)]
+                for family in (2, 10)
+                for kind in (1, 2)
+                for protocol in (0, 6, 17)
+            ],
+            "sendto": [[is_(3, 0, 0x20000000)]],
+            "sendmsg": [[is_(2, 0, 0x20000000)]],
+            "sendmmsg": [[is_(3, 0, 0x20000000)]],
+            "setsockopt": [[arg(2, masked, 1 << bit, (~30) & (1 << bit))] for bit in range(32)],
+        }
+    return rules
+
+
+@pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
+def test_libseccomp_gives_the_same_verdict_for_every_number(libseccomp, net):
+    """The same policy, compiled by somebody else: equal for each number and many arguments."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("the oracle is compiled for the machine that it runs on")
+    numbers = numbers_x86_64.NUMBERS
+    theirs = libseccomp.SyscallFilter(defaction=libseccomp.ERRNO(errno.ENOSYS))
+    theirs.set_attr(libseccomp.Attr.ACT_BADARCH, libseccomp.KILL_PROCESS)
+    rules = oracle_rules(libseccomp, net=net)
+    allowed = NAMED["ALLOWED"] | (NAMED["ALLOWED_WITH_NET"] if net else set())
+    for name in EVERY & set(numbers):
+        if name in rules:
+            for rule in rules[name]:
+                theirs.add_rule(libseccomp.ALLOW, numbers[name], *rule)
+        elif name in allowed:
+            theirs.add_rule(libseccomp.ALLOW, numbers[name])
+        elif name in NAMED["REFUSED"]:
+            theirs.add_rule(libseccomp.ERRNO(errno.EPERM), numbers[name])
+        elif name in NAMED["FATAL"]:
+            theirs.add_rule(libseccomp.KILL_PROCESS, numbers[name])
+    with tempfile.TemporaryFile() as file:
+        theirs.export_bpf(file)
+        file.seek(0)
+        oracle = file.read()
+    ours = compiled("x86_64", net=net)
+    checked = {numbers[name]: name for name in rules}
+    interesting = (0, 1, 2, 5, 6, 10, 15, 17, 0x20, 0x21, 0x22, 30, 0x122, 1030, 0x5401, 0x5412)
+    interesting += (0x3D0F00, 0x7D0F00, PID, 0x20000000, 2**32, 2**32 + 1, 2**64 - 1)
+    different = []
+    # Not -1, which libseccomp spares for the sake of tracers: nobody traces a child.
+    for number in (*range(1100), *range(0x40000000, 0x40000400), 2**31, 2**32 - 2):
+        vectors = [(0,) * 6]
+        if number in checked:
+            vectors += [
+                tuple(value if position == at else 0 for position in range(6))
+                for at in range(6)
+                for value in interesting
+            ]
+            vectors += [(value,) * 6 for value in interesting]
+            vectors += [
+                (a, b, c, 0, 0, 0) for a in (1, 2, 10) for b in (1, 2, 3) for c in (0, 6, 1)
+            ]
+        for arguments in vectors:
+            question = {"number": number, "arch": numbers_x86_64.AUDIT_ARCH, "arguments": arguments}
+            verdicts = [run_filter(program, **question) for program in (ours, oracle)]
+            if number in checked and verdicts[1] == ENOSYS:
+                # libseccomp has one verdict for all that no rule allows: its default.
+                verdicts[1] = ENOTTY if checked[number] == "ioctl" else EPERM
+            if verdicts[0] != verdicts[1]:
+                different.append((number, arguments, [hex(v) for v in verdicts]))
+    assert not different
+
+
+def test_both_filters_stay_below_the_limit_of_the_kernel(machine):
+    """BPF_MAXINSNS is 4096."""
+    for net in (False, True):
+        assert len(compiled(machine, net=net)) // 8 < 1000

@@ -1,0 +1,104 @@
+"""Texts made to hurt the parser get a clear report, in bounded time and memory."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+MAIN = "def main(state):\n    return state\n"
+DEEP = 5_000
+
+
+def test_a_huge_source_is_refused_unread(refusal_of):
+    """Over a megabyte of text nothing is parsed."""
+    begun = time.perf_counter()
+    report = refusal_of("x = 1\n" * 500_000)
+    assert time.perf_counter() - begun < 1
+    assert report.name == "CompileError"
+    assert "1000000" in report.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("x = " + "(" * DEEP + ")" * DEEP, id="brackets"),
+        pytest.param("x = " + "[" * DEEP + "]" * DEEP, id="lists"),
+        pytest.param("x = " + "{1:" * DEEP + "1" + "}" * DEEP, id="dicts"),
+        pytest.param("x = " + "f(" * DEEP + ")" * DEEP, id="nested calls"),
+        pytest.param("x = f" + "()" * DEEP, id="chain of calls"),
+        pytest.param("x = f" + ".a" * DEEP, id="chain of attributes"),
+        pytest.param("x = f" + "[0]" * DEEP, id="chain of subscripts"),
+        pytest.param("x = " + "-" * DEEP + "1", id="unary signs"),
+        pytest.param("x = " + "not " * DEEP + "1", id="not"),
+        pytest.param("x = " + "lambda: " * DEEP + "1", id="lambdas"),
+        pytest.param("x = " + "1 if a else " * DEEP + "1", id="conditional expressions"),
+        pytest.param("x = " + "a ** " * DEEP + "1", id="powers"),
+        pytest.param("x = " + "a + " * DEEP + "1", id="a sum of 5000"),
+        pytest.param("x = " + "[" * 250 + "1" + " for x in y]" * 250, id="comprehensions"),
+        pytest.param("if a:\n    pass\n" + "elif b:\n    pass\n" * DEEP, id="elif"),
+        pytest.param("".join(" " * i + "if 1:\n" for i in range(150)) + " " * 150 + "pass",
+                     id="blocks"),
+        pytest.param("x = " + "9" * 5_000, id="a number of 5000 digits"),
+        pytest.param("f'" + "{x:" * 200 + "}" * 200 + "'", id="nested f-strings"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
+def test_a_text_that_nests_too_deep_is_a_compile_error(refusal_of, line, language):
+    """Whichever part of Python gives up, and with whatever exception."""
+    report = refusal_of(MAIN + line + "\n", language=language)
+    assert report.name in ("CompileError", "RuntimeCrash")
+    assert len(report.message) < 500
+    if report.name == "CompileError":
+        assert report.position is None or report.position.line >= 3
+        assert report.fix
+
+
+def test_a_text_that_nests_too_deep_for_us_alone_is_told_with_its_place(refusal_of):
+    """Python would compile 600 nested calls of methods; walking them is our limit."""
+    report = refusal_of(MAIN + "y = 1\nx = f" + ".a()" * 600)
+    assert report.name == "CompileError"
+    assert report.position.line == 4
+
+
+@pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
+def test_a_long_sum_is_an_ordinary_expression(result_of, language):
+    """A sum nests as deep as it is long; 900 terms are still fine."""
+    source = "def main(state):\n    return " + " + ".join(["state.n"] * 900)
+    assert result_of(source, {"n": 1}, language=language) == 900
+
+
+def test_a_long_elif_chain_is_an_ordinary_statement(result_of):
+    """Each elif lies one level deeper in the tree."""
+    branches = "".join(f"    elif state['n'] == {n}:\n        return {n}\n" for n in range(200))
+    assert result_of("def main(state):\n    if 0: pass\n" + branches, {"n": 150}) == 150
+
+
+def test_a_nul_character_is_told_with_its_place(refusal_of):
+    """A binary file is no job."""
+    report = refusal_of(MAIN + "x = 'a\0b'")
+    assert report.name == "CompileError"
+    assert (report.position.line, report.position.column) == (3, 7)
+
+
+def test_half_a_surrogate_pair_is_told_with_its_place(refusal_of):
+    """No encoding has a place for it; json can still deliver it."""
+    report = refusal_of(MAIN + "x = '\udc00'")
+    assert report.name == "CompileError"
+    assert (report.position.line, report.position.column) == (3, 6)
+
+
+def test_a_source_cookie_has_no_effect(result_of):
+    """The text is text already: what a comment says of its encoding is a comment."""
+    source = "# -*- coding: utf_7 -*-\ndef main(state):\n    return '+AGE-'"
+    assert result_of(source) == "+AGE-"
+
+
+def test_bytes_are_not_compiled(refusal_of):
+    """Bytes would bring the source cookie back."""
+    assert refusal_of(b"def main(state): ...").name == "CompileError"
+
+
+def test_an_invalid_escape_is_not_our_business(result_of):
+    """The warning of the parser goes nowhere, also where warnings are errors."""
+    assert result_of("def main(state):\n    return '\\d'") == "\\d"
