@@ -13,9 +13,12 @@ from typing import Literal
 import msgspec
 
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
-from protocol.report import ErrorReport, make_report
+from protocol.report import SEVERITY_BY_NAME, ErrorReport, make_report
 
 Reason = Literal["success", "fail", "crash", "kill", "exception", "cancelled"]
+
+_MAX_NAME = 80
+"""Characters of a name that a child made up, as they are quoted."""
 
 _MOSTLY = 0.9
 """Share of its memory from which on a child that died for no other reason died of memory."""
@@ -122,7 +125,7 @@ def _signal_name(number: int) -> str:
 
 def _last_report(facts: Facts) -> ErrorReport | None:
     if isinstance(facts.last, WorkflowError):
-        return facts.last.error
+        return _claimed_report(facts.last.error)
     if isinstance(facts.last, ConfineFailed):
         return confinement_report(facts.last)
     if facts.last is None:
@@ -130,6 +133,23 @@ def _last_report(facts: Facts) -> ErrorReport | None:
             "ExitError", "the child ended on its own with exit code 0 before the workflow did"
         )
     return None
+
+
+def _claimed_report(error: ErrorReport) -> ErrorReport:
+    """Return the report that the child ended with, unless it may not end with that.
+
+    A ``fail`` ends no run, ``exception`` would say that the job is not at fault, and whether a
+    run was cancelled the engine knows better.
+    """
+    if error.name in SEVERITY_BY_NAME and error.severity in ("crash", "kill"):
+        if error.name != "Cancelled":
+            return error
+    name = f"{error.name[:_MAX_NAME]!a}"
+    return make_report(
+        "ProtocolError",
+        f"child ended the run with the error {name}, severity {error.severity!r},"
+        " with which it may not",
+    )
 
 
 def confinement_report(failed: ConfineFailed) -> ErrorReport:

@@ -55,7 +55,8 @@ class EventLog:
         """Add an event; return False if it was a log for which there is no room."""
         with self._changed:
             if isinstance(event, Log):
-                if not self._make_room_for_log():
+                # The runtime's own lines are few, and say what became of the others.
+                if event.source != "runtime" and not self._make_room_for_log():
                     return False
                 self._logs.append(len(self._events))
             elif isinstance(event, StateEvent):

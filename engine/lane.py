@@ -6,6 +6,7 @@ import select
 import time
 from typing import Final, Protocol
 
+from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.resolvers import Resolution, late, resolve
 from engine.run import Run
@@ -40,6 +41,8 @@ class Lane:
         self._host = host
         self._connection: Connection | None = None
         self._child: Child | None = None
+        self._cgroup: RunCgroup | None = None
+        self._starter: Starter | None = None
         self._meter: Meter | None = None
         self._peak_bytes = 0
         self._armed = float("inf")
@@ -59,12 +62,14 @@ class Lane:
             self._finish()
             return
         try:
-            self._child, self._connection = child, connection = starter.start(order.request)
+            started = starter.start(order.request)
         except OSError as error:
             reason = error.strerror or str(error)
             session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
             self._finish()
             return
+        self._starter = starter
+        self._child, self._connection, self._cgroup = child, connection, _ = started
         options = session.options
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE))
         connection.allow(largest + FRAME_SLACK_BYTES)
@@ -108,6 +113,8 @@ class Lane:
         assert self._child is not None
         self._killed = True
         self._child.kill()
+        if self._cgroup is not None:
+            self._cgroup.kill()
 
     # --- what the child does ---
 
@@ -192,14 +199,27 @@ class Lane:
             self._host.unwatch(connection.requests)
         connection.close()
         self._over = True
+        oom_killed = self._leave_cgroup()
         self.run.finish(
             self.session.finish(
                 exited,
+                oom_killed=oom_killed,
                 peak_bytes=max(self._peak_bytes, exited.peak_bytes),
                 stopped_after_last=self._killed_after_last,
             )
         )
         self._host.ended(self)
+
+    def _leave_cgroup(self) -> bool:
+        """Give back the control group; return whether the kernel killed in it."""
+        cgroup, self._cgroup = self._cgroup, None
+        if cgroup is None:
+            return False
+        assert self._starter is not None
+        oom_killed = cgroup.oom_killed()
+        self._peak_bytes = max(self._peak_bytes, cgroup.peak_bytes())
+        self._starter.give_back(cgroup)
+        return oom_killed
 
     def _finish(self) -> None:
         """End a run that never had a child."""

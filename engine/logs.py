@@ -28,11 +28,12 @@ class LogBook:
         self, options: RunOptions, redactor: Redactor, emit: Callable[[LogEntry], None]
     ) -> None:
         self.bytes = 0
-        """All that was logged, dropped lines included."""
+        """All that was logged, dropped lines and those below the level included."""
         self._options = options
         self._redactor = redactor
         self._records = redactor.records()
         self._emit = emit
+        self._wanted_bytes = 0
         self._dropped = 0
         self._decoders = {
             source: codecs.getincrementaldecoder("utf-8")("replace") for source in _STREAM_LEVEL
@@ -46,11 +47,12 @@ class LogBook:
 
     def add(self, entry: LogEntry) -> None:
         """Take one entry."""
+        size = _size(entry.message)
+        self.bytes += size + _LINE_OVERHEAD_BYTES
         if _RANK[entry.level] < _RANK[self._options.log_level]:
             return
-        size = len(entry.message)
-        self.bytes += size + _LINE_OVERHEAD_BYTES
-        if self.bytes > self._options.max_log_bytes:
+        self._wanted_bytes += size + _LINE_OVERHEAD_BYTES
+        if self._wanted_bytes > self._options.max_log_bytes:
             self._dropped += 1
             return
         if size > self._options.log_payload_mb * MEGABYTE:
@@ -79,7 +81,10 @@ class LogBook:
 
     def flush(self, *, final: bool = False) -> None:
         """Hand on what was held back: unfinished lines, and what might have been secrets."""
-        for source, rest in self._partial.items():
+        for source in _STREAM_LEVEL:
+            rest = self._partial[source]
+            if final:
+                rest += self._decoders[source].decode(b"", final=True)
             if rest:
                 self._partial[source] = ""
                 self.add(LogEntry(_STREAM_LEVEL[source], source, rest))
@@ -102,3 +107,8 @@ class LogBook:
             f" allowed: {limit:g} MB (log_payload_mb)]"
         )
         return LogEntry(entry.level, entry.source, message, redacted=True)
+
+
+def _size(text: str) -> int:
+    """Return the length in UTF-8, in bytes; of ASCII without encoding it."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

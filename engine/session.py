@@ -70,6 +70,7 @@ class Session:
         self._phase = Phase.STARTING
         self._step: OpenStep | None = None
         self._step_runs = 0
+        self._unpolled = 0
         self._last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
         self._confinement = order.confinement
         self._versions = order.versions
@@ -169,7 +170,7 @@ class Session:
         assert self._step is not None
         self._step.job_started = time.monotonic()
         self._emit(events.JobStart, **self._ids())
-        if self._first_memory is None:
+        if not self._first_memory:
             self._first_memory = self.read_memory()
         self.deadlines.job_started(self._step.step_id)
 
@@ -318,6 +319,9 @@ class Session:
         Call it once, when the child is gone (or never came) and all it wrote was received.
         """
         self._logs.flush(final=True)
+        if self._unpolled:
+            text = f"{self._unpolled} log lines were dropped, because nobody polled those before"
+            self._emit_log(m.LogEntry("warning", "runtime", text))
         step = self._step
         ending = decide_ending(
             Facts(
@@ -415,7 +419,7 @@ class Session:
         )
         # The message was redacted together with the lines around it; the ids were not.
         if not self._log.append(self._redactor.struct(event)):
-            self._logs.count_dropped(1, 0)
+            self._unpolled += 1
 
     def _next_seq(self) -> int:
         seq = self._log.next_seq

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.repo import Repo, RepoError
-
 from manager.inputs import BadInputError
 from manager.stub_library import NoTypeshedError, hide_imports, write_library
 from manager.stub_source import to_stub
 from protocol.adaptor import AdaptorLink
-from sandbox_child.language import builtins as job_builtins
-from sandbox_child.language import facades
+from sandbox_child.language import condition_scope
+from sandbox_child.language.facades import Facades
+from sandbox_child.language.guards import Guards
 
 MARK = "# Written by `jobcell stubs`; the whole directory is replaced when it is run again.\n"
 
@@ -37,6 +37,9 @@ custom_typeshed_dir = $MYPY_CONFIG_FILE_DIR/typeshed
 mypy_path = $MYPY_CONFIG_FILE_DIR
 no_site_packages = True
 check_untyped_defs = True
+# Jobs are short scripts: tell what is refused, not what might be None.
+strict_optional = False
+disable_error_code = var-annotated
 cache_dir = $MYPY_CONFIG_FILE_DIR/.mypy_cache
 """
 )
@@ -86,7 +89,7 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
 def _find(adaptors: Sequence[str], repo: Path | None) -> list[AdaptorLink]:
     try:
         known = Repo.read(repo)
-        links = [known.resolve(spec, {}) for spec in adaptors]
+        links = [known.resolve(spec) for spec in adaptors]
     except RepoError as error:
         raise BadInputError([str(error)]) from None
     by_module: dict[str, AdaptorLink] = {}
@@ -118,16 +121,27 @@ def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
             prelude += f"import {link.module} as _{link.module}\n"
             prelude += "".join(f"{name} = _{link.module}.{name}\n" for name in names)
             settings += ADAPTOR_SETTINGS.format(module=link.module)
+        builtins, modules = allowed_names()
         write_library(
-            target / "typeshed",
-            builtins=frozenset(job_builtins.NAMES),
-            modules=facades.names(),
-            prelude=prelude,
-            needed=needed,
+            target / "typeshed", builtins=builtins, modules=modules, prelude=prelude, needed=needed
         )
     except NoTypeshedError as error:
         raise BadInputError([str(error)]) from None
     (target / "mypy.ini").write_text(settings)
+
+
+def allowed_names() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """Return which built-in names a job has, and what it gets of each standard module.
+
+    The sandbox itself is asked, so that there is no second list to keep.
+    """
+    scope = condition_scope(language=True)  # the built-ins of a job are the same
+    facades = Facades(Guards(scope), scope, lambda _level, _message: None)
+    modules = {
+        name: frozenset(public for public in vars(facades.get(name)) if public[0] != "_")
+        for name in facades.names()
+    }
+    return frozenset(scope["__builtins__"]), modules
 
 
 def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str]]:

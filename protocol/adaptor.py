@@ -20,4 +20,6 @@ class ModuleRef(msgspec.Struct, frozen=True, kw_only=True):
     """An adaptor that does not come from the repo."""
 
     path: str
+    """A directory with the importable module in it, or the package or ``.py`` file itself."""
     version: str = "0"
+    """What `versions` and messages call it."""

@@ -87,6 +87,15 @@ class RunCgroup:
         text = self._read("memory.peak" if self.unified else "memory.max_usage_in_bytes")
         return int(text) if text.strip().isdecimal() else 0
 
+    def reset_peak(self) -> bool:
+        """Count the peak anew, for another run; return False where the kernel cannot do that."""
+        name = "memory.peak" if self.unified else "memory.max_usage_in_bytes"
+        try:
+            self._write(name, 0)
+        except OSError:
+            return False  # version 2 before Linux 6.12
+        return True
+
     def kill(self) -> None:
         """Send SIGKILL to every process of the group."""
         if self.unified:

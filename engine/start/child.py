@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import psutil
 
+from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.ending import Exit
 from protocol import codec
@@ -53,6 +54,8 @@ class Started(NamedTuple):
 
     child: Child
     connection: Connection
+    cgroup: RunCgroup | None
+    """Its control group, where there is one; to be given back when the child was reaped."""
 
 
 class Starter(Protocol):
@@ -69,6 +72,9 @@ class Starter(Protocol):
 
         """
 
+    def give_back(self, cgroup: RunCgroup) -> None:
+        """Take back the control group of a run that is over."""
+
     def close(self) -> None:
         """Let go of everything; no run is left by then."""
 
@@ -78,6 +84,14 @@ def greet(connection: Connection, request: ConfinementRequest) -> None:
     connection.send(codec.encode(Hello(version=PROTOCOL_VERSION, pid=os.getpid())))
     connection.send(codec.encode(Confine(request=request)))
     connection.write()
+
+
+def join(cgroup: RunCgroup, pid: int) -> None:
+    """Put a child into its control group."""
+    try:
+        cgroup.add(pid)
+    except OSError:
+        pass  # it is gone already; what it died of is told by its exit
 
 
 def kill_group(pid: int) -> None:

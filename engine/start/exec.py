@@ -6,10 +6,12 @@ import os
 import signal
 from collections.abc import Sequence
 
+from engine.confinement.cgroup import RunCgroup
 from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
 from engine.connection import Connection
 from engine.ending import Exit
-from engine.start.child import Started, Watcher, exit_of, greet, kill_group
+from engine.start.cgroups import CgroupPool
+from engine.start.child import Started, Watcher, exit_of, greet, join, kill_group
 from protocol.confinement import ConfinementRequest
 from protocol.limits import ANSWERS_FD, REQUESTS_FD
 
@@ -20,6 +22,9 @@ class ExecStarter:
     Never with fork: that would copy the page tables of the manager, 24 ms for each GB of its
     memory, and its threads' locks as they are.
     """
+
+    def __init__(self, cgroups: CgroupPool | None = None) -> None:
+        self._cgroups = cgroups or CgroupPool()
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
@@ -43,11 +48,19 @@ class ExecStarter:
             raise
         finally:
             ends.close()
+        cgroup = self._cgroups.take(request.memory_bytes)
+        if cgroup is not None:
+            join(cgroup, pid)
         greet(connection, request)
-        return Started(SpawnedChild(pid), connection)
+        return Started(SpawnedChild(pid), connection, cgroup)
+
+    def give_back(self, cgroup: RunCgroup) -> None:
+        """See `Starter.give_back`."""
+        self._cgroups.give_back(cgroup)
 
     def close(self) -> None:
         """See `Starter.close`."""
+        self._cgroups.close()
 
 
 class SpawnedChild:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 from collections import deque
 
+from engine.confinement.cgroup import RunCgroup
 from engine.start.child import Started, Starter, Watcher
 from protocol.confinement import ConfinementRequest
 
@@ -50,6 +51,10 @@ class SpareStarter:
             return spare
         return self._inner.start(request)
 
+    def give_back(self, cgroup: RunCgroup) -> None:
+        """See `Starter.give_back`."""
+        self._inner.give_back(cgroup)
+
     def close(self) -> None:
         """See `Starter.close`."""
         assert self._watcher is not None
@@ -59,7 +64,7 @@ class SpareStarter:
             spare.child.kill()
         self._inner.close()  # a zygote tells of the end of its children while it is closed
         while self._waiting:
-            _bury(self._waiting.popleft())
+            self._bury(self._waiting.popleft())
 
     def _refill(self) -> None:
         assert self._watcher is not None
@@ -78,14 +83,15 @@ class SpareStarter:
         for spare in dead:
             self._waiting.remove(spare)
             self._watcher.unwatch(spare.child.exit_fd)
-            _bury(spare)
+            self._bury(spare)
+            if spare.cgroup is not None:
+                self._inner.give_back(spare.cgroup)
+
+    def _bury(self, spare: Started) -> None:
+        select.select([spare.child.exit_fd], [], [])
+        spare.child.reap()
+        spare.connection.close()
 
 
 def _is_gone(spare: Started) -> bool:
     return bool(select.select([spare.child.exit_fd], [], [], 0)[0])
-
-
-def _bury(spare: Started) -> None:
-    select.select([spare.child.exit_fd], [], [])
-    spare.child.reap()
-    spare.connection.close()

@@ -14,11 +14,13 @@ import socket
 from collections import deque
 from typing import Final
 
+from engine.confinement.cgroup import RunCgroup
 from engine.confinement.interpreter import child_command
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection
 from engine.ending import Exit
-from engine.start.child import Started, Watcher, exit_of, greet
+from engine.start.cgroups import CgroupPool
+from engine.start.child import Started, Watcher, exit_of, greet, join
 from engine.start.exec import ExecStarter, spawn
 from protocol.confinement import ConfinementRequest
 from protocol.limits import CONTROL_FD
@@ -46,7 +48,8 @@ class ZygoteStarter:
 
     def __init__(self, request: ConfinementRequest) -> None:
         self._request = request
-        self._fallback = ExecStarter()
+        self._cgroups = CgroupPool()
+        self._fallback = ExecStarter(self._cgroups)
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
 
@@ -60,18 +63,24 @@ class ZygoteStarter:
         if not zygote_serves(self._request, request):
             return self._fallback.start(request)
         connection = Connection()
+        cgroup = self._cgroups.take(request.memory_bytes)
         try:
-            child = self._usable().fork(connection.child_ends)
+            child = self._usable().fork(connection.child_ends, cgroup)
         except OSError:
             connection.close()
             raise
         greet(connection, request)
-        return Started(child, connection)
+        return Started(child, connection, cgroup)
+
+    def give_back(self, cgroup: RunCgroup) -> None:
+        """See `Starter.give_back`."""
+        self._cgroups.give_back(cgroup)
 
     def close(self) -> None:
         """See `Starter.close`."""
         if self._zygote is not None:
             self._zygote.close()
+        self._cgroups.close()
 
     def _usable(self) -> _Zygote:
         """Return a zygote that lives and whose root still holds what the paths name."""
@@ -86,8 +95,9 @@ class ZygoteStarter:
 class ForkedChild:
     """A child whose parent is the zygote: it is killed through a pidfd, and the zygote reaps it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cgroup: RunCgroup | None) -> None:
         self.pid: int | None = None
+        self._cgroup = cgroup
         self.exit_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._pidfd = -1
         self._kill_wanted = False
@@ -113,6 +123,8 @@ class ForkedChild:
     def born(self, pid: int, pidfd: int) -> None:
         """Take note of who it is; a kill that came too early happens now."""
         self.pid, self._pidfd = pid, pidfd
+        if self._cgroup is not None:
+            join(self._cgroup, pid)
         if self._kill_wanted:
             self.kill()
 
@@ -148,10 +160,10 @@ class _Zygote:
         """Whether it lives and still sees what its paths name."""
         return self.alive and identity(self._paths) == self._identity
 
-    def fork(self, ends: ChildEnds) -> ForkedChild:
+    def fork(self, ends: ChildEnds, cgroup: RunCgroup | None) -> ForkedChild:
         """Ask for a child on these ends, which are closed once they are sent."""
         self._number += 1
-        child = ForkedChild()
+        child = ForkedChild(cgroup)
         self._children[self._number] = child
         self._send(encode(Fork(number=self._number)), ends)
         return child

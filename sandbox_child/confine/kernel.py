@@ -52,7 +52,9 @@ def syscall(name: str, *arguments: int | bytes | None) -> int:
     number = NUMBERS.get(name)
     if number is None:
         raise OSError(38, f"{name}: not on {MACHINE}")
-    result: int = _syscall(_Long(number), *map(_widened, arguments))
+    # A variadic C function reads whole registers: an int must not leave half of one undefined.
+    widened = [_Long(one) if isinstance(one, int) else one for one in arguments]
+    result: int = _syscall(_Long(number), *widened)
     if result == -1:
         errno = _ctypes.get_errno()
         raise OSError(errno, f"{name}: {os.strerror(errno)}")
@@ -69,7 +71,3 @@ def pointer_to(buffer: bytes) -> tuple[bytes, Pointer]:
     pointer = Pointer(buffer)
     return bytes(memoryview(pointer)), pointer
 
-
-def _widened(argument: int | bytes | None) -> object:
-    # A variadic C function reads whole registers: an int must not leave half of one undefined.
-    return _Long(argument) if isinstance(argument, int) else argument

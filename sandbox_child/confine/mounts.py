@@ -11,6 +11,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine.kernel import syscall
+from sandbox_child.confine.task import UNREADABLE
 
 if TYPE_CHECKING:
     from sandbox_child.confine.task import Task
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 NAME = "mounts"
 STOPS = "learning which files and processes exist outside of what may be read"
 REMEDY = "run the engine as root, or allow user namespaces, with mount permitted in them"
+
+LIBRARIES: Final = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 
 NEW_NS: Final = 0x00020000
 AT_FDCWD: Final = -100
@@ -78,16 +81,25 @@ def apply(task: Task) -> str | None:
 
 
 def _reduced(paths: tuple[str, ...]) -> list[str]:
-    """Leave out what comes along with a directory above it."""
+    """Leave out what comes along with a directory above it.
+
+    The machine's shared libraries come with the directory that they lie in: it holds what every
+    machine has, and one mount for each of them would take longer than all the others together.
+    What may be read there is still for Landlock to say.
+    """
     kept: list[str] = []
-    for path in sorted(paths):
+    for path in sorted({_with_siblings(path) for path in paths}):
         if not (kept and path.startswith(kept[-1].rstrip("/") + "/")):
             kept.append(path)
     return kept
 
 
+def _with_siblings(path: str) -> str:
+    return path.rpartition("/")[0] if path.startswith(LIBRARIES) and ".so" in path else path
+
+
 def _detached(path: str) -> int:
-    """Return a read-only copy of the mount below *path*, or -1 if there is no such file."""
+    """Return a read-only copy of the mount below *path*, or -1 if nothing is there to read."""
     try:
         tree = syscall(
             "open_tree",
@@ -95,8 +107,10 @@ def _detached(path: str) -> int:
             os.fsencode(path),
             OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC,
         )
-    except FileNotFoundError:
-        return -1
+    except OSError as error:
+        if error.errno in UNREADABLE:
+            return -1
+        raise
     device = stat.S_ISCHR(os.fstat(tree).st_mode)
     _restrict(tree, RDONLY | NOSUID | (0 if device else NODEV), recursive=True)
     return tree

@@ -23,8 +23,14 @@ class Task:
         """No process outside of this run counts towards this process's RLIMIT_NPROC."""
 
 
+UNREADABLE = frozenset((errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP))
+"""Errors of opening a path that only say that there is nothing to be read by this user."""
+
+
 def errno_name(error: OSError) -> str:
     """Return ``EPERM`` for an error of that number."""
+    if error.errno == errno.EOPNOTSUPP:  # which has two names on Linux, and manuals use this one
+        return "EOPNOTSUPP"
     return errno.errorcode.get(error.errno or 0, str(error.errno))
 
 

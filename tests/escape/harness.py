@@ -74,13 +74,14 @@ class Child:
         command: list[str] | None = None,
         environment: dict[str, str] | None = None,
         leak: dict[int, int] | None = None,
+        script: Path | None = None,
         **changes,
     ) -> None:
         request = request or make_request(**changes)
         orders = {"request": request, "source": source, "before": before, "zygote": zygote}
         command = command or interpreter.child_command()
         at = command.index("-S") + 1
-        command = [*command[:at], str(HERE / "hostile_child.py"), *command[at + 1 :]]
+        command = [*command[:at], str(script or HERE / "hostile_child.py"), *command[at + 1 :]]
         self._pipes = {name: os.pipe() for name in ("orders", "answers", "out", "err")}
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -97,7 +97,7 @@ WHEELS = {
 
 @pytest.fixture(scope="module")
 def wheels():
-    named = os.environ.get("JOBCELL_TEST_WHEELS", "/tmp/jobcell-wheels")
+    named = os.environ.get("JOBCELL_TEST_WHEELS", "/nonexistent")
     directory = Path(named)
     if not directory.is_dir():
         pytest.skip("set JOBCELL_TEST_WHEELS to a directory made by pip install --target")

@@ -8,7 +8,6 @@ operation that the verb returns.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,8 +15,6 @@ from .errors import ArgumentError, AssertionFailedError, kind
 from .flow import Operation, State, after, perform, require_operation, run_all
 from .paths import find
 from .references import dereference, is_reference, items_of, lazily, parameters, resolve
-
-_logger = logging.getLogger("common")
 
 
 def fn(function: Operation) -> Operation:
@@ -269,10 +266,13 @@ def debug(*values: Any) -> Operation:
     """
 
     def run(state: State) -> State:
+        import logging  # late: a quarter of the time that importing this package would take
+
+        logger = logging.getLogger("common")
         for value in values:
             text = _shown(resolve(state, value))
-            if _logger.hasHandlers():
-                _logger.debug("%s", text)
+            if logger.hasHandlers():
+                logger.debug("%s", text)
             else:  # nobody listens to `logging` here, and a lost line helps nobody
                 print(text)  # noqa: T201  # the engine makes a log event of it
         return state

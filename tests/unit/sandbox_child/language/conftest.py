@@ -56,9 +56,7 @@ def _run(
     source: str, state: Any = None, *, language: bool = True, check: bool = True, **names: Any
 ) -> Ran:
     in_scope = {"fn": fn, "put": put, **names}
-    job = compile_job(
-        source, step_id="a", language=language, adaptor_names=frozenset(in_scope)
-    )
+    job = compile_job(source, step_id="a", language=language, adaptor_names=frozenset(in_scope))
     logged: list[tuple[str, str]] = []
     scope = JobScope(
         step_id="a",

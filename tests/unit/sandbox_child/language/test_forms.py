@@ -124,7 +124,7 @@ class TestLazyState:
 
     def test_an_operation_among_the_arguments_gets_lazy_arguments_itself(self, result_of):
         """each(state.rows, post(state.x)): post is called now, its argument later."""
-        both = lambda *operations: lambda state: [o(state) for o in operations][-1]  # noqa: E731
+        both = lambda *operations: lambda state: [o(state) for o in operations][-1]
         source = "both(put('a', state.n), put('b', state.n + 1))"
         assert result_of(source, {"n": 1}, both=both) == {"n": 1, "b": 2}
 

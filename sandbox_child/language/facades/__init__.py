@@ -1,0 +1,96 @@
+"""Stand-ins for the standard modules that a job may import.
+
+A real module is never handed to a job: most of them lead to ``os``, ``sys`` or ``builtins``
+without a single underscore (``json.codecs.builtins.open``).  A facade is a module object of its
+own with a chosen list of names, made when a job first imports it, one for each scope.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.facades.table import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox_child.language.guards import Guards
+
+__all__ = ["TABLE", "Facades"]
+
+
+class Facades:
+    """The standard modules of one scope, made when they are asked for.
+
+    This object is also what the rooms (``facades.functions`` and so on) work with: the guards,
+    the globals and the log of the scope that their module is made for.
+    """
+
+    def __init__(
+        self, guards: Guards, scope_globals: dict[str, Any], log: Callable[[str, str], None]
+    ) -> None:
+        self.guards = guards
+        self.globals = scope_globals
+        self.log = log
+        self._made: dict[str, ModuleType] = {}
+
+    @staticmethod
+    def names() -> list[str]:
+        """Return the names of all modules that exist here, in order."""
+        return sorted(TABLE)
+
+    def get(self, name: str) -> ModuleType | None:
+        """Return the facade of the standard module *name*; None if there is none."""
+        made = self._made.get(name)
+        if made is None and name in TABLE:
+            made = self._made[name] = self._make(name)
+        return made
+
+    def _make(self, name: str) -> ModuleType:
+        entry = TABLE[name]
+        # Not the real name: `from x import y` falls back to sys.modules["x.y"].
+        module = ModuleType(f"job:{name}")
+        namespace = module.__dict__
+        for special in ("__loader__", "__spec__", "__package__"):
+            del namespace[special]
+        if entry.names:
+            real = importlib.import_module(name)
+            for public in entry.names.split():
+                # A later Python may have dropped a name that this one has, and the reverse.
+                if hasattr(real, public):
+                    namespace[public] = _frozen(getattr(real, public))
+        if entry.room:
+            room = importlib.import_module(f"{__name__}.{entry.room}")
+            namespace.update(getattr(room, f"make_{name.strip('_').replace('.', '_')}")(self))
+        namespace["__getattr__"] = self._make_fallback(name, namespace)
+        return module
+
+    def _make_fallback(self, name: str, namespace: dict[str, Any]) -> Callable[[str], Any]:
+        prefix = f"{name}."
+        get = self.get
+
+        def fallback(attribute: str) -> Any:
+            child = get(prefix + attribute)
+            if child is None:
+                offered = ", ".join(sorted(n for n in namespace if n[:1] != "_"))
+                raise AttributeError(
+                    f"module {name!r} has no {attribute!r} in a job; it offers: {offered or '-'}"
+                )
+            namespace[attribute] = child
+            return child
+
+        return fallback
+
+
+def _frozen(value: Any) -> Any:
+    """Return *value*, or a copy that is of no use for reaching other steps."""
+    kind = type(value)
+    if kind is list:
+        return tuple(value)
+    if kind is set:
+        return frozenset(value)
+    if kind is dict:
+        return dict(value)
+    return value

@@ -1,0 +1,177 @@
+"""Stand-ins that make or change classes: abc, collections, dataclasses, enum, typing.
+
+Each refuses to touch a class that the job did not define: the next step would see the change.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.guards import clean_match_args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sandbox_child.language.facades import Facades
+
+
+def require_own_class(facades: Facades, cls: Any, who: str) -> None:
+    """Raise TypeError unless *cls* is a class that this scope's code defined."""
+    if cls not in facades.guards.job_classes:
+        label = cls.__name__ if isinstance(cls, type) else type(cls).__name__
+        raise TypeError(f"{who} takes a class that the job defined, not {label!r}")
+
+
+def make_abc(facades: Facades) -> dict[str, Any]:
+    """Return an ABC of the scope: what is registered below it is remembered there."""
+    import abc  # noqa: PLC0415 - made when a job asks for it; so is every import of the rooms
+
+    namespace = {"__slots__": (), "__module__": "abc", "__doc__": abc.ABC.__doc__}
+    own = abc.ABCMeta("ABC", (), namespace)
+    facades.guards.register_class(own)
+    return {"ABC": own}
+
+
+def make_collections(facades: Facades) -> dict[str, Any]:
+    """Return a namedtuple whose classes are the job's own."""
+    import collections  # noqa: PLC0415
+
+    facades.guards.known_bases.update(
+        (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
+    )
+    facades.guards.known_bases.update((collections.UserDict, collections.UserList))
+    _know_abstract_bases(facades)
+
+    def namedtuple(
+        typename: str,
+        field_names: str | Iterable[str],
+        *,
+        rename: bool = False,
+        defaults: Iterable[Any] | None = None,
+    ) -> type:
+        made = collections.namedtuple(  # type: ignore[misc]  # the names are the job's  # noqa: PYI024
+            typename,  # type: ignore[arg-type]  # as above
+            field_names,
+            rename=rename,
+            defaults=defaults,
+            module=facades.globals["__name__"],
+        )
+        facades.guards.register_class(made)
+        clean_match_args(made)
+        return made
+
+    return {"namedtuple": namedtuple}
+
+
+def _know_abstract_bases(facades: Facades) -> None:
+    import collections.abc  # noqa: PLC0415
+
+    abstract = (getattr(collections.abc, name) for name in collections.abc.__all__)
+    facades.guards.known_bases.update(cls for cls in abstract if isinstance(cls, type))
+
+
+def make_collections_abc(facades: Facades) -> dict[str, Any]:
+    """Return nothing new; note that these bases keep nothing private."""
+    _know_abstract_bases(facades)
+    return {}
+
+
+def make_dataclasses(facades: Facades) -> dict[str, Any]:
+    """Return a dataclass decorator for classes of the job."""
+    import dataclasses  # noqa: PLC0415
+
+    def decorate(cls: Any, options: dict[str, Any]) -> Any:
+        require_own_class(facades, cls, "dataclass")
+        made = dataclasses.dataclass(**options)(cls)
+        facades.guards.register_class(made)  # slots=True makes another class
+        clean_match_args(made)
+        return made
+
+    def dataclass(cls: Any = None, /, **options: Any) -> Any:
+        if cls is None:
+            return lambda cls: decorate(cls, options)
+        return decorate(cls, options)
+
+    return {"dataclass": dataclass}
+
+
+def make_enum(facades: Facades) -> dict[str, Any]:
+    """Return nothing new, but see to it that ``Enum("Name", members)`` plants no special name.
+
+    A subclass of Enum of our own would do, but for ``isinstance(HTTPStatus.OK, Enum)`` and for
+    encoders that look at the metaclass.  So the check goes into the real class; what it refuses
+    nobody else does.
+    """
+    import enum  # noqa: PLC0415
+
+    if "_create_" not in enum.Enum.__dict__:
+        type.__setattr__(enum.Enum, "_create_", classmethod(_create_checked))
+    facades.guards.known_bases.update(
+        (enum.Enum, enum.IntEnum, enum.StrEnum, enum.Flag, enum.IntFlag, enum.ReprEnum)
+    )
+    return {}
+
+
+def _create_checked(cls: Any, class_name: Any, names: Any, **options: Any) -> Any:
+    import enum  # noqa: PLC0415
+
+    return enum.EnumType._create_(  # type: ignore[attr-defined]  # what Enum(...) calls  # noqa: SLF001
+        cls, class_name, _checked_members(names), **options
+    )
+
+
+def _checked_members(names: Any) -> list[Any]:
+    if isinstance(names, str):
+        names = str.__str__(names).replace(",", " ").split()
+    elif hasattr(names, "items"):
+        names = names.items()
+    members = [member if isinstance(member, str) else tuple(member) for member in names]
+    for member in members:
+        name = member if isinstance(member, str) else member[0]
+        if type(name) is not str:
+            raise TypeError("the name of an enum member must be a string")
+        if name.startswith("_"):
+            raise ValueError(f"the name of an enum member cannot begin with an underscore: {name}")
+    return members
+
+
+def make_typing(facades: Facades) -> dict[str, Any]:
+    """Return the decorators of typing, for classes and functions of the job."""
+    import typing  # noqa: PLC0415
+
+    facades.guards.known_bases.update((typing.Generic, typing.Protocol))  # type: ignore[arg-type]  # special forms to mypy, classes to Python
+    _know_abstract_bases(facades)
+
+    def runtime_checkable(cls: Any) -> Any:
+        require_own_class(facades, cls, "runtime_checkable")
+        return typing.runtime_checkable(cls)
+
+    def unchanged(target: Any, /) -> Any:
+        return target
+
+    def get_origin(annotation: Any) -> Any:
+        origin = typing.get_origin(annotation)
+        if isinstance(origin, type) and issubclass(origin, type):
+            return facades.globals["__builtins__"]["type"]
+        return origin
+
+    # overload of Python remembers every function in a table of the process; final and override
+    # leave a mark that only a type checker reads.
+    return {
+        "final": unchanged,
+        "get_origin": get_origin,
+        "no_type_check": unchanged,
+        "overload": unchanged,
+        "override": unchanged,
+        "runtime_checkable": runtime_checkable,
+        **_generic_alias(sys.version_info >= (3, 12)),
+    }
+
+
+def _generic_alias(with_type_statement: bool) -> dict[str, Callable[..., Any]]:
+    if not with_type_statement:
+        return {}
+    import typing  # noqa: PLC0415
+
+    return {"TypeAliasType": typing.TypeAliasType}  # type: ignore[attr-defined]  # 3.12

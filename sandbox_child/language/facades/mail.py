@@ -1,0 +1,44 @@
+"""Stand-ins of the email package: its policies hold registries that anybody can change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandbox_child.language.facades import Facades
+
+
+def make_email_policy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
+    """Return the named policies, each with registries of its own."""
+    import email.policy  # noqa: PLC0415 - made when a job asks for it
+    from email.contentmanager import ContentManager, raw_data_manager  # noqa: PLC0415 - as above
+    from email.headerregistry import HeaderRegistry  # noqa: PLC0415 - as above
+
+    def own(policy: email.policy.EmailPolicy[Any]) -> email.policy.EmailPolicy[Any]:
+        manager = ContentManager()
+        manager.get_handlers = dict(raw_data_manager.get_handlers)
+        manager.set_handlers = dict(raw_data_manager.set_handlers)
+        return policy.clone(content_manager=manager, header_factory=HeaderRegistry())
+
+    policies: dict[str, Any] = {
+        name: own(getattr(email.policy, name))
+        for name in ("HTTP", "SMTP", "SMTPUTF8", "default", "strict")
+    }
+    return {**policies, "compat32": email.policy.compat32}
+
+
+def make_email_message(facades: Facades) -> dict[str, Any]:
+    """Return an EmailMessage that starts from the policy of this scope."""
+    import email.message  # noqa: PLC0415 - made when a job asks for it
+
+    policies = facades.get("email.policy")
+    assert policies is not None
+    default = policies.default
+
+    class EmailMessage(email.message.EmailMessage):
+        def __init__(self, policy: Any = None) -> None:
+            super().__init__(default if policy is None else policy)
+
+    EmailMessage.__module__ = "email.message"
+    EmailMessage.__qualname__ = "EmailMessage"
+    return {"EmailMessage": EmailMessage}

@@ -1,0 +1,20 @@
+"""Stand-ins that cut text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandbox_child.language.facades import Facades
+
+
+def make_shlex(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
+    """Return ``split`` for strings: the real one reads standard input when given None."""
+    import shlex  # noqa: PLC0415 - made when a job asks for it
+
+    def split(s: str, comments: bool = False, posix: bool = True) -> list[str]:
+        if not isinstance(s, str):
+            raise TypeError(f"shlex.split() takes a string, not {type(s).__name__!r}")
+        return shlex.split(s, comments, posix)
+
+    return {"split": split}

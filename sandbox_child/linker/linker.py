@@ -1,0 +1,195 @@
+"""Which modules a step may have, and how it sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.refusals import JobImportError
+from sandbox_child.linker import output, worlds
+from sandbox_child.linker.failure import describe
+from sandbox_child.linker.realm import Realm
+from sandbox_child.linker.view import make_view, public_names
+
+if TYPE_CHECKING:
+    from protocol.adaptor import AdaptorLink
+
+
+class Linker:
+    """All adaptors that a run may use; each is imported once, when it is first needed.
+
+    Args:
+        links: Every version that a step may have.  Of several with one name the first is what
+            a step gets that imports the module without having it as its adaptor.
+        whitelist: Regular expressions; a job may import a module that is not its adaptor's only
+            if one matches its whole name.  None: all.
+        log: Takes ``(level, source, message)`` from adaptors.
+
+    """
+
+    def __init__(
+        self, links: Sequence[AdaptorLink], *, whitelist: Sequence[str] | None, log: output.Log
+    ) -> None:
+        self._links = {f"{link.name}@{link.version}": link for link in links}
+        self._log = log
+        self._realms: dict[str, Realm] = {}
+        newest: dict[str, AdaptorLink] = {}
+        for link in links:
+            if not any(link.name == other.name for other in newest.values()):
+                newest.setdefault(link.module, link)
+        self._admitted = {
+            module: link for module, link in newest.items() if _admits(whitelist, module)
+        }
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """Directory to ``name@version``, to tell whose frame it is; the narrower ones first."""
+        narrow = {f"{link.path}/{link.module}": label for label, link in self._links.items()}
+        return {**narrow, **{link.path: label for label, link in self._links.items()}}
+
+    def versions(self) -> dict[str, list[str]]:
+        """Return the versions that were imported, by name."""
+        versions: dict[str, list[str]] = {}
+        for label in self._realms:
+            name, _, version = label.rpartition("@")
+            versions.setdefault(name, []).append(version)
+        return versions
+
+    def step(self, adaptors: Sequence[str]) -> StepLinks:
+        """Import the adaptors of one step.
+
+        Args:
+            adaptors: As ``name@version``, in the order in which their names are in scope.
+
+        Raises:
+            JobImportError: One of them is unknown or broken.
+
+        """
+        own: dict[str, AdaptorLink] = {}
+        for label in adaptors:
+            link = self._links.get(label)
+            if link is None:
+                raise JobImportError(f"adaptor {label} was not linked into this run")
+            own.setdefault(link.module, link)
+        links = StepLinks(own, {**self._admitted, **own}, self._load)
+        worlds.set_fallback([self._realms[label] for label in adaptors if label in self._realms])
+        return links
+
+    def _load(self, link: AdaptorLink, name: str) -> ModuleType:
+        """Import a module of an adaptor's realm."""
+        label = f"{link.name}@{link.version}"
+        realm = self._realms.get(label)
+        if realm is None:
+            realm = self._realms[label] = Realm(link, self._log)
+        loaded = realm.modules.get(name)
+        if loaded is not None:
+            return loaded
+        try:
+            return realm.load(name)
+        except MemoryError:
+            raise
+        except ModuleNotFoundError as error:
+            if error.name == name and name != link.module:
+                raise JobImportError(f"adaptor {label} has no module {name!r}", name=name) from None
+            raise describe(label, link.path, error) from error
+        except BaseException as error:
+            raise describe(label, link.path, error) from error
+        finally:
+            worlds.leave()
+
+
+class StepLinks:
+    """What one step may import, and what it has without import.
+
+    Attributes:
+        in_scope: The public names of the step's adaptors, and the adaptors themselves by their
+            import names; the first adaptor wins.
+        execute: The first adaptor's own ``execute``, if one exports it.
+
+    """
+
+    def __init__(
+        self,
+        own: dict[str, AdaptorLink],
+        links: dict[str, AdaptorLink],
+        load: Callable[[AdaptorLink, str], ModuleType],
+    ) -> None:
+        self._links = links
+        self._load = load
+        self._views: dict[str, ModuleType] = {}
+        self.in_scope: dict[str, object] = {}
+        self.execute: Callable[..., Any] | None = None
+        for module, link in own.items():
+            view = self._view(link, module)
+            for name in public_names(load(link, module)):
+                if name not in self.in_scope:
+                    value = getattr(view, name, None)
+                    if value is not None or hasattr(view, name):
+                        self.in_scope[name] = value
+        for module in own:
+            top = module.partition(".")[0]
+            found = self.resolve_import(top)
+            if found is not None:
+                self.in_scope.setdefault(top, found)
+        execute = self.in_scope.get("execute")
+        if callable(execute):
+            self.execute = execute
+
+    def importable(self) -> list[str]:
+        """Return the names of modules that the step may import."""
+        return sorted(self._links)
+
+    def resolve_import(self, name: str) -> ModuleType | None:
+        """Return the view of a module, or None if the step may not have it.
+
+        Raises:
+            JobImportError: It may, but the module is broken, or the adaptor has no such part.
+
+        """
+        parts = name.split(".")
+        for length in range(len(parts), 0, -1):
+            link = self._links.get(".".join(parts[:length]))
+            if link is not None:
+                if any(part.startswith("_") for part in parts[length:]):
+                    raise JobImportError(f"{name!r} is private to its adaptor", name=name)
+                return self._view(link, name)
+        for link in self._links.values():
+            if link.module.startswith(f"{name}."):
+                return self._parent(name)
+        return None
+
+    def _view(self, link: AdaptorLink, name: str) -> ModuleType:
+        view = self._views.get(name)
+        if view is None:
+            module = self._load(link, name)
+
+            def submodule(last: str) -> ModuleType | None:
+                if "__path__" not in module.__dict__:
+                    return None
+                try:
+                    return self._view(link, f"{name}.{last}")
+                except JobImportError as error:
+                    if error.name == f"{name}.{last}":
+                        return None
+                    raise
+
+            view = self._views[name] = make_view(f"{name}@{link.version}", module, submodule)
+        return view
+
+    def _parent(self, name: str) -> ModuleType:
+        """Return the view of a package that is only there because adaptors lie in it."""
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = make_view(
+                f"{name}@", None, lambda last: self.resolve_import(f"{name}.{last}")
+            )
+        return view
+
+
+def _admits(whitelist: Sequence[str] | None, module: str) -> bool:
+    if whitelist is None:
+        return True
+    import re
+
+    return any(re.fullmatch(pattern, module) for pattern in whitelist)

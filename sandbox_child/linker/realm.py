@@ -1,0 +1,125 @@
+"""One version of an adaptor with everything that it imports."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from collections.abc import Callable
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from sandbox_child.linker import output, worlds
+from sandbox_child.linker.finder import RealmFinder, standard_beside
+
+if TYPE_CHECKING:
+    from protocol.adaptor import AdaptorLink
+
+_ENTER: Final[CodeType] = compile(
+    "def enter(function, /, *args): return function(*args)", "<realm>", "exec"
+)
+
+
+class Realm:
+    """The modules of one adaptor version.
+
+    Attributes:
+        label: ``name@version``.
+        path: The directory in which all its modules lie.
+        module: The import name of the adaptor itself.
+        modules: Its own modules by name; standard ones are not among them.
+        builtins: What its modules have as builtins.
+        meta_path: Its finders.
+
+    """
+
+    def __init__(self, link: AdaptorLink, log: output.Log) -> None:
+        self.label = f"{link.name}@{link.version}"
+        self.path = link.path
+        self.module = link.module
+        self.log = log
+        # A module of its own, so that what an adaptor adds to builtins stays in its realm.
+        own = ModuleType("builtins", builtins.__doc__)
+        own.__dict__.update(builtins.__dict__)
+        self.builtins = own.__dict__
+        self.builtins["__import__"] = self.import_module
+        self.builtins["print"] = output.make_print(log)
+        self.modules: dict[str, ModuleType] = {
+            "builtins": own,
+            # The real one is the child's; libraries look for a script there.
+            "__main__": ModuleType("__main__"),
+        }
+        self.table = worlds.install(self)
+        self.meta_path: list[Any] = [RealmFinder(self, sys.meta_path)]
+        self._beside = set(standard_beside(link.path))
+        room: dict[str, Any] = {"__builtins__": self.builtins, "__name__": "realm"}
+        exec(_ENTER, room)  # noqa: S102 - our own text: makes a function with these builtins
+        self.enter: Callable[..., Any] = room["enter"]
+        """Call a function on behalf of this realm."""
+
+    def load(self, name: str) -> ModuleType:
+        """Import *name* in this realm and return that very module.
+
+        Raises:
+            BaseException: Whatever the module raises while it is imported.
+
+        """
+        module = self.enter(importlib.import_module, name)
+        assert isinstance(module, ModuleType)
+        return module
+
+    def show(self) -> None:
+        """Let C code see the modules of this realm."""
+        self.table.make_current(self)
+
+    def import_module(
+        self,
+        name: str,
+        globals: Any = None,  # noqa: A002 - the names of the built-in function
+        locals: Any = None,  # noqa: A002 - the names of the built-in function
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> Any:
+        """Do what the built-in ``__import__`` does, for this realm."""
+        full = name
+        if level and type(globals) is dict and type(globals.get("__package__")) is str:
+            base = globals["__package__"].rsplit(".", level - 1)[0]
+            full = f"{base}.{name}" if name else base
+        module = self.modules.get(full)
+        if module is not None and (fromlist or not level) and _has_all(module, fromlist):
+            self.show()
+            return module if fromlist else self.modules.get(full.partition(".")[0], module)
+        if module is None and not level and worlds.is_standard(name):
+            return self._import_standard(name, globals, locals, fromlist)
+        self.show()
+        try:
+            return self.enter(importlib.__import__, name, globals, locals, fromlist, level)
+        finally:
+            # Whatever was imported meanwhile: the caller may be C code that now reads the table.
+            self.show()
+
+    def _import_standard(self, name: str, *rest: Any) -> Any:
+        top = name.partition(".")[0]
+        if top in self._beside:
+            self._beside.discard(top)
+            self.log(
+                "warning",
+                "adaptor",
+                f"{self.label}: {top!r} lies in its directory but is a standard module;"
+                " the standard one is used",
+            )
+        self.show()
+        result = self.enter(worlds.real_import(), name, *rest, 0)
+        output.capture(top, self.log)
+        self.show()
+        return result
+
+
+def _has_all(module: ModuleType, fromlist: Any) -> bool:
+    """Whether *module* is complete, and has what is wanted from it without another import."""
+    spec = module.__dict__.get("__spec__")
+    if getattr(spec, "_initializing", False):
+        return False
+    if not fromlist or "__path__" not in module.__dict__:
+        return True
+    return all(name in module.__dict__ for name in fromlist)

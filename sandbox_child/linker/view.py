@@ -1,0 +1,117 @@
+"""What a job sees of a module: its public names, to be read and called, never changed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+_MISSING: Final = object()
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return what *module* offers: ``__all__``, else all names without an underscore.
+
+    Other modules are not among them, nor any name that begins with an underscore: the names of
+    the language wall's own hooks do.
+    """
+    explicit = module.__dict__.get("__all__")
+    if isinstance(explicit, (list, tuple, set, frozenset)):
+        names = [name for name in explicit if type(name) is str]
+    else:
+        names = [name for name, value in module.__dict__.items() if _is_export(value)]
+    return [name for name in dict.fromkeys(names) if name.isidentifier() and name[0] != "_"]
+
+
+def make_view(
+    title: str, module: ModuleType | None, submodule: Callable[[str], ModuleType | None]
+) -> ModuleType:
+    """Return a read-only module with the public names of *module*.
+
+    Args:
+        title: What it is called; not a name in ``sys.modules``, because ``from x import y`` looks
+            there for the real module if the view refuses ``y``.
+        module: The real one, read whenever a name is asked for; None: it has only submodules.
+        submodule: Returns the view of a submodule by its last name, or None.
+
+    """
+    copies: dict[str, Any] = {}
+
+    def names() -> list[str]:
+        return [] if module is None else public_names(module)
+
+    # A function in a closure: nothing that a job can reach leads to the real module.
+    def read(name: str) -> Any:
+        if name in copies:
+            return copies[name]
+        value = _MISSING
+        if module is not None and name in names():
+            value = getattr(module, name, _MISSING)
+        if value is _MISSING or isinstance(value, ModuleType):
+            value = None if name.startswith("_") else submodule(name)
+            if value is None:
+                raise AttributeError(_absent(title, name, names()))
+        own = copy_containers(value)
+        if own is not value or isinstance(value, ModuleType):
+            copies[name] = own
+        return own
+
+    class View(ModuleType):
+        """A module as a job sees it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return [*names()] if name == "__all__" else read(name)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(f"module {title} cannot be changed: {name!r}")
+
+        def __delattr__(self, name: str) -> None:
+            raise AttributeError(f"module {title} cannot be changed: {name!r}")
+
+        def __dir__(self) -> list[str]:
+            return sorted(names())
+
+        def __repr__(self) -> str:
+            return f"<module {title}>"
+
+    return View(title, None if module is None else module.__doc__)
+
+
+def copy_containers(value: Any) -> Any:
+    """Return *value* with its mutable containers copied, at any depth; all else as it is."""
+    return _copy(value, {})
+
+
+def _copy(value: Any, done: dict[int, Any]) -> Any:
+    kind = type(value)
+    if kind not in (dict, list, set, bytearray, tuple):
+        return value
+    if id(value) in done:
+        return done[id(value)]
+    made: Any
+    if kind is dict:
+        made = done[id(value)] = {}
+        for key, item in value.items():
+            made[key] = _copy(item, done)
+    elif kind is list:
+        made = done[id(value)] = []
+        made.extend(_copy(item, done) for item in value)
+    elif kind is tuple:
+        items = [_copy(item, done) for item in value]
+        same = all(new is old for new, old in zip(items, value, strict=True))
+        made = done[id(value)] = value if same else tuple(items)
+    else:
+        made = done[id(value)] = kind(value)
+    return made
+
+
+def _is_export(value: object) -> bool:
+    # `from __future__ import annotations` leaves a name behind.
+    return not isinstance(value, ModuleType) and type(value).__module__ != "__future__"
+
+
+def _absent(title: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"module {title} has no public name {name!r}{hint}"

@@ -1,0 +1,168 @@
+"""Every attack of the collection against the kernel wall alone.
+
+The jobs are compiled with plain ``compile``, so that each may do in its own interpreter what it
+likes.  Whatever it does there: nothing outside is read, written, reached, killed or left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import engine
+
+ATTACKS = Path(__file__).parent.parent / "jobs" / "attacks"
+SECRET = "canary-in-the-environment-of-the-engine"
+GOES_OUTSIDE = re.compile(
+    r"popen|check_output|os\.system|subprocess|urlopen|fileinput|FileIO|"
+    r"/etc/passwd|/proc/|execv|spawn|getnode|symlink"
+)
+"""Sources of attacks whose proof of success is something from outside of the interpreter."""
+OUTCOMES = {"success", "fail", "crash", "kill"}
+TIMEOUT_S = 1.0
+
+
+class Attack:
+    def __init__(self, path: Path) -> None:
+        raw = path.read_bytes()
+        self.source = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode(
+            "utf-8", "surrogatepass"
+        )
+        self.name = path.name.split(".")[0]
+        head = re.findall(r"^# (\w+): ?(.*)$", self.source[:4000], re.MULTILINE)
+        self.header = dict(reversed(head))
+        self.manifest = self.header.get("manifest", "")
+        victim = ATTACKS / "victims" / f"{self.name}.victim.py"
+        self.victim = victim.read_text() if victim.exists() else None
+
+    @property
+    def job(self) -> str:
+        """The attack as a job: what happens at ``module`` happens when the job is loaded."""
+        if self.header.get("entry") == "main":
+            return self.source
+        return f"{self.source}\n\ndef main(state):\n    return state\n"
+
+
+def attacks():
+    files = sorted([*ATTACKS.glob("*.py"), *ATTACKS.glob("*.py.gz")])
+    return [pytest.param(Attack(path), id=path.name.split(".")[0]) for path in files]
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """A repo with the adaptors that the attacks aim at."""
+    directory = tmp_path_factory.mktemp("repo")
+    installed = []
+    for file in (ATTACKS / "adaptors").glob("*.py"):
+        place = directory / f"{file.stem}_1.0.0"
+        place.mkdir()
+        shutil.copy(file, place)
+        installed.append(
+            {"name": file.stem, "version": "1.0.0", "path": place.name, "module": file.stem}
+        )
+    (directory / "repo.json").write_text(json.dumps({"adaptors": installed}))
+    for part in (directory, *directory.parents[:2]):
+        part.chmod(0o755)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def eng(repo):
+    os.environ["JOBCELL_CANARY"] = SECRET
+    options = engine.RunOptions(timeout_s=TIMEOUT_S, memory_mb=150)
+    with engine.Engine(
+        repo_dir=repo,
+        max_runs=2,
+        start_mode="zygote",
+        policy=engine.Policy(language=False),
+        options=options,
+    ) as made:
+        yield made
+    del os.environ["JOBCELL_CANARY"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_behind():
+    """No file, no process, no change of this process, at the end of them all."""
+    stray = [Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.cwd()]  # noqa: S108
+    for file in Path("/tmp").glob("PWNED_*"):  # noqa: S108 - of an earlier, worse version
+        file.unlink()
+    before = {directory: set(os.listdir(directory)) for directory in stray}
+    yield
+    for directory, names in before.items():
+        left = [name for name in set(os.listdir(directory)) - names if "PWNED" in name]
+        assert not left
+    assert psutil.Process().children(recursive=True) == []
+
+
+def plan(attack: Attack) -> dict:
+    adaptors = [
+        name for name in ("demo_adaptor", "star_adaptor") if re.search(rf"\b{name}\b", attack.job)
+    ]
+    step = {"id": "attack", "expression": attack.job}
+    if adaptors:
+        step["adaptors"] = adaptors
+    return {"workflow": {"steps": [step]}}
+
+
+@pytest.mark.parametrize("attack", attacks())
+def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
+    """The run ends, is reported, says nothing from outside, and the next run is as ever."""
+    started = time.monotonic()
+    try:
+        run = eng.execute(plan(attack))
+    except (engine.PlanError, ValueError):
+        return  # not even text that a plan can carry
+    result = run.result(timeout_s=30)
+    events = run.poll(after=0)
+
+    assert time.monotonic() - started < 10
+    assert result.reason in OUTCOMES, result.error
+    assert isinstance(events[-1], engine.WorkflowComplete | engine.WorkflowError)
+    assert sum(isinstance(e, engine.WorkflowComplete | engine.WorkflowError) for e in events) == 1
+    said = f"{result!r:.2000000} {events!r:.2000000}"
+    assert SECRET not in said
+    assert "root:x:" not in said
+    assert "root:*:" not in said
+    if GOES_OUTSIDE.search(attack.source):
+        assert not re.search(r"'PWNED: \S", str(result.error and result.error.message))
+        assert not re.search(r"message='PWNED: (?!node)", said)
+    assert not list(Path("/tmp").glob("PWNED_*"))  # noqa: S108 - where the attacks write
+
+    after = eng.execute(attack.victim or "def main(state):\n    return {**state, 'ok': True}")
+    calm = after.result(timeout_s=30)
+    message = str(calm.error and calm.error.message)
+    assert "PWNED" not in message
+    if attack.victim is None:
+        assert calm.reason == "success", calm.error
+        assert calm.state["ok"] is True
+
+
+def test_the_engine_says_that_the_language_wall_was_off(eng):
+    """A run without it never looks like one with it."""
+    result = eng.execute("def main(state):\n    return state").result(timeout_s=30)
+
+    assert result.confinement.language is False
+    assert result.confinement.level == "default"
+    assert all(layer.state == "on" for layer in result.confinement.layers if layer.required)
+    assert all(probe.blocked for probe in result.confinement.probes)
+
+
+def test_no_run_leaves_a_process(eng):
+    """Below this process there is the zygote at the most."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.Error):
+            names = [c for c in psutil.Process().children(recursive=True) if c.status() != "zombie"]
+            if len(names) <= 1:
+                return
+    pytest.fail(f"left behind: {names}")

@@ -1,0 +1,73 @@
+"""Messages in any order: the table allows them, or the run ends with a RemoteProtocolError."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import messages as m
+from protocol.confinement import ConfinementReport
+from protocol.errors import RemoteProtocolError
+from protocol.phases import FROM_CHILD, Phase, advance
+from protocol.report import make_report
+
+RAW = msgspec.Raw(b"\xc0")
+REPORT = make_report("JobError", "boom")
+MESSAGES = [
+    m.Hello(version=1),
+    m.Ready(confinement=ConfinementReport(level="none", language=True), python="3"),
+    m.ConfineFailed(layer="x", reason="y", remedy="z"),
+    m.InitStart(step_id="a", step_run_id="a"),
+    m.InitComplete(duration_ms=0),
+    m.LoadCredential(step_id="a", step_run_id="a", id="c"),
+    m.LoadState(step_id="a", step_run_id="a", id="s"),
+    m.JobStart(),
+    m.JobComplete(state=RAW, state_bytes=1, next=(), duration_ms=0, peak_bytes=0),
+    m.JobError(error=REPORT, state=RAW, state_bytes=1, next=(), duration_ms=0),
+    m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True),
+    m.LogBatch(entries=()),
+    m.WorkflowComplete(state=RAW),
+    m.WorkflowError(error=REPORT),
+]
+FROM_ENGINE = [m.Loaded(value=RAW), m.LoadFailed(error=REPORT), m.Cancel(reason="x")]
+
+
+def walk(messages):
+    """Advance as far as the table allows; return the messages that were taken."""
+    phase, taken = Phase.STARTING, []
+    for message in messages:
+        try:
+            phase = advance(phase, message)
+        except RemoteProtocolError:
+            return taken
+        taken.append(message)
+    return taken
+
+
+@given(st.lists(st.sampled_from(MESSAGES + FROM_ENGINE), max_size=60))
+def test_any_order_is_taken_or_refused(messages):
+    """No order of messages does anything else, and none gets past the table."""
+    taken = walk(messages)
+    assert all(type(message) in m.FromChild.__args__ for message in taken)
+
+
+@given(st.data())
+def test_whatever_was_taken_is_a_run(data):
+    """Along any way through the table jobs open and close in turn, and nothing follows the end."""
+    phase, taken = Phase.STARTING, []
+    for _ in range(60):
+        allowed = [message for message in MESSAGES if type(message) in FROM_CHILD[phase]]
+        if not allowed:
+            break
+        message = data.draw(st.sampled_from(allowed))
+        phase = advance(phase, message)
+        taken.append(type(message))
+
+    assert taken[0] is m.Hello
+    assert taken.count(m.Hello) == 1
+    ends = [kind for kind in taken if kind in (m.WorkflowComplete, m.WorkflowError, m.ConfineFailed)]
+    assert len(ends) <= 1
+    assert not ends or ends[0] is taken[-1]
+    jobs = [kind for kind in taken if kind in (m.JobStart, m.JobComplete, m.JobError)]
+    assert all((kind is m.JobStart) == (index % 2 == 0) for index, kind in enumerate(jobs))

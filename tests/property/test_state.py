@@ -1,0 +1,221 @@
+"""A state comes back equal to what went in, and hostile bytes are a ValueError at the worst."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import tracemalloc
+import uuid
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from protocol.state import StateNotCarriedError, decode_state, encode_state
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.text(),
+    st.binary(),
+)
+KEYS = st.recursive(
+    st.one_of(
+        st.text(max_size=5),
+        st.integers(),
+        st.integers(2**64, 2**70),
+        st.binary(max_size=5),
+        st.none(),
+        st.floats(allow_nan=False),
+    ),
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+    max_leaves=4,
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+ZONES = st.sampled_from([None, dt.UTC, dt.timezone(dt.timedelta(hours=2)), dt.timezone.min])
+TIMES = st.datetimes(dt.datetime(1900, 1, 2), dt.datetime(2200, 1, 1), timezones=ZONES)
+TYPED = st.one_of(
+    TIMES,
+    st.dates(),
+    st.uuids(),
+    st.decimals(allow_nan=False),
+    st.timedeltas(dt.timedelta(-999), dt.timedelta(999)),
+)
+ANYTHING = st.recursive(
+    LEAVES | TYPED | st.binary().map(bytearray),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.frozensets(st.integers() | st.text(max_size=3), max_size=3)
+    ),
+    max_leaves=20,
+)
+
+
+def plain(value):
+    """Say by other means what a value must become."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if isinstance(value, (dt.datetime, dt.date, uuid.UUID, decimal.Decimal, dt.timedelta)):
+        return msgspec.json.decode(msgspec.json.encode(value))
+    return value
+
+
+def same(left, right):
+    """Compare with types: True is no 1, and 1.0 is no 1."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return (
+            len(left) == len(right)
+            and all(map(same, left, right))
+            and all(map(same, left.values(), right.values()))
+        )
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, float):
+        return left == right and math.copysign(1, left) == math.copysign(1, right)
+    return left == right
+
+
+@given(VALUES)
+@example(2**64)
+@example(-(2**63) - 1)
+@example({(1, (2, (3,))): 2**70}).via("a nested key beside what msgpack has no type for")
+@example({2**64: 1, b"\xff": 2, None: 3, 1.5: 4})
+@example([math.inf, -math.inf, -0.0])
+@example("\0\ud7ff\U0010ffff")
+def test_plain_data_comes_back_equal(value):
+    """Equal in value, in type, and in the order of keys."""
+    assert same(decode_state(encode_state(value)), value)
+
+
+@given(ANYTHING)
+@example([dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.UTC), 2**70])
+@example({"a": bytearray(b"x"), "b": 2**70}).via("bytes must not depend on what stands beside")
+@example([memoryview(b"x").toreadonly().tobytes(), bytearray(), 2**64])
+def test_typed_data_comes_back_plain(value):
+    """Tuples and sets as lists; dates, numbers and ids as text, whatever stands beside them."""
+    assert same(decode_state(encode_state(value)), plain(value))
+
+
+@given(ANYTHING)
+def test_what_came_back_is_carried_unchanged(value):
+    """The second time nothing changes, not even a byte."""
+    encoded = encode_state(decode_state(encode_state(value)))
+    assert encode_state(decode_state(encoded)) == encoded
+
+
+def test_nan_comes_back_as_nan():
+    """The one float that does not equal itself."""
+    assert math.isnan(decode_state(encode_state([math.nan]))[0])
+
+
+@given(TIMES, VALUES)
+def test_a_date_is_text_wherever_it_stands(moment, beside):
+    """Aware and naive, as a value, as a key and deep inside: never a timestamp."""
+    state = {"data": [beside, {"at": moment}], moment.isoformat() + "!": (moment,)}
+    decoded = decode_state(encode_state(state))
+    text = decoded["data"][1]["at"]
+    assert type(text) is str
+    assert dt.datetime.fromisoformat(text) == moment
+    (key,) = decode_state(encode_state({moment: 1}))
+    assert key == text
+
+
+@given(
+    st.lists(st.sampled_from([b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff", b"\xc1", b"\0"]), max_size=12),
+    st.integers(-4, 4),
+)
+def test_bytes_that_look_like_a_timestamp_are_left_alone(marks, shift):
+    """The header of a timestamp also occurs in floats, integers, bytes and lengths of such."""
+    data = b"".join(marks)
+    number = int.from_bytes(data[:8].ljust(8, b"\xff"), "big")
+    (real,) = msgspec.msgpack.decode(b"\x91\xcb" + data[:8].ljust(8, b"\0"), type=tuple[float])
+    sizes = [b"\xff" * (0xD6FF + shift), [None] * (0xD7FF + shift), b"\xff" * (0xD6 + shift)]
+    value = {"b": data, "n": number, "f": real, data: 1, "sizes": sizes}
+    assert repr(decode_state(encode_state(value))) == repr(value)
+
+
+def test_a_length_that_looks_like_a_timestamp_beside_a_date():
+    """The two together take the slow way, to the same end."""
+    value = [b"\xff" * 0xD6FF, dt.datetime(2024, 5, 6, tzinfo=dt.UTC), [0] * 0xD7FF]
+    assert decode_state(encode_state(value)) == [value[0], "2024-05-06T00:00:00Z", value[2]]
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\x91" * 300_000 + b"\xc0").via("nesting deeper than the interpreter's stack")
+@example(b"\x81\xa1a" * 100_000 + b"\xc0")
+@example(b"\xd4\x05\x00").via("an extension that nobody knows")
+@example(b"\xc7\x00\x01").via("an integer of no bytes")
+@example(b"\xd7\xff" + b"\xff" * 8).via("a timestamp out of range")
+@example(b"\x81\x80\xc0").via("a key that cannot be one")
+@example(b"\xa2\xed\xa0").via("text that is not UTF-8")
+@example(b"\xa3\xed\xa0\x80").via("a lone surrogate")
+@example(b"\xc0\xc0").via("two values")
+def test_hostile_bytes_are_a_value_or_a_value_error(data):
+    """Nothing else comes of bytes that a child claims to be a state."""
+    try:
+        decode_state(data)
+    except ValueError:
+        pass
+
+
+@given(ANYTHING, st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=3))
+def test_a_damaged_state_is_a_value_or_a_value_error(value, changes):
+    """Likewise for what is nearly a state."""
+    encoded = bytearray(encode_state(value))
+    for place, byte in changes:
+        encoded[place % len(encoded)] = byte
+    try:
+        decode_state(encoded)
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize("code", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])
+def test_announced_items_take_no_memory(code):
+    """An array, a map, text, bytes or an extension of 2**32 - 1, none of it sent."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):
+            decode_state(code + b"\xff\xff\xff\xff")
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.integers(1, 3000), st.sampled_from(["list", "dict", "tuple"]))
+@example(100_000, "list")
+@example(200, "dict")
+def test_deep_nesting_is_carried_or_refused_with_a_path(depth, kind):
+    """Up to 200 levels for certain; what is carried comes back, what is not is said."""
+    value = 0
+    for _ in range(depth):
+        value = {"a": value} if kind == "dict" else [value] if kind == "list" else (value,)
+    try:
+        encoded = encode_state(value)
+    except StateNotCarriedError as error:
+        assert depth > 200
+        assert "nested deeper" in str(error)
+        assert len(str(error)) < 500
+    else:
+        decoded = decode_state(encoded)
+        for _ in range(depth):
+            decoded = decoded["a"] if kind == "dict" else decoded[0]
+        assert decoded == 0

@@ -1,0 +1,99 @@
+"""The phase table, whole: every phase times every message."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from protocol import messages as m
+from protocol.errors import RemoteProtocolError
+from protocol.phases import FROM_CHILD, Phase, advance
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "PROTOCOL.md"
+KINDS = m.FromChild.__args__
+
+TABLE = {
+    ("STARTING", "Hello"): "GREETED",
+    ("GREETED", "Ready"): "WALKING",
+    ("GREETED", "ConfineFailed"): "DONE",
+    ("WALKING", "InitStart"): "INITIALISING",
+    ("WALKING", "EdgeResolved"): "WALKING",
+    ("WALKING", "LogBatch"): "WALKING",
+    ("WALKING", "LoadCredential"): "WALKING",
+    ("WALKING", "LoadState"): "WALKING",
+    ("WALKING", "WorkflowComplete"): "DONE",
+    ("WALKING", "WorkflowError"): "DONE",
+    ("INITIALISING", "LoadCredential"): "INITIALISING",
+    ("INITIALISING", "LoadState"): "INITIALISING",
+    ("INITIALISING", "LogBatch"): "INITIALISING",
+    ("INITIALISING", "InitComplete"): "LINKED",
+    ("INITIALISING", "WorkflowError"): "DONE",
+    ("LINKED", "LogBatch"): "LINKED",
+    ("LINKED", "JobStart"): "RUNNING",
+    ("RUNNING", "LogBatch"): "RUNNING",
+    ("RUNNING", "JobComplete"): "WALKING",
+    ("RUNNING", "JobError"): "WALKING",
+}
+"""Written a second time on purpose: a change of the order of messages is a decision."""
+
+
+def make(kind):
+    """Return some message of a class; the table looks at nothing but the class."""
+    return kind(**dict.fromkeys(kind.__struct_fields__))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
+def test_a_message_is_taken_or_refused_as_the_table_says(phase, kind):
+    """A request not permitted now is fatal, whatever it would be later."""
+    following = TABLE.get((phase.name, kind.__name__))
+    if following is not None:
+        assert advance(phase, make(kind)) is Phase[following]
+    else:
+        with pytest.raises(RemoteProtocolError) as caught:
+            advance(phase, make(kind))
+        allowed = sorted(name for at, name in TABLE if at == phase.name)
+        assert str(caught.value) == (
+            f"child sent {kind.__name__} in phase {phase.name};"
+            f" allowed there: {', '.join(allowed) or 'nothing'}"
+        )
+
+
+@pytest.mark.parametrize("kind", m.ToChild.__args__[1:], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
+def test_a_child_never_says_what_the_engine_says(phase, kind):
+    """`Hello` alone goes both ways."""
+    with pytest.raises(RemoteProtocolError):
+        advance(phase, make(kind))
+
+
+def test_every_phase_can_be_reached_and_left():
+    """From the start, over the table; and only the last one is a dead end."""
+    reached, waiting = set(), [Phase.STARTING]
+    while waiting:
+        phase = waiting.pop()
+        if phase not in reached:
+            reached.add(phase)
+            waiting += FROM_CHILD[phase].values()
+    assert reached == set(Phase) == set(FROM_CHILD)
+    assert [phase for phase in Phase if not FROM_CHILD[phase]] == [Phase.DONE]
+
+
+def test_every_message_of_a_child_has_its_place():
+    """A message that no phase allows could never be sent."""
+    assert {kind for allowed in FROM_CHILD.values() for kind in allowed} == set(KINDS)
+
+
+def test_the_table_in_the_document_is_the_table():
+    """docs/PROTOCOL.md shows each phase with its messages and where they lead."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    documented = {
+        (phase, message): following
+        for phase, cell in rows
+        if phase in Phase.__members__
+        for message, following in re.findall(r"`(\w+)` → `(\w+)`", cell)
+    }
+    assert documented == TABLE
+    assert {phase for phase, _ in rows} >= set(Phase.__members__)

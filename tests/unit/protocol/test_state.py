@@ -1,0 +1,328 @@
+"""What a state can hold, what it becomes, and what is said of the rest."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import gc
+import math
+import threading
+import uuid
+
+import msgspec
+import pytest
+
+from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Word(str):
+    __slots__ = ()
+
+
+class Pair(collections.namedtuple("Pair", "a b")):
+    __slots__ = ()
+
+
+@dataclasses.dataclass
+class Patient:
+    name: str
+    born: dt.date
+    visits: list = dataclasses.field(default_factory=list)
+
+
+class Record(msgspec.Struct):
+    id: int
+    at: dt.datetime
+
+
+class Opaque:
+    pass
+
+
+UTC = dt.UTC
+CARRIED = [
+    pytest.param((1, 2), [1, 2], id="tuple"),
+    pytest.param({1}, [1], id="set"),
+    pytest.param(frozenset({"a"}), ["a"], id="frozenset"),
+    pytest.param(collections.deque([1]), [1], id="deque"),
+    pytest.param(collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}, id="OrderedDict"),
+    pytest.param(collections.Counter("aab"), {"a": 2, "b": 1}, id="Counter"),
+    pytest.param(Pair(1, 2), [1, 2], id="namedtuple"),
+    pytest.param(dt.datetime(2024, 5, 6, 7, 8), "2024-05-06T07:08:00", id="naive"),
+    pytest.param(dt.datetime(2024, 5, 6, tzinfo=UTC), "2024-05-06T00:00:00Z", id="aware"),
+    pytest.param(
+        dt.datetime(2024, 5, 6, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+        "2024-05-06T00:00:00+02:00",
+        id="offset",
+    ),
+    pytest.param(dt.date(2024, 5, 6), "2024-05-06", id="date"),
+    pytest.param(dt.time(7, 8), "07:08:00", id="time"),
+    pytest.param(dt.timedelta(seconds=90), "PT90S", id="timedelta"),
+    pytest.param(decimal.Decimal("1.50"), "1.50", id="Decimal"),
+    pytest.param(uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001", id="UUID"),
+    pytest.param(Colour.RED, "red", id="Enum"),
+    pytest.param(Number.ONE, 1, id="IntEnum"),
+    pytest.param(Word("w"), "w", id="subclass of str"),
+    pytest.param(
+        Patient("A", dt.date(2000, 1, 2), [(1,)]),
+        {"name": "A", "born": "2000-01-02", "visits": [[1]]},
+        id="dataclass",
+    ),
+    pytest.param(
+        Record(1, dt.datetime(2024, 5, 6, tzinfo=UTC)),
+        {"id": 1, "at": "2024-05-06T00:00:00Z"},
+        id="Struct",
+    ),
+    pytest.param(bytearray(b"x"), b"x", id="bytearray"),
+    pytest.param(memoryview(b"x"), b"x", id="memoryview"),
+    pytest.param(2**64, 2**64, id="an integer beyond 64 bits"),
+    pytest.param(-(2**63) - 1, -(2**63) - 1, id="a negative one"),
+    pytest.param(10**5000, 10**5000, id="an integer of 5000 digits"),
+    pytest.param(True, True, id="bool"),
+    pytest.param(math.inf, math.inf, id="inf"),
+]
+
+
+@pytest.mark.parametrize("beside", [None, 2**70, dt.datetime(2024, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize(("value", "expected"), CARRIED)
+def test_a_value_becomes_its_plain_form(value, expected, beside):
+    """Whatever stands beside it: that decides how it is encoded, not what it becomes."""
+    decoded = decode_state(encode_state({"data": [value, beside]}))["data"][0]
+    assert decoded == expected
+    assert type(decoded) is type(expected)
+
+
+@pytest.mark.parametrize("beside", [None, 2**70])
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (1, 1),
+        (2**64, 2**64),
+        (-(2**70), -(2**70)),
+        (None, None),
+        (1.5, 1.5),
+        (b"\xff", b"\xff"),
+        ((1, "a"), (1, "a")),
+        ((1, (2, (3,))), (1, (2, (3,)))),
+        (frozenset({1}), (1,)),
+        (dt.date(2024, 5, 6), "2024-05-06"),
+        (dt.datetime(2024, 5, 6, tzinfo=UTC), "2024-05-06T00:00:00Z"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Colour.RED, "red"),
+    ],
+    ids=repr,
+)
+def test_a_key_need_not_be_text(key, expected, beside):
+    """Keys of any type that can be one come back, or become what a value would."""
+    assert decode_state(encode_state({key: beside})) == {expected: beside}
+
+
+def cycle_of_lists():
+    inner = [1]
+    inner.append(inner)
+    return {"a": inner}
+
+
+def cycle_of_dicts():
+    outer = {"data": {}}
+    outer["data"]["me"] = outer
+    return outer
+
+
+def generator():
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        pytest.param(
+            {"data": {"rows": [0, 0, 0, {"callback": lambda: 0}]}},
+            "state.data.rows[3].callback: cannot carry a function",
+            id="function",
+        ),
+        pytest.param({"a": len}, "state.a: cannot carry a function", id="built-in"),
+        pytest.param({"a": [].append}, "state.a: cannot carry a function", id="method of a list"),
+        pytest.param({"a": Opaque().__init__}, None, id="method"),
+        pytest.param({"a": generator()}, "state.a: cannot carry a generator", id="generator"),
+        pytest.param({"a": math}, "state.a: cannot carry a module", id="module"),
+        pytest.param({"a": Opaque}, "state.a: cannot carry a class", id="class"),
+        pytest.param({"a": Opaque()}, "state.a: cannot carry an Opaque", id="object"),
+        pytest.param({"a": object()}, "state.a: cannot carry an object", id="bare object"),
+        pytest.param({"a": 1j}, "state.a: cannot carry a complex", id="complex"),
+        pytest.param({"a": ValueError("x")}, "state.a: cannot carry a ValueError", id="exception"),
+        pytest.param(
+            {"a": range(3)}, "state.a: cannot carry a range (use list(...))", id="range"
+        ),
+        pytest.param(
+            {"a": {}.keys()}, "state.a: cannot carry a view of a dict (use list(...))", id="view"
+        ),
+        pytest.param({"a": iter([])}, "state.a: cannot carry a list_iterator", id="iterator"),
+        pytest.param({"a": threading.Lock()}, "state.a: cannot carry a lock", id="lock"),
+        pytest.param(cycle_of_lists(), "state.a[1]: cannot carry a cycle", id="cycle of lists"),
+        pytest.param(cycle_of_dicts(), "state.data.me: cannot carry a cycle", id="cycle of dicts"),
+        pytest.param(
+            {"a": ["\ud800"]},
+            "state.a[0]: cannot carry a string with a lone surrogate",
+            id="lone surrogate",
+        ),
+        pytest.param(
+            {"a b": {1: {"x-y": len}}},
+            "state['a b'][1]['x-y']: cannot carry a function",
+            id="keys that are no names",
+        ),
+        pytest.param({"é": {(1,): len}}, None, id="keys of other types"),
+        pytest.param(
+            {"a": {("x", len): 1}},
+            "state.a: key <tuple>[1]: cannot carry a function",
+            id="in a key",
+        ),
+        pytest.param(
+            {"a": {(): 2**70, "\ud800": 1}},
+            "state.a: key '\\ud800': cannot carry a string with a lone surrogate",
+            id="a key with a lone surrogate",
+        ),
+        pytest.param(
+            msgspec.msgpack.Ext(5, b""), "state: cannot carry an Ext", id="an extension of one's own"
+        ),
+        pytest.param(len, "state: cannot carry a function", id="the state itself"),
+    ],
+)
+def test_what_cannot_be_carried_is_named_with_its_path(value, said):
+    """The path and the type of the first such value, in ASCII, for the job's author."""
+    with pytest.raises(StateNotCarriedError) as caught:
+        encode_state(value)
+    text = str(caught.value)
+    assert text.isascii() or "é" in text
+    assert text.startswith("state")
+    assert "cannot carry" in text
+    if said is not None:
+        assert text == said
+
+
+def test_a_coroutine_is_named_with_a_hint():
+    """The usual mistake behind it is a forgotten await."""
+
+    async def fetch():
+        pass
+
+    coroutine = fetch()
+    with pytest.raises(StateNotCarriedError, match=r"a coroutine \(was an await forgotten\?\)"):
+        encode_state({"data": coroutine})
+    coroutine.close()
+
+
+def test_a_frozen_dataclass_as_a_key_is_refused_where_it_is_walked():
+    """As a value it becomes a dict, and a dict cannot be a key."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Key:
+        a: int
+
+    with pytest.raises(StateNotCarriedError, match="cannot carry a Key as a key"):
+        encode_state({Key(1): 2**70})
+
+
+def test_the_same_value_twice_is_no_cycle():
+    """Sharing is not a cycle; it comes back as two values."""
+    shared = [2**70]
+    decoded = decode_state(encode_state({"a": shared, "b": [shared, shared]}))
+    assert decoded == {"a": [2**70], "b": [[2**70], [2**70]]}
+    assert decoded["a"] is not decoded["b"][0]
+
+
+def test_a_path_has_the_root_it_was_given():
+    """A credential is not a state."""
+    with pytest.raises(StateNotCarriedError, match=r"^credential\.token: cannot carry a function$"):
+        encode_state({"token": len}, root="credential")
+
+
+def test_a_path_is_cut_in_the_middle():
+    """However deep the trouble lies and however long the keys are."""
+    value = len
+    for _ in range(100):
+        value = {"k" * 1000: value}
+    with pytest.raises(StateNotCarriedError) as caught:
+        encode_state(value)
+    assert len(str(caught.value)) < 500
+
+
+def test_no_code_of_a_value_is_run_to_name_it():
+    """Neither `__repr__` nor `__str__`: they may be hostile, or take for ever."""
+
+    class Hostile:
+        def __repr__(self):
+            raise SystemExit
+
+        __str__ = __repr__
+
+        def __hash__(self):
+            return 1
+
+    with pytest.raises(StateNotCarriedError, match="cannot carry a Hostile"):
+        encode_state({"a": Hostile()})
+    with pytest.raises(StateNotCarriedError, match="key <Hostile>"):
+        encode_state({"a": {Hostile(): 1}})
+
+
+def test_a_false_timestamp_in_a_float_takes_the_fast_way():
+    """Bytes that only look like a date do not change what is written."""
+    (number,) = msgspec.msgpack.decode(b"\x91\xcb\xd6\xff\0\0\0\0\0\0")
+    value = {"data": [number, b"\xd7\xff12345678", 0xD6FF0000, "é"]}
+    assert encode_state(value) == msgspec.msgpack.encode(value)
+
+
+def test_none_is_nil():
+    """The state of a step that returned nothing."""
+    assert encode_state(None) == NIL
+    assert decode_state(NIL) is None
+
+
+def test_decoding_gives_a_copy_of_its_own_each_time():
+    """Steps are isolated from each other by this alone."""
+    encoded = encode_state({"data": {"rows": [1]}})
+    first, second = decode_state(encoded), decode_state(encoded)
+    first["data"]["rows"].append(2)
+    assert second == {"data": {"rows": [1]}}
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+@pytest.mark.parametrize("encoded", [b"\x90", b"\xc1", b"\x91" * 100_000])
+def test_decoding_leaves_the_collector_as_it_was(collecting, encoded):
+    """After a success, an error, and on the fresh stack."""
+    try:
+        (gc.enable if collecting else gc.disable)()
+        try:
+            decode_state(encoded)
+        except ValueError:
+            pass
+        assert gc.isenabled() is collecting
+    finally:
+        gc.enable()
+
+
+def test_what_was_encoded_on_a_shallow_stack_is_decoded_on_a_deep_one():
+    """A state does not become unreadable because of where in the program it is read."""
+    value = 0
+    for _ in range(600):
+        value = [value]
+    encoded = encode_state(value)
+
+    def at_depth(depth):
+        return at_depth(depth - 1) if depth else decode_state(encoded)
+
+    decoded = at_depth(700)
+    for _ in range(600):
+        (decoded,) = decoded
+    assert decoded == 0

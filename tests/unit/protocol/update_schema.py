@@ -1,0 +1,54 @@
+"""Write the schema of the wire anew: ``python tests/unit/protocol/update_schema.py``.
+
+After that look at the difference.  Whoever changes what travels decides whether an older peer
+would still understand it, and raises `protocol.limits.PROTOCOL_VERSION` if not.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from protocol.limits import PROTOCOL_VERSION
+from protocol.messages import FromChild, ToChild
+
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+
+
+def make_schema() -> str:
+    """Return the structure of all messages as JSON text; descriptions are no part of it."""
+    schemas, definitions = msgspec.json.schema_components(
+        (ToChild, FromChild), ref_template="#/{name}"
+    )
+    # To msgspec a Raw is any value; here it is one that only `protocol.state` reads.
+    for kind in {*ToChild.__args__, *FromChild.__args__}:
+        for field in msgspec.structs.fields(kind):
+            if field.type is msgspec.Raw:
+                definitions[kind.__name__]["properties"][field.encode_name] = {"raw": True}
+    whole = {
+        "version": PROTOCOL_VERSION,
+        "to_child": schemas[0],
+        "from_child": schemas[1],
+        "messages": definitions,
+    }
+    return json.dumps(_without_descriptions(whole), indent=1, sort_keys=True) + "\n"
+
+
+def _without_descriptions(value: Any) -> Any:
+    """Drop docstrings; a property that is called ``description`` has a dict as its value."""
+    if isinstance(value, dict):
+        return {
+            key: _without_descriptions(item)
+            for key, item in value.items()
+            if key != "description" or isinstance(item, dict)
+        }
+    if isinstance(value, list):
+        return [_without_descriptions(item) for item in value]
+    return value
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(make_schema())

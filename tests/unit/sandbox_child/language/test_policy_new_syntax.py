@@ -1,0 +1,112 @@
+"""Default deny: what nobody has reviewed is refused, in this Python and in the next one."""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+import pytest
+
+from sandbox_child.language import policy
+from sandbox_child.language.compiler import LanguageError, compile_job
+from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
+from sandbox_child.language.policy import Policy
+from sandbox_child.language.spans import SourceText
+
+MAIN = "def main(state):\n    return state\n"
+
+
+class Unknown(ast.expr):
+    """An expression of a Python that does not exist yet."""
+
+    _fields = ("value",)
+
+
+class NewOperator(ast.operator):
+    """An operator of a Python that does not exist yet."""
+
+
+def violations(tree: ast.AST) -> list[str]:
+    found = Policy(SourceText("x\n"))
+    found.check(tree)
+    return [violation.message for violation in found.violations]
+
+
+def test_an_unknown_node_is_refused():
+    """Wherever it stands."""
+    tree = ast.parse("f(x, [x])")
+    tree.body[0].value.args[1].elts[0] = Unknown(ast.Constant(1), lineno=1, col_offset=0)
+    assert violations(tree) == ["Unknown is not part of the job language"]
+
+
+def test_an_unknown_operator_is_refused():
+    """Operators have no place of their own: the expression is named."""
+    tree = ast.parse("x + y")
+    tree.body[0].value.op = NewOperator()
+    assert violations(tree) == ["BinOp is not part of the job language"]
+
+
+def test_an_unknown_field_of_a_known_node_is_refused_when_it_is_used():
+    """New syntax may come as one more field of an old node."""
+    handler = policy._refusing_new_fields(Policy.node_contents_visit, ("extra",))
+    node = ast.parse("return_ = 1").body[0]
+    found = Policy(SourceText("x\n"))
+    handler(found, node)
+    assert not found.violations
+    node.extra = [1]
+    handler(found, node)
+    assert "extra of Assign" in found.violations[0].message
+
+
+def test_a_lazy_import_of_a_later_python_is_refused():
+    """It resolves at first use, past the guarded import."""
+    tree = ast.parse("import json")
+    tree.body[0].is_lazy = 1
+    assert violations(tree)
+
+
+def test_every_node_of_this_python_was_reviewed():
+    """A new release of Python makes this fail until somebody has read what is new in it."""
+    abstract = {"mod", "stmt", "expr", "expr_context", "boolop", "operator", "unaryop", "cmpop",
+                "excepthandler", "pattern", "type_ignore", "type_param", "slice"}  # fmt: skip
+    not_in_a_job = {"Interactive", "FunctionType", "TypeIgnore", "Load", "Store", "Del", "AST",
+                    "Param", "AugLoad", "AugStore", "Suite", "Index", "ExtSlice",
+                    "Num", "Str", "Bytes", "NameConstant", "Ellipsis"}  # fmt: skip
+    refused = {"TemplateStr", "Interpolation"}  # Python 3.14: what reads them is not reviewed
+    nodes = {
+        name: kind
+        for name, kind in vars(ast).items()
+        if isinstance(kind, type) and issubclass(kind, ast.AST)
+    }
+    unknown = nodes.keys() - CONSTRUCTS.keys() - OPERATORS - abstract - not_in_a_job - refused
+    assert not unknown
+    for name, construct in CONSTRUCTS.items():
+        if name in nodes:
+            new = set(nodes[name]._fields) - {*construct.fields, *construct.plain} - {"is_lazy"}
+            assert not new, name
+
+
+def test_every_node_that_holds_a_name_has_a_check_of_its_own():
+    """A name that is a plain string in the tree is not visited by itself."""
+    names = {"name", "names", "arg", "attr", "id", "rest", "kwd_attrs", "module", "asname"}
+    part_of_its_parent = {"alias"}
+    unchecked = {
+        name
+        for name, construct in CONSTRUCTS.items()
+        if names & set(construct.plain) and f"visit_{name}" not in vars(Policy)
+    }
+    assert unchecked == part_of_its_parent
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
+def test_type_parameters_work_and_their_names_are_checked():
+    """PEP 695."""
+    compile_job(f"{MAIN}type A[T, *Ts, **P] = list[T]\ndef f[T: int](x: T): ...", step_id="a")
+    for source in (
+        "type __A = int",
+        "def f[__T](): ...",
+        "class A[*_T_]: ...",
+        "type A[**__P] = 1",
+    ):
+        with pytest.raises(LanguageError):
+            compile_job(MAIN + source, step_id="a")
