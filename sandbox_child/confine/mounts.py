@@ -88,10 +88,14 @@ def _reduced(paths: tuple[str, ...]) -> list[str]:
     What may be read there is still for Landlock to say.
     """
     kept: list[str] = []
-    for path in sorted({_with_siblings(path) for path in paths}):
+    for path in sorted({_with_siblings(path) for path in paths}, key=_parts):
         if not (kept and path.startswith(kept[-1].rstrip("/") + "/")):
             kept.append(path)
     return kept
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/")  # so that what lies below a directory follows it at once
 
 
 def _with_siblings(path: str) -> str:

@@ -180,7 +180,8 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
     said = "".join(seen)
 
     assert process.returncode == code, said
-    assert f"Cancelled: interrupted by {name}" in said.replace(" in step 'job-1'", "")
+    assert "Cancelled" in said
+    assert f"interrupted by {name}" in said
     assert "Traceback" not in said
 
 
@@ -280,7 +281,8 @@ def test_validate_is_content_with_a_good_plan(write):
 
 def test_a_reader_that_goes_away_is_no_error(write):
     """`jobcell run ... --json | head -1` ends quietly."""
-    command = [*COMMAND, "run", str(write("job.py", ENDLESS)), "--json"]
+    chatty = "def main(state):\n    while True:\n        print('x' * 1000)\n"
+    command = [*COMMAND, "run", str(write("job.py", chatty)), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline()
         process.stdout.close()

@@ -22,7 +22,11 @@ from sandbox_child.language.scope import JobScope
 
 def fn(function: Any) -> Any:
     """The operation of an adaptor: wraps a function of state."""
-    return lambda state: function(state)
+
+    def operation(state: Any) -> Any:
+        return function(state)
+
+    return operation
 
 
 def put(key: Any, value: Any) -> Any:

@@ -72,7 +72,7 @@ def test_every_way_to_change_an_attribute_is_guarded(statement):
     ["__class__", "__dict__", "__globals__", "__x", "_x_", "__getattribute__", "gi_frame",
      "cr_frame", "ag_frame", "f_back", "f_globals", "f_builtins", "tb_frame", "tb_next", "co_code",
      "co_consts", "cr_await", "gi_yieldfrom", "mro", "get_loop", "get_coro", "get_stack",
-     "print_stack", "get_context", "ｇi_frame", "__ｃlass__", "_﹍class_﹍"],
+     "print_stack", "get_context", "\uff47i_frame", "__\uff43lass__", "_\ufe4dclass_\ufe4d"],
 )  # fmt: skip
 @pytest.mark.parametrize(
     "template",

@@ -54,7 +54,7 @@ NO_WILDCARD = {"match 1:\n    case int() as {}: pass", "match 1:\n    case {{**{
 """Patterns in which Python itself has no use for `_`."""
 
 
-@pytest.mark.parametrize("name", ["__x", "_attr_", "__builtins__", "__name__", "_﹍write_"])
+@pytest.mark.parametrize("name", ["__x", "_attr_", "__builtins__", "__name__", "_\ufe4dwrite_"])
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_no_statement_can_bind_a_reserved_name(refusal_of, binding, name):
     """Every kind of parameter, target, pattern and clause; after normalisation."""
