@@ -154,11 +154,10 @@ class Engine:
             return self._supervisor
 
     def _make_starter(self) -> Starter:
-        request = self.policy.request(
-            options=self.options, read_paths=readable(self._repo_dir, self.options)
-        )
-        starter: Starter
-        starter = ZygoteStarter(request) if self._start_mode == "zygote" else ExecStarter()
+        places = readable(self._repo_dir, self.options)
+        request = self.policy.request(options=self.options, read_paths=places)
+        zygote = self._start_mode == "zygote"
+        starter = ZygoteStarter(request, places) if zygote else ExecStarter()
         return SpareStarter(starter, request, self._spares) if self._spares else starter
 
 

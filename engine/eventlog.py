@@ -78,8 +78,11 @@ class EventLog:
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            start = self._polled if after is None else after
-            while len(self._events) <= start and not self._closed:
+            while True:
+                # Asked again after each wait: another thread may have read meanwhile.
+                start = self._polled if after is None else after
+                if len(self._events) > start or self._closed:
+                    break
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     break

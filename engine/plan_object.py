@@ -186,7 +186,8 @@ class PlanObject:
 
     def _refuse_key(self, key: object, known: Collection[str]) -> None:
         if isinstance(key, str):
-            message = f"unknown key{hint(key, known, kind='known are')}"
+            spellings = [*known, *(alias for alias, name in ALIASES.items() if name in known)]
+            message = f"unknown key{hint(key, spellings, kind='known are')}"
         else:
             message = f"a key must be text, not {name_type(key)}"
         self._problems.append(Problem(join_path(self.path, key), message))

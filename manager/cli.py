@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from manager.errors import BadInputError
+from manager.errors import BadInputError, ReaderGoneError
 from manager.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
 
 
@@ -26,8 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _say("interrupted")
         code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone, as `| head` does.  Python would complain when it flushes at exit.
+    except (BrokenPipeError, ReaderGoneError):
+        # Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = BROKEN_PIPE
     sys.exit(code)
@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> int:
         return BAD_INPUT
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError):
         raise
     except Exception as error:
         if os.environ.get("JOBCELL_TRACEBACK"):

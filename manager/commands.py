@@ -120,7 +120,7 @@ def run(
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from manager.errors import BadInputError
+    from manager.errors import BadInputError, ReaderGoneError
     from manager.inputs import check_repo, read_credentials, read_json_file
     from manager.plan_file import load_plan_file
 
@@ -169,7 +169,11 @@ def run(
 
         return LineView(sys.stderr)
 
-    raise typer.Exit(run_plan(request, make_view))
+    try:
+        code = run_plan(request, make_view)
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+    raise typer.Exit(code)
 
 
 @app.command()

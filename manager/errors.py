@@ -21,5 +21,13 @@ class BadInputError(Exception):
         super().__init__("\n".join(self.lines))
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads our output any more, as after ``| head``.
+
+    Stands for BrokenPipeError, of which the library that calls our commands makes an exit code
+    of its own.
+    """
+
+
 def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

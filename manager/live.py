@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from engine import RunResult
+    from protocol.report import ErrorReport
 
 MAX_ROWS = 30
 """Steps in the table; of more, the first are only counted."""
@@ -73,6 +74,7 @@ class LiveView:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._rows: dict[str, _Row] = {}
+        self._error: ErrorReport | None = None
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -88,6 +90,8 @@ class LiveView:
                 line = Text(f"{describe_source(event)} ", "dim")
                 line.append(printable(event.message), _STYLES[event.level])
                 self._console.print(line)
+            case WorkflowError(error=error) if error == self._error:
+                pass  # the step within which the run ended has said it
             case WorkflowStart() | WorkflowError():
                 style = "red" if isinstance(event, WorkflowError) else "dim"
                 for text in describe(event):
@@ -121,6 +125,7 @@ class LiveView:
             case JobError():
                 row.status, row.style, row.duration_ms = event.error.name, "red", event.duration_ms
                 row.note = f"→ {', '.join(map(printable, event.next))}" if event.next else ""
+                self._error = event.error
                 for text in describe(event)[1:]:
                     self._console.print(Text(text, "red"))
 

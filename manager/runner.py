@@ -73,8 +73,8 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
             view.close(result)
         if result.error is not None and result.reason == "fail":
             # An error that ended the run was an event; that of a leaf was one among others.
-            for line in tell_error(result.error):
-                print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
+            line = next(tell_error(result.error))
+            print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
         if result.reason in {"success", "fail"}:
             _write_state(result, output, print_state=request.print_state)
     return 128 + signal_number if signal_number else OF_REASON[result.reason]

@@ -31,6 +31,7 @@ from protocol.events import (
 
 if TYPE_CHECKING:
     from engine import RunResult
+    from protocol.report import ErrorReport
 
 
 class View(Protocol):
@@ -48,9 +49,14 @@ class LineView:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self._error: ErrorReport | None = None
 
     def show(self, event: Event) -> None:
         """Write the event, unless it is of no interest."""
+        if isinstance(event, WorkflowError) and event.error == self._error:
+            return  # the step within which the run ended has said it
+        if isinstance(event, JobError):
+            self._error = event.error
         for number, line in enumerate(describe(event)):
             moment = time.strftime("%H:%M:%S", time.localtime(event.time))
             millis = int(event.time % 1 * 1000)

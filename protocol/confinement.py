@@ -87,3 +87,18 @@ class ConfinementReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     landlock_abi: int = 0
     filter_hash: str | None = None
     """SHA-256 of the seccomp program, in hexadecimal; the child's own pid in it left blank."""
+
+
+class LayerFacts(msgspec.Struct, frozen=True):
+    """What a layer is for, and what to do where it is missing."""
+
+    name: str
+    stops: str
+    remedy: str
+
+
+class MachineReport(msgspec.Struct, frozen=True):
+    """What a process that had nothing to do could put on, on this machine."""
+
+    report: ConfinementReport
+    facts: tuple[LayerFacts, ...]

@@ -73,8 +73,17 @@ def child_command() -> list[str]:
     ``-I -S``: no environment variables, no user or site packages, no directory of the script on
     the module path.  The packages follow as ``name=directory``; see ``sandbox_child.finder``.
     """
-    main = f"{_package_directory('sandbox_child')}/__main__.py"
-    return [_executable(), "-I", "-S", main, *package_arguments()]
+    return _command("__main__.py")
+
+
+def probe_command() -> list[str]:
+    """Return the command line of a child that only tries which layers it can put on."""
+    return _command("confine/__main__.py")
+
+
+def _command(script: str) -> list[str]:
+    path = f"{_package_directory('sandbox_child')}/{script}"
+    return [_executable(), "-I", "-S", path, *package_arguments()]
 
 
 def package_arguments() -> list[str]:

@@ -23,8 +23,8 @@ class ExecStarter:
     memory, and its threads' locks as they are.
     """
 
-    def __init__(self, cgroups: CgroupPool | None = None) -> None:
-        self._cgroups = cgroups or CgroupPool()
+    def __init__(self) -> None:
+        self._cgroups = CgroupPool()
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from engine.confinement.cgroup import RunCgroup
@@ -19,8 +20,7 @@ from engine.confinement.interpreter import child_command
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection
 from engine.ending import Exit
-from engine.start.cgroups import CgroupPool
-from engine.start.child import Started, Watcher, exit_of, greet, join
+from engine.start.child import Started, Watcher, exit_of, greet
 from engine.start.exec import ExecStarter, spawn
 from protocol.confinement import ConfinementRequest
 from protocol.limits import CONTROL_FD
@@ -43,44 +43,45 @@ class ZygoteStarter:
 
     Args:
         request: The walls and paths that the zygote puts on for all its forks.
+        places: Those of the paths that may be replaced while the engine lives: its repo.
 
     """
 
-    def __init__(self, request: ConfinementRequest) -> None:
+    def __init__(self, request: ConfinementRequest, places: Sequence[str]) -> None:
         self._request = request
-        self._cgroups = CgroupPool()
-        self._fallback = ExecStarter(self._cgroups)
+        self._places = places
+        self._fallback = ExecStarter()
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
         self._watcher = watcher
-        self._zygote = _Zygote(self._request, watcher)
+        self._zygote = _Zygote(self._request, self._places, watcher)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
         if not zygote_serves(self._request, request):
             return self._fallback.start(request)
         connection = Connection()
-        cgroup = self._cgroups.take(request.memory_bytes)
         try:
-            child = self._usable().fork(connection.child_ends, cgroup)
+            child = self._usable().fork(connection.child_ends)
         except OSError:
             connection.close()
             raise
         greet(connection, request)
-        return Started(child, connection, cgroup)
+        # No control group: moving a process into one takes 1.2 ms, which is what a fork takes.
+        return Started(child, connection, None)
 
     def give_back(self, cgroup: RunCgroup) -> None:
         """See `Starter.give_back`."""
-        self._cgroups.give_back(cgroup)
+        self._fallback.give_back(cgroup)
 
     def close(self) -> None:
         """See `Starter.close`."""
         if self._zygote is not None:
             self._zygote.close()
-        self._cgroups.close()
+        self._fallback.close()
 
     def _usable(self) -> _Zygote:
         """Return a zygote that lives and whose root still holds what the paths name."""
@@ -88,16 +89,15 @@ class ZygoteStarter:
         if self._zygote is None or not self._zygote.usable:
             if self._zygote is not None:
                 self._zygote.retire()
-            self._zygote = _Zygote(self._request, self._watcher)
+            self._zygote = _Zygote(self._request, self._places, self._watcher)
         return self._zygote
 
 
 class ForkedChild:
     """A child whose parent is the zygote: it is killed through a pidfd, and the zygote reaps it."""
 
-    def __init__(self, cgroup: RunCgroup | None) -> None:
+    def __init__(self) -> None:
         self.pid: int | None = None
-        self._cgroup = cgroup
         self.exit_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._pidfd = -1
         self._kill_wanted = False
@@ -123,8 +123,6 @@ class ForkedChild:
     def born(self, pid: int, pidfd: int) -> None:
         """Take note of who it is; a kill that came too early happens now."""
         self.pid, self._pidfd = pid, pidfd
-        if self._cgroup is not None:
-            join(self._cgroup, pid)
         if self._kill_wanted:
             self.kill()
 
@@ -138,10 +136,12 @@ class ForkedChild:
 class _Zygote:
     """One zygote process, and the children it has forked."""
 
-    def __init__(self, request: ConfinementRequest, watcher: Watcher) -> None:
+    def __init__(
+        self, request: ConfinementRequest, places: Sequence[str], watcher: Watcher
+    ) -> None:
         self._watcher = watcher
-        self._paths = request.read_paths
-        self._identity = identity(request.read_paths)
+        self._places = places
+        self._identity = identity(places)
         self._children: dict[int, ForkedChild] = {}
         self._number = 0
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
@@ -157,13 +157,13 @@ class _Zygote:
 
     @property
     def usable(self) -> bool:
-        """Whether it lives and still sees what its paths name."""
-        return self.alive and identity(self._paths) == self._identity
+        """Whether it lives, and its root still holds what its places name."""
+        return self.alive and identity(self._places) == self._identity
 
-    def fork(self, ends: ChildEnds, cgroup: RunCgroup | None) -> ForkedChild:
+    def fork(self, ends: ChildEnds) -> ForkedChild:
         """Ask for a child on these ends, which are closed once they are sent."""
         self._number += 1
-        child = ForkedChild(cgroup)
+        child = ForkedChild()
         self._children[self._number] = child
         self._send(encode(Fork(number=self._number)), ends)
         return child

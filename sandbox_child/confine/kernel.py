@@ -70,4 +70,3 @@ def pointer_to(buffer: bytes) -> tuple[bytes, Pointer]:
     """Return the address of *buffer* as it lies in a C struct, and what keeps it alive."""
     pointer = Pointer(buffer)
     return bytes(memoryview(pointer)), pointer
-

@@ -137,9 +137,7 @@ def _make_ruleset(version: int, *, connect: bool) -> int:
     return syscall("landlock_create_ruleset", attributes, len(attributes), 0)
 
 
-def _allow_reading(
-    ruleset: int, path: str, hidden: frozenset[str], above_hidden: set[str]
-) -> None:
+def _allow_reading(ruleset: int, path: str, hidden: frozenset[str], above_hidden: set[str]) -> None:
     """Give back the right to read *path* and what is below it, save what is hidden.
 
     Landlock only ever adds rights below a directory.  So one that holds something hidden is opened

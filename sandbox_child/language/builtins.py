@@ -13,13 +13,65 @@ if TYPE_CHECKING:
 
 __all__ = ["PLAIN_BUILTINS", "TypeFacade", "make_builtins", "make_print"]
 
-PLAIN_BUILTINS = tuple(
-    """
-    Ellipsis False None NotImplemented True __build_class__ abs aiter all anext any ascii bin bool
-    bytearray bytes callable chr classmethod complex dict divmod enumerate filter float format
-    frozenset hash hex id int isinstance issubclass iter len list map max min next object oct ord
-    pow property range repr reversed round set slice sorted staticmethod str sum super tuple zip
-    """.split()
+PLAIN_BUILTINS = (
+    "Ellipsis",
+    "False",
+    "None",
+    "NotImplemented",
+    "True",
+    "__build_class__",
+    "abs",
+    "aiter",
+    "all",
+    "anext",
+    "any",
+    "ascii",
+    "bin",
+    "bool",
+    "bytearray",
+    "bytes",
+    "callable",
+    "chr",
+    "classmethod",
+    "complex",
+    "dict",
+    "divmod",
+    "enumerate",
+    "filter",
+    "float",
+    "format",
+    "frozenset",
+    "hash",
+    "hex",
+    "id",
+    "int",
+    "isinstance",
+    "issubclass",
+    "iter",
+    "len",
+    "list",
+    "map",
+    "max",
+    "min",
+    "next",
+    "object",
+    "oct",
+    "ord",
+    "pow",
+    "property",
+    "range",
+    "repr",
+    "reversed",
+    "round",
+    "set",
+    "slice",
+    "sorted",
+    "staticmethod",
+    "str",
+    "sum",
+    "super",
+    "tuple",
+    "zip",
 )
 """Handed out as they are, with every built-in exception; the rest is absent or replaced."""
 

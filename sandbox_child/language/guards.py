@@ -47,6 +47,7 @@ def check_name(name: object) -> str:
     Raises:
         TypeError: *name* is not exactly a ``str``; a subclass could change between two looks.
         JobSecurityError: the name leads into the interpreter, whatever object has it.
+
     """
     if type(name) is not str:
         raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
@@ -197,8 +198,8 @@ class Guards:
             if name[0] == "_":
                 if type(target) in open_classes or is_private_readable(target):
                     return getattr(target, name)
-                if (
-                    name in READABLE_PRIVATE and _is_named_tuple(target)
+                if name in READABLE_PRIVATE and _is_named_tuple(
+                    target
                 ):  # the public interface of a named tuple
                     return getattr(target, name)
                 raise JobSecurityError(
@@ -391,8 +392,8 @@ def _named(function: Any, name: str) -> Any:
 
 
 def _plain_classes() -> frozenset[type]:
-    import abc  # noqa: PLC0415 - loaded by every interpreter; kept beside its only use
-    import builtins  # noqa: PLC0415 - as above
+    import abc
+    import builtins
 
     classes = {value for value in vars(builtins).values() if isinstance(value, type)}
     return frozenset((classes | {abc.ABC}) - {type, super})

@@ -40,7 +40,7 @@ def make_importer(
 
     def importer(
         name: str,
-        globals: Any = None,  # noqa: A002 - the interpreter's own names
+        globals: Any = None,  # noqa: A002, ARG001 - the interpreter's own names
         locals: Any = None,  # noqa: A002, ARG001 - as above
         fromlist: Any = (),
         level: int = 0,
@@ -122,7 +122,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    import difflib  # noqa: PLC0415 - needed for a message only, and slow to load
+    import difflib  # slow to load, and needed for a message only
 
     found = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {found[0]!r}?" if found else ""

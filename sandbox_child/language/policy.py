@@ -8,6 +8,8 @@ these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
     o.format, o._private          _attr_(o, "format")
     class C: ...                  two decorators, one innermost, one outermost
     state.data.x                  _state_attr_(_state_attr_(state, "data"), "x")
+
+In a method, ``self`` is proved to be the job's own once, on entry (see ``methods``).
 """
 
 # ruff: noqa: N802, N815 - the methods bear the names that ast gives to nodes
@@ -22,6 +24,7 @@ from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
 from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
+from sandbox_child.language.methods import AVAILABLE, Method, guarded
 from sandbox_child.language.names import (
     ASSIGNABLE_DUNDERS,
     ATTRIBUTE_GUARD,
@@ -66,6 +69,8 @@ class Policy(RestrictingNodeTransformer):
         self._bound: set[str] = set()
         self._builtins_used: list[ast.Name] = []
         self._class_members: set[ast.AST] = set()
+        self._method: Method | None = None
+        self._augmented: set[ast.expr] = set()
 
     def check(self, tree: ast.AST) -> None:
         """Visit *tree*, then judge the built-ins that it uses and does not define itself."""
@@ -114,6 +119,8 @@ class Policy(RestrictingNodeTransformer):
         if name is None:
             return
         self._bound.add(name)
+        if self._method is not None and name == self._method.parameter:
+            self._method.rebound = True
         if name[0] == "_":
             if is_reserved(name) and not (allow_magic_methods and name in DEFINABLE_DUNDERS):
                 self._refuse_name(node, name)
@@ -170,9 +177,23 @@ class Policy(RestrictingNodeTransformer):
             private = private and name not in READABLE_DUNDERS and name not in READABLE_PRIVATE
         if begins_at_state(value):
             return rewrite_part(node)
-        if node.ctx.__class__ is not ast.Load:
+        stores = node.ctx.__class__ is not ast.Load
+        if not stores and not private:
+            if name not in DYNAMIC_ATTRIBUTES:
+                return node
+            key = ast.copy_location(ast.Constant(name), node)
+            return ast.copy_location(call_guard(ATTRIBUTE_GUARD, value, value, key), node)
+        reads_private = private and (not stores or node in self._augmented)
+        method = self._method
+        if method is not None and value.__class__ is ast.Name and value.id == method.parameter:
+            method.add(node, private=reads_private)
+        elif not reads_private:
             node.value = call_guard(WRITE_GUARD, value, value)
-        elif private or name in DYNAMIC_ATTRIBUTES:
+        elif AVAILABLE:
+            node.value = guarded(node, private=True)
+        elif stores:
+            node.value = call_guard(WRITE_GUARD, value, value)
+        else:
             key = ast.copy_location(ast.Constant(name), node)
             return ast.copy_location(call_guard(ATTRIBUTE_GUARD, value, value, key), node)
         return node
@@ -232,13 +253,18 @@ class Policy(RestrictingNodeTransformer):
                 return node
             current = current.left
 
-    def visit_UnaryOp(self, node: ast.UnaryOp | ast.BoolOp | ast.AugAssign) -> ast.AST:
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        """Check the operator; remember that the target is read as well as stored to."""
+        self._check_operator(node, node.op)
+        self._augmented.add(node.target)
+        return self.node_contents_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp | ast.BoolOp) -> ast.AST:
         """Check the operator and visit the operands."""
         self._check_operator(node, node.op)
         return self.node_contents_visit(node)
 
     visit_BoolOp = visit_UnaryOp
-    visit_AugAssign = visit_UnaryOp
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """Check the operators and visit the operands."""
@@ -292,8 +318,19 @@ class Policy(RestrictingNodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         """Check the name (in a class also special ones) and, further down, the parameters."""
-        self.check_name(node, node.name, allow_magic_methods=node in self._class_members)
-        return self.node_contents_visit(node)
+        is_method = node in self._class_members
+        self.check_name(node, node.name, allow_magic_methods=is_method)
+        method = Method.of(node) if is_method else None
+        if method is None:
+            return self.node_contents_visit(node)
+        # Only the body belongs to the method; decorators, defaults and annotations do not.
+        body, node.body = node.body, []
+        self.node_contents_visit(node)
+        outer, self._method = self._method, method
+        node.body = [self.visit(statement) for statement in body]
+        self._method = outer
+        method.guard_uses(node)
+        return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
 

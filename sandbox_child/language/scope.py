@@ -35,6 +35,7 @@ class JobScope:
         importable: What *resolve_import* would accept, for the message of a refused import.
         in_scope: Names that the job can use without an import.
         log: Takes a level (debug, info, warning, error) and a message.
+
     """
 
     def __init__(

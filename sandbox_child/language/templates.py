@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from _string import (  # type: ignore[import-not-found]  # what str.format itself parses with
+    formatter_field_name_split,
+    formatter_parser,
+)
+from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
-
-from _string import formatter_field_name_split, formatter_parser
 
 from sandbox_child.language.names import DENIED_ATTRIBUTES, DYNAMIC_ATTRIBUTES
 from sandbox_child.language.refusals import JobSecurityError
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["format_method"]
 
-_BuiltinType = type(len)
 _CONVERSIONS: dict[str | None, Callable[[Any], Any]] = {
     None: lambda value: value,
     "s": str,
@@ -29,7 +31,7 @@ def format_method(value: object) -> Callable[..., str] | None:
 
     It may be bound to a string or not.  None: *value* is something else.
     """
-    if type(value) is _BuiltinType and isinstance(value.__self__, str):
+    if isinstance(value, BuiltinMethodType) and isinstance(value.__self__, str):
         template = str.__str__(value.__self__)
         if value.__name__ == "format":
             return lambda *args, **fields: _format(template, args, fields)

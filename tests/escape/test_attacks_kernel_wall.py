@@ -82,10 +82,11 @@ def eng(repo):
     with engine.Engine(
         repo_dir=repo,
         max_runs=2,
-        start_mode="zygote",
+        start_mode=os.environ.get("JOBCELL_TEST_START_MODE", "zygote"),
         policy=engine.Policy(language=False),
         options=options,
     ) as made:
+        made.execute("def main(state):\n    return state").result(timeout_s=30)
         yield made
     del os.environ["JOBCELL_CANARY"]
 
@@ -93,13 +94,13 @@ def eng(repo):
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_left_behind():
     """No file, no process, no change of this process, at the end of them all."""
-    stray = [Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.cwd()]  # noqa: S108
-    for file in Path("/tmp").glob("PWNED_*"):  # noqa: S108 - of an earlier, worse version
+    stray = [Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.cwd()]
+    for file in Path("/tmp").glob("PWNED_*"):
         file.unlink()
-    before = {directory: set(os.listdir(directory)) for directory in stray}
+    before = {directory: set(directory.iterdir()) for directory in stray}
     yield
     for directory, names in before.items():
-        left = [name for name in set(os.listdir(directory)) - names if "PWNED" in name]
+        left = [file for file in set(directory.iterdir()) - names if "PWNED" in file.name]
         assert not left
     assert psutil.Process().children(recursive=True) == []
 
@@ -133,10 +134,11 @@ def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
     assert SECRET not in said
     assert "root:x:" not in said
     assert "root:*:" not in said
-    if GOES_OUTSIDE.search(attack.source):
+    code = "\n".join(line for line in attack.source.splitlines() if line[:1] != "#")
+    if GOES_OUTSIDE.search(code):
         assert not re.search(r"'PWNED: \S", str(result.error and result.error.message))
         assert not re.search(r"message='PWNED: (?!node)", said)
-    assert not list(Path("/tmp").glob("PWNED_*"))  # noqa: S108 - where the attacks write
+    assert not list(Path("/tmp").glob("PWNED_*"))
 
     after = eng.execute(attack.victim or "def main(state):\n    return {**state, 'ok': True}")
     calm = after.result(timeout_s=30)

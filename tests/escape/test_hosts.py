@@ -178,10 +178,11 @@ def ordinary(tmp_path_factory):
     ).stdout:
         pytest.skip(f"needs a Python {version} that every user may run")
     home = tmp_path_factory.mktemp("ordinary")
-    import engine
     import msgspec as m
-    import protocol
     import RestrictedPython
+
+    import engine
+    import protocol
     import sandbox_child
 
     for package in (engine, protocol, sandbox_child, m, RestrictedPython):

@@ -144,6 +144,7 @@ def test_the_exit_code_says_how_the_run_ended(write, source, options, code, mess
 
     assert done.returncode == code, done.stderr
     assert message in done.stderr
+    assert sum(message in line for line in done.stderr.splitlines()) <= 2
     assert "Traceback" not in done.stderr
 
 
@@ -349,3 +350,69 @@ def test_credentials_are_resolved_by_id(write):
     done = jobcell("run", write("plan.json", plan), "--credentials", write("c.json", {"other": {}}))
     assert done.returncode == 3
     assert "CredentialLoadError" in done.stderr
+
+
+# Becomes the command, in the foreground of a terminal of its own, as a shell would start it.
+IN_FOREGROUND = """
+import fcntl, os, sys, termios
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
+    """The terminal signals every process in the foreground; ours must not fall over it."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-c", IN_FOREGROUND, *COMMAND[1:], "run", "--start-mode", mode]
+    process = subprocess.Popen(
+        [*command, str(write("job.py", ENDLESS))],
+        stdout=subprocess.DEVNULL,
+        stdin=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    with process:
+        shown = b""
+        while b"armed" not in shown:
+            shown += os.read(leader, 65536)
+        os.write(leader, b"\x03")
+        rest = _read_terminal(leader)
+        process.wait(timeout=20)
+
+    assert process.returncode == 130, rest
+    assert "interrupted by Ctrl-C" in rest
+    assert "Traceback" not in rest
+
+
+def jobcell_without(module: str, *arguments):
+    """Run the command where *module* cannot be imported."""
+    program = f"import sys; sys.modules[{module!r}] = None; from manager.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_its_packages_the_command_says_which(write):
+    """Who embeds the engine does not need them; who types the command does."""
+    done = jobcell_without("typer", "run", write("job.py", ADD_ONE))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the command line needs more packages: pip install 'jobcell[cli]'\n"
+    )
+
+
+def test_a_broken_command_does_not_break_the_others(write):
+    """Each is loaded when it is called; a mistake of ours is told in a line too."""
+    done = jobcell_without("manager.doctor", "doctor")
+    assert done.returncode == 5
+    assert "this is a mistake of jobcell's" in done.stderr
+    assert "Traceback" not in done.stderr
+
+    assert jobcell_without("manager.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0

@@ -79,7 +79,13 @@ class Cursors:
             formatter = wanted.pop("format", None)
             chosen = resolve(state, wanted)
             self._key = chosen.get("key") or self._key
-            current = resolve(state, value)
+            try:
+                current = resolve(state, value)
+            except (LookupError, AttributeError):
+                # `cursor(state.cursor, default=...)`: in the first run there is none yet.
+                if "default" not in chosen:
+                    raise
+                current = None
             if not current:
                 current = chosen.get("default", current)
             moment = parse_date(current, now=self._clock(), start=self._start)
@@ -116,10 +122,10 @@ def cursor(value: Any = None, options: Any = None, **more_options: Any) -> Opera
             `n days ago`, `start` (of the run) and `end` become a time, in UTC.  None clears the
             cursor.
         options: Those below, as a dict; or a function of state.
-        more_options: `default`: used if *value* is None, 0, False or empty.  `key`: the key in the
-            state, `cursor` if nobody says; it is kept for all later cursors of the run.
-            `format`: a function that gets the value (a time as a datetime) and returns what to
-            save.
+        more_options: `default`: used if *value* is None, 0, False or empty, or if the state does
+            not have it.  `key`: the key in the state, `cursor` if nobody says; it is kept for all
+            later cursors of the run.  `format`: a function that gets the value (a time as a
+            datetime) and returns what to save.
 
     Example:
         `cursor(state.cursor, default="today")`

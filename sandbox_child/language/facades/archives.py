@@ -17,8 +17,9 @@ def _expand(data: Any, window: int) -> bytes:
     Raises:
         ValueError: more than MAX_OUTPUT_BYTES would come out.
         EOFError: the data ends too early.
+
     """
-    import zlib  # noqa: PLC0415 - made when a job asks for it
+    import zlib
 
     rest, parts, left = bytes(data), [], MAX_OUTPUT_BYTES
     while rest:
@@ -42,7 +43,7 @@ _GZIP_WINDOW = 31  # the same, with the header of gzip
 
 def make_zlib(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return ``decompress`` with a limit."""
-    import zlib  # noqa: PLC0415 - made when a job asks for it
+    import zlib
 
     def decompress(data: Any, /, wbits: int = _ZLIB_WINDOW, bufsize: int = 0) -> bytes:  # noqa: ARG001 - a hint
         try:
@@ -56,8 +57,8 @@ def make_zlib(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room 
 
 def make_gzip(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return ``compress`` and ``decompress``; there are no files to open."""
-    import gzip  # noqa: PLC0415 - made when a job asks for it
-    import zlib  # noqa: PLC0415 - as above
+    import gzip
+    import zlib
 
     def compress(data: Any, compresslevel: int = 9, *, mtime: float | None = None) -> bytes:
         return gzip.compress(data, compresslevel, mtime=mtime)

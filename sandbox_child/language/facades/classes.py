@@ -5,13 +5,12 @@ Each refuses to touch a class that the job did not define: the next step would s
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.guards import clean_match_args
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from sandbox_child.language.facades import Facades
 
@@ -25,7 +24,7 @@ def require_own_class(facades: Facades, cls: Any, who: str) -> None:
 
 def make_abc(facades: Facades) -> dict[str, Any]:
     """Return an ABC of the scope: what is registered below it is remembered there."""
-    import abc  # noqa: PLC0415 - made when a job asks for it; so is every import of the rooms
+    import abc
 
     namespace = {"__slots__": (), "__module__": "abc", "__doc__": abc.ABC.__doc__}
     own = abc.ABCMeta("ABC", (), namespace)
@@ -35,7 +34,7 @@ def make_abc(facades: Facades) -> dict[str, Any]:
 
 def make_collections(facades: Facades) -> dict[str, Any]:
     """Return a namedtuple whose classes are the job's own."""
-    import collections  # noqa: PLC0415
+    import collections
 
     facades.guards.known_bases.update(
         (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
@@ -50,8 +49,9 @@ def make_collections(facades: Facades) -> dict[str, Any]:
         rename: bool = False,
         defaults: Iterable[Any] | None = None,
     ) -> type:
-        made = collections.namedtuple(  # type: ignore[misc]  # the names are the job's  # noqa: PYI024
-            typename,  # type: ignore[arg-type]  # as above
+        make: Any = collections.namedtuple  # noqa: PYI024 - Any, as the names are not literal
+        made: type = make(
+            typename,
             field_names,
             rename=rename,
             defaults=defaults,
@@ -65,7 +65,7 @@ def make_collections(facades: Facades) -> dict[str, Any]:
 
 
 def _know_abstract_bases(facades: Facades) -> None:
-    import collections.abc  # noqa: PLC0415
+    import collections.abc
 
     abstract = (getattr(collections.abc, name) for name in collections.abc.__all__)
     facades.guards.known_bases.update(cls for cls in abstract if isinstance(cls, type))
@@ -79,7 +79,7 @@ def make_collections_abc(facades: Facades) -> dict[str, Any]:
 
 def make_dataclasses(facades: Facades) -> dict[str, Any]:
     """Return a dataclass decorator for classes of the job."""
-    import dataclasses  # noqa: PLC0415
+    import dataclasses
 
     def decorate(cls: Any, options: dict[str, Any]) -> Any:
         require_own_class(facades, cls, "dataclass")
@@ -103,7 +103,7 @@ def make_enum(facades: Facades) -> dict[str, Any]:
     encoders that look at the metaclass.  So the check goes into the real class; what it refuses
     nobody else does.
     """
-    import enum  # noqa: PLC0415
+    import enum
 
     if "_create_" not in enum.Enum.__dict__:
         type.__setattr__(enum.Enum, "_create_", classmethod(_create_checked))
@@ -113,10 +113,10 @@ def make_enum(facades: Facades) -> dict[str, Any]:
     return {}
 
 
-def _create_checked(cls: Any, class_name: Any, names: Any, **options: Any) -> Any:
-    import enum  # noqa: PLC0415
+def _create_checked(cls: type[Any], /, class_name: Any, names: Any, **options: Any) -> Any:
+    import enum
 
-    return enum.EnumType._create_(  # type: ignore[attr-defined]  # what Enum(...) calls  # noqa: SLF001
+    return enum.EnumType._create_(  # type: ignore[attr-defined]  # what Enum(...) calls
         cls, class_name, _checked_members(names), **options
     )
 
@@ -138,9 +138,9 @@ def _checked_members(names: Any) -> list[Any]:
 
 def make_typing(facades: Facades) -> dict[str, Any]:
     """Return the decorators of typing, for classes and functions of the job."""
-    import typing  # noqa: PLC0415
+    import typing
 
-    facades.guards.known_bases.update((typing.Generic, typing.Protocol))  # type: ignore[arg-type]  # special forms to mypy, classes to Python
+    facades.guards.known_bases.update((typing.Generic, typing.Protocol))
     _know_abstract_bases(facades)
 
     def runtime_checkable(cls: Any) -> Any:
@@ -165,13 +165,4 @@ def make_typing(facades: Facades) -> dict[str, Any]:
         "overload": unchanged,
         "override": unchanged,
         "runtime_checkable": runtime_checkable,
-        **_generic_alias(sys.version_info >= (3, 12)),
     }
-
-
-def _generic_alias(with_type_statement: bool) -> dict[str, Callable[..., Any]]:
-    if not with_type_statement:
-        return {}
-    import typing  # noqa: PLC0415
-
-    return {"TypeAliasType": typing.TypeAliasType}  # type: ignore[attr-defined]  # 3.12

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def make_asyncio(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return ``run`` without the parameters that make loops."""
-    import asyncio  # noqa: PLC0415 - 50 ms; made when a job asks for it
+    import asyncio  # 50 ms: only when a job asks for it
 
     def run(main: Any, *, debug: bool | None = None) -> Any:  # noqa: ARG001 - accepted, of no use
         if not asyncio.iscoroutine(main):

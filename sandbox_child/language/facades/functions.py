@@ -18,7 +18,7 @@ _COPIED = ("__name__", "__qualname__", "__doc__")
 
 def make_functools(facades: Facades) -> dict[str, Any]:
     """Return wraps, update_wrapper, singledispatch(method) and total_ordering."""
-    import functools  # noqa: PLC0415 - made when a job asks for it
+    import functools
 
     guards = facades.guards
 
@@ -53,7 +53,7 @@ def make_functools(facades: Facades) -> dict[str, Any]:
         return dispatcher
 
     class singledispatchmethod(functools.singledispatchmethod):  # type: ignore[type-arg]  # not generic at run time  # noqa: N801 - Python's name
-        def register(self, cls: Any, method: Any = None) -> Any:  # type: ignore[override]  # ditto
+        def register(self, cls: Any, method: Any = None) -> Any:
             return _make_register(facades, super().register)(cls, method)
 
     guards.registries.add(singledispatchmethod)

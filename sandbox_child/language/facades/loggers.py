@@ -113,13 +113,10 @@ class Logger:
 
     def getEffectiveLevel(self) -> int:  # noqa: N802 - Python's name
         """Return the level that decides here."""
-        logger: Logger | None = self
-        while logger is not None:
-            if logger._level:
-                return logger._level
-            logger = logger._above
-        # The engine decides what is kept (RunOptions.log_level): nothing is dropped here.
-        return 0
+        if self._level or self._above is None:
+            # The engine decides what is kept (RunOptions.log_level): by default, all.
+            return self._level
+        return self._above.getEffectiveLevel()
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - Python's name
         """Whether a message of *level* would be written."""
@@ -134,13 +131,11 @@ class Logger:
         """Return True: the log is always there."""
         return True
 
-    def addHandler(self, handler: Any) -> None:  # noqa: N802 - Python's name
+    def addHandler(self, handler: Any) -> None:  # noqa: ARG002, N802 - Python's name
         """Refuse: there is one log."""
         raise TypeError("a job has no log handlers: everything goes to the log of the run")
 
-    def log(
-        self, level: int, msg: Any, *args: Any, exc_info: Any = None, **_: Any
-    ) -> None:
+    def log(self, level: int, msg: Any, *args: Any, exc_info: Any = None, **_: Any) -> None:
         """Write *msg* with *args* filled in, at *level*."""
         if self.isEnabledFor(level):
             self._emit(level, msg, args, exc_info)

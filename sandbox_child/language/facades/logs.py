@@ -50,12 +50,14 @@ def _make_teller(facades: Facades) -> Callable[[BaseException], str]:
     module = facades.globals
 
     def tell(error: BaseException) -> str:
-        lines = []
+        lines: list[str] = []
         trace: TracebackType | None = error.__traceback__
         while trace is not None and len(lines) < _MAX_FRAMES:
             code = trace.tb_frame.f_code
             if trace.tb_frame.f_globals is module:
-                lines.append(f"  {code.co_filename}, line {trace.tb_lineno}, in {code.co_qualname}\n")
+                lines.append(
+                    f"  {code.co_filename}, line {trace.tb_lineno}, in {code.co_qualname}\n"
+                )
             trace = trace.tb_next
         head = "Traceback (most recent call last):\n" if lines else ""
         return f"{head}{''.join(lines)}{_tell_class(error)}"
@@ -105,7 +107,7 @@ def make_traceback(facades: Facades) -> dict[str, Any]:
 
 def make_pprint(facades: Facades) -> dict[str, Any]:
     """Return ``pprint`` and ``pp`` that log, and a printer that writes nowhere else."""
-    import pprint  # noqa: PLC0415 - made when a job asks for it
+    import pprint
 
     def show(value: Any, stream: Any = None, *args: Any, **options: Any) -> None:
         text = pprint.pformat(value, *args, **options)

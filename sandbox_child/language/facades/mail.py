@@ -10,14 +10,16 @@ if TYPE_CHECKING:
 
 def make_email_policy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return the named policies, each with registries of its own."""
-    import email.policy  # noqa: PLC0415 - made when a job asks for it
-    from email.contentmanager import ContentManager, raw_data_manager  # noqa: PLC0415 - as above
-    from email.headerregistry import HeaderRegistry  # noqa: PLC0415 - as above
+    import email.policy
+    from email.contentmanager import ContentManager, raw_data_manager
+    from email.headerregistry import HeaderRegistry
+
+    shared: Any = raw_data_manager
 
     def own(policy: email.policy.EmailPolicy[Any]) -> email.policy.EmailPolicy[Any]:
-        manager = ContentManager()
-        manager.get_handlers = dict(raw_data_manager.get_handlers)
-        manager.set_handlers = dict(raw_data_manager.set_handlers)
+        manager: Any = ContentManager()
+        manager.get_handlers = dict(shared.get_handlers)
+        manager.set_handlers = dict(shared.set_handlers)
         return policy.clone(content_manager=manager, header_factory=HeaderRegistry())
 
     policies: dict[str, Any] = {
@@ -29,7 +31,7 @@ def make_email_policy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - eve
 
 def make_email_message(facades: Facades) -> dict[str, Any]:
     """Return an EmailMessage that starts from the policy of this scope."""
-    import email.message  # noqa: PLC0415 - made when a job asks for it
+    import email.message
 
     policies = facades.get("email.policy")
     assert policies is not None

@@ -19,7 +19,7 @@ def check_entities(text: Any) -> None:
 
     The parser itself reads the prolog: searching the text would miss other encodings.
     """
-    from xml.parsers import expat  # noqa: PLC0415 - made when a job asks for it
+    from xml.parsers import expat
 
     def refuse(*_: Any) -> None:
         raise ValueError("XML with entity declarations is refused: they can expand without limit")
@@ -39,7 +39,7 @@ def check_entities(text: Any) -> None:
 
 def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N802 - the module's name
     """Return parsing that refuses entities, and a tree that opens no files."""
-    import xml.etree.ElementTree as etree  # noqa: ICN001, N813, PLC0415 - ET says nothing
+    import xml.etree.ElementTree as etree  # noqa: ICN001, N813 - ET says nothing
 
     facades.guards.writable.add(etree.Element)
 
@@ -53,7 +53,7 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
         parts = list(sequence)
         return fromstring((b"" if parts and isinstance(parts[0], bytes) else "").join(parts))
 
-    class ElementTree(etree.ElementTree):  # type: ignore[type-arg]  # not generic at run time
+    class ElementTree(etree.ElementTree):
         def __init__(self, element: Any = None, file: Any = None) -> None:
             super().__init__(element)
             if file is not None:

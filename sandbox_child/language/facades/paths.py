@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def make_pathlib(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return the pure classes; where they name the module behind them, nothing."""
-    import pathlib  # noqa: PLC0415 - made when a job asks for it
+    import pathlib
 
     # Since Python 3.13 `PurePath.parser` is posixpath itself, which leads to os.
     if hasattr(pathlib.PurePath, "parser"):

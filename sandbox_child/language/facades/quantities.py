@@ -15,11 +15,11 @@ MAX_COUNTED = 100_000
 
 def make_math(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return the functions whose result grows faster than their argument, with a limit."""
-    import math  # noqa: PLC0415 - made when a job asks for it
+    import math
 
     def limited(function: Callable[..., int]) -> Callable[..., int]:
         def call(n: int, /, *k: int) -> int:
-            if not k and abs(n) > MAX_COUNTED or k and min(n, *k) > MAX_COUNTED:
+            if (min(n, *k) if k else abs(n)) > MAX_COUNTED:
                 raise ValueError(f"{function.__name__}() takes at most {MAX_COUNTED} in a job")
             return function(n, *k)
 
@@ -31,7 +31,7 @@ def make_math(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room 
 
 def make_decimal(facades: Facades) -> dict[str, Any]:
     """Return copies of the contexts: the real ones are what new contexts are made from."""
-    import decimal  # noqa: PLC0415 - made when a job asks for it
+    import decimal
 
     facades.guards.writable.add(decimal.Context)
     return {
@@ -40,16 +40,36 @@ def make_decimal(facades: Facades) -> dict[str, Any]:
     }
 
 
-_RANDOM = """
-betavariate choice choices expovariate gammavariate gauss getrandbits getstate lognormvariate
-normalvariate paretovariate randbytes randint random randrange sample seed setstate shuffle
-triangular uniform vonmisesvariate weibullvariate
-""".split()
+_RANDOM = (
+    "betavariate",
+    "choice",
+    "choices",
+    "expovariate",
+    "gammavariate",
+    "gauss",
+    "getrandbits",
+    "getstate",
+    "lognormvariate",
+    "normalvariate",
+    "paretovariate",
+    "randbytes",
+    "randint",
+    "random",
+    "randrange",
+    "sample",
+    "seed",
+    "setstate",
+    "shuffle",
+    "triangular",
+    "uniform",
+    "vonmisesvariate",
+    "weibullvariate",
+)
 
 
 def make_random(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return the functions of a generator of this scope, seeded by the system."""
-    import random  # noqa: PLC0415 - made when a job asks for it
+    import random
 
     generator = random.Random()  # noqa: S311 - what the job asked for; secrets is there too
     return {name: getattr(generator, name) for name in _RANDOM}

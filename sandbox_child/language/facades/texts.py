@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def make_shlex(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return ``split`` for strings: the real one reads standard input when given None."""
-    import shlex  # noqa: PLC0415 - made when a job asks for it
+    import shlex
 
     def split(s: str, comments: bool = False, posix: bool = True) -> list[str]:
         if not isinstance(s, str):

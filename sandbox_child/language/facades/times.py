@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def make_calendar(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return the tables of names as tuples, and months by a calendar of their own."""
-    import calendar  # noqa: PLC0415 - made when a job asks for it
+    import calendar
 
     # The functions of the module belong to one calendar of the process.
     own = calendar.TextCalendar()

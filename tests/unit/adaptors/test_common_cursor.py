@@ -61,6 +61,18 @@ def test_the_default_is_used_when_there_is_no_value(spelling):
     assert set_cursor(0) == {"cursor": 0}
 
 
+@pytest.mark.parametrize("error", [KeyError, AttributeError])
+def test_a_state_without_the_cursor_needs_a_default(error):
+    """In the first run of a workflow `state.cursor` is not there; without a default that is told."""
+
+    def lazy(state):
+        raise error("cursor")
+
+    assert set_cursor(lazy, default=1) == {"cursor": 1}
+    with pytest.raises(error):
+        set_cursor(lazy)
+
+
 def test_a_key_is_kept_for_later_cursors_of_the_run():
     """As in OpenFn: said once, it holds for the whole run."""
     cursors = make_cursors()

@@ -269,7 +269,7 @@ def test_a_wrong_member_of_a_step_is_told_with_its_path(more, line):
         ({"start": "x"}, "start: no step has this id; did you mean 'y'?"),
         ({"end": "x"}, "end: no step has this id; did you mean 'y'?"),
         ({"end": 1}, "end: must be the id of a step, not a number"),
-        ({"steptimeout": 1}, "steptimeout: unknown key; did you mean 'step_timeout'?"),
+        ({"steptimeout": 1}, "steptimeout: unknown key; did you mean 'stepTimeout'?"),
     ],
     ids=str,
 )

@@ -98,6 +98,17 @@ def test_lines_tell_what_a_person_wants_to_know():
     assert stream.getvalue().endswith("\nfail after 40 ms, peak memory 20.0 MB\n")
 
 
+def test_an_error_that_ended_a_step_and_the_run_is_told_once():
+    """Two events carry it; a person wants to read it once."""
+    stream = io.StringIO()
+    view = LineView(stream)
+    failed = events()[8]
+    view.show(failed)
+    view.show(WorkflowError(seq=10, **BASE, error=failed.error, duration_ms=40))
+
+    assert stream.getvalue().count("JobError") == 1
+
+
 def test_json_lines_are_the_events_and_the_result():
     """Whole events, in order, and one line more."""
     stream = io.BytesIO()

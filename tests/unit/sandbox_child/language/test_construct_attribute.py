@@ -39,7 +39,7 @@ def test_reading_a_public_name_costs_nothing(expression):
 @pytest.mark.parametrize(
     ("expression", "guard"),
     [
-        ("x._private", "_attr_"),
+        ("x._private", "_own_"),
         ("x.format", "_attr_"),
         ("x.format(1)", "_attr_"),
         ("'{0.real}'.format(1)", "_attr_"),

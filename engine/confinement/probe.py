@@ -1,0 +1,43 @@
+"""What this machine can do for a run, found out by a child that confines itself and ends."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final
+
+import msgspec
+
+from engine.confinement import interpreter
+from protocol.confinement import ConfinementRequest, MachineReport
+
+TIMEOUT_S: Final = 20.0
+
+
+def probe(request: ConfinementRequest | None = None) -> MachineReport:
+    """Confine a process as *request* says, and return what came of it.
+
+    Without a request: every layer, none of them required, so that all are tried.
+
+    Raises:
+        RuntimeError: The process did not answer; the text says why.
+
+    """
+    if request is None:
+        request = ConfinementRequest(
+            read_paths=interpreter.readable(), hidden_paths=interpreter.hidden()
+        )
+    try:
+        done = subprocess.run(
+            interpreter.probe_command(),
+            input=msgspec.json.encode(request),
+            capture_output=True,
+            check=False,
+            env=interpreter.CHILD_ENVIRONMENT,
+            timeout=TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RuntimeError(f"no child could be tried: {error}") from error
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"a child that was tried ended with {done.returncode}: {last}")
+    return msgspec.json.decode(done.stdout, type=MachineReport)

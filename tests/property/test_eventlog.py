@@ -1,0 +1,80 @@
+"""Whatever is logged and whoever reads: numbers without a gap, and no more kept than allowed."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import eventlog
+from engine.eventlog import EventLog
+from protocol.events import JobComplete, JobStart, Log, Memory
+from protocol.state import encode_state
+
+KEPT_LOGS = 4
+KEPT_STATE_BYTES = 40
+ACTIONS = st.lists(
+    st.one_of(
+        st.sampled_from(["log", "start", "poll"]),
+        st.tuples(st.just("state"), st.integers(0, 60)),
+        st.tuples(st.just("read"), st.integers(0, 30)),
+    ),
+    max_size=60,
+)
+
+
+def event_for(action, seq):
+    """Make the event that an action appends."""
+    common = {"seq": seq, "run_id": "r", "time": 0.0}
+    if action == "log":
+        return Log(level="info", source="job", message="m", **common)
+    common |= {"step_id": "a", "step_run_id": "a"}
+    if action == "start":
+        return JobStart(**common)
+    state = msgspec.Raw(encode_state("x" * action[1]))
+    return JobComplete(state=state, next=(), duration_ms=0, mem=Memory(0, 0, 0), **common)
+
+
+def run(actions):
+    """Apply actions to a log; return it, and what polling without a cursor gave."""
+    log, polled = EventLog(), []
+    for action in actions:
+        if action == "poll":
+            polled += log.read(None, 0.0)
+        elif action[0] == "read":
+            log.read(action[1], 0.0)
+        else:
+            log.append(event_for(action, log.next_seq))
+    return log, polled
+
+
+@given(ACTIONS)
+def test_a_manager_that_only_polls_sees_every_number_once(actions):
+    """1, 2, 3, ... whatever was dropped, and however rarely it polls."""
+    with (
+        patch.object(eventlog, "MAX_KEPT_LOGS", KEPT_LOGS),
+        patch.object(eventlog, "MAX_KEPT_STATE_BYTES", KEPT_STATE_BYTES),
+    ):
+        log, polled = run([action for action in actions if action[0] != "read"])
+        polled += log.read(None, 0.0)
+    assert [event.seq for event in polled] == list(range(1, log.next_seq))
+
+
+@given(ACTIONS)
+def test_no_more_is_kept_than_allowed(actions):
+    """Of logs and of states; of lifecycle events all, in order, with rising numbers."""
+    with (
+        patch.object(eventlog, "MAX_KEPT_LOGS", KEPT_LOGS),
+        patch.object(eventlog, "MAX_KEPT_STATE_BYTES", KEPT_STATE_BYTES),
+    ):
+        log, _ = run(actions)
+        kept = log.read(0, 0.0)
+    numbers = [event.seq for event in kept]
+    assert numbers == sorted(set(numbers))
+    assert sum(isinstance(event, Log) for event in kept) <= KEPT_LOGS
+    appended = sum(action == "start" or action[0] == "state" for action in actions)
+    assert sum(not isinstance(event, Log) for event in kept) == appended
+    sizes = [len(event.state) for event in kept if type(event) is JobComplete and not event.redacted]
+    assert len(sizes) <= 1 or sum(sizes) <= KEPT_STATE_BYTES

@@ -1,0 +1,103 @@
+"""What a caller may set for one run: nonsense is refused where it is said, with what would do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine import ModuleRef, Permissions, RunOptions
+
+
+def test_the_defaults_are_those_of_the_contract():
+    """Whoever says nothing gets these."""
+    options = RunOptions()
+    assert (options.timeout_s, options.step_timeout_s, options.cpu_s) == (600.0, None, None)
+    assert (options.memory_mb, options.state_mb) == (500, None)
+    assert (options.payload_mb, options.log_payload_mb) == (10.0, 1.0)
+    assert (options.log_level, options.modules, options.whitelist) == ("debug", {}, None)
+    assert options.permissions == Permissions(net=(), read=())
+    assert options.remove_from_state == ("configuration",)
+    assert (options.event_state, options.start, options.end) == (True, None, None)
+    assert "username" in options.public_credential_keys
+
+
+def test_sizes_are_decimal_megabytes():
+    """A state may have a quarter of the memory, unless it is said."""
+    assert RunOptions(memory_mb=100).memory_bytes == 100_000_000
+    assert RunOptions(memory_mb=100).state_bytes == 25_000_000
+    assert RunOptions(memory_mb=100, state_mb=1.5).state_bytes == 1_500_000
+
+
+LIMITS = [
+    "timeout_s", "step_timeout_s", "idle_timeout_s", "resolve_timeout_s", "cpu_s", "memory_mb",
+    "state_mb", "payload_mb", "log_payload_mb", "max_log_bytes", "max_step_runs", "max_events",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "5", True, [], 1j], ids=repr)
+def test_a_limit_is_a_finite_number_above_zero(name, value):
+    """The message names the option and what it may be."""
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number above 0"):
+        RunOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_no_limit_is_none_where_there_may_be_none(name):
+    """Some limits can be lifted, some cannot."""
+    if name in ("timeout_s", "step_timeout_s", "idle_timeout_s", "cpu_s", "state_mb", "max_step_runs"):
+        assert getattr(RunOptions(**{name: None}), name) is None
+    else:
+        with pytest.raises(ValueError, match=f"{name} must be a finite number above 0, not None"):
+            RunOptions(**{name: None})
+
+
+@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, None, "1"], ids=repr)
+def test_the_grace_period_may_be_zero_but_not_less(value):
+    """Zero kills at once."""
+    assert RunOptions(cancel_grace_s=0).cancel_grace_s == 0
+    with pytest.raises(ValueError, match="cancel_grace_s must be seconds >= 0"):
+        RunOptions(cancel_grace_s=value)
+
+
+@pytest.mark.parametrize("name", ["whitelist", "remove_from_state", "public_credential_keys"])
+def test_a_list_of_names_is_no_string(name):
+    """A string would be taken for its letters; a list becomes a tuple."""
+    assert getattr(RunOptions(**{name: ["a", "b"]}), name) == ("a", "b")
+    with pytest.raises(TypeError, match=f"{name} must be a sequence of str, not 'abc'"):
+        RunOptions(**{name: "abc"})
+    with pytest.raises(TypeError, match=f"{name} must be a sequence of str"):
+        RunOptions(**{name: ["a", 1]})
+
+
+@pytest.mark.parametrize(("name", "value"), [("log_level", "warn"), ("sanitize", "all")])
+def test_a_word_is_one_of_a_few(name, value):
+    """The message lists them."""
+    with pytest.raises(ValueError, match=f"{name} must be one of .* not '{value}'"):
+        RunOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["net", "read"])
+def test_permissions_are_sequences(name):
+    """`Permissions(net="*")` would allow the host called `*` letter by letter."""
+    assert getattr(Permissions(**{name: ["x"]}), name) == ("x",)
+    with pytest.raises(TypeError, match=rf"Permissions\.{name} must be a sequence of str, not '\*'"):
+        Permissions(**{name: "*"})
+
+
+def test_other_types_are_named():
+    """What else can be mistaken."""
+    with pytest.raises(TypeError, match=r"modules\['a'\] must be a ModuleRef, not '/x'"):
+        RunOptions(modules={"a": "/x"})
+    with pytest.raises(TypeError, match="permissions must be Permissions"):
+        RunOptions(permissions={"net": ()})
+    assert RunOptions(modules={"a": ModuleRef(path="/x")}).modules["a"].version == "0"
+
+
+def test_options_are_keyword_only_and_frozen():
+    """They are shared by runs."""
+    with pytest.raises(TypeError):
+        RunOptions(5)
+    with pytest.raises(AttributeError):
+        RunOptions().timeout_s = 1
