@@ -141,9 +141,9 @@ def _claimed_report(error: ErrorReport) -> ErrorReport:
     A ``fail`` ends no run, ``exception`` would say that the job is not at fault, and whether a
     run was cancelled the engine knows better.
     """
-    if error.name in SEVERITY_BY_NAME and error.severity in ("crash", "kill"):
-        if error.name != "Cancelled":
-            return error
+    known = error.name in SEVERITY_BY_NAME and error.name != "Cancelled"
+    if known and error.severity in ("crash", "kill"):
+        return error
     name = f"{error.name[:_MAX_NAME]!a}"
     return make_report(
         "ProtocolError",

@@ -44,7 +44,6 @@ class Lane:
         self._cgroup: RunCgroup | None = None
         self._starter: Starter | None = None
         self._meter: Meter | None = None
-        self._peak_bytes = 0
         self._armed = float("inf")
         self._killed = False
         self._killed_after_last = False
@@ -204,7 +203,6 @@ class Lane:
             self.session.finish(
                 exited,
                 oom_killed=oom_killed,
-                peak_bytes=max(self._peak_bytes, exited.peak_bytes),
                 stopped_after_last=self._killed_after_last,
             )
         )
@@ -217,7 +215,7 @@ class Lane:
             return False
         assert self._starter is not None
         oom_killed = cgroup.oom_killed()
-        self._peak_bytes = max(self._peak_bytes, cgroup.peak_bytes())
+        self.session.peak_bytes = max(self.session.peak_bytes, cgroup.peak_bytes())
         self._starter.give_back(cgroup)
         return oom_killed
 
@@ -283,7 +281,7 @@ class Lane:
         if meter is None or not self.session.ready:
             return None
         used = meter.private_bytes()
-        self._peak_bytes = max(self._peak_bytes, used)
+        self.session.peak_bytes = max(self.session.peak_bytes, used)
         if used > options.memory_bytes:
             return make_report(
                 "OOMError",

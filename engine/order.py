@@ -19,7 +19,7 @@ from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.events import Versions
 from protocol.limits import MEGABYTE
 from protocol.messages import ChildLimits, Start
-from protocol.plan import Plan
+from protocol.plan import Plan, Workflow
 from protocol.state import NIL, StateNotCarriedError, encode_state
 
 VERSION: Final = "0.1.0"
@@ -88,7 +88,7 @@ def prepare(
     state_id = state if isinstance(state, str) else None
     start = Start(
         run_id=plan.id,
-        workflow=workflow,
+        workflow=_with_encoded_values(workflow),
         start=options.start or plan.options.start or workflow.start or workflow.steps[0].id,
         end=options.end or plan.options.end,
         state=msgspec.Raw(NIL if state_id is not None else _encode_initial(state)),
@@ -144,6 +144,25 @@ def readable(repo_dir: str | os.PathLike[str] | None, options: RunOptions) -> li
     if repo_dir is not None:
         places.append(os.fspath(repo_dir))
     return sorted({os.path.realpath(place) for place in places})
+
+
+def _with_encoded_values(workflow: Workflow) -> Workflow:
+    """Encode the user's values by the rules for states: they may hold larger integers, say.
+
+    They travel inside of the plan, whose own encoder does not know those rules.
+    """
+    steps = tuple(
+        msgspec.structs.replace(
+            step, state=_encoded(step.state), configuration=_encoded(step.configuration)
+        )
+        for step in workflow.steps
+    )
+    credentials = _encoded(workflow.credentials)
+    return msgspec.structs.replace(workflow, steps=steps, credentials=credentials)
+
+
+def _encoded(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else msgspec.Raw(encode_state(value))
 
 
 def _encode_initial(state: Any) -> bytes:

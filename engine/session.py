@@ -62,8 +62,9 @@ class Session:
         self.load_request: LoadRequest | None = None
         self.deadlines = Deadlines(order.options)
         self.resolvers = order.resolvers
-        self.read_memory: Callable[[], int] = lambda: 0
-        """Reads the resident bytes of the child."""
+        self.read_memory: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """Reads the resident set of the child, and the largest one so far, in bytes."""
+        self.peak_bytes = 0
         self._first_memory: int | None = None
         self._log = log
         self._limits = order
@@ -171,19 +172,18 @@ class Session:
         self._step.job_started = time.monotonic()
         self._emit(events.JobStart, **self._ids())
         if not self._first_memory:
-            self._first_memory = self.read_memory()
+            self._first_memory = self._look_at_memory()
         self.deadlines.job_started(self._step.step_id)
 
     def _job_complete(self, message: m.JobComplete) -> None:
         if not self._state_fits(message.state_bytes):
             return
         state, redacted = self._event_state(message.state, message.state_bytes)
-        # A quick child is gone before it can be looked at; then its own word has to do.
-        resident = self.read_memory() or message.peak_bytes
+        resident = self._look_at_memory()
         mem = events.Memory(
-            job=max(0, resident - (self._first_memory or 0)),
+            job=max(0, resident - (self._first_memory or resident)),
             system=resident,
-            peak=max(message.peak_bytes, resident),
+            peak=self.peak_bytes,
         )
         self._close_job(
             events.JobComplete,
@@ -193,6 +193,12 @@ class Session:
             duration_ms=_milliseconds(message.duration_ms),
             mem=mem,
         )
+
+    def _look_at_memory(self) -> int:
+        """Return the resident set; of a child that is gone already, the largest one seen."""
+        resident, peak = self.read_memory()
+        self.peak_bytes = max(self.peak_bytes, peak)
+        return resident or self.peak_bytes
 
     def _job_error(self, message: m.JobError) -> None:
         if not self._state_fits(message.state_bytes):
@@ -311,7 +317,6 @@ class Session:
         exited: Exit | None,
         *,
         oom_killed: bool = False,
-        peak_bytes: int = 0,
         stopped_after_last: bool = False,
     ) -> Outcome:
         """Close what is open, emit the last event, and return how the run ended.
@@ -361,8 +366,7 @@ class Session:
             )
         else:
             self._emit(events.WorkflowError, error=error, duration_ms=duration)
-        if peak_bytes == 0 and exited is not None:
-            peak_bytes = exited.peak_bytes
+        peak_bytes = max(self.peak_bytes, exited.peak_bytes if exited else 0)
         outcome = Outcome(
             ending=msgspec.structs.replace(ending, error=error),
             state=state,

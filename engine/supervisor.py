@@ -125,7 +125,8 @@ class Supervisor:
             return 0.0
         if not self._timers:
             return _MAX_WAIT_S
-        return max(0.0, self._timers[0][0] - time.monotonic())
+        # epoll_wait(2) takes milliseconds in an int: some 24 days.
+        return min(max(0.0, self._timers[0][0] - time.monotonic()), _MAX_WAIT_S)
 
     def _check_timers(self) -> None:
         now = time.monotonic()

@@ -54,7 +54,8 @@ def tell_confinement(report: ConfinementReport) -> str:
 def tell_error(error: ErrorReport) -> Iterator[str]:
     """Yield the lines of an error report, the first of which says it all in short."""
     where = f" in step {error.step_id!r}" if error.step_id is not None else ""
-    if error.position is not None:
+    # A message that lists several places says its own.
+    if error.position is not None and not error.message.startswith("line "):
         where += f", line {error.position.line}"
         where += f", column {error.position.column}" if error.position.column else ""
     if error.operation is not None:

@@ -6,6 +6,7 @@ import msgspec
 
 from protocol.errors import RemoteProtocolError
 from protocol.messages import FromChild, Message, ToChild
+from protocol.state import restore_extension
 
 _QUOTE_CHARACTERS = 120
 
@@ -13,7 +14,7 @@ encode = msgspec.msgpack.Encoder().encode
 """Encode one message."""
 
 _from_child = msgspec.msgpack.Decoder(FromChild)
-_to_child = msgspec.msgpack.Decoder(ToChild)
+_to_child = msgspec.msgpack.Decoder(ToChild, ext_hook=restore_extension)
 
 
 def decode_from_child(body: bytes | bytearray) -> Message:

@@ -152,7 +152,6 @@ class JobComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
     state_bytes: int
     next: tuple[str, ...]
     duration_ms: int
-    peak_bytes: int
 
 
 class JobError(Message, frozen=True, kw_only=True, tag=kebab_case):

@@ -27,6 +27,7 @@ _TOO_DEEP: Final = "that is nested deeper than the interpreter can follow"
 _TIMESTAMPS: Final = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 _NO_OPCODE: Final = 0xC1
 _LEAVES: Final = frozenset({type(None), bool, float, bytes})
+_BYTES: Final = (bytes, bytearray, memoryview)
 _INT64: Final = range(-(2**63), 2**64)
 
 
@@ -51,6 +52,10 @@ def encode_state(value: Any, *, root: str = "state") -> bytes:
     """
     try:
         encoded = _encode(value)
+        if not _holds_timestamp(encoded):
+            return encoded
+        # Dates as text, by msgspec: several times as fast as the walk below.
+        encoded = _encode(msgspec.to_builtins(value, builtin_types=_BYTES))
         if not _holds_timestamp(encoded):
             return encoded
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -94,7 +99,8 @@ def _to_extension(big: _BigInteger) -> msgspec.msgpack.Ext:
     return msgspec.msgpack.Ext(BIG_INTEGER, big.value.to_bytes(size, "big", signed=True))
 
 
-def _restore_extension(code: int, data: memoryview) -> int:
+def restore_extension(code: int, data: memoryview) -> int:
+    """Return the integer that an extension stands for; a hook for msgspec's decoders."""
     if code != BIG_INTEGER:
         raise ValueError(f"unknown extension type {code}")
     return int.from_bytes(data, "big", signed=True)
@@ -103,7 +109,7 @@ def _restore_extension(code: int, data: memoryview) -> int:
 _encode = msgspec.msgpack.Encoder().encode
 _encode_walked = msgspec.msgpack.Encoder(enc_hook=_to_extension).encode
 _skip = msgspec.msgpack.Decoder(msgspec.Raw).decode
-_decode = msgspec.msgpack.Decoder(ext_hook=_restore_extension).decode
+_decode = msgspec.msgpack.Decoder(ext_hook=restore_extension).decode
 
 
 def _decode_on_fresh_stack(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:
@@ -168,7 +174,7 @@ class _Walk:
             return self._text(str.__str__(value), path)
         if issubclass(kind, float):
             return float.__float__(value)
-        if issubclass(kind, (bytes, bytearray, memoryview)):
+        if issubclass(kind, _BYTES):
             return bytes(memoryview(value))
         if depth > _MAX_DEPTH:
             raise StateNotCarriedError(f"{_shorten(path)}: cannot carry a value {_TOO_DEEP}")

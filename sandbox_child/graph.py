@@ -11,7 +11,7 @@ from protocol.plan import Step
 from protocol.report import ErrorReport, make_report
 from protocol.state import NIL, encode_state
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
-from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult, peak_bytes
+from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult
 
 
 class _Leaf(msgspec.Struct, frozen=True):
@@ -136,7 +136,6 @@ class Walk:
                     state_bytes=size,
                     next=following,
                     duration_ms=result.duration_ms,
-                    peak_bytes=peak_bytes(),
                 )
             )
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import resource
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -319,9 +318,8 @@ def assemble(default: Any, state: dict[Any, Any], shared: Any, configuration: An
         if isinstance(given, dict):
             data = {**default["data"], **given}
     merged["data"] = data
-    layers = [
-        layer for layer in (shared, state.get("configuration"), configuration) if layer is not None
-    ]
+    given = (shared, merged.get("configuration"), configuration)
+    layers = [layer for layer in given if layer is not None]
     if all(isinstance(layer, dict) for layer in layers):
         merged["configuration"] = {key: value for layer in layers for key, value in layer.items()}
     else:
@@ -334,11 +332,6 @@ def as_crash(report: ErrorReport) -> ErrorReport:
     if report.severity != "fail":
         return report
     return msgspec.structs.replace(report, severity="crash")
-
-
-def peak_bytes() -> int:
-    """Return the largest resident set so far (getrusage(2), in kB on Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _since(begun: float) -> int:

@@ -123,13 +123,17 @@ class Meter:
         self._child = child
         self._process: psutil.Process | None = None
 
-    def resident_bytes(self) -> int:
-        """Return the resident set, 0 if the child is gone."""
+    def resident_bytes(self) -> tuple[int, int]:
+        """Return the resident set and the largest one so far (VmRSS, VmHWM of proc(5)).
+
+        Zeros if the child is gone.
+        """
         try:
-            with open(f"/proc/{self._child.pid}/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - a third of the time
-                return int(statm.read().split()[1]) * _PAGE
+            with open(f"/proc/{self._child.pid}/status", "rb", buffering=0) as status:  # noqa: PTH123 - a third of the time
+                fields = status.read().partition(b"VmHWM:")[2].split(maxsplit=4)
+            return int(fields[3]) * 1024, int(fields[0]) * 1024
         except (OSError, IndexError, ValueError):
-            return 0
+            return 0, 0
 
     def private_bytes(self) -> int:
         """Return the resident memory that is no page of a file, 0 if the child is gone."""
@@ -154,6 +158,3 @@ class Meter:
                 raise psutil.NoSuchProcess(0)
             self._process = psutil.Process(pid)
         return self._process
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")

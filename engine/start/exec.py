@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Sequence
 
@@ -69,6 +70,8 @@ class SpawnedChild:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.exit_fd = os.pidfd_open(pid)
+        # getrusage(2) counts over exec: the child begins with our own peak.
+        self._inherited_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def kill(self) -> None:
         """See `Child.kill`."""
@@ -85,7 +88,8 @@ class SpawnedChild:
             # The manager ignores SIGCHLD or waits for everybody: how the child ended is lost,
             # and its last message has to do.
             return Exit(code=0)
-        return exit_of(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+        peak = usage.ru_maxrss if usage.ru_maxrss > self._inherited_peak else 0
+        return exit_of(status, usage.ru_utime + usage.ru_stime, peak)
 
 
 def spawn(command: Sequence[str], descriptors: dict[int, int]) -> int:

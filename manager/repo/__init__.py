@@ -2,14 +2,13 @@
 
 from manager.repo.commands import app
 from manager.repo.index import RepoWriteError, initialise
-from manager.repo.install import Installed, Source, add
+from manager.repo.install import Installed, add
 from manager.repo.lockfile import lock, sync
 from manager.repo.removal import remove, verify
 
 __all__ = [
     "Installed",
     "RepoWriteError",
-    "Source",
     "add",
     "app",
     "initialise",

@@ -32,11 +32,15 @@ HERE = Path("repo")
 
 
 @app.command()
-def init(repo: RepoOption = HERE) -> None:
+def init(
+    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]")] = None,
+    repo: RepoOption = HERE,
+) -> None:
     """Make an empty repo."""
     from manager.repo.index import RepoWriteError, initialise
 
     try:
+        repo = directory or repo
         made = initialise(repo)
     except (RepoWriteError, RepoError) as error:
         raise BadInputError([str(error)]) from None
@@ -144,14 +148,12 @@ def sync(
     find_links: LinksOption = None,
 ) -> None:
     """Make the repo hold exactly what a lock file lists."""
-    from manager.repo.index import RepoWriteError
     from manager.repo.lockfile import sync as make_same
 
     try:
         text = lockfile.read_text(encoding="utf-8")
         done = make_same(repo, text, allow_build=allow_build, find_links=find_links or ())
     except (OSError, ValueError) as error:
-        assert isinstance(error, (OSError, UnicodeDecodeError, RepoWriteError, RepoError))
         raise BadInputError([f"{error}; the repo is unchanged"]) from None
     for item in done:
         print(f"{item.name}@{item.version}: {'added' if item.fresh else 'is there already'}")

@@ -41,7 +41,8 @@ class Installed(msgspec.Struct, frozen=True):
 class Staged(msgspec.Struct, frozen=True):
     """A finished directory that is not yet in the repo."""
 
-    files: Path
+    files: Path | None
+    """None: the repo has it already."""
     entry: Entry
 
 
@@ -101,8 +102,12 @@ def stage_adaptor(
     """Install one adaptor into *files* and describe it.
 
     Args:
-        source, name, module, allow_build, find_links: As in `add`.
+        source: What to install.
         files: A directory that is made.
+        name: As in `add`.
+        module: As in `add`.
+        allow_build: As in `add`.
+        find_links: As in `add`.
         pinned: Exactly these requirements are installed, whatever the adaptor asks for.
 
     """
@@ -126,6 +131,7 @@ def stage_adaptor(
         "version": own.version,
         "path": "",
         "module": module or _find_module(adaptor, own, others, files),
+        "distribution": own.name,
         "sha256": tree_hash(str(files)),
         "dependencies": {other.name: other.version for other in others},
     }
@@ -158,12 +164,15 @@ def publish(
         for item in staged:
             entry = item.entry
             there = known.get((entry["name"], sort_key(entry["version"])))
+            if item.files is None and there is None:
+                raise RepoWriteError(f"{entry['name']} was removed meanwhile")
             # `only` asks for these very files, so another tree of the same version gives way.
-            if there is not None and (not only or there.get("sha256") == entry["sha256"]):
+            if there is not None and (not only or item.files is None):
                 if only:
                     kept.append(there)
                 done.append(Installed(entry["name"], there["version"], fresh=False))
                 continue
+            assert item.files is not None
             path = _directory_name(entry["name"], entry["version"])
             entry["path"] = index.move_in(repo_dir, item.files, path, whole, room)
             fresh_entries.append(entry)

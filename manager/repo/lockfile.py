@@ -123,7 +123,7 @@ def _there(repo: Repo, adaptor: LockedAdaptor) -> Staged | None:
                 repo.verify(repo.resolve(entry.spec))
             except RepoError:
                 return None
-            return Staged(Path(), msgspec.to_builtins(entry))
+            return Staged(None, msgspec.to_builtins(entry))
     return None
 
 

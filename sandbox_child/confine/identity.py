@@ -54,7 +54,7 @@ def prepare(request: ConfinementRequest) -> None:
         if not _bounding_set:
             _bounding_set.append(_drop_bounding_set())
         if request.read_paths not in _readable:
-            _readable[request.read_paths] = all(map(_readable_by_others, request.read_paths))
+            _readable[request.read_paths] = _readable_by_others(request.read_paths)
 
 
 def apply(task: Task) -> str | None:
@@ -101,18 +101,24 @@ def _become_stranger(task: Task) -> str:
     return "uid unchanged: no other id exists here"
 
 
-def _readable_by_others(path: str) -> bool:
-    """Look at the mode of *path* and of every directory above it."""
-    try:
-        mode = os.stat(path).st_mode
-        if not mode & stat.S_IROTH or (stat.S_ISDIR(mode) and not mode & stat.S_IXOTH):
-            return False
-        while path.strip("/"):
-            path = path.rstrip("/").rpartition("/")[0] or "/"
-            if not os.stat(path).st_mode & stat.S_IXOTH:
+def _readable_by_others(paths: tuple[str, ...]) -> bool:
+    """Look at the mode of each path and of every directory above it."""
+    passed: set[str] = set()
+    for path in paths:
+        try:
+            mode = os.stat(path).st_mode
+            if not mode & stat.S_IROTH or (stat.S_ISDIR(mode) and not mode & stat.S_IXOTH):
                 return False
-    except OSError:
-        return True  # nothing there to be read, by anybody
+            above = path
+            while above.strip("/"):
+                above = above.rstrip("/").rpartition("/")[0] or "/"
+                if above in passed:
+                    break
+                if not os.stat(above).st_mode & stat.S_IXOTH:
+                    return False
+                passed.add(above)
+        except OSError:
+            continue  # nothing there to be read, by anybody
     return True
 
 

@@ -146,22 +146,19 @@ def _allow_reading(ruleset: int, path: str, hidden: frozenset[str], above_hidden
     if path in hidden:
         return
     if path not in above_hidden:
-        _add_path(ruleset, path, None)
+        _add_path(ruleset, path)
         return
     _add_path(ruleset, path, READ_DIR)
-    # A standard library has two hundred entries: each system call here takes a tenth of what the
-    # whole layer costs, so none asks what the directory has told already.
+    # A standard library has two hundred entries, so nothing is asked that the directory has told.
     for entry in os.scandir(path):
-        if entry.path in hidden or entry.path in above_hidden:
+        if entry.path in hidden or entry.path in above_hidden or entry.is_symlink():
             _allow_reading(ruleset, entry.path, hidden, above_hidden)
-        elif entry.is_symlink():
-            _add_path(ruleset, entry.path, None)
         else:
             _add_path(ruleset, entry.path, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE)
 
 
-def _add_path(ruleset: int, path: str, rights: int | None) -> None:
-    """Add a rule for one path; rights of ``None``: to read it, whatever it is."""
+def _add_path(ruleset: int, path: str, rights: int | None = None) -> None:
+    """Add a rule for one path; without rights: to read it, whatever it is."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:

@@ -1,7 +1,13 @@
-"""Layer: memory that was writable never becomes executable."""
+"""Layer: memory that was writable never becomes executable.
+
+Callbacks from C into Python (ctypes, cffi) still work, some seventy at a time: libffi has a page of
+code for them that it maps when the first one is made.  It finds that page by way of ``/proc``, so
+the first one is made here, when this module is imported and nothing is confined.
+"""
 
 from __future__ import annotations
 
+import _ctypes
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine.kernel import prctl
@@ -16,6 +22,15 @@ REMEDY = "run on Linux 6.3 or newer"
 PR_SET_MDWE: Final = 65
 PR_GET_MDWE: Final = 66
 PR_MDWE_REFUSE_EXEC_GAIN: Final = 1
+
+
+class _Callback(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL
+    _argtypes_ = ()
+    _restype_ = None
+
+
+_first_callback = _Callback(lambda: None)
 
 
 def unavailable() -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from types import GenericAlias
+from types import FunctionType, GenericAlias
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class _TypeOfType(type):
         if len(args) != 1 or kwargs:
             raise TypeError("type() takes 1 argument in a job: write a class statement")
         kind = type(args[0])
+        if kind is FunctionType:
+            return FunctionFacade
         return TypeFacade if issubclass(kind, type) else kind
 
     def __instancecheck__(cls, instance: Any) -> bool:
@@ -127,6 +129,30 @@ class TypeFacade(metaclass=_TypeOfType):
         raise TypeError("a job cannot define a metaclass")
 
 
+class _TypeOfFunction(type):
+    """Makes ``FunctionFacade`` answer like the class of functions, and make none."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("a function is made by def or lambda")
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, FunctionType)
+
+    def __repr__(cls) -> str:
+        return repr(FunctionType)
+
+
+class FunctionFacade(metaclass=_TypeOfFunction):
+    """Stands for the class of functions: the real one builds them from code and globals."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        raise TypeError("type 'function' is not an acceptable base type")
+
+
+FunctionFacade.__module__ = TypeFacade.__module__ = "builtins"
+FunctionFacade.__name__ = FunctionFacade.__qualname__ = "function"
 TypeFacade.__name__ = TypeFacade.__qualname__ = "type"
 
 

@@ -151,10 +151,12 @@ class Guards:
         job_classes, writable, is_own = self.job_classes, self.writable, self.is_own
 
         def write(target: Any) -> Any:
+            # One look for the common case: this is called for every `self.x = 1`.
+            return target if type(target) in job_classes else write_other(target)
+
+        def write_other(target: Any) -> Any:
             kind = type(target)
-            if kind in job_classes or kind in writable or is_own(target):
-                return target
-            if kind in _PLAIN_EXCEPTIONS:
+            if kind in writable or kind in _PLAIN_EXCEPTIONS or is_own(target):
                 return target
             name = kind.__name__
             if kind is dict:
@@ -173,6 +175,7 @@ class Guards:
 
     def _make_read_guards(self, scope_globals: dict[str, Any]) -> None:
         job_classes, open_classes, is_own = self.job_classes, self.open_classes, self.is_own
+        known = self.known_bases
         registries = self.registries
 
         def is_private_readable(target: Any) -> bool:
@@ -194,13 +197,26 @@ class Guards:
                 return True
             return kind is _FunctionType and target in registries
 
+        own_names: dict[tuple[type, str], bool] = {}
+
+        def is_own_name(target: Any, name: str) -> bool:
+            """Whether *name*, asked of a class of the job with foreign bases, is the job's."""
+            kind = _class_of_super(target) if type(target) is super else type(target)
+            cls = target if isinstance(target, type) else kind
+            if cls not in job_classes:
+                return False
+            key = (cls, name)
+            if key not in own_names:
+                own_names[key] = _is_defined_by(job_classes, known, cls, name)
+            return own_names[key]
+
         def attr(target: Any, name: str) -> Any:
             if name[0] == "_":
                 if type(target) in open_classes or is_private_readable(target):
                     return getattr(target, name)
-                if name in READABLE_PRIVATE and _is_named_tuple(
-                    target
-                ):  # the public interface of a named tuple
+                if name in READABLE_PRIVATE and _is_named_tuple(target):
+                    return getattr(target, name)
+                if is_own_name(target, name):
                     return getattr(target, name)
                 raise JobSecurityError(
                     f"{name} is private to {_label(target)}, which this job did not define"
@@ -359,6 +375,41 @@ def _is_remade(cls: type, job_classes: set[type]) -> bool:
         for old in job_classes
         if old.__module__ == cls.__module__
     )
+
+
+def _is_defined_by(
+    job_classes: set[type], known_bases: set[type], cls: type, name: str
+) -> bool:
+    """Whether nobody but the job uses the private *name* in *cls* and its bases.
+
+    Who made an attribute of an instance is not recorded anywhere; but a class that keeps
+    something under a name says that name in its methods.
+    """
+    for base in cls.__mro__:
+        if base in job_classes:
+            if name in base.__dict__:
+                return True
+        elif base not in known_bases and (
+            name in base.__dict__ or any(map(_says(name), base.__dict__.values()))
+        ):
+            return False
+    return True
+
+
+def _says(name: str) -> Callable[[Any], bool]:
+    def said_by_code(code: types.CodeType) -> bool:
+        return name in code.co_names or any(
+            said_by_code(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
+        )
+
+    def said_by(member: Any) -> bool:
+        if isinstance(member, property):
+            return any(map(said_by, (member.fget, member.fset, member.fdel)))
+        while hasattr(member, "__wrapped__") or isinstance(member, classmethod | staticmethod):
+            member = getattr(member, "__wrapped__", None) or member.__func__
+        return type(member) is _FunctionType and said_by_code(member.__code__)
+
+    return said_by
 
 
 def _is_named_tuple(target: Any) -> bool:

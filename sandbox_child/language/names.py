@@ -115,6 +115,7 @@ REFUSED_BUILTINS: dict[str, tuple[str, str, bool]] = {
     "__import__": ("it imports past the checks", "write an import statement", True),
     "breakpoint": ("there is no debugger in a run", "write print(...)", False),
     "compile": (_RUNS_TEXT, "write the code itself as a function", True),
+    "dir": ("it lists the insides of objects", "for the keys of a dict use list(d)", False),
     "eval": (_RUNS_TEXT, "for data use json.loads; for a choice use a dict of functions", True),
     "exec": (_RUNS_TEXT, "write the code itself as a function", True),
     "exit": ("a job ends by returning", "return state, or raise an exception", False),

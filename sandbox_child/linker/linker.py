@@ -153,6 +153,8 @@ class StepLinks:
             if link is not None:
                 if any(part.startswith("_") for part in parts[length:]):
                     raise JobImportError(f"{name!r} is private to its adaptor", name=name)
+                if length < len(parts):
+                    self._check_submodule(link, name)
                 return self._view(link, name)
         for link in self._links.values():
             if link.module.startswith(f"{name}."):
@@ -176,6 +178,13 @@ class StepLinks:
 
             view = self._views[name] = make_view(f"{name}@{link.version}", module, submodule)
         return view
+
+    def _check_submodule(self, link: AdaptorLink, name: str) -> None:
+        """Refuse to import a submodule over a verb: it would take its place in the package."""
+        package, _, last = name.rpartition(".")
+        taken = self._load(link, package).__dict__.get(last, None)
+        if taken is not None and not isinstance(taken, ModuleType):
+            raise JobImportError(f"{name!r} is not a module", name=name)
 
     def _parent(self, name: str) -> ModuleType:
         """Return the view of a package that is only there because adaptors lie in it."""

@@ -41,6 +41,11 @@ def is_standard(name: str) -> bool:
     return top in sys.stdlib_module_names or top.startswith("_sysconfigdata_")
 
 
+def _is_job(name: str) -> bool:
+    """Whether *name* is that of a job's own module, which no import statement can spell."""
+    return name.startswith("job:")
+
+
 def calling_realm(frame: FrameType | None) -> Realm | None:
     """Return the realm on whose behalf *frame* runs; None: it is the child's own code.
 
@@ -55,7 +60,7 @@ def calling_realm(frame: FrameType | None) -> Realm | None:
             type(name) is str
             and not name.startswith(_OURS)
             and not is_standard(name)
-            and frame.f_builtins is builtins.__dict__
+            and (frame.f_builtins is builtins.__dict__ or _is_job(name))
         ):
             return None
         frame = frame.f_back
@@ -112,7 +117,7 @@ class ModuleTable(dict[str, ModuleType]):
         if realm is not None:
             if name in realm.modules:
                 return realm.modules[name]
-            if not isinstance(name, str) or not is_standard(name):
+            if not isinstance(name, str) or not (is_standard(name) or _is_job(name)):
                 return _MISSING
         if name in self._hidden:
             return self._hidden[name]
@@ -132,11 +137,11 @@ class ModuleTable(dict[str, ModuleType]):
         shared = {name: module for name, module in own.items() if is_standard(name)}
         return {**shared, **realm.modules}
 
-    def _store(self, realm: Realm | None, name: str, module: ModuleType) -> None:
-        # A standard module that is already there is only replaced for the realm that does it.
-        if realm is not None and (
-            not is_standard(name) or self._all.get(name, module) is not module
-        ):
+    def _store(self, frame: FrameType, name: str, module: ModuleType) -> None:
+        realm = calling_realm(frame)
+        # Standard modules are stored by importlib and by each other.  One that an adaptor itself
+        # puts in place of another is for its own realm only.
+        if realm is not None and (not is_standard(name) or frame.f_builtins is realm.builtins):
             realm.modules[name] = module
             if self._current is realm:
                 self._publish(name, module)
@@ -173,7 +178,7 @@ class ModuleTable(dict[str, ModuleType]):
         return self._read(calling_realm(sys._getframe(1)), name) is not _MISSING  # noqa: SLF001 - who is asking
 
     def __setitem__(self, name: str, module: ModuleType) -> None:
-        self._store(calling_realm(sys._getframe(1)), name, module)  # noqa: SLF001 - who is asking
+        self._store(sys._getframe(1), name, module)  # noqa: SLF001 - who is asking
 
     def __delitem__(self, name: str) -> None:
         realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
@@ -195,14 +200,13 @@ class ModuleTable(dict[str, ModuleType]):
         realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
         found = self._read(realm, name)
         if found is _MISSING:
-            self._store(realm, name, module)
+            self._store(sys._getframe(1), name, module)  # noqa: SLF001 - who is asking
             return module
         return found
 
     def update(self, *others: Any, **more: Any) -> None:
-        realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
         for name, module in dict(*others, **more).items():
-            self._store(realm, name, module)
+            self._store(sys._getframe(1), name, module)  # noqa: SLF001 - who is asking
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._visible(calling_realm(sys._getframe(1))))  # noqa: SLF001 - who is asking

@@ -33,7 +33,8 @@ syscall("seccomp", 1, 0, (len(code)).to_bytes(8, "little") + address)
 
 EPERM, ENOSYS = 1, 38
 CONTAINER = dict.fromkeys(
-    ("unshare", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "setns"), EPERM
+    ("unshare", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "setns"),
+    EPERM,
 )
 ATTACKS = {
     "read": "open('/etc/passwd').read()",
@@ -172,10 +173,14 @@ def ordinary(tmp_path_factory):
     if not shutil.which("setpriv"):
         pytest.skip("needs setpriv to become another user")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    python = next((p for p in (f"/usr/bin/python{version}", SYSTEM_PYTHON) if Path(p).exists()), None)
-    if python is None or version not in subprocess.run(
-        [python, "-V"], capture_output=True, text=True, check=False
-    ).stdout:
+    python = next(
+        (p for p in (f"/usr/bin/python{version}", SYSTEM_PYTHON) if Path(p).exists()), None
+    )
+    if (
+        python is None
+        or version
+        not in subprocess.run([python, "-V"], capture_output=True, text=True, check=False).stdout
+    ):
         pytest.skip(f"needs a Python {version} that every user may run")
     home = tmp_path_factory.mktemp("ordinary")
     import msgspec as m
@@ -187,13 +192,18 @@ def ordinary(tmp_path_factory):
 
     for package in (engine, protocol, sandbox_child, m, RestrictedPython):
         name = package.__name__
-        shutil.copytree(next(iter(package.__path__)), home / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            next(iter(package.__path__)), home / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(Path(__file__).parent / "hostile_child.py", home)
     for directory in (home, *home.parents[:2]):
         directory.chmod(0o755)
     facts = subprocess.run(
-        [python, "-c", READABLE, str(home)], env={"PYTHONPATH": str(home)},
-        capture_output=True, text=True, check=True,
+        [python, "-c", READABLE, str(home)],
+        env={"PYTHONPATH": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     readable, hidden, command = msgspec.json.decode(facts.stdout)
     user = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

@@ -33,6 +33,7 @@ STANDARD = {
     "mimetypes": "import mimetypes; print(mimetypes.guess_type('a.xlsx')[0] is not None)",
     "compression": "import zlib, bz2, lzma, gzip; print(all(m.decompress(m.compress(b'x')) == b'x' for m in (zlib, bz2, lzma, gzip)))",
     "ctypes": "import ctypes; print(ctypes.CDLL(None).abs(-3))",
+    "ctypes_callback": "import ctypes; F = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int); print(F(lambda n: n + 1)(3))",
     "xml": "import xml.etree.ElementTree as e; print(e.fromstring('<a><b/></a>')[0].tag)",
     "email": "import email.message; m = email.message.EmailMessage(); m.set_content('x'); print(len(m.as_bytes()) > 10)",
     "uuid": "import uuid; print(uuid.uuid4().version)",
@@ -119,9 +120,7 @@ def test_packages_that_adaptors_use_work(wheels, name, start, tmp_path):
     source = f"import sys; sys.path.append({str(wheels)!r})\n" + WHEELS[name].replace(
         "{workbook!r}", repr(str(workbook))
     )
-    request = make_request(
-        read_paths=[str(wheels), str(tmp_path)], memory_bytes=500 * MEGABYTE
-    )
+    request = make_request(read_paths=[str(wheels), str(tmp_path)], memory_bytes=500 * MEGABYTE)
 
     outcome = run_hostile(
         source, request=request, zygote=request if start == "zygote" else None, timeout_s=60

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from harness import Child, make_request, run_hostile
 
-FAR = ("mounts", "landlock", "identity", "session")
+FAR = ("mounts", "landlock", "identity", "session", "namespaces")
 """Layers in the way of a twin that are not what the test is about."""
 
 SYSCALL = """

@@ -146,6 +146,11 @@ HIDDEN_ANYWAY = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_leak():
+    """The engine outlives the single test."""
+
+
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory):
     repo = tmp_path_factory.mktemp("repo")

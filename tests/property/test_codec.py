@@ -6,7 +6,7 @@ import tracemalloc
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from protocol import messages as m
@@ -16,6 +16,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.plan import Step, Workflow
 from protocol.report import make_report
 
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RAW = msgspec.Raw(b"\x81\xa4data\x80")
 REPORT = make_report("JobError", "boom", details={"code": [1, None, "x"]})
 LIMITS = m.ChildLimits(
@@ -35,7 +36,7 @@ FROM_CHILD = [
     m.LoadCredential(step_id="a", step_run_id="a", id="c"),
     m.LoadState(step_id="a", step_run_id="a", id="s"),
     m.JobStart(),
-    m.JobComplete(state=RAW, state_bytes=7, next=("b",), duration_ms=1, peak_bytes=2),
+    m.JobComplete(state=RAW, state_bytes=7, next=("b",), duration_ms=1),
     m.JobError(error=REPORT, state=RAW, state_bytes=7, next=(), duration_ms=1),
     m.EdgeResolved(from_step_id="a", to_step_id="b", condition="always", taken=True),
     m.LogBatch(entries=(m.LogEntry("info", "job", "hé\n"),), dropped=2),
@@ -57,8 +58,15 @@ TO_CHILD = [
     m.Cancel(reason="enough"),
 ]
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 FIELDS = sorted({field for message in FROM_CHILD for field in message.__struct_fields__} | {"type"})
@@ -66,7 +74,9 @@ TAGS = sorted(str(message.__struct_config__.tag) for message in FROM_CHILD)
 DEEP = {
     "arrays": b"\x91" * 300_000 + b"\xc0",
     "maps": b"\x81\xa1a" * 100_000 + b"\xc0",
-    "arrays in a raw field": b"\x82\xa4type\xb1workflow-complete\xa5state" + b"\x91" * 300_000 + b"\xc0",
+    "arrays in a raw field": b"\x82\xa4type\xb1workflow-complete\xa5state"
+    + b"\x91" * 300_000
+    + b"\xc0",
     "maps in a field that is not known": (
         b"\x82\xa4type\xa9job-start\xa1x" + b"\x81\xa1a" * 100_000 + b"\xc0"
     ),
@@ -78,12 +88,14 @@ def attempt(body, decode=decode_from_child):
     try:
         message = decode(body)
     except RemoteProtocolError as error:
-        assert len(str(error)) < 800
-        assert str(error).isascii()
-        assert str(error).isprintable()
-        return None
-    assert isinstance(message, m.Message)
-    return message
+        text = str(error)
+    else:
+        assert isinstance(message, m.Message)
+        return message
+    assert len(text) < 800
+    assert text.isascii()
+    assert text.isprintable()
+    return None
 
 
 @pytest.mark.parametrize("message", FROM_CHILD, ids=lambda message: type(message).__name__)
@@ -107,6 +119,7 @@ def test_a_message_of_the_engine_is_none_of_a_child(message):
     assert attempt(encode(message)) is None
 
 
+@QUICK
 @given(st.binary(max_size=300))
 @example(b"").via("an empty body")
 @example(b"\x81\xa4type\xa1\xff").via("a tag that is not UTF-8")
@@ -120,6 +133,7 @@ def test_garbage_is_refused(body):
     attempt(body, decode_to_child)
 
 
+@QUICK
 @given(
     st.sampled_from([encode(message) for message in FROM_CHILD]),
     st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=4),
@@ -132,6 +146,7 @@ def test_a_message_with_bytes_changed_is_a_message_or_refused(body, changes):
     attempt(mutated)
 
 
+@QUICK
 @given(st.sampled_from([encode(message) for message in FROM_CHILD + TO_CHILD]), st.data())
 def test_a_truncated_message_is_refused(body, data):
     """No prefix of a message is one."""
@@ -140,6 +155,7 @@ def test_a_truncated_message_is_refused(body, data):
     assert attempt(body[:cut], decode_to_child) is None
 
 
+@QUICK
 @given(st.sampled_from(TAGS), st.dictionaries(st.sampled_from(FIELDS), PLAIN, max_size=6))
 def test_a_message_of_wrong_types_is_a_message_or_refused(tag, fields):
     """Well-formed msgpack in which any field holds any value."""
@@ -152,7 +168,9 @@ def test_deep_nesting_is_refused(body):
     assert attempt(body) is None
 
 
-@pytest.mark.parametrize("code", [b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\x7f\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "code", [b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\x7f\xff\xff\xff"]
+)
 @pytest.mark.parametrize(
     "before",
     [
@@ -176,6 +194,7 @@ def test_a_container_that_announces_items_takes_no_memory_for_them(before, code)
     assert peak < 100_000
 
 
+@QUICK
 @given(st.text(min_size=200, max_size=400))
 @example("\x1b[31m" * 100)
 @example("\ud7ff" * 400)

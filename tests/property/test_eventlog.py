@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import eventlog
@@ -13,6 +13,7 @@ from engine.eventlog import EventLog
 from protocol.events import JobComplete, JobStart, Log, Memory
 from protocol.state import encode_state
 
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KEPT_LOGS = 4
 KEPT_STATE_BYTES = 40
 ACTIONS = st.lists(
@@ -50,6 +51,7 @@ def run(actions):
     return log, polled
 
 
+@QUICK
 @given(ACTIONS)
 def test_a_manager_that_only_polls_sees_every_number_once(actions):
     """1, 2, 3, ... whatever was dropped, and however rarely it polls."""
@@ -62,6 +64,7 @@ def test_a_manager_that_only_polls_sees_every_number_once(actions):
     assert [event.seq for event in polled] == list(range(1, log.next_seq))
 
 
+@QUICK
 @given(ACTIONS)
 def test_no_more_is_kept_than_allowed(actions):
     """Of logs and of states; of lifecycle events all, in order, with rising numbers."""
@@ -76,5 +79,7 @@ def test_no_more_is_kept_than_allowed(actions):
     assert sum(isinstance(event, Log) for event in kept) <= KEPT_LOGS
     appended = sum(action == "start" or action[0] == "state" for action in actions)
     assert sum(not isinstance(event, Log) for event in kept) == appended
-    sizes = [len(event.state) for event in kept if type(event) is JobComplete and not event.redacted]
+    sizes = [
+        len(event.state) for event in kept if type(event) is JobComplete and not event.redacted
+    ]
     assert len(sizes) <= 1 or sum(sizes) <= KEPT_STATE_BYTES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol import messages as m
@@ -12,6 +12,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.phases import FROM_CHILD, Phase, advance
 from protocol.report import make_report
 
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RAW = msgspec.Raw(b"\xc0")
 REPORT = make_report("JobError", "boom")
 MESSAGES = [
@@ -23,7 +24,7 @@ MESSAGES = [
     m.LoadCredential(step_id="a", step_run_id="a", id="c"),
     m.LoadState(step_id="a", step_run_id="a", id="s"),
     m.JobStart(),
-    m.JobComplete(state=RAW, state_bytes=1, next=(), duration_ms=0, peak_bytes=0),
+    m.JobComplete(state=RAW, state_bytes=1, next=(), duration_ms=0),
     m.JobError(error=REPORT, state=RAW, state_bytes=1, next=(), duration_ms=0),
     m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True),
     m.LogBatch(entries=()),
@@ -45,6 +46,7 @@ def walk(messages):
     return taken
 
 
+@QUICK
 @given(st.lists(st.sampled_from(MESSAGES + FROM_ENGINE), max_size=60))
 def test_any_order_is_taken_or_refused(messages):
     """No order of messages does anything else, and none gets past the table."""
@@ -52,6 +54,7 @@ def test_any_order_is_taken_or_refused(messages):
     assert all(type(message) in m.FromChild.__args__ for message in taken)
 
 
+@QUICK
 @given(st.data())
 def test_whatever_was_taken_is_a_run(data):
     """Along any way through the table jobs open and close in turn, and nothing follows the end."""
@@ -66,7 +69,9 @@ def test_whatever_was_taken_is_a_run(data):
 
     assert taken[0] is m.Hello
     assert taken.count(m.Hello) == 1
-    ends = [kind for kind in taken if kind in (m.WorkflowComplete, m.WorkflowError, m.ConfineFailed)]
+    ends = [
+        kind for kind in taken if kind in (m.WorkflowComplete, m.WorkflowError, m.ConfineFailed)
+    ]
     assert len(ends) <= 1
     assert not ends or ends[0] is taken[-1]
     jobs = [kind for kind in taken if kind in (m.JobStart, m.JobComplete, m.JobError)]

@@ -77,7 +77,8 @@ TABLE: dict[str, Entry] = {
         "AsyncGenerator AsyncIterable AsyncIterator Awaitable Buffer ByteString Callable "
         "Collection Container Coroutine Generator Hashable ItemsView Iterable Iterator KeysView "
         "Mapping MappingView MutableMapping MutableSequence MutableSet Reversible Sequence Set "
-        "Sized ValuesView"
+        "Sized ValuesView",
+        room="classes",
     ),
     "colorsys": Entry("hls_to_rgb hsv_to_rgb rgb_to_hls rgb_to_hsv rgb_to_yiq yiq_to_rgb"),
     "contextlib": Entry(

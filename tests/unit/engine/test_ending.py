@@ -90,7 +90,12 @@ TABLE = {
         "CPULimitError",
         "CPU time of 2.5 s (cpu_s)",
     ),
-    "CPU time, no limit of ours": ({"exit": killed(signal.SIGXCPU)}, "kill", "CPULimitError", "cpu_s"),
+    "CPU time, no limit of ours": (
+        {"exit": killed(signal.SIGXCPU)},
+        "kill",
+        "CPULimitError",
+        "cpu_s",
+    ),
     "the kernel says out of memory": (
         {"exit": killed(signal.SIGKILL), "oom_killed": True},
         "kill",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.logs import LogBook
@@ -76,7 +76,10 @@ def test_output_becomes_lines():
     assert len(shown) == 5
 
 
-@given(st.text("aé日\U0001f511\n", max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=6))
+@settings(deadline=None)
+@given(
+    st.text("aé日\U0001f511\n", max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=6)
+)
 def test_text_survives_any_cutting_of_its_bytes(text, sizes):
     """A character whose bytes come in two reads is one character."""
     book, shown = make()

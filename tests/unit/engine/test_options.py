@@ -46,7 +46,14 @@ def test_a_limit_is_a_finite_number_above_zero(name, value):
 @pytest.mark.parametrize("name", LIMITS)
 def test_no_limit_is_none_where_there_may_be_none(name):
     """Some limits can be lifted, some cannot."""
-    if name in ("timeout_s", "step_timeout_s", "idle_timeout_s", "cpu_s", "state_mb", "max_step_runs"):
+    if name in (
+        "timeout_s",
+        "step_timeout_s",
+        "idle_timeout_s",
+        "cpu_s",
+        "state_mb",
+        "max_step_runs",
+    ):
         assert getattr(RunOptions(**{name: None}), name) is None
     else:
         with pytest.raises(ValueError, match=f"{name} must be a finite number above 0, not None"):
@@ -82,7 +89,9 @@ def test_a_word_is_one_of_a_few(name, value):
 def test_permissions_are_sequences(name):
     """`Permissions(net="*")` would allow the host called `*` letter by letter."""
     assert getattr(Permissions(**{name: ["x"]}), name) == ("x",)
-    with pytest.raises(TypeError, match=rf"Permissions\.{name} must be a sequence of str, not '\*'"):
+    with pytest.raises(
+        TypeError, match=rf"Permissions\.{name} must be a sequence of str, not '\*'"
+    ):
         Permissions(**{name: "*"})
 
 

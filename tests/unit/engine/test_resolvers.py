@@ -70,12 +70,17 @@ def fail(error):
         pytest.param(None, "state", "no state resolver was given", id="none for states"),
         pytest.param(fail(KeyError("x")), "state", "raised KeyError: 'x'", id="raises"),
         pytest.param(fail(SystemExit(3)), "state", "raised SystemExit: 3", id="exits"),
-        pytest.param(fail(KeyboardInterrupt()), "state", "raised KeyboardInterrupt", id="interrupt"),
+        pytest.param(
+            fail(KeyboardInterrupt()), "state", "raised KeyboardInterrupt", id="interrupt"
+        ),
         pytest.param(lambda _: "token", "credential", "returned str", id="no dict"),
         pytest.param(lambda _: None, "credential", "returned NoneType", id="no credential"),
         pytest.param(lambda _: None, "state", "no such state", id="no state"),
         pytest.param(
-            lambda _: {"f": len}, "credential", "credential.f: cannot carry a function", id="function"
+            lambda _: {"f": len},
+            "credential",
+            "credential.f: cannot carry a function",
+            id="function",
         ),
         pytest.param(lambda: 1, "state", "raised TypeError", id="wrong signature"),
     ],
@@ -113,5 +118,5 @@ def test_no_repr_shows_a_secret():
 
 def test_a_resolver_is_callable():
     """Said where it is given, not when it is needed."""
-    with pytest.raises(TypeError, match="Resolvers.state must be callable, not {}"):
+    with pytest.raises(TypeError, match=r"Resolvers\.state must be callable, not \{\}"):
         Resolvers(state={})

@@ -26,10 +26,12 @@ from protocol.messages import Cancel, JobStart, WorkflowComplete
 )
 def test_what_is_no_message_is_a_remote_protocol_error(body):
     """Whatever the decoder raises, and without its traceback: that would hold the bytes."""
-    with pytest.raises(RemoteProtocolError, match="^child sent an undecodable frame: ['\"]") as caught:
+    with pytest.raises(
+        RemoteProtocolError, match=r"^child sent an undecodable frame: ['\"]"
+    ) as caught:
         decode_from_child(body)
     assert caught.value.__suppress_context__
-    with pytest.raises(RemoteProtocolError, match="^engine sent an undecodable frame: ['\"]"):
+    with pytest.raises(RemoteProtocolError, match=r"^engine sent an undecodable frame: ['\"]"):
         decode_to_child(body)
 
 

@@ -61,7 +61,13 @@ def test_every_event_class_is_in_the_union_and_frozen():
 def test_an_event_comes_back_from_json():
     """A file of events can be read again."""
     event = events.EdgeResolved(
-        seq=3, run_id="r", time=1.5, from_step_id="a", to_step_id="b", condition="x > 1", taken=False
+        seq=3,
+        run_id="r",
+        time=1.5,
+        from_step_id="a",
+        to_step_id="b",
+        condition="x > 1",
+        taken=False,
     )
     assert event.type == "edge-resolved"
     assert msgspec.json.decode(msgspec.json.encode(event), type=AnyEvent) == event

@@ -11,6 +11,7 @@ import gc
 import math
 import threading
 import uuid
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -30,8 +31,9 @@ class Word(str):
     __slots__ = ()
 
 
-class Pair(collections.namedtuple("Pair", "a b")):
-    __slots__ = ()
+class Pair(NamedTuple):
+    a: int
+    b: int
 
 
 @dataclasses.dataclass
@@ -51,6 +53,7 @@ class Opaque:
 
 
 UTC = dt.UTC
+NAIVE = dt.datetime(2024, 5, 6, 7, 8)  # noqa: DTZ001 - jobs make such dates
 CARRIED = [
     pytest.param((1, 2), [1, 2], id="tuple"),
     pytest.param({1}, [1], id="set"),
@@ -59,7 +62,7 @@ CARRIED = [
     pytest.param(collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}, id="OrderedDict"),
     pytest.param(collections.Counter("aab"), {"a": 2, "b": 1}, id="Counter"),
     pytest.param(Pair(1, 2), [1, 2], id="namedtuple"),
-    pytest.param(dt.datetime(2024, 5, 6, 7, 8), "2024-05-06T07:08:00", id="naive"),
+    pytest.param(NAIVE, "2024-05-06T07:08:00", id="naive"),
     pytest.param(dt.datetime(2024, 5, 6, tzinfo=UTC), "2024-05-06T00:00:00Z", id="aware"),
     pytest.param(
         dt.datetime(2024, 5, 6, tzinfo=dt.timezone(dt.timedelta(hours=2))),
@@ -162,9 +165,7 @@ def generator():
         pytest.param({"a": object()}, "state.a: cannot carry an object", id="bare object"),
         pytest.param({"a": 1j}, "state.a: cannot carry a complex", id="complex"),
         pytest.param({"a": ValueError("x")}, "state.a: cannot carry a ValueError", id="exception"),
-        pytest.param(
-            {"a": range(3)}, "state.a: cannot carry a range (use list(...))", id="range"
-        ),
+        pytest.param({"a": range(3)}, "state.a: cannot carry a range (use list(...))", id="range"),
         pytest.param(
             {"a": {}.keys()}, "state.a: cannot carry a view of a dict (use list(...))", id="view"
         ),

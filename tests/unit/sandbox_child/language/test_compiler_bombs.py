@@ -34,7 +34,7 @@ def test_a_huge_source_is_refused_unread(refusal_of):
         pytest.param("x = " + "lambda: " * DEEP + "1", id="lambdas"),
         pytest.param("x = " + "1 if a else " * DEEP + "1", id="conditional expressions"),
         pytest.param("x = " + "a ** " * DEEP + "1", id="powers"),
-        pytest.param("x = " + "a + " * DEEP + "1", id="a sum of 5000"),
+        pytest.param("x = " + "a + " * 200_000 + "1", id="a sum of 200,000"),
         pytest.param("x = " + "[" * 250 + "1" + " for x in y]" * 250, id="comprehensions"),
         pytest.param("if a:\n    pass\n" + "elif b:\n    pass\n" * DEEP, id="elif"),
         pytest.param("".join(" " * i + "if 1:\n" for i in range(150)) + " " * 150 + "pass",

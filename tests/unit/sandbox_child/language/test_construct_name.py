@@ -89,7 +89,7 @@ def test_the_name_of_the_module_can_be_read(result_of):
 
 
 @pytest.mark.parametrize(
-    "name", ["eval", "exec", "compile", "globals", "locals", "vars", "open", "input", "breakpoint",
+    "name", ["eval", "exec", "compile", "dir", "globals", "locals", "vars", "open", "input", "breakpoint",
              "memoryview", "help", "exit", "quit"],
 )  # fmt: skip
 def test_a_builtin_that_does_not_exist_here_is_refused_before_the_job_runs(refusal_of, name):

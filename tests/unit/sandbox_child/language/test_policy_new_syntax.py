@@ -76,7 +76,7 @@ def test_every_node_of_this_python_was_reviewed():
     nodes = {
         name: kind
         for name, kind in vars(ast).items()
-        if isinstance(kind, type) and issubclass(kind, ast.AST)
+        if isinstance(kind, type) and issubclass(kind, ast.AST) and not name.startswith("_")
     }
     unknown = nodes.keys() - CONSTRUCTS.keys() - OPERATORS - abstract - not_in_a_job - refused
     assert not unknown

@@ -1,0 +1,1 @@
+"""What the project costs, measured: start-up, states, load, language, confinement, redaction."""

@@ -1,0 +1,31 @@
+"""Run by `benchmarks.compare`: this harness on the engine of one revision, asked round by round."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from benchmarks.measure import settle
+from benchmarks.modes import Fleet, make_engine, rate
+from benchmarks.workloads import WORKLOADS
+
+RATE_RUNS = 100
+
+
+def main() -> None:
+    with Fleet() as fleet:
+        for line in sys.stdin:
+            question = json.loads(line)
+            load = WORKLOADS[question["workload"]]
+            settle()
+            if question["what"] == "latency":
+                answer = fleet.latency(question["mode"], load)
+            else:
+                with make_engine(question["mode"], max_runs=2) as made:
+                    rate(made, load, 5)
+                    answer = 1000 / rate(made, load, RATE_RUNS)
+            print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Engines of each start mode, and runs on them with the clock beside."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import engine
+from benchmarks.workloads import WORKLOADS, Workload
+
+MODES = ("exec", "zygote", "exec+spare", "zygote+spare")
+REST_S = {"exec": 0.0, "zygote": 0.0, "exec+spare": 0.25, "zygote+spare": 0.06}
+"""Between two runs: a spare that is not yet there is not what is measured."""
+_AT_THE_END = 2**53
+
+
+def make_engine(mode: str, **changes: Any) -> engine.Engine:
+    """Return an engine with the walls that are the default."""
+    start_mode, _, spare = mode.partition("+")
+    changes.setdefault("spares", 1 if spare else 0)
+    return engine.Engine(start_mode=start_mode, **changes)
+
+
+def wait_terminal(run: engine.Run) -> None:
+    """Wait for the terminal event.  No event has this number, so that no state is decoded."""
+    run.poll(after=_AT_THE_END, timeout_s=None)
+
+
+def check(run: engine.Run, load: Workload) -> engine.RunResult:
+    """Return the result of a run that must have been right."""
+    result = run.result()
+    if result.reason != "success" or not load.right(result.state):
+        raise AssertionError(f"{load.name} gave {result.reason}: {result.error}")
+    return result
+
+
+def latency_ms(made: engine.Engine, load: Workload) -> float:
+    """Return the time from `execute` to the terminal event of one run."""
+    state = load.make_state()
+    begin = time.perf_counter()
+    run = made.execute(load.plan, state)
+    wait_terminal(run)
+    taken = (time.perf_counter() - begin) * 1000
+    check(run, load)
+    return taken
+
+
+def rate(made: engine.Engine, load: Workload, runs: int) -> float:
+    """Return finished runs per second, with so many submitted at once."""
+    state = load.make_state()
+    begin = time.perf_counter()
+    handles = [made.execute(load.plan, state) for _ in range(runs)]
+    for handle in handles:
+        wait_terminal(handle)
+    taken = time.perf_counter() - begin
+    for handle in handles:
+        check(handle, load)
+    return runs / taken
+
+
+class Fleet:
+    """One engine of each mode, started once; measured in turns."""
+
+    def __init__(self, modes: tuple[str, ...] = MODES) -> None:
+        self.modes = modes
+        self._engines = {mode: make_engine(mode, max_runs=1) for mode in modes}
+        self._last = dict.fromkeys(modes, 0.0)
+        for mode in modes:
+            self.latency(mode, WORKLOADS["W1"])  # the engine starts its zygote now
+
+    def latency(self, mode: str, load: Workload) -> float:
+        """Run once, when a spare has had the time to get ready."""
+        time.sleep(max(0.0, self._last[mode] + REST_S[mode] - time.monotonic()))
+        taken = latency_ms(self._engines[mode], load)
+        self._last[mode] = time.monotonic()
+        return taken
+
+    def engine(self, mode: str) -> engine.Engine:
+        """Return the engine of a mode."""
+        return self._engines[mode]
+
+    def close(self) -> None:
+        """Close all engines."""
+        for made in self._engines.values():
+            made.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

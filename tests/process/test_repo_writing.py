@@ -1,0 +1,277 @@
+"""Whoever is killed while writing to a repo leaves it as it was, and two at once both succeed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine.repo import Repo
+from engine.treehash import tree_hash
+
+COMMAND = [sys.executable, "-c", "from manager.cli import main; main()", "repo"]
+
+# Kills itself right before the n-th thing that it does to the file system, or starts.
+DYING = """
+import os, signal, sys
+left = int(sys.argv.pop(1))
+def watch(event, args):
+    global left
+    writes = event == "open" and args[1] is not None and set(args[1]) & set("wax+")
+    if writes or event in ("os.mkdir", "os.rename", "os.rmdir", "os.remove", "subprocess.Popen"):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+from manager.cli import main
+import manager.repo.install, manager.repo.removal
+sys.addaudithook(watch)
+main()
+"""
+
+
+def call(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=check,
+        env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
+    )
+
+
+def make_source(directory: Path, name: str, version: str = "1.0.0", more: str = "") -> Path:
+    """Write a directory of pure Python as an author has it."""
+    (directory / name).mkdir(parents=True)
+    (directory / name / "__init__.py").write_text(f"VERSION = {version!r}\n")
+    (directory / "pyproject.toml").write_text(
+        f'[project]\nname = "jobcell-{name}"\nversion = "{version}"\n{more}'
+    )
+    return directory
+
+
+def make_wheel(directory: Path, name: str, version: str, requires: str | None = None) -> Path:
+    directory.mkdir(exist_ok=True)
+    wheel = directory / f"{name}-{version}-py3-none-any.whl"
+    information = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}/__init__.py", f"VERSION = {version!r}\n")
+        archive.writestr(
+            f"{information}/METADATA",
+            metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+        )
+        archive.writestr(
+            f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{information}/RECORD", f"{name}/__init__.py,,\n")
+    return wheel
+
+
+@pytest.fixture
+def repo(tmp_path):
+    directory = tmp_path / "repo"
+    call("init", directory)
+    return directory
+
+
+def listed(repo: Path) -> list[str]:
+    return [entry.spec for entry in Repo.read(repo).entries()]
+
+
+def test_a_directory_of_pure_python_is_added_without_running_it(repo, tmp_path):
+    """It is copied, compiled and hashed; the prefix of adaptors is not part of the name."""
+    source = make_source(tmp_path / "src", "common")
+    (source / "common" / "__init__.py").write_text("raise SystemExit('ran')\n")
+    assert call("add", source, "--repo", repo).stdout == "common@1.0.0: added\n"
+    link = Repo.read(repo).resolve("common")
+    Repo.read(repo).verify(link)
+    assert list(Path(link.path, "common", "__pycache__").iterdir())
+    assert call("add", source, "--repo", repo).stdout == "common@1.0.0: is there already\n"
+    assert call("list", "--repo", repo).stdout == "common@1.0.0  import common\n"
+
+
+def test_a_wheel_is_added_with_its_dependencies_beside_it(repo, tmp_path):
+    """In a directory of their own, at the versions that were recorded."""
+    make_wheel(tmp_path / "wheels", "helper", "2.0")
+    wheel = make_wheel(tmp_path / "wheels", "common", "1.0", "helper>=1")
+    call("add", wheel, "--repo", repo, "--find-links", tmp_path / "wheels")
+    (entry,) = Repo.read(repo).entries()
+    assert (entry.spec, entry.import_name) == ("common@1.0", "common")
+    assert entry.dependencies == {"helper": "2.0"}
+    assert (repo / entry.path / "helper" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        pytest.param(lambda d: (d / "setup.py").write_text(""), "setup.py", id="setup.py"),
+        pytest.param(lambda d: (d / "x.pyx").write_text(""), "compiled", id="cython"),
+        pytest.param(lambda d: (d / "pyproject.toml").unlink(), "[project]", id="no project"),
+    ],
+)
+def test_what_must_be_built_is_refused_unless_allowed(repo, tmp_path, prepare, reason):
+    """A build runs the adaptor's code on the manager's machine."""
+    source = make_source(tmp_path / "src", "common")
+    prepare(source)
+    refused = call("add", source, "--repo", repo, check=False)
+    assert refused.returncode == 2
+    assert "--allow-build" in refused.stderr
+    assert reason in refused.stderr
+    assert listed(repo) == []
+
+
+@pytest.mark.parametrize(
+    "spec", ["nowhere==9", "./nowhere", "-e.", "git+https://h.example/x", "a b"]
+)
+def test_what_cannot_be_installed_changes_nothing(repo, spec):
+    """One line, exit code 2, and no directory left behind."""
+    before = sorted(os.listdir(repo.parent))
+    refused = call("add", "--repo", repo, "--", spec, check=False)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "the repo is unchanged" in refused.stderr
+    assert (listed(repo), sorted(os.listdir(repo.parent))) == ([], before)
+
+
+@pytest.mark.parametrize("number", range(1, 24, 2))
+def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, number):
+    """Either nothing has changed or everything has; the next add works, and cleans up."""
+    call("add", make_source(tmp_path / "a", "first"), "--repo", repo)
+    before = (repo / "repo.json").read_bytes()
+    source = make_source(tmp_path / "b", "second")
+    died = subprocess.run(
+        [sys.executable, "-c", DYING, str(number), "repo", "add", source, "--repo", repo],
+        capture_output=True,
+        check=False,
+    )
+    after = (repo / "repo.json").read_bytes()
+    if died.returncode == -signal.SIGKILL and after == before:
+        assert listed(repo) == ["first@1.0.0"]
+    else:
+        assert listed(repo) == ["first@1.0.0", "second@1.0.0"]
+    call("verify", "--repo", repo)
+    call("add", source, "--repo", repo)
+    assert listed(repo) == ["first@1.0.0", "second@1.0.0"]
+    call("verify", "--repo", repo)
+    assert sorted(os.listdir(repo)) == [".lock", "first_1.0.0", "repo.json", "second_1.0.0"]
+    assert not list(tmp_path.glob(".repo.stage-*"))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
+    """What is listed is there."""
+    for name in ("first", "second"):
+        call("add", make_source(tmp_path / name, name), "--repo", repo)
+    subprocess.run(
+        [sys.executable, "-c", DYING, str(number), "repo", "remove", "second", "--repo", repo],
+        capture_output=True,
+        check=False,
+    )
+    assert listed(repo) in (["first@1.0.0"], ["first@1.0.0", "second@1.0.0"])
+    call("verify", "--repo", repo)
+
+
+def test_two_adds_at_once_both_succeed(repo, tmp_path):
+    """Of different adaptors, and of the same one."""
+    sources = [make_source(tmp_path / name, name) for name in ("first", "second")]
+    started = [
+        subprocess.Popen(
+            [*COMMAND, "add", source, "--repo", repo], stdout=subprocess.PIPE, text=True
+        )
+        for source in (*sources, sources[0])
+    ]
+    outputs = sorted(process.communicate()[0] for process in started)
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert outputs == [
+        "first@1.0.0: added\n",
+        "first@1.0.0: is there already\n",
+        "second@1.0.0: added\n",
+    ]
+    assert listed(repo) == ["first@1.0.0", "second@1.0.0"]
+    call("verify", "--repo", repo)
+
+
+def test_a_lock_file_makes_the_same_repo_elsewhere(repo, tmp_path):
+    """The same versions, the same files; what is not locked goes."""
+    wheels = tmp_path / "wheels"
+    make_wheel(wheels, "helper", "2.0")
+    wheel = make_wheel(wheels, "common", "1.0", "helper>=1")
+    source = make_source(tmp_path / "src", "second")
+    call("add", wheel, source, "--repo", repo, "--find-links", wheels)
+    call("lock", "--repo", repo, "-o", tmp_path / "lock.json")
+    make_wheel(wheels, "helper", "3.0")  # newer, but not what is locked
+    other = tmp_path / "other"
+    call("init", other)
+    call("add", make_source(tmp_path / "more", "third"), "--repo", other)
+    call("sync", tmp_path / "lock.json", "--repo", other, "--find-links", wheels)
+    assert listed(other) == ["common@1.0", "second@1.0.0"]
+    assert call("lock", "--repo", other).stdout == (tmp_path / "lock.json").read_text()
+    call("verify", "--repo", other)
+    assert not (other / "third_1.0.0").exists()
+
+
+def test_sync_refuses_other_files_than_the_locked_ones(repo, tmp_path):
+    """A registry that serves something else under a known version is found out."""
+    wheels = tmp_path / "wheels"
+    call("add", make_wheel(wheels, "common", "1.0"), "--repo", repo)
+    call("lock", "--repo", repo, "-o", tmp_path / "lock.json")
+    locked = json.loads((tmp_path / "lock.json").read_text())
+    locked["adaptors"][0]["sha256"] = "0" * 64
+    (tmp_path / "lock.json").write_text(json.dumps(locked))
+    refused = call(
+        "sync", tmp_path / "lock.json", "--repo", repo, "--find-links", wheels, check=False
+    )
+    assert refused.returncode == 2
+    assert "the files are not the locked ones" in refused.stderr
+    assert listed(repo) == ["common@1.0"]
+
+
+def test_verify_finds_a_changed_file_and_sync_repairs_it(repo, tmp_path):
+    """Sources and compiled files both."""
+    call("add", make_source(tmp_path / "src", "common"), "--repo", repo)
+    call("lock", "--repo", repo, "-o", tmp_path / "lock.json")
+    files = Path(Repo.read(repo).resolve("common").path)
+    compiled = next((files / "common" / "__pycache__").iterdir())
+    good = tree_hash(str(files))
+    for changed in (files / "common" / "__init__.py", compiled):
+        with changed.open("ab") as file:
+            file.write(b"\n")
+        assert call("verify", "--repo", repo, check=False).returncode == 1
+        call("sync", tmp_path / "lock.json", "--repo", repo)
+        call("verify", "--repo", repo)
+        files = Path(Repo.read(repo).resolve("common").path)
+        assert tree_hash(str(files)) == good
+        compiled = next((files / "common" / "__pycache__").iterdir())
+
+
+def test_unknown_keys_of_the_index_survive(repo, tmp_path):
+    """`repo.json` may hold more than we know of."""
+    index = json.loads((repo / "repo.json").read_text())
+    (repo / "repo.json").write_text(json.dumps({**index, "note": "mine"}))
+    call("add", make_source(tmp_path / "src", "common"), "--repo", repo)
+    assert json.loads((repo / "repo.json").read_text())["note"] == "mine"
+
+
+def test_a_corrupt_index_is_not_built_upon(repo, tmp_path):
+    """It is left as it is, for somebody to look at."""
+    (repo / "repo.json").write_text("{")
+    refused = call("add", make_source(tmp_path / "src", "common"), "--repo", repo, check=False)
+    assert refused.returncode == 2
+    assert "corrupt" in refused.stderr
+    assert (repo / "repo.json").read_text() == "{"
+
+
+def test_what_was_removed_is_gone(repo, tmp_path):
+    """From the index and from the disk; an ambiguous name asks which."""
+    for version in ("1.0.0", "2.0.0"):
+        call("add", make_source(tmp_path / version, "common", version), "--repo", repo)
+    assert "say which" in call("remove", "common", "--repo", repo, check=False).stderr
+    assert call("remove", "common@1.0", "--repo", repo).stdout == "common@1.0.0: removed\n"
+    assert listed(repo) == ["common@2.0.0"]
+    assert not (repo / "common_1.0.0").exists()

@@ -1,0 +1,117 @@
+"""What a child is started as, and what it may read: enough, and little more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from engine.confinement import interpreter
+from engine.confinement.libraries import libraries, needed
+
+
+def test_the_environment_of_a_child_holds_one_variable():
+    """Nothing of the manager's, and nothing that a library would read."""
+    assert interpreter.CHILD_ENVIRONMENT == {"MALLOC_ARENA_MAX": "1"}
+
+
+def test_the_command_is_isolated():
+    """No site-packages, no environment variables, no user directory."""
+    command = interpreter.child_command()
+
+    assert command[1:3] == ["-I", "-S"]
+    assert command[3].endswith("/sandbox_child/__main__.py")
+    assert [pair.split("=")[0] for pair in command[4:]] == list(interpreter.PACKAGES)
+    assert all(Path(pair.split("=")[1]).is_dir() for pair in command[4:])
+
+
+def test_a_child_finds_the_four_packages_and_no_other():
+    """Even where they share a directory with all that the manager has installed."""
+    source = """
+import os, sys
+pairs = sys.argv[1:]
+sys.path.insert(0, dict(p.split("=", 1) for p in pairs)["sandbox_child"])
+import finder
+del sys.path[0]
+finder.install(pairs)
+import msgspec, protocol.plan, sandbox_child.finder, RestrictedPython.transformer
+assert not hasattr(RestrictedPython, "compile_restricted")
+for name in ("engine", "manager", "psutil", "pytest", "pip"):
+    try:
+        __import__(name)
+    except ImportError:
+        continue
+    sys.exit(f"{name} was found")
+"""
+    command = interpreter.child_command()
+    done = subprocess.run(
+        [*command[:3], "-c", source, *command[4:]], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_directory_of_installed_packages_is_readable():
+    """The standard library is; a site-packages inside of it is hidden."""
+    readable, hidden = interpreter.readable(), interpreter.hidden()
+    stdlib = os.path.realpath(sysconfig.get_path("stdlib"))
+
+    assert stdlib in readable
+    for path in readable:
+        assert not path.endswith(("site-packages", "dist-packages"))
+        assert Path(path).exists()
+    for name in ("site-packages", "dist-packages"):
+        inside = Path(stdlib, name)
+        assert not inside.is_dir() or str(inside) in hidden
+
+
+def test_no_secret_directory_of_the_machine_is_readable():
+    """Certificates are; private keys, homes, /proc and the rest are not."""
+    for path in interpreter.readable():
+        for private in ("/etc/ssl/private", "/root", "/home", "/proc", "/sys", "/etc", "/var", "/"):
+            assert path != private
+            assert not private.startswith(path.rstrip("/") + "/") or private == "/"
+
+
+def test_needed_libraries_of_an_extension_are_found():
+    """As the dynamic linker would tell: compared with what ldd says of the ssl module."""
+    import _ssl
+
+    names = needed(Path(_ssl.__file__))
+    said = subprocess.run(
+        ["ldd", _ssl.__file__], capture_output=True, text=True, check=False
+    ).stdout
+
+    assert names
+    assert all(name in said for name in names)
+    found = {Path(path).name for path in libraries([Path(_ssl.__file__)])}
+    assert {name for name in names if name.startswith(("libssl", "libcrypto"))} <= found
+
+
+def test_a_file_that_is_no_library_needs_nothing(tmp_path):
+    """Text, an empty file, a truncated library, a missing one."""
+    import _ssl
+
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "cut").write_bytes(Path(_ssl.__file__).read_bytes()[:100])
+
+    for name in ("text", "empty", "cut", "missing"):
+        assert needed(tmp_path / name) == []
+
+
+def test_libraries_of_a_screen_or_a_network_are_left_out():
+    """Nobody at a terminal uses a child."""
+    names = {Path(path).name for path in interpreter.readable()}
+
+    assert not {name for name in names if name.startswith(("libX", "libtk", "libreadline"))}
+
+
+def test_finding_it_all_takes_no_import_of_the_child():
+    """The engine never imports the code of the child."""
+    source = (
+        "import sys; from engine.confinement import interpreter as i; i.readable(); i.child_command();"
+        "assert not any(n.startswith(('sandbox_child', 'RestrictedPython')) for n in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", source], check=True)

@@ -1,0 +1,585 @@
+"""One run without its processes: messages go in, events and one ending come out.
+
+The child here is the test, and it lies.
+"""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine import Resolvers, RunOptions
+from engine.ending import Exit
+from engine.eventlog import EventLog
+from engine.order import Order
+from engine.resolvers import Resolution
+from engine.session import Session
+from protocol import codec
+from protocol import messages as m
+from protocol.codec import decode_to_child
+from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.errors import RemoteProtocolError
+from protocol.events import REDACTED, Versions
+from protocol.limits import PROTOCOL_VERSION
+from protocol.phases import FROM_CHILD, Phase
+from protocol.report import OperationRef, Position, StackFrame, make_report
+from protocol.state import encode_state
+
+SECRET = "correct-horse-battery"
+CLEAN = Exit(code=0)
+KILLED = Exit(signal=9)
+READY = m.Ready(
+    confinement=ConfinementReport(level="default", language=True, landlock_abi=4), python="3.11.9"
+)
+INIT = m.InitStart(step_id="a", step_run_id="a")
+LINKED = m.InitComplete(duration_ms=1)
+FAILED = make_report("JobError", "bad row", step_id="a")
+TERMINAL = ("workflow-complete", "workflow-error")
+
+
+def raw(value):
+    return msgspec.Raw(encode_state(value))
+
+
+def complete(state=None, **fields):
+    encoded = raw({"data": 1} if state is None else state)
+    fields = {"state_bytes": len(memoryview(encoded)), "next": (), "duration_ms": 1, **fields}
+    return m.JobComplete(state=encoded, **fields)
+
+
+def failed(report=FAILED, state=None):
+    encoded = raw(state)
+    size = len(memoryview(encoded))
+    return m.JobError(error=report, state=encoded, state_bytes=size, next=(), duration_ms=1)
+
+
+def end(state=None, error=None):
+    return m.WorkflowComplete(state=raw(state), error=error)
+
+
+def said(*texts, level="info"):
+    return m.LogBatch(entries=tuple(m.LogEntry(level, "job", text) for text in texts))
+
+
+class Bench:
+    """A session, its log, and the shortest way to talk to it."""
+
+    def __init__(self, *, configurations=(), max_step_runs=1000, **options):
+        self.log = EventLog()
+        self.session = Session(
+            Order(
+                run_id="run-7",
+                start=b"",
+                request=ConfinementRequest(),
+                options=RunOptions(**options),
+                resolvers=Resolvers(),
+                credential_ids=frozenset({"cred"}),
+                state_ids=frozenset({"stored"}),
+                max_step_runs=max_step_runs,
+                versions=Versions(python="3", engine="0"),
+                configurations=configurations,
+            ),
+            self.log,
+        )
+
+    def say(self, *messages):
+        for message in messages:
+            self.session.receive(message)
+        return self
+
+    def greet(self):
+        return self.say(m.Hello(version=PROTOCOL_VERSION), READY)
+
+    def start_job(self):
+        return self.greet().say(INIT, LINKED, m.JobStart())
+
+    def finish(self, exited=CLEAN, **facts):
+        return self.session.finish(exited, **facts)
+
+    @property
+    def events(self):
+        return self.log.read(0, 0.0)
+
+    @property
+    def types(self):
+        return [event.type for event in self.events]
+
+
+def test_a_run_becomes_its_events():
+    """In order, numbered, with the ids of the step, and the terminal event last."""
+    bench = Bench().start_job()
+    bench.say(
+        said("hello"),
+        complete({"data": 2}, next=("b",)),
+        m.EdgeResolved(from_step_id="a", to_step_id="b", condition="x", taken=True),
+        end({"data": 2}),
+    )
+    assert bench.session.finished
+    outcome = bench.finish()
+
+    assert bench.types == [
+        "workflow-start", "init-start", "init-complete", "job-start", "log", "job-complete",
+        "edge-resolved", "workflow-complete",
+    ]  # fmt: skip
+    assert [event.seq for event in bench.events] == list(range(1, 9))
+    assert {event.run_id for event in bench.events} == {"run-7"}
+    assert [event.step_run_id for event in bench.events[1:6]] == ["a"] * 5
+    assert bench.events[5].state == {"data": 2}
+    assert bench.events[5].next == ("b",)
+    assert bench.events[7].state == {"data": 2}
+    result = outcome.decode()
+    assert (result.state, result.reason, result.error) == ({"data": 2}, "success", None)
+    assert result.confinement.landlock_abi == 4
+
+
+def test_a_failed_leaf_is_a_fail_with_a_state():
+    """The workflow was walked to its end."""
+    bench = Bench().start_job().say(failed(), end({"errors": 1}, error=FAILED))
+    result = bench.finish().decode()
+    assert (result.reason, result.error, result.state) == ("fail", FAILED, {"errors": 1})
+    assert bench.types[-2:] == ["job-error", "workflow-complete"]
+
+
+def test_a_crash_is_an_error_without_a_state():
+    """The last event says why."""
+    crash = make_report("RuntimeCrash", "x is not defined", step_id="a")
+    bench = Bench().start_job().say(failed(crash), m.WorkflowError(error=crash))
+    result = bench.finish().decode()
+    assert (result.reason, result.error, result.state) == ("crash", crash, None)
+    assert bench.types[-2:] == ["job-error", "workflow-error"]
+
+
+CUTS = {
+    "before hello": [],
+    "before it was ready": [m.Hello(version=PROTOCOL_VERSION)],
+    "before a step": [m.Hello(version=PROTOCOL_VERSION), READY],
+    "before a job": [m.Hello(version=PROTOCOL_VERSION), READY, INIT],
+    "in a job": [m.Hello(version=PROTOCOL_VERSION), READY, INIT, LINKED, m.JobStart()],
+    "after a job": [
+        m.Hello(version=PROTOCOL_VERSION),
+        READY,
+        INIT,
+        LINKED,
+        m.JobStart(),
+        complete(),
+    ],
+}
+
+
+@pytest.mark.parametrize("verdict", [False, True], ids=["dies", "times out"])
+@pytest.mark.parametrize("messages", CUTS.values(), ids=CUTS)
+def test_wherever_a_child_dies_everything_is_closed(messages, verdict):
+    """One terminal event, and one end for each job that was started."""
+    bench = Bench().say(*messages)
+    if verdict:
+        bench.session.judge(make_report("TimeoutError", "too late"))
+    outcome = bench.finish(KILLED)
+    assert outcome.ending.error.name == ("TimeoutError" if verdict else "ExitError")
+    assert bench.types[-1] == "workflow-error"
+    assert sum(kind in TERMINAL for kind in bench.types) == 1
+    assert bench.types.count("job-start") == bench.types.count("job-complete") + bench.types.count(
+        "job-error"
+    )
+
+
+def test_the_end_of_a_job_by_death_names_the_step():
+    """The parent closes what was open, in the child's place."""
+    bench = Bench().start_job()
+    outcome = bench.finish(Exit(signal=11))
+    job, workflow = bench.events[-2:]
+    assert (job.type, job.step_id, job.state, job.next) == ("job-error", "a", None, ())
+    assert job.error == workflow.error == outcome.ending.error
+    assert workflow.error.step_id == "a"
+
+
+def test_a_run_that_never_had_a_child_has_one_event():
+    """Cancelled in the queue, or not to be started."""
+    bench = Bench()
+    bench.session.cancel("no more")
+    outcome = bench.finish(None)
+    assert bench.types == ["workflow-error"]
+    assert outcome.ending.reason == "cancelled"
+    assert "no more" in outcome.ending.error.message
+    assert outcome.state is None
+
+
+@pytest.mark.xfail(reason="a child can have a resolver called for every message it sends")
+def test_a_second_question_before_an_answer_is_refused():
+    """A child waits for its answer; one that does not would have resolvers called at will."""
+    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
+    with pytest.raises(RemoteProtocolError):
+        bench.say(m.LoadState(step_id="a", step_run_id="a", id="stored"))
+
+
+@pytest.mark.xfail(reason="details of a child may hold what is no plain data")
+def test_every_event_can_be_written_as_json():
+    """Extension types and dates are no plain data; a child can put them into a report."""
+    report = make_report("JobError", "x", details={"a": msgspec.msgpack.Ext(9, b""), (1,): 2})
+    frame = codec.encode(failed(report))
+    bench = Bench().start_job().say(codec.decode_from_child(frame))
+    msgspec.json.encode(bench.events[-1])
+
+
+@pytest.mark.parametrize("version", [0, PROTOCOL_VERSION + 1, -1])
+def test_a_child_of_another_version_is_refused(version):
+    """Before anything else is said."""
+    with pytest.raises(RemoteProtocolError, match=f"protocol version {version}, not"):
+        Bench().say(m.Hello(version=version))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(m.LoadCredential(step_id="a", step_run_id="a", id="other"), id="credential"),
+        pytest.param(m.LoadState(step_id="a", step_run_id="a", id="other"), id="state"),
+        pytest.param(m.LoadState(step_id="a", step_run_id="a", id="cred"), id="the other kind"),
+    ],
+)
+def test_a_child_may_ask_only_for_what_its_plan_names(message):
+    """A job that talks to the engine itself gets at no other credential."""
+    bench = Bench().greet().say(INIT)
+    with pytest.raises(RemoteProtocolError, match="that its plan does not name") as caught:
+        bench.say(message)
+    assert "other" not in str(caught.value)
+    assert bench.session.load_request is None
+
+
+def test_a_loaded_value_is_an_event_and_an_answer():
+    """The event names the id, never the value; the answer has it."""
+    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
+    request = bench.session.load_request
+    assert (request.kind, request.id, request.step_id) == ("credential", "cred", "a")
+    value = {"password": SECRET}
+    outcome = Resolution(value, encode_state(value), None)
+    assert bench.session.known_resolution(request) is None
+    answer = decode_to_child(bench.session.loaded(request, outcome))
+    assert bytes(answer.value) == outcome.encoded
+    assert bench.events[-1].type == "credential-load"
+    assert (bench.events[-1].id, bench.events[-1].step_id) == ("cred", "a")
+    assert bench.session.load_request is None
+
+
+def test_a_value_is_resolved_once_for_each_run():
+    """The second time it is known, and no event."""
+    bench = Bench().greet().say(INIT)
+    ask = m.LoadState(step_id="a", step_run_id="a", id="stored")
+    bench.say(ask)
+    request = bench.session.load_request
+    outcome = Resolution({"n": 1}, encode_state({"n": 1}), None)
+    bench.session.loaded(request, outcome)
+    bench.say(ask)
+    known = bench.session.known_resolution(bench.session.load_request)
+    assert known is outcome
+    bench.session.loaded(bench.session.load_request, known)
+    assert bench.types.count("state-load") == 1
+
+
+def test_a_value_that_has_expired_is_not_known_any_more():
+    """A token is fetched again when its time is over."""
+    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
+    request = bench.session.load_request
+    bench.session.loaded(request, Resolution({}, encode_state({}), expires=0.0))
+    assert bench.session.known_resolution(request) is None
+
+
+def test_a_value_that_cannot_be_had_is_told_to_the_child():
+    """It ends the run in its own words."""
+    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
+    report = make_report("CredentialLoadError", "no")
+    answer = decode_to_child(bench.session.loaded(bench.session.load_request, report))
+    assert answer == m.LoadFailed(error=report)
+    assert "credential-load" not in bench.types
+
+
+# --- limits and verdicts ---
+
+
+def test_the_first_verdict_stays():
+    """Whatever fires after it."""
+    bench = Bench().start_job()
+    bench.session.judge(make_report("TimeoutError", "first"))
+    bench.session.judge(make_report("OOMError", "second"))
+    bench.session.cancel("third")
+    assert bench.finish(KILLED, oom_killed=True).ending.error.message == "first"
+
+
+def test_after_its_last_word_a_run_cannot_be_judged_any_more():
+    """A timeout while the child is leaving is none."""
+    bench = Bench().start_job().say(complete(), end())
+    bench.session.judge(make_report("TimeoutError", "too late to be late"))
+    bench.session.cancel("nor this")
+    assert bench.finish().ending.reason == "success"
+
+
+def test_after_a_verdict_only_logs_are_heard():
+    """They may tell why; nothing else that the child says counts any more."""
+    bench = Bench().start_job()
+    bench.session.judge(make_report("TimeoutError", "too late"))
+    assert bench.session.must_die
+    bench.say(complete(), end({"forged": True}), said("last words"), m.Hello(version=99))
+    outcome = bench.finish(KILLED)
+    assert outcome.ending.error.name == "TimeoutError"
+    assert outcome.state is None
+    assert bench.types[-3:] == ["log", "job-error", "workflow-error"]
+
+
+def test_a_cancelled_job_may_end():
+    """With its last logs and the state it has come to; the run is cancelled all the same."""
+    bench = Bench().start_job()
+    message = decode_to_child(bench.session.cancel("enough" * 1000))
+    assert type(message) is m.Cancel
+    assert len(message.reason) == 500
+    assert not bench.session.must_die
+    bench.say(said("cleaning up"), failed(make_report("Cancelled", "x"), {"half": "done"}))
+    bench.say(end())  # not counted: no job is running
+    outcome = bench.finish()
+    assert outcome.ending.reason == "cancelled"
+    assert bench.types[-3:] == ["log", "job-error", "workflow-error"]
+    assert bench.events[-2].state == {"half": "done"}
+
+
+@pytest.mark.parametrize(
+    "message", [complete({"x": "y" * 2000}), failed(state="y" * 2000)], ids=type
+)
+def test_too_large_a_state_ends_the_run(message):
+    """The job is closed by the parent, with the verdict that names the limit."""
+    bench = Bench(state_mb=0.001).start_job().say(message)
+    assert bench.session.must_die
+    outcome = bench.finish(KILLED)
+    assert outcome.ending.error.name == "StateTooLargeError"
+    assert outcome.ending.error.step_id == "a"
+    assert "allowed: 0.001 MB (state_mb)" in outcome.ending.error.message
+    assert bench.types[-2:] == ["job-error", "workflow-error"]
+
+
+def test_too_large_a_final_state_ends_the_run():
+    """Many small states can make a large one."""
+    bench = Bench(state_mb=0.001).start_job().say(complete(), end("y" * 2000))
+    outcome = bench.finish()
+    assert outcome.ending.error.name == "StateTooLargeError"
+    assert "the final state takes" in outcome.ending.error.message
+    assert outcome.state is None
+
+
+def test_too_large_a_payload_is_replaced_in_the_event_only():
+    """The result has it."""
+    large = {"x": "y" * 2000}
+    bench = Bench(payload_mb=0.001).start_job().say(complete(large), end(large))
+    result = bench.finish().decode()
+    assert result.state == large
+    for event in (bench.events[-2], bench.events[-1]):
+        assert (event.state, event.redacted) == (REDACTED, True)
+
+
+def test_events_carry_no_state_if_they_shall_not():
+    """Nothing was left out then: nothing was wanted."""
+    bench = Bench(event_state=False).start_job().say(complete())
+    assert (bench.events[-1].state, bench.events[-1].redacted) == (None, False)
+
+
+@pytest.mark.parametrize("claimed", [-1, 0, 3, 2**40], ids=str)
+def test_a_child_that_lies_about_the_size_of_a_state_gains_nothing(claimed):
+    """The event has the state only if both agree."""
+    bench = Bench().start_job().say(complete({"data": 1}, state_bytes=claimed))
+    bench.finish()
+    closed = next(event for event in bench.events if event.type in ("job-complete", "job-error"))
+    assert closed.state in (REDACTED, None)
+
+
+def test_too_many_step_runs_end_the_run():
+    """Ten chained diamonds are four thousand executions."""
+    bench = Bench(max_step_runs=3).greet()
+    for number in range(4):
+        bench.say(
+            m.InitStart(step_id="a", step_run_id=f"a-{number}"), LINKED, m.JobStart(), complete()
+        )
+    outcome = bench.finish(KILLED)
+    assert outcome.ending.error.name == "OutputLimitError"
+    assert "more than 3 steps (max_step_runs)" in outcome.ending.error.message
+    assert bench.types.count("job-start") == 3
+
+
+def test_too_many_events_end_the_run():
+    """Whatever they are."""
+    bench = Bench(max_events=10).greet()
+    edge = m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True)
+    bench.say(*[edge] * 30)
+    outcome = bench.finish(KILLED)
+    assert outcome.ending.error.message == "the run has emitted 10 events (max_events)"
+    assert len(bench.events) <= 12
+
+
+def test_too_much_output_ends_the_run():
+    """Ten times what may be logged."""
+    bench = Bench(max_log_bytes=100).start_job()
+    bench.session.output("stdout", b"x\n" * 100)
+    assert bench.session.must_die
+    outcome = bench.finish(KILLED)
+    assert outcome.ending.error.name == "OutputLimitError"
+    assert "more than ten times the limit of 100 bytes" in outcome.ending.error.message
+
+
+def test_output_has_the_ids_of_the_step_that_wrote_it():
+    """A line without an end belongs to the job that began it."""
+    bench = Bench().greet()
+    bench.session.output("stdout", b"before\n")
+    bench.say(INIT, LINKED, m.JobStart())
+    bench.session.output("stderr", b"unfinished")
+    bench.say(complete(), end())
+    bench.finish()
+    before, during = (event for event in bench.events if event.type == "log")
+    assert (before.message, before.step_id, before.attempt) == ("before", None, None)
+    assert (during.message, during.step_id, during.attempt) == ("unfinished", "a", 1)
+    assert (during.source, during.level) == ("stderr", "warning")
+    assert bench.types.index("job-complete") > during.seq - 1
+
+
+@pytest.mark.parametrize("claimed", [-5, 2**63, 2**64 - 1])
+def test_a_claimed_duration_stays_within_reason(claimed):
+    """A number that JSON readers can hold."""
+    bench = Bench().start_job().say(complete(duration_ms=claimed))
+    assert 0 <= bench.events[-1].duration_ms <= 2**53
+
+
+# --- secrets ---
+
+
+def test_no_field_of_any_event_carries_a_secret():
+    """Wherever the child puts it, and in other spellings as well."""
+    encoded = base64.b64encode(SECRET.encode()).decode()
+    report = make_report(
+        "JobError",
+        f"message {SECRET}",
+        step_id=SECRET,
+        subtype=SECRET,
+        operation=OperationRef(1, SECRET),
+        position=Position(1, source=SECRET),
+        stack=(StackFrame(SECRET, SECRET, 1, SECRET),),
+        details={SECRET: [SECRET, {"auth": f"Basic {encoded}"}, SECRET.encode()]},
+        fix=SECRET,
+    )
+    state = {"data": {SECRET: [f"x{SECRET}x", encoded, SECRET.encode()]}}
+    bench = Bench(configurations=({"password": SECRET},)).greet()
+    bench.say(
+        m.EdgeResolved(from_step_id=SECRET, to_step_id=SECRET, condition=SECRET, taken=True),
+        m.InitStart(step_id=SECRET, step_run_id=SECRET),
+        LINKED,
+        m.JobStart(),
+        said(SECRET, encoded, SECRET[:9], SECRET[9:]),
+    )
+    bench.session.output("stdout", f"{SECRET}\n{encoded}".encode())
+    bench.say(failed(report, state))
+    bench.say(
+        m.InitStart(step_id="b", step_run_id="b"),
+        LINKED,
+        m.JobStart(),
+        complete(state, next=(SECRET,)),
+        end(state, error=report),
+    )
+    outcome = bench.finish()
+    text = repr([msgspec.to_builtins(event) for event in bench.events])
+    text += repr(msgspec.to_builtins(outcome.decode()))
+    assert SECRET not in text
+    assert encoded not in text
+    assert REDACTED in text
+    assert len(bench.events) == 17
+
+
+def test_a_credential_is_a_secret_before_the_child_has_it():
+    """From its answer on nothing carries it out, the report of a crash included."""
+    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
+    value = {"password": SECRET, "username": "somebody"}
+    bench.session.loaded(bench.session.load_request, Resolution(value, encode_state(value), None))
+    report = make_report("RuntimeCrash", f"somebody said {SECRET}")
+    bench.say(
+        LINKED, m.JobStart(), said(f"it is {SECRET}"), failed(report), m.WorkflowError(error=report)
+    )
+    outcome = bench.finish()
+    assert outcome.ending.error.message == f"somebody said {REDACTED}"
+    assert SECRET not in repr(bench.events)
+    assert SECRET not in repr(outcome)
+
+
+def test_nothing_secret_is_kept_after_the_end():
+    """The handle of a run may be kept for long."""
+    bench = Bench(configurations=({"password": SECRET},)).greet()
+    bench.finish(KILLED)
+    assert bench.session.order is None
+    assert SECRET not in repr(vars(bench.session))
+
+
+# --- any order of messages ---
+
+ANY = [
+    m.Hello(version=PROTOCOL_VERSION),
+    READY,
+    m.ConfineFailed(layer="x", reason="y", remedy="z"),
+    INIT,
+    m.InitStart(step_id="forged", step_run_id="forged-9"),
+    LINKED,
+    m.LoadCredential(step_id="a", step_run_id="a", id="cred"),
+    m.LoadState(step_id="b", step_run_id="b", id="stored"),
+    m.JobStart(),
+    complete(),
+    failed(),
+    m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True),
+    said("one", "two"),
+    end({"data": 1}),
+    end({"data": 1}, error=FAILED),
+    m.WorkflowError(error=make_report("RuntimeCrash", "x")),
+    m.WorkflowError(error=make_report("JobError", "x")),
+]
+EXITS = [None, CLEAN, Exit(code=1), KILLED, Exit(lost="nobody knows")]
+
+
+def check_end(bench, outcome):
+    """What holds for every run, however it went."""
+    types = bench.types
+    assert types[-1] in TERMINAL
+    assert sum(kind in TERMINAL for kind in types) == 1
+    assert [event.seq for event in bench.events] == list(range(1, len(types) + 1))
+    jobs = [kind for kind in types if kind in ("job-start", "job-complete", "job-error")]
+    assert all((kind == "job-start") == (index % 2 == 0) for index, kind in enumerate(jobs))
+    assert len(jobs) % 2 == 0
+    reason = outcome.ending.reason
+    assert (types[-1] == "workflow-complete") == (reason in ("success", "fail"))
+    assert (outcome.ending.error is None) == (reason == "success")
+    assert (outcome.state is None) == (types[-1] == "workflow-error")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.data(),
+    st.integers(0, 25),
+    st.booleans(),
+    st.sampled_from(EXITS),
+    st.sampled_from([None, "judge", "cancel"]),
+    st.integers(0, 25),
+)
+def test_any_messages_end_in_one_terminal_event(data, length, lawful, exited, verdict, when):
+    """In any order, lawful or not, with a verdict at any point, whatever the kernel says."""
+    bench = Bench(max_step_runs=4)
+    phase = Phase.STARTING
+    for number in range(length):
+        if number == when and verdict == "judge":
+            bench.session.judge(make_report("TimeoutError", "x"))
+        elif number == when and verdict == "cancel":
+            bench.session.cancel("x")
+        choice = (
+            [message for message in ANY if type(message) in FROM_CHILD[phase]] if lawful else ANY
+        )
+        if not choice:
+            break
+        message = data.draw(st.sampled_from(choice))
+        phase = FROM_CHILD[phase].get(type(message), phase)
+        try:
+            bench.say(message)
+        except RemoteProtocolError as error:
+            bench.session.judge(make_report("ProtocolError", str(error)))
+    if exited is None and bench.session.verdict is None:
+        bench.session.judge(make_report("SpawnError", "no child"))
+    check_end(bench, bench.finish(exited))

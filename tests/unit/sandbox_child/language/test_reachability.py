@@ -1,0 +1,176 @@
+"""From what a job is handed, no way leads out of the job language.
+
+The walk does what a job may do: read public attributes, take items, iterate a little, and call
+what the facades offer with simple arguments.  It knows nothing of how facades are made.
+"""
+
+import asyncio
+import builtins
+import importlib
+import importlib.abc
+import io
+import sys
+import types
+from collections import deque
+
+import pytest
+
+from sandbox_child.language.facades import TABLE, Facades
+from sandbox_child.language.guards import Guards
+from sandbox_child.language.names import DENIED_ATTRIBUTES, READABLE_DUNDERS, is_reserved
+from sandbox_child.language.scope import JobScope
+
+INTERNAL = (
+    types.CodeType,
+    types.FrameType,
+    types.TracebackType,
+    importlib.abc.Loader,
+    importlib.abc.MetaPathFinder,
+    asyncio.AbstractEventLoop,
+    asyncio.AbstractEventLoopPolicy,
+    io.FileIO,
+    io.BufferedReader,
+    io.BufferedWriter,
+    io.TextIOWrapper,
+)
+FORBIDDEN_CALLABLES = [
+    getattr(builtins, name)
+    for name in ("__import__", "breakpoint", "compile", "eval", "exec", "globals", "input")
+] + [locals, open, vars, dir, type, memoryview, sys._getframe, types.FunctionType, types.CodeType]
+MUST_NOT_BE_CALLED = {"sleep", "input", "print", "run", "exit", "available_timezones"}
+SAMPLES = [(), ("x",), (1,), (b"x",), ([1, 2],), ({"a": 1},), (lambda *a: 1,), ("x", "y"), (2, 3)]
+MAX_OBJECTS = 40_000
+
+
+def _new_scope():
+    return JobScope(
+        step_id="walk",
+        language=True,
+        resolve_import=lambda name: None,
+        importable=list,
+        in_scope={},
+        log=lambda level, message: None,
+    )
+
+
+def _is_way_out(value):
+    if isinstance(value, types.ModuleType):
+        return not value.__name__.startswith("job:")
+    if isinstance(value, INTERNAL):
+        return True
+    if isinstance(value, type) and issubclass(value, type):
+        return value.__name__ != "type" or value is type
+    if isinstance(value, dict):
+        return value is not _OWN_BUILTINS and ("__builtins__" in value or "__loader__" in value)
+    try:
+        return any(value is forbidden for forbidden in FORBIDDEN_CALLABLES)
+    except Exception:
+        return False
+
+
+_OWN_BUILTINS: dict = {}
+
+
+def _public(names):
+    return [
+        name
+        for name in names
+        if name
+        and name not in DENIED_ATTRIBUTES
+        and not (name[0] == "_" and (is_reserved(name) and name not in READABLE_DUNDERS))
+    ]
+
+
+def _steps(value, read, samples):
+    """Yield (how, what) for everything a job gets from *value* in one step."""
+    try:
+        names = _public(dir(value))
+    except Exception:
+        names = []
+    for name in names:
+        try:
+            yield f".{name}", read(value, name)
+        except BaseException:  # noqa: S112 - refused, which is what we are here for
+            continue
+    if isinstance(value, dict | types.MappingProxyType):
+        for key in list(value)[:50]:
+            yield f"[{key!r}]", value[key]
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        yield from ((f"[{i}]", item) for i, item in enumerate(list(value)[:50]))
+    if callable(value):
+        name = getattr(value, "__name__", "")
+        if name in MUST_NOT_BE_CALLED:
+            return
+        for sample in samples:
+            try:
+                result = value(*sample)
+            except BaseException:  # noqa: S112 - wrong arguments
+                continue
+            if asyncio.iscoroutine(result):
+                result.close()
+            yield f"{sample}", result
+
+
+def _walk(roots, read):
+    seen: dict[int, object] = {}
+    queue = deque((path, value, 0) for path, value in roots)
+    ways_out = []
+    while queue and len(seen) < MAX_OBJECTS:
+        path, value, depth = queue.popleft()
+        if id(value) in seen or isinstance(value, str | int | float | bytes | None):
+            continue
+        seen[id(value)] = value
+        if _is_way_out(value):
+            ways_out.append(path)
+            continue
+        if depth < 5:
+            queue.extend(
+                (path + how, found, depth + 1)
+                for how, found in _steps(value, read, SAMPLES if depth <= 1 else SAMPLES[:2])
+            )
+    return ways_out
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_no_path_leads_from_a_facade_to_the_interpreter(name):
+    """No attribute, item or call of a standard module of a job reaches a real module, code,
+    a frame, a loader, an event loop, a file, or a function that runs text."""
+    scope = _new_scope()
+    guards = Guards(scope.globals)
+    try:
+        facade = Facades(guards, scope.globals, lambda level, message: None).get(name)
+        assert facade is not None
+        assert _walk([(name, facade)], guards.getattr) == []
+    finally:
+        scope.close()
+
+
+def test_no_path_leads_from_a_builtin_to_the_interpreter():
+    """The same holds for the built-in names."""
+    scope = _new_scope()
+    try:
+        names = scope.globals["__builtins__"]
+        roots = [
+            (name, value)
+            for name, value in names.items()
+            if not name.startswith("_")
+        ]
+        assert _walk(roots, names["getattr"]) == []
+    finally:
+        scope.close()
+
+
+@pytest.mark.parametrize("name", ["json", "datetime", "random", "logging", "re"])
+def test_the_walk_finds_the_way_out_of_a_real_module(name):
+    """The twin: the same walk over the real module does find one."""
+    assert _walk([(name, importlib.import_module(name))], getattr)
+
+
+def test_a_facade_never_carries_the_name_of_a_real_module():
+    """``from x import y`` falls back to ``sys.modules["x.y"]``: the facade is called otherwise."""
+    scope = _new_scope()
+    facades = Facades(Guards(scope.globals), scope.globals, lambda level, message: None)
+    names = [facades.get(name).__name__ for name in TABLE]
+    scope.close()
+
+    assert not set(names) & set(sys.modules)
