@@ -37,8 +37,8 @@ class Engine:
         repo_dir: The directory of installed adaptors (it holds ``repo.json``).
         max_runs: Children at once; further runs wait, first in, first out.  The number of
             processors this process may use if not given.
-        start_mode: ``"exec"`` starts a new interpreter for a run, ``"zygote"`` forks it from a
-            clean one.
+        start_mode: ``"zygote"`` forks a child from a clean interpreter that has never run a job,
+            ``"exec"`` starts a new interpreter.
         spares: So many children wait, started before they are needed.
         policy: The walls around a run.
         options: What holds for runs that say nothing else.
@@ -49,7 +49,7 @@ class Engine:
         self,
         repo_dir: str | os.PathLike[str] | None = None,
         max_runs: int | None = None,
-        start_mode: StartMode = "exec",
+        start_mode: StartMode = "zygote",
         spares: int = 0,
         policy: Policy | None = None,
         options: RunOptions | None = None,
@@ -180,7 +180,8 @@ def run(
         RunError: The run ended before the workflow did (crash, kill, exception, cancelled).
 
     """
-    with Engine(repo_dir=repo_dir, max_runs=1) as engine:
+    # A zygote is worth its start from the second run on.
+    with Engine(repo_dir=repo_dir, max_runs=1, start_mode="exec") as engine:
         handle = engine.execute(plan_or_source, state, options=options, resolvers=resolvers)
         if on_event is not None:
             _report_events(handle, on_event)

@@ -13,7 +13,7 @@ _QUOTE_CHARACTERS = 120
 encode = msgspec.msgpack.Encoder().encode
 """Encode one message."""
 
-_from_child = msgspec.msgpack.Decoder(FromChild)
+_from_child = msgspec.msgpack.Decoder(FromChild, ext_hook=restore_extension)
 _to_child = msgspec.msgpack.Decoder(ToChild, ext_hook=restore_extension)
 
 

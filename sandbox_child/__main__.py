@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
     """Make our packages importable, serve one run or be a zygote, and end."""
     # Isolated mode leaves out the directory of the script; it is wanted for this one import.
     sys.path.insert(0, os.path.dirname(__file__))
-    import finder
+    import finder  # type: ignore[import-not-found]  # it lies beside this file
 
     del sys.path[0]
     as_zygote = arguments[-1:] == ["--zygote"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ from sandbox_child.operations import (
 )
 
 if TYPE_CHECKING:
+    from protocol.events import LogLevel
     from sandbox_child.channel import Channel
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.linker import Linker, StepLinks
@@ -101,6 +102,13 @@ class JobExecution:
             StepCrashedError: The workflow cannot go on.
 
         """
+        try:
+            return self._run(encoded)
+        finally:
+            if self._scope is not None:
+                self._scope.close()
+
+    def _run(self, encoded: bytes) -> StepResult:
         begun = time.monotonic()
         self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
         state = self._assemble(encoded)
@@ -180,7 +188,7 @@ class JobExecution:
                 resolve_import=links.resolve_import,
                 importable=links.importable,
                 in_scope=links.in_scope,
-                log=lambda level, text: self._runtime.logs.add(level, "job", text),
+                log=self._log,
             )
             if start.workflow.globals is not None:
                 self._scope.execute(
@@ -194,6 +202,9 @@ class JobExecution:
         except BaseException as error:  # noqa: BLE001 - globals are the author's code as well
             report = self._in_step(self._diagnose(error))
             raise StepCrashedError(as_crash(report)) from None
+
+    def _log(self, level: str, text: str) -> None:
+        self._runtime.logs.add(cast("LogLevel", level), "job", text)
 
     # --- the job ---
 
@@ -261,11 +272,10 @@ class JobExecution:
                 pass
         return self._encode(self._with_error(decode_state(encoded), report))
 
-    def _with_error(self, state: Any, report: ErrorReport) -> dict[Any, Any]:
-        if state is None:
+    def _with_error(self, left: Any, report: ErrorReport) -> dict[Any, Any]:
+        state: dict[Any, Any] = left if isinstance(left, dict) else {"data": left}
+        if left is None:
             state = {}
-        if not isinstance(state, dict):
-            state = {"data": state}
         if report.severity != "fail":
             return state
         errors = state.get("errors")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Sequence
 
 from engine.confinement.cgroup import RunCgroup
 from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
@@ -92,7 +91,7 @@ class SpawnedChild:
         return exit_of(status, usage.ru_utime + usage.ru_stime, peak)
 
 
-def spawn(command: Sequence[str], descriptors: dict[int, int]) -> int:
+def spawn(command: list[str], descriptors: dict[int, int]) -> int:
     """Start a program with nothing but these descriptors (its number: ours); return its pid.
 
     Its standard input is empty, its environment the child's, and no signal is ignored or blocked

@@ -23,7 +23,6 @@ Entry = dict[str, Any]
 """An entry of `repo.json`, with keys that we do not know kept as they are."""
 
 _LOCK: Final = ".lock"
-_IN_USE: Final = "in-use"
 
 
 class RepoWriteError(ValueError):
@@ -41,12 +40,11 @@ def initialise(repo_dir: Path) -> bool:
         repo_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RepoWriteError(f"cannot make {repo_dir}: {error.strerror}") from None
-    with locked(repo_dir):
+    with stage(repo_dir) as room, locked(repo_dir):
         if (repo_dir / INDEX).exists():
             read(repo_dir)
             return False
-        with stage(repo_dir) as room:
-            replace_index(repo_dir, {"adaptors": []}, room)
+        replace_index(repo_dir, {"adaptors": []}, room)
     return True
 
 
@@ -69,34 +67,43 @@ def stage(repo_dir: Path) -> Iterator[Path]:
     """Make a directory next to the repo, remove it at the end, and any that was left behind."""
     prefix = f".{repo_dir.resolve().name}.stage-"
     parent = repo_dir.resolve().parent
+    # Under the lock: nobody sweeps away a stage that was made but is not held yet.
+    with locked(repo_dir):
+        try:
+            _sweep(parent, prefix)
+            room = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        except OSError as error:
+            raise RepoWriteError(f"{parent} cannot be written to: {error.strerror}") from None
+        held = _hold(room)
+    assert held is not None
     try:
-        _sweep(parent, prefix)
-        room = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    except OSError as error:
-        raise RepoWriteError(f"{parent} cannot be written to: {error.strerror}") from None
-    descriptor = os.open(room / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield room
     finally:
         shutil.rmtree(room, ignore_errors=True)
-        os.close(descriptor)
+        os.close(held)
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Remove the stages of those who were killed: nobody holds their lock any more."""
+    """Remove the stages of those who were killed: nobody holds them any more."""
     for left in parent.glob(f"{prefix}*"):
-        try:
-            descriptor = os.open(left / _IN_USE, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue  # just made, or just removed
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = _hold(left)
+        if held is not None:
             shutil.rmtree(left, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
+            os.close(held)
+
+
+def _hold(directory: Path) -> int | None:
+    """Lock a directory and return its descriptor; None if somebody else holds it or it is gone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def read(repo_dir: Path) -> dict[str, Any]:

@@ -120,10 +120,18 @@ class Guards:
     def _make_class_guards(self, scope_globals: dict[str, Any]) -> None:
         job_classes, open_classes, known = self.job_classes, self.open_classes, self.known_bases
 
+        # A condition has no name, and makes no classes.
+        module_name = scope_globals.get("__name__", _MISSING)
+
         def is_own(target: Any) -> bool:
             if type(target) is _FunctionType:
                 return target.__globals__ is scope_globals
-            return (target if isinstance(target, type) else type(target)) in job_classes
+            cls = target if isinstance(target, type) else type(target)
+            if cls not in job_classes and cls.__dict__.get("__module__") == module_name:
+                # A class that is being made: __init_subclass__, __set_name__ and the __init__ of
+                # enum members run before its decorators.
+                register_class(cls)
+            return cls in job_classes
 
         def register_class(cls: Any) -> Any:
             if isinstance(cls, type):
@@ -184,7 +192,7 @@ class Guards:
                 return target.__globals__ is scope_globals
             if kind is super:
                 return _class_of_super(target) in open_classes
-            return isinstance(target, type) and target in open_classes
+            return is_own(target) and (target if isinstance(target, type) else kind) in open_classes
 
         def is_registrable(target: Any) -> bool:
             if isinstance(target, type):
@@ -203,7 +211,7 @@ class Guards:
             """Whether *name*, asked of a class of the job with foreign bases, is the job's."""
             kind = _class_of_super(target) if type(target) is super else type(target)
             cls = target if isinstance(target, type) else kind
-            if cls not in job_classes:
+            if not is_own(cls):
                 return False
             key = (cls, name)
             if key not in own_names:
@@ -377,9 +385,7 @@ def _is_remade(cls: type, job_classes: set[type]) -> bool:
     )
 
 
-def _is_defined_by(
-    job_classes: set[type], known_bases: set[type], cls: type, name: str
-) -> bool:
+def _is_defined_by(job_classes: set[type], known_bases: set[type], cls: type, name: str) -> bool:
     """Whether nobody but the job uses the private *name* in *cls* and its bases.
 
     Who made an attribute of an instance is not recorded anywhere; but a class that keeps

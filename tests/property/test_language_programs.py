@@ -188,11 +188,9 @@ def plain_data(value: object) -> object:
         return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [plain_data(item) for item in value]
-    return (
-        value
-        if isinstance(value, bool | int | float | str | bytes | None)
-        else type(value).__name__
-    )
+    if isinstance(value, bool | int | float | str | bytes | None):
+        return value
+    return "function" if callable(value) else type(value).__name__
 
 
 DOTLESS = ("state", "a", "b", "c", "d", "rows")

@@ -7,7 +7,9 @@ import pytest
 
 from protocol.codec import decode_from_child, decode_to_child, encode
 from protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from protocol.messages import Cancel, JobStart, WorkflowComplete
+from protocol.messages import Cancel, JobStart, WorkflowComplete, WorkflowError
+from protocol.report import make_report
+from protocol.state import BIG_INTEGER
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,19 @@ def test_a_state_crosses_unread():
     state = b"\x81\xa1n\xc7\x09\x01" + b"\x01" + bytes(8)
     message = decode_from_child(encode(WorkflowComplete(state=msgspec.Raw(state))))
     assert bytes(message.state) == state
+
+
+def test_details_of_a_report_are_plain_data():
+    """An integer beyond 64 bits is one; an extension that nobody knows is no message."""
+    report = make_report(
+        "JobError", "x", details={"n": msgspec.msgpack.Ext(BIG_INTEGER, b"\1" * 9)}
+    )
+    details = decode_from_child(encode(WorkflowError(error=report))).error.details
+    assert details == {"n": int.from_bytes(b"\1" * 9, "big")}
+
+    report = make_report("JobError", "x", details=msgspec.msgpack.Ext(9, b""))
+    with pytest.raises(RemoteProtocolError, match="unknown extension type 9"):
+        decode_from_child(encode(WorkflowError(error=report)))
 
 
 def test_errors_say_whose_fault_it_is():

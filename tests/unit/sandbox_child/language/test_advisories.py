@@ -117,5 +117,7 @@ def test_cve_2026_76825_formatters_resolve_no_fields(report_of, body):
 
 def test_a_value_that_is_unpacked_is_computed_once(result_of):
     """RestrictedPython 9 evaluates the right side of ``a = b, c = f()`` twice."""
-    body = "n = []\ndef f():\n  n.append(1)\n  return 1, 2\na = b, c = f()\nreturn [len(n), a, b, c]"
+    body = (
+        "n = []\ndef f():\n  n.append(1)\n  return 1, 2\na = b, c = f()\nreturn [len(n), a, b, c]"
+    )
     assert result_of(main(body)) == [1, (1, 2), 1, 2]

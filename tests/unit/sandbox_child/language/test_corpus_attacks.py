@@ -115,7 +115,9 @@ def outcomes():
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return {name: (status, told) for name, status, told in map(json.loads, done.stdout.splitlines())}
+    return {
+        name: (status, told) for name, status, told in map(json.loads, done.stdout.splitlines())
+    }
 
 
 def test_there_are_attacks():

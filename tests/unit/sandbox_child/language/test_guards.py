@@ -161,7 +161,9 @@ def test_internal_names_are_refused_at_run_time_as_at_compile_time(name):
 
 def test_a_default_is_given_for_what_cannot_be_read(result_of):
     """``getattr`` with a default and ``hasattr`` keep their meaning."""
-    source = main("return [getattr(client, '_token', 0), hasattr(client, '_token'), hasattr([], '__iter__')]")
+    source = main(
+        "return [getattr(client, '_token', 0), hasattr(client, '_token'), hasattr([], '__iter__')]"
+    )
     assert result_of(source, client=CLIENT) == [0, False, True]
 
 
@@ -187,7 +189,9 @@ def test_format_gives_what_python_gives(result_of, template, expected):
     assert result_of(main(f"return {template}")) == expected == eval(template)
 
 
-@pytest.mark.parametrize("template", ["{0.a.}", "{} {0.x}", "{0.real", "{9.x}", "{!x.y}", "{0.real!z}"])
+@pytest.mark.parametrize(
+    "template", ["{0.a.}", "{} {0.x}", "{0.real", "{9.x}", "{!x.y}", "{0.real!z}"]
+)
 def test_a_broken_template_raises_what_an_author_can_catch(run_job, template):
     """ValueError, IndexError or KeyError, as Python does; never an internal one."""
     with pytest.raises((ValueError, IndexError, KeyError, AttributeError)):
@@ -200,7 +204,9 @@ def test_methods_called_format_of_other_classes_work(result_of):
 
 
 @pytest.mark.parametrize(
-    "gadget", [string.Formatter(), collections.UserString("{0._token}")], ids=["Formatter", "UserString"]
+    "gadget",
+    [string.Formatter(), collections.UserString("{0._token}")],
+    ids=["Formatter", "UserString"],
 )
 @pytest.mark.parametrize("method", ["format", "vformat", "format_map", "get_field"])
 def test_formatters_that_an_adaptor_hands_out_are_not_usable(report_of, gadget, method):

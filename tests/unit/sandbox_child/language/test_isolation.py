@@ -161,7 +161,9 @@ def test_context_variables_of_a_step_start_empty(run_job):
     """Each scope runs in a context of its own, not in a copy of the engine's."""
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("engine")
-    ran = run_job("def main(state):\n    put(1)\n    return get()", put=variable.set, get=variable.get)
+    ran = run_job(
+        "def main(state):\n    put(1)\n    return get()", put=variable.set, get=variable.get
+    )
     assert ran.state == 1
     assert run_job("def main(state):\n    return get()", get=variable.get).state == "unset"
     assert variable.get() == "engine"
@@ -189,7 +191,9 @@ def test_email_policies_of_a_step_change_no_other(run_job):
 def test_enumerations_of_python_stay_as_they_are(report_of):
     """Neither an attribute nor a member can be planted in a shared enumeration."""
     assert report_of(main("import enum\nenum.Enum.x = 1")).subtype == "TypeError"
-    assert report_of(main("from http import HTTPStatus\nHTTPStatus.OK.x = 1")).subtype == "TypeError"
+    assert (
+        report_of(main("from http import HTTPStatus\nHTTPStatus.OK.x = 1")).subtype == "TypeError"
+    )
     assert report_of(main("from enum import Enum\nEnum('E', {'__x__': 1})")).subtype == "ValueError"
     assert not hasattr(enum.Enum, "x")
 
@@ -197,7 +201,9 @@ def test_enumerations_of_python_stay_as_they_are(report_of):
 def test_mutable_values_of_modules_are_copies(run_job):
     """What a job does to a list or a set of a module, it does to its own."""
     ran = run_job(
-        main("import calendar, hashlib\nreturn [type(calendar.day_name).__name__, type(hashlib.algorithms_available).__name__]")
+        main(
+            "import calendar, hashlib\nreturn [type(calendar.day_name).__name__, type(hashlib.algorithms_available).__name__]"
+        )
     )
     assert ran.state == ["tuple", "frozenset"]
 

@@ -150,11 +150,7 @@ def test_no_path_leads_from_a_builtin_to_the_interpreter():
     scope = _new_scope()
     try:
         names = scope.globals["__builtins__"]
-        roots = [
-            (name, value)
-            for name, value in names.items()
-            if not name.startswith("_")
-        ]
+        roots = [(name, value) for name, value in names.items() if not name.startswith("_")]
         assert _walk(roots, names["getattr"]) == []
     finally:
         scope.close()

@@ -167,10 +167,21 @@ def test_importing_the_scope_loads_no_module_that_only_jobs_need():
         "print(*sorted(set(sys.modules) - before))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", program], check=True, timeout=20, capture_output=True, text=True
+        [sys.executable, "-I", "-c", program],
+        check=True,
+        timeout=20,
+        capture_output=True,
+        text=True,
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split() if "job:" not in name}
-    assert loaded <= {"sandbox_child", "protocol", "contextvars", "_contextvars", "_string", "__future__"}
+    assert loaded <= {
+        "sandbox_child",
+        "protocol",
+        "contextvars",
+        "_contextvars",
+        "_string",
+        "__future__",
+    }
 
 
 def test_a_scope_without_the_language_wall_is_plain_python():
