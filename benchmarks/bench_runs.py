@@ -25,7 +25,7 @@ from benchmarks.peers import PEERS, Peer, open_peers
 from benchmarks.workloads import WORKLOADS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-RATE_S = 0.6
+RATE_S = 0.4
 """About so long one throughput is measured."""
 RATE_ROUNDS = 5
 """Throughput is measured in each fifth round, because it takes long and varies little."""

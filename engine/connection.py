@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from protocol.framing import FrameReceiver, header
@@ -15,8 +15,11 @@ from protocol.limits import FRAME_SLACK_BYTES, MAX_FRAME_BYTES, PIPE_BYTES
 READS_PER_TURN: Final = 16
 """One child may not keep the supervisor from the others, however fast it writes."""
 
-_LOWEST_CHILD_END: Final = 20
-"""Above the numbers that the ends get in the child, so that no dup2 there hits another end."""
+_LOWEST_END: Final = 20
+"""Above the numbers that the ends get in the child, so that no dup2 there hits another end, and
+above the standard streams, which a manager may have closed."""
+
+_PIPES: Final = 4
 
 _OUTPUT_BYTES: Final = 1 << 16
 _MAX_IOV: Final = 16
@@ -26,11 +29,10 @@ class ChildEnds:
     """The four ends that the child gets: requests, answers, standard output and error."""
 
     def __init__(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
-        self.requests = _lift(requests)
-        self.answers = _lift(answers)
-        self.stdout = _lift(stdout)
-        self.stderr = _lift(stderr)
-
+        self.requests = requests
+        self.answers = answers
+        self.stdout = stdout
+        self.stderr = stderr
         self._closed = False
 
     @property
@@ -47,13 +49,19 @@ class ChildEnds:
 
 
 class Connection:
-    """The parent's ends.  Every method returns at once."""
+    """The parent's ends.  Every method returns at once.
+
+    Raises:
+        OSError: There are not enough descriptors.
+
+    """
 
     def __init__(self) -> None:
-        requests, self.requests = os.pipe2(os.O_CLOEXEC)
-        self.answers, answers = os.pipe2(os.O_CLOEXEC)
-        self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
-        self.stderr, stderr = os.pipe2(os.O_CLOEXEC)
+        pipes = iter(_make_pipes())
+        requests, self.requests = next(pipes), next(pipes)
+        self.answers, answers = next(pipes), next(pipes)
+        self.stdout, stdout = next(pipes), next(pipes)
+        self.stderr, stderr = next(pipes), next(pipes)
         self.child_ends = ChildEnds(requests, answers, stdout, stderr)
         for end in (self.requests, self.answers, self.stdout, self.stderr):
             os.set_blocking(end, False)
@@ -67,6 +75,9 @@ class Connection:
         self.ended = False
         """Whether the child has closed its end, or died."""
         self._open = {self.requests, self.answers, self.stdout, self.stderr}
+        self.before_close: Callable[[int], None] = lambda _end: None
+        """Told of each end before it is closed: a copy of it in a fork of the manager would keep a
+        closed one in an epoll set, see epoll(7)."""
 
     def allow(self, max_frame_bytes: int) -> None:
         """Say how long a frame of the child may be."""
@@ -159,6 +170,7 @@ class Connection:
         """Close one of our ends."""
         if end in self._open:
             self._open.discard(end)
+            self.before_close(end)
             os.close(end)
 
     def close(self) -> None:
@@ -168,9 +180,25 @@ class Connection:
             self.close_end(end)
 
 
-def _lift(end: int) -> int:
-    if end >= _LOWEST_CHILD_END:
+def lift(end: int) -> int:
+    """Return a descriptor for *end*, which it replaces, that is above all reserved numbers."""
+    if end >= _LOWEST_END:
         return end
-    lifted = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _LOWEST_CHILD_END)
+    lifted = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _LOWEST_END)
     os.close(end)
     return lifted
+
+
+def _make_pipes() -> list[int]:
+    """Return both ends of each pipe, to read and to write; none is left if one cannot be had."""
+    ends: list[int] = []
+    try:
+        for _ in range(_PIPES):
+            ends.extend(os.pipe2(os.O_CLOEXEC))
+        for index, end in enumerate(ends):
+            ends[index] = lift(end)
+    except OSError:
+        for end in ends:
+            os.close(end)
+        raise
+    return ends

@@ -86,7 +86,7 @@ class EventLog:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     break
-                self._changed.wait(left)
+                self._changed.wait(_bearable(left))
             events = [event for event in self._events[start:] if event is not None]
             if start < len(self._events):  # else nothing was read, wherever the cursor was
                 self._polled = len(self._events)
@@ -95,7 +95,7 @@ class EventLog:
     def wait_closed(self, timeout_s: float | None) -> bool:
         """Wait for the end, up to *timeout_s* seconds; return whether it came."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._closed, timeout_s)
+            return self._changed.wait_for(lambda: self._closed, _bearable(timeout_s))
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Have *listener* called after every change; return what ends that."""
@@ -140,6 +140,11 @@ class EventLog:
         self._states.append((len(self._events), size))
         self._state_bytes += size
         return event
+
+
+def _bearable(timeout_s: float | None) -> float | None:
+    """Return a timeout that a lock takes; it takes some 292 years."""
+    return None if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX)
 
 
 def without_state(event: _E) -> _E:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import time
+import weakref
 from typing import Final, Protocol
 
 from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
+from engine.ending import Exit
 from engine.resolvers import Resolution, late, resolve
 from engine.run import Run
-from engine.session import LoadRequest, Session
+from engine.session import LoadRequest, Session, internal_error
 from engine.start.child import Child, Meter, Starter, Watcher
 from protocol.codec import decode_from_child
 from protocol.errors import RemoteProtocolError
 from protocol.events import LogSource
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
 from protocol.report import ErrorReport, make_report
+
+_log = logging.getLogger("jobcell")
 
 CHECK_S: Final = 0.05
 """How often memory and CPU time are read from outside."""
@@ -44,6 +49,7 @@ class Lane:
         self._cgroup: RunCgroup | None = None
         self._starter: Starter | None = None
         self._meter: Meter | None = None
+        self._exited: Exit | None = None
         self._armed = float("inf")
         self._killed = False
         self._killed_after_last = False
@@ -58,17 +64,18 @@ class Lane:
         assert order is not None
         session.deadlines.begin()
         if session.verdict is not None:
-            self._finish()
+            self._end()
             return
         try:
             started = starter.start(order.request)
         except OSError as error:
             reason = error.strerror or str(error)
             session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
-            self._finish()
+            self._end()
             return
         self._starter = starter
         self._child, self._connection, self._cgroup = child, connection, _ = started
+        connection.before_close = self._host.unwatch
         options = session.options
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE))
         connection.allow(largest + FRAME_SLACK_BYTES)
@@ -99,11 +106,10 @@ class Lane:
         """End the run because of a bug of ours: told as what it is, never as a success."""
         if self._over:
             return
-        self.session.judge(
-            make_report("ProtocolError", f"internal error of the engine: {type(error).__name__}")
-        )
-        if self._child is None:
-            self._finish()
+        if self.session.verdict is None:  # whatever the child said last
+            self.session.verdict = internal_error(error)
+        if self._child is None or self._exited is not None:
+            self._end()
         else:
             self._kill()
 
@@ -139,7 +145,6 @@ class Lane:
         except RemoteProtocolError as error:
             self._break_off(error)
         if connection.ended:
-            self._host.unwatch(connection.answers)
             connection.close_end(connection.answers)
 
     def _break_off(self, error: RemoteProtocolError) -> None:
@@ -160,13 +165,10 @@ class Lane:
             ("stderr", connection.stderr),
         )
         for source, end in streams:
-            was_open = connection.is_open(end)
             for data in connection.read_output(end, everything=everything):
                 self.session.output(source, data)
                 if self.session.verdict is not None:
                     break
-            if was_open and not connection.is_open(end):
-                self._host.unwatch(end)
 
     def _follow_up(self) -> None:
         """Do what follows from what was heard."""
@@ -185,28 +187,13 @@ class Lane:
         assert child is not None
         assert connection is not None
         self._host.unwatch(child.exit_fd)
-        exited = child.reap()
+        self._exited = exited = child.reap()
         self._receive(everything=True)
         if not connection.at_boundary and exited.code == 0 and exited.signal is None:
             self.session.judge(
                 make_report("ProtocolError", "the child ended in the middle of a frame")
             )
-        for end in (connection.answers, connection.stdout, connection.stderr):
-            if connection.is_open(end):
-                self._host.unwatch(end)
-        if connection.wants_to_write:
-            self._host.unwatch(connection.requests)
-        connection.close()
-        self._over = True
-        oom_killed = self._leave_cgroup()
-        self.run.finish(
-            self.session.finish(
-                exited,
-                oom_killed=oom_killed,
-                stopped_after_last=self._killed_after_last,
-            )
-        )
-        self._host.ended(self)
+        self._end()
 
     def _leave_cgroup(self) -> bool:
         """Give back the control group; return whether the kernel killed in it."""
@@ -219,27 +206,45 @@ class Lane:
         self._starter.give_back(cgroup)
         return oom_killed
 
-    def _finish(self) -> None:
-        """End a run that never had a child."""
+    def _end(self) -> None:
+        """End the run: its child was reaped, or there never was one."""
         self._over = True
-        self.run.finish(self.session.finish(None))
+        if self._connection is not None:
+            self._connection.close()
+        oom_killed = self._leave_cgroup()
+        try:
+            outcome = self.session.finish(
+                self._exited, oom_killed=oom_killed, stopped_after_last=self._killed_after_last
+            )
+        except Exception as error:
+            _log.exception("internal error at the end of run %s", self.run.id)
+            outcome = self.session.give_up(error)
+        self.run.finish(outcome)
         self._host.ended(self)
 
     # --- credentials and states ---
 
     def _load(self, request: LoadRequest) -> None:
+        assert self._connection is not None
+        if self._connection.wants_to_write:
+            # Answers that nobody reads would pile up here.
+            raise RemoteProtocolError(
+                f"child asked for a {request.kind} before it has read what it was sent"
+            )
         known = self.session.known_resolution(request)
         if known is not None:
             self._answer(request, known)
             return
         resolver = getattr(self.session.resolvers, request.kind)
-        resolve(
-            resolver,
-            request.kind,
-            request.id,
-            request.step_id,
-            lambda outcome: self._host.post(lambda: self._answer(request, outcome)),
-        )
+        # A resolver that never returns must not keep all this for ever.
+        reference = weakref.ref(self)
+
+        def done(outcome: Resolution | ErrorReport) -> None:
+            lane = reference()
+            if lane is not None:
+                lane._host.post(lambda: lane._answer(request, outcome))  # noqa: SLF001 - its own
+
+        resolve(resolver, request.kind, request.id, request.step_id, done)
 
     def _answer(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> None:
         if self._over or self.session.load_request is not request:

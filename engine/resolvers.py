@@ -86,14 +86,25 @@ def resolve(
             value = resolver(value_id)
             if inspect.isawaitable(value):
                 value = _await(value)
+            outcome = _checked(kind, value_id, step_id, value)
         # The manager's code may raise anything, SystemExit included; the run must hear of it.
         except BaseException as error:  # noqa: BLE001
-            reason = f"the resolver raised {type(error).__name__}: {str(error)[:_MAX_REASON]}"
-            done(_failure(kind, value_id, step_id, reason))
-        else:
-            done(_checked(kind, value_id, step_id, value))
+            reason = f"the resolver raised {type(error).__name__}: {_text(error)}"
+            outcome = _failure(kind, value_id, step_id, reason)
+        done(outcome)
 
-    threading.Thread(target=call, name=f"jobcell-resolve-{kind}", daemon=True).start()
+    thread = threading.Thread(target=call, name=f"jobcell-resolve-{kind}", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # the manager has used up its threads
+        done(_failure(kind, value_id, step_id, f"the resolver was not called: {error}"))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:_MAX_REASON]
+    except Exception:  # noqa: BLE001 - an exception of the manager's own making
+        return "an exception without a text"
 
 
 def late(kind: Kind, value_id: str, step_id: str, timeout_s: float) -> ErrorReport:

@@ -133,14 +133,17 @@ class Run:
         May be called again, after the end, from ``on_event`` and from a signal handler: it
         takes no lock.
         """
+        self._check_process()
         self._cancel(reason)
 
     def finish(self, outcome: Outcome) -> None:
         """Say how the run ended; the supervisor calls this once, after the last event."""
         self._outcome = outcome
+        self._cancel = _nothing_to_cancel  # a handle may be kept for long after its engine
         self._log.close()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
+        self._check_process()
         after = 0
         while True:
             done = self.done
@@ -155,6 +158,7 @@ class Run:
         return self._wait_result().__await__()
 
     async def _wait_result(self) -> RunResult:
+        self._check_process()
         while not self.done:
             await self._changed(None)
         return self.result()
@@ -184,6 +188,10 @@ class Run:
                 f"run {self.id} belongs to process {self._pid}; it cannot be followed from a"
                 f" fork of it (process {os.getpid()})"
             )
+
+
+def _nothing_to_cancel(_reason: str) -> None:
+    pass
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.deadlines import Deadlines
-from engine.ending import Exit, Facts, decide_ending
+from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
 from engine.eventlog import EventLog
 from engine.logs import LogBook
 from engine.order import Order
@@ -23,7 +23,7 @@ from engine.run import Outcome, Usage
 from protocol import codec, events
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError
-from protocol.limits import MEGABYTE, PROTOCOL_VERSION
+from protocol.limits import HEADER_BYTES, MEGABYTE, PROTOCOL_VERSION
 from protocol.phases import FROM_CHILD, Phase, advance
 from protocol.report import ErrorReport, make_report
 
@@ -161,6 +161,8 @@ class Session:
         known = self._limits.credential_ids if kind == "credential" else self._limits.state_ids
         if message.id not in known:
             raise RemoteProtocolError(f"child asked for a {kind} that its plan does not name")
+        if self.load_request is not None:
+            raise RemoteProtocolError(f"child asked for a {kind} before it had the last answer")
         if self._step is None or self._step.step_run_id != message.step_run_id:
             self._step = OpenStep(message.step_id, message.step_run_id)
         self.load_request = LoadRequest(kind, message.id, message.step_id)
@@ -231,7 +233,8 @@ class Session:
     def _log_batch(self, message: m.LogBatch) -> None:
         for entry in message.entries:
             self._logs.add(entry)
-        self._logs.count_dropped(message.dropped, message.dropped_bytes)
+        # A batch without a line takes time to read, too.
+        self._logs.count_dropped(message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES)
         self._check_log_volume()
 
     # --- what was loaded for the child ---
@@ -378,6 +381,23 @@ class Session:
         self._forget()
         return outcome
 
+    def give_up(self, error: Exception) -> Outcome:
+        """Return an outcome after `finish` has raised: nothing that the child said is in it."""
+        report = internal_error(error)
+        duration = self.deadlines.elapsed_ms()
+        self._log.append(
+            events.WorkflowError(**self._stamp(), error=report, duration_ms=duration)
+        )
+        self._forget()
+        return Outcome(
+            ending=Ending(reason_of(report), report),
+            state=None,
+            duration_ms=duration,
+            usage=Usage(self.peak_bytes),
+            confinement=self._confinement,
+            versions=self._versions,
+        )
+
     def _forget(self) -> None:
         """Drop every secret: the handle may be kept for long after the run."""
         self.order = None
@@ -453,6 +473,11 @@ _HANDLERS: Final[dict[type[m.Message], Any]] = {
     m.WorkflowComplete: Session._end,  # noqa: SLF001
     m.WorkflowError: Session._end,  # noqa: SLF001
 }
+
+
+def internal_error(error: Exception) -> ErrorReport:
+    """Return the report of a bug of ours: told as what it is, never as a success."""
+    return make_report("ProtocolError", f"internal error of the engine: {type(error).__name__}")
 
 
 def _milliseconds(claimed: int) -> int:

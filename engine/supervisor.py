@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from engine.errors import EngineError
 from engine.lane import Lane
 from engine.start.child import Starter
 
@@ -37,25 +38,36 @@ class Supervisor:
         self._queue: deque[Lane] = deque()
         self._running: set[Lane] = set()
         self._posted: deque[Callable[[], None]] = deque()
-        self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Lane]] = []
         self._numbers = itertools.count()
         self._closing = False
-        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wake_fd = -1
+        try:
+            self._epoll = select.epoll()
+            self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError as error:
+            raise EngineError(f"the engine could not be started: {error.strerror}") from error
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._thread = threading.Thread(
             target=self._supervise, name="jobcell-supervisor", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise EngineError(f"the engine could not be started: {error}") from error
+
+    def __del__(self) -> None:
+        # Not earlier: whoever posts after the end would write to a stranger of the same number.
+        if self._wake_fd >= 0:
+            os.close(self._wake_fd)
 
     # --- from any thread ---
 
     def post(self, callback: Callable[[], None]) -> None:
         """Have *callback* called by the supervisor.  Takes no lock: safe in a signal handler."""
         self._posted.append(callback)
-        with contextlib.suppress(OSError):  # closed: nobody is left to call anything
-            os.eventfd_write(self._wake_fd, 1)
+        os.eventfd_write(self._wake_fd, 1)
 
     def submit(self, lane: Lane) -> None:
         """Queue a run."""
@@ -99,7 +111,6 @@ class Supervisor:
     def ended(self, lane: Lane) -> None:
         """See `Host.ended`."""
         self._running.discard(lane)
-        self._fill()
 
     # --- the thread ---
 
@@ -116,9 +127,11 @@ class Supervisor:
             while self._posted:
                 self._call(self._posted.popleft())
             self._check_timers()
+            # Here and nowhere else: a descriptor that is made while events are handed out could
+            # get the number of one that was just closed, and its events.
+            self._fill()
         self._starter.close()
         self._epoll.close()
-        os.close(self._wake_fd)
 
     def _wait_s(self) -> float:
         if self._posted:
@@ -143,9 +156,10 @@ class Supervisor:
             callback(mask)
         except Exception as error:
             lane = getattr(callback, "__self__", None)
-            if not isinstance(lane, Lane):
-                raise
-            self._abort(lane, error)
+            if isinstance(lane, Lane):
+                self._abort(lane, error)
+            else:
+                _log.exception("internal error in the supervisor")
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:
@@ -161,7 +175,6 @@ class Supervisor:
         self._queue.append(lane)
         if self._closing:
             self._cancel(lane, CLOSED)
-        self._fill()
 
     def _fill(self) -> None:
         while self._queue and not self._closing and len(self._running) < self._max_runs:

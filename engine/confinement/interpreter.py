@@ -137,7 +137,9 @@ def _executable() -> str:
 def _standard_library() -> set[str]:
     # A virtual environment has none of its own, whatever sysconfig says of "platstdlib" there.
     base = {"installed_base": sys.base_prefix, "platbase": sys.base_exec_prefix}
-    return {os.path.realpath(sysconfig.get_path(n, vars=base)) for n in ("stdlib", "platstdlib")}
+    named = [sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")]
+    # Both as it is named and as it is: a child may find itself by way of a symbolic link.
+    return {*named, *map(os.path.realpath, named)}
 
 
 @functools.cache

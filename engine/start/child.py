@@ -136,18 +136,18 @@ class Meter:
             return 0, 0
 
     def private_bytes(self) -> int:
-        """Return the resident memory that is no page of a file, 0 if the child is gone."""
+        """Return the resident memory that is no page of a file, 0 if nobody can tell."""
         try:
             memory = self._watched().memory_info()
-        except psutil.Error:
+        except (psutil.Error, OSError):  # it is gone, or no descriptor is free to look
             return 0
         return int(memory.rss - memory.shared)
 
     def cpu_s(self) -> float:
-        """Return the processor time used, 0 if the child is gone."""
+        """Return the processor time used, 0 if nobody can tell."""
         try:
             times = self._watched().cpu_times()
-        except psutil.Error:
+        except (psutil.Error, OSError):
             return 0.0
         return float(times.user + times.system)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -48,11 +49,16 @@ class ExecStarter:
             raise
         finally:
             ends.close()
+        try:
+            child = SpawnedChild(pid)
+        except OSError:
+            connection.close()
+            raise
         cgroup = self._cgroups.take(request.memory_bytes)
         if cgroup is not None:
             join(cgroup, pid)
         greet(connection, request)
-        return Started(SpawnedChild(pid), connection, cgroup)
+        return Started(child, connection, cgroup)
 
     def give_back(self, cgroup: RunCgroup) -> None:
         """See `Starter.give_back`."""
@@ -64,11 +70,22 @@ class ExecStarter:
 
 
 class SpawnedChild:
-    """A child that is our own: we wait for it ourselves."""
+    """A child that is our own: we wait for it ourselves.
+
+    Raises:
+        OSError: It cannot be watched; it is gone by then.
+
+    """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.exit_fd = os.pidfd_open(pid)
+        try:
+            self.exit_fd = os.pidfd_open(pid)
+        except OSError:
+            kill_group(pid)
+            with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+                os.waitpid(pid, 0)
+            raise
         # getrusage(2) counts over exec: the child begins with our own peak.
         self._inherited_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -78,15 +95,18 @@ class SpawnedChild:
 
     def reap(self) -> Exit:
         """See `Child.reap`."""
-        # What the leader has started dies first: its group cannot outlive it.
-        kill_group(self.pid)
-        os.close(self.exit_fd)
         try:
+            os.waitid(os.P_PIDFD, self.exit_fd, os.WEXITED | os.WNOWAIT)
+            # Nobody else has waited for it, so its number is still its own.  What the leader has
+            # started dies first: its group cannot outlive it.
+            kill_group(self.pid)
             _, status, usage = os.wait4(self.pid, 0)
         except ChildProcessError:
             # The manager ignores SIGCHLD or waits for everybody: how the child ended is lost,
             # and its last message has to do.
             return Exit(code=0)
+        finally:
+            os.close(self.exit_fd)
         peak = usage.ru_maxrss if usage.ru_maxrss > self._inherited_peak else 0
         return exit_of(status, usage.ru_utime + usage.ru_stime, peak)
 

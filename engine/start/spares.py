@@ -62,9 +62,14 @@ class SpareStarter:
         for spare in self._waiting:
             self._watcher.unwatch(spare.child.exit_fd)
             spare.child.kill()
+            if spare.cgroup is not None:  # it is ours to wait for, and its group is to be empty
+                self._bury(spare)
+                self._inner.give_back(spare.cgroup)
         self._inner.close()  # a zygote tells of the end of its children while it is closed
-        while self._waiting:
-            self._bury(self._waiting.popleft())
+        for spare in self._waiting:
+            if spare.cgroup is None:
+                self._bury(spare)
+        self._waiting.clear()
 
     def _refill(self) -> None:
         assert self._watcher is not None
@@ -88,10 +93,12 @@ class SpareStarter:
                 self._inner.give_back(spare.cgroup)
 
     def _bury(self, spare: Started) -> None:
-        select.select([spare.child.exit_fd], [], [])
+        _is_gone(spare, timeout_ms=None)
         spare.child.reap()
         spare.connection.close()
 
 
-def _is_gone(spare: Started) -> bool:
-    return bool(select.select([spare.child.exit_fd], [], [], 0)[0])
+def _is_gone(spare: Started, timeout_ms: int | None = 0) -> bool:
+    poll = select.poll()  # select(2) knows no descriptor above 1023
+    poll.register(spare.child.exit_fd, select.POLLIN)
+    return bool(poll.poll(timeout_ms))

@@ -7,6 +7,7 @@ no secret.  If it dies, its forks die with it (PR_SET_PDEATHSIG), and the next r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from typing import Final
 from engine.confinement.cgroup import RunCgroup
 from engine.confinement.interpreter import child_command
 from engine.confinement.policy import identity, zygote_serves
-from engine.connection import ChildEnds, Connection
+from engine.connection import ChildEnds, Connection, lift
 from engine.ending import Exit
 from engine.start.child import Started, Watcher, exit_of, greet
 from engine.start.exec import ExecStarter, spawn
@@ -57,7 +58,8 @@ class ZygoteStarter:
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
         self._watcher = watcher
-        self._zygote = _Zygote(self._request, self._places, watcher)
+        with contextlib.suppress(OSError):  # the run that needs a child will say why there is none
+            self._zygote = _Zygote(self._request, self._places, watcher)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
@@ -106,11 +108,17 @@ class ForkedChild:
     def kill(self) -> None:
         """See `Child.kill`."""
         self._kill_wanted = True
-        if self._pidfd >= 0:
-            try:
+        if self.pid is None or self._exit is not None:
+            return
+        try:
+            if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it is gone
+            else:
+                # No descriptor was free for it.  The number is its own until the zygote has
+                # waited for it, which we are told at once.
+                os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it is gone
 
     def reap(self) -> Exit:
         """See `Child.reap`."""
@@ -149,8 +157,11 @@ class _Zygote:
         self._control, theirs = socket.socketpair(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
         )
-        with theirs:
-            self._pid = spawn([*child_command(), "--zygote"], {2: 2, CONTROL_FD: theirs.fileno()})
+        try:
+            self._pid = _spawn_zygote(theirs)
+        except OSError:
+            self._control.close()
+            raise
         self.alive = True
         watcher.watch(self._control.fileno(), select.EPOLLIN, self._on_control)
         self._send(encode(Prepare(pid=os.getpid(), request=request)), None)
@@ -235,7 +246,7 @@ class _Zygote:
         child = self._children.get(message.number)
         if isinstance(message, Forked):
             if child is not None:
-                child.born(message.pid, fds[0])
+                child.born(message.pid, fds[0] if fds else -1)
             return
         self._children.pop(message.number, None)
         if child is not None:
@@ -246,3 +257,24 @@ class _Zygote:
                 child.ended(Exit(lost=f"the zygote could not fork: {message.reason}"))
         if self._retired and not self._children:
             self.close()
+
+
+def _spawn_zygote(control: socket.socket) -> int:
+    """Start a zygote with its end of the socket, which is closed here; return its pid."""
+    end = control.detach()
+    try:
+        end = lift(end)
+        return spawn([*child_command(), "--zygote"], {2: _standard_error(), CONTROL_FD: end})
+    finally:
+        os.close(end)
+
+
+def _standard_error() -> int:
+    """Return what a zygote may write to when it breaks: our standard error, or its null device.
+
+    A manager may have closed its own.  What has taken the number since is not inheritable.
+    """
+    try:
+        return 2 if os.get_inheritable(2) else 0
+    except OSError:
+        return 0

@@ -28,12 +28,18 @@ MINIMUM_ABI: Final = 3
 WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3
-FS_RIGHTS: Final = {3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-"""ABI to all rights over files that it knows: 3 with truncate, 5 with ioctl on devices."""
-NET_BIND_TCP: Final = 1
-NET_CONNECT_TCP: Final = 2
-SCOPES: Final = 3
-"""ABI 6: no signals to, no abstract unix sockets of, processes outside."""
+FS_RIGHTS: Final = {3: (1 << 15) - 1, 5: (1 << 16) - 1, 9: (1 << 17) - 1}
+"""From which ABI on how many rights over files exist: with truncate, ioctl on devices, and looking up
+unix sockets."""
+BIND_TCP: Final = 1
+CONNECT_TCP: Final = 2
+BIND_UDP: Final = 4
+CONNECT_UDP: Final = 8
+NET_RIGHTS: Final = {4: BIND_TCP | CONNECT_TCP, 10: BIND_TCP | CONNECT_TCP | BIND_UDP | CONNECT_UDP}
+"""The same for rights over ports.  A UDP socket is bound by sending, so a run with a permission keeps
+that right; the filter refuses bind(2) itself."""
+SCOPES: Final = {6: 3}
+"""The same for scopes: no signals to, and no abstract unix sockets of, processes outside."""
 
 CREATE_RULESET_VERSION: Final = 1
 RULE_PATH_BENEATH: Final = 1
@@ -110,31 +116,42 @@ def _restrict(ruleset: int) -> None:
 def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
     version = abi()
     ports = _ports(request.net)
-    ruleset = _make_ruleset(version, connect=ports is not None)
+    # struct landlock_ruleset_attr has grown: a kernel takes what it knows, or zeros.
+    fields = (
+        _known(FS_RIGHTS, version),
+        handled_net(version, request.net),
+        _known(SCOPES, version),
+    )
+    attributes = b"".join(field.to_bytes(8, "little") for field in fields)
+    length = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = syscall("landlock_create_ruleset", attributes, length, 0)
     above_hidden = {path[:at] for path in hidden for at, c in enumerate(path) if c == "/"}
     try:
         for path in request.read_paths:
             _allow_reading(ruleset, path, frozenset(hidden), above_hidden)
-        if version >= 4:
+        if rights := handled_net(version, request.net) & (CONNECT_TCP | CONNECT_UDP):
             for port in ports or ():
-                _add_port(ruleset, port)
+                # struct landlock_net_port_attr: allowed_access, port
+                rule = rights.to_bytes(8, "little") + port.to_bytes(8, "little")
+                syscall("landlock_add_rule", ruleset, RULE_NET_PORT, rule, 0)
     except BaseException:
         os.close(ruleset)
         raise
     return ruleset
 
 
-def _make_ruleset(version: int, *, connect: bool) -> int:
-    files = FS_RIGHTS[min(version, max(FS_RIGHTS))]
-    net = NET_BIND_TCP | (NET_CONNECT_TCP if connect else 0)
-    # struct landlock_ruleset_attr has grown: an older kernel takes its own, shorter beginning.
-    fields = [files]
-    if version >= 4:
-        fields.append(net)
-    if version >= 6:
-        fields.append(SCOPES)
-    attributes = b"".join(field.to_bytes(8, "little") for field in fields)
-    return syscall("landlock_create_ruleset", attributes, len(attributes), 0)
+def handled_net(version: int, net: tuple[str, ...]) -> int:
+    """Return the rights over ports that are taken away, save for the ports that *net* names."""
+    rights = _known(NET_RIGHTS, version)
+    if net:
+        rights &= ~BIND_UDP
+    if _ports(net) is None:
+        rights &= ~(CONNECT_TCP | CONNECT_UDP)
+    return rights
+
+
+def _known(rights: dict[int, int], version: int) -> int:
+    return max((mask for since, mask in rights.items() if since <= version), default=0)
 
 
 def _allow_reading(ruleset: int, path: str, hidden: frozenset[str], above_hidden: set[str]) -> None:
@@ -178,13 +195,8 @@ def _add_path(ruleset: int, path: str, rights: int | None = None) -> None:
         os.close(descriptor)
 
 
-def _add_port(ruleset: int, port: int) -> None:
-    rule = NET_CONNECT_TCP.to_bytes(8, "little") + port.to_bytes(8, "little")
-    syscall("landlock_add_rule", ruleset, RULE_NET_PORT, rule, 0)
-
-
 def _ports(net: tuple[str, ...]) -> set[int] | None:
-    """Return the TCP ports that may be connected to; ``None``: every port.
+    """Return the ports that may be connected to; ``None``: every port.
 
     Landlock knows ports and no hosts: the host of a permission is not enforced here.
     """

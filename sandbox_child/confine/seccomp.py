@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine import bpf
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
     from sandbox_child.confine.task import Task
 
-try:
-    from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # since 3.12
-except ImportError:
-    from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]  # 3.11
+if sys.version_info >= (3, 12):
+    from _sha2 import sha256
+else:
+    # Not hashlib, which loads OpenSSL (3 ms); the stubs know only the newer name.
+    from _sha256 import sha256  # type: ignore[import-not-found]
 
 NAME = "seccomp"
 STOPS = "sockets, processes, programs, signals, and the rarely used parts of the kernel"

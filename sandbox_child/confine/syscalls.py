@@ -18,14 +18,14 @@ OWN_PID: Final = 0x7FFFFFFF
 ALLOWED: Final = """
     access alarm brk clock_getres clock_gettime clock_nanosleep close close_range dup dup2 dup3
     epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd2 exit exit_group
-    faccessat faccessat2 fstat futex futex_waitv getcpu getcwd getdents64 getegid geteuid getgid
+    faccessat faccessat2 fstat futex_waitv getcpu getcwd getdents64 getegid geteuid getgid
     getgroups getitimer getpeername getpgrp getpid getppid getrandom getresgid getresuid
-    getrlimit getrusage getsockname getsockopt gettid gettimeofday getuid lseek lstat madvise
-    membarrier mprotect mremap munmap nanosleep newfstatat open openat pause pipe pipe2 poll
-    ppoll pread64 preadv pselect6 read readlink readlinkat readv recvfrom restart_syscall rseq
-    rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait
-    sched_getaffinity sched_yield select set_robust_list set_tid_address setitimer shutdown
-    sigaltstack stat statx sysinfo time times uname wait4 waitid write writev
+    getrlimit getrusage getsockname getsockopt gettid gettimeofday getuid lseek lstat membarrier
+    mprotect mremap munmap nanosleep newfstatat open openat pause pipe poll ppoll pread64 preadv
+    pselect6 read readlink readlinkat readv recvfrom restart_syscall rseq rt_sigaction
+    rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_getaffinity
+    sched_yield select set_robust_list set_tid_address setitimer shutdown sigaltstack stat statx
+    sysinfo time times uname wait4 waitid write writev
 """
 """Whatever the arguments.
 
@@ -51,7 +51,23 @@ SOCK_TYPE: Final = 0xF
 MSG_FASTOPEN: Final = 0x20000000
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
-TCP_FASTOPEN_CONNECT: Final = 30
+PIPE_FLAGS: Final = 0x80800
+"""CLOEXEC and NONBLOCK.  EXCL would make a notification queue."""
+MADV_MERGEABLE: Final = 12
+FUTEX_OPERATION: Final = 0x7F
+PRIORITY_FUTEXES: Final = (6, 7, 8, 11, 12, 13)
+"""LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2: many faults of the
+kernel were found there, and only mutexes that inherit priority use it."""
+HARMFUL_SOCKET_OPTIONS: Final = (
+    26,  # SO_ATTACH_FILTER
+    30,  # TCP_FASTOPEN_CONNECT: connects past Landlock
+    31,  # TCP_ULP: other protocols on top, by modules of the kernel
+    50,  # SO_ATTACH_BPF
+    51,  # SO_ATTACH_REUSEPORT_CBPF
+    52,  # SO_ATTACH_REUSEPORT_EBPF
+    60,  # SO_ZEROCOPY: pins memory that no limit counts
+)
+"""Whatever the level: the same numbers mean little elsewhere (IPV6_V6ONLY is for servers)."""
 
 HARMLESS_IOCTLS: Final = (
     0x5401,  # TCGETS: isatty
@@ -82,15 +98,19 @@ HARMLESS_PRCTLS: Final = (
 CHECKED: Final[dict[str, tuple[Question, ...]]] = {
     "clone": (Question(0, THREAD_FLAGS, mask=0xFFFFFFFF & ~DETACHED),),
     "fcntl": (Question(1, *HARMLESS_FCNTLS),),
+    "futex": (Question(1, *PRIORITY_FUTEXES, mask=FUTEX_OPERATION, unless=True),),
     "getpgid": (Question(0, 0, OWN_PID),),
     "getsid": (Question(0, 0, OWN_PID),),
     "ioctl": (Question(1, *HARMLESS_IOCTLS),),
     "kill": (Question(0, OWN_PID),),
+    # Merged pages tell by their timing what other processes have in memory.
+    "madvise": (Question(2, MADV_MERGEABLE, unless=True),),
     # Shared anonymous memory is not counted by RLIMIT_DATA, nor is what grows like a stack.
     "mmap": (
         Question(3, MAP_SHARED | MAP_ANONYMOUS, mask=MAP_SHARED | MAP_ANONYMOUS, unless=True),
         Question(3, 0, mask=MAP_GROWSDOWN),
     ),
+    "pipe2": (Question(1, 0, mask=0xFFFFFFFF & ~PIPE_FLAGS),),
     "prctl": (Question(0, *HARMLESS_PRCTLS),),
     # Reading one's own limits, nothing else: pid 0 and no new limit.
     "prlimit64": (Question(0, 0), Question(2, 0, wide=True)),
@@ -113,7 +133,7 @@ CHECKED_WITH_NET: Final[dict[str, tuple[Question, ...]]] = {
     "sendto": (Question(3, 0, mask=MSG_FASTOPEN),),
     "sendmsg": (Question(2, 0, mask=MSG_FASTOPEN),),
     "sendmmsg": (Question(3, 0, mask=MSG_FASTOPEN),),
-    "setsockopt": (Question(2, TCP_FASTOPEN_CONNECT, unless=True),),
+    "setsockopt": (Question(2, *HARMFUL_SOCKET_OPTIONS, unless=True),),
 }
 """What is different for a run with a network permission."""
 
@@ -161,6 +181,10 @@ UNKNOWN: Final = "clone3 openat2"
 then use clone and openat."""
 
 
+ANSWERS: Final = {"futex": errno.ENOSYS, "ioctl": errno.ENOTTY}
+"""What a library takes for an answer where EPERM would surprise it: no such futex, no terminal."""
+
+
 def verdicts(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
     """Return what happens to each system call that the policy names and the machine has."""
     by_name: dict[str, Code] = dict.fromkeys(ALLOWED.split(), verdict(ALLOW))
@@ -169,9 +193,7 @@ def verdicts(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
     by_name |= dict.fromkeys(UNKNOWN.split(), verdict(refuse(errno.ENOSYS)))
     tests = CHECKED | CHECKED_WITH_NET if net else CHECKED
     for name, questions in tests.items():
-        # To a library "not a terminal" is an answer, EPERM a surprise.
-        denied = refuse(errno.ENOTTY if name == "ioctl" else errno.EPERM)
-        by_name[name] = checked(questions, denied)
+        by_name[name] = checked(questions, refuse(ANSWERS.get(name, errno.EPERM)))
     if net:
         by_name |= dict.fromkeys(ALLOWED_WITH_NET.split(), verdict(ALLOW))
     return {numbers[name]: code for name, code in by_name.items() if name in numbers}

@@ -132,7 +132,7 @@ class TypeFacade(metaclass=_TypeOfType):
 class _TypeOfFunction(type):
     """Makes ``FunctionFacade`` answer like the class of functions, and make none."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *_: Any, **__: Any) -> Any:
         raise TypeError("a function is made by def or lambda")
 
     def __instancecheck__(cls, instance: Any) -> bool:
@@ -166,8 +166,11 @@ def make_builtins(
         "_attr_": guards.attr,
         "_class_": guards.register_class,
         "_classdone_": guards.class_done,
+        "_open_": guards.open_classes,
+        "_own_": guards.own,
         "_state_attr_": guards.state_attr,
         "_state_target_": guards.state_target,
+        "_type_": type,
         "_write_": guards.write,
         "delattr": guards.delattr,
         "getattr": guards.getattr,

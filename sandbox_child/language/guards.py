@@ -14,8 +14,9 @@ way out on some objects (``names.DYNAMIC_ATTRIBUTES``).
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from sandbox_child.language.dotted import make_state_guards
 from sandbox_child.language.names import (
     DEFINABLE_DUNDERS,
     DENIED_ATTRIBUTES,
@@ -74,6 +75,7 @@ class Guards:
         "job_classes",
         "known_bases",
         "open_classes",
+        "own",
         "register_class",
         "registries",
         "setattr",
@@ -98,6 +100,8 @@ class Guards:
     class_done: Callable[[Any], Any]
     write: Callable[[Any], Any]
     attr: Callable[[Any, str], Any]
+    own: Callable[..., Any]
+    """Returns its first argument if the job may read all those private names of it."""
     state_attr: Callable[[Any, str], Any]
     state_target: Callable[[Any], Any]
     getattr: Callable[..., Any]
@@ -114,7 +118,7 @@ class Guards:
         self._make_class_guards(scope_globals)
         self._make_write_guards()
         self._make_read_guards(scope_globals)
-        self._make_state_guards()
+        self.state_attr, self.state_target = make_state_guards(self.attr, self.write)
         self._make_builtins()
 
     def _make_class_guards(self, scope_globals: dict[str, Any]) -> None:
@@ -184,7 +188,7 @@ class Guards:
     def _make_read_guards(self, scope_globals: dict[str, Any]) -> None:
         job_classes, open_classes, is_own = self.job_classes, self.open_classes, self.is_own
         known = self.known_bases
-        registries = self.registries
+        registries, write = self.registries, self.write
 
         def is_private_readable(target: Any) -> bool:
             kind = type(target)
@@ -218,17 +222,29 @@ class Guards:
                 own_names[key] = _is_defined_by(job_classes, known, cls, name)
             return own_names[key]
 
+        def may_read(target: Any, name: str) -> bool:
+            return (
+                type(target) in open_classes
+                or is_private_readable(target)
+                or is_own_name(target, name)
+            )
+
+        def refuse(target: Any, name: str) -> NoReturn:
+            raise JobSecurityError(
+                f"{name} is private to {_label(target)}, which this job did not define"
+            )
+
+        def own(target: Any, *names: str) -> Any:
+            for name in names:
+                if not may_read(target, name):
+                    refuse(target, name)
+            return target if names else write(target)
+
         def attr(target: Any, name: str) -> Any:
             if name[0] == "_":
-                if type(target) in open_classes or is_private_readable(target):
+                if may_read(target, name) or (name in READABLE_PRIVATE and _is_named_tuple(target)):
                     return getattr(target, name)
-                if name in READABLE_PRIVATE and _is_named_tuple(target):
-                    return getattr(target, name)
-                if is_own_name(target, name):
-                    return getattr(target, name)
-                raise JobSecurityError(
-                    f"{name} is private to {_label(target)}, which this job did not define"
-                )
+                refuse(target, name)
             if name == "register":
                 value = getattr(target, name)
                 if is_registrable(target) or not _is_registry(target, value):
@@ -257,25 +273,7 @@ class Guards:
             return value
 
         self.attr = attr
-
-    def _make_state_guards(self) -> None:
-        attr, write = self.attr, self.write
-
-        def state_attr(target: Any, name: str) -> Any:
-            if isinstance(target, dict):
-                if name in target and not hasattr(dict, name):
-                    return target[name]
-                if not hasattr(target, name):
-                    raise AttributeError(f"{_absent_key(target, name)}", name=name, obj=None)
-            if name[0] == "_" or name in DYNAMIC_ATTRIBUTES:
-                return attr(target, name)
-            return getattr(target, name)
-
-        def state_target(target: Any) -> Any:
-            return _Keys(target) if isinstance(target, dict) else write(target)
-
-        self.state_attr = state_attr
-        self.state_target = state_target
+        self.own = own
 
     def _make_builtins(self) -> None:
         attr, write = self.attr, self.write
@@ -314,47 +312,6 @@ class Guards:
         self.hasattr = _named(guarded_hasattr, "hasattr")
         self.setattr = _named(guarded_setattr, "setattr")
         self.delattr = _named(guarded_delattr, "delattr")
-
-
-class _Keys:
-    """What `state.a.b = 1` stores into when `state.a` is a dict: its attributes are the keys."""
-
-    __slots__ = ("_target",)
-
-    def __init__(self, target: dict[str, Any]) -> None:
-        object.__setattr__(self, "_target", target)
-
-    def __getattribute__(self, name: str) -> Any:
-        # `state.n += 1` reads through the target as well.
-        target = object.__getattribute__(self, "_target")
-        if name in target:
-            return target[name]
-        raise AttributeError(_absent_key(target, name))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__getattribute__(self, "_target")[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        target = object.__getattribute__(self, "_target")
-        if name not in target:
-            raise AttributeError(_absent_key(target, name))
-        del target[name]
-
-
-def open_state_guards() -> tuple[Callable[[Any, str], Any], Callable[[Any], Any]]:
-    """Return the two guards of dotted state as they are without the language wall."""
-
-    def state_attr(target: Any, name: str) -> Any:
-        if isinstance(target, dict) and name in target and not hasattr(dict, name):
-            return target[name]
-        if isinstance(target, dict) and not hasattr(target, name):
-            raise AttributeError(_absent_key(target, name))
-        return getattr(target, name)
-
-    def state_target(target: Any) -> Any:
-        return _Keys(target) if isinstance(target, dict) else target
-
-    return state_attr, state_target
 
 
 def clean_match_args(cls: type) -> None:
@@ -436,11 +393,6 @@ def _label(target: Any) -> str:
     if isinstance(target, types.ModuleType):
         return "its module"
     return f"{type(target).__name__!r}"
-
-
-def _absent_key(target: dict[Any, Any], name: str) -> str:
-    keys = [repr(key) for key in list(target)[:10] if type(key) is str]
-    return f"no key {name!r}; the keys are {', '.join(keys) or 'none'}"
 
 
 def _named(function: Any, name: str) -> Any:

@@ -1,11 +1,11 @@
 """`self` in a method: proved once, on entry, to be an object of the job's own.
 
 ``self._balance += 1`` would need a guard for every attribute, and a class that keeps its data
-private would run at a third of its speed.  Whether an object's private names may be read
-depends on its class alone, and an object of a job cannot change its class.  So a method that
-stores to ``self``, or reads private names of it, begins with
+private would run at a third of its speed.  Whether a name may be read depends on the object's
+class, and an object of a job cannot change its class.  So a method that stores to ``self``, or
+reads private names of it, begins with
 
-    if _type_(self) not in _open_: _own_(self, "_balance")
+    if _type_(self) not in _open_: _own_(self, "_balance", "_history")
 
 and everything after that is plain Python.  Where `self` is given another meaning inside of the
 method, each use is guarded by itself instead.
@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 
 from sandbox_child.language.chains import STATE, call_guard
-from sandbox_child.language.guards import Guards
 from sandbox_child.language.names import (
     OWN_CLASSES,
     OWN_GUARD,
@@ -24,7 +23,6 @@ from sandbox_child.language.names import (
     WRITE_GUARD,
 )
 
-AVAILABLE = "own" in Guards.__slots__
 _KNOWN_DECORATORS = frozenset({"cached_property", "classmethod", "override", "property"})
 _PROPERTY_PARTS = frozenset({"deleter", "getter", "setter"})
 
@@ -44,11 +42,7 @@ class Method:
     def of(cls, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Method | None:
         """Return the method that *node* defines, or None if its first parameter may be anything."""
         parameters = [*node.args.posonlyargs, *node.args.args]
-        if (
-            not AVAILABLE
-            or not parameters
-            or not all(map(_keeps_first_argument, node.decorator_list))
-        ):
+        if not parameters or not all(map(_keeps_first_argument, node.decorator_list)):
             return None
         name = parameters[0].arg
         return None if name == STATE else cls(name)
@@ -71,21 +65,35 @@ class Method:
             for use, private in self._uses:
                 use.value = guarded(use, private=private)
             return
-        use, private = next((found for found in self._uses if found[1]), self._uses[0])
-        name = use.value
-        classes = ast.copy_location(ast.Name(OWN_CLASSES, ast.Load()), use)
-        unknown = ast.Compare(call_guard(REAL_TYPE, use, name), [ast.NotIn()], [classes])
-        guard = ast.copy_location(ast.Expr(guarded(use, private=private)), use)
-        check = ast.If(ast.copy_location(unknown, use), [guard], [])
+        use, _ = next((found for found in self._uses if found[1]), self._uses[0])
+        names = {found.attr: None for found, private in self._uses if private}  # in order
+        guard = ast.copy_location(ast.Expr(_guard(use, [*names])), use)
+        check = ast.If(_is_open(use, ast.NotIn()), [guard], [])
         node.body.insert(_has_docstring(node), ast.copy_location(check, use))
 
 
-def guarded(use: ast.Attribute, *, private: bool) -> ast.Call:
+def guarded(use: ast.Attribute, *, private: bool) -> ast.expr:
     """Return the object of *use* behind the guard that lets it pass, or raises."""
-    if not private:
+    guard = _guard(use, [use.attr] if private else [])
+    if not isinstance(use.value, ast.Name):
+        return guard
+    # A variable can be looked at twice: the call is spared for objects of the job's own.
+    return ast.copy_location(ast.IfExp(_is_open(use, ast.In()), use.value, guard), use.value)
+
+
+def _guard(use: ast.Attribute, names: list[str]) -> ast.Call:
+    """Return the guard of *use* for reading *names*; without any, for storing."""
+    if not names:
         return call_guard(WRITE_GUARD, use.value, use.value)
-    key = ast.copy_location(ast.Constant(use.attr), use)
-    return call_guard(OWN_GUARD, use, use.value, key)
+    keys = [ast.copy_location(ast.Constant(name), use) for name in names]
+    return call_guard(OWN_GUARD, use, use.value, *keys)
+
+
+def _is_open(use: ast.Attribute, operator: ast.cmpop) -> ast.expr:
+    """Return ``_type_(object) in _open_``, for the object of *use*."""
+    classes = ast.copy_location(ast.Name(OWN_CLASSES, ast.Load()), use)
+    kind = call_guard(REAL_TYPE, use, use.value)
+    return ast.copy_location(ast.Compare(kind, [operator], [classes]), use)
 
 
 def _keeps_first_argument(decorator: ast.expr) -> bool:

@@ -5,7 +5,8 @@ Names are judged here, at compile time, so that compiled jobs run at the speed o
 these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
 
     o.a = 1, del o.a, o.a += 1    _write_(o).a = 1
-    o.format, o._private          _attr_(o, "format")
+    o._private                    _own_(o, "_private")._private
+    o.format                      _attr_(o, "format")
     class C: ...                  two decorators, one innermost, one outermost
     state.data.x                  _state_attr_(_state_attr_(state, "data"), "x")
 
@@ -24,7 +25,7 @@ from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
 from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
-from sandbox_child.language.methods import AVAILABLE, Method, guarded
+from sandbox_child.language.methods import Method, guarded
 from sandbox_child.language.names import (
     ASSIGNABLE_DUNDERS,
     ATTRIBUTE_GUARD,
@@ -38,7 +39,6 @@ from sandbox_child.language.names import (
     READABLE_NAMES,
     READABLE_PRIVATE,
     REFUSED_BUILTINS,
-    WRITE_GUARD,
     attribute_fix,
     is_reserved,
 )
@@ -187,15 +187,8 @@ class Policy(RestrictingNodeTransformer):
         method = self._method
         if method is not None and value.__class__ is ast.Name and value.id == method.parameter:
             method.add(node, private=reads_private)
-        elif not reads_private:
-            node.value = call_guard(WRITE_GUARD, value, value)
-        elif AVAILABLE:
-            node.value = guarded(node, private=True)
-        elif stores:
-            node.value = call_guard(WRITE_GUARD, value, value)
         else:
-            key = ast.copy_location(ast.Constant(name), node)
-            return ast.copy_location(call_guard(ATTRIBUTE_GUARD, value, value, key), node)
+            node.value = guarded(node, private=reads_private)
         return node
 
     def _attribute_allowed(self, node: ast.AST, name: str) -> bool:

@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.builtins import make_builtins, make_print
+from sandbox_child.language.dotted import make_open_state_guards
 from sandbox_child.language.facades import Facades
-from sandbox_child.language.guards import Guards, open_state_guards
+from sandbox_child.language.guards import Guards
 from sandbox_child.language.imports import make_importer, make_open_importer
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def condition_scope(language: bool) -> dict[str, Any]:
 
 
 def _open_builtins(importer: Callable[..., Any], printer: Callable[..., None]) -> dict[str, Any]:
-    state_attr, state_target = open_state_guards()
+    state_attr, state_target = make_open_state_guards()
     return {
         **vars(builtins),
         "__import__": importer,

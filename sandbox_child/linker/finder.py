@@ -15,7 +15,6 @@ from importlib.machinery import (
     SourceFileLoader,
     SourcelessFileLoader,
 )
-from importlib.util import spec_from_file_location
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +22,11 @@ from sandbox_child.linker.worlds import is_standard
 
 if TYPE_CHECKING:
     from sandbox_child.linker.realm import Realm
+
+
+_ONCE: Final = frozenset(("lxml.etree",))
+"""Extension modules that load twice but then fail: this one keeps its own objects in the thread's
+state (PyThreadState_GetDict), where two copies of it find each other's."""
 
 
 class RealmFinder:
@@ -81,12 +85,11 @@ class RealmFinder:
         base = f"{self._realm.path}/{name}"
         for file, inside in ((f"{base}/__init__.py", [base]), (f"{base}.py", None)):
             if os.path.isfile(file):
-                return spec_from_file_location(
-                    name,
-                    file,
-                    loader=SourceLoader(self._realm, name, file),
-                    submodule_search_locations=inside,
-                )
+                loader = SourceLoader(self._realm, name, file)
+                spec = ModuleSpec(name, loader, origin=file, is_package=inside is not None)
+                spec.has_location = True
+                spec.submodule_search_locations = inside
+                return spec
         return None
 
     def _directory(self, directory: str) -> FileFinder:
@@ -117,6 +120,7 @@ class SourceLoader(SourceFileLoader):
         self._realm = realm
 
     def exec_module(self, module: ModuleType) -> None:
+        """Execute the module for its realm."""
         module.__dict__["__builtins__"] = self._realm.builtins
         super().exec_module(module)
 
@@ -132,6 +136,7 @@ class BytecodeLoader(SourcelessFileLoader):
         self._realm = realm
 
     def exec_module(self, module: ModuleType) -> None:
+        """Execute the module for its realm."""
         module.__dict__["__builtins__"] = self._realm.builtins
         super().exec_module(module)
 
@@ -154,6 +159,12 @@ class ExtensionLoader(ExtensionFileLoader):
         self._realm = realm
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Load the library.
+
+        Raises:
+            ImportError: It cannot be loaded, or not a second time.
+
+        """
         label = self._realm.label
         status = os.stat(self.path)
         owner = self.loaded.setdefault((status.st_dev, status.st_ino), label)
@@ -163,15 +174,26 @@ class ExtensionLoader(ExtensionFileLoader):
                 " it cannot be loaded twice in one run",
                 name=spec.name,
             )
-        return self._guarded(lambda: super(ExtensionLoader, self).create_module(spec), spec.name)
+        first = self.names.get(spec.name, label)
+        if spec.name in _ONCE and first != label:
+            raise ImportError(
+                f"the extension module {spec.name!r} is already loaded for {first}; it cannot be"
+                " loaded twice in one run",
+                name=spec.name,
+            )
+        made = self._guarded(lambda: super(ExtensionLoader, self).create_module(spec), spec.name)
+        assert isinstance(made, ModuleType)
+        return made
 
     def exec_module(self, module: ModuleType) -> None:
+        """Execute the module for its realm."""
         self._guarded(lambda: super(ExtensionLoader, self).exec_module(module), module.__name__)
 
     def _guarded(self, load: Any, name: str) -> Any:
         label = self._realm.label
         owner = self.names.setdefault(name, label)
         self._realm.show()
+        before = self._realm.table.shown(name)
         try:
             return load()
         except Exception as error:
@@ -183,8 +205,10 @@ class ExtensionLoader(ExtensionFileLoader):
                 name=name,
             ) from error
         finally:
-            # Extension modules put themselves into the interpreter's table under their name.
-            self._realm.table.take_back(self._realm, name)
+            # Extension modules put themselves into the interpreter's table under their name, where
+            # the child's own module of that name may be.  importlib stores them where they belong.
+            self._realm.show()
+            self._realm.table.show_again(name, before)
 
 
 def _for(realm: Realm, loader: type[Any]) -> Any:

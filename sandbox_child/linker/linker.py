@@ -72,9 +72,8 @@ class Linker:
             if link is None:
                 raise JobImportError(f"adaptor {label} was not linked into this run")
             own.setdefault(link.module, link)
-        links = StepLinks(own, {**self._admitted, **own}, self._load)
-        worlds.set_fallback([self._realms[label] for label in adaptors if label in self._realms])
-        return links
+        worlds.begin_step()
+        return StepLinks(own, {**self._admitted, **own}, self._load)
 
     def _load(self, link: AdaptorLink, name: str) -> ModuleType:
         """Import a module of an adaptor's realm."""
@@ -82,6 +81,7 @@ class Linker:
         realm = self._realms.get(label)
         if realm is None:
             realm = self._realms[label] = Realm(link, self._log)
+        worlds.use(realm)
         loaded = realm.modules.get(name)
         if loaded is not None:
             return loaded

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
 _MISSING: Final = object()
+_MEMO: Final = type(functools.cache(lambda: None))
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -52,7 +53,7 @@ def make_view(
             value = None if name.startswith("_") else submodule(name)
             if value is None:
                 raise AttributeError(_absent(title, name, names()))
-        own = copy_containers(value)
+        own = _memoised(value) if type(value) is _MEMO else copy_containers(value)
         if own is not value or isinstance(value, ModuleType):
             copies[name] = own
         return own
@@ -81,6 +82,17 @@ def make_view(
 def copy_containers(value: Any) -> Any:
     """Return *value* with its mutable containers copied, at any depth; all else as it is."""
     return _copy(value, {})
+
+
+def _memoised(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a memoised function that gives each caller a copy of what it remembers."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return copy_containers(function(*args, **kwargs))
+
+    call.__name__ = getattr(function, "__name__", "call")
+    call.__doc__ = function.__doc__
+    return call
 
 
 def _copy(value: Any, done: dict[int, Any]) -> Any:
@@ -112,6 +124,8 @@ def _is_export(value: object) -> bool:
 
 
 def _absent(title: str, name: str, known: list[str]) -> str:
+    import difflib  # slow to load, and needed for a message only
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"module {title} has no public name {name!r}{hint}"

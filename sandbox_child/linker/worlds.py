@@ -31,8 +31,8 @@ _MISSING: Final = object()
 _real_import = builtins.__import__
 _realms: Final[dict[int, Realm]] = {}
 """Realm by the id of its builtins, which live as long as the process."""
-_fallback: list[Realm] = []
-"""The realms of the running step: C code that a job calls directly has no frame of a realm."""
+_of_step: list[Realm] = []
+"""The realms that the running step has used."""
 
 
 def is_standard(name: str) -> bool:
@@ -103,22 +103,45 @@ class ModuleTable(dict[str, ModuleType]):
             self._hidden[name] = own
         self._all[name] = module
 
-    def take_back(self, realm: Realm, name: str) -> None:
+    def shown(self, name: str) -> ModuleType | None:
+        """Return what C code sees under a name."""
+        return self._all.get(name)
+
+    def show_again(self, name: str, module: ModuleType | None) -> None:
         """Undo that an extension module has put itself into the interpreter's table."""
-        if self._current is realm or name not in self._all:
-            return
-        module = self._all[name]
-        if self._current is None or self._current.modules.get(name) is not module:
-            del self._all[name]
+        if module is None:
+            self._all.pop(name, None)
+        else:
+            self._all[name] = module
 
     # --- one world ---
 
+    def step_realm(self, name: Any) -> Realm | None:
+        """Return the realm that C code means which a job calls directly, or None.
+
+        Such code has no frame of its realm.  It is the only one to ask for what the child's own
+        code does not have.
+        """
+        if type(name) is str and _of_step and not is_standard(name):
+            top = name.partition(".")[0]
+            for realm in _of_step:
+                if top in realm.modules and self._read_own(top) is _MISSING:
+                    return realm
+        return None
+
     def _read(self, realm: Realm | None, name: Any) -> Any:
-        if realm is not None:
-            if name in realm.modules:
-                return realm.modules[name]
-            if not isinstance(name, str) or not (is_standard(name) or _is_job(name)):
-                return _MISSING
+        if realm is None:
+            realm = self.step_realm(name)
+            if realm is None:
+                return self._read_own(name)
+            self.make_current(realm)
+        if name in realm.modules:
+            return realm.modules[name]
+        if not isinstance(name, str) or not (is_standard(name) or _is_job(name)):
+            return _MISSING
+        return self._read_own(name)
+
+    def _read_own(self, name: Any) -> Any:
         if name in self._hidden:
             return self._hidden[name]
         if self._current is not None and name in self._current.modules:
@@ -138,7 +161,7 @@ class ModuleTable(dict[str, ModuleType]):
         return {**shared, **realm.modules}
 
     def _store(self, frame: FrameType, name: str, module: ModuleType) -> None:
-        realm = calling_realm(frame)
+        realm = calling_realm(frame) or self.step_realm(name)
         # Standard modules are stored by importlib and by each other.  One that an adaptor itself
         # puts in place of another is for its own realm only.
         if realm is not None and (not is_standard(name) or frame.f_builtins is realm.builtins):
@@ -151,6 +174,7 @@ class ModuleTable(dict[str, ModuleType]):
             self._all[name] = module
 
     def _remove(self, realm: Realm | None, name: str) -> None:
+        realm = realm or self.step_realm(name)
         if realm is not None and name in realm.modules:
             if self._current is realm:
                 self._all.pop(name, None)
@@ -170,7 +194,8 @@ class ModuleTable(dict[str, ModuleType]):
             raise KeyError(name)
         return found  # type: ignore[no-any-return]  # not _MISSING: a module
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]  # one signature instead of three
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a module that the caller may see."""
         found = self._read(calling_realm(sys._getframe(1)), name)  # noqa: SLF001 - who is asking
         return default if found is _MISSING else found
 
@@ -187,6 +212,7 @@ class ModuleTable(dict[str, ModuleType]):
         self._remove(realm, name)
 
     def pop(self, name: str, *default: Any) -> Any:
+        """Remove and return a module."""
         realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
         found = self._read(realm, name)
         if found is _MISSING:
@@ -197,6 +223,7 @@ class ModuleTable(dict[str, ModuleType]):
         return found
 
     def setdefault(self, name: str, module: Any = None) -> Any:
+        """Return a module, and store it if there is none."""
         realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
         found = self._read(realm, name)
         if found is _MISSING:
@@ -205,6 +232,7 @@ class ModuleTable(dict[str, ModuleType]):
         return found
 
     def update(self, *others: Any, **more: Any) -> None:
+        """Store several modules."""
         for name, module in dict(*others, **more).items():
             self._store(sys._getframe(1), name, module)  # noqa: SLF001 - who is asking
 
@@ -215,15 +243,19 @@ class ModuleTable(dict[str, ModuleType]):
         return len(self._visible(calling_realm(sys._getframe(1))))  # noqa: SLF001 - who is asking
 
     def keys(self) -> Any:
+        """Return what the caller may see."""
         return self._visible(calling_realm(sys._getframe(1))).keys()  # noqa: SLF001 - who is asking
 
     def values(self) -> Any:
+        """Return what the caller may see."""
         return self._visible(calling_realm(sys._getframe(1))).values()  # noqa: SLF001 - who is asking
 
     def items(self) -> Any:
+        """Return what the caller may see."""
         return self._visible(calling_realm(sys._getframe(1))).items()  # noqa: SLF001 - who is asking
 
     def copy(self) -> dict[str, ModuleType]:
+        """Return what the caller may see."""
         return self._visible(calling_realm(sys._getframe(1)))  # noqa: SLF001 - who is asking
 
     def __repr__(self) -> str:
@@ -260,14 +292,17 @@ class MetaPath(list[Any]):
             del own[index]
 
     def append(self, finder: Any) -> None:
+        """Add a finder."""
         own = self._own(sys._getframe(1))  # noqa: SLF001 - who is asking
         super().append(finder) if own is None else own.append(finder)
 
     def insert(self, index: Any, finder: Any) -> None:
+        """Add a finder."""
         own = self._own(sys._getframe(1))  # noqa: SLF001 - who is asking
         super().insert(index, finder) if own is None else own.insert(index, finder)
 
     def remove(self, finder: Any) -> None:
+        """Remove a finder."""
         own = self._own(sys._getframe(1))  # noqa: SLF001 - who is asking
         super().remove(finder) if own is None else own.remove(finder)
 
@@ -285,12 +320,24 @@ def _import(
         return realm.import_module(name, globals, locals, fromlist, level)
     table = sys.modules
     if isinstance(table, ModuleTable):
-        if level == 0 and not is_standard(name):
-            for step_realm in _fallback:
-                if name.partition(".")[0] in step_realm.modules and name not in table:
-                    return step_realm.import_module(name, globals, locals, fromlist, level)
+        realm = None if level else table.step_realm(name)
+        if realm is not None:
+            return realm.import_module(name, globals, locals, fromlist, level)
         table.make_current(None)
     return _real_import(name, globals, locals, fromlist, level)
+
+
+class StepFinder:
+    """Finds what C code of the step's realms imports when a job calls it directly."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return what the realm's own finders find."""
+        table = sys.modules
+        realm = table.step_realm(name) if isinstance(table, ModuleTable) else None
+        if realm is None:
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in realm.meta_path)
+        return next((spec for spec in specs if spec is not None), None)
 
 
 def real_import() -> Callable[..., Any]:
@@ -304,15 +351,21 @@ def install(realm: Realm) -> ModuleTable:
     if not isinstance(table, ModuleTable):
         table = ModuleTable(table)
         sys.modules = table
-        sys.meta_path = MetaPath(sys.meta_path)
+        sys.meta_path = MetaPath([StepFinder(), *sys.meta_path])
         builtins.__import__ = _import
     _realms[id(realm.builtins)] = realm
     return table
 
 
-def set_fallback(realms: list[Realm]) -> None:
-    """Say which realms the running step uses."""
-    _fallback[:] = realms
+def begin_step() -> None:
+    """Forget which realms the last step has used."""
+    _of_step.clear()
+
+
+def use(realm: Realm) -> None:
+    """Remember that the running step uses *realm*."""
+    if realm not in _of_step:
+        _of_step.append(realm)
 
 
 def leave() -> None:

@@ -226,7 +226,9 @@ def test_the_environment_of_the_parent_does_not_reach_the_child(monkeypatch):
     outcome = run_hostile("import os; print(dict(os.environ))")
     assert "secret" not in outcome.out
 
-    unrefused = run_hostile(source, without=(*FILES, "environment", "dumpable"), environment=dict(os.environ))
+    unrefused = run_hostile(
+        source, without=(*FILES, "environment", "dumpable"), environment=dict(os.environ)
+    )
     assert "secret" in unrefused.out
 
 

@@ -436,8 +436,8 @@ def _add_ticking(repo, extension, version, place):
     directory = repo.add(
         f"clock@{version}",
         {
-            "clock.py": "from _tick import tick\ndef t(state): return {**state, %r: tick()}\n"
-            % version
+            "clock.py": "from _tick import tick\n"
+            f"def t(state): return {{**state, {version!r}: tick()}}\n"
         },
     )
     place(extension, directory / "_tick.so")
@@ -474,8 +474,9 @@ def test_a_wheel_with_an_extension_module_works_in_two_realms(repo):
         directory = repo.add(
             f"packs@{version}",
             {
-                "packs.py": "import msgspec\ndef p(state):\n    class S(msgspec.Struct):\n        x: int\n    return {**state, %r: [msgspec.json.encode(S(1)).decode(), msgspec.__file__.split('/')[-3]]}\n"
-                % version
+                "packs.py": "import msgspec\nclass S(msgspec.Struct):\n    x: int\n"
+                "def p(state):\n    text = msgspec.json.encode(S(1)).decode()\n"
+                f"    return {{**state, {version!r}: [text, msgspec.__file__.split('/')[-3]]}}\n"
             },
         )
         shutil.copytree(source, directory / "msgspec", ignore=shutil.ignore_patterns("__pycache__"))

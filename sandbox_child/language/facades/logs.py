@@ -20,6 +20,7 @@ def make_logging(facades: Facades) -> dict[str, Any]:
     tell = _make_teller(facades)
     loggers = Loggers(facades.log, tell)
     root = loggers.get(None)
+    facades.guards.writable.add(Logger)  # `log.propagate = False` is harmless and usual
 
     def basic_config(*, level: int | str | None = None, **_: Any) -> None:
         if level is not None:

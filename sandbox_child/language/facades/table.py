@@ -227,7 +227,11 @@ TABLE: dict[str, Entry] = {
         left_out="Formatter: its fields read any attribute",
     ),
     "struct": Entry("Struct calcsize error iter_unpack pack pack_into unpack unpack_from"),
-    "textwrap": Entry("TextWrapper dedent fill indent shorten wrap"),
+    "textwrap": Entry(
+        "dedent fill indent shorten wrap",
+        room="texts",
+        changed="TextWrapper has a table of its own",
+    ),
     "time": Entry(
         "altzone asctime ctime daylight gmtime localtime mktime monotonic monotonic_ns "
         "perf_counter perf_counter_ns process_time process_time_ns sleep strftime strptime "

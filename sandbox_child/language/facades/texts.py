@@ -18,3 +18,16 @@ def make_shlex(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room
         return shlex.split(s, comments, posix)
 
     return {"split": split}
+
+
+def make_textwrap(facades: Facades) -> dict[str, Any]:
+    """Return a TextWrapper whose table of white space is not the one that all share."""
+    import textwrap
+
+    class TextWrapper(textwrap.TextWrapper):
+        unicode_whitespace_trans = dict(textwrap.TextWrapper.unicode_whitespace_trans)
+
+    TextWrapper.__module__ = "textwrap"
+    TextWrapper.__qualname__ = "TextWrapper"
+    facades.guards.writable.add(TextWrapper)
+    return {"TextWrapper": TextWrapper}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,31 @@ def test_everything_can_be_closed_twice(connection):
     assert not connection.wants_to_write
     connection.send(b"x")
     assert not connection.wants_to_write
+
+
+def test_ends_that_are_high_enough_are_left_where_they_are():
+    """A manager with many open files."""
+    taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(30)]
+    try:
+        made = Connection()
+        assert all(end >= 20 for end in made.child_ends.descriptors)
+        made.child_ends.close()
+        made.close_end(made.stdout)
+        made.close_end(made.stdout)
+        made.close()
+    finally:
+        for end in taken:
+            os.close(end)
+
+
+def test_too_few_descriptors_leave_none_behind():
+    """A run that cannot be started takes nothing with it."""
+    before = descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (22, hard))
+    try:
+        with pytest.raises(OSError):
+            Connection()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert descriptors() == before

@@ -281,6 +281,31 @@ def test_a_false_timestamp_in_a_float_takes_the_fast_way():
     assert encode_state(value) == msgspec.msgpack.encode(value)
 
 
+@pytest.mark.parametrize("leaf", [2**70, dt.date(2024, 5, 6), Opaque()], ids=type)
+def test_too_deep_a_value_is_refused_in_one_way(leaf):
+    """Also where the walk gives up before msgspec does, and on a stack that is nearly full."""
+    value = leaf
+    for _ in range(5000):
+        value = [value]
+
+    def at_depth(depth):
+        return at_depth(depth - 1) if depth else encode_state(value)
+
+    for depth in (0, 600, 850):
+        with pytest.raises(StateNotCarriedError, match="nested deeper than the interpreter"):
+            at_depth(depth)
+
+
+class Real(float):
+    __slots__ = ()
+
+
+def test_a_subclass_of_a_number_is_that_number():
+    """Whatever stands beside it."""
+    decoded = decode_state(encode_state([Real(1.5), 2**70]))
+    assert (decoded, type(decoded[0])) == ([1.5, 2**70], float)
+
+
 def test_none_is_nil():
     """The state of a step that returned nothing."""
     assert encode_state(None) == NIL

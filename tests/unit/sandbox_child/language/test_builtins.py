@@ -130,7 +130,7 @@ def test_print_takes_no_object_of_the_job_for_its_own_work(run_job, call):
         run_job(main(call))
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED_BUILTINS) + ["dir", "copyright"])
+@pytest.mark.parametrize("name", [*sorted(REFUSED_BUILTINS), "dir", "copyright"])
 def test_refused_names_are_absent(run_job, name):
     """Not hidden: absent, whatever the compiler lets through."""
     scope = run_job("operations = []").scope

@@ -113,6 +113,7 @@ def outcomes():
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return {

@@ -94,7 +94,7 @@ SAME_AS_PYTHON = {
     "statistics": "import statistics\nreturn statistics.mean([1, 2, 3]), statistics.median([1, 2]), statistics.pstdev([1, 1])",
     "string": "import string\nreturn string.Template('$a ${b}').substitute(a=1, b=2), string.ascii_lowercase[:3], string.capwords('a b')",
     "struct": "import struct\nreturn struct.unpack('<I', struct.pack('<I', 5)), struct.calcsize('I')",
-    "textwrap": "import textwrap\nw = textwrap.TextWrapper(width=5)\nreturn textwrap.dedent('  a'), w.fill('aaa bbb'), textwrap.shorten('hello world', 8)",
+    "textwrap": "import textwrap\nw = textwrap.TextWrapper(width=9)\nw.width = 5\nreturn textwrap.dedent('  a'), w.fill('aaa bbb'), textwrap.shorten('hello world', 8)",
     "time": "import time\nt = time.perf_counter()\ntime.sleep(0)\nreturn time.strftime('%Y', time.gmtime(0)), time.perf_counter() >= t, time.strptime('2026', '%Y').tm_year",
     "tomllib": "import tomllib\nreturn tomllib.loads('a = [1]')",
     "types": "from types import SimpleNamespace\nn = SimpleNamespace(a=1)\nn.b = 2\nreturn n.a + n.b, repr(n)",
@@ -241,7 +241,7 @@ def test_logging_goes_to_the_log_of_the_run(run_job):
             "import logging\nlogging.basicConfig(level=logging.DEBUG, format='x')\n"
             "log = logging.getLogger(__name__)\n"
             "log.debug('a %s', 1)\nlog.info('b %(k)s', {'k': 2})\nlogging.warning('c')\n"
-            "log.getChild('x').error('d %d', 'no')\nlog.critical('e')\n"
+            "log.propagate = False\nlog.getChild('x').error('d %d', 'no')\nlog.critical('e')\n"
             "try: 1 / 0\nexcept ZeroDivisionError: log.exception('f')"
         )
     )
@@ -253,7 +253,7 @@ def test_logging_goes_to_the_log_of_the_run(run_job):
     assert messages[5].splitlines() == [
         "f",
         "Traceback (most recent call last):",
-        "  <job a>, line 10, in main",
+        "  <job a>, line 11, in main",
         "ZeroDivisionError: division by zero",
     ]
 

@@ -104,9 +104,12 @@ def test_a_store_into_a_dict_by_attribute_says_what_to_write(report_of):
         "from dataclasses import dataclass\n@dataclass(slots=True)\nclass A:\n  _x: int = 1\nreturn A()._x",
         "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass A(Generic[T]):\n  _x = 1\nreturn A()._x",
         "from abc import ABC\nclass A(ABC):\n  _x = 1\nreturn A()._x",
-        "from collections.abc import Mapping\nclass A(Mapping):\n  def __init__(self): self._d = {1: 1}\n"
-        "  def __getitem__(self, k): return self._d[k]\n  def __iter__(self): return iter(self._d)\n"
-        "  def __len__(self): return len(self._d)\nreturn A()[1]",
+        pytest.param(
+            "from collections.abc import Mapping\nclass A(Mapping):\n  def __init__(self): self._d = {1: 1}\n"
+            "  def __getitem__(self, k): return self._d[k]\n  def __iter__(self): return iter(self._d)\n"
+            "  def __len__(self): return len(self._d)\nreturn A()[1]",
+            id="mapping",
+        ),
         "def f(): pass\nf._x = 1\nreturn f._x",
         "class A: _x = 1\nreturn getattr(A(), '_x')",
         "import json\nclass A(json.JSONEncoder):\n  def __init__(self): self._x = 1\nreturn A()._x",
@@ -146,13 +149,35 @@ def test_private_names_of_others_are_security_errors(report_of, body):
     assert (report.name, report.severity) == ("SecurityError", "kill")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "class A:\n  def m(self): self.url = 1\nA.m(client)",
+        "class A:\n  def m(self): return self._token\nreturn A.m(client)",
+        "class A:\n  def m(self):\n    self.url = 1\n    return self._token\nreturn A.m(client)",
+        "class A:\n  def m(self):\n    self = client\n    self.url = 1\nA().m()",
+        "class A:\n  def m(self):\n    self = client\n    return self._token\nreturn A().m()",
+        "class A:\n  def m(cls): cls.url = 1\nA.m(Client)",
+        "class A(Client):\n  def m(self): return self._token\nreturn A().m()",
+        "class A:\n  def __get__(self, o, c=None): self._token = o\nA.m = 1\nA.__get__(client, 1)",
+    ],
+)
+def test_a_method_given_an_object_of_others_is_refused(report_of, body):
+    """``self`` is whatever the caller passed: the proof is in the object, not in the name."""
+    report = report_of(main(body), client=CLIENT, Client=Client)
+    assert report.name in ("SecurityError", "RuntimeError")
+    assert CLIENT.url == "u"
+    assert CLIENT._token == "secret"
+    assert not hasattr(Client, "url")
+
+
 def test_a_name_given_as_a_changing_string_is_refused(report_of):
     """A subclass of str could be one name for the check and another for the look-up."""
     report = report_of(main("class S(str): pass\nreturn getattr(state, S('x'))"))
     assert report.subtype == "TypeError"
 
 
-@pytest.mark.parametrize("name", sorted(DENIED_ATTRIBUTES) + ["__class__", "__dict__", "_a_"])
+@pytest.mark.parametrize("name", [*sorted(DENIED_ATTRIBUTES), "__class__", "__dict__", "_a_"])
 def test_internal_names_are_refused_at_run_time_as_at_compile_time(name):
     """One list serves both."""
     with pytest.raises(JobSecurityError):

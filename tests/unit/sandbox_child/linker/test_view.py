@@ -76,3 +76,13 @@ def test_names_that_a_module_makes_when_asked_are_found():
     """PEP 562: ``__getattr__`` of the module."""
     made = view("__all__ = ['late']\ndef __getattr__(name): return name.upper()")
     assert made.late == "LATE"
+
+
+def test_a_memoised_function_remembers_nothing_that_a_job_did():
+    """It would hand one list to all of its callers."""
+    made = view(
+        "import functools\n@functools.lru_cache\ndef hits(key):\n    'Doc.'\n    return {key: []}"
+    )
+    made.hits("k")["k"].append("poison")
+    assert made.hits("k") == {"k": []}
+    assert (made.hits.__name__, made.hits.__doc__) == ("hits", "Doc.")

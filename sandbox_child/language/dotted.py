@@ -1,0 +1,69 @@
+"""Dotted state at run time: in a chain that begins at `state`, an attribute of a dict is a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandbox_child.language.names import DYNAMIC_ATTRIBUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["make_open_state_guards", "make_state_guards"]
+
+
+def make_state_guards(
+    attr: Callable[[Any, str], Any], write: Callable[[Any], Any]
+) -> tuple[Callable[[Any, str], Any], Callable[[Any], Any]]:
+    """Return the guards of reads and of stores; *attr* and *write* judge what is no dict."""
+
+    def state_attr(target: Any, name: str) -> Any:
+        if isinstance(target, dict):
+            # A method of dict wins over a key of that name.
+            if name in target and not hasattr(dict, name):
+                return target[name]
+            if not hasattr(target, name):
+                raise AttributeError(_absent_key(target, name))
+        if name[0] == "_" or name in DYNAMIC_ATTRIBUTES:
+            return attr(target, name)
+        return getattr(target, name)
+
+    def state_target(target: Any) -> Any:
+        return _Keys(target) if isinstance(target, dict) else write(target)
+
+    return state_attr, state_target
+
+
+def make_open_state_guards() -> tuple[Callable[[Any, str], Any], Callable[[Any], Any]]:
+    """Return the same two as they are without the language wall."""
+    return make_state_guards(getattr, lambda target: target)
+
+
+class _Keys:
+    """What `state.a.b = 1` stores into when `state.a` is a dict: its attributes are the keys."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, target: dict[str, Any]) -> None:
+        object.__setattr__(self, "_target", target)
+
+    def __getattribute__(self, name: str) -> Any:
+        # `state.n += 1` reads through the target as well.
+        target = object.__getattribute__(self, "_target")
+        if name in target:
+            return target[name]
+        raise AttributeError(_absent_key(target, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__getattribute__(self, "_target")[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        target = object.__getattribute__(self, "_target")
+        if name not in target:
+            raise AttributeError(_absent_key(target, name))
+        del target[name]
+
+
+def _absent_key(target: dict[Any, Any], name: str) -> str:
+    keys = [repr(key) for key in list(target)[:10] if type(key) is str]
+    return f"no key {name!r}; the keys are {', '.join(keys) or 'none'}"

@@ -1,0 +1,166 @@
+"""`jobcell check` compiles a job in a process of its own and prints what an editor can jump to."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from manager.check import run
+from manager.errors import BadInputError
+
+GOOD = "from rest import get\nget('patients', since=state.data.cursor)\nfn(lambda state: state)\n"
+BAD = "import os\nx = eval('1')\n\ndef main(state):\n    y = 'ü'; return x.__class__\n"
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Write a job, return its path."""
+
+    def write(source: str | bytes, name: str = "job.py"):
+        path = tmp_path / name
+        path.write_bytes(source.encode() if isinstance(source, str) else source)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def repo(tmp_path):
+    """A repo with one adaptor, which would say so if somebody ran it."""
+    directory = tmp_path / "repo"
+    (directory / "rest_1.0.0").mkdir(parents=True)
+    (directory / "rest_1.0.0" / "rest.py").write_text(
+        "raise SystemExit('the adaptor was run')\n"
+        "import os\nfrom json import loads\n_x = BASE = 1\ndef get(path): ...\nclass Client: ...\n"
+    )
+    (directory / "repo.json").write_text(
+        '{"adaptors": [{"name": "rest", "version": "1.0.0", "path": "rest_1.0.0"}]}'
+    )
+    return directory
+
+
+def test_a_good_job_prints_nothing_and_ends_with_0(job, capsys):
+    """Silence is success."""
+    assert run(job(GOOD), show=False, json=False) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_all_violations_are_lines_an_editor_understands(job, capsys):
+    """In the order of the file, columns in characters, with what to write instead."""
+    path = job(BAD)
+    assert run(path, show=False, json=False) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [
+        re.match(rf"{re.escape(str(path))}:(\d+):(\d+): (\w+): ", x).groups() for x in lines
+    ] == [
+        ("1", "1", "ImportError"),
+        ("2", "5", "SecurityError"),
+        ("5", "21", "SecurityError"),
+    ]
+    assert "type(x)" in lines[2]
+
+
+def test_a_syntax_error_is_one_line(job, capsys):
+    """Whatever else is wrong cannot be known then."""
+    path = job("def main(state)\n    return state")
+    assert run(path, show=False, json=False) == 1
+    assert capsys.readouterr().out.startswith(f"{path}:1:16: SyntaxError: expected ':'")
+
+
+def test_show_prints_the_operations(job, capsys):
+    """Number, name, and where each is called."""
+    path = job(GOOD)
+    assert run(path, show=True, json=False) == 0
+    first, *operations = capsys.readouterr().out.splitlines()
+    assert first == "form: script, 2 operations"
+    assert operations[0].split() == ["1", "get", f"{path}:2:1"]
+    assert operations[1].split() == ["2", "fn", f"{path}:3:1"]
+
+
+def test_json_has_it_all(job, capsys):
+    """For tools that are no editors."""
+    path = job(BAD)
+    assert run(path, show=False, json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["file"] == str(path)
+    assert [violation["line"] for violation in found["violations"]] == [1, 2, 5]
+
+
+def test_with_a_repo_unknown_modules_are_told(job, repo, capsys):
+    """Without one nobody can know; no adaptor is run to find out."""
+    path = job("import rest, rets\nimport json\nrest.get(1)\n")
+    assert run(path, show=False, json=False) == 0
+    assert run(path, ["rest"], repo, show=False, json=False) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{path}:1:1: ImportError: a job cannot import rets (did you mean rest?)"]
+
+
+def test_names_of_an_adaptor_are_known_without_running_it(repo):
+    """They decide which arguments wait for the state."""
+    from sandbox_child.check import exported_names
+
+    source = (repo / "rest_1.0.0" / "rest.py").read_text()
+    assert exported_names(source) == {"BASE", "Client", "get", "loads"}
+    assert exported_names("__all__ = ['a', 'b']\nc = 1") == {"a", "b"}
+    assert exported_names("def broken(") == set()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"\x7fELF\x00\xff", "not text", id="binary"),
+        pytest.param("x = 1".encode("utf-16"), "not text", id="another encoding"),
+    ],
+)
+def test_what_is_no_text_is_bad_input(job, content, message):
+    """One line that says what is wrong with the file."""
+    with pytest.raises(BadInputError) as caught:
+        run(job(content), show=False, json=False)
+    assert message in caught.value.lines[0]
+
+
+def test_a_missing_file_or_adaptor_is_bad_input(tmp_path, job, repo):
+    """Before any process is started."""
+    with pytest.raises(BadInputError):
+        run(tmp_path / "missing.py", show=False, json=False)
+    with pytest.raises(BadInputError):
+        run(job(GOOD), ["rest"], show=False, json=False)
+    with pytest.raises(BadInputError):
+        run(job(GOOD), ["rest@9"], repo, show=False, json=False)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("x = " + "lambda: " * 90_000 + "1", id="deep"),
+        pytest.param("x = " + "-" * 900_000 + "1", id="deeper"),
+        pytest.param("x = " + "(" * 900_000, id="brackets"),
+        pytest.param("x = '" + "a" * 2_000_000 + "'", id="huge"),
+        pytest.param("x = [" + "a," * 100_000 + "]", id="long"),
+    ],
+)
+def test_a_parser_bomb_is_a_violation_like_others(job, source, capsys):
+    """Only the child can come to harm."""
+    status = run(job(f"def main(state): ...\n{source}\n"), show=False, json=False)
+    out = capsys.readouterr().out
+    assert (status == 1) == bool(out)
+    assert len(out) < 2000
+
+
+def test_the_child_takes_one_request_and_answers(job):
+    """It is a program of its own, and needs nothing but standard input."""
+    child = subprocess.run(
+        [sys.executable, "-I", "-m", "sandbox_child.check"],
+        input=msgspec.json.encode({"source": GOOD}),
+        capture_output=True,
+        check=True,
+        env={},
+    )
+    answer = json.loads(child.stdout)
+    assert (answer["form"], answer["violations"]) == ("script", [])
+    assert child.stderr == b""

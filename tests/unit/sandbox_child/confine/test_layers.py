@@ -1,0 +1,78 @@
+"""Small decisions of single layers, without a process to confine."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.confinement import LAYERS, REQUIRED
+from sandbox_child.confine import identity, mounts, wall
+from sandbox_child.confine.task import errno_name, explain, lies_below
+
+
+def test_the_layers_are_those_of_the_protocol_in_that_order():
+    """What the engine knows by name the child puts on."""
+    assert tuple(layer.NAME for layer in wall.LAYERS) == LAYERS
+    assert set(REQUIRED) <= set(LAYERS)
+    assert LAYERS[-1] == "seccomp"
+
+
+def test_every_layer_looks_alike():
+    """Two functions, and two texts for the doctor."""
+    for layer in wall.LAYERS:
+        assert callable(layer.unavailable)
+        assert callable(layer.apply)
+        assert layer.STOPS[0].islower()
+        assert layer.REMEDY[0].islower()
+        assert not layer.STOPS.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("paths", "kept"),
+    [
+        (("/a", "/a/b"), ["/a"]),
+        (("/a/b", "/a", "/a-b", "/a/c/d"), ["/a", "/a-b"]),
+        (("/ab", "/a"), ["/a", "/ab"]),
+        (("/", "/a"), ["/"]),
+        (("/lib/x/liba.so.1", "/lib/x/libb.so.2"), ["/lib/x"]),
+        (("/srv/liba.so.1",), ["/srv/liba.so.1"]),
+    ],
+)
+def test_what_lies_below_another_path_needs_no_mount_of_its_own(paths, kept):
+    """And the machine's libraries come with their directory."""
+    assert mounts._reduced(paths) == kept
+
+
+def test_below_means_below():
+    """Not beside, with the same beginning."""
+    assert lies_below("/repo/a", ("/repo",))
+    assert lies_below("/repo", ("/repo",))
+    assert lies_below("/x", ("/",))
+    assert not lies_below("/repository", ("/repo",))
+    assert not lies_below("/", ("/repo",))
+
+
+def test_what_others_may_read_is_seen_in_the_modes(tmp_path):
+    """Of the path, and of each directory above it."""
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    file = tmp_path / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    assert identity._readable_by_others((str(file), str(tmp_path), "/"))
+
+    file.chmod(0o640)
+    assert not identity._readable_by_others((str(file),))
+
+    file.chmod(0o644)
+    tmp_path.chmod(0o700)
+    assert not identity._readable_by_others((str(file),))
+    assert identity._readable_by_others(("/missing/altogether",))
+
+
+def test_an_error_is_told_without_a_path():
+    """Reports go to people who need not know where things lie on the host."""
+    error = OSError(13, "mount: Permission denied", "/secret/place")
+
+    assert explain(error) == "mount: EACCES"
+    assert errno_name(OSError(95, "")) == "EOPNOTSUPP"
+    assert errno_name(OSError(9999, "")) == "9999"
