@@ -109,7 +109,7 @@ def measure_memory(workloads: list[str]) -> dict[str, dict[str, float]]:
             subprocess.run(
                 [sys.executable, "-m", "benchmarks.memory_process", mode, name],
                 check=True,
-                capture_output=True,
+                stdout=subprocess.PIPE,
             ).stdout
         )
         for mode in MODES

@@ -10,7 +10,7 @@ import sys
 
 def main(sandbox: str, state_path: str, packages: list[str]) -> None:
     sys.path.insert(0, sandbox)
-    import finder
+    import finder  # type: ignore[import-not-found]
 
     del sys.path[0]
     finder.install(packages)
@@ -35,7 +35,7 @@ def main(sandbox: str, state_path: str, packages: list[str]) -> None:
         os.waitpid(pid, 0)
         return (time.perf_counter() - begin) * 1000
 
-    def codec() -> tuple[float, float]:
+    def codec() -> object:
         # In a fork, as a child does it: and what it takes is gone with it.
         read, write = os.pipe()
         pid = os.fork()

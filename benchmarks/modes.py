@@ -16,8 +16,8 @@ _AT_THE_END = 2**53
 
 def make_engine(mode: str, **changes: Any) -> engine.Engine:
     """Return an engine with the walls that are the default."""
-    start_mode, _, spare = mode.partition("+")
-    changes.setdefault("spares", 1 if spare else 0)
+    changes.setdefault("spares", 1 if mode.endswith("+spare") else 0)
+    start_mode: engine.StartMode = "exec" if mode.startswith("exec") else "zygote"
     return engine.Engine(start_mode=start_mode, **changes)
 
 

@@ -65,6 +65,8 @@ class Deadlines:
     def cancelled(self) -> None:
         """The child was asked to come to an end."""
         self._stop_at = min(self._stop_at, time.monotonic() + self._options.cancel_grace_s)
+        if self._options.timeout_s is not None:
+            self._stop_at = min(self._stop_at, self._begun + self._options.timeout_s)
 
     def elapsed_ms(self) -> int:
         """Return milliseconds since the run left the queue."""

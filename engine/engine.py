@@ -56,12 +56,16 @@ class Engine:
     ) -> None:
         if max_runs is None:
             max_runs = len(os.sched_getaffinity(0))
-        if not isinstance(max_runs, int) or max_runs < 1:
+        if type(max_runs) is not int or max_runs < 1:
             raise ValueError(f"max_runs must be an int of at least 1, not {max_runs!r}")
         if start_mode not in get_args(StartMode):
             raise ValueError(f"start_mode must be 'exec' or 'zygote', not {start_mode!r}")
-        if not isinstance(spares, int) or spares < 0:
+        if type(spares) is not int or spares < 0:
             raise ValueError(f"spares must be an int of at least 0, not {spares!r}")
+        if repo_dir is not None and not isinstance(repo_dir, (str, os.PathLike)):
+            raise TypeError(f"repo_dir must be a path, not {repo_dir!r}")
+        _check_type("policy", policy, Policy)
+        _check_type("options", options, RunOptions)
         self.policy = policy or Policy()
         self.options = options or RunOptions()
         self._repo_dir = repo_dir
@@ -90,11 +94,14 @@ class Engine:
 
         Raises:
             PlanError: The plan or the state cannot be run; no process was started.
+            TypeError: Options or resolvers are something else.
             EngineClosedError: The engine was closed.
             EngineError: The engine belongs to another process (this one is a fork of it).
 
         """
         self._check_usable()
+        _check_type("options", options, RunOptions)
+        _check_type("resolvers", resolvers, Resolvers)
         options = options or self.options
         checked = load_plan(plan, start=options.start, end=options.end)
         order = prepare(
@@ -159,6 +166,11 @@ class Engine:
         zygote = self._start_mode == "zygote"
         starter = ZygoteStarter(request, places) if zygote else ExecStarter()
         return SpareStarter(starter, request, self._spares) if self._spares else starter
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} must be {kind.__name__}, not {type(value).__name__}")
 
 
 def run(

@@ -51,12 +51,17 @@ class EventLog:
         """Whether the last event is there."""
         return self._closed
 
-    def append(self, event: Event) -> bool:
-        """Add an event; return False if it was a log for which there is no room."""
+    def append(self, event: Event, *, always: bool = False) -> bool:
+        """Add an event; return False if it was a log for which there is no room.
+
+        Args:
+            event: With `next_seq` as its number.
+            always: Make no question of room: for the few lines that say what became of others.
+
+        """
         with self._changed:
             if isinstance(event, Log):
-                # The runtime's own lines are few, and say what became of the others.
-                if event.source != "runtime" and not self._make_room_for_log():
+                if not always and not self._make_room_for_log():
                     return False
                 self._logs.append(len(self._events))
             elif isinstance(event, StateEvent):

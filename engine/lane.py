@@ -130,20 +130,25 @@ class Lane:
     def _receive(self, *, everything: bool) -> None:
         connection = self._connection
         assert connection is not None
+        frames: list[bytes | bytearray] = []
+        broken: RemoteProtocolError | None = None
         try:
-            frames = list(connection.read(everything=everything))
+            frames.extend(connection.read(everything=everything))
         except RemoteProtocolError as error:
-            self._break_off(error)
-            frames = []
+            broken = error  # what came before it counts, wherever the reads were cut
         # What it wrote to its standard streams before these frames comes before them.
         self._take_output(everything=everything)
         try:
             for frame in frames:
+                asked = self.session.load_request
                 self.session.receive(decode_from_child(frame))
-                if self.session.load_request is not None:
-                    self._load(self.session.load_request)
+                request = self.session.load_request
+                if request is not None and request is not asked:
+                    self._load(request)
         except RemoteProtocolError as error:
-            self._break_off(error)
+            broken = error
+        if broken is not None:
+            self._break_off(broken)
         if connection.ended:
             connection.close_end(connection.answers)
 

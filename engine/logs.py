@@ -45,6 +45,16 @@ class LogBook:
         """Whether so much was logged that the run must end."""
         return self.bytes > _EXCESS * self._options.max_log_bytes
 
+    @property
+    def loss(self) -> str | None:
+        """What to say of lines that were dropped, if any were."""
+        if not self._dropped:
+            return None
+        limit = self._options.max_log_bytes
+        return (
+            f"{self._dropped} log lines were dropped: the run may log {limit} bytes (max_log_bytes)"
+        )
+
     def add(self, entry: LogEntry) -> None:
         """Take one entry."""
         size = _size(entry.message)
@@ -90,15 +100,6 @@ class LogBook:
                 self.add(LogEntry(_STREAM_LEVEL[source], source, rest))
         for settled, text in self._records.flush():
             self._emit(msgspec.structs.replace(settled, message=text))
-        if final and self._dropped:
-            self._emit(
-                LogEntry(
-                    "warning",
-                    "runtime",
-                    f"{self._dropped} log lines were dropped: the run may log"
-                    f" {self._options.max_log_bytes} bytes (max_log_bytes)",
-                )
-            )
 
     def _left_out(self, entry: LogEntry) -> LogEntry:
         limit = self._options.log_payload_mb

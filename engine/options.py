@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Collection
 from typing import Any, Final, Literal
 
 import msgspec
@@ -28,6 +30,15 @@ _POSITIVE: Final = (
 )
 
 
+_COUNTS: Final = ("max_log_bytes", "max_step_runs", "max_events")
+
+
+def _is_names(value: Any) -> bool:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(item, str) for item in value)
+
+
 class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     """What a run may reach beyond its state.
 
@@ -40,7 +51,7 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("net", "read"):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            if not _is_names(value):
                 raise TypeError(f"Permissions.{name} must be a sequence of str, not {value!r}")
             msgspec.structs.force_setattr(self, name, tuple(value))
 
@@ -93,16 +104,25 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in _POSITIVE:
             _check_positive(name, getattr(self, name))
+        for name in _COUNTS:
+            if not isinstance(getattr(self, name), int | None):
+                raise TypeError(f"{name} must be an int, not {getattr(self, name)!r}")
         if not (_is_number(self.cancel_grace_s) and self.cancel_grace_s >= 0):
             raise ValueError(f"cancel_grace_s must be seconds >= 0, not {self.cancel_grace_s!r}")
         for name in ("whitelist", "remove_from_state", "public_credential_keys"):
             _check_names(self, name)
+        for pattern in self.whitelist or ():
+            _check_pattern(pattern)
         for name, allowed in (
             ("log_level", ("debug", "info", "warning", "error")),
             ("sanitize", ("none", "remove", "obfuscate", "summarize")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
+        if not isinstance(self.event_state, bool):
+            raise TypeError(f"event_state must be True or False, not {self.event_state!r}")
+        if not isinstance(self.modules, dict) or not all(isinstance(n, str) for n in self.modules):
+            raise TypeError(f"modules must be a dict of name to ModuleRef, not {self.modules!r}")
         for name, ref in self.modules.items():
             if not isinstance(ref, ModuleRef):
                 raise TypeError(f"modules[{name!r}] must be a ModuleRef, not {ref!r}")
@@ -133,10 +153,17 @@ def _check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a finite number above 0{hint}, not {value!r}")
 
 
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"whitelist has {pattern!r}, no regular expression: {error}") from None
+
+
 def _check_names(options: RunOptions, name: str) -> None:
     value = getattr(options, name)
     if value is None and name == "whitelist":
         return
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+    if not _is_names(value):
         raise TypeError(f"{name} must be a sequence of str, not {value!r}")
     msgspec.structs.force_setattr(options, name, tuple(value))

@@ -34,6 +34,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     start: bytes
     """The encoded `Start`."""
+    workflow: Workflow
+    """Its steps and edges, to hold against them what the child says."""
     request: ConfinementRequest
     """The layers that its child puts on before it reads that."""
     options: RunOptions
@@ -117,6 +119,7 @@ def prepare(
     return Order(
         run_id=plan.id,
         start=codec.encode(start),
+        workflow=workflow,
         request=request,
         options=options,
         resolvers=resolvers,

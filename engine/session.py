@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.claims import Claims, bounded
 from engine.deadlines import Deadlines
 from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
 from engine.eventlog import EventLog
@@ -78,6 +79,7 @@ class Session:
         self._redactor = Redactor(public_keys=order.options.public_credential_keys)
         for configuration in order.configurations:
             self._redactor.learn(configuration)
+        self._claims = Claims(order.workflow)
         self._logs = LogBook(order.options, self._redactor, self._emit_log)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}
         self._loading_since = 0.0
@@ -143,11 +145,16 @@ class Session:
     def _end(self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed) -> None:
         if isinstance(message, m.WorkflowComplete):
             self._state_fits(len(memoryview(message.state)))
+        if not isinstance(message, m.ConfineFailed) and message.error is not None:
+            message = msgspec.structs.replace(message, error=bounded(message.error))
         self._last = message
         self.deadlines.finished()
 
     def _init_start(self, message: m.InitStart) -> None:
+        self._claims.check_step(message.step_id, message.step_run_id)
+        self._claims.check_new(message.step_run_id)
         self._count_step_run()
+        self._logs.flush()  # what was held back belongs to the step before
         self._step = OpenStep(message.step_id, message.step_run_id)
         self._emit(events.InitStart, **self._step.ids)
 
@@ -161,6 +168,7 @@ class Session:
         known = self._limits.credential_ids if kind == "credential" else self._limits.state_ids
         if message.id not in known:
             raise RemoteProtocolError(f"child asked for a {kind} that its plan does not name")
+        self._claims.check_step(message.step_id, message.step_run_id)
         if self.load_request is not None:
             raise RemoteProtocolError(f"child asked for a {kind} before it had the last answer")
         if self._step is None or self._step.step_run_id != message.step_run_id:
@@ -189,9 +197,9 @@ class Session:
         )
         self._close_job(
             events.JobComplete,
+            message.next,
             state=state,
             redacted=redacted,
-            next=message.next,
             duration_ms=_milliseconds(message.duration_ms),
             mem=mem,
         )
@@ -208,16 +216,20 @@ class Session:
         state, redacted = self._event_state(message.state, message.state_bytes)
         self._close_job(
             events.JobError,
-            error=message.error,
+            message.next,
+            error=bounded(message.error),
             state=state,
             redacted=redacted,
-            next=message.next,
             duration_ms=_milliseconds(message.duration_ms),
         )
 
-    def _close_job(self, kind: type[events.Event], **fields: Any) -> None:
+    def _close_job(
+        self, kind: type[events.Event], following: tuple[str, ...], **fields: Any
+    ) -> None:
+        assert self._step is not None
+        self._claims.check_next(self._step.step_id, following)
         self._logs.flush()
-        self._emit(kind, **self._ids(), **fields)
+        self._emit(kind, **self._ids(), next=following, **fields)
         self._step = None
         self.deadlines.job_ended()
 
@@ -226,7 +238,7 @@ class Session:
             events.EdgeResolved,
             from_step_id=message.from_step_id,
             to_step_id=message.to_step_id,
-            condition=message.condition,
+            condition=self._claims.condition(message.from_step_id, message.to_step_id),
             taken=message.taken,
         )
 
@@ -327,9 +339,7 @@ class Session:
         Call it once, when the child is gone (or never came) and all it wrote was received.
         """
         self._logs.flush(final=True)
-        if self._unpolled:
-            text = f"{self._unpolled} log lines were dropped, because nobody polled those before"
-            self._emit_log(m.LogEntry("warning", "runtime", text))
+        self._tell_losses()
         step = self._step
         ending = decide_ending(
             Facts(
@@ -385,9 +395,7 @@ class Session:
         """Return an outcome after `finish` has raised: nothing that the child said is in it."""
         report = internal_error(error)
         duration = self.deadlines.elapsed_ms()
-        self._log.append(
-            events.WorkflowError(**self._stamp(), error=report, duration_ms=duration)
-        )
+        self._log.append(events.WorkflowError(**self._stamp(), error=report, duration_ms=duration))
         self._forget()
         return Outcome(
             ending=Ending(reason_of(report), report),
@@ -397,6 +405,16 @@ class Session:
             confinement=self._confinement,
             versions=self._versions,
         )
+
+    def _tell_losses(self) -> None:
+        """Say what became of log lines that are not among the events."""
+        losses = [self._logs.loss] if self._logs.loss else []
+        if self._unpolled:
+            losses.append(
+                f"{self._unpolled} log lines were dropped, because nobody polled those before"
+            )
+        for text in losses:
+            self._emit_log(m.LogEntry("warning", "runtime", text), always=True)
 
     def _forget(self) -> None:
         """Drop every secret: the handle may be kept for long after the run."""
@@ -423,7 +441,8 @@ class Session:
     def _scrubbed(self, state: msgspec.Raw) -> tuple[msgspec.Raw, bool]:
         """Return a state without secrets, and whether there were any."""
         scrubbed = self._redactor.raw(state)
-        return (state, False) if scrubbed is None else (msgspec.Raw(scrubbed), True)
+        # A Raw keeps the whole frame alive that it was cut from, and a handle may live long.
+        return (state.copy(), False) if scrubbed is None else (msgspec.Raw(scrubbed), True)
 
     def _emit(self, kind: type[events.Event], **fields: Any) -> None:
         self._log.append(self._redactor.struct(kind(**self._stamp(), **fields)))
@@ -431,7 +450,7 @@ class Session:
     def _stamp(self) -> dict[str, Any]:
         return {"seq": self._next_seq(), "run_id": self.run_id, "time": time.time()}
 
-    def _emit_log(self, entry: m.LogEntry) -> None:
+    def _emit_log(self, entry: m.LogEntry, *, always: bool = False) -> None:
         ids = self._step.ids if self._step else {}
         event = events.Log(
             **self._stamp(),
@@ -442,7 +461,7 @@ class Session:
             **ids,
         )
         # The message was redacted together with the lines around it; the ids were not.
-        if not self._log.append(self._redactor.struct(event)):
+        if not self._log.append(self._redactor.struct(event), always=always):
             self._unpolled += 1
 
     def _next_seq(self) -> int:

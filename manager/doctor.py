@@ -118,7 +118,7 @@ def table(diagnosis: Diagnosis) -> Table:
             f"[{colour}]{row.state}[/]",
             "yes" if row.required else "",
             row.detail or "",
-            row.stops if row.remedy is None else f"{row.stops}\n-> {row.remedy}",
+            "" if row.remedy is None else f"{row.stops}\n-> {row.remedy}",
         )
     return made
 

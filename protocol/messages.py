@@ -6,6 +6,8 @@ States and other values of the user cross as `msgspec.Raw`: they are encoded onc
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from protocol.adaptor import AdaptorLink
@@ -15,7 +17,14 @@ from protocol.plan import Workflow
 from protocol.report import ErrorReport
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=kebab_case):
+class Message(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    tag=kebab_case,
+    forbid_unknown_fields=True,
+):
     """What all messages have in common: they travel under the name of their class."""
 
 
@@ -65,7 +74,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Step id to the adaptors of that step, as ``name@version``."""
     whitelist: tuple[str, ...] | None = None
     log_level: LogLevel = "debug"
-    sanitize: str = "none"
+    sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
     remove_from_state: tuple[str, ...] = ("configuration",)
     event_state: bool = True
     language: bool = True
@@ -169,7 +178,6 @@ class EdgeResolved(Message, frozen=True, kw_only=True, tag=kebab_case):
 
     from_step_id: str
     to_step_id: str
-    condition: bool | str
     taken: bool
 
 

@@ -30,6 +30,10 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The default state, or the id of a stored one."""
     next: dict[str, Edge] = {}
 
+    def __repr__(self) -> str:
+        """Show which step it is; its values may be secrets."""
+        return f"<{'Trigger' if self.expression is None else 'Job'} {self.id}>"
+
 
 class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A graph of steps and edges."""
@@ -41,6 +45,10 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     globals: str | None = None
     """Source of helper functions that every job sees."""
     credentials: dict[str, Any] | str | None = None
+
+    def __repr__(self) -> str:
+        """Show how large it is; its values may be secrets."""
+        return f"<Workflow {self.name or self.id or ''}: {len(self.steps)} steps>"
 
 
 class PlanOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -63,3 +71,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def start(self) -> str:
         """The id of the step that runs first."""
         return self.options.start or self.workflow.start or self.workflow.steps[0].id
+
+    def __repr__(self) -> str:
+        """Show which plan it is; its values may be secrets."""
+        return f"<Plan {self.id}: {len(self.workflow.steps)} steps>"

@@ -135,7 +135,7 @@ def _holds_timestamp(encoded: bytes) -> bool:
 
     The bytes of its header also occur inside numbers.  So each place where they stand is
     overwritten with an opcode that does not exist, and the whole is skipped over once: that
-    fails only where an item begins at such a place.  A tenth of the time of encoding.
+    fails only where an item begins at such a place.
     """
     if b"\xff" not in encoded:
         return False

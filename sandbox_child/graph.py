@@ -112,7 +112,6 @@ class Walk:
                 m.EdgeResolved(
                     from_step_id=step.id,
                     to_step_id=target,
-                    condition=edge.condition,
                     taken=taken,
                 )
             )

@@ -15,6 +15,7 @@ from protocol.report import ErrorReport, OperationRef, make_report
 from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
 from sandbox_child.language.diagnosis import diagnose
+from sandbox_child.language.facades.table import TABLE
 from sandbox_child.language.refusals import JobImportError
 from sandbox_child.language.scope import JobScope
 from sandbox_child.operations import (
@@ -25,11 +26,15 @@ from sandbox_child.operations import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
     from protocol.events import LogLevel
     from sandbox_child.channel import Channel
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.linker import Linker, StepLinks
     from sandbox_child.logbook import LogBook
+    from sandbox_child.sanitize import SanitizePolicy
 
 _LARGE_BYTES: Final = MEGABYTE
 
@@ -148,7 +153,7 @@ class JobExecution:
         shared = self._start.workflow.credentials
         if isinstance(shared, str):
             shared = decode_state(self._load(m.LoadCredential, shared))
-        state = decode_state(encoded)
+        state = self._decode(encoded)
         if len(encoded) > _LARGE_BYTES:
             # The collector shall not walk through millions of objects that are there to stay.
             gc.freeze()
@@ -157,6 +162,14 @@ class JobExecution:
         if not isinstance(state, dict):
             return state
         return assemble(default, state, shared, configuration)
+
+    def _decode(self, encoded: bytes) -> Any:
+        try:
+            return decode_state(encoded)
+        except ValueError as error:
+            # A dataclass as a key, say, is written as a map, and no map can be a key again.
+            report = make_report("StateLoadError", f"the state cannot be read back: {error}")
+            raise StepCrashedError(self._in_step(report)) from None
 
     def _load(self, kind: type[m.LoadCredential | m.LoadState], value_id: str) -> msgspec.Raw:
         self._channel.send(kind(step_id=self._step.id, step_run_id=self._step_run_id, id=value_id))
@@ -185,10 +198,11 @@ class JobExecution:
             self._scope = JobScope(
                 step_id=step.id,
                 language=start.language,
-                resolve_import=links.resolve_import,
+                resolve_import=self._resolve_import,
                 importable=links.importable,
                 in_scope=links.in_scope,
                 log=self._log,
+                show=printer_of(start.sanitize),
             )
             if start.workflow.globals is not None:
                 self._scope.execute(
@@ -202,6 +216,14 @@ class JobExecution:
         except BaseException as error:  # noqa: BLE001 - globals are the author's code as well
             report = self._in_step(self._diagnose(error))
             raise StepCrashedError(as_crash(report)) from None
+
+    def _resolve_import(self, name: str) -> ModuleType | None:
+        assert self._links is not None
+        module = self._links.resolve_import(name)
+        broken = self._start.repo_error
+        if module is None and broken is not None and name.partition(".")[0] not in TABLE:
+            raise JobImportError(f"cannot import {name!r}: the repo cannot be read: {broken}")
+        return module
 
     def _log(self, level: str, text: str) -> None:
         self._runtime.logs.add(cast("LogLevel", level), "job", text)
@@ -335,6 +357,15 @@ def assemble(default: Any, state: dict[Any, Any], shared: Any, configuration: An
     else:
         merged["configuration"] = layers[-1]
     return merged
+
+
+def printer_of(mode: SanitizePolicy) -> Callable[[object], object] | None:
+    """Return what gives ``print`` the form of a value that the policy allows."""
+    if mode == "none":
+        return None  # as Python prints it
+    from sandbox_child.sanitize import sanitize
+
+    return lambda value: sanitize(value, mode)
 
 
 def as_crash(report: ErrorReport) -> ErrorReport:

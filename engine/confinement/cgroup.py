@@ -9,6 +9,7 @@ Source: cgroups(7), the kernel's admin-guide/cgroup-v2.rst and cgroup-v1/memory.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -39,6 +40,7 @@ class RunCgroup:
         There is nothing to be done then and nothing wrong: an ordinary user without a delegated
         group, a container with a read-only file system, a machine without a memory controller.
         """
+        _sweep_once()
         printable = re.sub(r"[^A-Za-z0-9-]", "_", run_id)[:40]
         name = f"jobcell-{os.getpid()}-{next(_count)}-{printable}"
         for parent, unified in _parents():
@@ -136,6 +138,18 @@ class RunCgroup:
             return (self.path / name).read_text()
         except OSError:
             return ""
+
+
+@functools.cache
+def _sweep_once() -> None:
+    """Remove the groups of engines that were killed before they could; for each process once."""
+    for parent, _ in _parents():
+        for path in parent.glob("jobcell-*-*"):
+            pid = path.name.split("-")[1]
+            if pid.isdecimal() and not Path("/proc", pid).exists():
+                # One in which somebody still is stays: rmdir refuses.
+                with contextlib.suppress(OSError):
+                    path.rmdir()
 
 
 def _parents() -> list[tuple[Path, bool]]:

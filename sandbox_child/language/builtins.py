@@ -183,10 +183,12 @@ def make_builtins(
 
 def make_print(
     log: Callable[[str, str], None],
+    show: Callable[[object], object] | None = None,
 ) -> tuple[Callable[..., None], Callable[[], None]]:
     """Return a ``print`` that logs whole lines at level info, and a function that flushes it.
 
-    Text is held back until it ends in a line break, as a terminal would show it.
+    Text is held back until it ends in a line break, as a terminal would show it.  *show* gives
+    what is printed in place of a value, None for nothing.
     """
     pending: list[str] = []
 
@@ -206,6 +208,8 @@ def make_print(
         """Write *values* to the log of the run, at level info."""
         sep = _separator(sep, "sep", " ")
         end = _separator(end, "end", "\n")
+        if show is not None:
+            values = tuple(shown for value in values if (shown := show(value)) is not None)
         text = sep.join([str(value) for value in values]) + end
         if file is not None:
             _write_to(file, text)

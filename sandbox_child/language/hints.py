@@ -60,6 +60,7 @@ _SYNTAX_MESSAGES = (
 )
 
 _ON_NONE = re.compile(r"'NoneType' object|argument of type 'NoneType'")
+_NO_KEY = re.compile(r"no key '([^']*)'; the keys are (.*)")
 _NO_ATTRIBUTE = re.compile(r"'(\w+)' object has no attribute '([^']*)'")
 _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
 _ON_FUNCTION = re.compile(r"'(function|method|builtin_function_or_method)' object")
@@ -108,6 +109,9 @@ def error_fix(
     """
     if kind in ("KeyError", "AttributeError") and state_is_empty and (operation or 0) > 1:
         return "the state is empty: did the operation before forget `return state`?"
+    if kind == "AttributeError" and (found := _NO_KEY.match(message)):
+        near = nearest(found[1], re.findall(r"'([^']*)'", found[2]))
+        return f"did you mean {near}?" if near else "use state.get(key) if the key may be missing"
     if kind == "AttributeError" and (found := _NO_ATTRIBUTE.search(message)):
         owner, name = found.groups()
         if owner == "dict":

@@ -30,22 +30,34 @@ _PROPERTY_PARTS = frozenset({"deleter", "getter", "setter"})
 class Method:
     """The first parameter of one method, and where its attributes need a guard."""
 
-    __slots__ = ("_uses", "parameter", "rebound")
+    __slots__ = ("_uses", "outer", "parameter", "rebound")
 
-    def __init__(self, parameter: str) -> None:
+    def __init__(self, parameter: str, outer: Method | None) -> None:
         self.parameter = parameter
+        self.outer = outer
+        """The method in whose body this one's class is defined."""
         self.rebound = False
         """The name means something else somewhere in the body."""
         self._uses: list[tuple[ast.Attribute, bool]] = []
 
     @classmethod
-    def of(cls, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Method | None:
+    def of(
+        cls, node: ast.FunctionDef | ast.AsyncFunctionDef, *, inside: Method | None
+    ) -> Method | None:
         """Return the method that *node* defines, or None if its first parameter may be anything."""
         parameters = [*node.args.posonlyargs, *node.args.args]
         if not parameters or not all(map(_keeps_first_argument, node.decorator_list)):
             return None
         name = parameters[0].arg
-        return None if name == STATE else cls(name)
+        return None if name == STATE else cls(name, inside)
+
+    def note_binding(self, name: str) -> None:
+        """Note that the body binds *name*, perhaps for a method outside of it (`nonlocal`)."""
+        method: Method | None = self
+        while method is not None:
+            if name == method.parameter:
+                method.rebound = True
+            method = method.outer
 
     def add(self, use: ast.Attribute, *, private: bool) -> None:
         """Note that the body uses an attribute of the parameter.

@@ -77,7 +77,10 @@ _OPERATORS = [
     "xor",
 ]
 
-DEFINABLE_DUNDERS = frozenset(
+ENUM_HOOKS = frozenset({"_generate_next_value_", "_ignore_", "_missing_", "_order_"})
+"""What the class of an enumeration may define besides its members."""
+
+DEFINABLE_DUNDERS = ENUM_HOOKS | frozenset(
     f"__{name}__"
     for name in (
         # construction and text

@@ -1,7 +1,6 @@
 """The job language as a transformer: what is refused, and the little that is rewritten.
 
-It stands on RestrictedPython's transformer, which refuses every node it has no method for.
-Names are judged here, at compile time, so that compiled jobs run at the speed of Python; only
+The walk, and that everything unknown is refused, is in ``walker``; here are the rules.  Names are judged here, at compile time, so that compiled jobs run at the speed of Python; only
 these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
 
     o.a = 1, del o.a, o.a += 1    _write_(o).a = 1
@@ -19,12 +18,10 @@ from __future__ import annotations
 
 import ast
 from _string import formatter_parser  # type: ignore[import-not-found]  # typeshed leaves it out
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from RestrictedPython.transformer import RestrictingNodeTransformer
+from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
-from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
+from sandbox_child.language.constructs import OPERATORS
 from sandbox_child.language.methods import Method, guarded
 from sandbox_child.language.names import (
     ASSIGNABLE_DUNDERS,
@@ -42,30 +39,23 @@ from sandbox_child.language.names import (
     attribute_fix,
     is_reserved,
 )
-from sandbox_child.language.violations import Violation
+from sandbox_child.language.walker import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sandbox_child.language.spans import SourceText
-
-    Handler = Callable[["Policy", Any], Any]
-
-Node = TypeVar("Node", bound=ast.AST)
+    from sandbox_child.language.walker import Node
 
 _LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
 
 
-class Policy(RestrictingNodeTransformer):
+class Policy(Walker):
     """Visits one tree, rewrites it in place and collects every violation.
 
     Call :meth:`check`, then read :attr:`violations`.
     """
 
     def __init__(self, text: SourceText) -> None:
-        super().__init__()
-        self.violations: list[Violation] = []
-        self._text = text
+        super().__init__(text)
         self._bound: set[str] = set()
         self._builtins_used: list[ast.Name] = []
         self._class_members: set[ast.AST] = set()
@@ -80,38 +70,6 @@ class Policy(RestrictingNodeTransformer):
                 reason, fix, security = REFUSED_BUILTINS[node.id]
                 self.error(node, f"{node.id} does not exist in a job: {reason}", fix, security)
 
-    def error(
-        self, node: ast.AST, info: str, fix: str | None = None, security: bool = False
-    ) -> None:
-        """Record one violation at *node*."""
-        self.violations.append(Violation(self._text.of(node), info, fix, security))
-
-    def not_allowed(self, node: ast.AST) -> None:
-        """Refuse a node that nobody has reviewed."""
-        self.error(node, f"{type(node).__name__} is not part of the job language")
-
-    # -- walking ---------------------------------------------------------------------------
-
-    def visit(self, node: ast.AST) -> Any:
-        """Return what stands for *node*; always one node, never a list or nothing."""
-        return _HANDLERS.get(type(node), _refuse)(self, node)
-
-    def node_contents_visit(self, node: Node) -> Node:
-        """Visit the reviewed fields of *node* and put what they became in their place."""
-        for field in _FIELDS[type(node)]:
-            child = getattr(node, field)
-            if child.__class__ is list:
-                for index, item in enumerate(child):
-                    if item is not None:
-                        new = _HANDLERS.get(item.__class__, _refuse)(self, item)
-                        if new is not item:
-                            child[index] = new
-            elif child is not None:
-                new = _HANDLERS.get(child.__class__, _refuse)(self, child)
-                if new is not child:
-                    setattr(node, field, new)
-        return node
-
     # -- names -----------------------------------------------------------------------------
 
     def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
@@ -119,8 +77,8 @@ class Policy(RestrictingNodeTransformer):
         if name is None:
             return
         self._bound.add(name)
-        if self._method is not None and name == self._method.parameter:
-            self._method.rebound = True
+        if self._method is not None:
+            self._method.note_binding(name)
         if name[0] == "_":
             if is_reserved(name) and not (allow_magic_methods and name in DEFINABLE_DUNDERS):
                 self._refuse_name(node, name)
@@ -166,7 +124,7 @@ class Policy(RestrictingNodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         """Judge the name; rewrite what depends on the object."""
         value = node.value
-        new = _HANDLERS.get(value.__class__, _refuse)(self, value)
+        new = self.visit(value)
         if new is not value:
             node.value = value = new
         name = node.attr
@@ -214,12 +172,12 @@ class Policy(RestrictingNodeTransformer):
             # Nothing to rewrite in `super().__init__(...)` and `"{} of {}".format(...)`.
             function.value = self.visit(function.value)
         else:
-            new = _HANDLERS.get(function.__class__, _refuse)(self, function)
+            new = self.visit(function)
             if new is not function:
                 node.func = new
         arguments = node.args
         for index, item in enumerate(arguments):
-            new = _HANDLERS.get(item.__class__, _refuse)(self, item)
+            new = self.visit(item)
             if new is not item:
                 arguments[index] = new
         for keyword in node.keywords:
@@ -313,15 +271,15 @@ class Policy(RestrictingNodeTransformer):
         """Check the name (in a class also special ones) and, further down, the parameters."""
         is_method = node in self._class_members
         self.check_name(node, node.name, allow_magic_methods=is_method)
-        method = Method.of(node) if is_method else None
+        method = Method.of(node, inside=self._method) if is_method else None
         if method is None:
             return self.node_contents_visit(node)
         # Only the body belongs to the method; decorators, defaults and annotations do not.
         body, node.body = node.body, []
         self.node_contents_visit(node)
-        outer, self._method = self._method, method
+        self._method = method
         node.body = [self.visit(statement) for statement in body]
-        self._method = outer
+        self._method = method.outer
         method.guard_uses(node)
         return node
 
@@ -439,41 +397,3 @@ def _has_plain_fields(template: object) -> bool:
         )
     except ValueError:  # not a format string: the call will say so when it is made
         return False
-
-
-def _refuse(policy: Policy, node: ast.AST) -> ast.AST:
-    """Stand in for the method of a node that is not in the table."""
-    policy.not_allowed(node)
-    return node
-
-
-def _refusing_new_fields(handler: Handler, fields: tuple[str, ...]) -> Handler:
-    """Wrap *handler* for a node that has more fields in this Python than were reviewed."""
-
-    def check(policy: Policy, node: ast.AST) -> Any:
-        for field in fields:
-            if getattr(node, field, None):
-                policy.error(
-                    node, f"{field} of {type(node).__name__} is not part of the job language"
-                )
-        return handler(policy, node)
-
-    return check
-
-
-_FIELDS: dict[type, tuple[str, ...]] = {}
-_HANDLERS: dict[type, Handler] = {}
-
-
-def _build_tables() -> None:
-    for name, construct in CONSTRUCTS.items():
-        kind = getattr(ast, name, None)
-        if kind is None:  # syntax of a later Python than this one
-            continue
-        _FIELDS[kind] = tuple(field for field in construct.fields if field in kind._fields)
-        handler = Policy.__dict__.get(f"visit_{name}", Policy.node_contents_visit)
-        unreviewed = tuple(set(kind._fields) - {*construct.fields, *construct.plain})
-        _HANDLERS[kind] = _refusing_new_fields(handler, unreviewed) if unreviewed else handler
-
-
-_build_tables()

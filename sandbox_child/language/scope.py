@@ -36,6 +36,7 @@ class JobScope:
         importable: What *resolve_import* would accept, for the message of a refused import.
         in_scope: Names that the job can use without an import.
         log: Takes a level (debug, info, warning, error) and a message.
+        show: Gives what ``print`` writes in place of a value, None for nothing.
 
     """
 
@@ -48,6 +49,7 @@ class JobScope:
         importable: Callable[[], Sequence[str]],
         in_scope: Mapping[str, object],
         log: Callable[[str, str], None],
+        show: Callable[[object], object] | None = None,
     ) -> None:
         # dataclasses and typing look classes up by their module: it must be in sys.modules,
         # under a name that no import statement can spell.
@@ -57,7 +59,7 @@ class JobScope:
         for name in ("__loader__", "__spec__", "__package__", "__doc__"):
             del self.globals[name]
         self.context = contextvars.Context()
-        self.printer, self._flush = make_print(log)
+        self.printer, self._flush = make_print(log, show)
         if language:
             guards = Guards(self.globals)
             facades = Facades(guards, self.globals, log)

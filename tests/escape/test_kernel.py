@@ -174,3 +174,37 @@ def test_a_second_filter_or_ruleset_cannot_be_added():
     """Nothing of the wall can be asked for again, not even to make it stricter."""
     for call in ("call(317, 1, 0, None)", "call(444, None, 0, 1)", "call(157, 38, 1, 0, 0, 0)"):
         assert run_hostile(SYSCALL.format(call=call)).out == "r -1\n"
+
+
+def test_the_kernel_refuses_every_call_that_the_policy_refuses():
+    """One by one, with arguments of zero: EPERM where the list says so, never anything else."""
+    from sandbox_child.confine.numbers_x86_64 import NUMBERS
+    from sandbox_child.confine.syscalls import REFUSED
+
+    numbers = {name: NUMBERS[name] for name in REFUSED.split() if name in NUMBERS}
+    source = SYSCALL.format(call="1") + (
+        f"for name, number in {numbers!r}.items():\n"
+        "    result = call(number, 0, 0, 0, 0, 0, 0)\n"
+        "    if result != -1: print(name, result)\n"
+    )
+    assert len(numbers) > 150
+    assert run_hostile(source).out == "r 1\n"
+
+
+@pytest.mark.parametrize("start", ["exec", "zygote"])
+def test_the_kernel_ends_a_run_for_every_fatal_call(start):
+    """One run each: all of the list, with arguments of zero."""
+    from harness import make_request
+
+    from sandbox_child.confine.numbers_x86_64 import NUMBERS
+    from sandbox_child.confine.syscalls import FATAL as NAMES
+
+    zygote = make_request() if start == "zygote" else None
+    spared = []
+    for name in NAMES.split():
+        source = SYSCALL.format(call=f"call({NUMBERS[name]}, 0, 0, 0, 0, 0, 0)")
+        outcome = run_hostile(source, zygote=zygote)
+        ended = outcome.signal or outcome.code - 128  # a zygote says how its fork ended
+        if ended != signal.SIGSYS or outcome.out:
+            spared.append(name)
+    assert not spared

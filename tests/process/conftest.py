@@ -13,6 +13,7 @@ import pytest
 from engine import Engine, Policy
 from runs import MODES, make_engine
 
+
 def _descriptors() -> set[str]:
     found = set()
     for fd in os.listdir("/proc/self/fd"):

@@ -21,7 +21,11 @@ def test_a_running_run_ends_cancelled(engine: Engine):
     run.cancel("the user left")
     events = finish(run)
     result = run.result()
-    assert (result.reason, result.error.name, result.error.severity) == ("cancelled", "Cancelled", "kill")
+    assert (result.reason, result.error.name, result.error.severity) == (
+        "cancelled",
+        "Cancelled",
+        "kill",
+    )
     assert "the user left" in result.error.message
     assert types_of(events)[-2:] == ["job-error", "workflow-error"]
 

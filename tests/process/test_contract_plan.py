@@ -21,10 +21,7 @@ FAILS = "def main(state):\n    state['half'] = 1\n    raise ValueError('no')"
 
 def trace(name: str) -> str:
     """Return a job that notes that it ran."""
-    return (
-        "def main(state):\n"
-        f"    return {{**state, 'seen': [*state.get('seen', []), {name!r}]}}"
-    )
+    return f"def main(state):\n    return {{**state, 'seen': [*state.get('seen', []), {name!r}]}}"
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +190,9 @@ def test_ids_are_made_up_in_order(shared: Engine):
 def test_edges(shared: Engine, edge: Any, taken: bool | None):
     """Each form of an edge; truth is Python's."""
     state = {"data": {"age": 20, "rows": [{"name": "Ada"}, {"name": "Bob"}]}}
-    plan = steps_plan({"id": "a", "expression": SAME, "next": {"b": edge}}, {"id": "b", "expression": SAME})
+    plan = steps_plan(
+        {"id": "a", "expression": SAME, "next": {"b": edge}}, {"id": "b", "expression": SAME}
+    )
     run = shared.execute(plan, state)
     events = finish(run)
     started = [e.step_id for e in events if e.type == "job-start"]
@@ -220,7 +219,10 @@ def test_a_condition_cannot_change_state(shared: Engine):
         {
             "id": "a",
             "expression": SAME,
-            "next": {"b": "state.data.rows.append(1) or True", "c": "state.data.pop('rows') and True"},
+            "next": {
+                "b": "state.data.rows.append(1) or True",
+                "c": "state.data.pop('rows') and True",
+            },
         },
         {"id": "b", "expression": SAME},
         {"id": "c", "expression": SAME},
@@ -242,7 +244,11 @@ def test_start_and_end(shared: Engine):
     assert seen(steps_plan(*steps)) == ["a", "b", "c"]
     assert seen(steps_plan(*steps, start="b")) == ["b", "c"]
     assert seen({**steps_plan(*steps, start="b"), "options": {"start": "c"}}) == ["c"]
-    assert seen({**steps_plan(*steps, start="b"), "options": {"start": "c"}}, start="a") == ["a", "b", "c"]
+    assert seen({**steps_plan(*steps, start="b"), "options": {"start": "c"}}, start="a") == [
+        "a",
+        "b",
+        "c",
+    ]
     assert seen({**steps_plan(*steps), "options": {"end": "b"}}) == ["a", "b"]
     assert seen({**steps_plan(*steps), "options": {"end": "b"}}, end="a") == ["a"]
     assert seen({**steps_plan(*steps), "options": {"start": "b", "end": "b"}}) == ["b"]
@@ -305,19 +311,57 @@ def test_breadth_first_and_a_diamond_runs_twice(shared: Engine):
         ({"workflow": {"steps": [{"id": 1}]}}, ["workflow.steps[0].id"]),
         ({"workflow": {"steps": [{"id": ""}]}}, ["workflow.steps[0].id"]),
         ({"workflow": {"steps": [{"id": "a", "expression": 1}]}}, ["workflow.steps[0].expression"]),
-        ({"workflow": {"steps": [{"id": "a", "expression": "x", "expresion": 1}]}}, ["workflow.steps[0].expresion"]),
+        (
+            {"workflow": {"steps": [{"id": "a", "expression": "x", "expresion": 1}]}},
+            ["workflow.steps[0].expresion"],
+        ),
         ({"workflow": {"steps": [{"id": "a", "next": 3}]}}, ["workflow.steps[0].next"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"b": 3}}, {"id": "b"}]}}, ["workflow.steps[0].next.b"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"b": None}}, {"id": "b"}]}}, ["workflow.steps[0].next.b"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"b": {"condition": 3}}}, {"id": "b"}]}}, ["workflow.steps[0].next.b.condition"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"b": {"disabled": "no"}}}, {"id": "b"}]}}, ["workflow.steps[0].next.b.disabled"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"b": {"label": 1}}}, {"id": "b"}]}}, ["workflow.steps[0].next.b.label"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"b": {"conditoin": "x"}}}, {"id": "b"}]}}, ["workflow.steps[0].next.b.conditoin"]),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"b": 3}}, {"id": "b"}]}},
+            ["workflow.steps[0].next.b"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"b": None}}, {"id": "b"}]}},
+            ["workflow.steps[0].next.b"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"b": {"condition": 3}}}, {"id": "b"}]}},
+            ["workflow.steps[0].next.b.condition"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"b": {"disabled": "no"}}}, {"id": "b"}]}},
+            ["workflow.steps[0].next.b.disabled"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"b": {"label": 1}}}, {"id": "b"}]}},
+            ["workflow.steps[0].next.b.label"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"b": {"conditoin": "x"}}}, {"id": "b"}]}},
+            ["workflow.steps[0].next.b.conditoin"],
+        ),
         ({"workflow": {"steps": [{"id": "a"}, {"id": "a"}]}}, ["workflow.steps[1].id"]),
         ({"workflow": {"steps": [{"id": "a", "next": "a"}]}}, ["workflow.steps[0].next"]),
-        ({"workflow": {"steps": [{"id": "a", "next": {"a": False}}]}}, ["workflow.steps[0].next.a"]),
-        ({"workflow": {"steps": [{"id": "a", "next": "b"}, {"id": "b", "next": "a"}]}}, ["workflow.steps[1].next"]),
-        ({"workflow": {"steps": [{"id": "a"}, {"id": "b", "next": "c"}, {"id": "c", "next": {"b": True}}]}}, ["workflow.steps[2].next.b"]),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": {"a": False}}]}},
+            ["workflow.steps[0].next.a"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "next": "b"}, {"id": "b", "next": "a"}]}},
+            ["workflow.steps[1].next"],
+        ),
+        (
+            {
+                "workflow": {
+                    "steps": [
+                        {"id": "a"},
+                        {"id": "b", "next": "c"},
+                        {"id": "c", "next": {"b": True}},
+                    ]
+                }
+            },
+            ["workflow.steps[2].next.b"],
+        ),
         ({"workflow": {"start": "q", "steps": [{"id": "a"}]}}, ["workflow.start"]),
         ({"workflow": {"start": 1, "steps": [{"id": "a"}]}}, ["workflow.start"]),
         ({"workflow": {"steps": [{"id": "a"}]}, "options": {"start": "q"}}, ["options.start"]),
@@ -325,19 +369,40 @@ def test_breadth_first_and_a_diamond_runs_twice(shared: Engine):
         ({"workflow": {"steps": [{"id": "a"}]}, "options": {"timeout": "1"}}, ["options.timeout"]),
         ({"workflow": {"steps": [{"id": "a"}]}, "options": {"timeout": -1}}, ["options.timeout"]),
         ({"workflow": {"steps": [{"id": "a"}]}, "options": {"timeout": True}}, ["options.timeout"]),
-        ({"workflow": {"steps": [{"id": "a"}]}, "options": {"timeout": float("nan")}}, ["options.timeout"]),
-        ({"workflow": {"steps": [{"id": "a"}]}, "options": {"step_timeout": []}}, ["options.step_timeout"]),
-        ({"workflow": {"steps": [{"id": "a"}]}, "options": {"stepTimeout": []}}, ["options.stepTimeout"]),
-        ({"workflow": {"steps": [{"id": "a"}]}, "options": {"stepTimout": 1}}, ["options.stepTimout"]),
+        (
+            {"workflow": {"steps": [{"id": "a"}]}, "options": {"timeout": float("nan")}},
+            ["options.timeout"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a"}]}, "options": {"step_timeout": []}},
+            ["options.step_timeout"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a"}]}, "options": {"stepTimeout": []}},
+            ["options.stepTimeout"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a"}]}, "options": {"stepTimout": 1}},
+            ["options.stepTimout"],
+        ),
         ({"workflow": {"steps": [{"id": "a"}]}, "options": []}, ["options"]),
         ({"workflow": {"steps": [{"id": "a"}]}, "optoins": {}}, ["optoins"]),
         ({"workflow": {"steps": [{"id": "a"}]}, "id": 3}, ["id"]),
         ({"workflow": {"steps": [{"id": "a"}], "stat": 1}}, ["workflow.stat"]),
         ({"workflow": {"steps": [{"id": "a"}], "globals": 1}}, ["workflow.globals"]),
         ({"workflow": {"steps": [{"id": "a"}], "credentials": 1}}, ["workflow.credentials"]),
-        ({"workflow": {"steps": [{"id": "a", "expression": "x", "configuration": 1}]}}, ["workflow.steps[0].configuration"]),
-        ({"workflow": {"steps": [{"id": "a", "expression": "x", "adaptor": 1}]}}, ["workflow.steps[0].adaptor"]),
-        ({"workflow": {"steps": [{"id": "a", "expression": "x", "adaptors": [1]}]}}, ["workflow.steps[0].adaptors[0]"]),
+        (
+            {"workflow": {"steps": [{"id": "a", "expression": "x", "configuration": 1}]}},
+            ["workflow.steps[0].configuration"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "expression": "x", "adaptor": 1}]}},
+            ["workflow.steps[0].adaptor"],
+        ),
+        (
+            {"workflow": {"steps": [{"id": "a", "expression": "x", "adaptors": [1]}]}},
+            ["workflow.steps[0].adaptors[0]"],
+        ),
         ({"workflow": {"steps": [{"id": "a", "name": 1}]}}, ["workflow.steps[0].name"]),
     ],
 )
@@ -378,8 +443,9 @@ def test_an_unknown_target_says_what_was_meant(shared: Engine):
     """Word for word as the contract has it."""
     plan = steps_plan({"id": "x"}, {"id": "y", "expression": "1"}, {"id": "w", "next": {"z": True}})
     [line] = problems_of(plan, shared)
-    assert line == "workflow.steps[2].next.z: no step has this id; did you mean 'y'?" or line.startswith(
-        "workflow.steps[2].next.z: no step has this id"
+    assert (
+        line == "workflow.steps[2].next.z: no step has this id; did you mean 'y'?"
+        or line.startswith("workflow.steps[2].next.z: no step has this id")
     )
     plan = steps_plan({"id": "fetch"}, {"id": "w", "next": {"fetsh": True}})
     [line] = problems_of(plan, shared)
@@ -431,7 +497,11 @@ def test_binary_as_a_job_is_one_clear_line(shared: Engine):
         assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("state", [float, lambda: 0, object(), {1: object()}], ids=["class", "function", "object", "nested"])
+@pytest.mark.parametrize(
+    "state",
+    [float, lambda: 0, object(), {1: object()}],
+    ids=["class", "function", "object", "nested"],
+)
 def test_an_initial_state_that_cannot_be_carried_is_said_at_once(shared: Engine, state: Any):
     """Before a process is started; with path and type."""
     with pytest.raises((PlanError, TypeError, ValueError), match="cannot carry"):
@@ -461,14 +531,32 @@ def test_a_chain_of_500_steps(shared: Engine):
 
 def test_300_leaves(shared: Engine):
     """The result has one state for each leaf."""
-    leaves = [{"id": f"l{i}", "expression": f"def main(state): return {{'i': {i}}}"} for i in range(300)]
+    leaves = [
+        {"id": f"l{i}", "expression": f"def main(state): return {{'i': {i}}}"} for i in range(300)
+    ]
     plan = steps_plan({"id": "t", "next": {leaf["id"]: True for leaf in leaves}}, *leaves)
     assert shared.execute(plan).result(60).state == {f"l{i}": {"i": i} for i in range(300)}
 
 
 @pytest.mark.parametrize(
     "step_id",
-    ["é", "患者", "a b", "a.b[0]", "🙂", "x" * 5000, "-1", "job-1", "__class__", "a\nb", "'", '"', "%s", "{0}", "constructor"],
+    [
+        "é",
+        "患者",
+        "a b",
+        "a.b[0]",
+        "🙂",
+        "x" * 5000,
+        "-1",
+        "job-1",
+        "__class__",
+        "a\nb",
+        "'",
+        '"',
+        "%s",
+        "{0}",
+        "constructor",
+    ],
     ids=lambda value: value[:12].encode("unicode_escape").decode(),
 )
 def test_any_text_is_an_id(shared: Engine, step_id: str):

@@ -90,7 +90,10 @@ def test_a_state_need_not_be_a_dict(shared: Engine, state: Any):
         ("frozenset([3])", [3]),
         ("range(3)", None),
         ("datetime.datetime(2026, 1, 2, 3, 4, 5)", "2026-01-02T03:04:05"),
-        ("datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)", "2026-01-02T03:04:05Z"),
+        (
+            "datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)",
+            "2026-01-02T03:04:05Z",
+        ),
         ("datetime.date(2026, 1, 2)", "2026-01-02"),
         ("datetime.time(3, 4, 5)", "03:04:05"),
         ("datetime.timedelta(days=1, seconds=1)", "P1DT1S"),
@@ -140,7 +143,9 @@ def test_what_msgspec_can_say_plainly_comes_back_plain(shared: Engine, expressio
         ("iter([])", "state.data.rows[3].callback: cannot carry a list_iterator"),
     ],
 )
-def test_what_cannot_be_carried_fails_the_step_with_its_path(shared: Engine, rows: str, message: str):
+def test_what_cannot_be_carried_fails_the_step_with_its_path(
+    shared: Engine, rows: str, message: str
+):
     """The first such value; the step's input is what is left."""
     source = (
         "class Thing: pass\n"
@@ -243,7 +248,9 @@ def test_remove_from_state(shared: Engine):
     """RunOptions says which keys go; an empty tuple keeps all."""
     source = "def main(state):\n    return {**state, 'tmp': 1, 'kept': 2}"
     options = RunOptions(remove_from_state=("tmp", "response"))
-    state = shared.execute(one(source, configuration={"user": "ab"}), options=options).result(20).state
+    state = (
+        shared.execute(one(source, configuration={"user": "ab"}), options=options).result(20).state
+    )
     assert state == {"data": {}, "kept": 2, "configuration": {"user": "ab"}}
 
 
@@ -288,7 +295,11 @@ def test_a_text_is_the_id_of_a_stored_state(shared: Engine):
     assert all(isinstance(e.duration_ms, int) for e in loads)
 
 
-@pytest.mark.parametrize("resolve", [None, lambda _id: 1 / 0, lambda _id: object()], ids=["missing", "raises", "unusable"])
+@pytest.mark.parametrize(
+    "resolve",
+    [None, lambda _id: 1 / 0, lambda _id: object()],
+    ids=["missing", "raises", "unusable"],
+)
 def test_a_stored_state_that_cannot_be_had_is_a_state_load_error(shared: Engine, resolve: Any):
     """For the initial state as for that of a step."""
     resolvers = Resolvers(state=resolve)
@@ -298,7 +309,11 @@ def test_a_stored_state_that_cannot_be_had_is_a_state_load_error(shared: Engine,
     ):
         result = run.result(20)
         finish(run)
-        assert (result.reason, result.error.name, result.error.severity) == ("crash", "StateLoadError", "crash")
+        assert (result.reason, result.error.name, result.error.severity) == (
+            "crash",
+            "StateLoadError",
+            "crash",
+        )
         assert result.error.step_id == "a"
         assert "given" in result.error.message
 
@@ -308,7 +323,9 @@ def test_a_stored_state_that_cannot_be_had_is_a_state_load_error(shared: Engine,
 
 def leaves(*bodies: str) -> dict[str, Any]:
     """Return a plan whose start has one leaf for each body."""
-    steps = [{"id": f"l{i}", "expression": f"def main(state):\n    {b}"} for i, b in enumerate(bodies)]
+    steps = [
+        {"id": f"l{i}", "expression": f"def main(state):\n    {b}"} for i, b in enumerate(bodies)
+    ]
     return {"workflow": {"steps": [{"id": "t", "next": {s["id"]: True for s in steps}}, *steps]}}
 
 
@@ -357,14 +374,29 @@ def test_a_step_whose_edges_were_not_taken_is_a_leaf(shared: Engine):
 
 def test_a_failed_leaf_makes_a_fail(shared: Engine):
     """`fail`: a leaf's job failed; error is its report.  A failure that was handled is none."""
-    bad = {"id": "bad", "expression": "def main(state):\n    state.half = 1\n    raise ValueError('no')"}
+    bad = {
+        "id": "bad",
+        "expression": "def main(state):\n    state.half = 1\n    raise ValueError('no')",
+    }
     plan = {"workflow": {"steps": [bad]}}
     result = shared.execute(plan, {"data": {"x": 1}}).result(20)
-    assert (result.reason, result.error.name, result.error.subtype) == ("fail", "RuntimeError", "ValueError")
+    assert (result.reason, result.error.name, result.error.subtype) == (
+        "fail",
+        "RuntimeError",
+        "ValueError",
+    )
     assert result.state["half"] == 1
     assert result.state["data"] == {"x": 1}
     assert result.state["errors"]["bad"]["message"] == "no"
-    handled = {"workflow": {"steps": [{**bad, "next": {"h": "on_job_failure", "i": "on_job_success"}}, {"id": "h", "expression": SAME}, {"id": "i", "expression": SAME}]}}
+    handled = {
+        "workflow": {
+            "steps": [
+                {**bad, "next": {"h": "on_job_failure", "i": "on_job_success"}},
+                {"id": "h", "expression": SAME},
+                {"id": "i", "expression": SAME},
+            ]
+        }
+    }
     result = shared.execute(handled).result(20)
     assert (result.reason, result.error) == ("success", None)
     assert result.state["errors"]["bad"]["message"] == "no"
@@ -372,5 +404,7 @@ def test_a_failed_leaf_makes_a_fail(shared: Engine):
 
 def test_a_datetime_as_initial_state_becomes_plain(shared: Engine):
     """As everywhere."""
-    result = shared.execute(SAME, {"data": {}, "at": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)}).result(20)
+    result = shared.execute(
+        SAME, {"data": {}, "at": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)}
+    ).result(20)
     assert result.state["at"] == "2026-01-02T00:00:00Z"

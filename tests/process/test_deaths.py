@@ -34,7 +34,11 @@ HOW = {
     "abort": ("import os; os.abort()", "ExitError", "SIGABRT"),
     "segfault": ("import ctypes; ctypes.string_at(0)", "ExitError", "SIGSEGV"),
     "kills itself": ("import os; os.kill(os.getpid(), 9)", "ExitError", "SIGKILL"),
-    "forbidden call": ("import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)", "SecurityError", "system call"),
+    "forbidden call": (
+        "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)",
+        "SecurityError",
+        "system call",
+    ),
 }
 
 
@@ -63,7 +67,10 @@ def test_a_death_becomes_what_it_was(killed_in: Engine, where: str, how: str):
     assert text in result.error.message
     assert events[-1].type == "workflow-error"
     assert types_of(events)[-2:] == ["job-error", "workflow-error"]
-    assert killed_in.execute("def main(state): return state", {"ok": 1}).result(20).state == {"ok": 1, "data": {}}
+    assert killed_in.execute("def main(state): return state", {"ok": 1}).result(20).state == {
+        "ok": 1,
+        "data": {},
+    }
 
 
 def test_an_uncaught_exception_in_a_thread_is_logged_not_fatal(killed_in: Engine):

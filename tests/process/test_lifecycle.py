@@ -15,7 +15,11 @@ TWO_STEPS = {
     "id": "two",
     "workflow": {
         "steps": [
-            {"id": "a", "expression": "def main(state):\n    return {**state, 'n': 1}", "next": "b"},
+            {
+                "id": "a",
+                "expression": "def main(state):\n    return {**state, 'n': 1}",
+                "next": "b",
+            },
             {"id": "b", "expression": "def main(state):\n    state.n += 1\n    return state"},
         ]
     },
@@ -174,7 +178,10 @@ def test_what_on_event_raises_ends_the_run():
 
 def test_two_limits_the_smaller_one_holds(zygote: Engine):
     """A plan cannot widen what the manager has set, nor the other way round."""
-    plan = {"workflow": {"steps": [{"expression": "while True: pass\nfn()"}]}, "options": {"timeout": 100}}
+    plan = {
+        "workflow": {"steps": [{"expression": "while True: pass\nfn()"}]},
+        "options": {"timeout": 100},
+    }
     result = zygote.execute(plan, options=RunOptions(timeout_s=50)).result(20)
     assert result.error.name == "TimeoutError"
     assert "100 ms" in result.error.message

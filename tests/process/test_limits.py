@@ -44,7 +44,9 @@ def test_a_step_timeout_is_for_one_step(zygote: Engine):
     steps = [{"id": f"s{n}", "expression": step, "next": {f"s{n + 1}": True}} for n in range(3)]
     steps[-1].pop("next")
     plan = {"workflow": {"steps": steps}}
-    assert zygote.execute(plan, options=RunOptions(step_timeout_s=0.4)).result(20).reason == "success"
+    assert (
+        zygote.execute(plan, options=RunOptions(step_timeout_s=0.4)).result(20).reason == "success"
+    )
     result = zygote.execute(plan, options=RunOptions(timeout_s=0.4)).result(20)
     assert "400 ms (timeout_s)" in result.error.message
 
@@ -55,7 +57,10 @@ def test_silence_is_limited(zygote: Engine):
         "import time\ndef main(state):\n    for n in range(6):\n        print(n)\n        time.sleep(0.1)\n"
         "    return state"
     )
-    assert zygote.execute(talking, options=RunOptions(idle_timeout_s=0.4)).result(20).reason == "success"
+    assert (
+        zygote.execute(talking, options=RunOptions(idle_timeout_s=0.4)).result(20).reason
+        == "success"
+    )
     silent = "import time\ndef main(state): time.sleep(60)"
     result = zygote.execute(silent, options=RunOptions(idle_timeout_s=0.3)).result(20)
     assert result.error.name == "TimeoutError"
@@ -95,9 +100,7 @@ def test_memory_is_limited(zygote: Engine, source: str):
 
 def test_a_job_that_handles_its_memory_error_goes_on(zygote: Engine):
     """The limit is met inside the child first, where Python can say no."""
-    source = (
-        "def main(state):\n    try:\n        x = 'x' * 10**10\n    except MemoryError:\n        return {'too': 'much'}"
-    )
+    source = "def main(state):\n    try:\n        x = 'x' * 10**10\n    except MemoryError:\n        return {'too': 'much'}"
     assert zygote.execute(source).result(20).state == {"too": "much"}
 
 
@@ -117,7 +120,11 @@ def test_a_large_payload_is_left_out_of_the_event_only(zygote: Engine):
     plan = {
         "workflow": {
             "steps": [
-                {"id": "a", "expression": "def main(state): return {'data': 'x' * 100_000}", "next": "b"},
+                {
+                    "id": "a",
+                    "expression": "def main(state): return {'data': 'x' * 100_000}",
+                    "next": "b",
+                },
                 {"id": "b", "expression": "def main(state): return {'n': len(state.data)}"},
             ]
         }
@@ -145,14 +152,19 @@ def test_log_volume_is_limited_twice(zygote: Engine):
     logs = [event for event in events if event.type == "log"]
     assert len(logs) < 60
     assert "dropped" in logs[-1].message
-    result = zygote.execute(source.format(n=10**9), options=RunOptions(max_log_bytes=5_000)).result(20)
+    result = zygote.execute(source.format(n=10**9), options=RunOptions(max_log_bytes=5_000)).result(
+        20
+    )
     assert result.error.name == "OutputLimitError"
     assert "max_log_bytes" in result.error.message
 
 
 def test_one_long_line_is_left_out(zygote: Engine):
     """A line that is too long says how long it was."""
-    run = zygote.execute("def main(state):\n    print('x' * 50_000)\n    return state", options=RunOptions(log_payload_mb=0.01))
+    run = zygote.execute(
+        "def main(state):\n    print('x' * 50_000)\n    return state",
+        options=RunOptions(log_payload_mb=0.01),
+    )
     [line] = [event for event in finish(run) if event.type == "log"]
     assert line.redacted
     assert "50000 characters" in line.message
@@ -208,3 +220,19 @@ def test_a_manager_that_does_not_poll_costs_bounded_memory():
     assert types_of(events)[-1] == "workflow-complete"
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert any("dropped" in event.message for event in events[-3:] if event.type == "log")
+
+
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        ("none", "state {'data': {'x': 1}} 5"),
+        ("remove", "state 5"),
+        ("obfuscate", "state [object] 5"),
+        ("summarize", "state (object with keys data) 5"),
+    ],
+)
+def test_what_logs_show_of_objects_can_be_limited(zygote: Engine, mode: str, line: str):
+    """The policies of the JavaScript runtime's logger; text and numbers are left alone."""
+    source = "def main(state):\n    print('state', {'data': state.data}, 5)\n    return state"
+    run = zygote.execute(source, {"data": {"x": 1}}, options=RunOptions(sanitize=mode))
+    assert [event.message for event in finish(run) if event.type == "log"] == [line]

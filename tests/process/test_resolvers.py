@@ -34,7 +34,12 @@ def test_a_credential_reaches_the_step_that_names_it(zygote: Engine, resolver):
     )
     events = finish(run)
     assert run.result().state == {"n": 15}
-    assert types_of(events)[:4] == ["workflow-start", "init-start", "credential-load", "init-complete"]
+    assert types_of(events)[:4] == [
+        "workflow-start",
+        "init-start",
+        "credential-load",
+        "init-complete",
+    ]
     [load] = [event for event in events if event.type == "credential-load"]
     assert (load.id, load.step_id) == ("cred", "a")
 
@@ -69,7 +74,10 @@ def test_a_value_may_have_a_time_to_live(zygote: Engine):
         {"id": "a", "expression": USES, "configuration": "cred"},
         {"id": "b", "expression": USES, "configuration": "cred"},
     )
-    assert zygote.execute(plan, resolvers=Resolvers(credential=resolver)).result(20).reason == "success"
+    assert (
+        zygote.execute(plan, resolvers=Resolvers(credential=resolver)).result(20).reason
+        == "success"
+    )
     assert asked == ["cred", "cred"]
 
 
@@ -117,7 +125,11 @@ def test_a_broken_resolver_is_told_as_that(zygote: Engine, resolver, text: str):
     begun = time.monotonic()
     result = run.result(20)
     assert time.monotonic() - begun < 2
-    assert (result.error.name, result.error.step_id, result.reason) == ("CredentialLoadError", "a", "crash")
+    assert (result.error.name, result.error.step_id, result.reason) == (
+        "CredentialLoadError",
+        "a",
+        "crash",
+    )
     assert text in result.error.message
     assert types_of(finish(run))[-1] == "workflow-error"
 

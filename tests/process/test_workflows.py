@@ -25,7 +25,11 @@ def workflow(edges: dict[str, object], jobs: dict[str, str] | None = None, **res
     """Return a plan from step ids and their ``next``."""
     jobs = jobs or {}
     steps = [
-        {"id": step_id, "expression": jobs.get(step_id, trace(step_id)), **({"next": target} if target else {})}
+        {
+            "id": step_id,
+            "expression": jobs.get(step_id, trace(step_id)),
+            **({"next": target} if target else {}),
+        }
         for step_id, target in edges.items()
     ]
     return {"workflow": {"steps": steps, **rest}}
@@ -49,7 +53,14 @@ def test_the_plan_of_the_javascript_runtime_runs_as_it_is_written(shared: Engine
         "id": "a",
         "workflow": {
             "jobs": [
-                {"id": "a", "expression": "fn = lambda f: f\nfn(lambda state: {**state, 'data': {'age': 20}})", "next": {"b": {"condition": "state.data.age > 18", "label": "adult"}, "c": {"condition": "state.data.age <= 18"}}},
+                {
+                    "id": "a",
+                    "expression": "fn = lambda f: f\nfn(lambda state: {**state, 'data': {'age': 20}})",
+                    "next": {
+                        "b": {"condition": "state.data.age > 18", "label": "adult"},
+                        "c": {"condition": "state.data.age <= 18"},
+                    },
+                },
                 {"id": "b", "expression": "def main(state): return {**state, 'adult': True}"},
                 {"id": "c", "expression": "def main(state): return {**state, 'adult': False}"},
             ]
@@ -121,7 +132,10 @@ def test_a_disabled_edge_is_never_taken(shared: Engine):
 
 def test_a_condition_cannot_change_what_the_next_step_gets(shared: Engine):
     """It sees a copy."""
-    plan = workflow({"a": {"b": "state.pop('data') or True", "c": "state.data.n == 1"}, "b": None, "c": None}, dict.fromkeys("abc", SAME))
+    plan = workflow(
+        {"a": {"b": "state.pop('data') or True", "c": "state.data.n == 1"}, "b": None, "c": None},
+        dict.fromkeys("abc", SAME),
+    )
     state = shared.execute(plan, {"data": {"n": 1}}).result(20).state
     assert state == {"b": {"data": {"n": 1}}, "c": {"data": {"n": 1}}}
 
@@ -148,7 +162,11 @@ def test_a_condition_that_raises_comes_after_the_end_of_its_step(shared: Engine)
 def test_a_failed_job_can_be_handled(shared: Engine):
     """The handler sees the error in the state; the run is a success, for its leaf is."""
     plan = workflow(
-        {"a": {"good": "on_job_success", "handler": "on_job_failure"}, "good": None, "handler": None},
+        {
+            "a": {"good": "on_job_success", "handler": "on_job_failure"},
+            "good": None,
+            "handler": None,
+        },
         {"a": FAILS, "handler": "def main(state): return {'saw': state.errors.a.message, **state}"},
     )
     run = shared.execute(plan)
@@ -164,7 +182,11 @@ def test_a_leaf_that_failed_makes_the_run_a_fail(shared: Engine):
     run = shared.execute(workflow({"a": None}, {"a": FAILS}), {"data": {"x": 1}})
     events = finish(run)
     result = run.result()
-    assert (result.reason, result.error.name, result.error.subtype) == ("fail", "RuntimeError", "ValueError")
+    assert (result.reason, result.error.name, result.error.subtype) == (
+        "fail",
+        "RuntimeError",
+        "ValueError",
+    )
     assert events[-1].type == "workflow-complete"
     assert result.state["errors"]["a"]["severity"] == "fail"
     assert result.state["touched"] is True
@@ -201,7 +223,14 @@ def test_the_run_ends_at_the_end_step(shared: Engine):
 
 def test_a_trigger_hands_its_input_on(shared: Engine):
     """A step without an expression has no job events."""
-    plan = {"workflow": {"steps": [{"id": "t", "kind": "webhook", "next": {"a": True}}, {"id": "a", "expression": SAME}]}}
+    plan = {
+        "workflow": {
+            "steps": [
+                {"id": "t", "kind": "webhook", "next": {"a": True}},
+                {"id": "a", "expression": SAME},
+            ]
+        }
+    }
     run = shared.execute(plan, {"data": {"x": 1}})
     assert {e.step_id for e in finish(run) if e.type.startswith("job")} == {"a"}
     assert run.result().state == {"data": {"x": 1}}
@@ -215,7 +244,9 @@ def test_state_is_put_together_from_default_input_and_configuration(shared: Engi
         "state": {"data": {"a": 1, "b": 1}, "extra": 1, "references": []},
         "configuration": {"c": "step", "s": 3},
     }
-    plan = {"workflow": {"steps": [step], "credentials": {"a": "shared", "b": "shared", "c": "shared"}}}
+    plan = {
+        "workflow": {"steps": [step], "credentials": {"a": "shared", "b": "shared", "c": "shared"}}
+    }
     given = {"data": {"b": 2}, "extra": 2, "configuration": {"b": "input", "c": "input"}}
     options = RunOptions(public_credential_keys=("a", "b", "c"))
     state = shared.execute(plan, given, options=options).result(20).state
@@ -227,16 +258,27 @@ def test_state_is_put_together_from_default_input_and_configuration(shared: Engi
     }
 
 
-@pytest.mark.parametrize(("given", "seen"), [(None, {}), ({}, {}), ({"data": 5}, 5), ({"data": None}, None), ({"data": [1]}, [1])])
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [(None, {}), ({}, {}), ({"data": 5}, 5), ({"data": None}, None), ({"data": [1]}, [1])],
+)
 def test_data_that_is_not_a_dict_is_taken_as_it_is(shared: Engine, given, seen):
     """And is an empty dict if nobody gives one."""
-    plan = {"workflow": {"steps": [{"id": "a", "expression": "def main(state): return {'seen': state['data']}"}]}}
+    plan = {
+        "workflow": {
+            "steps": [{"id": "a", "expression": "def main(state): return {'seen': state['data']}"}]
+        }
+    }
     assert shared.execute(plan, given).result(20).state == {"seen": seen}
 
 
 def test_every_step_gets_a_copy_of_its_own(shared: Engine):
     """A sibling's changes are not seen."""
-    jobs = {"b": "def main(state):\n    state.data.rows.append('b')\n    return state", "c": SAME, "a": SAME}
+    jobs = {
+        "b": "def main(state):\n    state.data.rows.append('b')\n    return state",
+        "c": SAME,
+        "a": SAME,
+    }
     plan = workflow({"a": {"b": True, "c": True}, "b": None, "c": None}, jobs)
     state = shared.execute(plan, {"data": {"rows": []}}).result(20).state
     assert state == {"b": {"data": {"rows": ["b"]}}, "c": {"data": {"rows": []}}}
@@ -301,7 +343,10 @@ def test_what_cannot_be_carried_fails_the_step(shared: Engine):
 
 def test_globals_are_in_scope_of_every_job(shared: Engine):
     """And jobs share nothing else."""
-    jobs = {"a": "seen = 1\ndef main(state): return {'n': double(2)}", "b": "def main(state): return {'n': double(state.n), 'seen': seen}"}
+    jobs = {
+        "a": "seen = 1\ndef main(state): return {'n': double(2)}",
+        "b": "def main(state): return {'n': double(state.n), 'seen': seen}",
+    }
     plan = workflow({"a": "b", "b": None}, jobs, globals="def double(x):\n    return x * 2\n")
     result = shared.execute(plan).result(20)
     assert result.error.name == "RuntimeCrash"

@@ -38,7 +38,7 @@ FROM_CHILD = [
     m.JobStart(),
     m.JobComplete(state=RAW, state_bytes=7, next=("b",), duration_ms=1),
     m.JobError(error=REPORT, state=RAW, state_bytes=7, next=(), duration_ms=1),
-    m.EdgeResolved(from_step_id="a", to_step_id="b", condition="always", taken=True),
+    m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
     m.LogBatch(entries=(m.LogEntry("info", "job", "hé\n"),), dropped=2),
     m.WorkflowComplete(state=RAW, error=REPORT),
     m.WorkflowError(error=REPORT),

@@ -26,7 +26,7 @@ MESSAGES = [
     m.JobStart(),
     m.JobComplete(state=RAW, state_bytes=1, next=(), duration_ms=0),
     m.JobError(error=REPORT, state=RAW, state_bytes=1, next=(), duration_ms=0),
-    m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True),
+    m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
     m.LogBatch(entries=()),
     m.WorkflowComplete(state=RAW),
     m.WorkflowError(error=REPORT),

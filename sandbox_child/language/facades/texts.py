@@ -25,8 +25,11 @@ def make_textwrap(facades: Facades) -> dict[str, Any]:
     import textwrap
 
     class TextWrapper(textwrap.TextWrapper):
-        unicode_whitespace_trans = dict(textwrap.TextWrapper.unicode_whitespace_trans)
+        pass
 
+    shared: Any = textwrap.TextWrapper
+    own: Any = TextWrapper
+    own.unicode_whitespace_trans = dict(shared.unicode_whitespace_trans)
     TextWrapper.__module__ = "textwrap"
     TextWrapper.__qualname__ = "TextWrapper"
     facades.guards.writable.add(TextWrapper)

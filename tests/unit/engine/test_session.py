@@ -114,7 +114,7 @@ def test_a_run_becomes_its_events():
     bench.say(
         said("hello"),
         complete({"data": 2}, next=("b",)),
-        m.EdgeResolved(from_step_id="a", to_step_id="b", condition="x", taken=True),
+        m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
         end({"data": 2}),
     )
     assert bench.session.finished
@@ -395,7 +395,7 @@ def test_too_many_step_runs_end_the_run():
 def test_too_many_events_end_the_run():
     """Whatever they are."""
     bench = Bench(max_events=10).greet()
-    edge = m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True)
+    edge = m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True)
     bench.say(*[edge] * 30)
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.message == "the run has emitted 10 events (max_events)"
@@ -481,7 +481,7 @@ def test_no_field_of_any_event_carries_a_secret():
     state = {"data": {SECRET: [f"x{SECRET}x", encoded, SECRET.encode()]}}
     bench = Bench(configurations=({"password": SECRET},)).greet()
     bench.say(
-        m.EdgeResolved(from_step_id=SECRET, to_step_id=SECRET, condition=SECRET, taken=True),
+        m.EdgeResolved(from_step_id=SECRET, to_step_id=SECRET, taken=True),
         m.InitStart(step_id=SECRET, step_run_id=SECRET),
         LINKED,
         m.JobStart(),
@@ -542,7 +542,7 @@ ANY = [
     m.JobStart(),
     complete(),
     failed(),
-    m.EdgeResolved(from_step_id="a", to_step_id="b", condition=True, taken=True),
+    m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
     said("one", "two"),
     end({"data": 1}),
     end({"data": 1}, error=FAILED),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from engine.confinement import cgroup
 from engine.confinement.cgroup import RunCgroup
 
 MEGABYTE = 1 << 20
@@ -78,6 +80,26 @@ def test_a_group_is_removed_when_nobody_is_in_it(group):
     assert not group.path.exists()
 
 
+def test_groups_of_an_engine_that_was_killed_are_swept_away(group):
+    """The next engine does it; a group of a process that lives stays."""
+    source = (
+        "import os, signal\n"
+        "from engine.confinement.cgroup import RunCgroup\n"
+        "print(RunCgroup.create('orphan', 1 << 26).path, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", source], stdout=subprocess.PIPE, check=False)
+    orphan = Path(killed.stdout.decode().strip())
+    assert orphan.is_dir()
+
+    cgroup._sweep_once.cache_clear()
+    made = RunCgroup.create("next", 64 * MEGABYTE)
+
+    assert not orphan.exists()
+    assert group.path.exists()
+    assert made.remove()
+
+
 def test_a_run_id_is_no_path(group):
     """What a plan calls itself does not decide where the group lies."""
     assert "/" not in group.path.name
@@ -87,8 +109,6 @@ def test_a_run_id_is_no_path(group):
 
 def test_a_machine_without_groups_is_no_error(monkeypatch, tmp_path):
     """There is nothing to be done then, and nothing wrong."""
-    from engine.confinement import cgroup
-
     monkeypatch.setattr(cgroup, "ROOT", tmp_path)
 
     assert RunCgroup.create("run", MEGABYTE) is None

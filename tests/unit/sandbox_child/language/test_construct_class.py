@@ -183,3 +183,27 @@ def test_decorators_run_between_the_two_hooks(result_of):
         "def main(state):\n    return A.tag + A._private"
     )
     assert result_of(source) == 2
+
+
+def test_an_enumeration_may_define_its_hooks(result_of):
+    """`_missing_` is how an enumeration takes old spellings of its values."""
+    source = """
+from enum import Enum, auto
+
+class Status(Enum):
+    OPEN = "open"
+    DONE = "done"
+
+    @classmethod
+    def _missing_(cls, value):
+        return cls.OPEN if value == "new" else super()._missing_(value)
+
+class Named(Enum):
+    def _generate_next_value_(name, start, count, last_values):
+        return name.lower()
+    RED = auto()
+
+def main(state):
+    return [Status("new").value, Named.RED.value]
+"""
+    assert result_of(source) == ["open", "red"]

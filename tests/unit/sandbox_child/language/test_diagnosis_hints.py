@@ -42,6 +42,13 @@ def test_state_outside_of_an_argument_gets_a_hint(report_of):
     assert "fn(lambda state" in report.fix
 
 
+def test_a_misspelt_key_of_the_state_gets_the_nearest_one(report_of):
+    """The guard of dotted state names the keys that are there."""
+    report = report_of("put('a', state.data.patiens)", {"data": {"patients": [], "visits": []}})
+    assert report.fix == "did you mean patients?"
+    assert "visits" in report.message
+
+
 def test_a_forgotten_return_state_gets_a_hint_in_the_next_operation(report_of):
     """What runs after an operation that returned nothing gets an empty state."""
     source = "empty(1)\nput('a', state['rows'])"

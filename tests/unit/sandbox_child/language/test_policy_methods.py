@@ -87,6 +87,9 @@ class TestCode:
                      id="after a name of its own"),
         pytest.param("def f(self, other=None):\n        self = other or self\n        return self._key",
                      id="rebound"),
+        pytest.param("def f(self):\n        class B:\n            def g(this):\n"
+                     "                nonlocal self\n                self = foreign\n"
+                     "        B().g()\n        return self._key", id="rebound from inside"),
         pytest.param("def f(self): return next(self.g())\n    def g(self): yield self._key",
                      id="generator"),
     ],
@@ -104,6 +107,35 @@ def test_private_names_of_a_foreign_object_stay_private(report_of, method, start
     report = report_of(source, Foreign=Foreign, foreign=Foreign())
     assert "secret" not in report.message
     assert report.name in ("SecurityError", "RuntimeError")
+
+
+@pytest.mark.parametrize(
+    "rebinding",
+    [
+        pytest.param("self = foreign", id="assignment"),
+        pytest.param("for self in [foreign]: pass", id="loop"),
+        pytest.param("[self := x for x in [foreign]]", id="walrus"),
+        pytest.param("def g():\n            nonlocal self\n            self = foreign\n        g()",
+                     id="inner function"),
+        pytest.param("class B:\n            def g(this):\n                nonlocal self\n"
+                     "                self = foreign\n        B().g()", id="inner method"),
+        pytest.param("class B:\n            def g(this):\n                class C:\n"
+                     "                    def h(that):\n                        nonlocal self\n"
+                     "                        self = foreign\n                C().h()\n"
+                     "        B().g()", id="method of an inner class"),
+        pytest.param("match foreign:\n            case self: pass", id="capture"),
+    ],
+)  # fmt: skip
+def test_an_object_put_in_the_place_of_self_is_not_taken_for_it(report_of, rebinding):
+    """The check on entry was about the object that the method was called with."""
+    source = (
+        f"class Own:\n    def f(self):\n        self.a = 1\n        {rebinding}\n"
+        "        return self._key\n"
+        "def main(state):\n    raise Exception(Own().f())"
+    )
+    report = report_of(source, foreign=Foreign())
+    assert report.name == "SecurityError"
+    assert "secret" not in report.message
 
 
 def test_a_default_is_evaluated_outside_of_the_method(report_of):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sandbox_child.language import policy
+from sandbox_child.language import walker
 from sandbox_child.language.compiler import LanguageError, compile_job
 from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
 from sandbox_child.language.policy import Policy
@@ -48,7 +48,7 @@ def test_an_unknown_operator_is_refused():
 
 def test_an_unknown_field_of_a_known_node_is_refused_when_it_is_used():
     """New syntax may come as one more field of an old node."""
-    handler = policy._refusing_new_fields(Policy.node_contents_visit, ("extra",))
+    handler = walker.refusing_new_fields(Policy.node_contents_visit, ("extra",))
     node = ast.parse("return_ = 1").body[0]
     found = Policy(SourceText("x\n"))
     handler(found, node)

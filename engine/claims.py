@@ -1,0 +1,121 @@
+"""What a child says of its plan, held against the plan; and its reports, kept within bounds.
+
+A child is believed in nothing.  Names that are not the plan's would go into events that are
+never dropped, so that they could be used to fill the manager's memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from protocol.errors import RemoteProtocolError
+from protocol.limits import MAX_ERROR_TEXT
+from protocol.plan import Workflow
+from protocol.report import ErrorReport, StackFrame
+
+_MAX_DETAILS_BYTES: Final = 100_000
+_MAX_FRAMES: Final = 100
+_MAX_LINE: Final = 1_000
+_QUOTED: Final = 60
+
+
+class Claims:
+    """The names that a child may use."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._edges = {
+            step.id: {target: edge.condition for target, edge in step.next.items()}
+            for step in workflow.steps
+        }
+        self._step_run_ids: set[str] = set()
+
+    def check_step(self, step_id: str, step_run_id: str) -> None:
+        """Check the names of an execution of a step.
+
+        Raises:
+            RemoteProtocolError: The plan has no such step, or no execution of it is named so.
+
+        """
+        if step_id not in self._edges:
+            raise RemoteProtocolError(f"child names a step that its plan lacks: {_quote(step_id)}")
+        suffix = step_run_id.removeprefix(step_id)
+        if suffix and not (suffix[0] == "-" and suffix[1:].isdecimal() and len(suffix) < _QUOTED):
+            raise RemoteProtocolError(f"child names an execution wrongly: {_quote(step_run_id)}")
+
+    def check_new(self, step_run_id: str) -> None:
+        """Check that an execution is not told a second time.
+
+        Raises:
+            RemoteProtocolError: It is.
+
+        """
+        if step_run_id in self._step_run_ids:
+            raise RemoteProtocolError(f"child starts {_quote(step_run_id)} a second time")
+        self._step_run_ids.add(step_run_id)
+
+    def condition(self, step_id: str, target: str) -> bool | str:
+        """Return the condition of an edge.
+
+        Raises:
+            RemoteProtocolError: The plan has no such edge.
+
+        """
+        try:
+            return self._edges[step_id][target]
+        except KeyError:
+            raise RemoteProtocolError(
+                f"child names an edge that its plan lacks: {_quote(step_id)} -> {_quote(target)}"
+            ) from None
+
+    def check_next(self, step_id: str, following: tuple[str, ...]) -> None:
+        """Check which steps follow an execution.
+
+        Raises:
+            RemoteProtocolError: No edges lead there, or one is named twice.
+
+        """
+        for target in following:
+            self.condition(step_id, target)
+        if len(set(following)) < len(following):
+            raise RemoteProtocolError("child follows an edge twice")
+
+
+def bounded(report: ErrorReport) -> ErrorReport:
+    """Return a report of a child with everything in it cut to what a person can read."""
+    details = report.details
+    if details is not None and len(msgspec.msgpack.encode(details)) > _MAX_DETAILS_BYTES:
+        details = None
+    return msgspec.structs.replace(
+        report,
+        message=report.message[:MAX_ERROR_TEXT],
+        step_id=_cut(report.step_id),
+        subtype=_cut(report.subtype),
+        operation=_cut_text(report.operation, "name"),
+        position=_cut_text(report.position, "source"),
+        stack=tuple(_cut_frame(frame) for frame in report.stack[:_MAX_FRAMES]),
+        details=details,
+        fix=_cut(report.fix),
+    )
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None else text[:_MAX_LINE]
+
+
+def _cut_text(struct: Any, field: str) -> Any:
+    text = None if struct is None else getattr(struct, field)
+    if text is None or len(text) <= _MAX_LINE:
+        return struct
+    return msgspec.structs.replace(struct, **{field: text[:_MAX_LINE]})
+
+
+def _cut_frame(frame: StackFrame) -> StackFrame:
+    return StackFrame(
+        frame.module[:_MAX_LINE], frame.function[:_MAX_LINE], frame.line, _cut(frame.source)
+    )
+
+
+def _quote(name: str) -> str:
+    return f"{name[:_QUOTED]!a}"
