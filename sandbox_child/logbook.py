@@ -10,6 +10,7 @@ from protocol.events import LogLevel, LogSource
 from protocol.limits import MAX_LOG_BATCH_BYTES
 from protocol.messages import LogBatch, LogEntry
 from sandbox_child.channel import Channel
+from sandbox_child.language.plain_data import encodable
 
 _QUIET_S: Final = 0.005
 """A line after so much silence is sent at once."""
@@ -68,7 +69,7 @@ class LogBook:
 
     def _entry(self, level: LogLevel, source: LogSource, message: str) -> LogEntry:
         if len(message) <= self._max_line:
-            return LogEntry(level, source, message)
+            return LogEntry(level, source, encodable(message))
         text = (
             f"[a message of {len(message)} characters was left out;"
             f" allowed: {self._max_line / 1_000_000:g} MB (log_payload_mb)]"

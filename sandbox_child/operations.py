@@ -137,10 +137,11 @@ class Pipeline:
         self._task = self._loop.create_task(_wait(result))
         try:
             return self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self._cancelled:
                 raise JobCancelledError from None
-            raise RuntimeError("the job cancelled itself") from None
+            told = RuntimeError("the job cancelled itself")
+            raise told.with_traceback(error.__traceback__) from None
 
     _cancelled = False
     _task: Any = None

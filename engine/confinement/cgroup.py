@@ -90,12 +90,17 @@ class RunCgroup:
         return int(text) if text.strip().isdecimal() else 0
 
     def reset_peak(self) -> bool:
-        """Count the peak anew, for another run; return False where the kernel cannot do that."""
-        name = "memory.peak" if self.unified else "memory.max_usage_in_bytes"
+        """Count the peak anew, for another run; return False where the kernel cannot do that.
+
+        Version 2 cannot: there a reset only holds for who reads through the very descriptor that it
+        was written to (cgroup-v2.rst on memory.peak).
+        """
+        if self.unified:
+            return False
         try:
-            self._write(name, 0)
+            self._write("memory.max_usage_in_bytes", 0)
         except OSError:
-            return False  # version 2 before Linux 6.12
+            return False
         return True
 
     def kill(self) -> None:

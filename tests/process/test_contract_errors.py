@@ -383,7 +383,7 @@ def test_limits_name_themselves_and_their_value(shared: Engine):
     assert "1 MB" in error.message
     error = error_of(shared, body("while True: pass"), options=RunOptions(step_timeout_s=0.2))
     assert (error.name, error.severity) == ("TimeoutError", "kill")
-    assert "0.2" in error.message
+    assert "200 ms" in error.message
 
 
 @pytest.mark.parametrize(
