@@ -27,6 +27,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, MEGABYTE, PROTOCOL_VERSION
 from protocol.phases import FROM_CHILD, Phase, advance
 from protocol.report import ErrorReport, make_report
+from protocol.state import NIL
 
 _MAX_REASON: Final = 500
 
@@ -74,6 +75,7 @@ class Session:
         self._step_runs = 0
         self._unpolled = 0
         self._last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
+        self._last_state: tuple[str | None, msgspec.Raw] = (None, msgspec.Raw(NIL))
         self._confinement = order.confinement
         self._versions = order.versions
         self._redactor = Redactor(public_keys=order.options.public_credential_keys)
@@ -144,11 +146,21 @@ class Session:
 
     def _end(self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed) -> None:
         if isinstance(message, m.WorkflowComplete):
+            message = self._with_state(message)
             self._state_fits(len(memoryview(message.state)))
         if not isinstance(message, m.ConfineFailed) and message.error is not None:
             message = msgspec.structs.replace(message, error=bounded(message.error))
         self._last = message
         self.deadlines.finished()
+
+    def _with_state(self, message: m.WorkflowComplete) -> m.WorkflowComplete:
+        """Put in the state that the message only names."""
+        if message.state_of is None:
+            return message
+        step_run_id, state = self._last_state
+        if message.state_of != step_run_id:
+            raise RemoteProtocolError("child names a state that was not the last one it sent")
+        return msgspec.structs.replace(message, state=state)
 
     def _init_start(self, message: m.InitStart) -> None:
         self._claims.check_step(message.step_id, message.step_run_id)
@@ -422,6 +434,7 @@ class Session:
         self._resolutions.clear()
         self._redactor.forget()
         self._last = None
+        self._last_state = (None, msgspec.Raw(NIL))
 
     # --- events ---
 
@@ -435,6 +448,8 @@ class Session:
             return None, False
         sent = len(memoryview(state))
         if sent == size and sent <= self.options.payload_mb * MEGABYTE:
+            assert self._step is not None
+            self._last_state = (self._step.step_run_id, state)
             return state, False
         return events.REDACTED, True
 

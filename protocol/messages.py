@@ -206,6 +206,8 @@ class WorkflowComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
     """
 
     state: msgspec.Raw
+    state_of: str | None = None
+    """The state is that of this execution, sent with its end and before no other; ``state`` is nil."""
     error: ErrorReport | None = None
 
 

@@ -25,8 +25,8 @@ _PROTOCOL_BROKEN = 4
 
 
 def load() -> None:
-    """Import what jobs will need."""
-    from sandbox_child import graph, linker, logbook, step  # noqa: F401
+    """Import what every job will need."""
+    from sandbox_child import graph, logbook, step  # noqa: F401
 
 
 def confine_spawned(
@@ -57,7 +57,6 @@ def _serve(channel: Channel, confine_child: ConfineChild) -> int:
     # 2. Import what jobs will need while files may still be read without a check.
     load()
     from sandbox_child.graph import Walk
-    from sandbox_child.linker import Linker
     from sandbox_child.logbook import LogBook
     from sandbox_child.step import Runtime
 
@@ -80,7 +79,7 @@ def _serve(channel: Channel, confine_child: ConfineChild) -> int:
         max_bytes=limits.max_log_bytes,
         max_line_bytes=limits.log_payload_bytes,
     )
-    last = Walk(Runtime(start, channel, logs, Linker)).run()
+    last = Walk(Runtime(start, channel, logs)).run()
     # 5. Everything that was written goes out before the last word.
     logs.flush()
     _flush_streams()

@@ -12,6 +12,9 @@ from protocol.framing import FrameReceiver, header
 from protocol.limits import MAX_FRAME_BYTES
 from protocol.messages import Message
 
+_MAX_IOV = 1024
+"""IOV_MAX of Linux, writev(2)."""
+
 _M = TypeVar("_M", bound=Message)
 
 
@@ -27,16 +30,28 @@ class Channel:
         self._answers_fd = answers_fd
         self._receiver = FrameReceiver(MAX_FRAME_BYTES)
         self._arrived: list[Message] = []
+        self._held: list[memoryview] = []
         # Log lines are sent by a thread of their own when the job is busy.
         self._writing = threading.Lock()
 
-    def send(self, message: Message) -> None:
-        """Write one message whole; waits while the pipe is full."""
+    def hold(self, message: Message) -> None:
+        """Have a message written with the next one that is sent.
+
+        For one that another follows within microseconds: a write costs more than all the rest
+        of a small message.
+        """
         body = encode(message)
-        rest = [memoryview(header(len(body))), memoryview(body)]
         with self._writing:
+            self._held += (memoryview(header(len(body))), memoryview(body))
+
+    def send(self, message: Message) -> None:
+        """Write a message, after those that were held; waits while the pipe is full."""
+        body = encode(message)
+        with self._writing:
+            rest = [*self._held, memoryview(header(len(body))), memoryview(body)]
+            self._held.clear()
             while rest:
-                written = os.writev(self._answers_fd, rest)
+                written = os.writev(self._answers_fd, rest[:_MAX_IOV])
                 while rest and written >= len(rest[0]):
                     written -= len(rest.pop(0))
                 if written:

@@ -30,6 +30,8 @@ class Walk:
         self._run_ids: set[str] = set()
         self._suffixes: dict[str, int] = {}
         self._leaves: list[_Leaf] = []
+        self._last_sent: str | None = None
+        """The execution whose state the engine was sent last, whole."""
 
     def run(self) -> m.WorkflowComplete | m.WorkflowError:
         """Walk from the start; return the last message of the run."""
@@ -50,7 +52,7 @@ class Walk:
             else:
                 result = JobExecution(self._runtime, step, step_run_id).run(encoded)
             at_end = step_id == self._start.end
-            taken = self._follow(step, result, conditions, at_end=at_end)
+            taken = self._follow(step, step_run_id, result, conditions, at_end=at_end)
             if at_end:
                 return self._complete([_Leaf(step_run_id, result)])
             if not taken:
@@ -96,7 +98,13 @@ class Walk:
         return name
 
     def _follow(
-        self, step: Step, result: StepResult, conditions: Conditions, *, at_end: bool
+        self,
+        step: Step,
+        step_run_id: str,
+        result: StepResult,
+        conditions: Conditions,
+        *,
+        at_end: bool,
     ) -> list[str]:
         """Decide the edges of a step, send its end event and theirs; return those taken."""
         upstream = Upstream(result.encoded, failed=result.error is not None)
@@ -117,19 +125,20 @@ class Walk:
             )
         following = [message.to_step_id for message in resolved if message.taken]
         if step.expression is not None:
-            self._send_end(result, tuple(following))
+            self._send_end(result, tuple(following), step_run_id)
         for message in resolved:
-            self._channel.send(message)
+            self._channel.hold(message)
         if problem is not None:
             raise problem
         return following
 
-    def _send_end(self, result: StepResult, following: tuple[str, ...]) -> None:
+    def _send_end(self, result: StepResult, following: tuple[str, ...], step_run_id: str) -> None:
         size = len(result.encoded)
         fits = self._start.event_state and size <= self._start.limits.payload_bytes
+        self._last_sent = step_run_id if fits else None
         state = msgspec.Raw(result.encoded if fits else NIL)
         if result.error is None:
-            self._channel.send(
+            self._channel.hold(
                 m.JobComplete(
                     state=state,
                     state_bytes=size,
@@ -138,7 +147,7 @@ class Walk:
                 )
             )
         else:
-            self._channel.send(
+            self._channel.hold(
                 m.JobError(
                     error=result.error,
                     state=state,
@@ -155,6 +164,10 @@ class Walk:
         )
         kept = [leaf for leaf in leaves if not leaf.result.nothing]
         if len(kept) == 1:
+            if kept[0].step_run_id == self._last_sent:
+                return m.WorkflowComplete(
+                    state=msgspec.Raw(NIL), state_of=self._last_sent, error=error
+                )
             encoded = kept[0].result.encoded
         elif kept:
             encoded = encode_state(

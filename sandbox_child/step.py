@@ -64,24 +64,27 @@ class StepResult(msgspec.Struct, frozen=True):
 class Runtime:
     """What all steps of a run share, and all that they may share: nothing of it is a job's."""
 
-    def __init__(
-        self, start: m.Start, channel: Channel, logs: LogBook, make_linker: type[Linker]
-    ) -> None:
+    def __init__(self, start: m.Start, channel: Channel, logs: LogBook) -> None:
         self.start = start
         self.channel = channel
         self.logs = logs
-        self._make_linker = make_linker
         self._linker: Linker | None = None
-        self.globals_code = None
 
     @property
     def linker(self) -> Linker:
-        """The linker; made when it is first needed, because most jobs import nothing."""
+        """The linker; imported and made when the first job can link something."""
         if self._linker is None:
-            self._linker = self._make_linker(
+            from sandbox_child.linker import Linker
+
+            self._linker = Linker(
                 self.start.adaptors, whitelist=self.start.whitelist, log=self.logs.add
             )
         return self._linker
+
+    @property
+    def adaptor_directories(self) -> dict[str, str]:
+        """Directory to adaptor, of those whose code may be in a traceback."""
+        return {} if self._linker is None else self._linker.prefixes
 
 
 class JobExecution:
@@ -118,7 +121,7 @@ class JobExecution:
         self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
         state = self._assemble(encoded)
         self._link()
-        self._channel.send(m.InitComplete(duration_ms=_since(begun)))
+        self._channel.hold(m.InitComplete(duration_ms=_since(begun)))
         self._channel.send(m.JobStart())
         begun = time.monotonic()
         try:
@@ -188,19 +191,21 @@ class JobExecution:
             unlinked = start.unlinked.get(step.id)
             if unlinked is not None:
                 raise JobImportError(unlinked)
-            self._links = links = self._runtime.linker.step(start.step_adaptors.get(step.id, ()))
+            if start.adaptors:  # else there is nothing to link, and no need of a linker
+                self._links = self._runtime.linker.step(start.step_adaptors.get(step.id, ()))
+            in_scope = self._links.in_scope if self._links else {}
             self._job = compile_job(
                 step.expression,
                 step_id=step.id,
                 language=start.language,
-                adaptor_names=frozenset(links.in_scope),
+                adaptor_names=frozenset(in_scope),
             )
             self._scope = JobScope(
                 step_id=step.id,
                 language=start.language,
                 resolve_import=self._resolve_import,
-                importable=links.importable,
-                in_scope=links.in_scope,
+                importable=self._importable,
+                in_scope=in_scope,
                 log=self._log,
                 show=printer_of(start.sanitize),
             )
@@ -218,12 +223,14 @@ class JobExecution:
             raise StepCrashedError(as_crash(report)) from None
 
     def _resolve_import(self, name: str) -> ModuleType | None:
-        assert self._links is not None
-        module = self._links.resolve_import(name)
+        module = self._links.resolve_import(name) if self._links else None
         broken = self._start.repo_error
         if module is None and broken is not None and name.partition(".")[0] not in TABLE:
             raise JobImportError(f"cannot import {name!r}: the repo cannot be read: {broken}")
         return module
+
+    def _importable(self) -> list[str]:
+        return self._links.importable() if self._links else []
 
     def _log(self, level: str, text: str) -> None:
         self._runtime.logs.add(cast("LogLevel", level), "job", text)
@@ -233,13 +240,14 @@ class JobExecution:
     def _execute(self, state: Any) -> Any:
         assert self._job is not None
         assert self._scope is not None
-        assert self._links is not None
         scope = self._scope
         scope.execute(self._job.code)
         self._pipeline = Pipeline(
             self._job,
             scope.globals[OPERATIONS],
-            execute=choose_execute((scope.globals.get("execute"), self._links.execute)),
+            execute=choose_execute(
+                (scope.globals.get("execute"), self._links.execute if self._links else None)
+            ),
             warn=lambda text: self._runtime.logs.add("warning", "runtime", text),
             channel=self._channel,
         )
@@ -311,7 +319,7 @@ class JobExecution:
             error,
             job=self._job,
             operation=_Operation(pipeline) if pipeline and pipeline.current else None,
-            adaptors=self._runtime.linker.prefixes,
+            adaptors=self._runtime.adaptor_directories,
             memory_bytes=self._start.limits.memory_bytes,
         )
 

@@ -56,6 +56,7 @@ PRELOADED: Final = (
     "operator",
     "random",
     "re",
+    "sandbox_child.linker",
     "statistics",
     "string",
     "textwrap",

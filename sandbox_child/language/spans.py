@@ -21,11 +21,13 @@ class SourceText:
     character would be reported with a wrong number.
     """
 
-    __slots__ = ("_lines", "_text")
+    __slots__ = ("_encoded", "_lines", "_reached", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._lines: list[str] | None = None
+        self._encoded: tuple[int, bytes] = (0, b"")
+        self._reached: tuple[int, int] = (0, 0)
 
     @property
     def lines(self) -> list[str]:
@@ -45,9 +47,16 @@ class SourceText:
         if byte_offset is None or byte_offset < 0:
             return None
         text = self.line(line)
-        if text is None or text.isascii():
+        if line is None or text is None or text.isascii():
             return byte_offset + 1
-        return len(text.encode("utf-8", "replace")[:byte_offset].decode("utf-8", "ignore")) + 1
+        if self._encoded[0] != line:
+            self._encoded, self._reached = (line, text.encode("utf-8", "replace")), (0, 0)
+        # From where the last question ended: one line may hold a hundred thousand operations.
+        encoded = self._encoded[1]
+        start, characters = self._reached if self._reached[0] <= byte_offset else (0, 0)
+        characters += len(encoded[start:byte_offset].decode("utf-8", "ignore"))
+        self._reached = (byte_offset, characters)
+        return characters + 1
 
     def position(
         self,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from protocol.report import Position
 
 _MAX_LISTED = 50
+_MAX_MESSAGE_CHARS = 500
 
 
 class LanguageError(Exception):
@@ -31,8 +32,8 @@ class Violation:
         self, position: Position | None, message: str, fix: str | None, security: bool
     ) -> None:
         self.position = position
-        self.message = message
-        self.fix = fix
+        self.message = message[:_MAX_MESSAGE_CHARS]
+        self.fix = fix[:_MAX_MESSAGE_CHARS] if fix else fix
         self.security = security
 
     @property

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Node = TypeVar("Node", bound=ast.AST)
 
+_MAX_VIOLATIONS = 1_000
+
 
 class Walker(RestrictingNodeTransformer):
     """Visits the reviewed fields of reviewed nodes; collects what is wrong with the others.
@@ -53,8 +55,11 @@ class Walker(RestrictingNodeTransformer):
     def error(
         self, node: ast.AST, info: str, fix: str | None = None, security: bool = False
     ) -> None:
-        """Record one violation at *node*."""
-        self.violations.append(Violation(self._text.of(node), info, fix, security))
+        """Record one violation at *node*; of a flood only the first ones."""
+        if len(self.violations) < _MAX_VIOLATIONS or security:
+            if len(self.violations) >= 2 * _MAX_VIOLATIONS:
+                return
+            self.violations.append(Violation(self._text.of(node), info, fix, security))
 
     def not_allowed(self, node: ast.AST) -> None:
         """Refuse a node that nobody has reviewed."""

@@ -152,7 +152,7 @@ LIES: dict[str, Fault] = {
     "sends a deep nest": lambda wire: wire.frame(b"\x81\xa4type" + b"\x91" * 100_000),
     "announces 4 GB": lambda wire: wire.write(b"\xff\xff\xff\xff"),
     "announces nothing": lambda wire: wire.write(b"\0\0\0\0"),
-    "greets again": lambda wire: wire.send(HELLO),
+    "greets twice": lambda wire: (wire.send(HELLO), wire.send(HELLO)),
     "sends what only the engine may": lambda wire: wire.send(m.Cancel(reason="ours")),
     "sends no message": lambda wire: wire.frame(b"\xc0"),
 }

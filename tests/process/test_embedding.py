@@ -1,0 +1,537 @@
+"""The engine inside of other people's programs: forks, signals, loops, and a lack of descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+from manager_process import manage, says
+from runs import MODES, finish, make_engine, types_of, wait_for
+
+import engine as jobcell
+from engine import Engine, Resolvers, RunOptions
+
+CALM = "def main(state): return {**state, 'calm': True}"
+SLEEPS = "import time\ndef main(state): time.sleep(60)"
+START_MODES = ["exec", "zygote"]
+
+
+# --- forks ---
+
+
+@pytest.mark.parametrize("mode", START_MODES)
+def test_a_fork_of_the_manager_is_told_that_the_engine_is_not_its_own(mode: str):
+    """Every call says so at once, closing does nothing, and the parent's run goes on."""
+    says(
+        manage(
+            """
+            engine = make_engine(MODE)
+            run = engine.execute(SLEEPS)
+            wait_for(run, "job-start")
+            child = os.fork()
+            if child == 0:
+                calls = (
+                    lambda: engine.execute(CALM), run.poll, run.result, run.cancel,
+                    lambda: run.__aiter__().__anext__().send(None),
+                    lambda: run.__await__().send(None),
+                )
+                refused = 0
+                for call in calls:
+                    try:
+                        call()
+                    except EngineError as error:
+                        refused += "process" in str(error)
+                engine.close()
+                own = make_engine(MODE)
+                fine = own.execute(CALM).result(30).reason
+                own.close()
+                print(refused, fine, flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert not run.done
+            run.cancel("enough")
+            print(run.result(20).reason, engine.execute(CALM).result(20).reason, flush=True)
+            engine.close()
+            """,
+            mode,
+        ),
+        "6 success",
+        "cancelled success",
+    )
+
+
+def test_a_fork_that_lives_on_does_not_keep_the_supervisor_busy():
+    """It holds copies of all pipes: a closed one must not stay in the epoll set."""
+    says(
+        manage(
+            """
+            engine = make_engine(MODE)
+            run = engine.execute("import time\\ndef main(state): time.sleep(0.3)")
+            wait_for(run, "job-start")
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+            assert run.result(20).reason == "success"
+            assert engine.execute(CALM).result(20).reason == "success"
+            before = time.process_time()
+            time.sleep(0.5)
+            print(time.process_time() - before < 0.1)
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            engine.close()
+            """
+        ),
+        "True",
+    )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_an_engine_works_in_a_child_of_multiprocessing(method: str, tmp_path):
+    """Each process makes its own; they do not disturb each other."""
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "import engine\n"
+        "def work(n):\n"
+        "    return engine.run('def main(state): return {\"n\": state[\"n\"] + 1}', {'n': n})['n']\n"
+        "if __name__ == '__main__':\n"
+        "    with engine.Engine() as own:\n"
+        "        own.execute('def main(state): return state').result(30)\n"
+        f"        with multiprocessing.get_context({method!r}).Pool(2) as pool:\n"
+        "            print(pool.map(work, range(3)))\n"
+        "        print(own.execute('def main(state): return state').result(30).reason)\n"
+    )
+    import subprocess
+
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=90)
+    assert done.stdout.splitlines() == ["[1, 2, 3]", "success"], done.stderr
+
+
+# --- signals ---
+
+
+@pytest.mark.parametrize("mode", START_MODES)
+def test_a_manager_that_ignores_its_children(mode: str):
+    """SIGCHLD ignored: the kernel reaps, and no child inherits that."""
+    says(
+        manage(
+            """
+            import signal
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            with make_engine(MODE) as engine:
+                print(engine.execute(CALM).result(30).reason)
+                run = engine.execute(SLEEPS)
+                wait_for(run, "job-start")
+                run.cancel("enough")
+                print(run.result(20).reason)
+                print(engine.execute("def main(state): raise ValueError").result(30).error.name)
+            """,
+            mode,
+        ),
+        "success",
+        "cancelled",
+        "RuntimeError",
+    )
+
+
+@pytest.mark.parametrize("mode", START_MODES)
+def test_a_manager_that_waits_for_every_child(mode: str):
+    """waitpid(-1) takes exits away; no run is lost, and no stranger is killed for it."""
+    says(
+        manage(
+            """
+            def reap():
+                while True:
+                    try:
+                        os.waitpid(-1, 0)
+                    except ChildProcessError:
+                        time.sleep(0.001)
+            threading.Thread(target=reap, daemon=True).start()
+            with make_engine(MODE) as engine:
+                print({engine.execute(CALM).result(30).reason for _ in range(10)})
+            """,
+            mode,
+        ),
+        "{'success'}",
+    )
+
+
+def test_control_c_during_run_leaves_nothing():
+    """The interrupt comes through, and the child is gone."""
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        jobcell.run(SLEEPS)
+    assert time.monotonic() - begun < 10
+
+
+# --- threads, loops ---
+
+
+def test_in_a_running_loop_the_blocking_interface_works(engine: Engine):
+    """It blocks the loop for as long, and nothing else."""
+
+    async def manage_in_loop() -> object:
+        return engine.execute(CALM).result(30).reason, jobcell.run(CALM)["calm"]
+
+    assert asyncio.run(manage_in_loop()) == ("success", True)
+
+
+def test_an_awaiting_task_may_be_cancelled(zygote: Engine):
+    """The run goes on without it, and can be awaited again."""
+
+    async def manage_in_loop() -> str:
+        run = zygote.execute("import time\ndef main(state): time.sleep(0.5)")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run, 0.05)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(x async for x in run if x.type == "job-complete"), 0.05)
+        return (await run).reason
+
+    assert asyncio.run(manage_in_loop()) == "success"
+
+
+def test_a_daemon_thread_may_be_the_manager(mode: str):
+    """The engine belongs to the process, not to the thread that made it."""
+    results: list[str] = []
+
+    def manage_in_thread() -> None:
+        with make_engine(mode) as engine:
+            results.append(engine.execute(CALM).result(30).reason)
+
+    thread = threading.Thread(target=manage_in_thread, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert results == ["success"]
+
+
+def test_children_outlive_the_thread_that_asked_for_them(mode: str):
+    """They are the supervisor's (PDEATHSIG counts threads), not the caller's."""
+    runs = []
+    with make_engine(mode) as engine:
+        source = "import time\ndef main(state):\n    time.sleep(0.3)\n    return state"
+        thread = threading.Thread(target=lambda: runs.append(engine.execute(source)))
+        thread.start()
+        thread.join()
+        assert runs[0].result(30).reason == "success"
+
+
+# --- an end without close ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_interpreter_ends_with_runs_in_flight(mode: str):
+    """Nobody closes the engine: the exit does not hang, and no child is left."""
+    done = manage(
+        """
+        import psutil
+        engine = make_engine(MODE, max_runs=1)
+        run = engine.execute(SLEEPS)
+        queued = engine.execute(CALM)
+        wait_for(run, "job-start")
+        print(*(child.pid for child in psutil.Process().children(recursive=True)))
+        """,
+        mode,
+    )
+    assert done.returncode == 0, done.stderr
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert pids
+    deadline = time.monotonic() + 5
+    while any(_lives(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a child was left"
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_an_interpreter_ends_with_a_resolver_that_never_returns():
+    """Its thread is a daemon."""
+    says(
+        manage(
+            """
+            asked = threading.Event()
+            def resolver(value_id):
+                asked.set()
+                threading.Event().wait()
+            engine = make_engine(MODE)
+            plan = {"workflow": {"steps": [{"expression": CALM, "configuration": "c"}]}}
+            run = engine.execute(plan, resolvers=Resolvers(credential=resolver))
+            print(asked.wait(20))
+            """
+        ),
+        "True",
+    )
+
+
+def test_closing_does_not_wait_for_a_resolver():
+    """The run that needs it ends cancelled, in its grace period."""
+    hold, asked = threading.Event(), threading.Event()
+
+    def resolver(value_id: str) -> dict:
+        asked.set()
+        hold.wait(60)
+        return {}
+
+    plan = {"workflow": {"steps": [{"expression": CALM, "configuration": "c"}]}}
+    engine = make_engine("zygote")
+    run = engine.execute(plan, resolvers=Resolvers(credential=resolver))
+    assert asked.wait(20)
+    begun = time.monotonic()
+    engine.close()
+    assert time.monotonic() - begun < 2
+    assert run.result(0).error.name == "Cancelled"
+    hold.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("jobcell-resolve"):
+            thread.join(5)
+
+
+def test_on_event_that_blocks_does_not_stop_the_clock():
+    """The run meets its timeout while the manager's callback sleeps."""
+    seen = []
+
+    def on_event(event: object) -> None:
+        seen.append(event)
+        if len(seen) == 1:
+            time.sleep(1)
+
+    with pytest.raises(jobcell.RunError) as caught:
+        jobcell.run(SLEEPS, options=RunOptions(timeout_s=0.3), on_event=on_event)
+    assert caught.value.error.name == "TimeoutError"
+    assert seen[-1].duration_ms < 900
+
+
+class _Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def test_a_resolver_that_raises_what_cannot_be_said(zygote: Engine):
+    """The run hears of it at once."""
+
+    def resolver(value_id: str) -> dict:
+        raise _Unspeakable
+
+    plan = {"workflow": {"steps": [{"expression": CALM, "configuration": "c"}]}}
+    result = zygote.execute(plan, resolvers=Resolvers(credential=resolver)).result(10)
+    assert result.error.name == "CredentialLoadError"
+    assert "_Unspeakable" in result.error.message
+
+
+def test_no_thread_for_a_resolver_is_told_as_that(zygote: Engine, monkeypatch):
+    """The run ends with the error of the credential, not with one of the engine."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("jobcell-resolve"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    plan = {"workflow": {"steps": [{"expression": CALM, "configuration": "c"}]}}
+    result = zygote.execute(plan, resolvers=Resolvers(credential=lambda _: {})).result(10)
+    assert result.error.name == "CredentialLoadError"
+    assert "can't start new thread" in result.error.message
+
+
+def test_no_thread_for_the_supervisor_is_an_engine_error(monkeypatch):
+    """Said by execute; nothing is left, and it can be tried again."""
+    engine = make_engine("zygote")
+    with monkeypatch.context() as patch:
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(jobcell.EngineError, match="can't start new thread"):
+            engine.execute(CALM)
+    assert engine.execute(CALM).result(30).reason == "success"
+    engine.close()
+
+
+def test_a_handle_that_outlives_its_engine_writes_to_nobody(zygote: Engine):
+    """The number of the engine's own descriptor may be a stranger's by then."""
+    engine = make_engine("zygote")
+    run = engine.execute(SLEEPS)
+    wait_for(run, "job-start")
+    late = run._cancel  # what a thread may be about to call
+    engine.close()
+    pipes = [os.pipe() for _ in range(30)]
+    try:
+        late("late")
+        run.cancel("late")
+        for read_end, _ in pipes:
+            os.set_blocking(read_end, False)
+            with pytest.raises(BlockingIOError):
+                os.read(read_end, 100)
+    finally:
+        for pair in pipes:
+            for end in pair:
+                os.close(end)
+
+
+# --- descriptors ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_manager_with_thousands_of_descriptors(mode: str):
+    """Numbers above 1023, which select(2) does not know."""
+    opened = []
+    try:
+        opened += [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+        with make_engine(mode, max_runs=2) as engine:
+            runs = [engine.execute(CALM) for _ in range(4)]
+            assert {run.result(30).reason for run in runs} == {"success"}
+            run = engine.execute(SLEEPS)
+            wait_for(run, "job-start")
+            run.cancel("enough")
+            assert run.result(20).reason == "cancelled"
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_manager_without_standard_streams(mode: str, tmp_path):
+    """A daemon has closed 0, 1 and 2: our own descriptors do not take their places."""
+    told = tmp_path / "told"
+    done = manage(
+        f"""
+        for fd in (0, 1, 2):
+            os.close(fd)
+        with make_engine(MODE) as engine:
+            source = "def main(state):\\n    print('a line')\\n    return state"
+            runs = [engine.execute(source) for _ in range(3)]
+            reasons = {{run.result(30).reason for run in runs}}
+            lines = [e.message for e in runs[0].poll(after=0) if e.type == "log"]
+        with open({str(told)!r}, "w") as file:
+            print(*reasons, *lines, file=file)
+        os._exit(0)
+        """,
+        mode,
+    )
+    assert done.returncode == 0
+    assert told.read_text() == "success a line\n"
+
+
+EXHAUST = """
+import resource
+def exhaust(free):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    for _ in range(free):
+        os.close(held.pop())
+    return held
+def release(held):
+    for fd in held:
+        os.close(fd)
+"""
+
+
+@pytest.mark.parametrize("mode", START_MODES)
+def test_a_lack_of_descriptors_is_told_and_passes(mode: str):
+    """However many are left: the run ends for that reason or well; those running go on."""
+    says(
+        manage(
+            EXHAUST
+            + """
+with make_engine(MODE, max_runs=3) as engine:
+    engine.execute(CALM).result(30)
+    count = len(os.listdir("/proc/self/fd"))
+    steady = engine.execute("import time\\ndef main(state): time.sleep(3)")
+    wait_for(steady, "job-start")
+    ends = set()
+    for free in range(0, 16):
+        held = exhaust(free)
+        run = engine.execute(CALM)
+        result = run.result(20)
+        release(held)
+        name = result.error.name if result.error else "success"
+        ends.add(name)
+        assert [e.type for e in run.poll(after=0)][-1].startswith("workflow-")
+    print(sorted(ends))
+    print(steady.result(30).reason, engine.execute(CALM).result(30).reason)
+    print(len(os.listdir("/proc/self/fd")) - count)
+""",
+            mode,
+        ),
+        "['SpawnError', 'success']",
+        "success success",
+        "0",
+    )
+
+
+@pytest.mark.parametrize("mode", START_MODES)
+def test_an_engine_whose_first_run_finds_no_descriptors(mode: str):
+    """It says so, with an error or as the end of the run, and the next one is fine."""
+    says(
+        manage(
+            EXHAUST
+            + """
+with make_engine(MODE) as warm:  # what is imported and looked up once is not the question
+    warm.execute(CALM).result(30)
+told = set()
+for free in range(0, 20):
+    engine = make_engine(MODE)
+    held = exhaust(free)
+    try:
+        result = engine.execute(CALM).result(20)
+        told.add(result.error.name if result.error else "success")
+    except EngineError as error:
+        told.add(type(error).__name__)
+    release(held)
+    assert engine.execute(CALM).result(30).reason == "success", free
+    engine.close()
+print(sorted(told))
+""",
+            mode,
+        ),
+        "['EngineError', 'SpawnError', 'success']",
+    )
+
+
+# --- times ---
+
+
+def test_timeouts_of_years_are_timeouts(zygote: Engine):
+    """Longer than an epoll can wait, longer than a lock can."""
+    forever = RunOptions(
+        timeout_s=1e12, step_timeout_s=1e12, idle_timeout_s=1e12, resolve_timeout_s=1e12
+    )
+    run = zygote.execute(CALM, options=forever)
+    assert run.result(timeout_s=1e12).reason == "success"
+    assert run.result(timeout_s=float("inf")).reason == "success"
+    assert types_of(run.poll(timeout_s=1e12))[-1] == "workflow-complete"
+    slow = zygote.execute("import time\ndef main(state): time.sleep(0.2)", options=forever)
+    events = slow.poll(after=0, timeout_s=float("inf"))
+    assert events
+    finish(slow)
+
+
+def test_an_idle_engine_uses_no_time(mode: str):
+    """It waits for its children, and does not look for them."""
+    with make_engine(mode) as engine:
+        engine.execute(CALM).result(30)
+        time.sleep(0.2)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.1
+        gc.collect()

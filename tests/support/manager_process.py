@@ -1,0 +1,37 @@
+"""A manager in a process of its own, for what cannot be done to the one that runs the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+PREAMBLE = """
+import os, sys, threading, time
+sys.path.insert(0, {support!r})
+from engine import Engine, EngineError, Policy, Resolvers, RunOptions
+from runs import make_engine, wait_for
+MODE = {mode!r}
+CALM = "def main(state): return {{**state, 'calm': True}}"
+SLEEPS = "import time\\ndef main(state): time.sleep(60)"
+"""
+
+
+def manage(
+    script: str, mode: str = "zygote", *, timeout_s: float = 60.0, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a manager to its end; `MODE`, `CALM` and `SLEEPS` are there for it."""
+    preamble = PREAMBLE.format(support=str(Path(__file__).parent), mode=mode)
+    return subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", preamble + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def says(done: subprocess.CompletedProcess[str], *lines: str) -> None:
+    """Check that a manager ended well and said these lines."""
+    assert (done.returncode, done.stdout.splitlines()) == (0, list(lines)), done.stderr
