@@ -1,4 +1,4 @@
-"""How much slower is a job than the same Python, and how long does compiling take?
+"""How much slower a job is than the same Python, and how long compiling takes.
 
     python -m benchmarks.bench_language
 

@@ -8,6 +8,7 @@ import time
 import weakref
 from typing import Final, Protocol
 
+from engine.cgroups import ENTER_AFTER_S, Entered
 from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.ending import Exit
@@ -30,8 +31,11 @@ CHECK_S: Final = 0.05
 class Host(Watcher, Protocol):
     """What a lane needs of the supervisor."""
 
-    def wake_at(self, when: float, lane: Lane) -> None:
-        """Have `Lane.check` called at *when* on the monotonic clock."""
+    def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
+        """Have a child put into a control group; *entered* is called with it, if one can be had."""
+
+    def leave_cgroup(self, group: RunCgroup) -> None:
+        """Give back a group in which no process is left."""
 
     def ended(self, lane: Lane) -> None:
         """Say that the child is gone and the run is over."""
@@ -47,7 +51,7 @@ class Lane:
         self._connection: Connection | None = None
         self._child: Child | None = None
         self._cgroup: RunCgroup | None = None
-        self._starter: Starter | None = None
+        self._cgroup_asked = False
         self._meter: Meter | None = None
         self._exited: Exit | None = None
         self._armed = float("inf")
@@ -73,8 +77,7 @@ class Lane:
             session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
             self._end()
             return
-        self._starter = starter
-        self._child, self._connection, self._cgroup = child, connection, _ = started
+        self._child, self._connection = child, connection = started
         connection.before_close = self._host.unwatch
         options = session.options
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE))
@@ -205,10 +208,9 @@ class Lane:
         cgroup, self._cgroup = self._cgroup, None
         if cgroup is None:
             return False
-        assert self._starter is not None
         oom_killed = cgroup.oom_killed()
         self.session.peak_bytes = max(self.session.peak_bytes, cgroup.peak_bytes())
-        self._starter.give_back(cgroup)
+        self._host.leave_cgroup(cgroup)
         return oom_killed
 
     def _end(self) -> None:
@@ -264,6 +266,7 @@ class Lane:
         self._armed = float("inf")
         if self._over or self._killed or self._child is None:
             return
+        self._ask_for_cgroup()
         deadlines, request = self.session.deadlines, self.session.load_request
         if request is not None and deadlines.load_is_late():
             timeout_s = self.session.options.resolve_timeout_s
@@ -276,6 +279,22 @@ class Lane:
         if self.session.must_die:
             self._kill()
         self._arm()
+
+    def _ask_for_cgroup(self) -> None:
+        """Ask for a control group once the run has lasted so long that it is worth one."""
+        assert self._child is not None
+        pid = self._child.pid
+        lasted_ms = self.session.deadlines.elapsed_ms()
+        if self._cgroup_asked or pid is None or lasted_ms < ENTER_AFTER_S * 1000:
+            return
+        self._cgroup_asked = True
+        self._host.enter_cgroup(pid, self.session.options.memory_bytes, self._entered)
+
+    def _entered(self, cgroup: RunCgroup) -> None:
+        if self._over:
+            self._host.leave_cgroup(cgroup)
+        else:
+            self._cgroup = cgroup
 
     def _overstayed(self) -> None:
         if self.session.finished:
@@ -311,7 +330,7 @@ class Lane:
         when = min(self.session.deadlines.next, time.monotonic() + CHECK_S)
         if when < self._armed:
             self._armed = when
-            self._host.wake_at(when, self)
+            self._host.call_at(when, self.check)
 
     # --- sending ---
 

@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from engine.cgroups import Cgroups, Entered
+from engine.confinement.cgroup import RunCgroup
 from engine.errors import EngineError
 from engine.lane import Lane
 from engine.start.child import Starter
@@ -39,9 +41,10 @@ class Supervisor:
         self._running: set[Lane] = set()
         self._posted: deque[Callable[[], None]] = deque()
         self._callbacks: dict[int, Callable[[int], None]] = {}
-        self._timers: list[tuple[float, int, Lane]] = []
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._closing = False
+        self._cgroups = Cgroups()
         self._wake_fd = -1
         try:
             self._epoll = select.epoll()
@@ -104,13 +107,23 @@ class Supervisor:
             with contextlib.suppress(OSError):  # it was closed, which unregisters it
                 self._epoll.unregister(fd)
 
-    def wake_at(self, when: float, lane: Lane) -> None:
-        """See `Host.wake_at`."""
-        heapq.heappush(self._timers, (when, next(self._numbers), lane))
+    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+        """See `Watcher.call_at`."""
+        heapq.heappush(self._timers, (when, next(self._numbers), callback))
 
     def ended(self, lane: Lane) -> None:
         """See `Host.ended`."""
         self._running.discard(lane)
+        if not self._closing:
+            self.post(self._starter.run_ended)  # after the next run in the queue was started
+
+    def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
+        """See `Host.enter_cgroup`."""
+        self._cgroups.enter(pid, memory_bytes, lambda group: self.post(lambda: entered(group)))
+
+    def leave_cgroup(self, group: RunCgroup) -> None:
+        """See `Host.leave_cgroup`."""
+        self._cgroups.leave(group)
 
     # --- the thread ---
 
@@ -125,12 +138,15 @@ class Supervisor:
                 if callback is not None:  # it may have been dropped by the one before
                     self._guard(callback, mask)
             while self._posted:
-                self._call(self._posted.popleft())
+                self._guard(self._posted.popleft())
             self._check_timers()
             # Here and nowhere else: a descriptor that is made while events are handed out could
             # get the number of one that was just closed, and its events.
             self._fill()
         self._starter.close()
+        self._cgroups.close()
+        while self._posted:  # a group that was entered too late
+            self._guard(self._posted.popleft())
         self._epoll.close()
 
     def _wait_s(self) -> float:
@@ -144,28 +160,18 @@ class Supervisor:
     def _check_timers(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            lane = heapq.heappop(self._timers)[2]
-            try:
-                lane.check()
-            except Exception as error:  # noqa: BLE001 - told as an error of the run
-                self._abort(lane, error)
+            self._guard(heapq.heappop(self._timers)[2])
 
-    def _guard(self, callback: Callable[[int], None], mask: int) -> None:
+    def _guard(self, callback: Callable[..., None], *arguments: int) -> None:
         """Keep a bug in the handling of one run from the others."""
         try:
-            callback(mask)
+            callback(*arguments)
         except Exception as error:
             lane = getattr(callback, "__self__", None)
             if isinstance(lane, Lane):
                 self._abort(lane, error)
             else:
                 _log.exception("internal error in the supervisor")
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        try:
-            callback()
-        except Exception:  # noqa: BLE001 - the other runs go on
-            _log.exception("internal error in the supervisor")
 
     def _abort(self, lane: Lane, error: Exception) -> None:
         _log.exception("internal error while supervising run %s", lane.run.id)

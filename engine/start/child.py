@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 
 import psutil
 
-from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.ending import Exit
 from protocol import codec
@@ -26,6 +25,9 @@ class Watcher(Protocol):
 
     def unwatch(self, fd: int) -> None:
         """Forget *fd*; harmless if it was never watched."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+        """Have *callback* called at *when* on the monotonic clock."""
 
     def post(self, callback: Callable[[], None]) -> None:
         """Have *callback* called by the supervisor's thread, later."""
@@ -54,8 +56,6 @@ class Started(NamedTuple):
 
     child: Child
     connection: Connection
-    cgroup: RunCgroup | None
-    """Its control group, where there is one; to be given back when the child was reaped."""
 
 
 class Starter(Protocol):
@@ -72,8 +72,8 @@ class Starter(Protocol):
 
         """
 
-    def give_back(self, cgroup: RunCgroup) -> None:
-        """Take back the control group of a run that is over."""
+    def run_ended(self) -> None:
+        """Take note that a run is over: the machine may have time for other things."""
 
     def close(self) -> None:
         """Let go of everything; no run is left by then."""
@@ -84,14 +84,6 @@ def greet(connection: Connection, request: ConfinementRequest) -> None:
     connection.send(codec.encode(Hello(version=PROTOCOL_VERSION, pid=os.getpid())))
     connection.send(codec.encode(Confine(request=request)))
     connection.write()
-
-
-def join(cgroup: RunCgroup, pid: int) -> None:
-    """Put a child into its control group."""
-    try:
-        cgroup.add(pid)
-    except OSError:
-        pass  # it is gone already; what it died of is told by its exit
 
 
 def kill_group(pid: int) -> None:

@@ -7,12 +7,10 @@ import os
 import resource
 import signal
 
-from engine.confinement.cgroup import RunCgroup
 from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
 from engine.connection import Connection
 from engine.ending import Exit
-from engine.start.cgroups import CgroupPool
-from engine.start.child import Started, Watcher, exit_of, greet, join, kill_group
+from engine.start.child import Started, Watcher, exit_of, greet, kill_group
 from protocol.confinement import ConfinementRequest
 from protocol.limits import ANSWERS_FD, REQUESTS_FD
 
@@ -23,9 +21,6 @@ class ExecStarter:
     Never with fork: that would copy the page tables of the manager, 24 ms for each GB of its
     memory, and its threads' locks as they are.
     """
-
-    def __init__(self) -> None:
-        self._cgroups = CgroupPool()
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
@@ -54,19 +49,14 @@ class ExecStarter:
         except OSError:
             connection.close()
             raise
-        cgroup = self._cgroups.take(request.memory_bytes)
-        if cgroup is not None:
-            join(cgroup, pid)
         greet(connection, request)
-        return Started(child, connection, cgroup)
+        return Started(child, connection)
 
-    def give_back(self, cgroup: RunCgroup) -> None:
-        """See `Starter.give_back`."""
-        self._cgroups.give_back(cgroup)
+    def run_ended(self) -> None:
+        """See `Starter.run_ended`."""
 
     def close(self) -> None:
         """See `Starter.close`."""
-        self._cgroups.close()
 
 
 class SpawnedChild:

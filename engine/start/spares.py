@@ -1,17 +1,22 @@
 """``spares=n``: children that were started before they are needed.
 
 A spare is confined and waits for a plan.  It fits a run that asks for the very walls and limits
-that it has put on; every other run gets a new child.
+that it has put on; every other run gets a new child.  The next spare is started when a run is
+over: earlier it would take the processor from the run that has just got the last one.
 """
 
 from __future__ import annotations
 
 import select
+import time
 from collections import deque
+from typing import Final
 
-from engine.confinement.cgroup import RunCgroup
 from engine.start.child import Started, Starter, Watcher
 from protocol.confinement import ConfinementRequest
+
+
+REFILL_AFTER_S: Final = 0.05
 
 
 class SpareStarter:
@@ -43,17 +48,17 @@ class SpareStarter:
         assert self._watcher is not None
         if request != self._request:
             return self._inner.start(request)
-        # Whoever waits for this child shall not wait for the next one to be started.
-        self._watcher.post(self._refill)
+        # At the latest; a run that is over sooner makes room for it sooner.
+        self._watcher.call_at(time.monotonic() + REFILL_AFTER_S, self._refill)
         if self._waiting:
             spare = self._waiting.popleft()
             self._watcher.unwatch(spare.child.exit_fd)
             return spare
         return self._inner.start(request)
 
-    def give_back(self, cgroup: RunCgroup) -> None:
-        """See `Starter.give_back`."""
-        self._inner.give_back(cgroup)
+    def run_ended(self) -> None:
+        """See `Starter.run_ended`."""
+        self._refill()
 
     def close(self) -> None:
         """See `Starter.close`."""
@@ -62,13 +67,9 @@ class SpareStarter:
         for spare in self._waiting:
             self._watcher.unwatch(spare.child.exit_fd)
             spare.child.kill()
-            if spare.cgroup is not None:  # it is ours to wait for, and its group is to be empty
-                self._bury(spare)
-                self._inner.give_back(spare.cgroup)
         self._inner.close()  # a zygote tells of the end of its children while it is closed
         for spare in self._waiting:
-            if spare.cgroup is None:
-                self._bury(spare)
+            self._bury(spare)
         self._waiting.clear()
 
     def _refill(self) -> None:
@@ -89,8 +90,6 @@ class SpareStarter:
             self._waiting.remove(spare)
             self._watcher.unwatch(spare.child.exit_fd)
             self._bury(spare)
-            if spare.cgroup is not None:
-                self._inner.give_back(spare.cgroup)
 
     def _bury(self, spare: Started) -> None:
         _is_gone(spare, timeout_ms=None)

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from engine.confinement.cgroup import RunCgroup
 from engine.confinement.interpreter import child_command
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection, lift
@@ -35,6 +34,9 @@ from protocol.zygote import (
     decode_from_zygote,
     encode,
 )
+
+_NULL_DEVICE: Final = 0
+"""The standard input of what is spawned."""
 
 _ZYGOTE_DIED: Final = "the zygote died, and the child with it"
 
@@ -69,15 +71,14 @@ class ZygoteStarter:
         try:
             child = self._usable().fork(connection.child_ends)
         except OSError:
+            connection.child_ends.close()
             connection.close()
             raise
         greet(connection, request)
-        # No control group: moving a process into one takes 1.2 ms, which is what a fork takes.
-        return Started(child, connection, None)
+        return Started(child, connection)
 
-    def give_back(self, cgroup: RunCgroup) -> None:
-        """See `Starter.give_back`."""
-        self._fallback.give_back(cgroup)
+    def run_ended(self) -> None:
+        """See `Starter.run_ended`."""
 
     def close(self) -> None:
         """See `Starter.close`."""
@@ -264,7 +265,9 @@ def _spawn_zygote(control: socket.socket) -> int:
     end = control.detach()
     try:
         end = lift(end)
-        return spawn([*child_command(), "--zygote"], {2: _standard_error(), CONTROL_FD: end})
+        # What it opens must not get a number that is a stream of its children.
+        streams = {1: _NULL_DEVICE, 2: _standard_error()}
+        return spawn([*child_command(), "--zygote"], {**streams, CONTROL_FD: end})
     finally:
         os.close(end)
 
@@ -275,6 +278,6 @@ def _standard_error() -> int:
     A manager may have closed its own.  What has taken the number since is not inheritable.
     """
     try:
-        return 2 if os.get_inheritable(2) else 0
+        return 2 if os.get_inheritable(2) else _NULL_DEVICE
     except OSError:
-        return 0
+        return _NULL_DEVICE

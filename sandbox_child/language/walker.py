@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Node = TypeVar("Node", bound=ast.AST)
 
 _MAX_VIOLATIONS = 1_000
+"""Remembered of one text, and as many again that decide how severe the report is."""
 
 
 class Walker(RestrictingNodeTransformer):
@@ -56,9 +57,8 @@ class Walker(RestrictingNodeTransformer):
         self, node: ast.AST, info: str, fix: str | None = None, security: bool = False
     ) -> None:
         """Record one violation at *node*; of a flood only the first ones."""
-        if len(self.violations) < _MAX_VIOLATIONS or security:
-            if len(self.violations) >= 2 * _MAX_VIOLATIONS:
-                return
+        limit = 2 * _MAX_VIOLATIONS if security else _MAX_VIOLATIONS
+        if len(self.violations) < limit:
             self.violations.append(Violation(self._text.of(node), info, fix, security))
 
     def not_allowed(self, node: ast.AST) -> None:

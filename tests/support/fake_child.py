@@ -7,7 +7,6 @@ from collections import deque
 from pathlib import Path
 
 from engine import Engine
-from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.start.child import Started, Starter, Watcher, greet
 from engine.start.exec import SpawnedChild, spawn
@@ -44,9 +43,9 @@ class FakeStarter:
         )
         ends.close()
         greet(connection, request)
-        return Started(SpawnedChild(pid), connection, None)
+        return Started(SpawnedChild(pid), connection)
 
-    def give_back(self, cgroup: RunCgroup) -> None:
+    def run_ended(self) -> None:
         pass
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from sandbox_child.language.spans import SourceText
+
 MAIN = "def main(state):\n    return state\n"
 DEEP = 5_000
 
@@ -102,3 +104,29 @@ def test_bytes_are_not_compiled(refusal_of):
 def test_an_invalid_escape_is_not_our_business(result_of):
     """The warning of the parser goes nowhere, also where warnings are errors."""
     assert result_of("def main(state):\n    return '\\d'") == "\\d"
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param("x.__a\n" * 20_000, id="lines"),
+        pytest.param("é;x.__a;" * 20_000, id="one long line that is not ASCII"),
+        pytest.param("from a import *;" * 20_000 + "eval", id="the worst one last"),
+        pytest.param("x.__" + "a" * 500_000, id="a long name"),
+    ],
+)
+def test_a_flood_of_violations_is_told_in_part(refusal_of, flood):
+    """The report is small, and made in bounded time, however many there are."""
+    begun = time.perf_counter()
+    report = refusal_of(MAIN + flood)
+    assert time.perf_counter() - begun < 10
+    assert report.name == "SecurityError"
+    assert len(report.message) < 10_000
+    assert len(report.details) <= 50
+
+
+def test_columns_are_right_in_a_long_line_that_is_not_ascii():
+    """They are counted on from the last one, and back again."""
+    text = SourceText("é = ü + '日本' + x")
+    offsets = [0, 3, 5, 8, 19, 3, 19]
+    assert [text.column(1, offset) for offset in offsets] == [1, 3, 5, 7, 14, 3, 14]
