@@ -6,6 +6,7 @@ never dropped, so that they could be used to fill the manager's memory.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,8 @@ _MAX_DETAILS_BYTES: Final = 100_000
 _MAX_FRAMES: Final = 100
 _MAX_LINE: Final = 1_000
 _QUOTED: Final = 60
+_AGAIN: Final = re.compile("-[1-9][0-9]{0,17}")
+"""What the name of a second or later execution of a step ends with."""
 
 
 class Claims:
@@ -40,8 +43,10 @@ class Claims:
         """
         if step_id not in self._edges:
             raise RemoteProtocolError(f"child names a step that its plan lacks: {_quote(step_id)}")
-        suffix = step_run_id.removeprefix(step_id)
-        if suffix and not (suffix[0] == "-" and suffix[1:].isdecimal() and len(suffix) < _QUOTED):
+        if step_run_id == step_id:
+            return
+        again = step_run_id.startswith(step_id) and _AGAIN.fullmatch(step_run_id, len(step_id))
+        if not again or step_run_id in self._edges:
             raise RemoteProtocolError(f"child names an execution wrongly: {_quote(step_run_id)}")
 
     def check_new(self, step_run_id: str) -> None:
@@ -84,20 +89,25 @@ class Claims:
 
 def bounded(report: ErrorReport) -> ErrorReport:
     """Return a report of a child with everything in it cut to what a person can read."""
-    details = report.details
-    if details is not None and len(msgspec.msgpack.encode(details)) > _MAX_DETAILS_BYTES:
-        details = None
     return msgspec.structs.replace(
         report,
+        name=report.name[:_MAX_LINE],
         message=report.message[:MAX_ERROR_TEXT],
         step_id=_cut(report.step_id),
         subtype=_cut(report.subtype),
         operation=_cut_text(report.operation, "name"),
         position=_cut_text(report.position, "source"),
         stack=tuple(_cut_frame(frame) for frame in report.stack[:_MAX_FRAMES]),
-        details=details,
+        details=report.details if _is_small(report.details) else None,
         fix=_cut(report.fix),
     )
+
+
+def _is_small(details: Any) -> bool:
+    try:
+        return len(msgspec.msgpack.encode(details)) <= _MAX_DETAILS_BYTES
+    except RecursionError:  # nested as deep as could just be decoded, higher up the stack
+        return False
 
 
 def _cut(text: str | None) -> str | None:

@@ -69,7 +69,8 @@ class Session:
         self.peak_bytes = 0
         self._first_memory: int | None = None
         self._log = log
-        self._limits = order
+        self._known_ids = {"credential": order.credential_ids, "state": order.state_ids}
+        self._max_step_runs = order.max_step_runs
         self._phase = Phase.STARTING
         self._step: OpenStep | None = None
         self._step_runs = 0
@@ -177,14 +178,15 @@ class Session:
 
     def _load(self, message: m.LoadCredential | m.LoadState) -> None:
         kind: Kind = "credential" if isinstance(message, m.LoadCredential) else "state"
-        known = self._limits.credential_ids if kind == "credential" else self._limits.state_ids
-        if message.id not in known:
+        if message.id not in self._known_ids[kind]:
             raise RemoteProtocolError(f"child asked for a {kind} that its plan does not name")
         self._claims.check_step(message.step_id, message.step_run_id)
         if self.load_request is not None:
             raise RemoteProtocolError(f"child asked for a {kind} before it had the last answer")
-        if self._step is None or self._step.step_run_id != message.step_run_id:
+        if self._step is None:
             self._step = OpenStep(message.step_id, message.step_run_id)
+        elif (self._step.step_id, self._step.step_run_id) != (message.step_id, message.step_run_id):
+            raise RemoteProtocolError(f"child asked for a {kind} for a step that is not open")
         self.load_request = LoadRequest(kind, message.id, message.step_id)
         self._loading_since = time.monotonic()
         self.deadlines.loading()
@@ -327,7 +329,7 @@ class Session:
 
     def _count_step_run(self) -> None:
         self._step_runs += 1
-        limit = self._limits.max_step_runs
+        limit = self._max_step_runs
         if self._step_runs > limit:
             self.judge(
                 make_report(

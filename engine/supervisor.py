@@ -131,12 +131,7 @@ class Supervisor:
         self._starter.attach(self)
         while not (self._closing and not self._running and not self._queue):
             for fd, mask in self._epoll.poll(self._wait_s()):
-                if fd == self._wake_fd:
-                    os.eventfd_read(self._wake_fd)
-                    continue
-                callback = self._callbacks.get(fd)
-                if callback is not None:  # it may have been dropped by the one before
-                    self._guard(callback, mask)
+                self._dispatch(fd, mask)
             while self._posted:
                 self._guard(self._posted.popleft())
             self._check_timers()
@@ -148,6 +143,15 @@ class Supervisor:
         while self._posted:  # a group that was entered too late
             self._guard(self._posted.popleft())
         self._epoll.close()
+
+    def _dispatch(self, fd: int, mask: int) -> None:
+        # Not in the loop itself, whose variables would keep the last run while it waits.
+        if fd == self._wake_fd:
+            os.eventfd_read(self._wake_fd)
+            return
+        callback = self._callbacks.get(fd)
+        if callback is not None:  # it may have been dropped by the one before
+            self._guard(callback, mask)
 
     def _wait_s(self) -> float:
         if self._posted:

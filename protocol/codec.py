@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from protocol.errors import RemoteProtocolError
@@ -13,8 +15,11 @@ _QUOTE_CHARACTERS = 120
 encode = msgspec.msgpack.Encoder().encode
 """Encode one message."""
 
-_from_child = msgspec.msgpack.Decoder(FromChild, ext_hook=restore_extension)
-_to_child = msgspec.msgpack.Decoder(ToChild, ext_hook=restore_extension)
+
+@functools.cache
+def _decoder(messages: object) -> msgspec.msgpack.Decoder[Message]:
+    """Make a decoder when it is first needed: it takes a millisecond, and each side needs one."""
+    return msgspec.msgpack.Decoder(messages, ext_hook=restore_extension)
 
 
 def decode_from_child(body: bytes | bytearray) -> Message:
@@ -24,7 +29,7 @@ def decode_from_child(body: bytes | bytearray) -> Message:
         RemoteProtocolError: The frame is no message of a child.
 
     """
-    return _decode(_from_child, body, "child")
+    return _decode(_decoder(FromChild), body, "child")
 
 
 def decode_to_child(body: bytes | bytearray) -> Message:
@@ -34,7 +39,7 @@ def decode_to_child(body: bytes | bytearray) -> Message:
         RemoteProtocolError: The frame is no message of an engine.
 
     """
-    return _decode(_to_child, body, "engine")
+    return _decode(_decoder(ToChild), body, "engine")
 
 
 def _decode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from typing import TypeVar
 
@@ -56,6 +57,10 @@ class Channel:
                     written -= len(rest.pop(0))
                 if written:
                     rest[0] = rest[0][written:]
+
+    def has_arrived(self) -> bool:
+        """Whether there is something to receive, now."""
+        return bool(self._arrived or select.select([self.requests_fd], [], [], 0)[0])
 
     def receive(self, kind: type[_M]) -> _M:
         """Wait for the next message, which must be of *kind*.

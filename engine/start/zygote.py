@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -34,6 +35,9 @@ from protocol.zygote import (
     decode_from_zygote,
     encode,
 )
+
+HANG_S: Final = 5.0
+"""A zygote answers within milliseconds; one that has not after so long hangs, and is replaced."""
 
 _NULL_DEVICE: Final = 0
 """The standard input of what is spawned."""
@@ -105,6 +109,7 @@ class ForkedChild:
         self._pidfd = -1
         self._kill_wanted = False
         self._exit: Exit | None = None
+        self._was_due = False
 
     def kill(self) -> None:
         """See `Child.kill`."""
@@ -135,6 +140,11 @@ class ForkedChild:
         if self._kill_wanted:
             self.kill()
 
+    def overdue(self) -> bool:
+        """Whether its birth or its end was due when this was asked before, and still is."""
+        was_due, self._was_due = self._was_due, self.pid is None or _is_readable(self._pidfd)
+        return was_due and self._was_due
+
     def ended(self, how: Exit) -> None:
         """Take note of how it ended."""
         if self._exit is None:
@@ -155,6 +165,7 @@ class _Zygote:
         self._number = 0
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
         self._retired = False
+        self._watched_over = False
         self._control, theirs = socket.socketpair(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
         )
@@ -177,8 +188,23 @@ class _Zygote:
         self._number += 1
         child = ForkedChild()
         self._children[self._number] = child
+        self._watch_over()
         self._send(encode(Fork(number=self._number)), ends)
         return child
+
+    def _watch_over(self) -> None:
+        if not self._watched_over:
+            self._watched_over = True
+            self._watcher.call_at(time.monotonic() + HANG_S, self._look_after)
+
+    def _look_after(self) -> None:
+        """Replace a zygote that hangs: its runs could neither begin nor end."""
+        self._watched_over = False
+        # All of them are asked, so that each knows what it was asked before.
+        if any([child.overdue() for child in self._children.values()]):
+            self.close()
+        elif self._children:
+            self._watch_over()
 
     def retire(self) -> None:
         """Let it go when its last child has ended."""
@@ -258,6 +284,14 @@ class _Zygote:
                 child.ended(Exit(lost=f"the zygote could not fork: {message.reason}"))
         if self._retired and not self._children:
             self.close()
+
+
+def _is_readable(fd: int) -> bool:
+    if fd < 0:
+        return False
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _spawn_zygote(control: socket.socket) -> int:

@@ -9,6 +9,8 @@ from sandbox_child.language.names import DYNAMIC_ATTRIBUTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_DICT_NAMES = frozenset(dir(dict))
+
 __all__ = ["make_open_state_guards", "make_state_guards"]
 
 
@@ -18,6 +20,11 @@ def make_state_guards(
     """Return the guards of reads and of stores; *attr* and *write* judge what is no dict."""
 
     def state_attr(target: Any, name: str) -> Any:
+        if type(target) is dict and name not in _DICT_NAMES:  # nearly always
+            try:
+                return target[name]
+            except KeyError:
+                raise AttributeError(_absent_key(target, name)) from None
         if isinstance(target, dict):
             # A method of dict wins over a key of that name.
             if name in target and not hasattr(dict, name):

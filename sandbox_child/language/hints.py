@@ -29,23 +29,21 @@ _OTHER_LANGUAGES = {
     "Promise": "write import asyncio, then asyncio.gather(...)",
 }
 
-_SYNTAX = tuple(
-    (re.compile(pattern), fix)
-    for pattern, fix in (
-        (r"^\s*(const|let|var)\s", "leave const, let and var out: name = value"),
-        (r"^\s*function\b", "write def name(parameters):"),
-        (r"^\s*}?\s*else if\b", "write elif"),
-        (r"=>", "write lambda state: ... instead of =>"),
-        (r"&&", "write and instead of &&"),
-        (r"\|\|", "write or instead of ||"),
-        (r"[!=]==", "write == or != ; Python has no third sign"),
-        (r"!(?!=)", "write not instead of !"),
-        (r"\.\.\.\w", "write **name in a dict and *name in a list instead of ...name"),
-        (r"\+\+|--", "write name += 1"),
-        (r"^\s*//|;\s*//", "a comment begins with #"),
-        (r"\bcatch\b", "write except Exception as error:"),
-        (r"\?\.", "write x.get(key) or test for None first"),
-    )
+# Patterns stay text until there is an error: compiling them would cost every start 1 ms.
+_SYNTAX = (
+    (r"^\s*(const|let|var)\s", "leave const, let and var out: name = value"),
+    (r"^\s*function\b", "write def name(parameters):"),
+    (r"^\s*}?\s*else if\b", "write elif"),
+    (r"=>", "write lambda state: ... instead of =>"),
+    (r"&&", "write and instead of &&"),
+    (r"\|\|", "write or instead of ||"),
+    (r"[!=]==", "write == or != ; Python has no third sign"),
+    (r"!(?!=)", "write not instead of !"),
+    (r"\.\.\.\w", "write **name in a dict and *name in a list instead of ...name"),
+    (r"\+\+|--", "write name += 1"),
+    (r"^\s*//|;\s*//", "a comment begins with #"),
+    (r"\bcatch\b", "write except Exception as error:"),
+    (r"\?\.", "write x.get(key) or test for None first"),
 )
 
 _SYNTAX_MESSAGES = (
@@ -59,13 +57,13 @@ _SYNTAX_MESSAGES = (
     ("inconsistent use of tabs", "indent with four spaces everywhere"),
 )
 
-_ON_NONE = re.compile(r"'NoneType' object|argument of type 'NoneType'")
-_NO_KEY = re.compile(r"no key '([^']*)'; the keys are (.*)")
-_NO_ATTRIBUTE = re.compile(r"'(\w+)' object has no attribute '([^']*)'")
-_NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
-_ON_FUNCTION = re.compile(r"'(function|method|builtin_function_or_method)' object")
-_ON_COROUTINE = re.compile(r"'coroutine' object")
-_CONCATENATION = re.compile(r"can only concatenate str|concatenate str \(not|must be str, not")
+_ON_NONE = r"'NoneType' object|argument of type 'NoneType'"
+_NO_KEY = r"no key '([^']*)'; the keys are (.*)"
+_NO_ATTRIBUTE = r"'(\w+)' object has no attribute '([^']*)'"
+_NOT_CALLABLE = r"'(\w+)' object is not callable"
+_ON_FUNCTION = r"'(function|method|builtin_function_or_method)' object"
+_ON_COROUTINE = r"'coroutine' object"
+_CONCATENATION = r"can only concatenate str|concatenate str \(not|must be str, not"
 _MAX_NAME_CHARS = 100
 _MAX_NAMES = 2_000
 
@@ -77,7 +75,7 @@ def syntax_fix(message: str, line: str | None) -> str | None:
             return fix
     if line is not None:
         for pattern, fix in _SYNTAX:
-            if pattern.search(line):
+            if re.search(pattern, line):
                 return fix
     return None
 
@@ -109,27 +107,27 @@ def error_fix(
     """
     if kind in ("KeyError", "AttributeError") and state_is_empty and (operation or 0) > 1:
         return "the state is empty: did the operation before forget `return state`?"
-    if kind == "AttributeError" and (found := _NO_KEY.match(message)):
+    if kind == "AttributeError" and (found := re.match(_NO_KEY, message)):
         near = nearest(found[1], re.findall(r"'([^']*)'", found[2]))
         return f"did you mean {near}?" if near else "use state.get(key) if the key may be missing"
-    if kind == "AttributeError" and (found := _NO_ATTRIBUTE.search(message)):
+    if kind == "AttributeError" and (found := re.search(_NO_ATTRIBUTE, message)):
         owner, name = found.groups()
         if owner == "dict":
             return f'write d["{name}"], or d.get("{name}") if it may be missing'
         if owner == "list":
             return f'a list has no keys: take an element first, as in rows[0]["{name}"]'
     if kind in ("TypeError", "AttributeError"):
-        if _ON_NONE.search(message):
+        if re.search(_ON_NONE, message):
             return "the value is None: did the function it came from forget `return state`?"
-        if _ON_COROUTINE.search(message):
+        if re.search(_ON_COROUTINE, message):
             return "write await before the call"
-        if _ON_FUNCTION.search(message):
+        if re.search(_ON_FUNCTION, message):
             return "this is a function: call it; an operation is called with the state"
-        if _NOT_CALLABLE.search(message):
+        if re.search(_NOT_CALLABLE, message):
             return "this is the result of a call already: leave the second pair of brackets out"
     if kind == "TypeError" and message.startswith("string indices must be integers"):
         return "this is text, not a dict: is it JSON? then json.loads(text) first"
-    if kind == "TypeError" and _CONCATENATION.search(message):
+    if kind == "TypeError" and re.search(_CONCATENATION, message):
         return 'write an f-string: f"{first}{second}"'
     if kind == "KeyError":
         return "use d.get(key) if the key may be missing"

@@ -18,7 +18,7 @@ KEPT_LOGS = 4
 KEPT_STATE_BYTES = 40
 ACTIONS = st.lists(
     st.one_of(
-        st.sampled_from(["log", "start", "poll"]),
+        st.sampled_from(["log", "always", "start", "poll"]),
         st.tuples(st.just("state"), st.integers(0, 60)),
         st.tuples(st.just("read"), st.integers(0, 30)),
     ),
@@ -29,7 +29,7 @@ ACTIONS = st.lists(
 def event_for(action, seq):
     """Make the event that an action appends."""
     common = {"seq": seq, "run_id": "r", "time": 0.0}
-    if action == "log":
+    if action in ("log", "always"):
         return Log(level="info", source="job", message="m", **common)
     common |= {"step_id": "a", "step_run_id": "a"}
     if action == "start":
@@ -47,7 +47,8 @@ def run(actions):
         elif action[0] == "read":
             log.read(action[1], 0.0)
         else:
-            log.append(event_for(action, log.next_seq))
+            kept = log.append(event_for(action, log.next_seq), always=action == "always")
+            assert kept or action == "log"
     return log, polled
 
 
@@ -76,7 +77,8 @@ def test_no_more_is_kept_than_allowed(actions):
         kept = log.read(0, 0.0)
     numbers = [event.seq for event in kept]
     assert numbers == sorted(set(numbers))
-    assert sum(isinstance(event, Log) for event in kept) <= KEPT_LOGS
+    allowed = KEPT_LOGS + actions.count("always")
+    assert sum(isinstance(event, Log) for event in kept) <= allowed
     appended = sum(action == "start" or action[0] == "state" for action in actions)
     assert sum(not isinstance(event, Log) for event in kept) == appended
     sizes = [

@@ -160,15 +160,16 @@ def test_waiting_for_the_manager_counts_for_the_run(clock):
 
 
 @pytest.mark.parametrize(
-    ("end", "patience"),
+    ("end", "timeout_s", "patience"),
     [
-        pytest.param(Deadlines.finished, module.LINGER_S, id="finished"),
-        pytest.param(Deadlines.cancelled, 0.25, id="cancelled"),
+        pytest.param(Deadlines.finished, 0.001, module.LINGER_S, id="finished"),
+        pytest.param(Deadlines.cancelled, 0.25, 0.25, id="cancelled"),
+        pytest.param(Deadlines.cancelled, None, 0.25, id="cancelled without a limit"),
     ],
 )
-def test_a_child_that_should_be_gone_has_a_moment(clock, end, patience):
+def test_a_child_that_should_be_gone_has_a_moment(clock, end, timeout_s, patience):
     """From then on no other limit fires; what counts is that it goes."""
-    run = running(timeout_s=0.001, step_timeout_s=0.001)
+    run = running(timeout_s=timeout_s, step_timeout_s=0.001, idle_timeout_s=0.001)
     run.job_started("a")
     end(run)
     clock.now += patience - 0.01
@@ -177,6 +178,23 @@ def test_a_child_that_should_be_gone_has_a_moment(clock, end, patience):
     assert run.next == NOW + patience
     clock.now = NOW + patience
     assert run.must_stop()
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "left"),
+    [(0.0, 0.25), (4.5, 0.25), (4.75, 0.25), (4.9, 0.1), (5.0, 0.0), (7.0, 0.0)],
+)
+def test_the_grace_of_a_cancelled_child_ends_with_the_time_of_its_run(clock, elapsed, left):
+    """A cancellation gives nobody more time; the report stays that of the cancellation."""
+    run = running(timeout_s=5, cancel_grace_s=0.25)
+    clock.now += elapsed
+    run.cancelled()
+    assert max(run.next, clock.now) == pytest.approx(clock.now + left)
+    assert run.must_stop() is (left == 0)
+    assert run.exceeded() is None
+    clock.now += left + 0.001
+    assert run.must_stop()
+    assert run.exceeded() is None
 
 
 def test_the_moment_is_not_prolonged_by_saying_so_again(clock):

@@ -13,7 +13,8 @@ from engine import eventlog
 from engine.eventlog import EventLog, without_state
 from protocol import codec
 from protocol.events import REDACTED, JobComplete, JobStart, Log, Memory, WorkflowComplete
-from protocol.messages import WorkflowComplete as WorkflowCompleteMessage
+from protocol.messages import JobError as JobErrorMessage
+from protocol.report import make_report
 from protocol.state import encode_state
 
 
@@ -118,6 +119,27 @@ def test_lifecycle_events_are_never_dropped(log, monkeypatch):
     assert sum(isinstance(event, JobStart) for event in events) == 50
 
 
+def test_a_log_that_is_always_kept_asks_for_no_room(log, monkeypatch):
+    """It is numbered as the others, and takes the place of none that nobody has polled."""
+    monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 2)
+    for _ in range(5):
+        log.append(log_event(log))
+    assert log.append(log_event(log, "three were dropped"), always=True)
+    assert not log.append(log_event(log))
+    events = log.read(0, 0.0)
+    assert seqs(events) == [1, 2, 3]
+    assert [event.message for event in events] == ["line", "line", "three were dropped"]
+
+
+def test_no_log_is_kept_for_whom_it_says_to_be_from(log, monkeypatch):
+    """A child can say so of each of its lines."""
+    monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 2)
+    for _ in range(2):
+        log.append(log_event(log))
+    forged = msgspec.structs.replace(log_event(log), source="runtime", level="warning")
+    assert not log.append(forged)
+
+
 def test_states_are_decoded_for_each_reader(log):
     """What one does to its copy no other sees."""
     log.append(complete(log, raw({"data": [1]})))
@@ -158,14 +180,16 @@ def test_states_that_nobody_polled_are_kept_before_new_ones(log, monkeypatch):
 
 
 def test_a_small_state_does_not_keep_its_large_frame(log):
-    """A decoded state is a view of its frame, and a frame may hold fields that nobody knows."""
-
-    class Padded(msgspec.Struct, tag_field="type", tag="workflow-complete"):
-        state: None = None
-        junk: bytes = bytes(1_000_000)
-
-    frame = msgspec.msgpack.encode(Padded())
-    assert isinstance(codec.decode_from_child(frame), WorkflowCompleteMessage)
+    """A decoded state is a view of its frame, and a frame may hold much besides."""
+    message = JobErrorMessage(
+        error=make_report("JobError", "x" * 1_000_000),
+        state=raw({"data": 1}),
+        state_bytes=9,
+        next=(),
+        duration_ms=0,
+    )
+    frame = codec.encode(message)
+    assert codec.decode_from_child(frame) == message
     tracemalloc.start()
     try:
         for _ in range(20):

@@ -66,6 +66,7 @@ def test_an_event_comes_back_from_json():
         time=1.5,
         from_step_id="a",
         to_step_id="b",
+        condition="x > 1",
         taken=False,
     )
     assert event.type == "edge-resolved"

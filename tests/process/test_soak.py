@@ -1,0 +1,93 @@
+"""Many runs, long runs, wide plans: nothing grows, nothing is left, and time grows with the work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runs import finish, make_engine, types_of
+
+from engine import Engine, RunOptions
+
+ROOT = Path(__file__).parents[2]
+LOOSE = 3.0
+"""Four times the work may take three times four times the time: the machine has others to serve."""
+
+
+def test_a_short_soak_leaves_the_manager_as_it_was():
+    """Every kind of end in both start modes; `make soak` does the same for longer."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.soak", "100", "--seed", "7"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def seconds(action: Callable[[int], None], size: int) -> float:
+    """Return how long *action* takes for a size."""
+    begun = time.monotonic()
+    action(size)
+    return time.monotonic() - begun
+
+
+def assert_linear(action: Callable[[int], None], size: int) -> None:
+    """Four times the work takes about four times the time."""
+    action(10)  # what only the first one pays for
+    quarter = seconds(action, size // 4)
+    whole = seconds(action, size)
+    assert whole < LOOSE * 4 * max(quarter, 0.05), (quarter, whole)
+
+
+def test_a_hundred_thousand_log_lines(zygote: Engine):
+    """All of them arrive, in order."""
+
+    def talk(lines: int) -> None:
+        source = f"def main(state):\n    for n in range({lines}): print(n)\n    return state"
+        run = zygote.execute(source, options=RunOptions(max_log_bytes=10**8))
+        logs = [event.message for event in finish(run, 60) if event.type == "log"]
+        assert logs == [str(n) for n in range(lines)]
+
+    assert_linear(talk, 100_000)
+
+
+def test_two_thousand_steps(zygote: Engine):
+    """A long chain is walked to its end."""
+
+    def walk(count: int) -> None:
+        steps = [
+            {"id": f"s{n}", "expression": "def main(state): return state", "next": f"s{n + 1}"}
+            for n in range(count)
+        ]
+        del steps[-1]["next"]
+        run = zygote.execute({"workflow": {"steps": steps}}, {"n": 1})
+        assert types_of(finish(run, 90)).count("job-complete") == count
+        assert run.result().state == {"n": 1, "data": {}}
+
+    assert_linear(walk, 2_000)
+
+
+def test_two_hundred_queued_runs():
+    """First in, first out, and none is forgotten."""
+    with make_engine("zygote", max_runs=2) as engine:
+
+        def queue(count: int) -> None:
+            runs = [engine.execute("def main(state): return state", {"n": n}) for n in range(count)]
+            assert [run.result(60).state["n"] for run in runs] == list(range(count))
+
+        assert_linear(queue, 200)
+
+
+def test_thousands_of_queued_runs_are_cancelled_at_once():
+    """Closing an engine does not take longer for each of them than for the one before."""
+    engine = make_engine("zygote", max_runs=1)
+    runs = [engine.execute("import time\ndef main(state): time.sleep(60)") for _ in range(3_000)]
+    begun = time.monotonic()
+    engine.close()
+    assert time.monotonic() - begun < 10
+    assert {run.result(0).error.name for run in runs} == {"Cancelled"}
