@@ -7,7 +7,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-process test-escape lint format types imports check cov \
-	bench bench-compare soak docs clean
+	bench bench-compare bench-load bench-targets soak docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml
 		exit 1; \
 	fi; \
 	[ -x $(PY) ] || "$$found" -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,redaction,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,dev]'
 	$(PY) -m compileall -q $(PACKAGES)
 	@touch $@
 
@@ -49,8 +49,13 @@ format: setup  ## Put the code into its format and mend what can be mended
 	$(PY) -m ruff check --fix-only --quiet .
 	$(PY) -m ruff format .
 
+# An adaptor is a package of its own, checked from its own directory.
 types: setup  ## Mypy, strict
 	$(PY) -m mypy
+	@for adaptor in common rest; do \
+		(cd adaptors/$$adaptor && ../../$(PY) -m mypy --config-file ../../pyproject.toml -p $$adaptor) \
+		|| exit 1; \
+	done
 
 imports: setup  ## Which package may import which
 	.venv/bin/lint-imports
@@ -58,13 +63,18 @@ imports: setup  ## Which package may import which
 check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process
-	@$(PY) -c 'import coverage' 2>/dev/null || $(PY) -m pip install --quiet coverage
 	$(PY) -m coverage run --branch --source=protocol,engine,sandbox_child,manager \
 		-m pytest -q tests/unit tests/property
 	$(PY) -m coverage report --skip-covered --show-missing
 
 bench: setup  ## Measure our start modes, the floors and the peers, side by side
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks --peers
+
+bench-targets: setup  ## What must be reached: each ratio, and whether it is
+	$(PY) -m benchmarks.targets --long
+
+bench-load: setup  ## Many lines, steps, runs and bytes: the cost of twice as many
+	$(PY) -m benchmarks.bench_load --long
 
 bench-compare: setup  ## Which figures have moved since BASE=revision
 	$(PY) -m benchmarks.compare $(or $(BASE),$(error say which revision: make bench-compare BASE=...))

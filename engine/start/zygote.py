@@ -36,8 +36,9 @@ from protocol.zygote import (
     encode,
 )
 
-HANG_S: Final = 5.0
-"""A zygote answers within milliseconds; one that has not after so long hangs, and is replaced."""
+HANG_S: Final = 15.0
+"""A zygote answers within milliseconds, or when it has loaded all; one that is twice found not to
+have, with so much time between, hangs and is replaced."""
 
 _NULL_DEVICE: Final = 0
 """The standard input of what is spawned."""

@@ -139,8 +139,9 @@ def test_an_abandoned_resolver_keeps_nothing_alive():
                 thread.join(5)
 
 
-def test_a_zygote_that_hangs_is_replaced():
+def test_a_zygote_that_hangs_is_replaced(monkeypatch):
     """An operator stops it: a cancelled run ends, the engine closes."""
+    monkeypatch.setattr("engine.start.zygote.HANG_S", 1.5)
     before = psutil.Process().children()
     engine = make_engine("zygote")
     assert engine.execute(CALM).result(20).reason == "success"
