@@ -16,6 +16,9 @@ from protocol.limits import MAX_ERROR_TEXT
 from protocol.plan import Workflow
 from protocol.report import ErrorReport, StackFrame
 
+_MAX_MESSAGE: Final = 2 * MAX_ERROR_TEXT
+"""An honest child cuts earlier, and says in a few words more how much it cut."""
+
 _MAX_DETAILS_BYTES: Final = 100_000
 _MAX_FRAMES: Final = 100
 _MAX_LINE: Final = 1_000
@@ -92,7 +95,7 @@ def bounded(report: ErrorReport) -> ErrorReport:
     return msgspec.structs.replace(
         report,
         name=report.name[:_MAX_LINE],
-        message=report.message[:MAX_ERROR_TEXT],
+        message=report.message[:_MAX_MESSAGE],
         step_id=_cut(report.step_id),
         subtype=_cut(report.subtype),
         operation=_cut_text(report.operation, "name"),

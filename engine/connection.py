@@ -15,6 +15,10 @@ from protocol.limits import FRAME_SLACK_BYTES, MAX_FRAME_BYTES, PIPE_BYTES
 READS_PER_TURN: Final = 16
 """One child may not keep the supervisor from the others, however fast it writes."""
 
+READS_AT_THE_END: Final = 128
+"""More than a full pipe takes, so that nothing of a child that is gone is lost.  Without walls it
+may have left a process behind that goes on writing."""
+
 _LOWEST_END: Final = 20
 """Above the numbers that the ends get in the child, so that no dup2 there hits another end, and
 above the standard streams, which a manager may have closed."""
@@ -119,14 +123,15 @@ class Connection:
         """Yield the frames that have arrived.
 
         Args:
-            everything: Read until there is no more; else only for a turn.
+            everything: Read all that a child that is gone has left; else only for a turn.
 
         Raises:
             RemoteProtocolError: A frame has a length that none may have.
 
         """
         turns = 0
-        while not self.ended and (everything or turns < READS_PER_TURN):
+        most = READS_AT_THE_END if everything else READS_PER_TURN
+        while not self.ended and turns < most:
             turns += 1
             buffer = self._receiver.buffer()
             try:
@@ -151,7 +156,8 @@ class Connection:
     def read_output(self, end: int, *, everything: bool = False) -> Iterator[bytes]:
         """Yield what the child wrote to `stdout` or `stderr`."""
         turns = 0
-        while end in self._open and (everything or turns < READS_PER_TURN):
+        most = READS_AT_THE_END if everything else READS_PER_TURN
+        while end in self._open and turns < most:
             turns += 1
             try:
                 data = os.read(end, _OUTPUT_BYTES)

@@ -223,7 +223,7 @@ class Lane:
             outcome = self.session.finish(
                 self._exited, oom_killed=oom_killed, stopped_after_last=self._killed_after_last
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told as an error of the run
             _log.exception("internal error at the end of run %s", self.run.id)
             outcome = self.session.give_up(error)
         self.run.finish(outcome)

@@ -140,6 +140,7 @@ def _checked(kind: Kind, value_id: str, step_id: str, value: Any) -> Resolution 
 
 
 def _failure(kind: Kind, value_id: str, step_id: str, reason: str) -> ErrorReport:
+    reason = reason.encode(errors="backslashreplace").decode()  # a message has no lone surrogates
     return make_report(
         _ERROR_NAME[kind],
         f"cannot load the {kind} {value_id!r} of step {step_id!r}: {reason}",

@@ -132,9 +132,16 @@ class Run:
 
         May be called again, after the end, from ``on_event`` and from a signal handler: it
         takes no lock.
+
+        Raises:
+            TypeError: *reason* is no text.
+
         """
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a str, not {type(reason).__name__}")
         self._check_process()
-        self._cancel(reason)
+        # Lone surrogates have no place in a message.
+        self._cancel(reason.encode(errors="backslashreplace").decode())
 
     def finish(self, outcome: Outcome) -> None:
         """Say how the run ended; the supervisor calls this once, after the last event."""

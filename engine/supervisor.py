@@ -44,6 +44,7 @@ class Supervisor:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._closing = False
+        self._retired = False
         self._cgroups = Cgroups()
         self._wake_fd = -1
         try:
@@ -85,6 +86,13 @@ class Supervisor:
         self.post(self._close)
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def retire(self) -> None:
+        """Have the thread end when the last run is over: nobody is left to submit another.
+
+        Waits for nothing and takes no lock: for a finaliser.
+        """
+        self.post(self._retire)
 
     @property
     def alive(self) -> bool:
@@ -129,7 +137,7 @@ class Supervisor:
 
     def _supervise(self) -> None:
         self._starter.attach(self)
-        while not (self._closing and not self._running and not self._queue):
+        while self._running or self._queue or not (self._closing or self._retired):
             for fd, mask in self._epoll.poll(self._wait_s()):
                 self._dispatch(fd, mask)
             while self._posted:
@@ -170,7 +178,7 @@ class Supervisor:
         """Keep a bug in the handling of one run from the others."""
         try:
             callback(*arguments)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the other runs go on
             lane = getattr(callback, "__self__", None)
             if isinstance(lane, Lane):
                 self._abort(lane, error)
@@ -201,6 +209,9 @@ class Supervisor:
             # It never had a child, and must not wait for a free place to be told off.
             self._queue.remove(lane)
             lane.start(self._starter)
+
+    def _retire(self) -> None:
+        self._retired = True
 
     def _close(self) -> None:
         self._closing = True

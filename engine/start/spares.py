@@ -15,7 +15,6 @@ from typing import Final
 from engine.start.child import Started, Starter, Watcher
 from protocol.confinement import ConfinementRequest
 
-
 REFILL_AFTER_S: Final = 0.05
 
 

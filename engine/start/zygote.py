@@ -201,8 +201,8 @@ class _Zygote:
     def _look_after(self) -> None:
         """Replace a zygote that hangs: its runs could neither begin nor end."""
         self._watched_over = False
-        # All of them are asked, so that each knows what it was asked before.
-        if any([child.overdue() for child in self._children.values()]):
+        overdue = [child for child in self._children.values() if child.overdue()]
+        if overdue:
             self.close()
         elif self._children:
             self._watch_over()

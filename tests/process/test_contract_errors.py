@@ -26,14 +26,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     (repo / "broken_1.0.0").mkdir()
     (repo / "broken_1.0.0" / "broken.py").write_text("raise RuntimeError('my import is broken')\n")
     entries = [
-        f'{{"name": "{n}", "version": "1.0.0", "path": "{n}_1.0.0", "module": "{n}"}}' for n in ("tool", "broken")
+        f'{{"name": "{n}", "version": "1.0.0", "path": "{n}_1.0.0", "module": "{n}"}}'
+        for n in ("tool", "broken")
     ]
     (repo / "repo.json").write_text('{"adaptors": [' + ", ".join(entries) + "]}")
     with make_engine("zygote", repo_dir=repo, options=QUICK) as made:
         yield made
 
 
-TOOL = '''
+TOOL = """
 class HttpError(Exception):
     def __init__(self, message, **details):
         super().__init__(message)
@@ -64,7 +65,7 @@ def _request(path, fail, state):
 
 def eager(path):
     raise ValueError("eager " + path)
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,13 @@ def one(expression: str, **rest: Any) -> dict[str, Any]:
     return {"workflow": {"steps": [{"id": "a", "expression": expression, **rest}]}}
 
 
-def error_of(shared: Engine, expression: str, state: Any = None, options: RunOptions | None = None, **rest: Any) -> api.ErrorReport:
+def error_of(
+    shared: Engine,
+    expression: str,
+    state: Any = None,
+    options: RunOptions | None = None,
+    **rest: Any,
+) -> api.ErrorReport:
     """Run one job that must go wrong; check what holds for every error; return its report."""
     run = shared.execute(one(expression, **rest), state, options=options)
     result = run.result(20)
@@ -85,7 +92,15 @@ def error_of(shared: Engine, expression: str, state: Any = None, options: RunOpt
     error = result.error
     assert error is not None, result
     text = repr(error)
-    for path in ("/site-packages", "/usr/lib", "sandbox_child", "/work", "/tmp", "RestrictedPython", ".venv"):  # noqa: S108 - only looked for
+    for path in (
+        "/site-packages",
+        "/usr/lib",
+        "sandbox_child",
+        "/work",
+        "/tmp",
+        "RestrictedPython",
+        ".venv",
+    ):
         assert path not in text, text
     msgspec.json.encode(error)
     assert error.step_id == "a"
@@ -96,7 +111,10 @@ def error_of(shared: Engine, expression: str, state: Any = None, options: RunOpt
         assert result.state["errors"]["a"]["name"] == error.name
         assert result.state["errors"]["a"]["message"] == error.message
     else:
-        assert result.reason == {"crash": "crash", "kill": "kill", "exception": "exception"}[error.severity]
+        assert (
+            result.reason
+            == {"crash": "crash", "kill": "kill", "exception": "exception"}[error.severity]
+        )
         assert events[-1].type == "workflow-error"
         assert events[-1].error == error
         assert result.state is None
@@ -141,8 +159,12 @@ FAILS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "name", "subtype", "message"), FAILS, ids=[f[0][:30] for f in FAILS])
-def test_what_a_job_raises(shared: Engine, line: str, name: str | None, subtype: str, message: str | None):
+@pytest.mark.parametrize(
+    ("line", "name", "subtype", "message"), FAILS, ids=[f[0][:30] for f in FAILS]
+)
+def test_what_a_job_raises(
+    shared: Engine, line: str, name: str | None, subtype: str, message: str | None
+):
     """Name, subtype, message, and the line and column in the author's own text."""
     error = error_of(shared, body("x = 1", line, "return state"), {"data": {"k": 1}})
     if name is None:
@@ -159,7 +181,9 @@ def test_what_a_job_raises(shared: Engine, line: str, name: str | None, subtype:
     assert error.position.column >= 5
     assert error.position.source.strip() == line
     assert (error.operation.number, error.operation.name) == (1, "main")
-    assert [frame.function for frame in error.stack][-1] == "main" or error.stack[0].function == "main"
+    assert [frame.function for frame in error.stack][-1] == "main" or error.stack[
+        0
+    ].function == "main"
     assert all(frame.module == "a" for frame in error.stack)
 
 
@@ -176,9 +200,17 @@ def test_exception_classes_of_the_job_are_job_errors(shared: Engine):
 
 def test_position_is_exact(shared: Engine):
     """Line, column, end, source line: those of the failing expression."""
-    error = error_of(shared, "# comment\n\ndef main(state):\n    rows = []\n    total = 1 + rows[4] + 2\n    return state")
+    error = error_of(
+        shared,
+        "# comment\n\ndef main(state):\n    rows = []\n    total = 1 + rows[4] + 2\n    return state",
+    )
     position = error.position
-    assert (position.line, position.column, position.end_line, position.end_column) == (5, 17, 5, 24)
+    assert (position.line, position.column, position.end_line, position.end_column) == (
+        5,
+        17,
+        5,
+        24,
+    )
     assert position.source == "    total = 1 + rows[4] + 2"
 
 
@@ -229,11 +261,17 @@ def test_the_state_is_as_the_failing_operation_left_it(shared: Engine):
 
 @pytest.mark.parametrize(
     ("fail", "subtype", "message"),
-    [("http", "HttpError", "404 for p"), ("value", "ValueError", "bad p"), ("key", "KeyError", "missing")],
+    [
+        ("http", "HttpError", "404 for p"),
+        ("value", "ValueError", "bad p"),
+        ("key", "KeyError", "missing"),
+    ],
 )
 def test_adaptor_errors(shared: Engine, fail: str, subtype: str, message: str):
     """Raised inside an adaptor; position of the operation's call; details of the exception."""
-    error = error_of(shared, f"fn(lambda state: state)\n\nget('p', fail='{fail}')\n", adaptor="tool")
+    error = error_of(
+        shared, f"fn(lambda state: state)\n\nget('p', fail='{fail}')\n", adaptor="tool"
+    )
     assert (error.name, error.severity, error.subtype) == ("AdaptorError", "fail", subtype)
     assert message in error.message
     assert (error.operation.number, error.operation.name) == (2, "get")
@@ -262,10 +300,28 @@ def test_an_adaptor_that_raises_when_called(shared: Engine):
         ("def main(state):\n\treturn 1\n        x = 2", "RuntimeCrash", "crash", 3, ""),
         ("\n\nx = = 1", "RuntimeCrash", "crash", 3, ""),
         ("import os\ndef main(state): return state", "ImportError", "crash", 1, "os"),
-        ("from subprocess import run\ndef main(state): return state", "ImportError", "crash", 1, "subprocess"),
+        (
+            "from subprocess import run\ndef main(state): return state",
+            "ImportError",
+            "crash",
+            1,
+            "subprocess",
+        ),
         (body("import socket", "return state"), "ImportError", "crash", 2, "socket"),
-        ("import nowhere_to_be_found\ndef main(state): return state", "ImportError", "crash", 1, "nowhere_to_be_found"),
-        ("from json import nothing\ndef main(state): return state", "ImportError", "crash", 1, "nothing"),
+        (
+            "import nowhere_to_be_found\ndef main(state): return state",
+            "ImportError",
+            "crash",
+            1,
+            "nowhere_to_be_found",
+        ),
+        (
+            "from json import nothing\ndef main(state): return state",
+            "ImportError",
+            "crash",
+            1,
+            "nothing",
+        ),
         ("x = 1", "InputError", "crash", None, ""),
         ("", "InputError", "crash", None, ""),
         ("# only a comment", "InputError", "crash", None, ""),
@@ -284,7 +340,14 @@ def test_an_adaptor_that_raises_when_called(shared: Engine):
         (body("return __import__('os')"), None, None, 2, "__import__"),
     ],
 )
-def test_what_ends_the_run(shared: Engine, source: str, name: str | None, severity: str | None, line: int | None, message: str):
+def test_what_ends_the_run(
+    shared: Engine,
+    source: str,
+    name: str | None,
+    severity: str | None,
+    line: int | None,
+    message: str,
+):
     """Crash and kill, each with its line."""
     error = error_of(shared, source)
     if name is not None:
@@ -321,7 +384,10 @@ def test_a_broken_adaptor(shared: Engine):
 
 def test_every_violation_is_listed(shared: Engine):
     """CompileError or SecurityError, each violation with line and column."""
-    error = error_of(shared, "def main(state):\n    a = state.__class__\n    b = x.__dict__\n    return eval('1')\n")
+    error = error_of(
+        shared,
+        "def main(state):\n    a = state.__class__\n    b = x.__dict__\n    return eval('1')\n",
+    )
     text = error.message + repr(error.details)
     for word in ("__class__", "__dict__", "eval"):
         assert word in text
@@ -355,7 +421,11 @@ def test_edge_condition_errors(shared: Engine, condition: str, compiles: bool):
     run = shared.execute(plan, {"data": {"rows": []}})
     result = run.result(20)
     types = [e.type for e in finish(run)]
-    assert (result.reason, result.error.name, result.error.severity) == ("crash", "EdgeConditionError", "crash")
+    assert (result.reason, result.error.name, result.error.severity) == (
+        "crash",
+        "EdgeConditionError",
+        "crash",
+    )
     assert result.error.step_id == "a"
     assert condition in result.error.message or condition in repr(result.error.position)
     assert types.count("job-complete") == (2 if compiles else 0)
@@ -364,7 +434,14 @@ def test_edge_condition_errors(shared: Engine, condition: str, compiles: bool):
 
 def test_a_condition_that_raises_after_a_failed_step(shared: Engine):
     """The step's own end event comes first."""
-    plan = {"workflow": {"steps": [{"id": "a", "expression": body("raise ValueError('no')"), "next": {"b": "1 / 0"}}, {"id": "b"}]}}
+    plan = {
+        "workflow": {
+            "steps": [
+                {"id": "a", "expression": body("raise ValueError('no')"), "next": {"b": "1 / 0"}},
+                {"id": "b"},
+            ]
+        }
+    }
     run = shared.execute(plan)
     types = [e.type for e in finish(run)]
     assert types[-2:] == ["job-error", "workflow-error"]
@@ -372,7 +449,11 @@ def test_a_condition_that_raises_after_a_failed_step(shared: Engine):
 
 def test_limits_name_themselves_and_their_value(shared: Engine):
     """OOMError, CPULimitError, StateTooLargeError, TimeoutError."""
-    error = error_of(shared, body("x = []", "while True: x.append('x' * 10_000_000)"), options=RunOptions(memory_mb=150, timeout_s=20))
+    error = error_of(
+        shared,
+        body("x = []", "while True: x.append('x' * 10_000_000)"),
+        options=RunOptions(memory_mb=150, timeout_s=20),
+    )
     assert (error.name, error.severity) == ("OOMError", "kill")
     assert "150" in error.message
     error = error_of(shared, body("while True: pass"), options=RunOptions(cpu_s=0.3, timeout_s=20))
@@ -388,7 +469,12 @@ def test_limits_name_themselves_and_their_value(shared: Engine):
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [("os._exit(7)", "7"), ("os.kill(os.getpid(), signal.SIGSEGV)", "SEGV"), ("os.abort()", "ABRT"), ("os._exit(0)", "0")],
+    [
+        ("os._exit(7)", "7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SEGV"),
+        ("os.abort()", "ABRT"),
+        ("os._exit(0)", "0"),
+    ],
 )
 def test_a_child_that_ends_on_its_own(line: str, told: str):
     """ExitError with exit code or signal; the parent closes what was open."""
@@ -397,7 +483,11 @@ def test_a_child_that_ends_on_its_own(line: str, told: str):
         run = bare.execute(one(source))
         result = run.result(20)
         events = finish(run)
-        assert (result.reason, result.error.name, result.error.severity) == ("crash", "ExitError", "crash")
+        assert (result.reason, result.error.name, result.error.severity) == (
+            "crash",
+            "ExitError",
+            "crash",
+        )
         assert told in result.error.message
         assert [e.type for e in events if e.type != "log"][-2:] == ["job-error", "workflow-error"]
         assert bare.execute(SAME, {"n": 1}).result(20).state["n"] == 1
@@ -409,7 +499,11 @@ def test_cancelled_has_the_reason(shared: Engine):
     wait_for(run, "job-start")
     run.cancel("the user went home")
     result = run.result(20)
-    assert (result.reason, result.error.name, result.error.severity) == ("cancelled", "Cancelled", "kill")
+    assert (result.reason, result.error.name, result.error.severity) == (
+        "cancelled",
+        "Cancelled",
+        "kill",
+    )
     assert "the user went home" in result.error.message
     assert [e.error.name for e in finish(run) if e.type == "job-error"] == ["Cancelled"]
 
@@ -424,24 +518,60 @@ def test_cancelled_has_the_reason(shared: Engine):
         (body("raise SystemExit(3)"), {"JobError", "RuntimeError", "ExitError", "RuntimeCrash"}),
         (body("raise KeyboardInterrupt"), {"JobError", "RuntimeError", "RuntimeCrash"}),
         (body("raise GeneratorExit"), {"JobError", "RuntimeError", "RuntimeCrash"}),
-        ("class B(BaseException): pass\n" + body("raise B('x')"), {"JobError", "RuntimeError", "RuntimeCrash"}),
+        (
+            "class B(BaseException): pass\n" + body("raise B('x')"),
+            {"JobError", "RuntimeError", "RuntimeCrash"},
+        ),
         (body("return main(state)"), {"RuntimeError"}),
         (body("def f(): return f()", "return f()"), {"RuntimeError"}),
-        ("class E(Exception):\n    def __str__(self): raise ValueError('in str')\n" + body("raise E()"), {"JobError"}),
-        ("class E(Exception):\n    def __str__(self): return 5\n" + body("raise E()"), {"JobError"}),
-        ("class E(Exception):\n    def __str__(self): return 'x' * 10_000_000\n" + body("raise E()"), {"JobError"}),
-        ("class E(Exception):\n    def __repr__(self): raise SystemExit\n    def __str__(self): raise KeyboardInterrupt\n" + body("raise E()"), {"JobError"}),
-        (body("raise ExceptionGroup('several', [ValueError('one'), KeyError('two')])"), {"RuntimeError", "JobError"}),
-        (body("raise BaseExceptionGroup('several', [KeyboardInterrupt()])"), {"RuntimeError", "JobError", "RuntimeCrash"}),
-        (body("try: 1 / 0", "except ZeroDivisionError as e: raise ValueError('outer') from e"), {"RuntimeError"}),
+        (
+            "class E(Exception):\n    def __str__(self): raise ValueError('in str')\n"
+            + body("raise E()"),
+            {"JobError"},
+        ),
+        (
+            "class E(Exception):\n    def __str__(self): return 5\n" + body("raise E()"),
+            {"JobError"},
+        ),
+        (
+            "class E(Exception):\n    def __str__(self): return 'x' * 10_000_000\n"
+            + body("raise E()"),
+            {"JobError"},
+        ),
+        (
+            "class E(Exception):\n    def __repr__(self): raise SystemExit\n    def __str__(self): raise KeyboardInterrupt\n"
+            + body("raise E()"),
+            {"JobError"},
+        ),
+        (
+            body("raise ExceptionGroup('several', [ValueError('one'), KeyError('two')])"),
+            {"RuntimeError", "JobError"},
+        ),
+        (
+            body("raise BaseExceptionGroup('several', [KeyboardInterrupt()])"),
+            {"RuntimeError", "JobError", "RuntimeCrash"},
+        ),
+        (
+            body("try: 1 / 0", "except ZeroDivisionError as e: raise ValueError('outer') from e"),
+            {"RuntimeError"},
+        ),
         (body("raise ValueError('\\ud800')"), {"RuntimeError"}),
         (body("raise ValueError(b'x', {'a': object()}, lambda: 0)"), {"RuntimeError"}),
         (body("raise 5"), {"RuntimeError"}),
         (body("raise ValueError('x' * 5_000_000)"), {"RuntimeError"}),
         (body("raise ValueError('a\\x00b\\nc')"), {"RuntimeError"}),
-        ("import asyncio\nasync def main(state):\n    raise asyncio.CancelledError", {"RuntimeError", "JobError"}),
-        ("import asyncio\nasync def main(state):\n    await asyncio.wait_for(asyncio.sleep(9), 0.01)", {"RuntimeError"}),
-        ("import asyncio\nasync def bad(): raise ValueError('x')\nasync def main(state):\n    async with asyncio.TaskGroup() as g:\n        g.create_task(bad())\n    return state", {"RuntimeError", "JobError"}),
+        (
+            "import asyncio\nasync def main(state):\n    raise asyncio.CancelledError",
+            {"RuntimeError", "JobError"},
+        ),
+        (
+            "import asyncio\nasync def main(state):\n    await asyncio.wait_for(asyncio.sleep(9), 0.01)",
+            {"RuntimeError"},
+        ),
+        (
+            "import asyncio\nasync def bad(): raise ValueError('x')\nasync def main(state):\n    async with asyncio.TaskGroup() as g:\n        g.create_task(bad())\n    return state",
+            {"RuntimeError", "JobError"},
+        ),
     ],
 )
 def test_whatever_a_job_raises_is_a_report(shared: Engine, source: str, names: set[str]):
@@ -454,7 +584,9 @@ def test_whatever_a_job_raises_is_a_report(shared: Engine, source: str, names: s
 
 def test_a_cause_is_told(shared: Engine):
     """`raise ... from ...`: the reader wants the first error as well."""
-    error = error_of(shared, body("try: {}['first']", "except KeyError as e: raise ValueError('outer') from e"))
+    error = error_of(
+        shared, body("try: {}['first']", "except KeyError as e: raise ValueError('outer') from e")
+    )
     assert error.message.startswith("outer")
     assert (error.name, error.subtype, error.position.line) == ("RuntimeError", "ValueError", 3)
 
@@ -476,7 +608,12 @@ def test_common_slips_have_a_hint(shared: Engine, source: str, told: str):
 
 def test_errors_of_globals(shared: Engine):
     """A syntax error there, a NameError there: the run ends with a report."""
-    for text, name in (("def f(:", "RuntimeCrash"), ("import os", "ImportError"), ("eval('1')", "SecurityError"), ("1 / 0", None)):
+    for text, name in (
+        ("def f(:", "RuntimeCrash"),
+        ("import os", "ImportError"),
+        ("eval('1')", "SecurityError"),
+        ("1 / 0", None),
+    ):
         plan = one(SAME)
         plan["workflow"]["globals"] = text
         result = shared.execute(plan).result(20)

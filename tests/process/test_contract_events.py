@@ -30,7 +30,15 @@ KNOWN = {
     "workflow-complete": {"state", "duration_ms"},
     "workflow-error": {"error", "duration_ms"},
 }
-OF_A_STEP = {"init-start", "init-complete", "state-load", "credential-load", "job-start", "job-complete", "job-error"}
+OF_A_STEP = {
+    "init-start",
+    "init-complete",
+    "state-load",
+    "credential-load",
+    "job-start",
+    "job-complete",
+    "job-error",
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +75,11 @@ BUSY = {
                 "state": "stored",
                 "next": {"b": "state.data.n > 1", "c": False},
             },
-            {"id": "b", "expression": "def main(state):\n    raise ValueError('no')", "next": {"c": "on_job_failure"}},
+            {
+                "id": "b",
+                "expression": "def main(state):\n    raise ValueError('no')",
+                "next": {"c": "on_job_failure"},
+            },
             {"id": "c", "expression": SAME},
         ]
     },
@@ -76,7 +88,9 @@ BUSY = {
 
 def busy(shared: Engine) -> tuple[api.Run, list[Event]]:
     """Run a plan that has nearly every event."""
-    resolvers = Resolvers(credential=lambda _id: {"user": "u"}, state=lambda _id: {"data": {"n": 2}})
+    resolvers = Resolvers(
+        credential=lambda _id: {"user": "u"}, state=lambda _id: {"data": {"n": 2}}
+    )
     run = shared.execute(BUSY, resolvers=resolvers)
     return run, finish(run)
 
@@ -136,7 +150,11 @@ def test_every_event_has_its_fields(shared: Engine):
     assert failed.next == ("c",)
     assert failed.error.name == "RuntimeError"
     assert failed.state["errors"]["b"]["name"] == "RuntimeError"
-    edges = [(e.from_step_id, e.to_step_id, e.condition, e.taken) for e in events if e.type == "edge-resolved"]
+    edges = [
+        (e.from_step_id, e.to_step_id, e.condition, e.taken)
+        for e in events
+        if e.type == "edge-resolved"
+    ]
     assert edges == [
         ("t", "a", True, True),
         ("a", "b", "state.data.n > 1", True),
@@ -147,7 +165,9 @@ def test_every_event_has_its_fields(shared: Engine):
 
 def test_durations_are_milliseconds(shared: Engine):
     """Of a job that sleeps for a tenth of a second."""
-    source = "import asyncio\nasync def main(state):\n    await asyncio.sleep(0.15)\n    return state"
+    source = (
+        "import asyncio\nasync def main(state):\n    await asyncio.sleep(0.15)\n    return state"
+    )
     events = finish(shared.execute(source))
     [done] = [e for e in events if e.type == "job-complete"]
     assert 140 <= done.duration_ms < 3000
@@ -205,7 +225,9 @@ def test_every_level_and_source(shared: Engine):
         assert log.redacted is False
 
 
-@pytest.mark.parametrize(("level", "kept"), [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")])
+@pytest.mark.parametrize(
+    ("level", "kept"), [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")]
+)
 def test_log_level(shared: Engine, level: str, kept: str):
     """Less important lines are not sent."""
     source = (
@@ -250,7 +272,9 @@ def test_a_text_with_a_lone_surrogate_in_the_state(shared: Engine):
     run = shared.execute(one("def main(state):\n    return {'data': {'t': '\\ud800'}}"))
     result = run.result(20)
     events = finish(run)
-    assert result.reason == "success" or (result.error.name == "StateError" and "data.t" in result.error.message)
+    assert result.reason == "success" or (
+        result.error.name == "StateError" and "data.t" in result.error.message
+    )
     for event in events:
         msgspec.json.encode(event)
 
@@ -259,7 +283,10 @@ def test_logs_of_the_first_lines_have_the_ids_of_the_step(shared: Engine):
     """Also what top-level statements print."""
     _, events = busy(shared)
     logs = [e for e in events if e.type == "log"]
-    assert [(e.message, e.step_id) for e in logs if e.source == "job"] == [("one 2", "a"), ("in job", "a")]
+    assert [(e.message, e.step_id) for e in logs if e.source == "job"] == [
+        ("one 2", "a"),
+        ("in job", "a"),
+    ]
 
 
 def test_an_adaptor_and_the_streams_have_sources_of_their_own(tmp_path: Path):
@@ -294,7 +321,11 @@ def test_a_large_state_is_replaced_in_the_event_only(shared: Engine):
     plan = {
         "workflow": {
             "steps": [
-                {"id": "a", "expression": "def main(state):\n    return {'x': 'x' * 50_000}", "next": "b"},
+                {
+                    "id": "a",
+                    "expression": "def main(state):\n    return {'x': 'x' * 50_000}",
+                    "next": "b",
+                },
                 {"id": "b", "expression": "def main(state):\n    return {'n': len(state['x'])}"},
             ]
         }
@@ -304,14 +335,19 @@ def test_a_large_state_is_replaced_in_the_event_only(shared: Engine):
     assert [e.redacted for e in done] == [True, False]
     assert "xxxx" not in repr(done[0])
     assert run.result().state == {"n": 50_000}
-    big = shared.execute("def main(state):\n    return {'x': 'x' * 50_000}", options=RunOptions(payload_mb=0.02))
+    big = shared.execute(
+        "def main(state):\n    return {'x': 'x' * 50_000}", options=RunOptions(payload_mb=0.02)
+    )
     assert "xxxx" not in repr(finish(big))
     assert len(big.result().state["x"]) == 50_000
 
 
 def test_a_large_log_line_is_replaced(shared: Engine):
     """redacted: true."""
-    run = shared.execute("def main(state):\n    print('x' * 5000)\n    print('y')\n    return state", options=RunOptions(log_payload_mb=0.001))
+    run = shared.execute(
+        "def main(state):\n    print('x' * 5000)\n    print('y')\n    return state",
+        options=RunOptions(log_payload_mb=0.001),
+    )
     logs = logs_of(run)
     assert [e.redacted for e in logs] == [True, False]
     assert "xxxx" not in logs[0].message
@@ -319,7 +355,11 @@ def test_a_large_log_line_is_replaced(shared: Engine):
 
 def test_event_state_off(shared: Engine):
     """job-complete and job-error carry none; the result does."""
-    run = shared.execute(BUSY["workflow"]["steps"][3]["expression"], {"data": {"n": 77123}}, options=RunOptions(event_state=False))
+    run = shared.execute(
+        BUSY["workflow"]["steps"][3]["expression"],
+        {"data": {"n": 77123}},
+        options=RunOptions(event_state=False),
+    )
     for event in finish(run):
         if event.type == "job-complete":
             assert event.state is None
@@ -328,7 +368,9 @@ def test_event_state_off(shared: Engine):
 
 def test_too_many_logs_are_dropped_and_counted(shared: Engine):
     """Lifecycle events are all there."""
-    source = "def main(state):\n    for i in range(400):\n        print('x' * 100)\n    return state"
+    source = (
+        "def main(state):\n    for i in range(400):\n        print('x' * 100)\n    return state"
+    )
     run = shared.execute(source, options=RunOptions(max_log_bytes=5000))
     logs = logs_of(run)
     assert run.result().reason == "success", run.result().error
@@ -341,15 +383,28 @@ def test_ten_times_too_many_logs_end_the_run(shared: Engine):
     source = "def main(state):\n    while True:\n        print('x' * 1000)"
     run = shared.execute(one(source), options=RunOptions(max_log_bytes=5000))
     result = run.result(20)
-    assert (result.reason, result.error.name, result.error.severity) == ("kill", "OutputLimitError", "kill")
-    assert "max_log_bytes" in result.error.message or "5000" in result.error.message.replace(",", "").replace("_", "")
+    assert (result.reason, result.error.name, result.error.severity) == (
+        "kill",
+        "OutputLimitError",
+        "kill",
+    )
+    assert "max_log_bytes" in result.error.message or "5000" in result.error.message.replace(
+        ",", ""
+    ).replace("_", "")
     finish(run)
 
 
 def test_lifecycle_events_never_wait_behind_logs(shared: Engine):
     """A log of a step comes between its job-start and its end."""
     source = "def main(state):\n    for i in range(2000):\n        print(i)\n    return state"
-    plan = {"workflow": {"steps": [{"id": "a", "expression": source, "next": "b"}, {"id": "b", "expression": source}]}}
+    plan = {
+        "workflow": {
+            "steps": [
+                {"id": "a", "expression": source, "next": "b"},
+                {"id": "b", "expression": source},
+            ]
+        }
+    }
     events = finish(shared.execute(plan))
     current = None
     counts: dict[str, int] = {}

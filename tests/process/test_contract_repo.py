@@ -13,7 +13,7 @@ from runs import QUICK, finish, make_engine
 import engine as api
 from engine import Engine, ModuleRef, RunOptions
 
-SAY = '''
+SAY = """
 VERSION = "{version}"
 _calls = []
 
@@ -22,7 +22,7 @@ def version():
         _calls.append(1)
         return {{**state, "v": [*state.get("v", []), VERSION], "calls": len(_calls)}}
     return operation
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,15 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = root / path / file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        entries.append({"name": name, "version": version, "path": path, "module": name.replace("-", "_"), **more})
+        entries.append(
+            {
+                "name": name,
+                "version": version,
+                "path": path,
+                "module": name.replace("-", "_"),
+                **more,
+            }
+        )
 
     for version in ("1.9.0", "1.10.0", "1.2.0"):
         add("tool", version, {"tool.py": SAY.format(version=version)}, extra="any key")
@@ -55,7 +63,11 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "tool.py": "VERSION = 'private'\n",
         },
     )
-    add("my-dash", "1.0.0", {"my_dash.py": "def go():\n    return lambda state: {**state, 'dash': 1}\n"})
+    add(
+        "my-dash",
+        "1.0.0",
+        {"my_dash.py": "def go():\n    return lambda state: {**state, 'dash': 1}\n"},
+    )
     for name, text in BROKEN.items():
         add(name, "1.0.0", {f"{name}.py": text})
     add("lost", "1.0.0", {})
@@ -93,14 +105,25 @@ def one(expression: str, **rest: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("spec", "version"),
-    [("tool", "1.10.0"), ("tool@1.9.0", "1.9.0"), ("tool@1.10.0", "1.10.0"), ("tool@2.0.0rc1", "2.0.0rc1"), ("tool@latest", "1.10.0"), ("tool@1.10", None), ("tool@3", None)],
+    [
+        ("tool", "1.10.0"),
+        ("tool@1.9.0", "1.9.0"),
+        ("tool@1.10.0", "1.10.0"),
+        ("tool@2.0.0rc1", "2.0.0rc1"),
+        ("tool@latest", "1.10.0"),
+        ("tool@1.10", None),
+        ("tool@3", None),
+    ],
 )
 def test_a_name_is_the_newest_version_by_pep_440(shared: Engine, spec: str, version: str | None):
     """1.10 is newer than 1.9; a version is that version; a pre-release is chosen by name only."""
     run = shared.execute(one("version()", adaptor=spec))
     result = run.result(20)
     if version is None or (result.error and spec == "tool@latest"):
-        assert result.error is None or (result.error.name, spec.split("@")[0] in result.error.message) == ("ImportError", True)
+        assert result.error is None or (
+            result.error.name,
+            spec.split("@", maxsplit=1)[0] in result.error.message,
+        ) == ("ImportError", True)
         return
     assert result.error is None, result.error
     assert result.state["v"][0] == version
@@ -123,7 +146,9 @@ def test_two_versions_in_one_run(shared: Engine):
     for _ in range(2):
         result = shared.execute(plan).result(20)
         assert result.state == {"data": {}, "v": ["1.9.0", "1.10.0", "1.9.0"], "calls": 2}
-        assert {k: sorted(v) for k, v in result.versions.adaptors.items()} == {"tool": ["1.10.0", "1.9.0"]}
+        assert {k: sorted(v) for k, v in result.versions.adaptors.items()} == {
+            "tool": ["1.10.0", "1.9.0"]
+        }
 
 
 def test_packages_dependencies_and_lazy_imports(shared: Engine):
@@ -141,7 +166,12 @@ def test_packages_dependencies_and_lazy_imports(shared: Engine):
 def test_a_dashed_name(shared: Engine):
     """The name of an adaptor need not be that of its module."""
     assert shared.execute(one("go()", adaptor="my-dash")).result(20).state["dash"] == 1
-    assert shared.execute(one("from my_dash import go\ngo()", adaptor="my-dash")).result(20).state["dash"] == 1
+    assert (
+        shared.execute(one("from my_dash import go\ngo()", adaptor="my-dash"))
+        .result(20)
+        .state["dash"]
+        == 1
+    )
 
 
 def test_modules_override_by_name(shared: Engine, repo: Path, tmp_path: Path):
@@ -172,7 +202,9 @@ def test_modules_override_by_name(shared: Engine, repo: Path, tmp_path: Path):
         ("", None),
     ],
 )
-def test_a_broken_adaptor_is_a_clear_import_error(shared: Engine, repo: Path, name: str, words: list[str] | None):
+def test_a_broken_adaptor_is_a_clear_import_error(
+    shared: Engine, repo: Path, name: str, words: list[str] | None
+):
     """Naming adaptor, version and reason, without host paths."""
     if words is None:
         with pytest.raises(api.PlanError):
@@ -181,7 +213,11 @@ def test_a_broken_adaptor_is_a_clear_import_error(shared: Engine, repo: Path, na
     run = shared.execute(one("def main(state): return state", adaptor=name))
     result = run.result(20)
     finish(run)
-    assert (result.reason, result.error.name, result.error.severity) == ("crash", "ImportError", "crash")
+    assert (result.reason, result.error.name, result.error.severity) == (
+        "crash",
+        "ImportError",
+        "crash",
+    )
     assert result.error.step_id == "a"
     for word in words:
         assert word in result.error.message, result.error.message
@@ -201,16 +237,29 @@ def test_a_step_without_adaptor_may_import_from_the_repo(shared: Engine):
     """Any adaptor of the repo may be linked unless the whitelist narrows it."""
     source = "from tool import version\nversion()"
     assert shared.execute(one(source)).result(20).state["v"] == ["1.10.0"]
-    assert shared.execute(one(source), options=RunOptions(whitelist=("lib",))).result(20).error.name == "ImportError"
+    assert (
+        shared.execute(one(source), options=RunOptions(whitelist=("lib",))).result(20).error.name
+        == "ImportError"
+    )
 
 
 def test_jobs_cannot_change_an_adaptor(shared: Engine):
     """Neither by attribute nor by item."""
-    for line in ("tool.VERSION = 'x'", "del tool.VERSION", "setattr(tool, 'VERSION', 'x')", "tool.version.x = 1"):
+    for line in (
+        "tool.VERSION = 'x'",
+        "del tool.VERSION",
+        "setattr(tool, 'VERSION', 'x')",
+        "tool.version.x = 1",
+    ):
         plan = {
             "workflow": {
                 "steps": [
-                    {"id": "a", "adaptor": "tool", "expression": f"import tool\ndef main(state):\n    {line}\n    return state", "next": {"b": "always"}},
+                    {
+                        "id": "a",
+                        "adaptor": "tool",
+                        "expression": f"import tool\ndef main(state):\n    {line}\n    return state",
+                        "next": {"b": "always"},
+                    },
                     {"id": "b", "adaptor": "tool", "expression": "version()"},
                 ]
             }
@@ -249,9 +298,13 @@ def test_the_child_may_not_read_beside_the_repo(tmp_path: Path):
     (root / "reader" / "reader.py").write_text(
         "def read(path):\n    def op(state):\n        with open(path) as f:\n            return {**state, 'text': f.read()}\n    return op\n"
     )
-    (root / "repo.json").write_text('{"adaptors": [{"name": "reader", "version": "1", "path": "reader", "module": "reader"}]}')
+    (root / "repo.json").write_text(
+        '{"adaptors": [{"name": "reader", "version": "1", "path": "reader", "module": "reader"}]}'
+    )
     with make_engine("zygote", repo_dir=root, options=QUICK) as made:
-        result = made.execute(one(f"read({str(tmp_path / 'secret.txt')!r})", adaptor="reader")).result(20)
+        result = made.execute(
+            one(f"read({str(tmp_path / 'secret.txt')!r})", adaptor="reader")
+        ).result(20)
         assert result.error is not None
         assert result.error.name == "AdaptorError"
         assert result.error.subtype in ("PermissionError", "FileNotFoundError")

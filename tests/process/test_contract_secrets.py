@@ -45,7 +45,11 @@ def spellings(secret: str) -> set[str]:
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + raw).decode()
         found.add(encoded[(0, 2, 3)[shift] + (4 if shift else 0) :].rstrip("=")[:-1])
-        found.add(base64.urlsafe_b64encode(b"\0" * shift + raw).decode()[(0, 6, 7)[shift] :].rstrip("=")[:-1])
+        found.add(
+            base64.urlsafe_b64encode(b"\0" * shift + raw)
+            .decode()[(0, 6, 7)[shift] :]
+            .rstrip("=")[:-1]
+        )
     return found
 
 
@@ -128,8 +132,16 @@ def test_steps_receive_it_unaltered(shared: Engine):
     plan = {
         "workflow": {
             "steps": [
-                {"id": "a", "expression": "def main(state):\n    return {**state, 'keep': state.configuration.password}", "configuration": {"password": SECRET}, "next": "b"},
-                {"id": "b", "expression": "def main(state):\n    return {'n': len(state.keep), 'starts': state.keep[:3]}"},
+                {
+                    "id": "a",
+                    "expression": "def main(state):\n    return {**state, 'keep': state.configuration.password}",
+                    "configuration": {"password": SECRET},
+                    "next": "b",
+                },
+                {
+                    "id": "b",
+                    "expression": "def main(state):\n    return {'n': len(state.keep), 'starts': state.keep[:3]}",
+                },
             ]
         }
     }
@@ -147,18 +159,33 @@ def test_steps_receive_it_unaltered(shared: Engine):
         ({"password": ""}, [], ["text"]),
         ({"pin": 123456789}, [], ["text"]),
         ({"deep": {"list": ["secret-in-list"]}}, ["secret-in-list"], []),
-        ({"username": "visible-user", "HOST": "visible-host", "baseURL": "visible-base", "Client_ID": "visible-client"}, [], ["visible-user", "visible-host", "visible-base", "visible-client"]),
+        (
+            {
+                "username": "visible-user",
+                "HOST": "visible-host",
+                "baseURL": "visible-base",
+                "Client_ID": "visible-client",
+            },
+            [],
+            ["visible-user", "visible-host", "visible-base", "visible-client"],
+        ),
         ({"user_name": "hidden-user"}, ["hidden-user"], []),
         ({"password": "line-one\nline-two"}, ["line-one", "line-two"], []),
         ({"a": "secret-1234", "b": "secret-1234-long"}, ["secret-1234"], []),
         ({"key": b"bytes-secret"}, ["bytes-secret"], []),
     ],
 )
-def test_what_counts_as_a_secret(shared: Engine, configuration: dict[str, Any], hidden: list[str], shown: list[str]):
+def test_what_counts_as_a_secret(
+    shared: Engine, configuration: dict[str, Any], hidden: list[str], shown: list[str]
+):
     """Strings of six characters or more, except under public keys, in any case."""
     words = hidden + shown
-    source = f"def main(state):\n    print('text', {' '.join(words)!r})\n    return {{'x': {words!r}}}"
-    run = shared.execute({"workflow": {"steps": [{"id": "a", "expression": source, "configuration": configuration}]}})
+    source = (
+        f"def main(state):\n    print('text', {' '.join(words)!r})\n    return {{'x': {words!r}}}"
+    )
+    run = shared.execute(
+        {"workflow": {"steps": [{"id": "a", "expression": source, "configuration": configuration}]}}
+    )
     text = everything(finish(run), run.result(20))
     for word in hidden:
         assert word not in text
@@ -169,8 +196,21 @@ def test_what_counts_as_a_secret(shared: Engine, configuration: dict[str, Any], 
 def test_public_credential_keys_can_be_chosen(shared: Engine):
     """Instead of the default."""
     options = RunOptions(public_credential_keys=("label",))
-    plan = {"workflow": {"steps": [{"id": "a", "expression": "def main(state):\n    return {'x': sorted(state.configuration.values())}", "configuration": {"label": "shown-label", "username": "now-hidden"}}]}}
-    assert sorted(shared.execute(plan, options=options).result(20).state["x"]) == ["[redacted]", "shown-label"]
+    plan = {
+        "workflow": {
+            "steps": [
+                {
+                    "id": "a",
+                    "expression": "def main(state):\n    return {'x': sorted(state.configuration.values())}",
+                    "configuration": {"label": "shown-label", "username": "now-hidden"},
+                }
+            ]
+        }
+    }
+    assert sorted(shared.execute(plan, options=options).result(20).state["x"]) == [
+        "[redacted]",
+        "shown-label",
+    ]
 
 
 def test_a_secret_in_the_plan_itself(shared: Engine):
@@ -179,8 +219,21 @@ def test_a_secret_in_the_plan_itself(shared: Engine):
         "workflow": {
             "credentials": {"token": "top-secret-token"},
             "steps": [
-                {"id": "a", "name": "top-secret-token", "expression": "def main(state): return state", "next": {"b": {"condition": "'top-secret-token' != state", "label": "top-secret-token"}}},
-                {"id": "b", "expression": "def main(state):\n    x = 'top-secret-token'\n    raise ValueError('top-secret-token')"},
+                {
+                    "id": "a",
+                    "name": "top-secret-token",
+                    "expression": "def main(state): return state",
+                    "next": {
+                        "b": {
+                            "condition": "'top-secret-token' != state",
+                            "label": "top-secret-token",
+                        }
+                    },
+                },
+                {
+                    "id": "b",
+                    "expression": "def main(state):\n    x = 'top-secret-token'\n    raise ValueError('top-secret-token')",
+                },
             ],
         }
     }
@@ -191,7 +244,14 @@ def test_a_secret_in_the_plan_itself(shared: Engine):
 
 def test_a_resolver_that_raises_with_the_secret(shared: Engine):
     """The error says that it failed; a secret the run knows is not in it."""
-    plan = {"workflow": {"credentials": {"token": "top-secret-token"}, "steps": [{"id": "a", "expression": "def main(state): return state", "configuration": "id"}]}}
+    plan = {
+        "workflow": {
+            "credentials": {"token": "top-secret-token"},
+            "steps": [
+                {"id": "a", "expression": "def main(state): return state", "configuration": "id"}
+            ],
+        }
+    }
 
     def resolve(_id: str) -> Any:
         raise ValueError("cannot use top-secret-token")
@@ -204,7 +264,19 @@ def test_a_resolver_that_raises_with_the_secret(shared: Engine):
 
 def test_plan_errors_show_no_secret(shared: Engine):
     """A wrong type beside a credential."""
-    plan = {"workflow": {"credentials": "s", "steps": [{"id": "a", "expression": 5, "configuration": ["top-secret-token"]}, {"id": "b", "expression": "x", "configuration": {"k": object(), "p": "top-secret-token"}}]}}
+    plan = {
+        "workflow": {
+            "credentials": "s",
+            "steps": [
+                {"id": "a", "expression": 5, "configuration": ["top-secret-token"]},
+                {
+                    "id": "b",
+                    "expression": "x",
+                    "configuration": {"k": object(), "p": "top-secret-token"},
+                },
+            ],
+        }
+    }
     with pytest.raises(ValueError, match="workflow") as caught:
         shared.execute(plan)
     assert "top-secret-token" not in f"{caught.value!r} {caught.value}"
@@ -214,7 +286,17 @@ def test_a_run_error_shows_no_secret():
     """engine.run raises it."""
     import engine as api
 
-    plan = {"workflow": {"steps": [{"id": "a", "expression": "def main(state):\n    return undefined_name, 'top-secret-token'", "configuration": {"p": "top-secret-token"}}]}}
+    plan = {
+        "workflow": {
+            "steps": [
+                {
+                    "id": "a",
+                    "expression": "def main(state):\n    return undefined_name, 'top-secret-token'",
+                    "configuration": {"p": "top-secret-token"},
+                }
+            ]
+        }
+    }
     with pytest.raises(api.RunError) as caught:
         api.run(plan)
     error = caught.value

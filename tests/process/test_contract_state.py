@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +39,7 @@ ROUND_TRIP = [
     {"huge": 1 << 20_000},
     {"bytes": b"\x00\xff", "empty": b""},
     {"float": [0.1, -0.0, 1e308, 5e-324, math.inf, -math.inf]},
-    {1: "int key", 2.5: "float key", True: "bool key", None: "none key"},
+    {1: "int key", 2.5: "float key", False: "bool key", None: "none key"},
     {b"bytes": 1, 2**70: "big key"},
     {-1: {-2: {-3: []}}},
     {"text": "é 患者 🙂 \u0000 \u2028 \\ \" '"},
@@ -405,6 +405,6 @@ def test_a_failed_leaf_makes_a_fail(shared: Engine):
 def test_a_datetime_as_initial_state_becomes_plain(shared: Engine):
     """As everywhere."""
     result = shared.execute(
-        SAME, {"data": {}, "at": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)}
+        SAME, {"data": {}, "at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC)}
     ).result(20)
     assert result.state["at"] == "2026-01-02T00:00:00Z"

@@ -25,6 +25,7 @@ def manage(
     preamble = PREAMBLE.format(support=str(Path(__file__).parent), mode=mode)
     return subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", preamble + textwrap.dedent(script)],
+        check=False,
         capture_output=True,
         text=True,
         timeout=timeout_s,

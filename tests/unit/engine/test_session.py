@@ -6,6 +6,7 @@ The child here is the test, and it lies.
 from __future__ import annotations
 
 import base64
+import tracemalloc
 
 import msgspec
 import pytest
@@ -19,12 +20,13 @@ from engine.order import Order
 from engine.resolvers import Resolution
 from engine.session import Session
 from protocol import messages as m
-from protocol.codec import decode_to_child
+from protocol.codec import decode_from_child, decode_to_child, encode
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.errors import RemoteProtocolError
 from protocol.events import REDACTED, Versions
-from protocol.limits import PROTOCOL_VERSION
+from protocol.limits import MAX_ERROR_TEXT, PROTOCOL_VERSION
 from protocol.phases import FROM_CHILD, Phase
+from protocol.plan import Edge, Step, Workflow
 from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import encode_state
 
@@ -38,6 +40,15 @@ INIT = m.InitStart(step_id="a", step_run_id="a")
 LINKED = m.InitComplete(duration_ms=1)
 FAILED = make_report("JobError", "bad row", step_id="a")
 TERMINAL = ("workflow-complete", "workflow-error")
+PLAN = Workflow(
+    steps=(
+        Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False)}),
+        Step(id="b", expression="x"),
+        Step(id="c", expression="x", next={"b": Edge()}),
+    )
+)
+EDGES = {("a", "b"): "x", ("a", "c"): False, ("c", "b"): True}
+HUGE = 127_000_000
 
 
 def raw(value):
@@ -67,12 +78,13 @@ def said(*texts, level="info"):
 class Bench:
     """A session, its log, and the shortest way to talk to it."""
 
-    def __init__(self, *, configurations=(), max_step_runs=1000, **options):
+    def __init__(self, *, workflow=PLAN, configurations=(), max_step_runs=1000, **options):
         self.log = EventLog()
         self.session = Session(
             Order(
                 run_id="run-7",
                 start=b"",
+                workflow=workflow,
                 request=ConfinementRequest(),
                 options=RunOptions(**options),
                 resolvers=Resolvers(),
@@ -129,6 +141,7 @@ def test_a_run_becomes_its_events():
     assert [event.step_run_id for event in bench.events[1:6]] == ["a"] * 5
     assert bench.events[5].state == {"data": 2}
     assert bench.events[5].next == ("b",)
+    assert bench.events[6].condition == "x"
     assert bench.events[7].state == {"data": 2}
     result = outcome.decode()
     assert (result.state, result.reason, result.error) == ({"data": 2}, "success", None)
@@ -382,10 +395,8 @@ def test_a_child_that_lies_about_the_size_of_a_state_gains_nothing(claimed):
 def test_too_many_step_runs_end_the_run():
     """Ten chained diamonds are four thousand executions."""
     bench = Bench(max_step_runs=3).greet()
-    for number in range(4):
-        bench.say(
-            m.InitStart(step_id="a", step_run_id=f"a-{number}"), LINKED, m.JobStart(), complete()
-        )
+    for name in ("a", "a-1", "a-2", "a-3"):
+        bench.say(m.InitStart(step_id="a", step_run_id=name), LINKED, m.JobStart(), complete())
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.name == "OutputLimitError"
     assert "more than 3 steps (max_step_runs)" in outcome.ending.error.message
@@ -422,13 +433,39 @@ def test_lines_that_nobody_polled_are_counted(monkeypatch):
     assert [event.seq for event in bench.events] == list(range(1, len(bench.events) + 1))
 
 
-@pytest.mark.xfail(reason="lines that a child ascribes to the runtime are kept without a limit")
 def test_a_child_that_speaks_as_the_runtime_gets_no_more_room(monkeypatch):
     """Whom a line is from is the child's own word."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 3)
     bench = Bench().start_job()
     bench.say(m.LogBatch(entries=(m.LogEntry("info", "runtime", "mine"),) * 50))
     assert bench.types.count("log") <= 3
+    bench.finish(KILLED)
+    *kept, last = (event.message for event in bench.events if event.type == "log")
+    assert kept == ["mine"] * 3
+    assert last.startswith("47 log lines were dropped")
+
+
+def test_what_is_missing_is_told_at_the_end_even_if_there_is_no_room(monkeypatch):
+    """Each reason once, by the engine, after all other lines, whatever level is wanted."""
+    monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 3)
+    bench = Bench(max_log_bytes=100, log_level="error").start_job()
+    bench.say(said(*"abcdefg", level="error"), complete(), end())
+    assert bench.finish().ending.reason == "success"
+    told = [event for event in bench.events if event.type == "log"][3:]
+    assert [event.message for event in told] == [
+        "2 log lines were dropped: the run may log 100 bytes (max_log_bytes)",
+        "2 log lines were dropped, because nobody polled those before",
+    ]
+    assert {(event.source, event.level) for event in told} == {("runtime", "warning")}
+    assert bench.types[-3:] == ["log", "log", "workflow-complete"]
+    assert [event.seq for event in bench.events] == list(range(1, len(bench.events) + 1))
+
+
+def test_where_nothing_is_missing_nothing_is_told():
+    """A line about no lines would only be one more."""
+    bench = Bench().start_job().say(said("one"), complete(), end())
+    bench.finish()
+    assert [event.message for event in bench.events if event.type == "log"] == ["one"]
 
 
 def test_only_a_child_that_is_ready_has_used_anything():
@@ -461,6 +498,162 @@ def test_a_claimed_duration_stays_within_reason(claimed):
     assert 0 <= bench.events[-1].duration_ms <= 2**53
 
 
+# --- what the child says of its plan ---
+
+
+@pytest.mark.parametrize(
+    ("taken", "edge", "condition"),
+    [(True, ("a", "b"), "x"), (True, ("a", "c"), False), (False, ("c", "b"), True)],
+    ids=str,
+)
+def test_the_condition_of_an_edge_is_that_of_the_plan(taken, edge, condition):
+    """The child says only how it was decided."""
+    bench = Bench().greet()
+    bench.say(m.EdgeResolved(from_step_id=edge[0], to_step_id=edge[1], taken=taken))
+    event = bench.events[-1]
+    assert (event.from_step_id, event.to_step_id) == edge
+    assert (event.condition, event.taken) == (condition, taken)
+
+
+STARTED = [INIT, LINKED, m.JobStart()]
+
+
+@pytest.mark.parametrize(
+    ("before", "message", "text"),
+    [
+        pytest.param(
+            [], m.InitStart(step_id="z", step_run_id="z"), "a step that its plan lacks", id="step"
+        ),
+        pytest.param(
+            [], m.InitStart(step_id="a", step_run_id="b"), "an execution wrongly", id="execution"
+        ),
+        pytest.param(
+            [*STARTED, complete()], INIT, "starts 'a' a second time", id="execution again"
+        ),
+        pytest.param(
+            [INIT],
+            m.LoadCredential(step_id="z", step_run_id="z", id="cred"),
+            "a step that its plan lacks",
+            id="step of a credential",
+        ),
+        pytest.param(
+            [],
+            m.LoadState(step_id="a", step_run_id="a-x", id="stored"),
+            "an execution wrongly",
+            id="execution of a state",
+        ),
+        pytest.param(
+            [],
+            m.EdgeResolved(from_step_id="b", to_step_id="a", taken=True),
+            "an edge that its plan lacks",
+            id="edge",
+        ),
+        pytest.param(STARTED, complete(next=("a",)), "an edge that its plan lacks", id="next"),
+        pytest.param(STARTED, complete(next=("b", "b")), "follows an edge twice", id="next twice"),
+        pytest.param(
+            STARTED,
+            msgspec.structs.replace(failed(), next=("z",)),
+            "an edge that its plan lacks",
+            id="next after an error",
+        ),
+    ],
+)
+def test_what_contradicts_the_plan_breaks_the_protocol(before, message, text):
+    """And becomes no event: one that is never dropped would be memory at the child's command."""
+    bench = Bench().greet().say(*before)
+    told = bench.types
+    with pytest.raises(RemoteProtocolError, match=text):
+        bench.say(message)
+    assert bench.types == told
+    assert bench.session.load_request is None
+
+
+@pytest.mark.parametrize(("step_id", "step_run_id"), [("b", "b"), ("a", "a-1"), ("b", "a")])
+def test_a_child_may_not_ask_in_the_name_of_another_step(step_id, step_run_id):
+    """The job that follows would have its ids, and could be started twice."""
+    bench = Bench().greet().say(INIT)
+    with pytest.raises(RemoteProtocolError):
+        bench.say(m.LoadCredential(step_id=step_id, step_run_id=step_run_id, id="cred"))
+    assert bench.session.load_request is None
+
+
+def test_every_execution_of_a_step_is_another_one():
+    """Told by its name; and the first step may have loaded its state before it begins."""
+    bench = Bench().greet().say(m.LoadState(step_id="a", step_run_id="a", id="stored"))
+    value = Resolution({}, encode_state({}), None)
+    bench.session.loaded(bench.session.load_request, value)
+    for step_id, step_run_id in [("a", "a"), ("b", "b"), ("b", "b-1"), ("b", "b-2")]:
+        start = m.InitStart(step_id=step_id, step_run_id=step_run_id)
+        bench.say(start, LINKED, m.JobStart(), complete())
+    bench.say(end())
+    assert bench.finish().ending.reason == "success"
+    started = [event.step_run_id for event in bench.events if event.type == "job-start"]
+    assert started == ["a", "b", "b-1", "b-2"]
+
+
+def test_the_report_of_a_child_is_cut_wherever_it_goes():
+    """In the event of its job, in the last event, and in the result."""
+    long = make_report("RuntimeCrash", "m" * 20_000, step_id="a", fix="f" * 20_000)
+    bench = Bench().start_job().say(failed(long), m.WorkflowError(error=long))
+    outcome = bench.finish()
+    for report in (bench.events[-2].error, bench.events[-1].error, outcome.ending.error):
+        assert len(report.message) == MAX_ERROR_TEXT
+        assert len(report.fix) < MAX_ERROR_TEXT
+
+
+def test_the_report_of_a_failed_leaf_is_cut():
+    """It is the one of the result."""
+    long = msgspec.structs.replace(FAILED, message="m" * 20_000)
+    bench = Bench().start_job().say(failed(), end(error=long))
+    assert len(bench.finish().ending.error.message) == MAX_ERROR_TEXT
+
+
+def huge_frame(place):
+    """Return what to say before, and a frame with a huge name in one place."""
+    name = "a" * HUGE
+    report = msgspec.structs.replace(FAILED, **{place: name}) if hasattr(FAILED, place) else FAILED
+    before, message = {
+        "step": lambda: ([], m.InitStart(step_id=name, step_run_id=name)),
+        "execution": lambda: ([], m.InitStart(step_id="a", step_run_id=name)),
+        "number": lambda: ([], m.InitStart(step_id="a", step_run_id="a-" + "1" * HUGE)),
+        "credential": lambda: ([INIT], m.LoadCredential(step_id="a", step_run_id="a", id=name)),
+        "edge": lambda: ([], m.EdgeResolved(from_step_id="a", to_step_id=name, taken=True)),
+        "next": lambda: (STARTED, complete(next=("b", name))),
+        "last state": lambda: ([], m.WorkflowComplete(state=raw(None), state_of=name)),
+        "last report": lambda: (
+            [],
+            m.WorkflowError(error=msgspec.structs.replace(FAILED, name=name, message=name)),
+        ),
+    }.get(place, lambda: (STARTED, failed(report)))()
+    return before, encode(message)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "step", "execution", "number", "credential", "edge", "next", "last state", "last report",
+        "name", "message", "step_id", "subtype", "details", "fix",
+    ],
+)  # fmt: skip
+def test_a_huge_name_leaves_nothing_behind(place):
+    """Neither in an event nor in the verdict nor in the result, once its frame is gone."""
+    before, frame = huge_frame(place)
+    bench = Bench(memory_mb=1000).greet().say(*before)
+    tracemalloc.start()
+    try:
+        try:
+            bench.say(decode_from_child(frame))
+        except RemoteProtocolError as error:
+            bench.session.judge(make_report("ProtocolError", str(error)))
+        outcome = bench.finish(KILLED)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert outcome.ending.error is not None
+    assert bench.types[-1] == "workflow-error"
+    assert kept < 1_000_000
+
+
 # --- secrets ---
 
 
@@ -479,7 +672,13 @@ def test_no_field_of_any_event_carries_a_secret():
         fix=SECRET,
     )
     state = {"data": {SECRET: [f"x{SECRET}x", encoded, SECRET.encode()]}}
-    bench = Bench(configurations=({"password": SECRET},)).greet()
+    workflow = Workflow(
+        steps=(
+            Step(id=SECRET, expression="x", next={SECRET: Edge(f"state == {SECRET!r}")}),
+            Step(id="b", expression="x", next={SECRET: Edge()}),
+        )
+    )
+    bench = Bench(workflow=workflow, configurations=({"password": SECRET},)).greet()
     bench.say(
         m.EdgeResolved(from_step_id=SECRET, to_step_id=SECRET, taken=True),
         m.InitStart(step_id=SECRET, step_run_id=SECRET),
@@ -526,6 +725,8 @@ def test_nothing_secret_is_kept_after_the_end():
     bench.finish(KILLED)
     assert bench.session.order is None
     assert SECRET not in repr(vars(bench.session))
+    held = [bench.session, *vars(bench.session).values()]
+    assert not any(isinstance(value, Order) for value in held)
 
 
 # --- any order of messages ---
@@ -535,14 +736,19 @@ ANY = [
     READY,
     m.ConfineFailed(layer="x", reason="y", remedy="z"),
     INIT,
+    m.InitStart(step_id="a", step_run_id="a-1"),
+    m.InitStart(step_id="b", step_run_id="b"),
     m.InitStart(step_id="forged", step_run_id="forged-9"),
     LINKED,
     m.LoadCredential(step_id="a", step_run_id="a", id="cred"),
     m.LoadState(step_id="b", step_run_id="b", id="stored"),
     m.JobStart(),
     complete(),
+    complete(next=("b",)),
+    complete(next=("forged",)),
     failed(),
     m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
+    m.EdgeResolved(from_step_id="b", to_step_id="a", taken=True),
     said("one", "two"),
     end({"data": 1}),
     end({"data": 1}, error=FAILED),
@@ -561,6 +767,14 @@ def check_end(bench, outcome):
     jobs = [kind for kind in types if kind in ("job-start", "job-complete", "job-error")]
     assert all((kind == "job-start") == (index % 2 == 0) for index, kind in enumerate(jobs))
     assert len(jobs) % 2 == 0
+    for event in bench.events:
+        if event.type == "edge-resolved":
+            assert EDGES[event.from_step_id, event.to_step_id] == event.condition
+        elif event.type in ("job-complete", "job-error"):
+            assert all((event.step_id, target) in EDGES for target in event.next)
+        assert getattr(event, "step_id", None) in (None, "a", "b", "c")
+    started = [event.step_run_id for event in bench.events if event.type == "job-start"]
+    assert len(set(started)) == len(started)
     reason = outcome.ending.reason
     assert (types[-1] == "workflow-complete") == (reason in ("success", "fail"))
     assert (outcome.ending.error is None) == (reason == "success")
