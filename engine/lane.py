@@ -6,6 +6,7 @@ import logging
 import select
 import time
 import weakref
+from functools import partial
 from typing import Final, Protocol
 
 from engine.cgroups import ENTER_AFTER_S, Entered
@@ -16,10 +17,11 @@ from engine.resolvers import Resolution, late, resolve
 from engine.run import Run
 from engine.session import LoadRequest, Session, internal_error
 from engine.start.child import Child, Meter, Starter, Watcher
-from protocol.codec import decode_from_child
+from protocol import codec
 from protocol.errors import RemoteProtocolError
 from protocol.events import LogSource
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
+from protocol.messages import Goodbye
 from protocol.report import ErrorReport, make_report
 
 _log = logging.getLogger("jobcell")
@@ -55,6 +57,7 @@ class Lane:
         self._meter: Meter | None = None
         self._exited: Exit | None = None
         self._armed = float("inf")
+        self._dismissed = False
         self._killed = False
         self._killed_after_last = False
         self._over = False
@@ -144,7 +147,7 @@ class Lane:
         try:
             for frame in frames:
                 asked = self.session.load_request
-                self.session.receive(decode_from_child(frame))
+                self.session.receive(codec.decode_from_child(frame))
                 request = self.session.load_request
                 if request is not None and request is not asked:
                     self._load(request)
@@ -186,9 +189,19 @@ class Lane:
         assert connection is not None
         if session.must_die:
             self._kill()
-        elif session.finished or connection.ended:
+        elif session.finished:
+            self._dismiss()
+        elif connection.ended:
             session.deadlines.finished()
         self._arm()
+
+    def _dismiss(self) -> None:
+        """Let a child go that has said its last word; until then it can be looked at."""
+        if not self._dismissed:
+            self._dismissed = True
+            self.session.look_at_memory()
+            self.session.deadlines.finished()
+            self._send(codec.encode(Goodbye()))
 
     def _on_exit(self, _events: int) -> None:
         child, connection = self._child, self._connection
@@ -249,7 +262,8 @@ class Lane:
         def done(outcome: Resolution | ErrorReport) -> None:
             lane = reference()
             if lane is not None:
-                lane._host.post(lambda: lane._answer(request, outcome))  # noqa: SLF001 - its own
+                # A partial, not a lambda: whose it is must be known if it raises.
+                lane._host.post(partial(lane._answer, request, outcome))  # noqa: SLF001 - its own
 
         resolve(resolver, request.kind, request.id, request.step_id, done)
 

@@ -129,6 +129,10 @@ def _read_text(text: str) -> Any:
     # No job begins with a brace: as Python that is a dict or a set that nobody uses.
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         return read_json(text.lstrip("\ufeff"))
+    if text.endswith(".json") and "\n" not in text:
+        # No job ends so, and many a caller will try.
+        message = "a string is the source of a job, not the name of a file; pass a pathlib.Path"
+        raise PlanError([Problem("plan", message)])
     return plan_of_job(text)
 
 

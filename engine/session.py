@@ -196,14 +196,14 @@ class Session:
         self._step.job_started = time.monotonic()
         self._emit(events.JobStart, **self._ids())
         if not self._first_memory:
-            self._first_memory = self._look_at_memory()
+            self._first_memory = self.look_at_memory()
         self.deadlines.job_started(self._step.step_id)
 
     def _job_complete(self, message: m.JobComplete) -> None:
         if not self._state_fits(message.state_bytes):
             return
         state, redacted = self._event_state(message.state, message.state_bytes)
-        resident = self._look_at_memory()
+        resident = self.look_at_memory()
         mem = events.Memory(
             job=max(0, resident - (self._first_memory or resident)),
             system=resident,
@@ -218,7 +218,7 @@ class Session:
             mem=mem,
         )
 
-    def _look_at_memory(self) -> int:
+    def look_at_memory(self) -> int:
         """Return the resident set; of a child that is gone already, the largest one seen."""
         resident, peak = self.read_memory()
         self.peak_bytes = max(self.peak_bytes, peak)

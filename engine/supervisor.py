@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from engine.cgroups import Cgroups, Entered
@@ -179,7 +180,7 @@ class Supervisor:
         try:
             callback(*arguments)
         except Exception as error:  # noqa: BLE001 - the other runs go on
-            lane = getattr(callback, "__self__", None)
+            lane = getattr(getattr(callback, "func", callback), "__self__", None)
             if isinstance(lane, Lane):
                 self._abort(lane, error)
             else:
@@ -204,7 +205,7 @@ class Supervisor:
                 self._abort(lane, error)
 
     def _cancel(self, lane: Lane, reason: str) -> None:
-        lane.cancel(reason)
+        self._guard(partial(lane.cancel, reason))
         if lane in self._queue:
             # It never had a child, and must not wait for a free place to be told off.
             self._queue.remove(lane)

@@ -88,6 +88,9 @@ def _serve(channel: Channel, confine_child: ConfineChild) -> int:
     logs.flush()
     _flush_streams()
     channel.send(last)
+    # 6. Stay until that was heard: what a process has used can only be read while it is there.
+    while not isinstance(channel.receive_any(), m.Goodbye):
+        pass  # a cancellation that came too late
     return _OK
 
 

@@ -96,7 +96,6 @@ def error_of(
         "/site-packages",
         "/usr/lib",
         "sandbox_child",
-        "/work",
         "/tmp",
         "RestrictedPython",
         ".venv",
