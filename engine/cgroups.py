@@ -32,8 +32,12 @@ class Cgroups:
     def enter(self, pid: int, memory_bytes: int, entered: Entered) -> None:
         """Move a process into a group; *entered* is called in the thread here, if it works."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="jobcell-cgroups", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._serve, name="jobcell-cgroups", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # no thread can be had; the other limits of memory hold all the same
+            self._thread = thread
         self._requests.put(lambda: self._enter(pid, memory_bytes, entered))
 
     def leave(self, group: RunCgroup) -> None:
@@ -78,6 +82,8 @@ class Cgroups:
         return group
 
     def _leave(self, group: RunCgroup) -> None:
+        # A child that was gone before it could enter has left its number to a stranger, perhaps.
+        group.evict()
         # What the kernel counts in a group is never taken back, a kill least of all.
         if group.oom_killed() or not group.reset_peak():
             del self._limits[group]

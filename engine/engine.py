@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -75,6 +76,7 @@ class Engine:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._supervisor: Supervisor | None = None
+        self._retire: weakref.finalize[[], Engine] | None = None
         self._closed = False
 
     def execute(
@@ -128,10 +130,14 @@ class Engine:
 
         May be called again, and from any thread.
         """
+        if os.getpid() != self._pid:
+            return  # a fork: the lock may be held for ever, and nothing here is its own
         with self._lock:
             self._closed = True
             supervisor, self._supervisor = self._supervisor, None
-        if supervisor is not None and os.getpid() == self._pid:
+        if supervisor is not None:
+            assert self._retire is not None
+            self._retire.detach()  # or it would keep the supervisor as long as the engine lives
             supervisor.close()
 
     def __enter__(self) -> Self:
@@ -158,6 +164,8 @@ class Engine:
             self._check_usable()
             if self._supervisor is None:
                 self._supervisor = Supervisor(self._make_starter(), max_runs=self._max_runs)
+                # An engine that nobody closed goes when its last run is over.
+                self._retire = weakref.finalize(self, self._supervisor.retire)
             return self._supervisor
 
     def _make_starter(self) -> Starter:

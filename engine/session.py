@@ -97,6 +97,9 @@ class Session:
 
         """
         if self.verdict is not None and not self._may_still_speak(message):
+            last = isinstance(message, m.WorkflowComplete | m.WorkflowError)
+            if last and self.verdict.name == "Cancelled":
+                self._phase = Phase.DONE  # it need not stay for what remains of its grace
             return
         self._phase = advance(self._phase, message)
         self.deadlines.heard()

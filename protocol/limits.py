@@ -22,7 +22,7 @@ FRAME_SLACK_BYTES: Final = 2 * MEGABYTE
 READ_BYTES: Final = 1 << 16
 """How much is read at once.  Pipes are enlarged, so that a large state comes in few reads."""
 
-LARGE_FRAME_BYTES: Final = 1 << 16
+LARGE_FRAME_BYTES: Final = READ_BYTES // 2
 """From here on a frame gets a buffer of its own, which is handed on without another copy."""
 
 PIPE_BYTES: Final = 1 << 20

@@ -76,6 +76,12 @@ class RunCgroup:
         """
         self._write("cgroup.procs", pid)
 
+    def evict(self) -> None:
+        """Move whatever is still in it back to where the group was made."""
+        for pid in self._read("cgroup.procs").split():
+            with contextlib.suppress(OSError):
+                (self.path.parent / "cgroup.procs").write_text(pid)
+
     def oom_killed(self) -> bool:
         """Say whether the kernel has killed a process of the group at its limit."""
         name = "memory.events" if self.unified else "memory.oom_control"

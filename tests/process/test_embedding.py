@@ -278,7 +278,6 @@ def test_an_interpreter_ends_with_a_resolver_that_never_returns():
     )
 
 
-@pytest.mark.xfail(strict=True, reason="an engine that nobody closed keeps its thread and zygote")
 def test_an_engine_that_nobody_closed_goes_with_its_last_handle():
     """Its runs come to their end first; then thread, zygote and descriptors are gone."""
     says(
@@ -286,7 +285,7 @@ def test_an_engine_that_nobody_closed_goes_with_its_last_handle():
             """
             import gc, psutil
             def use():
-                return make_engine(MODE).execute("import time\ndef main(state): time.sleep(0.3)")
+                return make_engine(MODE).execute("import time\\ndef main(state): time.sleep(0.3)")
             count = len(os.listdir("/proc/self/fd"))
             run = use()
             gc.collect()

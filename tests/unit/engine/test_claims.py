@@ -25,6 +25,7 @@ PLAN = Workflow(
         Step(id="a-7", expression="x"),
     )
 )
+MAX_MESSAGE = 2 * MAX_ERROR_TEXT
 MAX_LINE = 1_000
 MAX_FRAMES = 100
 MAX_DETAILS_BYTES = 100_000
@@ -223,7 +224,7 @@ def test_a_report_of_ordinary_size_stays_as_it_is():
     """Every field of it."""
     report = make_report(
         "JobError",
-        "m" * MAX_ERROR_TEXT,
+        "m" * MAX_ERROR_TEXT + " [cut: 5000 characters more]",  # by the child itself
         step_id="a",
         subtype="KeyError",
         operation=OperationRef(2, "n" * MAX_LINE),
@@ -258,7 +259,7 @@ def test_every_field_of_a_report_is_cut():
     assert bounded(long_report("x" * 200_000)) == msgspec.structs.replace(
         REPORT,
         name=line,
-        message="x" * MAX_ERROR_TEXT,
+        message="x" * MAX_MESSAGE,
         step_id=line,
         subtype=line,
         operation=OperationRef(7, line),
@@ -351,5 +352,5 @@ def test_a_report_of_huge_texts_leaves_nothing_of_them_behind(character):
         tracemalloc.stop()
     assert len(kept) == 3
     width = {1: 1, 2: 1, 4: 4}[len(character.encode())]
-    texts = MAX_ERROR_TEXT + (6 + 3 * MAX_FRAMES) * MAX_LINE
+    texts = MAX_MESSAGE + (6 + 3 * MAX_FRAMES) * MAX_LINE
     assert size < 3 * (width * texts + 100 * 3 * MAX_FRAMES + 10_000)

@@ -84,7 +84,7 @@ def test_a_javascript_condition_is_not_our_business_yet():
 
 def test_a_string_is_the_source_of_one_job():
     """Even if it looks like the name of a file: no file is read on the word of a string."""
-    for source in ("fn(lambda state: state)", "plan.json", "", "[1]", "x = {"):
+    for source in ("fn(lambda state: state)", "plan.json()", "", "[1]", "x = {"):
         plan = load_plan(source)
         assert [(step.id, step.expression) for step in plan.workflow.steps] == [("job-1", source)]
 
@@ -590,3 +590,9 @@ def test_an_unreadable_file_is_told(tmp_path):
     (line,) = problems_of(file)
 
     assert line.endswith("cannot be read: Permission denied")
+
+
+def test_a_file_name_given_as_text_is_told_what_it_is():
+    """Nobody meant a job that ends in ``.json``; a string never names a file."""
+    with pytest.raises(PlanError, match=r"pass a pathlib\.Path"):
+        load_plan("plans/plan.json")
