@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.limits import HEADER_BYTES, LARGE_FRAME_BYTES, MAX_FRAME_BYTES, READ_BYTES
+from protocol.limits import HEADER_BYTES, MAX_FRAME_BYTES, READ_BYTES
 
 _GROWTH_BYTES: Final = 1 << 20
 
@@ -34,9 +34,11 @@ class FrameReceiver:
     prefix announces.
     """
 
-    def __init__(self, max_frame_bytes: int) -> None:
+    def __init__(self, max_frame_bytes: int, read_bytes: int = READ_BYTES) -> None:
         self.max_frame_bytes = min(max_frame_bytes, MAX_FRAME_BYTES)
-        self._small = bytearray(READ_BYTES)
+        self._small = bytearray(read_bytes)
+        # A longer frame gets a buffer of its own, which is handed on without another copy.
+        self._longest_small = read_bytes // 2
         self._start = 0
         self._end = 0
         self._large: bytearray | None = None
@@ -81,7 +83,7 @@ class FrameReceiver:
             if available - HEADER_BYTES >= length:
                 self._start = body + length
                 yield bytes(self._small[body : self._start])
-            elif length >= LARGE_FRAME_BYTES:
+            elif length > self._longest_small:
                 self._large = self._small[body : self._end]
                 self._large_filled = len(self._large)
                 self._large_length = length

@@ -22,8 +22,8 @@ FRAME_SLACK_BYTES: Final = 2 * MEGABYTE
 READ_BYTES: Final = 1 << 16
 """How much is read at once.  Pipes are enlarged, so that a large state comes in few reads."""
 
-LARGE_FRAME_BYTES: Final = READ_BYTES // 2
-"""From here on a frame gets a buffer of its own, which is handed on without another copy."""
+CHILD_READ_BYTES: Final = 1 << 14
+"""The same for a child: it hears little, and every page it touches is copied for it."""
 
 PIPE_BYTES: Final = 1 << 20
 """Wanted capacity of the protocol pipes; 1 MiB is what an ordinary user may have (pipe(7))."""

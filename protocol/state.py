@@ -27,6 +27,7 @@ _MAX_DEPTH: Final = 250
 _TOO_DEEP: Final = "that is nested deeper than the interpreter can follow"
 _TIMESTAMP_CODE: Final = b"\xff"
 _SHORT_TIMESTAMPS: Final = (0xD6, 0xD7)
+_FEW: Final = 64
 _LONG_TIMESTAMP: Final = b"\xc7\x0c"
 _NO_OPCODE: Final = 0xC1
 _LEAVES: Final = frozenset({type(None), bool, float, bytes})
@@ -159,7 +160,10 @@ def _timestamp_marks(encoded: bytes) -> list[int]:
     All three end in a byte that text never has, and searching for one byte is several times
     faster than for two, unless it is everywhere: a list of -1 consists of it.
     """
-    if encoded.count(_TIMESTAMP_CODE) < len(encoded) >> 8:
+    count = encoded.count(_TIMESTAMP_CODE)
+    if not count:
+        return []
+    if count < _FEW + (len(encoded) >> 8):
         places = []
         end = encoded.find(_TIMESTAMP_CODE, 1)
         while end >= 0:

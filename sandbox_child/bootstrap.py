@@ -70,11 +70,7 @@ def _serve(channel: Channel, confine_child: ConfineChild) -> int:
         )
         return _OK
     channel.send(m.Ready(confinement=report, python=".".join(map(str, sys.version_info[:3]))))
-    # 4. Only now read the plan, and run it.  Who has to wait for it makes use of the time.
-    if not channel.has_arrived():
-        from sandbox_child.rehearsal import rehearse
-
-        rehearse()
+    # 4. Only now read the plan, and run it.
     start = channel.receive(m.Start)
     limits = start.limits
     logs = LogBook(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 from typing import TypeVar
 
 from protocol.codec import decode_to_child, encode
 from protocol.errors import RemoteProtocolError
 from protocol.framing import FrameReceiver, header
-from protocol.limits import MAX_FRAME_BYTES
+from protocol.limits import CHILD_READ_BYTES, MAX_FRAME_BYTES
 from protocol.messages import Message
 
 _MAX_IOV = 1024
@@ -29,7 +28,7 @@ class Channel:
     def __init__(self, requests_fd: int, answers_fd: int) -> None:
         self.requests_fd = requests_fd
         self._answers_fd = answers_fd
-        self._receiver = FrameReceiver(MAX_FRAME_BYTES)
+        self._receiver = FrameReceiver(MAX_FRAME_BYTES, CHILD_READ_BYTES)
         self._arrived: list[Message] = []
         self._held: list[memoryview] = []
         # Log lines are sent by a thread of their own when the job is busy.
@@ -57,10 +56,6 @@ class Channel:
                     written -= len(rest.pop(0))
                 if written:
                     rest[0] = rest[0][written:]
-
-    def has_arrived(self) -> bool:
-        """Whether there is something to receive, now."""
-        return bool(self._arrived or select.select([self.requests_fd], [], [], 0)[0])
 
     def receive(self, kind: type[_M]) -> _M:
         """Wait for the next message, which must be of *kind*.

@@ -1,8 +1,7 @@
 """Runs a workflow of our own, so that the first one of a stranger finds the way trodden.
 
-In a zygote it has the interpreter adapt its bytecode before it is shared: what is written later
-is copied, page by page, in every child.  In a child that has to wait for its plan it uses the
-time: the pages that any job touches are its own by then.
+The zygote does so: the interpreter adapts its bytecode, and caches are filled, before all that is
+shared.  What is written later is copied, page by page, in every child.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from protocol import messages as m
+from protocol.codec import decode_to_child, encode
 from protocol.plan import Edge, Step, Workflow
 from protocol.state import encode_state
 from sandbox_child.channel import Channel
@@ -46,7 +46,7 @@ def rehearse() -> None:
         Step(id="a", expression=_JOB, next={"b": Edge("state.data.x > 1")}),
         Step(id="b", expression=_JOB),
     )
-    start = m.Start(
+    start: m.Message = m.Start(
         run_id="rehearsal",
         workflow=Workflow(steps=steps),
         start="a",
@@ -60,6 +60,8 @@ def rehearse() -> None:
             memory_bytes=10**9,
         ),
     )
+    start = decode_to_child(encode(start))  # as it would come, so that the decoder is there
+    assert isinstance(start, m.Start)
     nobody = _Nobody()
     logs = LogBook(nobody, level="debug", max_bytes=10**6, max_line_bytes=10**6)
     last = Walk(Runtime(start, nobody, logs)).run()

@@ -68,8 +68,8 @@ PRELOADED: Final = (
 )
 """What jobs import most: loaded once here, shared by all children until they write to it."""
 
-_REHEARSALS: Final = 30
-"""CPython 3.11 adapts what was run eight times, and gives up what it guessed wrong after some."""
+_REHEARSALS: Final = 10
+"""CPython 3.11 adapts what was run eight times."""
 
 _NOTHING: Final = 0
 _RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)

@@ -6,7 +6,9 @@ import pytest
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.framing import FrameReceiver, header
-from protocol.limits import LARGE_FRAME_BYTES, MAX_FRAME_BYTES
+from protocol.limits import MAX_FRAME_BYTES, READ_BYTES
+
+LARGE_BYTES = READ_BYTES // 2 + 1
 
 
 def put(receiver, data):
@@ -66,8 +68,8 @@ def test_a_limit_can_be_raised_between_two_frames():
         pytest.param(b"\x02\0\0\0a", False, id="part of a body"),
         pytest.param(b"\x01\0\0\0a", True, id="a frame"),
         pytest.param(b"\x01\0\0\0a\x01", False, id="a frame and part of a prefix"),
-        pytest.param(header(LARGE_FRAME_BYTES) + b"a", False, id="part of a large body"),
-        pytest.param(header(LARGE_FRAME_BYTES) + b"a" * LARGE_FRAME_BYTES, True, id="a large one"),
+        pytest.param(header(LARGE_BYTES) + b"a", False, id="part of a large body"),
+        pytest.param(header(LARGE_BYTES) + b"a" * LARGE_BYTES, True, id="a large one"),
     ],
 )
 def test_the_end_of_input_inside_a_frame_can_be_told(data, whole):
@@ -80,8 +82,8 @@ def test_the_end_of_input_inside_a_frame_can_be_told(data, whole):
 def test_a_large_frame_is_handed_on_without_a_copy():
     """It is the very buffer that was read into, and the receiver keeps nothing of it."""
     receiver = FrameReceiver(MAX_FRAME_BYTES)
-    put(receiver, header(LARGE_FRAME_BYTES) + b"a" * 100)
-    (frame,) = put(receiver, b"a" * (LARGE_FRAME_BYTES - 100))
+    put(receiver, header(LARGE_BYTES) + b"a" * 100)
+    (frame,) = put(receiver, b"a" * (LARGE_BYTES - 100))
     assert type(frame) is bytearray
     frame.clear()
     assert put(receiver, b"\x01\0\0\0b") == [b"b"]
