@@ -16,11 +16,10 @@ from engine.claims import Claims, bounded
 from engine.deadlines import Deadlines
 from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
 from engine.eventlog import EventLog
-from engine.logs import LogBook
 from engine.order import Order
-from engine.redaction import Redactor
 from engine.resolvers import Kind, Resolution
 from engine.run import Outcome, Usage
+from engine.teller import Teller
 from protocol import codec, events
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError
@@ -68,22 +67,19 @@ class Session:
         """Reads the resident set of the child, and the largest one so far, in bytes."""
         self.peak_bytes = 0
         self._first_memory: int | None = None
-        self._log = log
         self._known_ids = {"credential": order.credential_ids, "state": order.state_ids}
         self._max_step_runs = order.max_step_runs
         self._phase = Phase.STARTING
         self._step: OpenStep | None = None
         self._step_runs = 0
-        self._unpolled = 0
         self._last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
         self._last_state: tuple[str | None, msgspec.Raw] = (None, msgspec.Raw(NIL))
         self._confinement = order.confinement
         self._versions = order.versions
-        self._redactor = Redactor(public_keys=order.options.public_credential_keys)
+        self._teller = Teller(order.run_id, order.options, log, self.judge)
         for configuration in order.configurations:
-            self._redactor.learn(configuration)
+            self._teller.redactor.learn(configuration)
         self._claims = Claims(order.workflow)
-        self._logs = LogBook(order.options, self._redactor, self._emit_log)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}
         self._loading_since = 0.0
 
@@ -108,7 +104,7 @@ class Session:
     def output(self, source: events.LogSource, data: bytes) -> None:
         """Take what the child wrote to one of its standard streams."""
         self.deadlines.heard()
-        self._logs.output(source, data)
+        self._teller.logs.output(source, data)
         self._check_log_volume()
 
     def _may_still_speak(self, message: m.Message) -> bool:
@@ -145,7 +141,9 @@ class Session:
 
     def _ready(self, message: m.Ready) -> None:
         self._confinement = message.confinement
-        self._emit(events.WorkflowStart, versions=self._versions, confinement=message.confinement)
+        self._teller.tell(
+            events.WorkflowStart, versions=self._versions, confinement=message.confinement
+        )
         self.deadlines.ready()
 
     def _end(self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed) -> None:
@@ -170,12 +168,12 @@ class Session:
         self._claims.check_step(message.step_id, message.step_run_id)
         self._claims.check_new(message.step_run_id)
         self._count_step_run()
-        self._logs.flush()  # what was held back belongs to the step before
-        self._step = OpenStep(message.step_id, message.step_run_id)
-        self._emit(events.InitStart, **self._step.ids)
+        self._teller.logs.flush()  # what was held back belongs to the step before
+        self._turn_to(OpenStep(message.step_id, message.step_run_id))
+        self._teller.tell(events.InitStart, **self._ids())
 
     def _init_complete(self, message: m.InitComplete) -> None:
-        self._emit(
+        self._teller.tell(
             events.InitComplete, duration_ms=_milliseconds(message.duration_ms), **self._ids()
         )
 
@@ -187,7 +185,7 @@ class Session:
         if self.load_request is not None:
             raise RemoteProtocolError(f"child asked for a {kind} before it had the last answer")
         if self._step is None:
-            self._step = OpenStep(message.step_id, message.step_run_id)
+            self._turn_to(OpenStep(message.step_id, message.step_run_id))
         elif (self._step.step_id, self._step.step_run_id) != (message.step_id, message.step_run_id):
             raise RemoteProtocolError(f"child asked for a {kind} for a step that is not open")
         self.load_request = LoadRequest(kind, message.id, message.step_id)
@@ -197,7 +195,7 @@ class Session:
     def _job_start(self, _message: m.JobStart) -> None:
         assert self._step is not None
         self._step.job_started = time.monotonic()
-        self._emit(events.JobStart, **self._ids())
+        self._teller.tell(events.JobStart, **self._ids())
         if not self._first_memory:
             self._first_memory = self.look_at_memory()
         self.deadlines.job_started(self._step.step_id)
@@ -240,18 +238,22 @@ class Session:
             duration_ms=_milliseconds(message.duration_ms),
         )
 
+    def _turn_to(self, step: OpenStep | None) -> None:
+        self._step = step
+        self._teller.step_ids = step.ids if step else {}
+
     def _close_job(
         self, kind: type[events.Event], following: tuple[str, ...], **fields: Any
     ) -> None:
         assert self._step is not None
         self._claims.check_next(self._step.step_id, following)
-        self._logs.flush()
-        self._emit(kind, **self._ids(), next=following, **fields)
-        self._step = None
+        self._teller.logs.flush()
+        self._teller.tell(kind, **self._ids(), next=following, **fields)
+        self._turn_to(None)
         self.deadlines.job_ended()
 
     def _edge_resolved(self, message: m.EdgeResolved) -> None:
-        self._emit(
+        self._teller.tell(
             events.EdgeResolved,
             from_step_id=message.from_step_id,
             to_step_id=message.to_step_id,
@@ -261,9 +263,11 @@ class Session:
 
     def _log_batch(self, message: m.LogBatch) -> None:
         for entry in message.entries:
-            self._logs.add(entry)
+            self._teller.logs.add(entry)
         # A batch without a line takes time to read, too.
-        self._logs.count_dropped(message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES)
+        self._teller.logs.count_dropped(
+            message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES
+        )
         self._check_log_volume()
 
     # --- what was loaded for the child ---
@@ -288,10 +292,10 @@ class Session:
         secret = outcome.value
         if request.kind == "state":
             secret = secret.get("configuration") if isinstance(secret, dict) else None
-        self._redactor.learn(secret)
+        self._teller.redactor.learn(secret)
         kind = events.CredentialLoad if request.kind == "credential" else events.StateLoad
         elapsed = round((time.monotonic() - self._loading_since) * 1000)
-        self._emit(kind, id=request.id, duration_ms=elapsed, **self._ids())
+        self._teller.tell(kind, id=request.id, duration_ms=elapsed, **self._ids())
         return codec.encode(m.Loaded(value=msgspec.Raw(outcome.encoded)))
 
     # --- limits ---
@@ -321,11 +325,11 @@ class Session:
         return False
 
     def _check_log_volume(self) -> None:
-        if self._logs.excessive:
+        if self._teller.logs.excessive:
             self.judge(
                 make_report(
                     "OutputLimitError",
-                    f"the run has written {self._logs.bytes} bytes of logs, more than ten times"
+                    f"the run has written {self._teller.logs.bytes} bytes of logs, more than ten times"
                     f" the limit of {self.options.max_log_bytes} bytes (max_log_bytes)",
                 )
             )
@@ -355,8 +359,8 @@ class Session:
 
         Call it once, when the child is gone (or never came) and all it wrote was received.
         """
-        self._logs.flush(final=True)
-        self._tell_losses()
+        self._teller.logs.flush(final=True)
+        self._teller.tell_losses()
         step = self._step
         ending = decide_ending(
             Facts(
@@ -373,7 +377,7 @@ class Session:
         state: msgspec.Raw | None = None
         if ending.error is not None and step is not None and step.job_started is not None:
             elapsed = round((time.monotonic() - step.job_started) * 1000)
-            self._emit(
+            self._teller.tell(
                 events.JobError,
                 error=ending.error,
                 state=None,
@@ -382,20 +386,11 @@ class Session:
                 **step.ids,
             )
         duration = self.deadlines.elapsed_ms()
-        error = self._redactor.struct(ending.error) if ending.error else None
+        error = self._teller.redactor.struct(ending.error) if ending.error else None
         if ending.reason in ("success", "fail") and isinstance(self._last, m.WorkflowComplete):
-            state, scrubbed = self._scrubbed(self._last.state)
-            too_large = len(memoryview(state)) > self.options.payload_mb * MEGABYTE
-            self._log.append(
-                events.WorkflowComplete(
-                    **self._stamp(),
-                    state=events.REDACTED if too_large else state,
-                    redacted=too_large or scrubbed,
-                    duration_ms=duration,
-                )
-            )
+            state = self._teller.tell_complete(self._last.state, duration)
         else:
-            self._emit(events.WorkflowError, error=error, duration_ms=duration)
+            self._teller.tell(events.WorkflowError, error=error, duration_ms=duration)
         peak_bytes = max(self.peak_bytes, exited.peak_bytes if exited else 0)
         outcome = Outcome(
             ending=msgspec.structs.replace(ending, error=error),
@@ -412,7 +407,7 @@ class Session:
         """Return an outcome after `finish` has raised: nothing that the child said is in it."""
         report = internal_error(error)
         duration = self.deadlines.elapsed_ms()
-        self._log.append(events.WorkflowError(**self._stamp(), error=report, duration_ms=duration))
+        self._teller.tell_internal_error(report, duration)
         self._forget()
         return Outcome(
             ending=Ending(reason_of(report), report),
@@ -423,21 +418,11 @@ class Session:
             versions=self._versions,
         )
 
-    def _tell_losses(self) -> None:
-        """Say what became of log lines that are not among the events."""
-        losses = [self._logs.loss] if self._logs.loss else []
-        if self._unpolled:
-            losses.append(
-                f"{self._unpolled} log lines were dropped, because nobody polled those before"
-            )
-        for text in losses:
-            self._emit_log(m.LogEntry("warning", "runtime", text), always=True)
-
     def _forget(self) -> None:
         """Drop every secret: the handle may be kept for long after the run."""
         self.order = None
         self._resolutions.clear()
-        self._redactor.forget()
+        self._teller.redactor.forget()
         self._last = None
         self._last_state = (None, msgspec.Raw(NIL))
 
@@ -457,43 +442,6 @@ class Session:
             self._last_state = (self._step.step_run_id, state)
             return state, False
         return events.REDACTED, True
-
-    def _scrubbed(self, state: msgspec.Raw) -> tuple[msgspec.Raw, bool]:
-        """Return a state without secrets, and whether there were any."""
-        scrubbed = self._redactor.raw(state)
-        # A Raw keeps the whole frame alive that it was cut from, and a handle may live long.
-        return (state.copy(), False) if scrubbed is None else (msgspec.Raw(scrubbed), True)
-
-    def _emit(self, kind: type[events.Event], **fields: Any) -> None:
-        self._log.append(self._redactor.struct(kind(**self._stamp(), **fields)))
-
-    def _stamp(self) -> dict[str, Any]:
-        return {"seq": self._next_seq(), "run_id": self.run_id, "time": time.time()}
-
-    def _emit_log(self, entry: m.LogEntry, *, always: bool = False) -> None:
-        ids = self._step.ids if self._step else {}
-        event = events.Log(
-            **self._stamp(),
-            level=entry.level,
-            source=entry.source,
-            message=entry.message,
-            redacted=entry.redacted,
-            **ids,
-        )
-        # The message was redacted together with the lines around it; the ids were not.
-        if not self._log.append(self._redactor.struct(event), always=always):
-            self._unpolled += 1
-
-    def _next_seq(self) -> int:
-        seq = self._log.next_seq
-        if seq > self.options.max_events:
-            self.judge(
-                make_report(
-                    "OutputLimitError",
-                    f"the run has emitted {self.options.max_events} events (max_events)",
-                )
-            )
-        return seq
 
 
 _HANDLERS: Final[dict[type[m.Message], Any]] = {

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+from runs import MODES, make_engine
 
 from engine import Engine, Policy
-from runs import MODES, make_engine
 
 
 def _descriptors() -> set[str]:
     found = set()
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in Path("/proc/self/fd").iterdir():
         try:
-            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+            found.add(f"{fd.name} {fd.readlink()}")
         except OSError:
             pass  # the one that listed the directory
     return found

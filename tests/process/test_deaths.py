@@ -189,7 +189,7 @@ def test_the_children_of_a_killed_manager_are_gone(mode: str, tmp_path):
         family = psutil.Process(manager.pid).children(recursive=True)
         assert family
         os.kill(manager.pid, signal.SIGKILL)
-        gone, alive = psutil.wait_procs(family, timeout=1.0)
+        _gone, alive = psutil.wait_procs(family, timeout=1.0)
         assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 

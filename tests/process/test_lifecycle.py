@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 
 import pytest
@@ -88,7 +89,7 @@ def test_runs_beyond_max_runs_wait_first_in_first_out():
             events = run.poll(after=0)
             starts.append((events[0].time, events[-1].time))
     assert starts == sorted(starts)
-    assert all(end <= begin for (_, end), (begin, _) in zip(starts, starts[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(starts))
 
 
 def test_many_threads_may_use_one_engine(zygote: Engine):

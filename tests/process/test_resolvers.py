@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -16,7 +17,7 @@ USES = "def main(state):\n    return {'n': len(state.configuration['password'])}
 
 def plan_of(*steps: dict) -> dict:
     """Return a chain of these steps."""
-    for step, after in zip(steps, steps[1:], strict=False):
+    for step, after in itertools.pairwise(steps):
         step["next"] = after["id"]
     return {"workflow": {"steps": list(steps)}}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import uuid
@@ -300,7 +300,7 @@ def test_state_comes_back_equal_to_what_went_in(shared: Engine, value):
 
 def test_richer_values_come_back_plain(shared: Engine):
     """As msgspec writes them; tuple and set as list."""
-    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 
     class Color(enum.Enum):
         RED = "red"

@@ -1,0 +1,104 @@
+"""Tells the manager what happens in a run: numbers events, takes secrets out, limits logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.eventlog import EventLog
+from engine.logs import LogBook
+from engine.options import RunOptions
+from engine.redaction import Redactor
+from protocol import events
+from protocol.limits import MEGABYTE
+from protocol.messages import LogEntry
+from protocol.report import ErrorReport, make_report
+
+
+class Teller:
+    """Everything that leaves one run goes through here.  For the supervisor's thread.
+
+    Args:
+        run_id: Which run.
+        options: Its limits.
+        log: Where the events go.
+        judge: Called with the report of a limit that has been met.
+
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        options: RunOptions,
+        log: EventLog,
+        judge: Callable[[ErrorReport], None],
+    ) -> None:
+        self.redactor = Redactor(public_keys=options.public_credential_keys)
+        self.logs = LogBook(options, self.redactor, self._tell_log)
+        self.step_ids: dict[str, Any] = {}
+        """The ids that log lines get: those of the step whose turn it is."""
+        self._run_id = run_id
+        self._options = options
+        self._log = log
+        self._judge = judge
+        self._unpolled = 0
+
+    def tell(self, kind: type[events.Event], **fields: Any) -> None:
+        """Emit an event, with what the run hides taken out."""
+        self._log.append(self.redactor.struct(kind(**self._stamp(), **fields)))
+
+    def tell_complete(self, state: msgspec.Raw, duration_ms: int) -> msgspec.Raw:
+        """Emit the end of a workflow; return its final state without secrets."""
+        scrubbed = self.redactor.raw(state)
+        # A Raw keeps the whole frame alive that it was cut from, and a handle may live long.
+        final = state.copy() if scrubbed is None else msgspec.Raw(scrubbed)
+        too_large = len(memoryview(final)) > self._options.payload_mb * MEGABYTE
+        self._log.append(
+            events.WorkflowComplete(
+                **self._stamp(),
+                state=events.REDACTED if too_large else final,
+                redacted=too_large or scrubbed is not None,
+                duration_ms=duration_ms,
+            )
+        )
+        return final
+
+    def tell_internal_error(self, report: ErrorReport, duration_ms: int) -> None:
+        """Emit an end that is a bug of ours; its text is ours, and goes through nothing."""
+        self._log.append(
+            events.WorkflowError(**self._stamp(), error=report, duration_ms=duration_ms)
+        )
+
+    def tell_losses(self) -> None:
+        """Say what became of log lines that are not among the events."""
+        losses = [self.logs.loss] if self.logs.loss else []
+        if self._unpolled:
+            losses.append(
+                f"{self._unpolled} log lines were dropped, because nobody polled those before"
+            )
+        for text in losses:
+            self._tell_log(LogEntry("warning", "runtime", text), always=True)
+
+    def _tell_log(self, entry: LogEntry, *, always: bool = False) -> None:
+        event = events.Log(
+            **self._stamp(),
+            level=entry.level,
+            source=entry.source,
+            message=entry.message,
+            redacted=entry.redacted,
+            **self.step_ids,
+        )
+        # The message was redacted together with the lines around it; the ids were not.
+        if not self._log.append(self.redactor.struct(event), always=always):
+            self._unpolled += 1
+
+    def _stamp(self) -> dict[str, Any]:
+        seq = self._log.next_seq
+        if seq > self._options.max_events:
+            limit = self._options.max_events
+            text = f"the run has emitted {limit} events (max_events)"
+            self._judge(make_report("OutputLimitError", text))
+        return {"seq": seq, "run_id": self._run_id, "time": time.time()}
