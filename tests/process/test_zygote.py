@@ -1,0 +1,109 @@
+"""The zygote: clean, confined, single-threaded, knows nothing, and is replaced when it is stale."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from runs import make_engine, wait_for
+
+from engine import Engine, Resolvers
+
+SECRET = "correct-horse-battery-staple"
+MARKER = "a-marker-that-stands-in-this-plan-only"
+
+
+def zygote_of(engine: Engine) -> psutil.Process:
+    """Return the zygote of an engine that has run something."""
+    assert engine.execute("def main(state): return state").result(20).reason == "success"
+    [zygote] = psutil.Process().children()
+    return zygote
+
+
+def memory_holds(process: psutil.Process, needle: bytes) -> bool:
+    """Whether the writable memory of a process contains some bytes."""
+    maps = Path(f"/proc/{process.pid}/maps").read_text()
+    with Path(f"/proc/{process.pid}/mem").open("rb", buffering=0) as memory:
+        for start, end, rights in re.findall(r"^(\w+)-(\w+) (\S+)", maps, re.MULTILINE):
+            if "w" not in rights:
+                continue
+            memory.seek(int(start, 16))
+            if needle in memory.read(int(end, 16) - int(start, 16)):
+                return True
+    return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
+def test_a_zygote_never_sees_a_plan_or_a_secret(zygote: Engine):
+    """Both are in the child that needs them, and nowhere in the process that forked it."""
+    plan = {
+        "workflow": {
+            "steps": [
+                {
+                    "id": "a",
+                    "expression": f"import time\ndef main(state):\n    '{MARKER}'\n    print('x')\n    time.sleep(60)",
+                    "configuration": "cred",
+                }
+            ]
+        }
+    }
+    process = zygote_of(zygote)
+    run = zygote.execute(plan, resolvers=Resolvers(credential=lambda _: {"password": SECRET}))
+    wait_for(run, "log")
+    [child] = process.children()
+    assert memory_holds(child, MARKER.encode())  # the search works
+    assert memory_holds(child, SECRET.encode())
+    assert not memory_holds(process, MARKER.encode())
+    assert not memory_holds(process, SECRET.encode())
+    run.cancel("seen")
+    assert run.result(10).reason == "cancelled"
+
+
+def test_a_zygote_is_confined_and_has_one_thread(zygote: Engine):
+    """What its forks inherit is on already; a fork of several threads would lose all but one."""
+    process = zygote_of(zygote)
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    assert process.num_threads() == 1
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    assert psutil.Process().pid == process.ppid()
+    assert os.getsid(process.pid) == process.pid
+
+
+def test_every_run_is_a_process_of_its_own(zygote: Engine):
+    """The same zygote, another child."""
+    source = "import os\ndef main(state): return {'pid': os.getpid()}"
+    with make_engine("zygote", policy=_open_policy()) as engine:
+        pids = [engine.execute(source).result(20).state["pid"] for _ in range(3)]
+    assert len(set(pids)) == 3
+
+
+def _open_policy() -> object:
+    from engine import Policy
+
+    return Policy(language=False)
+
+
+def write_repo(place: Path, answer: int) -> None:
+    """Write a repo with one adaptor that gives *answer*."""
+    (place / "tell_1.0.0").mkdir(parents=True)
+    (place / "tell_1.0.0" / "tell.py").write_text(f"ANSWER = {answer}\n")
+    entry = {"name": "tell", "version": "1.0.0", "path": "tell_1.0.0", "module": "tell"}
+    (place / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+
+
+def test_a_repo_that_was_swapped_is_seen_by_the_next_run(tmp_path: Path):
+    """A mount holds the directory that a name meant when it was made; the zygote is replaced."""
+    repo = tmp_path / "repo"
+    write_repo(tmp_path / "one", 1)
+    write_repo(tmp_path / "two", 2)
+    (tmp_path / "one").rename(repo)
+    source = "from tell import ANSWER\ndef main(state): return {'answer': ANSWER}"
+    with make_engine("zygote", repo_dir=repo) as engine:
+        assert engine.execute(source).result(20).state == {"answer": 1}
+        repo.rename(tmp_path / "old")
+        (tmp_path / "two").rename(repo)
+        assert engine.execute(source).result(20).state == {"answer": 2}
