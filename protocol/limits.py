@@ -19,7 +19,7 @@ MAX_FRAME_BYTES: Final = 2**31 - 1
 FRAME_SLACK_BYTES: Final = 2 * MEGABYTE
 """What a message may need on top of its payload: names, positions, reports, a batch of logs."""
 
-READ_BYTES: Final = 1 << 16
+READ_BYTES: Final = 1 << 18
 """How much is read at once.  Pipes are enlarged, so that a large state comes in few reads."""
 
 CHILD_READ_BYTES: Final = 1 << 14
