@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import selectors
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from engine.confinement import interpreter
+from engine.connection import lift
 from protocol.confinement import LAYERS, REQUIRED, ConfinementReport, ConfinementRequest
 
 HERE = Path(__file__).parent
@@ -82,7 +84,13 @@ class Child:
         command = command or interpreter.child_command()
         at = command.index("-S") + 1
         command = [*command[:at], str(script or HERE / "hostile_child.py"), *command[at + 1 :]]
-        self._pipes = {name: os.pipe() for name in ("orders", "answers", "out", "err")}
+        # Above all numbers of the child, or one dup2 would overwrite what the next one takes.
+        self._pipes = {
+            name: tuple(map(lift, os.pipe())) for name in ("orders", "answers", "out", "err")
+        }
+        leaked = {
+            fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 64): n for ours, n in (leak or {}).items()
+        }
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, self._pipes["out"][1], 1),
@@ -90,12 +98,13 @@ class Child:
             (os.POSIX_SPAWN_DUP2, self._pipes["orders"][0], 10),
             (os.POSIX_SPAWN_DUP2, self._pipes["answers"][1], 11),
         ]
-        for own, theirs in (leak or {}).items():
-            actions.append((os.POSIX_SPAWN_DUP2, own, theirs))
+        actions += [(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in leaked.items()]
         if environment is None:
             environment = interpreter.CHILD_ENVIRONMENT
         self.started = time.monotonic()
         self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
+        for ours in leaked:
+            os.close(ours)
         for name in ("answers", "out", "err"):
             os.close(self._pipes[name][1])
         os.close(self._pipes["orders"][0])
