@@ -41,7 +41,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     verdict: ErrorReport | None = None
     """The first limit that fired, a cancellation, or a frame that the protocol forbids."""
     exit: Exit | None = None
-    """``None``: there never was a child."""
+    """``None``: there never was a child, or it was heard to its last word and then killed."""
     oom_killed: bool = False
     """The kernel says so, of the cgroup of this run."""
     memory_bytes: int
@@ -49,8 +49,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cpu_limit_s: float | None = None
     last: WorkflowComplete | WorkflowError | ConfineFailed | None = None
     """The terminal message, if there was one."""
-    stopped_after_last: bool = False
-    """The engine killed a child that had said its last word and stayed."""
     step_id: str | None = None
     """The step that was open."""
 
@@ -82,10 +80,10 @@ def reason_of(report: ErrorReport) -> Reason:
 
 def _kernel_report(facts: Facts) -> ErrorReport | None:
     ended = facts.exit
-    if ended is None or facts.stopped_after_last:
-        return None
     if facts.oom_killed:
         return _out_of_memory(facts, "the kernel ended the run")
+    if ended is None:
+        return None
     if ended.lost is not None:
         return make_report("SpawnError", ended.lost)
     if ended.signal is not None:

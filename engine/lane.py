@@ -14,14 +14,13 @@ from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.ending import Exit
 from engine.resolvers import Resolution, late, resolve
-from engine.run import Run
+from engine.run import Outcome, Run
 from engine.session import LoadRequest, Session, internal_error
 from engine.start.child import Child, Meter, Starter, Watcher
 from protocol import codec
 from protocol.errors import RemoteProtocolError
 from protocol.events import LogSource
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
-from protocol.messages import Goodbye
 from protocol.report import ErrorReport, make_report
 
 _log = logging.getLogger("jobcell")
@@ -55,12 +54,16 @@ class Lane:
         self._cgroup: RunCgroup | None = None
         self._cgroup_asked = False
         self._meter: Meter | None = None
-        self._exited: Exit | None = None
         self._armed = float("inf")
-        self._dismissed = False
         self._killed = False
-        self._killed_after_last = False
-        self._over = False
+        self._outcome: Outcome | None = None
+        """How the run ended, once the last event was emitted: nothing that the child still does counts."""
+        self._gone = False
+        """The child was reaped, or there never was one: the run is over."""
+
+    @property
+    def _over(self) -> bool:
+        return self._gone or self._outcome is not None
 
     # --- start ---
 
@@ -71,14 +74,14 @@ class Lane:
         assert order is not None
         session.deadlines.begin()
         if session.verdict is not None:
-            self._end()
+            self._end(None)
             return
         try:
             started = starter.start(order.request)
         except OSError as error:
             reason = error.strerror or str(error)
             session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
-            self._end()
+            self._end(None)
             return
         self._child, self._connection = child, connection = started
         connection.before_close = self._host.unwatch
@@ -114,13 +117,13 @@ class Lane:
             return
         if self.session.verdict is None:  # whatever the child said last
             self.session.verdict = internal_error(error)
-        if self._child is None or self._exited is not None:
-            self._end()
+        if self._child is None or self._gone:
+            self._end(None)
         else:
             self._kill()
 
     def _kill(self) -> None:
-        """Kill the child; from here on only its exit is waited for."""
+        """Kill the child, with all that it may have started."""
         assert self._child is not None
         self._killed = True
         self._child.kill()
@@ -196,51 +199,58 @@ class Lane:
         self._arm()
 
     def _dismiss(self) -> None:
-        """Let a child go that has said its last word; until then it can be looked at."""
-        if not self._dismissed:
-            self._dismissed = True
+        """End the run of a child that has said its last word, and the child with it.
+
+        It waits for this, so that what it has used can be read.  One that is gone by now was not
+        heard in time: how it ended counts more than what it said.
+        """
+        assert self._child is not None
+        if not self._child.gone():
             self.session.look_at_memory()
-            self.session.deadlines.finished()
-            self._send(codec.encode(Goodbye()))
+            self._kill()
+            self._outcome = self._tell_end(None)
+            assert self._connection is not None
+            self._connection.close()  # nothing is heard after the last event
 
     def _on_exit(self, _events: int) -> None:
         child, connection = self._child, self._connection
         assert child is not None
         assert connection is not None
         self._host.unwatch(child.exit_fd)
-        self._exited = exited = child.reap()
-        self._receive(everything=True)
-        if not connection.at_boundary and exited.code == 0 and exited.signal is None:
-            self.session.judge(
-                make_report("ProtocolError", "the child ended in the middle of a frame")
-            )
-        self._end()
+        exited = child.reap()
+        self._gone = True
+        if self._outcome is None:
+            self._receive(everything=True)
+            if not connection.at_boundary and exited.code == 0 and exited.signal is None:
+                self.session.judge(
+                    make_report("ProtocolError", "the child ended in the middle of a frame")
+                )
+        self._end(exited)
 
-    def _leave_cgroup(self) -> bool:
-        """Give back the control group; return whether the kernel killed in it."""
-        cgroup, self._cgroup = self._cgroup, None
-        if cgroup is None:
-            return False
-        oom_killed = cgroup.oom_killed()
-        self.session.peak_bytes = max(self.session.peak_bytes, cgroup.peak_bytes())
-        self._host.leave_cgroup(cgroup)
-        return oom_killed
-
-    def _end(self) -> None:
-        """End the run: its child was reaped, or there never was one."""
-        self._over = True
+    def _end(self, exited: Exit | None) -> None:
+        """Let go of everything: the child was reaped, or there never was one."""
+        self._gone = True
+        outcome = self._outcome or self._tell_end(exited)
         if self._connection is not None:
             self._connection.close()
-        oom_killed = self._leave_cgroup()
+        cgroup, self._cgroup = self._cgroup, None
+        if cgroup is not None:
+            self._host.leave_cgroup(cgroup)
+        self.run.finish(outcome.with_usage(exited))
+        self._host.ended(self)
+
+    def _tell_end(self, exited: Exit | None) -> Outcome:
+        """Emit the last event, and return how the run ended."""
+        cgroup, session = self._cgroup, self.session
+        oom_killed = False
+        if cgroup is not None:
+            oom_killed = cgroup.oom_killed()
+            session.peak_bytes = max(session.peak_bytes, cgroup.peak_bytes())
         try:
-            outcome = self.session.finish(
-                self._exited, oom_killed=oom_killed, stopped_after_last=self._killed_after_last
-            )
+            return session.finish(exited, oom_killed=oom_killed)
         except Exception as error:  # noqa: BLE001 - told as an error of the run
             _log.exception("internal error at the end of run %s", self.run.id)
-            outcome = self.session.give_up(error)
-        self.run.finish(outcome)
-        self._host.ended(self)
+            return session.give_up(error)
 
     # --- credentials and states ---
 
@@ -305,15 +315,13 @@ class Lane:
         self._host.enter_cgroup(pid, self.session.options.memory_bytes, self._entered)
 
     def _entered(self, cgroup: RunCgroup) -> None:
-        if self._over:
+        if self._gone:
             self._host.leave_cgroup(cgroup)
         else:
             self._cgroup = cgroup
 
     def _overstayed(self) -> None:
-        if self.session.finished:
-            self._killed_after_last = True
-        elif self.session.verdict is None:
+        if self.session.verdict is None:
             self.session.judge(
                 make_report("ProtocolError", "the child closed its pipe, and stayed")
             )

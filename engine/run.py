@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.ending import Ending, Reason, reason_of
+from engine.ending import Ending, Exit, Reason, reason_of
 from engine.errors import EngineError
 from engine.eventlog import EventLog
 from protocol.confinement import ConfinementReport
@@ -53,6 +53,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     confinement: ConfinementReport
     versions: Versions
 
+    def with_usage(self, exited: Exit | None) -> Outcome:
+        """Return the same with what the kernel has counted, once the child was reaped."""
+        if exited is None:
+            return self
+        peak_bytes = max(self.usage.peak_memory_bytes, exited.peak_bytes)
+        return msgspec.structs.replace(self, usage=Usage(peak_bytes, exited.cpu_s))
+
     def decode(self) -> RunResult:
         """Return the result, with a copy of the state of its own."""
         reason, error, state = self.ending.reason, self.ending.error, None
@@ -92,7 +99,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the last event is there and `result` returns at once."""
+        """Whether the child is gone and `result` returns at once; the last event is there before."""
         return self._log.closed
 
     def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[Event]:
@@ -144,7 +151,7 @@ class Run:
         self._cancel(reason.encode(errors="backslashreplace").decode())
 
     def finish(self, outcome: Outcome) -> None:
-        """Say how the run ended; the supervisor calls this once, after the last event."""
+        """Say how the run ended; the supervisor calls this once, when the child is gone."""
         self._outcome = outcome
         self._cancel = _nothing_to_cancel  # a handle may be kept for long after its engine
         self._log.close()

@@ -353,11 +353,11 @@ class Session:
         exited: Exit | None,
         *,
         oom_killed: bool = False,
-        stopped_after_last: bool = False,
     ) -> Outcome:
         """Close what is open, emit the last event, and return how the run ended.
 
-        Call it once, when the child is gone (or never came) and all it wrote was received.
+        Call it once, when the child is gone (or never came) and all it wrote was received; or
+        with no exit when its last word was.
         """
         self._teller.logs.flush(final=True)
         self._teller.tell_losses()
@@ -370,7 +370,6 @@ class Session:
                 memory_bytes=self.options.memory_bytes,
                 cpu_limit_s=self.options.cpu_s,
                 last=self._last,
-                stopped_after_last=stopped_after_last,
                 step_id=step.step_id if step else None,
             )
         )
@@ -391,12 +390,11 @@ class Session:
             state = self._teller.tell_complete(self._last.state, duration)
         else:
             self._teller.tell(events.WorkflowError, error=error, duration_ms=duration)
-        peak_bytes = max(self.peak_bytes, exited.peak_bytes if exited else 0)
         outcome = Outcome(
             ending=msgspec.structs.replace(ending, error=error),
             state=state,
             duration_ms=duration,
-            usage=Usage(peak_bytes, exited.cpu_s if exited else 0.0),
+            usage=Usage(self.peak_bytes),
             confinement=self._confinement,
             versions=self._versions,
         )

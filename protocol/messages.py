@@ -102,10 +102,6 @@ class Cancel(Message, frozen=True, kw_only=True, tag=kebab_case):
     reason: str
 
 
-class Goodbye(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """The last word was heard: be gone.  Until then the engine can look at the process."""
-
-
 # --- child to engine ---
 
 
@@ -221,7 +217,7 @@ class WorkflowError(Message, frozen=True, kw_only=True, tag=kebab_case):
     error: ErrorReport
 
 
-ToChild = Hello | Confine | Start | Loaded | LoadFailed | Cancel | Goodbye
+ToChild = Hello | Confine | Start | Loaded | LoadFailed | Cancel
 FromChild = (
     Hello
     | Ready

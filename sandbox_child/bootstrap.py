@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import messages as m
 from protocol.confinement import ConfinementReport, ConfinementRequest
@@ -15,8 +16,16 @@ from protocol.limits import ANSWERS_FD, PROTOCOL_VERSION, REQUESTS_FD
 from sandbox_child.channel import Channel, EngineGoneError
 from sandbox_child.confine import ConfinementRefused, confine
 
+if TYPE_CHECKING:
+    from sandbox_child.graph import Walk
+    from sandbox_child.logbook import LogBook
+    from sandbox_child.step import Runtime
+
 ConfineChild = Callable[[ConfinementRequest, int, tuple[int, ...]], ConfinementReport]
 """Puts the walls up: request, pid of the parent, descriptors to keep."""
+
+REHEARSALS: Final = 10
+"""CPython 3.11 adapts what was run eight times."""
 
 _KEPT_FDS = (0, 1, 2, REQUESTS_FD, ANSWERS_FD)
 _OK = 0
@@ -24,9 +33,21 @@ _ENGINE_GONE = 3
 _PROTOCOL_BROKEN = 4
 
 
-def load() -> None:
+class Loaded(NamedTuple):
+    """What runs a workflow."""
+
+    logbook: type[LogBook]
+    runtime: type[Runtime]
+    walk: type[Walk]
+
+
+def load() -> Loaded:
     """Import what every job will need."""
-    from sandbox_child import graph, logbook, step  # noqa: F401
+    from sandbox_child.graph import Walk
+    from sandbox_child.logbook import LogBook
+    from sandbox_child.step import Runtime
+
+    return Loaded(LogBook, Runtime, Walk)
 
 
 def confine_spawned(
@@ -36,11 +57,18 @@ def confine_spawned(
     return confine(request, parent_pid=parent_pid, keep_fds=keep_fds)
 
 
-def serve(confine_child: ConfineChild) -> int:
-    """Serve one run; return the exit code."""
+def serve(confine_child: ConfineChild, loaded: Loaded | None = None) -> int:
+    """Serve one run; return the exit code.
+
+    Args:
+        confine_child: Puts the walls up.
+        loaded: What a fork has inherited.  To look for it again would make it write to memory that it
+            shares.
+
+    """
     channel = Channel(REQUESTS_FD, ANSWERS_FD)
     try:
-        return _serve(channel, confine_child)
+        return _serve(channel, confine_child, loaded)
     except (EngineGoneError, BrokenPipeError):
         return _ENGINE_GONE
     except ProtocolError as error:
@@ -48,18 +76,14 @@ def serve(confine_child: ConfineChild) -> int:
         return _PROTOCOL_BROKEN
 
 
-def _serve(channel: Channel, confine_child: ConfineChild) -> int:
+def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | None) -> int:
     # 1. Agree on the language before anything is said in it.
     hello = channel.receive(m.Hello)
     if hello.version != PROTOCOL_VERSION:
         raise ProtocolError(f"engine speaks protocol version {hello.version}")
     channel.send(m.Hello(version=PROTOCOL_VERSION))
     # 2. Import what jobs will need while files may still be read without a check.
-    load()
-    from sandbox_child.graph import Walk
-    from sandbox_child.logbook import LogBook
-    from sandbox_child.step import Runtime
-
+    loaded = inherited or load()
     # 3. Put the walls up.  No thread exists yet, and no byte of the plan was read.
     request = channel.receive(m.Confine).request
     try:
@@ -70,24 +94,36 @@ def _serve(channel: Channel, confine_child: ConfineChild) -> int:
         )
         return _OK
     channel.send(m.Ready(confinement=report, python=".".join(map(str, sys.version_info[:3]))))
-    # 4. Only now read the plan, and run it.
+    # 4. A child that was started ahead of need uses the time, unless it would write to what it shares.
+    if inherited is None:
+        _rehearse_until_needed(channel)
+    # 5. Only now read the plan, and run it.
     start = channel.receive(m.Start)
     limits = start.limits
-    logs = LogBook(
+    logs = loaded.logbook(
         channel,
         level=start.log_level,
         max_bytes=limits.max_log_bytes,
         max_line_bytes=limits.log_payload_bytes,
     )
-    last = Walk(Runtime(start, channel, logs)).run()
-    # 5. Everything that was written goes out before the last word.
+    last = loaded.walk(loaded.runtime(start, channel, logs)).run()
+    # 6. Everything that was written goes out before the last word.
     logs.flush()
     _flush_streams()
     channel.send(last)
-    # 6. Stay until that was heard: what a process has used can only be read while it is there.
-    while not isinstance(channel.receive_any(), m.Goodbye):
-        pass  # a cancellation that came too late
-    return _OK
+    # 7. Stay until the engine, which has heard that, kills this process: what one has used can only
+    # be read while it is there.
+    while True:
+        channel.receive_any()  # a cancellation that came too late
+
+
+def _rehearse_until_needed(channel: Channel) -> None:
+    for _ in range(REHEARSALS):
+        if channel.arrived():
+            return
+        from sandbox_child.rehearsal import rehearse
+
+        rehearse()
 
 
 def _flush_streams() -> None:

@@ -80,10 +80,32 @@ class Channel:
 
         """
         while not self._arrived:
-            buffer = self._receiver.buffer()
-            count = os.readv(self.requests_fd, [buffer])
-            buffer.release()  # or the receiver could not let its buffer grow
-            if count == 0:
-                raise EngineGoneError
-            self._arrived.extend(map(decode_to_child, self._receiver.received(count)))
+            self._read()
         return self._arrived.pop(0)
+
+    def arrived(self) -> bool:
+        """Return whether a message is there, without waiting for one.
+
+        Raises:
+            EngineGoneError: There is none, and there will be none.
+
+        """
+        os.set_blocking(self.requests_fd, False)
+        try:
+            while not self._arrived:
+                self._read()
+        except BlockingIOError:
+            return False
+        finally:
+            os.set_blocking(self.requests_fd, True)
+        return True
+
+    def _read(self) -> None:
+        buffer = self._receiver.buffer()
+        try:
+            count = os.readv(self.requests_fd, [buffer])
+        finally:
+            buffer.release()  # or the receiver could not let its buffer grow
+        if count == 0:
+            raise EngineGoneError
+        self._arrived.extend(map(decode_to_child, self._receiver.received(count)))

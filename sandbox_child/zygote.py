@@ -68,9 +68,6 @@ PRELOADED: Final = (
 )
 """What jobs import most: loaded once here, shared by all children until they write to it."""
 
-_REHEARSALS: Final = 10
-"""CPython 3.11 adapts what was run eight times."""
-
 _NOTHING: Final = 0
 _RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
 
@@ -80,8 +77,8 @@ def serve_zygote() -> int:
     control = socket.socket(fileno=CONTROL_FD)
     prepare = decode_to_zygote(control.recv(MAX_DATAGRAM_BYTES))
     assert isinstance(prepare, Prepare)
-    _preload()
-    zygote = _Zygote(control, _confine(prepare))
+    loaded = _preload()
+    zygote = _Zygote(control, loaded, _confine(prepare))
     # What is there now is shared with every child for as long as nobody touches it, and the
     # collector would touch it all.
     gc.collect()
@@ -91,14 +88,15 @@ def serve_zygote() -> int:
     return 0
 
 
-def _preload() -> None:
-    bootstrap.load()
+def _preload() -> bootstrap.Loaded:
+    loaded = bootstrap.load()
     for name in PRELOADED:
         __import__(name)
     from sandbox_child.rehearsal import rehearse
 
-    for _ in range(_REHEARSALS):
+    for _ in range(bootstrap.REHEARSALS):
         rehearse()
+    return loaded
 
 
 def _confine(prepare: Prepare) -> ConfinedZygote | None:
@@ -111,8 +109,14 @@ def _confine(prepare: Prepare) -> ConfinedZygote | None:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, confined: ConfinedZygote | None) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        loaded: bootstrap.Loaded,
+        confined: ConfinedZygote | None,
+    ) -> None:
         self._control = control
+        self._loaded = loaded
         self._confined = confined
         self._pid = os.getpid()
         self._poll = select.poll()
@@ -150,7 +154,7 @@ class _Zygote:
             self._say(ForkFailed(number, error.strerror or str(error)))
         else:
             if pid == 0:
-                _become_child(fds, self._confined, self._pid)
+                _become_child(fds, self._loaded, self._confined, self._pid)
             pidfd = os.pidfd_open(pid)
             self._children[pidfd] = (number, pid)
             self._poll.register(pidfd, select.POLLIN)
@@ -178,7 +182,9 @@ class _Zygote:
             os._exit(0)  # the engine is gone, and the children go with us
 
 
-def _become_child(fds: list[int], confined: ConfinedZygote | None, zygote_pid: int) -> None:
+def _become_child(
+    fds: list[int], loaded: bootstrap.Loaded, confined: ConfinedZygote | None, zygote_pid: int
+) -> None:
     """Go on as the child of one run; never returns, whatever happens."""
     code = 1
     try:
@@ -194,6 +200,6 @@ def _become_child(fds: list[int], confined: ConfinedZygote | None, zygote_pid: i
                 return confine(request, parent_pid=zygote_pid, keep_fds=keep_fds)
             return confine_forked(confined, request, parent_pid=zygote_pid, keep_fds=keep_fds)
 
-        code = bootstrap.serve(confine_child)
+        code = bootstrap.serve(confine_child, loaded)
     finally:
         os._exit(code)

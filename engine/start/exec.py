@@ -10,7 +10,7 @@ import signal
 from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
 from engine.connection import Connection
 from engine.ending import Exit
-from engine.start.child import Started, Watcher, exit_of, greet, kill_group
+from engine.start.child import Started, Watcher, exit_of, greet, is_readable, kill_group
 from protocol.confinement import ConfinementRequest
 from protocol.limits import ANSWERS_FD, REQUESTS_FD
 
@@ -78,6 +78,10 @@ class SpawnedChild:
             raise
         # getrusage(2) counts over exec: the child begins with our own peak.
         self._inherited_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def gone(self) -> bool:
+        """See `Child.gone`."""
+        return is_readable(self.exit_fd)
 
     def kill(self) -> None:
         """See `Child.kill`."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import Final
 
-from engine.start.child import Started, Starter, Watcher
+from engine.start.child import Started, Starter, Watcher, is_readable
 from protocol.confinement import ConfinementRequest
 
 REFILL_AFTER_S: Final = 0.05
@@ -84,19 +84,13 @@ class SpareStarter:
     def _drop_dead(self, _events: int) -> None:
         """Take out spares that did not live to be used."""
         assert self._watcher is not None
-        dead = [spare for spare in self._waiting if _is_gone(spare)]
+        dead = [spare for spare in self._waiting if is_readable(spare.child.exit_fd)]
         for spare in dead:
             self._waiting.remove(spare)
             self._watcher.unwatch(spare.child.exit_fd)
             self._bury(spare)
 
     def _bury(self, spare: Started) -> None:
-        _is_gone(spare, timeout_ms=None)
+        is_readable(spare.child.exit_fd, timeout_ms=None)
         spare.child.reap()
         spare.connection.close()
-
-
-def _is_gone(spare: Started, timeout_ms: int | None = 0) -> bool:
-    poll = select.poll()  # select(2) knows no descriptor above 1023
-    poll.register(spare.child.exit_fd, select.POLLIN)
-    return bool(poll.poll(timeout_ms))

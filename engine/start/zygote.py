@@ -21,7 +21,7 @@ from engine.confinement.interpreter import child_command
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection, lift
 from engine.ending import Exit
-from engine.start.child import Started, Watcher, exit_of, greet
+from engine.start.child import Started, Watcher, exit_of, greet, is_readable
 from engine.start.exec import ExecStarter, spawn
 from protocol.confinement import ConfinementRequest
 from protocol.limits import CONTROL_FD
@@ -112,6 +112,10 @@ class ForkedChild:
         self._exit: Exit | None = None
         self._was_due = False
 
+    def gone(self) -> bool:
+        """See `Child.gone`."""
+        return self._exit is not None or (self._pidfd >= 0 and is_readable(self._pidfd))
+
     def kill(self) -> None:
         """See `Child.kill`."""
         self._kill_wanted = True
@@ -143,7 +147,7 @@ class ForkedChild:
 
     def overdue(self) -> bool:
         """Whether its birth or its end was due when this was asked before, and still is."""
-        was_due, self._was_due = self._was_due, self.pid is None or _is_readable(self._pidfd)
+        was_due, self._was_due = self._was_due, self.pid is None or self.gone()
         return was_due and self._was_due
 
     def ended(self, how: Exit) -> None:
@@ -285,14 +289,6 @@ class _Zygote:
                 child.ended(Exit(lost=f"the zygote could not fork: {message.reason}"))
         if self._retired and not self._children:
             self.close()
-
-
-def _is_readable(fd: int) -> bool:
-    if fd < 0:
-        return False
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _spawn_zygote(control: socket.socket) -> int:

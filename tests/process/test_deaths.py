@@ -143,8 +143,11 @@ def test_a_zygote_that_dies_takes_its_runs_along_and_is_replaced():
         assert not child.is_running()
 
 
-def test_a_crash_after_the_last_word_is_not_a_success():
-    """What the kernel says counts more than what the child said."""
+def test_a_crash_after_the_last_word_is_told_or_came_too_late():
+    """A child that is dead when its last word is heard has crashed; heard in time, it has not.
+
+    Whichever it is, the last event and the result say the same, and the next run is as ever.
+    """
     source = (
         "import os, sys\n"
         "class Out:\n    def flush(self): pass\n    def write(self, text): pass\n"
@@ -159,11 +162,15 @@ def test_a_crash_after_the_last_word_is_not_a_success():
         "    return state\n"
     )
     with make_engine("zygote", policy=Policy(language=False)) as engine:
-        run = engine.execute(source)
-        result = run.result(20)
-        assert result.error.name == "ExitError"
-        assert "SIGABRT" in result.error.message
-        finish(run)
+        for _ in range(20):
+            run = engine.execute(source)
+            result = run.result(20)
+            last = finish(run)[-1]
+            if last.type == "workflow-complete":
+                assert (result.reason, result.error) == ("success", None)
+            else:
+                assert result.error == last.error
+                assert "SIGABRT" in result.error.message
 
 
 @pytest.mark.parametrize("mode", MODES)

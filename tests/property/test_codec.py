@@ -56,7 +56,6 @@ TO_CHILD = [
     m.Loaded(value=RAW),
     m.LoadFailed(error=REPORT),
     m.Cancel(reason="enough"),
-    m.Goodbye(),
 ]
 PLAIN = st.recursive(
     st.none()

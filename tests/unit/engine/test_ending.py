@@ -59,20 +59,20 @@ TABLE = {
         "ExitError",
         "SIGABRT",
     ),
-    "said its last word, stayed, was killed": (
-        {"exit": killed(signal.SIGKILL), "last": COMPLETE, "stopped_after_last": True},
+    "heard to its last word, and killed for it": (
+        {"exit": None, "last": COMPLETE},
         "success",
         None,
         "",
     ),
-    "said an error, stayed, was killed": (
-        {"exit": killed(signal.SIGKILL), "last": CRASHED, "stopped_after_last": True},
+    "heard to an error, and killed for it": (
+        {"exit": None, "last": CRASHED},
         "crash",
         "RuntimeCrash",
         "defined",
     ),
-    "a leaf failed, stayed, was killed": (
-        {"exit": killed(signal.SIGKILL), "last": COMPLETE_WITH_ERROR, "stopped_after_last": True},
+    "heard to a failed leaf, and killed for it": (
+        {"exit": None, "last": COMPLETE_WITH_ERROR},
         "fail",
         "JobError",
         "bad row",
