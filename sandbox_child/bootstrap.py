@@ -5,6 +5,7 @@ Before `Start` is read this code is trusted.  After the first job nothing in thi
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -84,6 +85,8 @@ def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | No
     channel.send(m.Hello(version=PROTOCOL_VERSION))
     # 2. Import what jobs will need while files may still be read without a check.
     loaded = inherited or load()
+    gc.freeze()
+    gc.enable()
     # 3. Put the walls up.  No thread exists yet, and no byte of the plan was read.
     request = channel.receive(m.Confine).request
     try:

@@ -13,6 +13,7 @@ import resource
 import sys
 
 import msgspec
+import msgspec.json
 
 MEMORY_BYTES = 1_000_000_000
 CPU_S = 10

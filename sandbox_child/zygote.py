@@ -190,7 +190,6 @@ def _become_child(
     try:
         for fd, number in zip(fds, (REQUESTS_FD, ANSWERS_FD, 1, 2), strict=True):
             os.dup2(fd, number)
-        gc.enable()
 
         def confine_child(
             request: ConfinementRequest, parent_pid: int, keep_fds: tuple[int, ...]

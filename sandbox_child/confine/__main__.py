@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
 
     del sys.path[0]
     finder.install(arguments)
-    import msgspec
+    import msgspec.json
 
     from protocol.confinement import ConfinementRequest, LayerFacts, MachineReport
     from sandbox_child.confine.wall import LAYERS, confine

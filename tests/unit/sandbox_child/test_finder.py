@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from sandbox_child import finder
@@ -65,6 +67,23 @@ def test_a_bare_package_is_not_executed(packages):
     )
 
     assert done.stdout == "42 False\n", done.stderr
+
+
+def test_msgspec_has_all_of_its_c_half_and_the_other_parts_on_demand():
+    """What the child leaves out is still there for who imports it by name."""
+    directory = Path(msgspec.__file__).parent
+    names = sorted(name for name in vars(msgspec._core) if not name.startswith("_"))
+    done = run_with(
+        directory.parent,
+        "import msgspec\n"
+        f"print([name for name in {names!r} if not hasattr(msgspec, name)], hasattr(msgspec, 'json'))\n"
+        "import msgspec.json\n"
+        "class Row(msgspec.Struct):\n    n: int = msgspec.field(default=3)\n"
+        "print(msgspec.json.encode(msgspec.structs.replace(Row(1), n=2)), Row())",
+        "msgspec",
+    )
+
+    assert done.stdout == "[] False\nb'{\"n\":2}' Row(n=3)\n", done.stderr
 
 
 @pytest.mark.parametrize("argument", ["", "name", "name=", "name=relative", "na-me=/dir", "=/dir"])
