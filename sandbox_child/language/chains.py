@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 
 from sandbox_child.language.names import STATE_READ, STATE_TARGET
+from sandbox_child.language.spans import place
 
 STATE = "state"
 
@@ -30,8 +31,8 @@ def begins_at_state(node: ast.expr) -> bool:
 
 def call_guard(guard: str, at: ast.expr, *arguments: ast.expr) -> ast.Call:
     """Return the call ``guard(*arguments)``, with the position of *at*."""
-    name = ast.copy_location(ast.Name(guard, ast.Load()), at)
-    return ast.copy_location(ast.Call(name, list(arguments), []), at)
+    name = place(ast.Name(guard, ast.Load()), at)
+    return place(ast.Call(name, list(arguments), []), at)
 
 
 def rewrite_part(node: ast.Attribute) -> ast.expr:
@@ -41,9 +42,9 @@ def rewrite_part(node: ast.Attribute) -> ast.expr:
         return node
     if node.attr in _DICT_METHODS:
         return node
-    guard = ast.copy_location(ast.Name(STATE_READ, ast.Load()), node.value)
-    key = ast.copy_location(ast.Constant(node.attr), node)
-    return ast.copy_location(StateRead(guard, [node.value, key], []), node)
+    guard = place(ast.Name(STATE_READ, ast.Load()), node.value)
+    key = place(ast.Constant(node.attr), node)
+    return place(StateRead(guard, [node.value, key], []), node)
 
 
 class StateChains(ast.NodeTransformer):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandbox_child.language.chains import STATE
 from sandbox_child.language.names import OPERATIONS
+from sandbox_child.language.spans import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,26 +76,26 @@ def collect_operations(tree: ast.Module, form: Form) -> None:
         tree.body.append(_assign(_name("operations", tree.body[-1]), tree.body[-1]))
     elif form == "function":
         at = tree.body[-1]
-        tree.body.append(_assign(ast.copy_location(ast.List([_name("main", at)], _LOAD), at), at))
+        tree.body.append(_assign(place(ast.List([_name("main", at)], _LOAD), at), at))
     else:
         for statement in tree.body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
                 call = statement.value
                 append = ast.Attribute(_name(OPERATIONS, call), "append", _LOAD)
-                ast.copy_location(append, call)
-                statement.value = ast.copy_location(ast.Call(append, [call], []), call)
+                place(append, call)
+                statement.value = place(ast.Call(append, [call], []), call)
         first = _first_statement(tree)
         at = tree.body[first]
-        tree.body.insert(first, _assign(ast.copy_location(ast.List([], _LOAD), at), at))
+        tree.body.insert(first, _assign(place(ast.List([], _LOAD), at), at))
 
 
-def _name(name: str, at: ast.AST) -> ast.Name:
-    return ast.copy_location(ast.Name(name, _LOAD), at)
+def _name(name: str, at: ast.expr | ast.stmt) -> ast.Name:
+    return place(ast.Name(name, _LOAD), at)
 
 
-def _assign(value: ast.expr, at: ast.AST) -> ast.Assign:
-    target = ast.copy_location(ast.Name(OPERATIONS, ast.Store()), at)
-    return ast.copy_location(ast.Assign([target], value), at)
+def _assign(value: ast.expr, at: ast.expr | ast.stmt) -> ast.Assign:
+    target = place(ast.Name(OPERATIONS, ast.Store()), at)
+    return place(ast.Assign([target], value), at)
 
 
 def is_definition(statement: ast.stmt) -> bool:
@@ -177,12 +178,12 @@ def _lazy(argument: ast.expr) -> ast.Lambda:
     """Return ``lambda state: argument``, at the place of the argument."""
     parameters = ast.arguments(
         posonlyargs=[],
-        args=[ast.copy_location(ast.arg(STATE), argument)],
+        args=[place(ast.arg(STATE), argument)],
         kwonlyargs=[],
         kw_defaults=[],
         defaults=[],
     )
-    return ast.copy_location(ast.Lambda(parameters, argument), argument)
+    return place(ast.Lambda(parameters, argument), argument)
 
 
 def _root_name(callee: ast.expr) -> str | None:

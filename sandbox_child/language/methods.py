@@ -22,6 +22,7 @@ from sandbox_child.language.names import (
     REAL_TYPE,
     WRITE_GUARD,
 )
+from sandbox_child.language.spans import place
 
 _KNOWN_DECORATORS = frozenset({"cached_property", "classmethod", "override", "property"})
 _PROPERTY_PARTS = frozenset({"deleter", "getter", "setter"})
@@ -79,9 +80,9 @@ class Method:
             return
         use, _ = next((found for found in self._uses if found[1]), self._uses[0])
         names = {found.attr: None for found, private in self._uses if private}  # in order
-        guard = ast.copy_location(ast.Expr(_guard(use, [*names])), use)
+        guard = place(ast.Expr(_guard(use, [*names])), use)
         check = ast.If(_is_open(use, ast.NotIn()), [guard], [])
-        node.body.insert(_has_docstring(node), ast.copy_location(check, use))
+        node.body.insert(_has_docstring(node), place(check, use))
 
 
 def guarded(use: ast.Attribute, *, private: bool) -> ast.expr:
@@ -90,22 +91,22 @@ def guarded(use: ast.Attribute, *, private: bool) -> ast.expr:
     if not isinstance(use.value, ast.Name):
         return guard
     # A variable can be looked at twice: the call is spared for objects of the job's own.
-    return ast.copy_location(ast.IfExp(_is_open(use, ast.In()), use.value, guard), use.value)
+    return place(ast.IfExp(_is_open(use, ast.In()), use.value, guard), use.value)
 
 
 def _guard(use: ast.Attribute, names: list[str]) -> ast.Call:
     """Return the guard of *use* for reading *names*; without any, for storing."""
     if not names:
         return call_guard(WRITE_GUARD, use.value, use.value)
-    keys = [ast.copy_location(ast.Constant(name), use) for name in names]
+    keys = [place(ast.Constant(name), use) for name in names]
     return call_guard(OWN_GUARD, use, use.value, *keys)
 
 
 def _is_open(use: ast.Attribute, operator: ast.cmpop) -> ast.expr:
     """Return ``_type_(object) in _open_``, for the object of *use*."""
-    classes = ast.copy_location(ast.Name(OWN_CLASSES, ast.Load()), use)
+    classes = place(ast.Name(OWN_CLASSES, ast.Load()), use)
     kind = call_guard(REAL_TYPE, use, use.value)
-    return ast.copy_location(ast.Compare(kind, [operator], [classes]), use)
+    return place(ast.Compare(kind, [operator], [classes]), use)
 
 
 def _keeps_first_argument(decorator: ast.expr) -> bool:

@@ -39,6 +39,7 @@ from sandbox_child.language.names import (
     attribute_fix,
     is_reserved,
 )
+from sandbox_child.language.spans import place
 from sandbox_child.language.walker import Walker
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ class Policy(Walker):
         if not stores and not private:
             if name not in DYNAMIC_ATTRIBUTES:
                 return node
-            key = ast.copy_location(ast.Constant(name), node)
-            return ast.copy_location(call_guard(ATTRIBUTE_GUARD, value, value, key), node)
+            key = place(ast.Constant(name), node)
+            return place(call_guard(ATTRIBUTE_GUARD, value, value, key), node)
         reads_private = private and (not stores or node in self._augmented)
         method = self._method
         if method is not None and value.__class__ is ast.Name and value.id == method.parameter:
@@ -305,8 +306,8 @@ class Policy(Walker):
                 self._check_special_value(member)
                 self._class_members.update(member.targets)
         self.node_contents_visit(node)
-        outermost = ast.copy_location(ast.Name(CLASS_DONE_GUARD, ast.Load()), node)
-        innermost = ast.copy_location(ast.Name(CLASS_GUARD, ast.Load()), node)
+        outermost = place(ast.Name(CLASS_DONE_GUARD, ast.Load()), node)
+        innermost = place(ast.Name(CLASS_GUARD, ast.Load()), node)
         node.decorator_list = [outermost, *node.decorator_list, innermost]
         return node
 
