@@ -236,6 +236,8 @@ class Lane:
         cgroup, self._cgroup = self._cgroup, None
         if cgroup is not None:
             self._host.leave_cgroup(cgroup)
+        if self._meter is not None:
+            self._meter.close()
         self.run.finish(outcome.with_usage(exited))
         self._host.ended(self)
 

@@ -19,6 +19,9 @@ from protocol.limits import PROTOCOL_VERSION
 from protocol.messages import Confine, Hello
 
 _CPUCLOCK_SCHED: Final = 2
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC
+_STATUS_BYTES: Final = 4096
+"""More than such a file has."""
 
 
 class Watcher(Protocol):
@@ -128,6 +131,7 @@ class Meter:
     def __init__(self, child: Child) -> None:
         self._child = child
         self._process: psutil.Process | None = None
+        self._status_fd = -1
 
     def resident_bytes(self) -> tuple[int, int]:
         """Return the resident set and the largest one so far (VmRSS, VmHWM of proc(5)).
@@ -135,11 +139,20 @@ class Meter:
         Zeros if the child is gone.
         """
         try:
-            with open(f"/proc/{self._child.pid}/status", "rb", buffering=0) as status:  # noqa: PTH123 - a third of the time
-                fields = status.read().partition(b"VmHWM:")[2].split(maxsplit=4)
+            if self._status_fd < 0:
+                # Kept: to open it takes longer than to read it, and that is done at every step.
+                self._status_fd = os.open(f"/proc/{self._child.pid}/status", _OPEN)
+            status = os.pread(self._status_fd, _STATUS_BYTES, 0)
+            fields = status.partition(b"VmHWM:")[2].split(maxsplit=4)
             return int(fields[3]) * 1024, int(fields[0]) * 1024
         except (OSError, IndexError, ValueError):
             return 0, 0
+
+    def close(self) -> None:
+        """Let go of the child; may be called again."""
+        if self._status_fd >= 0:
+            os.close(self._status_fd)
+            self._status_fd = -1
 
     def private_bytes(self) -> int:
         """Return the resident memory that is no page of a file, 0 if nobody can tell."""
