@@ -437,6 +437,8 @@ class Session:
         sent = len(memoryview(state))
         if sent == size and sent <= self.options.payload_mb * MEGABYTE:
             assert self._step is not None
+            # Of its own, and no part of the frame: the events that carry it and the result share it.
+            state = state.copy()
             self._last_state = (self._step.step_run_id, state)
             return state, False
         return events.REDACTED, True

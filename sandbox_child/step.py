@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from sandbox_child.sanitize import SanitizePolicy
 
 _LARGE_BYTES: Final = MEGABYTE
+_LARGE_BLOCKS: Final = 50_000
+"""What a state of a megabyte or more takes of Python's small blocks."""
 
 
 class StepCrashedError(Exception):
@@ -69,6 +72,25 @@ class Runtime:
         self.channel = channel
         self.logs = logs
         self._linker: Linker | None = None
+        self._blocks: int | None = None
+
+    def hide_from_collector(self) -> None:
+        """Keep the collector from walking through a large state, which is there to stay."""
+        gc.freeze()
+
+    def expect_large_state(self) -> None:
+        """Collect what would be hidden with a large state, and note what was there before."""
+        gc.collect()
+        if self._blocks is None:
+            self._blocks = sys.getallocatedblocks()
+
+    def let_go(self) -> None:
+        """Collect a large state that a job has left in a cycle: hidden, it would stay for ever."""
+        if self._blocks is None or sys.getallocatedblocks() < self._blocks + _LARGE_BLOCKS:
+            return
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     @property
     def linker(self) -> Linker:
@@ -115,6 +137,9 @@ class JobExecution:
         finally:
             if self._scope is not None:
                 self._scope.close()
+            if self._pipeline is not None:
+                self._pipeline.state = None
+            self._runtime.let_go()
 
     def _run(self, encoded: bytes) -> StepResult:
         begun = time.monotonic()
@@ -156,10 +181,12 @@ class JobExecution:
         shared = self._start.workflow.credentials
         if isinstance(shared, str):
             shared = decode_state(self._load(m.LoadCredential, shared))
+        large = len(encoded) > _LARGE_BYTES
+        if large:
+            self._runtime.expect_large_state()
         state = self._decode(encoded)
-        if len(encoded) > _LARGE_BYTES:
-            # The collector shall not walk through millions of objects that are there to stay.
-            gc.freeze()
+        if large:
+            self._runtime.hide_from_collector()
         if state is None:
             state = {}
         if not isinstance(state, dict):

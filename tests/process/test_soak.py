@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from runs import finish, make_engine, types_of
 
 from engine import Engine, RunOptions
@@ -55,6 +56,38 @@ def test_a_hundred_thousand_log_lines(zygote: Engine):
         assert logs == [str(n) for n in range(lines)]
 
     assert_linear(talk, 100_000)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("return state", id="plain"),
+        pytest.param(
+            "def depth(n): return depth(n - 1) if n else len(state)\n    depth(3)\n    return state",
+            id="left in a cycle",
+        ),
+        pytest.param("raise ValueError(state['data']['rows'][0]['n'])", id="fails"),
+    ],
+)
+def test_a_large_state_is_gone_when_its_step_is(zygote: Engine, body: str):
+    """The memory of a child is that of one step, however many have had the state."""
+    state = {"data": {"rows": [{"n": n, "name": f"row {n}"} for n in range(60_000)]}}
+
+    def peak(steps: int) -> int:
+        source = f"def main(state):\n    {body}"
+        jobs = [
+            {"id": f"s{n}", "expression": source, "next": {f"s{n + 1}": n + 1 < steps}}
+            for n in range(steps)
+        ]
+        jobs.append({"id": f"s{steps}"})
+        run = zygote.execute({"workflow": {"steps": jobs}}, state)
+        types = types_of(finish(run))
+        assert types.count("job-complete") + types.count("job-error") == steps
+        return run.result().usage.peak_memory_bytes
+
+    one = peak(1)
+    assert one > 30_000_000
+    assert peak(6) < 1.15 * one
 
 
 def test_two_thousand_steps(zygote: Engine):
