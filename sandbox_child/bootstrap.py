@@ -85,7 +85,8 @@ def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | No
     channel.send(m.Hello(version=PROTOCOL_VERSION))
     # 2. Import what jobs will need while files may still be read without a check.
     loaded = inherited or load()
-    gc.freeze()
+    if inherited is None:
+        gc.freeze()  # what was imported is there to stay, as it is in a zygote
     gc.enable()
     # 3. Put the walls up.  No thread exists yet, and no byte of the plan was read.
     request = channel.receive(m.Confine).request
