@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import select
 import signal
 import socket
@@ -33,6 +34,7 @@ from sandbox_child.confine import (
     confine_forked,
     confine_zygote,
 )
+from sandbox_child.confine.kernel import fork
 
 PRELOADED: Final = (
     "asyncio",
@@ -149,7 +151,7 @@ class _Zygote:
 
     def _fork(self, number: int, fds: list[int]) -> None:
         try:
-            pid = os.fork()
+            pid = fork()
         except OSError as error:
             self._say(ForkFailed(number, error.strerror or str(error)))
         else:
@@ -190,6 +192,7 @@ def _become_child(
     try:
         for fd, number in zip(fds, (REQUESTS_FD, ANSWERS_FD, 1, 2), strict=True):
             os.dup2(fd, number)
+        random.seed()  # as the fork handler of that module would do
 
         def confine_child(
             request: ConfinementRequest, parent_pid: int, keep_fds: tuple[int, ...]

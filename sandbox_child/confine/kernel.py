@@ -19,7 +19,7 @@ if MACHINE == "aarch64":
 else:
     from sandbox_child.confine.numbers_x86_64 import AUDIT_ARCH, NUMBERS
 
-__all__ = ["AUDIT_ARCH", "MACHINE", "NUMBERS", "Pointer", "pointer_to", "prctl", "syscall"]
+__all__ = ["AUDIT_ARCH", "MACHINE", "NUMBERS", "Pointer", "fork", "pointer_to", "prctl", "syscall"]
 
 
 class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - the stub's own type
@@ -42,6 +42,16 @@ _program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 _syscall = _Function(_ctypes.dlsym(_program, "syscall"))
 
 
+class _KeepingGil(_ctypes.CFuncPtr):
+    """A C function that is called as Python calls its own: the lock stays with this thread."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO | _ctypes.FUNCFLAG_PYTHONAPI
+    _restype_ = _Long
+
+
+_fork = _KeepingGil(_ctypes.dlsym(_program, "fork"))
+
+
 def syscall(name: str, *arguments: int | bytes | None) -> int:
     """Make one system call.
 
@@ -59,6 +69,28 @@ def syscall(name: str, *arguments: int | bytes | None) -> int:
         errno = _ctypes.get_errno()
         raise OSError(errno, f"{name}: {os.strerror(errno)}")
     return result
+
+
+def fork() -> int:
+    """Fork as C does: nothing that Python runs before or after a fork is run.
+
+    Right only where there is one thread.  `os.fork` makes locks anew that a thread might have held
+    which the child has not got, and lets modules do so (threading, logging, random...); each of
+    them writes to memory that the child has shared until then.  What is left to do is up to the
+    caller: to seed `random`.
+
+    Raises:
+        OSError: The kernel refused.
+
+    Source: fork(2), PyOS_AfterFork_Child of CPython.
+
+    """
+    # It gives a C int, in a register of whose upper half nothing is said.
+    pid: int = _fork() & 0xFFFFFFFF
+    if pid == 0xFFFFFFFF:
+        errno = _ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno))
+    return pid
 
 
 def prctl(option: int, *arguments: int) -> int:

@@ -107,3 +107,39 @@ def test_a_repo_that_was_swapped_is_seen_by_the_next_run(tmp_path: Path):
         repo.rename(tmp_path / "old")
         (tmp_path / "two").rename(repo)
         assert engine.execute(source).result(20).state == {"answer": 2}
+
+
+FRESH = """
+def main(state):
+    import asyncio, concurrent.futures, logging, os, random, threading, uuid
+    def count():
+        return len(threading.enumerate())
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        threads = max(pool.map(lambda _: count(), range(4)))
+    logging.getLogger("a").warning("heard")
+    async def later():
+        return await asyncio.to_thread(count)
+    return {
+        "random": random.random(),
+        "uuid": uuid.uuid4(),
+        "threads": threads >= 2,
+        "loop": asyncio.run(later()) >= 2,
+        "main": threading.current_thread() is threading.main_thread(),
+        "after": count(),
+        "locks": threading.RLock().acquire(timeout=1),
+    }
+"""
+
+
+def test_a_fork_has_the_state_of_a_process_of_its_own():
+    """It is forked without Python's own handlers, and nothing misses them."""
+    with make_engine("zygote", policy=_open_policy()) as engine:
+        states = []
+        for _ in range(3):
+            result = engine.execute(FRESH).result(20)
+            assert result.error is None, result.error
+            states.append(result.state)
+    for name in ("random", "uuid"):
+        assert len({state.pop(name) for state in states}) == 3
+    expected = {"threads": True, "loop": True, "main": True, "after": 1, "locks": True}
+    assert states == [expected] * 3
