@@ -30,7 +30,7 @@ sys.path.insert(0, sys.argv[1].partition("=")[2].rpartition("/")[0])
 from sandbox_child import finder
 del sys.path[0]
 finder.install(sys.argv[1:4 + 1])
-import os, msgspec
+import os, msgspec.json
 from protocol.confinement import ConfinementRequest
 request = msgspec.json.decode(os.environ.pop("REQUEST"), type=ConfinementRequest)
 rounds = int(sys.argv[5])
