@@ -15,7 +15,15 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from protocol.events import REDACTED, Event, JobComplete, JobError, Log, WorkflowComplete
+from protocol.events import (
+    REDACTED,
+    Event,
+    JobComplete,
+    JobError,
+    Log,
+    WorkflowComplete,
+    WorkflowError,
+)
 from protocol.state import decode_state
 
 MAX_KEPT_LOGS: Final = 1 << 17
@@ -25,6 +33,7 @@ MAX_KEPT_STATE_BYTES: Final = 200_000_000
 """Serialised states in events."""
 
 StateEvent = JobComplete | JobError | WorkflowComplete
+TerminalEvent = WorkflowComplete | WorkflowError
 _E = TypeVar("_E", bound=StateEvent)
 
 
@@ -38,6 +47,7 @@ class EventLog:
         self._states: deque[tuple[int, int]] = deque()
         self._state_bytes = 0
         self._polled = 0
+        self._ended = False
         self._closed = False
         self._listeners: list[Callable[[], None]] = []
 
@@ -47,8 +57,13 @@ class EventLog:
         return len(self._events) + 1
 
     @property
-    def closed(self) -> bool:
+    def ended(self) -> bool:
         """Whether the last event is there."""
+        return self._ended
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run is over, its child included."""
         return self._closed
 
     def append(self, event: Event, *, always: bool = False) -> bool:
@@ -67,13 +82,14 @@ class EventLog:
             elif isinstance(event, StateEvent):
                 event = self._make_room_for_state(event)
             self._events.append(event)
+            self._ended = isinstance(event, TerminalEvent)
             self._tell()
         return True
 
     def close(self) -> None:
-        """Say that no event will follow."""
+        """Say that the run is over."""
         with self._changed:
-            self._closed = True
+            self._ended = self._closed = True
             self._tell()
 
     def read(self, after: int | None, timeout_s: float | None) -> list[Event]:
@@ -86,7 +102,7 @@ class EventLog:
             while True:
                 # Asked again after each wait: another thread may have read meanwhile.
                 start = self._polled if after is None else after
-                if len(self._events) > start or self._closed:
+                if len(self._events) > start or self._ended:
                     break
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -98,7 +114,7 @@ class EventLog:
         return [_with_state(event) for event in events]
 
     def wait_closed(self, timeout_s: float | None) -> bool:
-        """Wait for the end, up to *timeout_s* seconds; return whether it came."""
+        """Wait until the run is over, up to *timeout_s* seconds; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: self._closed, _bearable(timeout_s))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,6 +19,10 @@ from protocol.state import decode_state
 
 if TYPE_CHECKING:
     import asyncio
+
+
+_BURIAL_S: Final = 1.0
+"""What the kernel takes to do away with a child that was killed: milliseconds, and more under load."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -99,8 +103,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the child is gone and `result` returns at once; the last event is there before."""
-        return self._log.closed
+        """Whether the last event is there: the child was killed, or is gone."""
+        return self._log.ended
 
     def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[Event]:
         """Return the events with ``seq > after``.
@@ -120,13 +124,15 @@ class Run:
         return self._log.read(after, timeout_s)
 
     def result(self, timeout_s: float | None = None) -> RunResult:
-        """Wait for the end and return how it was; a bad job is no reason to raise.
+        """Wait until the child is gone and return how the run was; a bad job is no reason to raise.
 
         Raises:
             TimeoutError: *timeout_s* seconds went by; the run goes on.
 
         """
         self._check_process()
+        if self.done and timeout_s is not None:
+            timeout_s = max(timeout_s, _BURIAL_S)
         if not self._log.wait_closed(timeout_s):
             raise TimeoutError(f"run {self.id} is not over after {timeout_s:g} s; it goes on")
         if self._result is None:
@@ -173,12 +179,12 @@ class Run:
 
     async def _wait_result(self) -> RunResult:
         self._check_process()
-        while not self.done:
+        while not self._log.closed:
             await self._changed(None)
         return self.result()
 
     async def _changed(self, after: int | None) -> None:
-        """Wait for an event after *after*, or (None) for the end."""
+        """Wait for an event after *after*, or (None) until the run is over."""
         import asyncio  # only a manager that awaits pays for it
 
         loop = asyncio.get_running_loop()
@@ -191,7 +197,11 @@ class Run:
 
         stop = self._log.listen(wake)
         try:
-            if not self.done and (after is None or self._log.next_seq <= after + 1):
+            if after is None:
+                waits = not self._log.closed
+            else:
+                waits = not self.done and self._log.next_seq <= after + 1
+            if waits:
                 await changed.wait()
         finally:
             stop()
