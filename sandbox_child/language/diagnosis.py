@@ -155,7 +155,7 @@ def _message(error: BaseException) -> str:
     if kind is KeyError and len(error.args) == 1:
         text = f"no key {text}"
     elif isinstance(error, RecursionError):
-        text = f"too many nested calls: {text}"
+        text = f"too many nested calls: {text}" if text else "too many nested calls"
     return "\n".join([text or kind.__name__, *_notes(error)])
 
 

@@ -35,6 +35,7 @@ def raising(expression: str, before: str = "") -> str:
         ("raise OSError('disk')", "RuntimeError", "OSError", "disk"),
         ("raise RuntimeError('x')", "RuntimeError", "RuntimeError", "x"),
         ("raise StopIteration", "RuntimeError", "StopIteration", "StopIteration"),
+        ("raise RecursionError", "RuntimeError", "RecursionError", "too many nested calls"),
         ("next(iter(()))", "RuntimeError", "StopIteration", "StopIteration"),
         ("nope", "RuntimeCrash", "NameError", "name 'nope' is not defined"),
         ("raise SyntaxError('odd')", "RuntimeCrash", "SyntaxError", "odd"),
@@ -49,6 +50,7 @@ def test_an_error_gets_its_name_from_its_class(report_of, statement, name, subty
     report = report_of(raising(statement, before))
     assert (report.name, report.subtype) == (name, subtype)
     assert message in report.message
+    assert not report.message.endswith(": ")
     assert report.position.line == 4
 
 
