@@ -14,6 +14,8 @@ from fake_process import CONVERSATION, LIES, STOPS
 from runs import finish
 
 from engine import Engine, Resolvers, Run, RunOptions
+from engine.start.child import is_readable
+from engine.start.exec import SpawnedChild
 from protocol import messages as m
 
 WHOLE = len(CONVERSATION)
@@ -115,6 +117,22 @@ def test_what_follows_the_last_word_changes_nothing(fakes: FakeEngine):
             assert (result.reason, events[-1].type) == ("success", "workflow-complete"), fault
             assert result.state == {"data": {"n": 1}}
     assert_usable(fakes)
+
+
+@pytest.mark.parametrize("fault", ["exits with 7", "is killed"])
+def test_a_child_that_was_gone_before_it_was_heard_has_crashed(
+    fakes: FakeEngine, fault: str, monkeypatch: pytest.MonkeyPatch
+):
+    """What the kernel says counts more than what the child said: here the engine is always late."""
+
+    def gone(child: SpawnedChild) -> bool:
+        return is_readable(child.exit_fd, timeout_ms=None)
+
+    monkeypatch.setattr(SpawnedChild, "gone", gone)
+    run = execute(fakes, WHOLE, fault, RunOptions(timeout_s=20))
+    events = finish(run)
+    assert run.result().error == events[-1].error
+    assert events[-1].error.name == "ExitError"
 
 
 @pytest.mark.parametrize("fault", ["floods with lines", "floods with empty batches"])
