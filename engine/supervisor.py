@@ -95,11 +95,6 @@ class Supervisor:
         """
         self.post(self._retire)
 
-    @property
-    def alive(self) -> bool:
-        """Whether there is a thread that will run what is submitted."""
-        return self._thread.is_alive()
-
     # --- for lanes and starters ---
 
     def watch(self, fd: int, mask: int, callback: Callable[[int], None]) -> None:
@@ -152,6 +147,10 @@ class Supervisor:
         while self._posted:  # a group that was entered too late
             self._guard(self._posted.popleft())
         self._epoll.close()
+        # All these hold the supervisor; without them it goes, and its descriptor, with its last user.
+        self._timers.clear()
+        self._callbacks.clear()
+        del self._starter
 
     def _dispatch(self, fd: int, mask: int) -> None:
         # Not in the loop itself, whose variables would keep the last run while it waits.

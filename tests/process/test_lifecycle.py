@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import os
 import threading
 
 import pytest
@@ -189,3 +191,17 @@ def test_two_limits_the_smaller_one_holds(zygote: Engine):
     plan["options"]["timeout"] = 50_000
     result = zygote.execute(plan, options=RunOptions(timeout_s=0.1)).result(20)
     assert "100 ms" in result.error.message
+
+
+def test_a_closed_engine_has_let_go_of_its_descriptors(mode: str):
+    """At once, not when the collector comes round; its handles may be kept."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = os.listdir("/proc/self/fd")
+        with make_engine(mode) as engine:
+            runs = [engine.execute(TWO_STEPS, {"data": {"x": 1}}) for _ in range(3)]
+            assert [run.result(20).reason for run in runs] == ["success"] * 3
+        assert len(os.listdir("/proc/self/fd")) == len(before)
+    finally:
+        gc.enable()
