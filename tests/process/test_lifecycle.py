@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import os
 import threading
+from pathlib import Path
 
 import pytest
 from runs import QUICK, finish, make_engine, types_of, wait_for
@@ -198,10 +198,10 @@ def test_a_closed_engine_has_let_go_of_its_descriptors(mode: str):
     gc.collect()
     gc.disable()
     try:
-        before = os.listdir("/proc/self/fd")
+        before = len(list(Path("/proc/self/fd").iterdir()))
         with make_engine(mode) as engine:
             runs = [engine.execute(TWO_STEPS, {"data": {"x": 1}}) for _ in range(3)]
             assert [run.result(20).reason for run in runs] == ["success"] * 3
-        assert len(os.listdir("/proc/self/fd")) == len(before)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
     finally:
         gc.enable()
