@@ -58,8 +58,9 @@ class Lane:
         self._killed = False
         self._outcome: Outcome | None = None
         """How the run ended, once the last event was emitted: nothing that the child still does counts."""
+        self._exited: Exit | None = None
         self._gone = False
-        """The child was reaped, or there never was one: the run is over."""
+        """The child was reaped, or there never was one, and all is let go of: the run is over."""
 
     @property
     def _over(self) -> bool:
@@ -74,14 +75,14 @@ class Lane:
         assert order is not None
         session.deadlines.begin()
         if session.verdict is not None:
-            self._end(None)
+            self._end()
             return
         try:
             started = starter.start(order.request)
         except OSError as error:
             reason = error.strerror or str(error)
             session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
-            self._end(None)
+            self._end()
             return
         self._child, self._connection = child, connection = started
         connection.before_close = self._host.unwatch
@@ -113,12 +114,12 @@ class Lane:
 
     def abort(self, error: Exception) -> None:
         """End the run because of a bug of ours: told as what it is, never as a success."""
-        if self._over:
+        if self._gone:
             return
-        if self.session.verdict is None:  # whatever the child said last
+        if self._outcome is None and self.session.verdict is None:  # whatever the child said last
             self.session.verdict = internal_error(error)
-        if self._child is None or self._gone:
-            self._end(None)
+        if self._child is None or self._exited is not None:
+            self._end()
         else:
             self._kill()
 
@@ -217,20 +218,19 @@ class Lane:
         assert child is not None
         assert connection is not None
         self._host.unwatch(child.exit_fd)
-        exited = child.reap()
-        self._gone = True
+        self._exited = exited = child.reap()
         if self._outcome is None:
             self._receive(everything=True)
             if not connection.at_boundary and exited.code == 0 and exited.signal is None:
                 self.session.judge(
                     make_report("ProtocolError", "the child ended in the middle of a frame")
                 )
-        self._end(exited)
+        self._end()
 
-    def _end(self, exited: Exit | None) -> None:
+    def _end(self) -> None:
         """Let go of everything: the child was reaped, or there never was one."""
         self._gone = True
-        outcome = self._outcome or self._tell_end(exited)
+        outcome = self._outcome or self._tell_end(self._exited)
         if self._connection is not None:
             self._connection.close()
         cgroup, self._cgroup = self._cgroup, None
@@ -238,7 +238,7 @@ class Lane:
             self._host.leave_cgroup(cgroup)
         if self._meter is not None:
             self._meter.close()
-        self.run.finish(outcome.with_usage(exited))
+        self.run.finish(outcome.with_usage(self._exited))
         self._host.ended(self)
 
     def _tell_end(self, exited: Exit | None) -> Outcome:

@@ -229,14 +229,16 @@ def test_a_starter_that_always_fails_ends_every_queued_run():
 
 def test_a_bug_of_ours_ends_the_run_and_only_it(fakes: FakeEngine, monkeypatch, caplog):
     """Told as what it is, wherever it is met, never as a success; the next run is fine."""
+    from engine.connection import Connection
     from engine.session import Session
 
     def broken(*_args: object, **_kwargs: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    for name in ("receive", "finish"):
+    # The last is met again when what the child has left is read.
+    for kind, name in ((Session, "receive"), (Session, "finish"), (Connection, "read")):
         with monkeypatch.context() as patch:
-            patch.setattr(Session, name, broken)
+            patch.setattr(kind, name, broken)
             run = execute(fakes, WHOLE, "goes on", RunOptions(timeout_s=20))
             result = run.result(20)
         assert (result.error.name, result.reason) == ("ProtocolError", "exception"), name
