@@ -136,13 +136,16 @@ def test_an_abandoned_resolver_keeps_nothing_alive():
     run = engine.execute(
         plan,
         resolvers=Resolvers(credential=resolver),
-        options=RunOptions(resolve_timeout_s=0.1),
+        options=RunOptions(resolve_timeout_s=1.0),
     )
+    assert asked.wait(10)
+    [reference] = [
+        weakref.ref(x) for x in gc.get_objects() if type(x).__name__ == "Lane" and x.run is run
+    ]
+    assert reference() is not None
     assert run.result(10).error.name == "CredentialLoadError"
     engine.close()
-    [lane] = [x for x in gc.get_objects() if type(x).__name__ == "Lane" and x.run is run]
-    reference = weakref.ref(lane)
-    del lane, run, engine
+    del run, engine
     gc.collect()
     try:
         assert reference() is None
