@@ -13,7 +13,7 @@ START_S: Final = 30.0
 """A child that is not ready by then will never be: a start takes milliseconds."""
 
 LINGER_S: Final = 1.0
-"""A child that has said its last word has this long to be gone."""
+"""A child that has closed its pipe has this long to be gone."""
 
 
 class Deadlines:
@@ -59,7 +59,7 @@ class Deadlines:
         self._heard = time.monotonic()
 
     def finished(self) -> None:
-        """The child has said its last word."""
+        """Nothing more will be heard of the child: its last word was, or it has closed its pipe."""
         self._stop_at = min(self._stop_at, time.monotonic() + LINGER_S)
 
     def cancelled(self) -> None:
