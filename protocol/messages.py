@@ -43,7 +43,8 @@ class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
 class Confine(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Put on these layers; nothing of the plan has been sent before the answer is read."""
 
-    request: ConfinementRequest
+    request: ConfinementRequest | None
+    """None, which only a fork understands: what its zygote was prepared for."""
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from sandbox_child.logbook import LogBook
     from sandbox_child.step import Runtime
 
-ConfineChild = Callable[[ConfinementRequest, int, tuple[int, ...]], ConfinementReport]
-"""Puts the walls up: request, pid of the parent, descriptors to keep."""
+ConfineChild = Callable[[ConfinementRequest | None, int, tuple[int, ...]], ConfinementReport]
+"""Puts the walls up: request (None: that of the zygote), pid of the engine, descriptors to keep."""
 
 REHEARSALS: Final = 10
 """CPython 3.11 adapts what was run eight times."""
 
-_KEPT_FDS = (0, 1, 2, REQUESTS_FD, ANSWERS_FD)
+KEPT_FDS: Final = (0, 1, 2, REQUESTS_FD, ANSWERS_FD)
+"""What stays open in a child."""
+
 _OK = 0
 _ENGINE_GONE = 3
 _PROTOCOL_BROKEN = 4
@@ -42,6 +44,11 @@ class Loaded(NamedTuple):
     walk: type[Walk]
 
 
+def make_channel() -> Channel:
+    """Return the channel of a child, whose ends have the same numbers in all of them."""
+    return Channel(REQUESTS_FD, ANSWERS_FD)
+
+
 def load() -> Loaded:
     """Import what every job will need."""
     from sandbox_child.graph import Walk
@@ -52,22 +59,24 @@ def load() -> Loaded:
 
 
 def confine_spawned(
-    request: ConfinementRequest, parent_pid: int, keep_fds: tuple[int, ...]
+    request: ConfinementRequest | None, parent_pid: int, keep_fds: tuple[int, ...]
 ) -> ConfinementReport:
     """Confine a child that was started as an interpreter of its own."""
+    if request is None:
+        raise ProtocolError("engine sent Confine without a request, and there is no zygote's")
     return confine(request, parent_pid=parent_pid, keep_fds=keep_fds)
 
 
-def serve(confine_child: ConfineChild, loaded: Loaded | None = None) -> int:
+def serve(channel: Channel, confine_child: ConfineChild, loaded: Loaded | None = None) -> int:
     """Serve one run; return the exit code.
 
     Args:
+        channel: To the engine.
         confine_child: Puts the walls up.
         loaded: What a fork has inherited.  To look for it again would make it write to memory that it
             shares.
 
     """
-    channel = Channel(REQUESTS_FD, ANSWERS_FD)
     try:
         return _serve(channel, confine_child, loaded)
     except (EngineGoneError, BrokenPipeError):
@@ -91,7 +100,7 @@ def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | No
     # 3. Put the walls up.  No thread exists yet, and no byte of the plan was read.
     request = channel.receive(m.Confine).request
     try:
-        report = confine_child(request, hello.pid, _KEPT_FDS)
+        report = confine_child(request, hello.pid, KEPT_FDS)
     except ConfinementRefused as refused:
         channel.send(
             m.ConfineFailed(layer=refused.layer, reason=refused.reason, remedy=refused.remedy)
@@ -100,7 +109,7 @@ def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | No
     channel.send(m.Ready(confinement=report, python=".".join(map(str, sys.version_info[:3]))))
     # 4. A child that was started ahead of need uses the time, unless it would write to what it shares.
     if inherited is None:
-        _rehearse_until_needed(channel)
+        _rehearse_until_needed(channel, loaded)
     # 5. Only now read the plan, and run it.
     start = channel.receive(m.Start)
     limits = start.limits
@@ -121,13 +130,13 @@ def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | No
         channel.receive_any()  # a cancellation that came too late
 
 
-def _rehearse_until_needed(channel: Channel) -> None:
+def _rehearse_until_needed(channel: Channel, loaded: Loaded) -> None:
     for _ in range(REHEARSALS):
         if channel.arrived():
             return
         from sandbox_child.rehearsal import rehearse
 
-        rehearse()
+        rehearse(loaded)
 
 
 def _flush_streams() -> None:

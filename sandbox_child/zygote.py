@@ -72,6 +72,7 @@ PRELOADED: Final = (
 
 _NOTHING: Final = 0
 _RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
+_CHILD_FDS: Final = (REQUESTS_FD, ANSWERS_FD, 1, 2)
 
 
 def serve_zygote() -> int:
@@ -80,7 +81,7 @@ def serve_zygote() -> int:
     prepare = decode_to_zygote(control.recv(MAX_DATAGRAM_BYTES))
     assert isinstance(prepare, Prepare)
     loaded = _preload()
-    zygote = _Zygote(control, loaded, _confine(prepare))
+    zygote = _Zygote(control, loaded, prepare.request, _confine(prepare))
     # What is there now is shared with every child for as long as nobody touches it, and the
     # collector would touch it all.
     gc.collect()
@@ -94,17 +95,22 @@ def _preload() -> bootstrap.Loaded:
     loaded = bootstrap.load()
     for name in PRELOADED:
         __import__(name)
+    from sandbox_child.language.scope import make_ready
     from sandbox_child.rehearsal import rehearse
 
     for _ in range(bootstrap.REHEARSALS):
-        rehearse()
+        rehearse(loaded)
+    make_ready()
     return loaded
 
 
 def _confine(prepare: Prepare) -> ConfinedZygote | None:
     try:
         return confine_zygote(
-            prepare.request, parent_pid=prepare.pid, keep_fds=(0, 1, 2, CONTROL_FD)
+            prepare.request,
+            parent_pid=prepare.pid,
+            keep_fds=(0, 1, 2, CONTROL_FD),
+            fork_fds=bootstrap.KEPT_FDS,
         )
     except ConfinementRefused:
         return None  # every child will meet the same refusal, and has somebody to tell it
@@ -115,15 +121,21 @@ class _Zygote:
         self,
         control: socket.socket,
         loaded: bootstrap.Loaded,
+        request: ConfinementRequest,
         confined: ConfinedZygote | None,
     ) -> None:
         self._control = control
         self._loaded = loaded
+        self._request = request
         self._confined = confined
         self._pid = os.getpid()
+        # A child takes over all that can be made before it is there: what it need not make it need
+        # not copy either.
+        self._channel = bootstrap.make_channel()
         self._poll = select.poll()
         self._poll.register(CONTROL_FD, select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}
+        random.seed()
         for number in _RESERVED:
             # Taken, so that no descriptor that comes in is given a number that a child needs.
             os.dup2(_NOTHING, number)
@@ -156,11 +168,12 @@ class _Zygote:
             self._say(ForkFailed(number, error.strerror or str(error)))
         else:
             if pid == 0:
-                _become_child(fds, self._loaded, self._confined, self._pid)
+                self._become_child(fds)
             pidfd = os.pidfd_open(pid)
             self._children[pidfd] = (number, pid)
             self._poll.register(pidfd, select.POLLIN)
             self._say(Forked(number, pid), pidfd)
+            random.seed()  # for the next child; as a fork handler of that module would do in it
         for fd in fds:
             os.close(fd)
 
@@ -183,25 +196,19 @@ class _Zygote:
         except ConnectionError:
             os._exit(0)  # the engine is gone, and the children go with us
 
+    def _become_child(self, fds: list[int]) -> None:
+        """Go on as the child of one run; never returns, whatever happens."""
+        code = 1
+        try:
+            for fd, number in zip(fds, _CHILD_FDS, strict=True):
+                os.dup2(fd, number)
+            code = bootstrap.serve(self._channel, self._confine_child, self._loaded)
+        finally:
+            os._exit(code)
 
-def _become_child(
-    fds: list[int], loaded: bootstrap.Loaded, confined: ConfinedZygote | None, zygote_pid: int
-) -> None:
-    """Go on as the child of one run; never returns, whatever happens."""
-    code = 1
-    try:
-        for fd, number in zip(fds, (REQUESTS_FD, ANSWERS_FD, 1, 2), strict=True):
-            os.dup2(fd, number)
-        random.seed()  # as the fork handler of that module would do
-
-        def confine_child(
-            request: ConfinementRequest, parent_pid: int, keep_fds: tuple[int, ...]
-        ) -> ConfinementReport:
-            del parent_pid  # the engine's; ours is the zygote
-            if confined is None:
-                return confine(request, parent_pid=zygote_pid, keep_fds=keep_fds)
-            return confine_forked(confined, request, parent_pid=zygote_pid, keep_fds=keep_fds)
-
-        code = bootstrap.serve(confine_child, loaded)
-    finally:
-        os._exit(code)
+    def _confine_child(
+        self, request: ConfinementRequest | None, _engine: int, keep_fds: tuple[int, ...]
+    ) -> ConfinementReport:
+        if self._confined is None:
+            return confine(request or self._request, parent_pid=self._pid, keep_fds=keep_fds)
+        return confine_forked(self._confined, request, parent_pid=self._pid, keep_fds=keep_fds)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+from collections.abc import Mapping
 
 from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
 from engine.connection import Connection
@@ -105,7 +106,11 @@ class SpawnedChild:
         return exit_of(status, usage.ru_utime + usage.ru_stime, peak)
 
 
-def spawn(command: list[str], descriptors: dict[int, int]) -> int:
+def spawn(
+    command: list[str],
+    descriptors: dict[int, int],
+    environment: Mapping[str, str] = CHILD_ENVIRONMENT,
+) -> int:
     """Start a program with nothing but these descriptors (its number: ours); return its pid.
 
     Its standard input is empty, its environment the child's, and no signal is ignored or blocked
@@ -118,7 +123,7 @@ def spawn(command: list[str], descriptors: dict[int, int]) -> int:
     return os.posix_spawn(
         command[0],
         command,
-        CHILD_ENVIRONMENT,
+        environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             *((os.POSIX_SPAWN_DUP2, ours, its) for its, ours in descriptors.items()),

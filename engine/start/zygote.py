@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from engine.confinement.interpreter import child_command
+from engine.confinement.interpreter import ZYGOTE_ENVIRONMENT, child_command
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection, lift
 from engine.ending import Exit
@@ -79,7 +79,7 @@ class ZygoteStarter:
             connection.child_ends.close()
             connection.close()
             raise
-        greet(connection, request)
+        greet(connection, None if request == self._request else request)
         return Started(child, connection)
 
     def run_ended(self) -> None:
@@ -298,7 +298,8 @@ def _spawn_zygote(control: socket.socket) -> int:
         end = lift(end)
         # What it opens must not get a number that is a stream of its children.
         streams = {1: _NULL_DEVICE, 2: _standard_error()}
-        return spawn([*child_command(), "--zygote"], {**streams, CONTROL_FD: end})
+        command, descriptors = [*child_command(), "--zygote"], {**streams, CONTROL_FD: end}
+        return spawn(command, descriptors, ZYGOTE_ENVIRONMENT)
     finally:
         os.close(end)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from sandbox_child.confine.kernel import Call
+
 if TYPE_CHECKING:
-    from sandbox_child.confine.task import Task
+    from collections.abc import Collection, Iterator
+
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "descriptors"
 STOPS = "using files, sockets and pipes that the engine has open"
@@ -22,11 +26,23 @@ def unavailable() -> str | None:
 
 def apply(task: Task) -> str | None:
     """Close all others.  Source: close_range(2), which os.closerange uses."""
+    for first, last in _ranges(task.keep_fds):
+        os.closerange(first, last + 1)
+    return f"open: {len(task.keep_fds)}"
+
+
+def ready(task: Task) -> Ready | None:
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    calls = [Call("close_range", first, last, 0) for first, last in _ranges(task.keep_fds)]
+    return calls, f"open: {len(task.keep_fds)}"
+
+
+def _ranges(keep_fds: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each range between those that are kept."""
     first = 0
-    for kept in sorted(task.keep_fds):
+    for kept in sorted(keep_fds):
         # An empty range would be handed to the kernel as one without end (CPython 3.11 to 3.13).
         if first < kept:
-            os.closerange(first, kept)
+            yield first, kept - 1
         first = kept + 1
-    os.closerange(first, PAST_THE_LAST)
-    return f"open: {len(task.keep_fds)}"
+    yield first, PAST_THE_LAST - 1

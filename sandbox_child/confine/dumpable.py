@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import prctl
+from sandbox_child.confine.kernel import prctl, prctl_call
 
 if TYPE_CHECKING:
-    from sandbox_child.confine.task import Task
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "dumpable"
 STOPS = "ptrace and /proc/<pid>/mem of this run from any other process of the same user"
@@ -25,3 +25,8 @@ def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
     """Clear the flag.  After `identity`: a change of the user id sets it anew.  Source: prctl(2)."""
     prctl(PR_SET_DUMPABLE, 0)
     return None
+
+
+def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    return [prctl_call(PR_SET_DUMPABLE, 0)], None

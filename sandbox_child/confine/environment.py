@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 NAME = "environment"
 STOPS = "reading the secrets that are kept in the engine's environment"
-REMEDY = "start the child with engine.confinement.interpreter.ENVIRONMENT and nothing else"
+REMEDY = "start the child with engine.confinement.interpreter.CHILD_ENVIRONMENT and nothing else"
 
 EXPECTED = frozenset(
     (
         "LC_CTYPE",  # the interpreter sets it itself when it finds the C locale (PEP 538)
+        "LD_BIND_NOW",
         "MALLOC_ARENA_MAX",
     )
 )

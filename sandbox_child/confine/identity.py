@@ -12,12 +12,13 @@ import resource
 import stat
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import prctl, syscall
+from sandbox_child.confine.kernel import Call, Long, prctl, prctl_call, syscall
 from sandbox_child.confine.namespaces import NEW_USER
+from sandbox_child.confine.rlimits import limit_call
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
-    from sandbox_child.confine.task import Task
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "identity"
 STOPS = "using root's rights over files and processes, should another layer have a hole"
@@ -55,6 +56,36 @@ def prepare(request: ConfinementRequest) -> None:
             _bounding_set.append(_drop_bounding_set())
         if request.read_paths not in _readable:
             _readable[request.read_paths] = _readable_by_others(request.read_paths)
+
+
+_own_uid = Long(0)
+"""Of the fork that puts its layers on: see `set_own`."""
+
+
+def ready(task: Task) -> Ready | None:
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`.
+
+    Only for root; what else there is to be done depends on what else can be done.
+    """
+    request = task.request
+    if os.geteuid() != 0 or not _readable.get(request.read_paths):
+        return None
+    count = request.max_processes
+    calls = [
+        Call("setgroups", 0, None),
+        Call("setresgid", _own_uid, _own_uid, _own_uid),
+        Call("setresuid", _own_uid, _own_uid, _own_uid),
+        *_clear_calls(),
+        limit_call(resource.RLIMIT_NPROC, count, count),
+    ]
+    return calls, ", ".join(filter(None, ["uid {}", *_bounding_set]))
+
+
+def set_own(pid: int) -> int:
+    """Say who makes the calls that are ready; return its user id."""
+    uid = FIRST_UID + pid
+    _own_uid.value = uid
+    return uid
 
 
 def apply(task: Task) -> str | None:
@@ -135,9 +166,16 @@ def _drop_bounding_set() -> str:
 
 
 def _clear_capabilities() -> None:
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    for call in _clear_calls():
+        call.make()
+
+
+def _clear_calls() -> list[Call]:
     header = CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)
-    syscall("capset", header, bytes(24))
+    return [
+        prctl_call(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
+        Call("capset", header, bytes(24)),
+    ]
 
 
 def _count_alone() -> bool:

@@ -19,11 +19,30 @@ if MACHINE == "aarch64":
 else:
     from sandbox_child.confine.numbers_x86_64 import AUDIT_ARCH, NUMBERS
 
-__all__ = ["AUDIT_ARCH", "MACHINE", "NUMBERS", "Pointer", "fork", "pointer_to", "prctl", "syscall"]
+__all__ = [
+    "AUDIT_ARCH",
+    "MACHINE",
+    "NUMBERS",
+    "Call",
+    "Long",
+    "Pointer",
+    "address_of",
+    "fork",
+    "pointer_to",
+    "prctl",
+    "prctl_call",
+    "syscall",
+]
 
 
-class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - the stub's own type
+class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - the stub's own type
+    """A ``long``; its ``value`` may be set after a call was made ready with it."""
+
     _type_ = "l"
+
+
+class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - as above
+    _type_ = "c"
 
 
 class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - as above
@@ -34,7 +53,7 @@ class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 -
 
 class _Function(_ctypes.CFuncPtr):
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = _Long
+    _restype_ = Long
 
 
 # The stub does not know that None means the program itself and its C library.
@@ -46,29 +65,52 @@ class _KeepingGil(_ctypes.CFuncPtr):
     """A C function that is called as Python calls its own: the lock stays with this thread."""
 
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO | _ctypes.FUNCFLAG_PYTHONAPI
-    _restype_ = _Long
+    _restype_ = Long
 
 
 _fork = _KeepingGil(_ctypes.dlsym(_program, "fork"))
 
 
-def syscall(name: str, *arguments: int | bytes | None) -> int:
-    """Make one system call.
+class Call:
+    """One system call that is made ready now and made later, with as little as can be by then.
 
     Raises:
-        OSError: The kernel refused; the text names the call and never a path.
+        OSError: This machine does not have it.
 
     """
-    number = NUMBERS.get(name)
-    if number is None:
-        raise OSError(38, f"{name}: not on {MACHINE}")
-    # A variadic C function reads whole registers: an int must not leave half of one undefined.
-    widened = [_Long(one) if isinstance(one, int) else one for one in arguments]
-    result: int = _syscall(_Long(number), *widened)
-    if result == -1:
-        errno = _ctypes.get_errno()
-        raise OSError(errno, f"{name}: {os.strerror(errno)}")
-    return result
+
+    __slots__ = ("_arguments", "name")
+
+    def __init__(self, name: str, *arguments: int | bytes | Long | None) -> None:
+        number = NUMBERS.get(name)
+        if number is None:
+            raise OSError(38, f"{name}: not on {MACHINE}")
+        self.name = name
+        # A variadic C function reads whole registers: an int must not leave half of one undefined.
+        widened = [Long(one) if isinstance(one, int) else one for one in arguments]
+        self._arguments = (Long(number), *widened)
+
+    def attempt(self) -> int:
+        """Return what the kernel returns, or the negative error number."""
+        result: int = _syscall(*self._arguments)
+        return -_ctypes.get_errno() if result == -1 else result
+
+    def make(self) -> int:
+        """Return what the kernel returns.
+
+        Raises:
+            OSError: The kernel refused; the text names the call and never a path.
+
+        """
+        result = self.attempt()
+        if result < 0:
+            raise OSError(-result, f"{self.name}: {os.strerror(-result)}")
+        return result
+
+
+def syscall(name: str, *arguments: int | bytes | None) -> int:
+    """Make one system call; see `Call`."""
+    return Call(name, *arguments).make()
 
 
 def fork() -> int:
@@ -95,10 +137,24 @@ def fork() -> int:
 
 def prctl(option: int, *arguments: int) -> int:
     """Make the system call of this name; arguments not given are 0, as newer options demand."""
-    return syscall("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
+    return prctl_call(option, *arguments).make()
+
+
+def prctl_call(option: int, *arguments: int) -> Call:
+    """Make `prctl` ready."""
+    return Call("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
 
 
 def pointer_to(buffer: bytes) -> tuple[bytes, Pointer]:
     """Return the address of *buffer* as it lies in a C struct, and what keeps it alive."""
     pointer = Pointer(buffer)
     return bytes(memoryview(pointer)), pointer
+
+
+def address_of(buffer: bytearray) -> bytes:
+    """Return the address of *buffer* as it lies in a C struct.
+
+    It holds for as long as the buffer is there and keeps its length.
+    """
+    # What lies in front of it is all that a ctypes object needs to tell the address of the whole.
+    return _ctypes.addressof(_Char.from_buffer(buffer)).to_bytes(8, "little")

@@ -11,12 +11,12 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import syscall
+from sandbox_child.confine.kernel import Call, syscall
 from sandbox_child.confine.task import UNREADABLE, explain, lies_below
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
-    from sandbox_child.confine.task import Task
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "landlock"
 STOPS = "reading and listing files outside of what may be read, and writing anywhere"
@@ -73,6 +73,16 @@ def prepare(request: ConfinementRequest) -> None:
     """Make the ruleset for *request* now; forks of this process that want no more share it."""
     if unavailable() is None:
         _prepared[:] = [(request, _make(request, request.hidden_paths))]
+
+
+def ready(task: Task) -> Ready | None:
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    request = task.request
+    for base, ruleset in _prepared:
+        if base == request:
+            calls = [Call("landlock_restrict_self", ruleset, 0), Call("close", ruleset)]
+            return calls, f"ABI {abi()}"
+    return None
 
 
 def apply(task: Task) -> str | None:

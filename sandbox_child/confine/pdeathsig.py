@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import prctl
+from sandbox_child.confine.kernel import prctl, prctl_call
 
 if TYPE_CHECKING:
-    from sandbox_child.confine.task import Task
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "pdeathsig"
 STOPS = "living on when the engine was killed"
@@ -34,6 +34,21 @@ def apply(task: Task) -> str | None:
 
     """
     prctl(PR_SET_PDEATHSIG, SIGKILL)
-    if os.getppid() != task.parent_pid:
-        raise ProcessLookupError(3, "getppid: the parent has gone")
+    check_parent(task.parent_pid)
     return None
+
+
+def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    return [prctl_call(PR_SET_PDEATHSIG, SIGKILL)], None
+
+
+def check_parent(pid: int) -> None:
+    """Make sure that the parent was there when the signal was asked for.
+
+    Raises:
+        OSError: It was not.
+
+    """
+    if os.getppid() != pid:
+        raise ProcessLookupError(3, "getppid: the parent has gone")

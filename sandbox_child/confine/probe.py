@@ -10,45 +10,59 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol.confinement import ProbeReport
-from sandbox_child.confine.kernel import syscall
+from sandbox_child.confine.kernel import Call, fork
 from sandbox_child.confine.task import errno_name
 
+AT_FDCWD: Final = -100
 AF_UNIX: Final = 1
 SOCK_STREAM: Final = 1
 
-
-def _open() -> None:
-    # The root directory exists everywhere, so that ENOENT cannot pass for a refusal.
-    os.close(os.open("/", os.O_RDONLY))
-
-
-def _socket() -> None:
-    os.close(syscall("socket", AF_UNIX, SOCK_STREAM, 0))
+# The root directory exists everywhere, so that ENOENT cannot pass for a refusal.
+_open = Call("openat", AT_FDCWD, b"/", os.O_RDONLY | os.O_CLOEXEC, 0)
+_socket = Call("socket", AF_UNIX, SOCK_STREAM, 0)
 
 
-def _fork() -> None:
-    pid = os.fork()
+def _try_open() -> int:
+    return _closed(_open.attempt())
+
+
+def _try_socket() -> int:
+    return _closed(_socket.attempt())
+
+
+def _closed(descriptor: int) -> int:
+    if descriptor < 0:
+        return -descriptor
+    os.close(descriptor)
+    return 0
+
+
+def _try_fork() -> int:
+    try:
+        pid = fork()
+    except OSError as error:
+        return error.errno or -1
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
+    return 0
 
 
-PROBES: Final[dict[str, tuple[str, Callable[[], None]]]] = {
-    "open": ("landlock", _open),
-    "socket": ("seccomp", _socket),
-    "fork": ("seccomp", _fork),
+PROBES: Final[dict[str, tuple[str, Callable[[], int]]]] = {
+    "open": ("landlock", _try_open),
+    "socket": ("seccomp", _try_socket),
+    "fork": ("seccomp", _try_fork),
 }
-"""Name of a probe to the layer that must stop it, and what it does."""
+"""Name of a probe to the layer that must stop it, and what tries it: it gives the number of the
+error, 0 for none."""
 
 
 def probe() -> tuple[ProbeReport, ...]:
     """Try everything; nothing is left behind by what succeeds."""
-    return tuple(_attempt(name, attempt) for name, (_, attempt) in PROBES.items())
+    return tuple([_attempt(name, attempt()) for name, (_, attempt) in PROBES.items()])
 
 
-def _attempt(name: str, attempt: Callable[[], None]) -> ProbeReport:
-    try:
-        attempt()
-    except OSError as error:
+def _attempt(name: str, error: int) -> ProbeReport:
+    if error:
         return ProbeReport(name, blocked=True, detail=errno_name(error))
     return ProbeReport(name, blocked=False, detail="done")

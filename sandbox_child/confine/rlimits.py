@@ -15,8 +15,13 @@ import math
 import resource
 from typing import TYPE_CHECKING, Final
 
+from sandbox_child.confine.kernel import Call
+
 if TYPE_CHECKING:
-    from sandbox_child.confine.task import Task
+    from collections.abc import Iterator
+
+    from protocol.confinement import ConfinementRequest
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "rlimits"
 STOPS = "taking all memory, all descriptors or all of the disk of the machine"
@@ -34,25 +39,45 @@ def unavailable() -> str | None:
 
 def apply(task: Task) -> str | None:
     """Lower the limits for good: soft and hard.  A lower one that is already there stays."""
-    request = task.request
-    _lower(resource.RLIMIT_DATA, request.memory_bytes)
-    _lower(resource.RLIMIT_AS, request.memory_bytes + RESERVE_BYTES)
-    _lower(resource.RLIMIT_NOFILE, request.max_open_files)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_MEMLOCK, 0)
-    _lower(resource.RLIMIT_MSGQUEUE, 0)
-    if request.cpu_s is not None:
-        # SIGXCPU at the soft limit names the reason; whoever ignores it is killed a second later.
-        seconds = max(1, math.ceil(request.cpu_s))
-        _lower(resource.RLIMIT_CPU, seconds, seconds + 1)
+    for limit, soft, hard in _lowered(task.request):
+        resource.setrlimit(limit, (soft, hard))
     _thread.stack_size(THREAD_STACK_BYTES)
     return None
 
 
-def _lower(limit: int, soft: int, hard: int | None = None) -> None:
+def ready(task: Task) -> Ready | None:
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    _thread.stack_size(THREAD_STACK_BYTES)  # a fork inherits it
+    return [limit_call(*one) for one in _lowered(task.request)], None
+
+
+def limit_call(limit: int, soft: int, hard: int) -> Call:
+    """Make setting a limit ready.  Source: prlimit(2), with a struct of two 64-bit numbers."""
+    wanted = soft.to_bytes(8, "little") + hard.to_bytes(8, "little")
+    return Call("prlimit64", 0, limit, wanted, None)
+
+
+def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
+    """Yield each limit, soft and hard, as they may be set here."""
+    wanted = [
+        (resource.RLIMIT_DATA, request.memory_bytes),
+        (resource.RLIMIT_AS, request.memory_bytes + RESERVE_BYTES),
+        (resource.RLIMIT_NOFILE, request.max_open_files),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ]
+    for limit, most in wanted:
+        yield limit, *_within(limit, most, most)
+    if request.cpu_s is not None:
+        # SIGXCPU at the soft limit names the reason; whoever ignores it is killed a second later.
+        seconds = max(1, math.ceil(request.cpu_s))
+        yield resource.RLIMIT_CPU, *_within(resource.RLIMIT_CPU, seconds, seconds + 1)
+
+
+def _within(limit: int, soft: int, hard: int) -> tuple[int, int]:
     allowed = resource.getrlimit(limit)[1]
-    wanted = soft if hard is None else hard
-    if allowed != resource.RLIM_INFINITY:
-        soft, wanted = min(soft, allowed), min(wanted, allowed)
-    resource.setrlimit(limit, (soft, wanted))
+    if allowed == resource.RLIM_INFINITY:
+        return soft, hard
+    return min(soft, allowed), min(hard, allowed)

@@ -7,12 +7,21 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine import bpf
-from sandbox_child.confine.kernel import AUDIT_ARCH, MACHINE, NUMBERS, pointer_to, prctl, syscall
+from sandbox_child.confine.kernel import (
+    AUDIT_ARCH,
+    MACHINE,
+    NUMBERS,
+    Call,
+    address_of,
+    pointer_to,
+    prctl,
+    syscall,
+)
 from sandbox_child.confine.syscalls import OWN_PID, verdicts
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
-    from sandbox_child.confine.task import Task
+    from sandbox_child.confine.task import Ready, Task
 
 if sys.version_info >= (3, 12):
     from _sha2 import sha256
@@ -47,9 +56,18 @@ class Program:
     def filled(self, pid: int) -> bytes:
         """Return the program for the process *pid*."""
         code = bytearray(self._template)
-        for gap in self._gaps:
-            code[gap : gap + 4] = pid.to_bytes(4, "little")
+        self.fill(code, pid)
         return bytes(code)
+
+    def blank(self) -> bytearray:
+        """Return the program with the gaps unfilled."""
+        return bytearray(self._template)
+
+    def fill(self, code: bytearray, pid: int) -> None:
+        """Make a blank program one for the process *pid*."""
+        number = pid.to_bytes(4, "little")
+        for gap in self._gaps:
+            code[gap : gap + 4] = number
 
 
 _programs: dict[bool, Program] = {}
@@ -66,6 +84,26 @@ def program(*, net: bool) -> Program:
         )
         _programs[net] = Program(code)
     return _programs[net]
+
+
+_own: list[tuple[Program, bytearray]] = []
+"""What is ready for a fork, which fills it with its own pid."""
+
+
+def ready(task: Task) -> Ready | None:
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    made = program(net=bool(task.request.net))
+    code = made.blank()
+    _own[:] = [(made, code)]
+    length = len(code) // 8
+    filter_ = length.to_bytes(8, "little") + address_of(code)  # struct sock_fprog, as in `apply`
+    return [Call("seccomp", SET_MODE_FILTER, 0, filter_)], f"{length} instructions"
+
+
+def set_own(pid: int) -> None:
+    """Say who makes the calls that are ready."""
+    for made, code in _own:
+        made.fill(code, pid)
 
 
 def unavailable() -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sandbox_child.confine.kernel import Call
+
 if TYPE_CHECKING:
-    from sandbox_child.confine.task import Task
+    from sandbox_child.confine.task import Ready, Task
 
 NAME = "session"
 STOPS = "typing into the engine's terminal, and signals meant for its process group"
@@ -29,3 +31,8 @@ def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
     os.umask(0o022)  # `mounts` makes directories that others must be able to enter
     os.chdir("/")
     return None
+
+
+def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
+    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    return [Call("setsid")], None  # the rest it has inherited

@@ -6,6 +6,10 @@ import errno
 from collections.abc import Collection
 
 from protocol.confinement import ConfinementRequest
+from sandbox_child.confine.kernel import Call
+
+Ready = tuple[list[Call], str | None]
+"""What a fork has to call to put a layer on, and the detail of its report."""
 
 
 class Task:
@@ -27,17 +31,17 @@ UNREADABLE = frozenset((errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP))
 """Errors of opening a path that only say that there is nothing to be read by this user."""
 
 
-def errno_name(error: OSError) -> str:
-    """Return ``EPERM`` for an error of that number."""
-    if error.errno == errno.EOPNOTSUPP:  # which has two names on Linux, and manuals use this one
+def errno_name(number: int | None) -> str:
+    """Return ``EPERM`` for the number of that error."""
+    if number == errno.EOPNOTSUPP:  # which has two names on Linux, and manuals use this one
         return "EOPNOTSUPP"
-    return errno.errorcode.get(error.errno or 0, str(error.errno))
+    return errno.errorcode.get(number or 0, str(number))
 
 
 def explain(error: OSError) -> str:
     """Say which call failed and how, without a path: ``mount: EPERM``."""
     call = str(error.strerror).partition(":")[0]
-    return f"{call}: {errno_name(error)}"
+    return f"{call}: {errno_name(error.errno)}"
 
 
 def lies_below(path: str, roots: Collection[str]) -> bool:

@@ -44,6 +44,7 @@ from sandbox_child.confine import (
     session,
 )
 from sandbox_child.confine.probe import PROBES, probe
+from sandbox_child.confine.ready import ReadyWall, make_ready
 from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import Task, explain, lies_below
 
@@ -67,25 +68,37 @@ LAYERS: Final[tuple[ModuleType, ...]] = (
 ALWAYS: Final = frozenset((session.NAME, pdeathsig.NAME, descriptors.NAME))
 """What level ``none`` puts on too: it is housekeeping, and no job notices."""
 
-SHARED: Final = frozenset((environment.NAME, namespaces.NAME, mounts.NAME))
+SHARED: Final = frozenset(
+    (environment.NAME, namespaces.NAME, mounts.NAME, no_new_privs.NAME, mdwe.NAME)
+)
 """What a zygote has put on for all the children that it forks."""
 
-ZYGOTE: Final = SHARED | {session.NAME, pdeathsig.NAME, dumpable.NAME, no_new_privs.NAME}
-"""What a zygote puts on itself.  A fork keeps all of it but `pdeathsig`."""
-
+ZYGOTE: Final = SHARED | {session.NAME, pdeathsig.NAME, dumpable.NAME}
+"""What a zygote puts on itself; those that are not shared a fork puts on again."""
 
 PREPARED: Final = (identity, landlock, seccomp)
 """What a zygote makes ready for its forks to put on, with ``prepare(request)``."""
 
 
+_NAMES: Final = tuple(layer.NAME for layer in LAYERS)
+_FORKED: Final = tuple(layer for layer in LAYERS if layer.NAME not in SHARED)
+
+
 class ConfinedZygote:
     """What the forks of a zygote inherit."""
 
-    __slots__ = ("layers", "request")
+    __slots__ = ("layers", "ready", "request")
 
-    def __init__(self, request: ConfinementRequest, layers: dict[str, LayerReport]) -> None:
+    def __init__(
+        self,
+        request: ConfinementRequest,
+        layers: dict[str, LayerReport],
+        ready: ReadyWall | None,
+    ) -> None:
         self.request = request
         self.layers = layers
+        self.ready = ready
+        """For a fork that wants just what *request* says."""
 
     def refusal(self, request: ConfinementRequest) -> str | None:
         """Return why a fork cannot serve *request*, or nothing.
@@ -130,11 +143,19 @@ def confine(
 
 
 def confine_zygote(
-    request: ConfinementRequest, *, parent_pid: int, keep_fds: Collection[int]
+    request: ConfinementRequest,
+    *,
+    parent_pid: int,
+    keep_fds: Collection[int],
+    fork_fds: Collection[int],
 ) -> ConfinedZygote:
     """Put on this process what its forks need not put on again, and prepare the rest.
 
-    *request* holds the paths that any run of the engine may read.
+    Args:
+        request: With the paths that any run of the engine may read.
+        parent_pid: Who started this process.
+        keep_fds: The descriptors that stay open here.
+        fork_fds: Those that stay open in a fork.
 
     Raises:
         ConfinementRefused: A required layer cannot be put on.
@@ -151,32 +172,43 @@ def confine_zygote(
                 layer.prepare(request)
             except OSError:
                 continue
-    return ConfinedZygote(request, layers)
+    forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds)
+    forks.counts_alone = task.counts_alone
+    wanted = [layer for layer in _FORKED if not _left_out(request, layer.NAME)]
+    off = {layer.NAME: LayerReport(layer.NAME, "off") for layer in _FORKED if layer not in wanted}
+    # A contradiction is for each fork to refuse.
+    ready = None if off.keys() & set(request.required) else make_ready(forks, wanted)
+    return ConfinedZygote(request, off | layers, ready)
 
 
 def confine_forked(
     zygote: ConfinedZygote,
-    request: ConfinementRequest,
+    request: ConfinementRequest | None,
     *,
     parent_pid: int,
     keep_fds: Collection[int],
 ) -> ConfinementReport:
     """Confine a fork of the zygote: what `confine` does, save what it has inherited.
 
+    Without a *request* it gets what the zygote was prepared for.
+
     Raises:
         ConfinementRefused: A required layer cannot be put on, or does not hold; or the zygote lacks
             what *request* needs (see `ConfinedZygote.refusal`).
 
     """
-    reason = zygote.refusal(request)
-    if reason is not None:
-        raise ConfinementRefused(mounts.NAME, reason, "start this run with start_mode='exec'")
-    task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
-    own = tuple(layer for layer in LAYERS if layer.NAME not in SHARED)
-    made = {report.name: report for report in _put_on(task, own)} | {
-        name: zygote.layers[name] for name in SHARED
-    }
-    return _finish(request, tuple(made[layer.NAME] for layer in LAYERS))
+    if zygote.ready is not None and request in (None, zygote.request):
+        request = zygote.request
+        made = zygote.ready.put_on()
+    else:
+        reason = None if request is None else zygote.refusal(request)
+        if reason is not None:
+            remedy = "start this run with start_mode='exec'"
+            raise ConfinementRefused(mounts.NAME, reason, remedy)
+        request = request or zygote.request
+        task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
+        made = {report.name: report for report in _put_on(task, _FORKED)}
+    return _finish(request, tuple([made.get(name) or zygote.layers[name] for name in _NAMES]))
 
 
 def _put_on(task: Task, layers: tuple[ModuleType, ...]) -> tuple[LayerReport, ...]:
@@ -186,7 +218,7 @@ def _put_on(task: Task, layers: tuple[ModuleType, ...]) -> tuple[LayerReport, ..
 def _put_on_one(task: Task, layer: ModuleType) -> LayerReport:
     request, name = task.request, layer.NAME
     required = name in request.required
-    if name in request.without or (request.level == "none" and name not in ALWAYS):
+    if _left_out(request, name):
         if required:
             raise ConfinementRefused(name, "the request also leaves it out", "ask for one of both")
         return LayerReport(name, "off")
@@ -202,6 +234,10 @@ def _put_on_one(task: Task, layer: ModuleType) -> LayerReport:
     if required and state != "on":
         raise ConfinementRefused(name, str(detail), layer.REMEDY)
     return LayerReport(name, state, required, detail)
+
+
+def _left_out(request: ConfinementRequest, name: str) -> bool:
+    return name in request.without or (request.level == "none" and name not in ALWAYS)
 
 
 def _finish(request: ConfinementRequest, layers: tuple[LayerReport, ...]) -> ConfinementReport:

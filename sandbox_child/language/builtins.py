@@ -156,13 +156,10 @@ FunctionFacade.__name__ = FunctionFacade.__qualname__ = "function"
 TypeFacade.__name__ = TypeFacade.__qualname__ = "type"
 
 
-def make_builtins(
-    guards: Guards, importer: Callable[..., Any], printer: Callable[..., None]
-) -> dict[str, Any]:
-    """Return the ``__builtins__`` of one scope, guards included."""
+def make_builtins(guards: Guards) -> dict[str, Any]:
+    """Return the ``__builtins__`` of one scope, guards included; import and print are not yet there."""
     return {
         **_SHARED,
-        "__import__": importer,
         "_attr_": guards.attr,
         "_class_": guards.register_class,
         "_classdone_": guards.class_done,
@@ -175,7 +172,6 @@ def make_builtins(
         "delattr": guards.delattr,
         "getattr": guards.getattr,
         "hasattr": guards.hasattr,
-        "print": printer,
         "setattr": guards.setattr,
         "type": TypeFacade,
     }

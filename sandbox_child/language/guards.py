@@ -74,6 +74,7 @@ class Guards:
         "is_own",
         "job_classes",
         "known_bases",
+        "name_module",
         "open_classes",
         "own",
         "register_class",
@@ -95,6 +96,8 @@ class Guards:
     """Types of ours whose instances take attributes; facades add theirs."""
     registries: set[Any]
     """Dispatchers made by this scope: their ``register`` changes nothing shared."""
+    name_module: Callable[[str], None]
+    """Says what the job's module is called, before it has a class."""
     is_own: Callable[[Any], bool]
     register_class: Callable[[Any], Any]
     class_done: Callable[[Any], Any]
@@ -127,6 +130,10 @@ class Guards:
         # A condition has no name, and makes no classes.
         module_name = scope_globals.get("__name__", _MISSING)
 
+        def name_module(name: str) -> None:
+            nonlocal module_name
+            module_name = name
+
         def is_own(target: Any) -> bool:
             if type(target) is _FunctionType:
                 return target.__globals__ is scope_globals
@@ -155,6 +162,7 @@ class Guards:
                     clean_match_args(cls)
             return cls
 
+        self.name_module = name_module
         self.is_own = is_own
         self.register_class = register_class
         self.class_done = class_done

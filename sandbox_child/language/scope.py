@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["JobScope", "condition_scope"]
+__all__ = ["JobScope", "condition_scope", "make_ready"]
 
 
 class JobScope:
@@ -51,26 +51,26 @@ class JobScope:
         log: Callable[[str, str], None],
         show: Callable[[object], object] | None = None,
     ) -> None:
+        ground = _ready.pop() if _ready else _Ground()
         # dataclasses and typing look classes up by their module: it must be in sys.modules,
         # under a name that no import statement can spell.
-        module = ModuleType(f"job:{step_id}")
-        self._module = module
-        self.globals: dict[str, Any] = module.__dict__
-        for name in ("__loader__", "__spec__", "__package__", "__doc__"):
-            del self.globals[name]
+        self._module = ground.module
+        self.globals: dict[str, Any] = ground.module.__dict__
+        self.globals["__name__"] = name = f"job:{step_id}"
         self.context = contextvars.Context()
         self.printer, self._flush = make_print(log, show)
         if language:
-            guards = Guards(self.globals)
-            facades = Facades(guards, self.globals, log)
-            importer = make_importer(resolve_import, importable, facades)
-            safe = make_builtins(guards, importer, self.printer)
+            ground.guards.name_module(name)
+            facades = Facades(ground.guards, self.globals, log)
+            safe = ground.builtins
+            safe["__import__"] = make_importer(resolve_import, importable, facades)
+            safe["print"] = self.printer
         else:
             safe = _open_builtins(make_open_importer(resolve_import), self.printer)
         # Public names only: an adaptor could export something called like a guard.
         self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})
         self.globals["__builtins__"] = safe
-        sys.modules[module.__name__] = module
+        sys.modules[name] = self._module
 
     def execute(self, code: CodeType) -> None:
         """Execute *code* in the globals of this scope; what the job raises comes out."""
@@ -93,12 +93,39 @@ class JobScope:
             del sys.modules[self._module.__name__]
 
 
+class _Ground:
+    """What of a scope does not depend on whose it is."""
+
+    __slots__ = ("builtins", "guards", "module")
+
+    def __init__(self) -> None:
+        self.module = ModuleType("job:")
+        names: dict[str, Any] = self.module.__dict__
+        for name in ("__loader__", "__spec__", "__package__", "__doc__"):
+            del names[name]
+        self.guards = Guards(names)
+        self.builtins = make_builtins(self.guards)
+
+
+_ready: list[_Ground] = []
+
+
+def make_ready() -> None:
+    """Make the ground of one scope now, for the first that is wanted in this process or in a fork.
+
+    To make one looks at every exception that Python has, and a fork that looks at an object copies it.
+    """
+    _ready[:] = [_Ground()]
+
+
 def condition_scope(language: bool) -> dict[str, Any]:
     """Return globals for one condition: built-ins, guards, and JSON's spelling of constants."""
     scope: dict[str, Any] = {"true": True, "false": False, "null": None}
     if language:
         guards = Guards(scope)
-        scope["__builtins__"] = make_builtins(guards, _refuse_import, _refuse_print)
+        safe = make_builtins(guards)
+        safe["__import__"], safe["print"] = _refuse_import, _refuse_print
+        scope["__builtins__"] = safe
     else:
         scope["__builtins__"] = _open_builtins(builtins.__import__, _refuse_print)
     return scope

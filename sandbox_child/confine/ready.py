@@ -1,0 +1,83 @@
+"""What a fork of a zygote puts on, made ready before there is a fork.
+
+A fork shares the memory of its zygote until one of them writes to it, and Python writes to all that
+it looks at.  So the walls of a fork that wants just what its zygote was prepared for are a list of
+system calls with their arguments, which is run through; what they do is what `apply` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from types import ModuleType
+
+from protocol.confinement import LayerReport
+from sandbox_child.confine import identity, pdeathsig, seccomp
+from sandbox_child.confine.kernel import fork
+from sandbox_child.confine.refusal import ConfinementRefused
+from sandbox_child.confine.task import Ready, Task, explain
+
+
+class ReadyWall:
+    """The layers that a fork puts on, for any number of forks of this process."""
+
+    def __init__(self, layers: Collection[tuple[ModuleType, Ready]], task: Task) -> None:
+        self._calls = tuple((layer, tuple(calls)) for layer, (calls, _) in layers)
+        self._reports = {
+            layer.NAME: LayerReport(layer.NAME, "on", layer.NAME in task.request.required, detail)
+            for layer, (_, detail) in layers
+        }
+        self._parent_pid = task.parent_pid
+
+    def put_on(self) -> dict[str, LayerReport]:
+        """Put all of them on this process, a fork, for good; return what is on.
+
+        Raises:
+            ConfinementRefused: A layer cannot be put on, required or not: nobody expects that here.
+
+        """
+        pid = os.getpid()
+        uid = identity.set_own(pid)
+        seccomp.set_own(pid)
+        for layer, calls in self._calls:
+            try:
+                for call in calls:
+                    call.make()
+                if layer is pdeathsig:
+                    pdeathsig.check_parent(self._parent_pid)
+            except OSError as error:
+                raise ConfinementRefused(layer.NAME, explain(error), layer.REMEDY) from None
+        reports = dict(self._reports)
+        if identity.NAME in reports:
+            own = reports[identity.NAME]
+            detail = str(own.detail).format(uid)
+            reports[identity.NAME] = LayerReport(own.name, own.state, own.required, detail)
+        return reports
+
+    def works(self) -> bool:
+        """Try it on a fork that does nothing else: where root is root in name only it fails."""
+        pid = fork()
+        if pid == 0:
+            try:
+                self.put_on()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return os.waitpid(pid, 0)[1] == 0
+
+
+def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:
+    """Return what puts these layers on a fork; None where it has to find out by itself what works."""
+    if task.counts_alone:
+        return None  # in a user namespace there is no other user to become
+    made: list[tuple[ModuleType, Ready]] = []
+    for layer in layers:
+        try:
+            one = layer.ready(task) if layer.unavailable() is None else None
+        except OSError:
+            return None
+        if one is None:
+            return None
+        made.append((layer, one))
+    wall = ReadyWall(made, task)
+    return wall if wall.works() else None
