@@ -43,8 +43,7 @@ class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
 class Confine(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Put on these layers; nothing of the plan has been sent before the answer is read."""
 
-    request: ConfinementRequest | None
-    """None, which only a fork understands: what its zygote was prepared for."""
+    request: ConfinementRequest
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):

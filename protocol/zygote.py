@@ -26,6 +26,8 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Fork a child on the descriptors that come along: requests, answers, stdout, stderr."""
 
     number: int
+    request: ConfinementRequest | None = None
+    """What it is to put on; None: what the zygote was prepared for."""
 
 
 class Forked(msgspec.Struct, frozen=True, tag="forked"):

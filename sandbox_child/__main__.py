@@ -27,9 +27,9 @@ def main(arguments: list[str]) -> None:
         from sandbox_child.zygote import serve_zygote
 
         os._exit(serve_zygote())
-    from sandbox_child.bootstrap import confine_spawned, make_channel, serve
+    from sandbox_child.bootstrap import make_channel, serve_spawned
 
-    os._exit(serve(make_channel(), confine_spawned))
+    os._exit(serve_spawned(make_channel()))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import messages as m
-from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.confinement import ConfinementReport
 from protocol.errors import ProtocolError
 from protocol.limits import ANSWERS_FD, PROTOCOL_VERSION, REQUESTS_FD
 from sandbox_child.channel import Channel, EngineGoneError
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from sandbox_child.logbook import LogBook
     from sandbox_child.step import Runtime
 
-ConfineChild = Callable[[ConfinementRequest | None, int, tuple[int, ...]], ConfinementReport]
-"""Puts the walls up: request (None: that of the zygote), pid of the engine, descriptors to keep."""
-
 REHEARSALS: Final = 10
 """CPython 3.11 adapts what was run eight times."""
 
 KEPT_FDS: Final = (0, 1, 2, REQUESTS_FD, ANSWERS_FD)
 """What stays open in a child."""
 
+HELLO: Final = m.Hello(version=PROTOCOL_VERSION)
+"""The first word of every child."""
+
+_PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
 _OK = 0
 _ENGINE_GONE = 3
 _PROTOCOL_BROKEN = 4
@@ -58,27 +59,29 @@ def load() -> Loaded:
     return Loaded(LogBook, Runtime, Walk)
 
 
-def confine_spawned(
-    request: ConfinementRequest | None, parent_pid: int, keep_fds: tuple[int, ...]
-) -> ConfinementReport:
-    """Confine a child that was started as an interpreter of its own."""
-    if request is None:
-        raise ProtocolError("engine sent Confine without a request, and there is no zygote's")
-    return confine(request, parent_pid=parent_pid, keep_fds=keep_fds)
+def serve_spawned(channel: Channel) -> int:
+    """Serve one run in an interpreter of its own; return the exit code."""
+    return _told(_serve_spawned, channel)
 
 
-def serve(channel: Channel, confine_child: ConfineChild, loaded: Loaded | None = None) -> int:
-    """Serve one run; return the exit code.
+def serve_forked(
+    channel: Channel, confine_self: Callable[[], ConfinementReport], loaded: Loaded
+) -> int:
+    """Serve one run in a fork of a process that has loaded everything; return the exit code.
 
     Args:
-        channel: To the engine.
-        confine_child: Puts the walls up.
-        loaded: What a fork has inherited.  To look for it again would make it write to memory that it
-            shares.
+        channel: To the engine; it may hold a greeting.
+        confine_self: Puts the walls up.
+        loaded: What was inherited.  To look for it again would make this process write to memory that
+            it shares.
 
     """
+    return _told(_serve_forked, channel, confine_self, loaded)
+
+
+def _told(serve: Callable[..., int], channel: Channel, *arguments: object) -> int:
     try:
-        return _serve(channel, confine_child, loaded)
+        return serve(channel, *arguments)
     except (EngineGoneError, BrokenPipeError):
         return _ENGINE_GONE
     except ProtocolError as error:
@@ -86,30 +89,46 @@ def serve(channel: Channel, confine_child: ConfineChild, loaded: Loaded | None =
         return _PROTOCOL_BROKEN
 
 
-def _serve(channel: Channel, confine_child: ConfineChild, inherited: Loaded | None) -> int:
+def _serve_spawned(channel: Channel) -> int:
     # 1. Agree on the language before anything is said in it.
     hello = channel.receive(m.Hello)
     if hello.version != PROTOCOL_VERSION:
         raise ProtocolError(f"engine speaks protocol version {hello.version}")
-    channel.send(m.Hello(version=PROTOCOL_VERSION))
+    channel.send(HELLO)
     # 2. Import what jobs will need while files may still be read without a check.
-    loaded = inherited or load()
-    if inherited is None:
-        gc.freeze()  # what was imported is there to stay, as it is in a zygote
+    loaded = load()
+    gc.freeze()  # it is there to stay, as it is in a zygote
     gc.enable()
-    # 3. Put the walls up.  No thread exists yet, and no byte of the plan was read.
+    # 3. Put the walls up.  No thread exists yet, and nothing of the plan was looked at.
     request = channel.receive(m.Confine).request
+    if not _confined(channel, lambda: confine(request, parent_pid=hello.pid, keep_fds=KEPT_FDS)):
+        return _OK
+    # 4. A child that was started ahead of need uses the time.
+    _rehearse_until_needed(channel, loaded)
+    return _run(channel, loaded)
+
+
+def _serve_forked(
+    channel: Channel, confine_self: Callable[[], ConfinementReport], loaded: Loaded
+) -> int:
+    gc.enable()
+    return _run(channel, loaded) if _confined(channel, confine_self) else _OK
+
+
+def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -> bool:
+    """Put the walls up; return whether they are, as the engine is told."""
     try:
-        report = confine_child(request, hello.pid, KEPT_FDS)
+        report = confine_self()
     except ConfinementRefused as refused:
         channel.send(
             m.ConfineFailed(layer=refused.layer, reason=refused.reason, remedy=refused.remedy)
         )
-        return _OK
-    channel.send(m.Ready(confinement=report, python=".".join(map(str, sys.version_info[:3]))))
-    # 4. A child that was started ahead of need uses the time, unless it would write to what it shares.
-    if inherited is None:
-        _rehearse_until_needed(channel, loaded)
+        return False
+    channel.send(m.Ready(confinement=report, python=_PYTHON))
+    return True
+
+
+def _run(channel: Channel, loaded: Loaded) -> int:
     # 5. Only now read the plan, and run it.
     start = channel.receive(m.Start)
     limits = start.limits

@@ -13,9 +13,9 @@ import msgspec
 
 from protocol import messages as m
 from protocol.codec import encode
-from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.confinement import ConfinementReport
 from protocol.framing import FrameReceiver, header
-from protocol.limits import MAX_FRAME_BYTES, PROTOCOL_VERSION
+from protocol.limits import MAX_FRAME_BYTES
 from protocol.plan import Edge, Step, Workflow
 from protocol.state import encode_state
 from sandbox_child.channel import Channel
@@ -35,16 +35,16 @@ _ANSWER_BYTES: Final = 1 << 16
 
 def rehearse(loaded: Loaded) -> None:
     """Serve a run of two small jobs, of which only the walls are left out; leaves nothing behind."""
-    from sandbox_child.bootstrap import serve
+    from sandbox_child.bootstrap import serve_forked
 
     theirs, requests = os.pipe()
     answers, ours = os.pipe()
     try:
         try:
-            os.write(requests, _conversation())
+            os.write(requests, _start())
         finally:
             os.close(requests)
-        serve(Channel(theirs, ours), _stand_in, loaded)
+        serve_forked(Channel(theirs, ours), _stand_in, loaded)
         answered = os.read(answers, _ANSWER_BYTES)
     finally:
         for end in (theirs, answers, ours):
@@ -54,14 +54,11 @@ def rehearse(loaded: Loaded) -> None:
         raise AssertionError(f"the rehearsal failed: {last}")
 
 
-def _stand_in(
-    request: ConfinementRequest | None, _pid: int, _keep_fds: tuple[int, ...]
-) -> ConfinementReport:
-    del request
+def _stand_in() -> ConfinementReport:
     return ConfinementReport(level="none", language=True)
 
 
-def _conversation() -> bytes:
+def _start() -> bytes:
     steps = (
         Step(id="a", expression=_JOB, next={"b": Edge("state.data.x > 1")}),
         Step(id="b", expression=_JOB),
@@ -80,8 +77,8 @@ def _conversation() -> bytes:
             memory_bytes=10**9,
         ),
     )
-    said = map(encode, (m.Hello(version=PROTOCOL_VERSION), m.Confine(request=None), start))
-    return b"".join(header(len(body)) + body for body in said)
+    body = encode(start)
+    return header(len(body)) + body
 
 
 def _last_message(answered: bytes) -> dict[str, object]:

@@ -132,6 +132,7 @@ class _Zygote:
         # A child takes over all that can be made before it is there: what it need not make it need
         # not copy either.
         self._channel = bootstrap.make_channel()
+        self._channel.hold(bootstrap.HELLO)
         self._poll = select.poll()
         self._poll.register(CONTROL_FD, select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}
@@ -158,17 +159,18 @@ class _Zygote:
             return False
         message = decode_to_zygote(datagram)
         assert isinstance(message, Fork)
-        self._fork(message.number, fds)
+        self._fork(message, fds)
         return True
 
-    def _fork(self, number: int, fds: list[int]) -> None:
+    def _fork(self, wanted: Fork, fds: list[int]) -> None:
+        number = wanted.number
         try:
             pid = fork()
         except OSError as error:
             self._say(ForkFailed(number, error.strerror or str(error)))
         else:
             if pid == 0:
-                self._become_child(fds)
+                self._become_child(wanted.request, fds)
             pidfd = os.pidfd_open(pid)
             self._children[pidfd] = (number, pid)
             self._poll.register(pidfd, select.POLLIN)
@@ -196,19 +198,20 @@ class _Zygote:
         except ConnectionError:
             os._exit(0)  # the engine is gone, and the children go with us
 
-    def _become_child(self, fds: list[int]) -> None:
+    def _become_child(self, request: ConfinementRequest | None, fds: list[int]) -> None:
         """Go on as the child of one run; never returns, whatever happens."""
         code = 1
         try:
             for fd, number in zip(fds, _CHILD_FDS, strict=True):
                 os.dup2(fd, number)
-            code = bootstrap.serve(self._channel, self._confine_child, self._loaded)
+            code = bootstrap.serve_forked(
+                self._channel, lambda: self._confine_child(request), self._loaded
+            )
         finally:
             os._exit(code)
 
-    def _confine_child(
-        self, request: ConfinementRequest | None, _engine: int, keep_fds: tuple[int, ...]
-    ) -> ConfinementReport:
+    def _confine_child(self, request: ConfinementRequest | None) -> ConfinementReport:
+        pid, fds = self._pid, bootstrap.KEPT_FDS
         if self._confined is None:
-            return confine(request or self._request, parent_pid=self._pid, keep_fds=keep_fds)
-        return confine_forked(self._confined, request, parent_pid=self._pid, keep_fds=keep_fds)
+            return confine(request or self._request, parent_pid=pid, keep_fds=fds)
+        return confine_forked(self._confined, request, parent_pid=pid, keep_fds=fds)

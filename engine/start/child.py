@@ -96,8 +96,8 @@ def is_readable(fd: int, *, timeout_ms: int | None = 0) -> bool:
     return bool(poll.poll(timeout_ms))
 
 
-def greet(connection: Connection, request: ConfinementRequest | None) -> None:
-    """Tell a new child who we are and which layers to put on; None: those of its zygote."""
+def greet(connection: Connection, request: ConfinementRequest) -> None:
+    """Tell a new child who we are and which layers to put on."""
     connection.send(codec.encode(Hello(version=PROTOCOL_VERSION, pid=os.getpid())))
     connection.send(codec.encode(Confine(request=request)))
     connection.write()

@@ -21,7 +21,7 @@ from engine.confinement.interpreter import ZYGOTE_ENVIRONMENT, child_command
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection, lift
 from engine.ending import Exit
-from engine.start.child import Started, Watcher, exit_of, greet, is_readable
+from engine.start.child import Started, Watcher, exit_of, is_readable
 from engine.start.exec import ExecStarter, spawn
 from protocol.confinement import ConfinementRequest
 from protocol.limits import CONTROL_FD
@@ -72,14 +72,14 @@ class ZygoteStarter:
         """See `Starter.start`."""
         if not zygote_serves(self._request, request):
             return self._fallback.start(request)
+        other = None if request == self._request else request
         connection = Connection()
         try:
-            child = self._usable().fork(connection.child_ends)
+            child = self._usable().fork(connection.child_ends, other)
         except OSError:
             connection.child_ends.close()
             connection.close()
             raise
-        greet(connection, None if request == self._request else request)
         return Started(child, connection)
 
     def run_ended(self) -> None:
@@ -188,13 +188,19 @@ class _Zygote:
         """Whether it lives, and its root still holds what its places name."""
         return self.alive and identity(self._places) == self._identity
 
-    def fork(self, ends: ChildEnds) -> ForkedChild:
-        """Ask for a child on these ends, which are closed once they are sent."""
+    def fork(self, ends: ChildEnds, request: ConfinementRequest | None) -> ForkedChild:
+        """Ask for a child on these ends, which are closed once they are sent.
+
+        Args:
+            ends: Of its pipes.
+            request: What it is to put on, if that is not what the zygote was prepared for.
+
+        """
         self._number += 1
         child = ForkedChild()
         self._children[self._number] = child
         self._watch_over()
-        self._send(encode(Fork(number=self._number)), ends)
+        self._send(encode(Fork(number=self._number, request=request)), ends)
         return child
 
     def _watch_over(self) -> None:
