@@ -39,7 +39,7 @@ class LogBook:
         self._dropped_bytes = 0
         self._sent_at = 0.0
         self._flusher: threading.Thread | None = None
-        self._filled = threading.Event()
+        self._filled: threading.Event | None = None
 
     def add(self, level: LogLevel, source: LogSource, message: str) -> None:
         """Add a line; it is on its way before 20 ms are over."""
@@ -59,8 +59,7 @@ class LogBook:
             if self._pending >= MAX_LOG_BATCH_BYTES or time.monotonic() - self._sent_at > _QUIET_S:
                 self._send()
             else:
-                self._filled.set()
-                self._start_flusher()
+                self._have_flushed()
 
     def flush(self) -> None:
         """Send what is waiting."""
@@ -88,18 +87,25 @@ class LogBook:
         self._entries.clear()
         self._pending = self._dropped = self._dropped_bytes = 0
         self._sent_at = time.monotonic()
-        self._filled.clear()
+        if self._filled is not None:
+            self._filled.clear()
 
-    def _start_flusher(self) -> None:
+    def _have_flushed(self) -> None:
+        """See to it that what is waiting is sent soon."""
+        if self._filled is None:
+            self._filled = threading.Event()
+        self._filled.set()
         if self._flusher is None:
-            self._flusher = threading.Thread(target=self._keep_flushing, daemon=True)
+            self._flusher = threading.Thread(
+                target=self._keep_flushing, args=(self._filled,), daemon=True
+            )
             try:
                 self._flusher.start()
             except RuntimeError:  # the job has used up its threads: lines wait for a full batch
                 pass
 
-    def _keep_flushing(self) -> None:
+    def _keep_flushing(self, filled: threading.Event) -> None:
         while True:
-            self._filled.wait()
+            filled.wait()
             time.sleep(_FLUSH_S)
             self.flush()

@@ -27,6 +27,7 @@ from protocol.zygote import (
     encode,
 )
 from sandbox_child import bootstrap
+from sandbox_child.compaction import close_gaps
 from sandbox_child.confine import (
     ConfinedZygote,
     ConfinementRefused,
@@ -87,6 +88,7 @@ def serve_zygote() -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
+    close_gaps()
     zygote.serve()
     return 0
 
@@ -98,8 +100,10 @@ def _preload() -> bootstrap.Loaded:
     from sandbox_child.language.scope import make_ready
     from sandbox_child.rehearsal import rehearse
 
+    close_gaps()
     for _ in range(bootstrap.REHEARSALS):
         rehearse(loaded)
+    close_gaps()
     make_ready()
     return loaded
 

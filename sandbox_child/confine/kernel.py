@@ -32,6 +32,7 @@ __all__ = [
     "prctl",
     "prctl_call",
     "syscall",
+    "try_fork",
 ]
 
 
@@ -113,6 +114,13 @@ def syscall(name: str, *arguments: int | bytes | None) -> int:
     return Call(name, *arguments).make()
 
 
+def try_fork() -> int:
+    """Fork as C does; return the pid, 0 in the child, or the negative error number.  See `fork`."""
+    # It gives a C int, in a register of whose upper half nothing is said.
+    pid: int = _fork() & 0xFFFFFFFF
+    return -_ctypes.get_errno() if pid == 0xFFFFFFFF else pid
+
+
 def fork() -> int:
     """Fork as C does: nothing that Python runs before or after a fork is run.
 
@@ -127,11 +135,9 @@ def fork() -> int:
     Source: fork(2), PyOS_AfterFork_Child of CPython.
 
     """
-    # It gives a C int, in a register of whose upper half nothing is said.
-    pid: int = _fork() & 0xFFFFFFFF
-    if pid == 0xFFFFFFFF:
-        errno = _ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno))
+    pid = try_fork()
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid))
     return pid
 
 

@@ -164,7 +164,7 @@ def confine_zygote(
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
     own = tuple(layer for layer in LAYERS if layer.NAME in ZYGOTE)
-    layers = {report.name: report for report in _put_on(task, own)}
+    layers = _put_on(task, own)
     for layer in PREPARED:
         if request.level != "none" and layer.NAME not in request.without:
             # What cannot be made ready cannot be put on either, and then somebody is told.
@@ -207,12 +207,12 @@ def confine_forked(
             raise ConfinementRefused(mounts.NAME, reason, remedy)
         request = request or zygote.request
         task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
-        made = {report.name: report for report in _put_on(task, _FORKED)}
-    return _finish(request, tuple([made.get(name) or zygote.layers[name] for name in _NAMES]))
+        made = _put_on(task, _FORKED)
+    return _finish(request, zygote.layers | made)
 
 
-def _put_on(task: Task, layers: tuple[ModuleType, ...]) -> tuple[LayerReport, ...]:
-    return tuple([_put_on_one(task, layer) for layer in layers])
+def _put_on(task: Task, layers: tuple[ModuleType, ...]) -> dict[str, LayerReport]:
+    return {layer.NAME: _put_on_one(task, layer) for layer in layers}
 
 
 def _put_on_one(task: Task, layer: ModuleType) -> LayerReport:
@@ -240,8 +240,8 @@ def _left_out(request: ConfinementRequest, name: str) -> bool:
     return name in request.without or (request.level == "none" and name not in ALWAYS)
 
 
-def _finish(request: ConfinementRequest, layers: tuple[LayerReport, ...]) -> ConfinementReport:
-    on = {layer.name for layer in layers if layer.state == "on"}
+def _finish(request: ConfinementRequest, layers: dict[str, LayerReport]) -> ConfinementReport:
+    """Try the walls, and report; there is a report of every layer by now."""
     probes: tuple[ProbeReport, ...] = ()
     if request.level != "none":
         probes = probe()
@@ -251,20 +251,20 @@ def _finish(request: ConfinementRequest, layers: tuple[LayerReport, ...]) -> Con
                 raise ConfinementRefused(
                     layer, f"it is on and yet the probe {result.name!r} succeeded", "report this"
                 )
+    filtered = layers[seccomp.NAME].state == "on"
     return ConfinementReport(
         level=request.level,
         language=request.language,
-        layers=layers,
+        layers=tuple(map(layers.__getitem__, _NAMES)),
         probes=probes,
-        landlock_abi=_landlock_abi(layers) if landlock.NAME in on else 0,
-        filter_hash=seccomp.program(net=bool(request.net)).digest if seccomp.NAME in on else None,
+        landlock_abi=_landlock_abi(layers[landlock.NAME]),
+        filter_hash=seccomp.program(net=bool(request.net)).digest if filtered else None,
     )
 
 
-def _landlock_abi(layers: tuple[LayerReport, ...]) -> int:
+def _landlock_abi(layer: LayerReport) -> int:
     # The filter refuses to ask again.
-    detail = next(layer.detail for layer in layers if layer.name == landlock.NAME)
-    return int(str(detail).rpartition(" ")[2])
+    return int(str(layer.detail).rpartition(" ")[2]) if layer.state == "on" else 0
 
 
 def _refuse_threads() -> None:
