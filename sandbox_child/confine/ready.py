@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from types import ModuleType
+from typing import Final
 
 from protocol.confinement import LayerReport
 from sandbox_child.confine import identity, pdeathsig, seccomp
-from sandbox_child.confine.kernel import fork
+from sandbox_child.confine.kernel import Call, fork
 from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import Ready, Task, explain
+
+
+_REHEARSALS: Final = 10
 
 
 class ReadyWall:
@@ -80,4 +84,16 @@ def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:
             return None
         made.append((layer, one))
     wall = ReadyWall(made, task)
-    return wall if wall.works() else None
+    if not wall.works():
+        return None
+    _rehearse(made, task)
+    return wall
+
+
+def _rehearse(layers: Collection[tuple[ModuleType, Ready]], task: Task) -> None:
+    """Go through all of it with calls that do nothing; see `sandbox_child.rehearsal`."""
+    harmless = [Call("getpid")]
+    task = Task(task.request, parent_pid=os.getppid(), keep_fds=())
+    wall = ReadyWall([(layer, (harmless, detail)) for layer, (_, detail) in layers], task)
+    for _ in range(_REHEARSALS):
+        wall.put_on()
