@@ -178,6 +178,8 @@ def _encode_initial(state: Any) -> bytes:
 
 def _limits_of(plan: Plan, options: RunOptions) -> RunOptions:
     """Work the limits of a plan (milliseconds) into those of the caller (seconds)."""
+    if plan.options.timeout is None and plan.options.step_timeout is None:
+        return options
     return msgspec.structs.replace(
         options,
         timeout_s=_smaller(options.timeout_s, plan.options.timeout),

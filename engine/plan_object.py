@@ -83,26 +83,22 @@ class PlanObject:
 
     def text(self, name: str, *, what: str = "text", empty: bool = True) -> str | None:
         """Return a member that must be text; *what* says which one."""
-        value = self.get(name)
-        return (
-            None if value is None else self.check_text(value, self.where(name), what, empty=empty)
-        )
+        value = self._members.get(name)
+        if value is None:
+            return None
+        problem = _text_problem(value, what, empty=empty)
+        if problem is not None:
+            self.note(name, problem)
+            return None
+        return str.__str__(value)  # of a subclass, such as a member of a StrEnum, the text alone
 
     def check_text(self, value: object, path: str, what: str, *, empty: bool) -> str | None:
-        """Return *value* if it is text that Python can compile and msgpack can carry."""
-        problem = None
-        if not isinstance(value, str):
-            problem = f"must be {what}, not {name_type(value)}"
-        elif not value and not empty:
-            problem = f"must be {what}, not an empty string"
-        elif "\0" in value:
-            problem = f"has a NUL at character {value.index(chr(0)) + 1}: is it binary data?"
-        elif not _is_unicode(value):
-            problem = "has a lone surrogate, which is no text"
+        """Return *value*, found at *path*, if it is text as in `text`."""
+        problem = _text_problem(value, what, empty=empty)
         if problem is not None:
             self._problems.append(Problem(path, problem))
             return None
-        return str.__str__(value)  # of a subclass, such as a member of a StrEnum, the text alone
+        return str.__str__(value)
 
     def flag(self, name: str) -> bool:
         """Return a member that must be true or false; false if it is not there."""
@@ -212,6 +208,19 @@ def _items(value: Mapping[Any, Any] | msgspec.Struct) -> list[tuple[Any, Any]]:
 def _plain_mapping(value: Any) -> Any:
     """Return a read-only mapping as the dict that it stands for."""
     return dict(value) if isinstance(value, Mapping) and not isinstance(value, dict) else value
+
+
+def _text_problem(value: Any, what: str, *, empty: bool) -> str | None:
+    """Say why *value* is no text that Python can compile and msgpack can carry."""
+    if not isinstance(value, str):
+        return f"must be {what}, not {name_type(value)}"
+    if not value and not empty:
+        return f"must be {what}, not an empty string"
+    if "\0" in value:
+        return f"has a NUL at character {value.index(chr(0)) + 1}: is it binary data?"
+    if not _is_unicode(value):
+        return "has a lone surrogate, which is no text"
+    return None
 
 
 def _is_unicode(text: str) -> bool:

@@ -65,7 +65,10 @@ def serve_spawned(channel: Channel) -> int:
 
 
 def serve_forked(
-    channel: Channel, confine_self: Callable[[], ConfinementReport], loaded: Loaded
+    channel: Channel,
+    confine_self: Callable[[], ConfinementReport],
+    loaded: Loaded,
+    while_waiting: Callable[[], object],
 ) -> int:
     """Serve one run in a fork of a process that has loaded everything; return the exit code.
 
@@ -74,9 +77,10 @@ def serve_forked(
         confine_self: Puts the walls up.
         loaded: What was inherited.  To look for it again would make this process write to memory that
             it shares.
+        while_waiting: Called if there is no plan yet.
 
     """
-    return _told(_serve_forked, channel, confine_self, loaded)
+    return _told(_serve_forked, channel, confine_self, loaded, while_waiting)
 
 
 def _told(serve: Callable[..., int], channel: Channel, *arguments: object) -> int:
@@ -109,10 +113,17 @@ def _serve_spawned(channel: Channel) -> int:
 
 
 def _serve_forked(
-    channel: Channel, confine_self: Callable[[], ConfinementReport], loaded: Loaded
+    channel: Channel,
+    confine_self: Callable[[], ConfinementReport],
+    loaded: Loaded,
+    while_waiting: Callable[[], object],
 ) -> int:
     gc.enable()
-    return _run(channel, loaded) if _confined(channel, confine_self) else _OK
+    if not _confined(channel, confine_self):
+        return _OK
+    if not channel.arrived():
+        while_waiting()
+    return _run(channel, loaded)
 
 
 def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -> bool:

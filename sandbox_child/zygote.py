@@ -35,7 +35,9 @@ from sandbox_child.confine import (
     confine_forked,
     confine_zygote,
 )
-from sandbox_child.confine.kernel import fork
+from sandbox_child.confine.kernel import try_fork
+from sandbox_child.language.scope import make_ready
+from sandbox_child.rehearsal import rehearse, rehearse_compiler
 
 PRELOADED: Final = (
     "asyncio",
@@ -73,7 +75,6 @@ PRELOADED: Final = (
 
 _NOTHING: Final = 0
 _RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
-_CHILD_FDS: Final = (REQUESTS_FD, ANSWERS_FD, 1, 2)
 
 
 def serve_zygote() -> int:
@@ -97,9 +98,6 @@ def _preload() -> bootstrap.Loaded:
     loaded = bootstrap.load()
     for name in PRELOADED:
         __import__(name)
-    from sandbox_child.language.scope import make_ready
-    from sandbox_child.rehearsal import rehearse
-
     close_gaps()
     for _ in range(bootstrap.REHEARSALS):
         rehearse(loaded)
@@ -132,7 +130,10 @@ class _Zygote:
         self._loaded = loaded
         self._request = request
         self._confined = confined
+        self._wanted: ConfinementRequest | None = None
+        """What the next child is to put on, if not what *request* says."""
         self._pid = os.getpid()
+        self._while_waiting = rehearse_compiler
         # A child takes over all that can be made before it is there: what it need not make it need
         # not copy either.
         self._channel = bootstrap.make_channel()
@@ -168,13 +169,13 @@ class _Zygote:
 
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
         number = wanted.number
-        try:
-            pid = fork()
-        except OSError as error:
-            self._say(ForkFailed(number, error.strerror or str(error)))
+        self._wanted = wanted.request
+        pid = try_fork()
+        if pid == 0:
+            self._become_child(*fds)
+        if pid < 0:
+            self._say(ForkFailed(number, os.strerror(-pid)))
         else:
-            if pid == 0:
-                self._become_child(wanted.request, fds)
             pidfd = os.pidfd_open(pid)
             self._children[pidfd] = (number, pid)
             self._poll.register(pidfd, select.POLLIN)
@@ -202,20 +203,22 @@ class _Zygote:
         except ConnectionError:
             os._exit(0)  # the engine is gone, and the children go with us
 
-    def _become_child(self, request: ConfinementRequest | None, fds: list[int]) -> None:
+    def _become_child(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
         """Go on as the child of one run; never returns, whatever happens."""
         code = 1
         try:
-            for fd, number in zip(fds, _CHILD_FDS, strict=True):
-                os.dup2(fd, number)
+            os.dup2(requests, REQUESTS_FD)
+            os.dup2(answers, ANSWERS_FD)
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
             code = bootstrap.serve_forked(
-                self._channel, lambda: self._confine_child(request), self._loaded
+                self._channel, self._confine_child, self._loaded, self._while_waiting
             )
         finally:
             os._exit(code)
 
-    def _confine_child(self, request: ConfinementRequest | None) -> ConfinementReport:
+    def _confine_child(self) -> ConfinementReport:
         pid, fds = self._pid, bootstrap.KEPT_FDS
         if self._confined is None:
-            return confine(request or self._request, parent_pid=pid, keep_fds=fds)
-        return confine_forked(self._confined, request, parent_pid=pid, keep_fds=fds)
+            return confine(self._wanted or self._request, parent_pid=pid, keep_fds=fds)
+        return confine_forked(self._confined, self._wanted, parent_pid=pid, keep_fds=fds)

@@ -18,7 +18,6 @@ from sandbox_child.confine.kernel import Call, fork
 from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import Ready, Task, explain
 
-
 _REHEARSALS: Final = 10
 
 
