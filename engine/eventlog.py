@@ -7,6 +7,7 @@ events are never dropped, only their states are, and say so (``redacted``).
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,8 @@ MAX_KEPT_LOGS: Final = 1 << 17
 MAX_KEPT_STATE_BYTES: Final = 200_000_000
 """Serialised states in events."""
 
+_NOTHING: Final = sys.maxsize
+
 StateEvent = JobComplete | JobError | WorkflowComplete
 TerminalEvent = WorkflowComplete | WorkflowError
 _E = TypeVar("_E", bound=StateEvent)
@@ -41,7 +44,13 @@ class EventLog:
     """An append-only list of events, numbered from 1 without a gap."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        lock = threading.Lock()
+        self._lock = lock
+        # Whoever is woken in vain takes time from the supervisor, with whom it shares an interpreter.
+        self._came = threading.Condition(lock)
+        self._over = threading.Condition(lock)
+        self._awaited = _NOTHING
+        """No reader waits for an event with a number up to this."""
         self._events: list[Event | None] = []
         self._logs: deque[int] = deque()
         self._states: deque[tuple[int, int]] = deque()
@@ -74,7 +83,7 @@ class EventLog:
             always: Make no question of room: for the few lines that say what became of others.
 
         """
-        with self._changed:
+        with self._lock:
             if isinstance(event, Log):
                 if not always and not self._make_room_for_log():
                     return False
@@ -83,13 +92,17 @@ class EventLog:
                 event = self._make_room_for_state(event)
             self._events.append(event)
             self._ended = isinstance(event, TerminalEvent)
+            if len(self._events) > self._awaited or self._ended:
+                self._wake_readers()
             self._tell()
         return True
 
     def close(self) -> None:
         """Say that the run is over."""
-        with self._changed:
+        with self._lock:
             self._ended = self._closed = True
+            self._wake_readers()
+            self._over.notify_all()
             self._tell()
 
     def read(self, after: int | None, timeout_s: float | None) -> list[Event]:
@@ -98,7 +111,7 @@ class EventLog:
         Waits up to *timeout_s* seconds for the first of them, or for the end.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._changed:
+        with self._lock:
             while True:
                 # Asked again after each wait: another thread may have read meanwhile.
                 start = self._polled if after is None else after
@@ -107,7 +120,8 @@ class EventLog:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     break
-                self._changed.wait(_bearable(left))
+                self._awaited = min(self._awaited, start)
+                self._came.wait(_bearable(left))
             events = [event for event in self._events[start:] if event is not None]
             if start < len(self._events):  # else nothing was read, wherever the cursor was
                 self._polled = len(self._events)
@@ -115,22 +129,25 @@ class EventLog:
 
     def wait_closed(self, timeout_s: float | None) -> bool:
         """Wait until the run is over, up to *timeout_s* seconds; return whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._closed, _bearable(timeout_s))
+        with self._lock:
+            return self._over.wait_for(lambda: self._closed, _bearable(timeout_s))
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Have *listener* called after every change; return what ends that."""
-        with self._changed:
+        with self._lock:
             self._listeners.append(listener)
 
         def stop() -> None:
-            with self._changed:
+            with self._lock:
                 self._listeners.remove(listener)
 
         return stop
 
+    def _wake_readers(self) -> None:
+        self._awaited = _NOTHING  # whoever waits on says so
+        self._came.notify_all()
+
     def _tell(self) -> None:
-        self._changed.notify_all()
         for listener in self._listeners:
             listener()
 
