@@ -19,9 +19,9 @@ from engine.session import LoadRequest, Session, internal_error
 from engine.start.child import Child, Meter, Starter, Watcher
 from protocol import codec
 from protocol.errors import RemoteProtocolError
-from protocol.events import LogSource
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
 from protocol.report import ErrorReport, make_report
+from protocol.words import LogSource
 
 _log = logging.getLogger("jobcell")
 

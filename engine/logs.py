@@ -10,9 +10,9 @@ import msgspec
 
 from engine.options import RunOptions
 from engine.redaction import Redactor
-from protocol.events import LogLevel, LogSource
 from protocol.limits import MEGABYTE
 from protocol.messages import LogEntry
+from protocol.words import LogLevel, LogSource
 
 _RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _STREAM_LEVEL: Final[dict[LogSource, LogLevel]] = {"stdout": "info", "stderr": "warning"}

@@ -11,8 +11,8 @@ import msgspec
 
 from engine.redaction import DEFAULT_PUBLIC_KEYS
 from protocol.adaptor import ModuleRef
-from protocol.events import LogLevel
 from protocol.limits import MEGABYTE
+from protocol.words import LogLevel
 
 _POSITIVE: Final = (
     "timeout_s",

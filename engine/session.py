@@ -27,6 +27,7 @@ from protocol.limits import HEADER_BYTES, MEGABYTE, PROTOCOL_VERSION
 from protocol.phases import FROM_CHILD, Phase, advance
 from protocol.report import ErrorReport, make_report
 from protocol.state import NIL
+from protocol.words import LogSource
 
 _MAX_REASON: Final = 500
 
@@ -101,7 +102,7 @@ class Session:
         self.deadlines.heard()
         _HANDLERS[type(message)](self, message)
 
-    def output(self, source: events.LogSource, data: bytes) -> None:
+    def output(self, source: LogSource, data: bytes) -> None:
         """Take what the child wrote to one of its standard streams."""
         self.deadlines.heard()
         self._teller.logs.output(source, data)

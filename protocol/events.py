@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from protocol.confinement import ConfinementReport
 from protocol.report import ErrorReport
-
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
+from protocol.words import LogLevel, LogSource, kebab_case
 
 REDACTED = "[redacted]"
 """Stands in an event for a payload that was too large for it, and for a secret."""
-
-
-def kebab_case(name: str) -> str:
-    """Return the name of a message for that of its class: ``JobComplete``, ``job-complete``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 class Versions(msgspec.Struct, frozen=True):

@@ -12,9 +12,9 @@ import msgspec
 
 from protocol.adaptor import AdaptorLink
 from protocol.confinement import ConfinementReport, ConfinementRequest
-from protocol.events import LogLevel, LogSource, kebab_case
 from protocol.plan import Workflow
 from protocol.report import ErrorReport
+from protocol.words import LogLevel, LogSource, kebab_case
 
 
 class Message(

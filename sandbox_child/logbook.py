@@ -6,9 +6,9 @@ import threading
 import time
 from typing import Final
 
-from protocol.events import LogLevel, LogSource
 from protocol.limits import MAX_LOG_BATCH_BYTES
 from protocol.messages import LogBatch, LogEntry
+from protocol.words import LogLevel, LogSource
 from sandbox_child.channel import Channel
 from sandbox_child.language.plain_data import encodable
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from protocol.events import LogLevel
+    from protocol.words import LogLevel
     from sandbox_child.channel import Channel
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.linker import Linker, StepLinks

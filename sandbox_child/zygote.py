@@ -59,6 +59,7 @@ PRELOADED: Final = (
     "json",
     "math",
     "operator",
+    "platform",
     "random",
     "re",
     "sandbox_child.linker",
@@ -97,7 +98,7 @@ def serve_zygote() -> int:
 def _preload() -> bootstrap.Loaded:
     loaded = bootstrap.load()
     for name in PRELOADED:
-        __import__(name)
+        getattr(__import__(name), "__all__", None)  # which has those loaded that come late
     close_gaps()
     for _ in range(bootstrap.REHEARSALS):
         rehearse(loaded)

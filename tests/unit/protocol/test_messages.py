@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from protocol import events, messages
-from protocol.events import AnyEvent, kebab_case
+from protocol.events import AnyEvent
+from protocol.words import kebab_case
 
 MESSAGES = sorted(
     {*messages.ToChild.__args__, *messages.FromChild.__args__}, key=lambda kind: kind.__name__
