@@ -13,6 +13,9 @@ _ALIGNMENT: Final = 16
 _SMALL_BYTES: Final = 512
 """What is larger comes from malloc.  Source: pymalloc, Objects/obmalloc.c."""
 _LARGE_BYTES: Final = 4096
+_NO_GAP_BYTES: Final = 100_000
+"""A block of this size is taken from the end of the heap: below what malloc maps by itself, above
+what it finds room for."""
 _POOL_BYTES: Final = 1 << 14
 _FIRST_IN_POOL: Final = 48
 """After the header of a pool, which takes small objects of one size."""
@@ -30,9 +33,9 @@ def close_gaps() -> None:
     """Fill all gaps with objects of no use; what is allocated next lies behind them."""
     for size in range(_ALIGNMENT, _SMALL_BYTES + 1, _ALIGNMENT):
         _fill_pools(size)
-    top = 0
+    end = id(bytes(_NO_GAP_BYTES))
     for size in range(_LARGE_BYTES, _SMALL_BYTES, -_ALIGNMENT):
-        top = _fill_heap(size, top)
+        _fill_heap(size, end)
 
 
 def _fill_pools(size: int) -> None:
@@ -44,14 +47,13 @@ def _fill_pools(size: int) -> None:
             return
 
 
-def _fill_heap(size: int, top: int) -> int:
-    """Take blocks of one size until one lies behind all others; return where it lies."""
+def _fill_heap(size: int, end: int) -> None:
+    """Take blocks of one size until one lies at the end, where no gaps are."""
     for _ in range(_MOST):
         plug = _plug(size)
+        if id(plug) >= end:
+            return
         _plugs.append(plug)
-        if id(plug) > top:
-            return id(plug)
-    return top
 
 
 def _plug(size: int) -> object:
