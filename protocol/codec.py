@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 
 from protocol.errors import RemoteProtocolError
@@ -16,10 +14,8 @@ encode = msgspec.msgpack.Encoder().encode
 """Encode one message."""
 
 
-@functools.cache
-def _decoder(messages: object) -> msgspec.msgpack.Decoder[Message]:
-    """Make a decoder when it is first needed: it takes a millisecond, and each side needs one."""
-    return msgspec.msgpack.Decoder(messages, ext_hook=restore_extension)
+_decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {}
+"""By who speaks.  Made when first needed: one takes a millisecond, and each side needs one."""
 
 
 def decode_from_child(body: bytes | bytearray) -> Message:
@@ -29,7 +25,7 @@ def decode_from_child(body: bytes | bytearray) -> Message:
         RemoteProtocolError: The frame is no message of a child.
 
     """
-    return _decode(_decoder(FromChild), body, "child")
+    return _decode(FromChild, body, "child")
 
 
 def decode_to_child(body: bytes | bytearray) -> Message:
@@ -39,12 +35,13 @@ def decode_to_child(body: bytes | bytearray) -> Message:
         RemoteProtocolError: The frame is no message of an engine.
 
     """
-    return _decode(_decoder(ToChild), body, "engine")
+    return _decode(ToChild, body, "engine")
 
 
-def _decode(
-    decoder: msgspec.msgpack.Decoder[Message], body: bytes | bytearray, peer: str
-) -> Message:
+def _decode(messages: object, body: bytes | bytearray, peer: str) -> Message:
+    decoder = _decoders.get(peer)
+    if decoder is None:
+        decoder = _decoders[peer] = msgspec.msgpack.Decoder(messages, ext_hook=restore_extension)
     try:
         return decoder.decode(body)
     # Not only msgspec.DecodeError, which is a ValueError: deep nesting is a RecursionError, an

@@ -385,12 +385,17 @@ def assemble(default: Any, state: dict[Any, Any], shared: Any, configuration: An
         if isinstance(given, dict):
             data = {**default["data"], **given}
     merged["data"] = data
-    given = (shared, merged.get("configuration"), configuration)
-    layers = [layer for layer in given if layer is not None]
-    if all(isinstance(layer, dict) for layer in layers):
-        merged["configuration"] = {key: value for layer in layers for key, value in layer.items()}
-    else:
-        merged["configuration"] = layers[-1]
+    last: Any = None
+    together: dict[Any, Any] | None = {}
+    for layer in (shared, merged.get("configuration"), configuration):
+        if layer is None:
+            continue
+        last = layer
+        # What is no object cannot be merged: then the last one has it all.
+        together = (
+            {**together, **layer} if together is not None and isinstance(layer, dict) else None
+        )
+    merged["configuration"] = last if together is None else together
     return merged
 
 

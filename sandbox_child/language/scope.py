@@ -68,7 +68,8 @@ class JobScope:
         else:
             safe = _open_builtins(make_open_importer(resolve_import), self.printer)
         # Public names only: an adaptor could export something called like a guard.
-        self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})
+        if in_scope:
+            self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})
         self.globals["__builtins__"] = safe
         sys.modules[name] = self._module
 
