@@ -53,7 +53,10 @@ FORK = (
     + """
 import gc
 from sandbox_child.confine import confine_forked, confine_zygote
-zygote = confine_zygote(request, parent_pid=os.getppid(), keep_fds=keep)
+told = 9
+zygote = confine_zygote(
+    request, parent_pid=os.getppid(), keep_fds=keep, fork_fds=(*keep, told)
+)
 narrower = msgspec.structs.replace(request, read_paths=request.read_paths[:-1])
 gc.collect(); gc.freeze(); gc.disable()
 mine = os.getpid()
@@ -62,9 +65,10 @@ for _ in range(rounds):
         read, write = os.pipe()
         started = time.perf_counter()
         if os.fork() == 0:
+            os.dup2(write, told)
             if wanted is not None:
-                confine_forked(zygote, wanted, parent_pid=mine, keep_fds=(*keep, write))
-            os.write(write, b"x")
+                confine_forked(zygote, wanted, parent_pid=mine, keep_fds=(*keep, told))
+            os.write(told, b"x")
             os._exit(0)
         os.read(read, 1)
         taken = (time.perf_counter() - started) * 1e3

@@ -45,7 +45,9 @@ try:
     if orders.zygote is None:
         report = wall.confine(orders.request, parent_pid=os.getppid(), keep_fds=keep)
     else:
-        zygote = wall.confine_zygote(orders.zygote, parent_pid=os.getppid(), keep_fds=keep)
+        zygote = wall.confine_zygote(
+            orders.zygote, parent_pid=os.getppid(), keep_fds=keep, fork_fds=keep
+        )
         mine = os.getpid()
         if child := os.fork():
             os.closerange(0, 100)

@@ -146,9 +146,11 @@ def test_a_child_may_ask_only_for_what_its_plan_names(plain: Engine):
     """Hostile Python cannot fish for other credentials."""
     source = (
         "def main(state):\n"
-        "    import gc\n"
+        "    import sys\n"
         "    from protocol import messages as m\n"
-        "    [channel] = [o for o in gc.get_objects() if type(o).__name__ == 'Channel']\n"
+        "    frame = sys._getframe()\n"
+        "    while type(channel := frame.f_locals.get('channel')).__name__ != 'Channel':\n"
+        "        frame = frame.f_back\n"
         "    channel.send(m.LoadCredential(step_id='x', step_run_id='x', id='admin'))\n"
         "    return {'got': repr(channel.receive_any())}\n"
     )
