@@ -157,10 +157,7 @@ def pointer_to(buffer: bytes) -> tuple[bytes, Pointer]:
     return bytes(memoryview(pointer)), pointer
 
 
-def address_of(buffer: bytearray) -> bytes:
-    """Return the address of *buffer* as it lies in a C struct.
-
-    It holds for as long as the buffer is there and keeps its length.
-    """
+def address_of(buffer: bytearray) -> int:
+    """Return where *buffer* lies; that holds while it is there and keeps its length."""
     # What lies in front of it is all that a ctypes object needs to tell the address of the whole.
-    return _ctypes.addressof(_Char.from_buffer(buffer)).to_bytes(8, "little")
+    return _ctypes.addressof(_Char.from_buffer(buffer))

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import Call, syscall
+from sandbox_child.confine.kernel import Call, Long, address_of, syscall
 from sandbox_child.confine.task import UNREADABLE, explain, lies_below
 
 if TYPE_CHECKING:
@@ -135,10 +135,10 @@ def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
     attributes = b"".join(field.to_bytes(8, "little") for field in fields)
     length = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = syscall("landlock_create_ruleset", attributes, length, 0)
-    above_hidden = {path[:at] for path in hidden for at, c in enumerate(path) if c == "/"}
     try:
+        reading = _Reading(ruleset, hidden)
         for path in request.read_paths:
-            _allow_reading(ruleset, path, frozenset(hidden), above_hidden)
+            reading.allow(path)
         if rights := handled_net(version, request.net) & (CONNECT_TCP | CONNECT_UDP):
             for port in ports or ():
                 # struct landlock_net_port_attr: allowed_access, port
@@ -164,45 +164,55 @@ def _known(rights: dict[int, int], version: int) -> int:
     return max((mask for since, mask in rights.items() if since <= version), default=0)
 
 
-def _allow_reading(ruleset: int, path: str, hidden: frozenset[str], above_hidden: set[str]) -> None:
-    """Give back the right to read *path* and what is below it, save what is hidden.
+class _Reading:
+    """Gives back the right to read, path by path, in one ruleset."""
 
-    Landlock only ever adds rights below a directory.  So one that holds something hidden is opened
-    entry by entry; its list of names stays readable, because the import system wants it.
-    """
-    if path in hidden:
-        return
-    if path not in above_hidden:
-        _add_path(ruleset, path)
-        return
-    _add_path(ruleset, path, READ_DIR)
-    # A standard library has two hundred entries, so nothing is asked that the directory has told.
-    for entry in os.scandir(path):
-        if entry.path in hidden or entry.path in above_hidden or entry.is_symlink():
-            _allow_reading(ruleset, entry.path, hidden, above_hidden)
-        else:
-            _add_path(ruleset, entry.path, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE)
-
-
-def _add_path(ruleset: int, path: str, rights: int | None = None) -> None:
-    """Add a rule for one path; without rights: to read it, whatever it is."""
-    try:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in UNREADABLE:
-            return
-        raise
-    try:
-        if rights is None:
-            directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-            rights = READ_FILE | (READ_DIR if directory else 0)
-            if path in WRITABLE_DEVICES:
-                rights |= WRITE_FILE
+    def __init__(self, ruleset: int, hidden: tuple[str, ...]) -> None:
+        self._hidden = frozenset(hidden)
+        self._above_hidden = {path[:at] for path in hidden for at, c in enumerate(path) if c == "/"}
         # struct landlock_path_beneath_attr, packed: allowed_access, parent_fd
-        rule = rights.to_bytes(8, "little") + descriptor.to_bytes(4, "little")
-        syscall("landlock_add_rule", ruleset, RULE_PATH_BENEATH, rule, 0)
-    finally:
-        os.close(descriptor)
+        self._rule = bytearray(12)
+        # Made ready once: a standard library has two hundred entries.
+        address = Long(address_of(self._rule))
+        self._add_rule = Call("landlock_add_rule", ruleset, RULE_PATH_BENEATH, address, 0)
+
+    def allow(self, path: str) -> None:
+        """Give back the right to read *path* and what is below it, save what is hidden.
+
+        Landlock only ever adds rights below a directory.  So one that holds something hidden is opened
+        entry by entry; its list of names stays readable, because the import system wants it.
+        """
+        if path in self._hidden:
+            return
+        if path not in self._above_hidden:
+            self._add(path)
+            return
+        self._add(path, READ_DIR)
+        for entry in os.scandir(path):
+            # Nothing is asked that the directory has told.
+            if entry.path in self._hidden or entry.path in self._above_hidden or entry.is_symlink():
+                self.allow(entry.path)
+            else:
+                self._add(entry.path, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE)
+
+    def _add(self, path: str, rights: int | None = None) -> None:
+        """Add a rule for one path; without rights: to read it, whatever it is."""
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in UNREADABLE:
+                return
+            raise
+        try:
+            if rights is None:
+                directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+                rights = READ_FILE | (READ_DIR if directory else 0)
+                if path in WRITABLE_DEVICES:
+                    rights |= WRITE_FILE
+            self._rule[:] = rights.to_bytes(8, "little") + descriptor.to_bytes(4, "little")
+            self._add_rule.make()
+        finally:
+            os.close(descriptor)
 
 
 def _ports(net: tuple[str, ...]) -> set[int] | None:

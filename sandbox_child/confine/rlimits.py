@@ -11,7 +11,6 @@ merely reserved, so that a tight one stops honest programs with a few threads.
 from __future__ import annotations
 
 import _thread
-import math
 import resource
 from typing import TYPE_CHECKING, Final
 
@@ -72,7 +71,7 @@ def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
         yield limit, *_within(limit, most, most)
     if request.cpu_s is not None:
         # SIGXCPU at the soft limit names the reason; whoever ignores it is killed a second later.
-        seconds = max(1, math.ceil(request.cpu_s))
+        seconds = max(1, int(-(-request.cpu_s // 1)))
         yield resource.RLIMIT_CPU, *_within(resource.RLIMIT_CPU, seconds, seconds + 1)
 
 

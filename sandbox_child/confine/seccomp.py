@@ -96,7 +96,8 @@ def ready(task: Task) -> Ready | None:
     code = made.blank()
     _own[:] = [(made, code)]
     length = len(code) // 8
-    filter_ = length.to_bytes(8, "little") + address_of(code)  # struct sock_fprog, as in `apply`
+    # struct sock_fprog, as in `apply`
+    filter_ = length.to_bytes(8, "little") + address_of(code).to_bytes(8, "little")
     return [Call("seccomp", SET_MODE_FILTER, 0, filter_)], f"{length} instructions"
 
 

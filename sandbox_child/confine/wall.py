@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.confinement import (
     ConfinementReport,
@@ -44,9 +44,11 @@ from sandbox_child.confine import (
     session,
 )
 from sandbox_child.confine.probe import PROBES, probe
-from sandbox_child.confine.ready import ReadyWall, make_ready
 from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import Task, explain, lies_below
+
+if TYPE_CHECKING:
+    from sandbox_child.confine.ready import ReadyWall
 
 LAYERS: Final[tuple[ModuleType, ...]] = (
     environment,
@@ -174,6 +176,8 @@ def confine_zygote(
                 continue
     forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds)
     forks.counts_alone = task.counts_alone
+    from sandbox_child.confine.ready import make_ready  # only a zygote has a use for it
+
     wanted = [layer for layer in _FORKED if not _left_out(request, layer.NAME)]
     off = {layer.NAME: LayerReport(layer.NAME, "off") for layer in _FORKED if layer not in wanted}
     # A contradiction is for each fork to refuse.
