@@ -40,6 +40,8 @@ HANG_S: Final = 15.0
 """A zygote answers within milliseconds, or when it has loaded all; one that is twice found not to
 have, with so much time between, hangs and is replaced."""
 
+_MOST_REQUEST_BYTES: Final = MAX_DATAGRAM_BYTES - 1_000
+
 _NULL_DEVICE: Final = 0
 """The standard input of what is spawned."""
 
@@ -58,6 +60,7 @@ class ZygoteStarter:
     def __init__(self, request: ConfinementRequest, places: Sequence[str]) -> None:
         self._request = request
         self._places = places
+        self._fits = _fits(request)
         self._fallback = ExecStarter()
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
@@ -65,14 +68,15 @@ class ZygoteStarter:
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
         self._watcher = watcher
-        with contextlib.suppress(OSError):  # the run that needs a child will say why there is none
-            self._zygote = _Zygote(self._request, self._places, watcher)
+        if self._fits:
+            with contextlib.suppress(OSError):  # the run that needs a child says why there is none
+                self._zygote = _Zygote(self._request, self._places, watcher)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
-        if not zygote_serves(self._request, request):
-            return self._fallback.start(request)
         other = None if request == self._request else request
+        if not (self._fits and zygote_serves(self._request, request) and _fits(other)):
+            return self._fallback.start(request)
         connection = Connection()
         try:
             child = self._usable().fork(connection.child_ends, other)
@@ -99,6 +103,11 @@ class ZygoteStarter:
                 self._zygote.retire()
             self._zygote = _Zygote(self._request, self._places, self._watcher)
         return self._zygote
+
+
+def _fits(request: ConfinementRequest | None) -> bool:
+    """Whether a message with this request can be sent to a zygote: it may name a thousand paths."""
+    return request is None or len(encode(request)) < _MOST_REQUEST_BYTES
 
 
 class ForkedChild:

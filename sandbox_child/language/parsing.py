@@ -100,9 +100,10 @@ def to_code(
 def _say_nothing_of_taste() -> None:
     """Have this process keep what the parser thinks of an invalid escape in a job to itself.
 
-    A filter that stays costs less than one for each text, and is right for several threads.
+    A filter that stays costs less than one for each text, and is right for several threads.  It must be
+    the first: an adaptor may have asked for errors since.
     """
-    if _OF_JOBS not in warnings.filters:
+    if warnings.filters[:1] != [_OF_JOBS]:
         warnings.filterwarnings("ignore", module=_FILENAMES)
 
 

@@ -330,6 +330,55 @@ def test_a_fork_of_a_zygote_is_confined_as_an_interpreter_of_its_own_is():
     assert state == {name: layer.state for name, layer in started.layers.items()}
 
 
+LONG_WAY = "from sandbox_child.confine import ready; ready.make_ready = lambda *_: None"
+"""Before the zygote is confined: its forks find out by themselves what works."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is made ready needs the rights of root")
+def test_what_a_zygote_has_made_ready_is_what_a_fork_would_do_itself():
+    """The same layers and details; the user id is the fork's own either way."""
+    made_ready, by_itself = (
+        run_hostile("import os; print(os.getuid())", zygote=make_request(), before=before)
+        for before in ("", LONG_WAY)
+    )
+
+    reports = []
+    for outcome in (made_ready, by_itself):
+        layers = {name: (layer.state, layer.detail) for name, layer in outcome.layers.items()}
+        assert layers.pop("identity") == ("on", f"uid {int(outcome.out)}")
+        reports.append((layers, outcome.report.probes, outcome.report.landlock_abi))
+    assert reports[0] == reports[1]
+
+
+INSTEAD = """
+from sandbox_child.confine import landlock, ready
+from sandbox_child.confine.kernel import Call
+landlock.ready = lambda task: ([Call("close", 9999)], None)
+"""
+"""A call that fails, in place of those of a required layer."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is made ready needs the rights of root")
+def test_what_does_not_work_in_a_trial_is_left_to_the_fork():
+    """The zygote tries it on a fork first; where that fails a fork goes the long way."""
+    outcome = run_hostile("print('ran')", zygote=make_request(), before=INSTEAD)
+
+    assert outcome.out == "ran\n"
+    assert outcome.layers["landlock"].state == "on"
+    assert outcome.layers["landlock"].detail != "None"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is made ready needs the rights of root")
+def test_a_call_that_fails_after_all_starts_no_job():
+    """Had the trial been passed, that is: no layer counts as on because it was made ready."""
+    before = INSTEAD + "ready.ReadyWall.works = lambda self: True\n"
+    outcome = Child("print('ran')", zygote=make_request(), before=before).finish()
+
+    assert outcome.refusal is not None
+    assert outcome.refusal[:2] == ("landlock", "close: EBADF")
+    assert outcome.out == ""
+
+
 def test_a_zygote_does_not_serve_what_its_root_lacks(tmp_path):
     """A path that the zygote cannot see is said so, before a job is read."""
     outcome = Child(

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from runs import make_engine, wait_for
 
-from engine import Engine, Resolvers
+from engine import Engine, Permissions, Resolvers, RunOptions
 
 SECRET = "correct-horse-battery-staple"
 MARKER = "a-marker-that-stands-in-this-plan-only"
@@ -107,6 +107,38 @@ def test_a_repo_that_was_swapped_is_seen_by_the_next_run(tmp_path: Path):
         repo.rename(tmp_path / "old")
         (tmp_path / "two").rename(repo)
         assert engine.execute(source).result(20).state == {"answer": 2}
+
+
+def test_a_run_with_limits_of_its_own_gets_them(zygote: Engine):
+    """What a zygote has made ready is for the limits of the engine; others are put on all the same."""
+    source = (
+        "import resource\n"
+        "def main(state): return {'bytes': resource.getrlimit(resource.RLIMIT_DATA)[0]}"
+    )
+    with make_engine("zygote", policy=_open_policy()) as engine:
+        limits = [
+            engine.execute(source, options=options).result(20).state["bytes"]
+            for options in (None, RunOptions(memory_mb=321), None)
+        ]
+    assert limits == [500_000_000, 321_000_000, 500_000_000]
+
+
+@pytest.mark.parametrize("mine", ["the engine's", "the run's"])
+def test_a_thousand_paths_are_too_many_for_a_zygote(tmp_path: Path, mine: str):
+    """They do not fit into what is said to it: such a run gets an interpreter of its own."""
+    directory = tmp_path / ("d" * 100)
+    directory.mkdir()
+    many = RunOptions(permissions=Permissions(read=[f"{directory}/{i}" for i in range(1500)]))
+    few = RunOptions(permissions=Permissions(read=[str(tmp_path)]))
+    source = "import os\ndef main(state): return {'parent': os.getppid()}"
+    options = {"the engine's": many, "the run's": few}[mine]
+    with make_engine("zygote", policy=_open_policy(), options=options) as engine:
+        result = engine.execute(source, options=many).result(60)
+        assert result.error is None
+        assert result.state == {"parent": os.getpid()}
+        if mine == "the run's":
+            [zygote] = psutil.Process().children()
+            assert engine.execute(source).result(20).state == {"parent": zygote.pid}
 
 
 FRESH = """

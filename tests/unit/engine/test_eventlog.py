@@ -298,3 +298,53 @@ def test_a_listener_hears_of_every_change_until_it_stops(log):
     log.append(lifecycle(log))
     log.close()
     assert heard == ["one", "two", "two", "two"]
+
+
+def test_who_waits_is_woken_for_what_was_waited_for(log, monkeypatch):
+    """Each waking takes the interpreter from the supervisor, so none is for nothing."""
+    woken = []
+    wait = log._came.wait
+
+    def counted(timeout=None):
+        came = wait(timeout)
+        woken.append(len(log._events))
+        return came
+
+    monkeypatch.setattr(log._came, "wait", counted)
+    reader = threading.Thread(target=lambda: log.read(3, None))
+    ending = threading.Thread(target=lambda: log.wait_closed(None))
+    reader.start()
+    ending.start()
+    while len(log._came._waiters) + len(log._over._waiters) < 2:
+        time.sleep(0.001)
+    for _ in range(3):
+        log.append(lifecycle(log))
+    assert log._came._waiters
+    log.append(lifecycle(log))
+    reader.join(10)
+    assert woken == [4]
+    log.append(lifecycle(log))
+    assert log._over._waiters
+    log.close()
+    ending.join(10)
+    assert not ending.is_alive()
+
+
+def test_two_readers_get_what_each_waits_for(log):
+    """The one that waits for less does not make the other miss what comes later."""
+    got = {}
+
+    def read(after):
+        got[after] = seqs(log.read(after, None))
+
+    readers = [threading.Thread(target=read, args=(after,)) for after in (0, 2)]
+    for reader in readers:
+        reader.start()
+    while len(log._came._waiters) < 2:
+        time.sleep(0.001)
+    log.append(lifecycle(log))
+    readers[0].join(10)
+    for _ in range(2):
+        log.append(lifecycle(log))
+    readers[1].join(10)
+    assert got == {0: [1], 2: [3]}

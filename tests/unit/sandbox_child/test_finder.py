@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,43 @@ def test_an_argument_that_is_no_pair_is_refused(argument):
     """A wrong command line is said to be one."""
     with pytest.raises(ValueError, match="expected name=/directory"):
         finder.install([argument])
+
+
+def test_datetime_is_what_python_makes_of_it(packages):
+    """The same classes under the same names, whoever put them there."""
+    source = (
+        "import datetime, _datetime\n"
+        "print(sorted(datetime.__all__), [name for name in datetime.__all__"
+        " if vars(datetime)[name] is not vars(_datetime)[name]])"
+    )
+    ours = run_with(packages, source)
+    plain = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", source], capture_output=True, text=True, check=True
+    )
+
+    assert ours.stdout == plain.stdout != "", ours.stderr
+
+
+def test_a_lazy_module_is_loaded_when_something_else_is_asked_of_it(packages):
+    """What uuid asks of platform is known; who asks for more gets all of it."""
+    done = run_with(
+        packages,
+        "import sys, uuid, platform, textwrap\n"
+        "print(platform.system(), 're' in vars(platform), hasattr(textwrap, '__file__'))\n"
+        "from platform import python_version\n"
+        "print(python_version() == sys.version.split()[0], 're' in vars(platform), platform.system())\n"
+        "print(textwrap.dedent('  a'), platform is sys.modules['platform'])\n"
+        "print(hasattr(platform, 'no_such_name'))",
+    )
+
+    system = os.uname().sysname
+    assert done.stdout == f"{system} False False\nTrue True {system}\na True\nFalse\n", done.stderr
+
+
+def test_all_of_a_lazy_module_can_be_had_at_once(packages):
+    """As a zygote has it: what it does not load each of its forks would."""
+    done = run_with(
+        packages, "import textwrap\nprint('dedent' in textwrap.__all__, 'wrap' in vars(textwrap))"
+    )
+
+    assert done.stdout == "True True\n", done.stderr

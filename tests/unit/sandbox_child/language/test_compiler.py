@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from sandbox_child.language.compiler import (
@@ -192,3 +194,14 @@ class TestConditions:
         with pytest.raises(LanguageError) as caught:
             compile_condition("state.__class__")
         assert caught.value.report.name == "SecurityError"
+
+
+def test_what_the_parser_thinks_of_an_escape_is_kept_to_itself(capsys):
+    """Whatever filters others have set since the last job; and they keep theirs for other code."""
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            compile_job("def main(state):\n    return '\\d'\n", step_id="a")
+            with pytest.raises(SyntaxError):
+                compile("'\\d'", "a file", "exec")
+    assert capsys.readouterr().err == ""

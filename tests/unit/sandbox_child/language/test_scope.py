@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from sandbox_child.language.compiler import compile_condition
+from sandbox_child.language.compiler import compile_condition, compile_job
 from sandbox_child.language.refusals import JobImportError
-from sandbox_child.language.scope import JobScope, condition_scope
+from sandbox_child.language.scope import JobScope, condition_scope, make_ready
 
 
 def make_scope(*, language=True, modules=None, in_scope=None, logged=None, step_id="a"):
@@ -237,3 +237,30 @@ def test_conditions_cannot_reach_out():
     assert "open" not in scope["__builtins__"]
     with pytest.raises(ImportError):
         scope["__builtins__"]["__import__"]("os")
+
+
+def test_a_scope_that_was_made_ready_is_nobody_elses():
+    """The first that is wanted gets it, under its own name; the next ones are made when wanted."""
+    scopes = []
+    make_ready()
+    for step_id in ("a", "b", "c"):
+        one = make_scope(step_id=step_id)
+        one.execute(compile_job(CLASS, step_id=step_id).code)
+        scopes.append(one)
+    assert [one.globals["__name__"] for one in scopes] == ["job:a", "job:b", "job:c"]
+    assert [one.globals["Box"].__module__ for one in scopes] == ["job:a", "job:b", "job:c"]
+    assert len({id(one.globals["__builtins__"]) for one in scopes}) == 3
+    for one in scopes:
+        assert one.globals["__builtins__"]["print"] is one.printer
+        assert one.call(one.globals["main"], {}) == {"n": 1}
+        one.close()
+
+
+CLASS = """
+class Box:
+    def __init__(self):
+        self._n = 1
+
+def main(state):
+    return {"n": Box()._n}
+"""

@@ -1,0 +1,43 @@
+"""What is allocated when the gaps of a heap are closed lies together."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCATTERED = """
+import sys
+sys.path.insert(0, {root!r})
+from sandbox_child.compaction import close_gaps
+
+# A heap as imports leave it: here and there something is gone again.
+left = [[bytes(size) for size in (60, 200, 1000)] for _ in range(2000)]
+del left[::40]
+if {closed}:
+    close_gaps()
+for size in (60, 200, 1000):
+    made = [bytes(size) for _ in range(20)]
+    print(len({{id(one) >> 12 for one in made}}))
+"""
+
+
+def pages_of_twenty(*, closed: bool) -> list[int]:
+    """Return on how many pages 20 new objects lie, for three sizes."""
+    root = __file__.partition("/tests/")[0]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", SCATTERED.format(root=root, closed=closed)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(line) for line in done.stdout.split()]
+
+
+def test_new_objects_lie_next_to_each_other():
+    """Twenty of 1,000 bytes on six pages and not on twenty; with gaps they go where there is room."""
+    closed, gaping = pages_of_twenty(closed=True), pages_of_twenty(closed=False)
+
+    assert closed[0] <= 2
+    assert closed[1] <= 3
+    assert closed[2] <= 7
+    assert sum(gaping) > 2 * sum(closed)
