@@ -26,6 +26,12 @@ def test_every_layer_looks_alike():
         assert not layer.STOPS.endswith(".")
 
 
+def test_what_a_fork_puts_on_itself_can_be_made_ready():
+    """All layers but those that it has inherited."""
+    forked = {layer.NAME for layer in wall.LAYERS if hasattr(layer, "ready")}
+    assert forked == set(LAYERS) - wall.SHARED
+
+
 @pytest.mark.parametrize(
     ("paths", "kept"),
     [
