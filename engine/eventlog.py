@@ -82,6 +82,8 @@ class EventLog:
             event: With `next_seq` as its number.
             always: Make no question of room: for the few lines that say what became of others.
 
+        A state in it keeps nothing alive but itself, or it would not be counted right.
+
         """
         with self._lock:
             if isinstance(event, Log):
@@ -162,8 +164,6 @@ class EventLog:
     def _make_room_for_state(self, event: StateEvent) -> StateEvent:
         if not isinstance(event.state, msgspec.Raw):
             return event
-        # A Raw keeps the whole frame alive that it was cut from, whatever else was in that.
-        event = msgspec.structs.replace(event, state=event.state.copy())
         size = len(memoryview(event.state))
         while self._states and self._state_bytes + size > MAX_KEPT_STATE_BYTES:
             index, freed = self._states[0]

@@ -151,7 +151,7 @@ class Lane:
         try:
             for frame in frames:
                 asked = self.session.load_request
-                self.session.receive(codec.decode_from_child(frame))
+                self.session.receive(codec.decode_from_child(frame), frame_bytes=len(frame))
                 request = self.session.load_request
                 if request is not None and request is not asked:
                     self._load(request)

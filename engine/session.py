@@ -6,6 +6,7 @@ once a limit has fired, nothing that the child says after it changes how the run
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -30,6 +31,9 @@ from protocol.state import NIL
 from protocol.words import LogSource
 
 _MAX_REASON: Final = 500
+
+_TIGHT: Final = 0.9
+"""A state that is so much of its frame is kept with it; to copy it would hold it twice for a moment."""
 
 
 class LoadRequest(msgspec.Struct, frozen=True):
@@ -71,6 +75,7 @@ class Session:
         self._known_ids = {"credential": order.credential_ids, "state": order.state_ids}
         self._max_step_runs = order.max_step_runs
         self._phase = Phase.STARTING
+        self._frame_bytes = sys.maxsize
         self._step: OpenStep | None = None
         self._step_runs = 0
         self._last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
@@ -86,8 +91,12 @@ class Session:
 
     # --- what the child says ---
 
-    def receive(self, message: m.Message) -> None:
+    def receive(self, message: m.Message, *, frame_bytes: int = sys.maxsize) -> None:
         """Take one message.
+
+        Args:
+            message: What the child says.
+            frame_bytes: The length of the frame that it was, which its states keep alive.
 
         Raises:
             RemoteProtocolError: The child may not send it now, or it contradicts the plan.
@@ -99,6 +108,7 @@ class Session:
                 self._phase = Phase.DONE  # it need not stay for what remains of its grace
             return
         self._phase = advance(self._phase, message)
+        self._frame_bytes = frame_bytes
         self.deadlines.heard()
         _HANDLERS[type(message)](self, message)
 
@@ -159,7 +169,7 @@ class Session:
     def _with_state(self, message: m.WorkflowComplete) -> m.WorkflowComplete:
         """Put in the state that the message only names."""
         if message.state_of is None:
-            return message
+            return msgspec.structs.replace(message, state=self._to_keep(message.state))
         step_run_id, state = self._last_state
         if message.state_of != step_run_id:
             raise RemoteProtocolError("child names a state that was not the last one it sent")
@@ -438,11 +448,18 @@ class Session:
         sent = len(memoryview(state))
         if sent == size and sent <= self.options.payload_mb * MEGABYTE:
             assert self._step is not None
-            # Of its own, and no part of the frame: the events that carry it and the result share it.
-            state = state.copy()
+            state = self._to_keep(state)  # the events that carry it and the result share it
             self._last_state = (self._step.step_run_id, state)
             return state, False
         return events.REDACTED, True
+
+    def _to_keep(self, state: msgspec.Raw) -> msgspec.Raw:
+        """Return a state that keeps alive little more than itself.
+
+        It is a part of its frame, all of which it holds; a large one nearly is the frame.
+        """
+        size = len(memoryview(state))
+        return state if size >= _TIGHT * self._frame_bytes else state.copy()
 
 
 _HANDLERS: Final[dict[type[m.Message], Any]] = {

@@ -53,8 +53,7 @@ class Teller:
     def tell_complete(self, state: msgspec.Raw, duration_ms: int) -> msgspec.Raw:
         """Emit the end of a workflow; return its final state without secrets."""
         scrubbed = self.redactor.raw(state)
-        # A Raw keeps the whole frame alive that it was cut from, and a handle may live long.
-        final = state.copy() if scrubbed is None else msgspec.Raw(scrubbed)
+        final = state if scrubbed is None else msgspec.Raw(scrubbed)
         too_large = len(memoryview(final)) > self._options.payload_mb * MEGABYTE
         self._log.append(
             events.WorkflowComplete(

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-import tracemalloc
 
 import msgspec
 import pytest
 
 from engine import eventlog
 from engine.eventlog import EventLog, without_state
-from protocol import codec
 from protocol.events import REDACTED, JobComplete, JobStart, Log, Memory, WorkflowComplete
-from protocol.messages import JobError as JobErrorMessage
-from protocol.report import make_report
 from protocol.state import encode_state
 
 
@@ -177,28 +173,6 @@ def test_states_that_nobody_polled_are_kept_before_new_ones(log, monkeypatch):
     events = log.read(0, 0.0)
     assert [event.redacted for event in events] == [False, False, True, True, True, False]
     assert events[-1].state == "end"
-
-
-def test_a_small_state_does_not_keep_its_large_frame(log):
-    """A decoded state is a view of its frame, and a frame may hold much besides."""
-    message = JobErrorMessage(
-        error=make_report("JobError", "x" * 1_000_000),
-        state=raw({"data": 1}),
-        state_bytes=9,
-        next=(),
-        duration_ms=0,
-    )
-    frame = codec.encode(message)
-    assert codec.decode_from_child(frame) == message
-    tracemalloc.start()
-    try:
-        for _ in range(20):
-            message = codec.decode_from_child(bytes(bytearray(frame)))
-            log.append(complete(log, message.state))
-        del message
-        assert tracemalloc.get_traced_memory()[0] < 2_000_000
-    finally:
-        tracemalloc.stop()
 
 
 def test_without_state_says_so(log):

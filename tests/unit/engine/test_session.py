@@ -813,3 +813,39 @@ def test_any_messages_end_in_one_terminal_event(data, length, lawful, exited, ve
     if exited is None and bench.session.verdict is None:
         bench.session.judge(make_report("SpawnError", "no child"))
     check_end(bench, bench.finish(exited))
+
+
+def kept_after(frame_bytes):
+    """Return the largest memory while a state of a megabyte was taken from a frame, beyond the frame."""
+    size = 1_000_000
+    bench = Bench().start_job()
+    body = bytearray(encode(complete({"data": "x" * size})))
+    tracemalloc.start()
+    try:
+        frame = bytearray(body)
+        message = decode_from_child(frame)
+        bench.session.receive(message, frame_bytes=frame_bytes or len(frame))
+        return tracemalloc.get_traced_memory()[1] - size
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_state_that_is_nearly_its_frame_is_kept_with_it():
+    """No second copy is made of it; of a longer frame only the state stays."""
+    assert kept_after(None) < 500_000
+    assert kept_after(1_500_000) > 500_000
+
+
+def test_a_small_state_does_not_keep_its_large_frame():
+    """A decoded state is a view of its frame, and a frame may hold much besides."""
+    frame = encode(failed(make_report("JobError", "x" * 1_000_000)))
+    benches = [Bench().start_job() for _ in range(20)]
+    tracemalloc.start()
+    try:
+        for bench in benches:
+            message = decode_from_child(bytes(bytearray(frame)))
+            bench.session.receive(message, frame_bytes=len(frame))
+        del message
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
