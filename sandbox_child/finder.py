@@ -2,10 +2,14 @@
 
 Those packages usually live in a site-packages directory with everything the manager has installed.
 Putting that directory on ``sys.path`` would let adaptors import all of it.
+
+Some modules that every child needs, or that those need, load more than they use.  They are loaded
+here with less, and late.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -71,16 +75,25 @@ class LazyLoader(_Loader):
         """Give the module what is known of it, and what loads the rest."""
         names = vars(module)
         names.update(self._known)
+        lock = _thread.RLock()
+        begun = False
 
         def load(name: str) -> Any:
+            nonlocal begun
             if name[:2] == "__" and name != "__all__":
                 raise AttributeError(name)  # what tools look for in any module is no use of it
-            spec = PathFinder.find_spec(module.__name__)
-            assert spec is not None
-            assert spec.loader is not None
-            names.pop("__getattr__", None)
-            spec.loader.exec_module(module)
-            return getattr(module, name)
+            with lock:  # a thread that asks while another one loads waits for it
+                if not begun:
+                    begun = True
+                    spec = PathFinder.find_spec(module.__name__)
+                    assert spec is not None
+                    assert spec.loader is not None
+                    names.update(__spec__=spec, __loader__=spec.loader, __file__=spec.origin)
+                    spec.loader.exec_module(module)
+                    names.pop("__getattr__", None)
+            if name in names:
+                return names[name]
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
         names["__getattr__"] = load
 

@@ -25,10 +25,8 @@ __all__ = [
     "NUMBERS",
     "Call",
     "Long",
-    "Pointer",
     "address_of",
     "fork",
-    "pointer_to",
     "prctl",
     "prctl_call",
     "syscall",
@@ -44,12 +42,6 @@ class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - th
 
 class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - as above
     _type_ = "c"
-
-
-class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - as above
-    """A ``char *``; keeps alive what it points to."""
-
-    _type_ = "z"
 
 
 class _Function(_ctypes.CFuncPtr):
@@ -149,12 +141,6 @@ def prctl(option: int, *arguments: int) -> int:
 def prctl_call(option: int, *arguments: int) -> Call:
     """Make `prctl` ready."""
     return Call("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
-
-
-def pointer_to(buffer: bytes) -> tuple[bytes, Pointer]:
-    """Return the address of *buffer* as it lies in a C struct, and what keeps it alive."""
-    pointer = Pointer(buffer)
-    return bytes(memoryview(pointer)), pointer
 
 
 def address_of(buffer: bytearray) -> int:

@@ -13,9 +13,7 @@ from sandbox_child.confine.kernel import (
     NUMBERS,
     Call,
     address_of,
-    pointer_to,
     prctl,
-    syscall,
 )
 from sandbox_child.confine.syscalls import OWN_PID, verdicts
 
@@ -53,12 +51,6 @@ class Program:
         self.digest: str = sha256(self._template).hexdigest()
         """SHA-256 of the program with the gaps unfilled: equal for all children."""
 
-    def filled(self, pid: int) -> bytes:
-        """Return the program for the process *pid*."""
-        code = bytearray(self._template)
-        self.fill(code, pid)
-        return bytes(code)
-
     def blank(self) -> bytearray:
         """Return the program with the gaps unfilled."""
         return bytearray(self._template)
@@ -90,13 +82,13 @@ _own: list[tuple[Program, bytearray]] = []
 """What is ready for a fork, which fills it with its own pid."""
 
 
-def ready(task: Task) -> Ready | None:
+def ready(task: Task) -> Ready:
     """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
     made = program(net=bool(task.request.net))
     code = made.blank()
     _own[:] = [(made, code)]
     length = len(code) // 8
-    # struct sock_fprog, as in `apply`
+    # struct sock_fprog: unsigned short len, struct sock_filter *filter
     filter_ = length.to_bytes(8, "little") + address_of(code).to_bytes(8, "little")
     return [Call("seccomp", SET_MODE_FILTER, 0, filter_)], f"{length} instructions"
 
@@ -132,9 +124,8 @@ def apply(task: Task) -> str | None:
         OSError: The kernel refused the filter.
 
     """
-    code = program(net=bool(task.request.net)).filled(os.getpid())
-    address, alive = pointer_to(code)
-    # struct sock_fprog: unsigned short len, struct sock_filter *filter
-    syscall("seccomp", SET_MODE_FILTER, 0, (len(code) // 8).to_bytes(8, "little") + address)
-    del alive
-    return f"{len(code) // 8} instructions"
+    calls, detail = ready(task)
+    set_own(os.getpid())
+    for call in calls:
+        call.make()
+    return detail

@@ -132,3 +132,22 @@ def test_all_of_a_lazy_module_can_be_had_at_once(packages):
     )
 
     assert done.stdout == "True True\n", done.stderr
+
+
+def test_threads_that_ask_at_once_all_get_it(packages):
+    """One of them loads it, and the others wait."""
+    done = run_with(
+        packages,
+        "import platform, threading\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "gate = threading.Barrier(8)\n"
+        "found = []\n"
+        "def ask():\n"
+        "    gate.wait()\n"
+        "    found.append(platform.python_implementation())\n"
+        "threads = [threading.Thread(target=ask) for _ in range(8)]\n"
+        "[one.start() for one in threads]; [one.join() for one in threads]\n"
+        "print(found == ['CPython'] * 8, platform.__file__ == platform.__spec__.origin)",
+    )
+
+    assert done.stdout == "True True\n", done.stderr
