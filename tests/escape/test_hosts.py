@@ -21,11 +21,11 @@ from protocol.confinement import LAYERS
 DENY = """
 import ctypes, struct
 from sandbox_child.confine.bpf import ALLOW, assemble, refuse, verdict
-from sandbox_child.confine.kernel import AUDIT_ARCH, NUMBERS, pointer_to, prctl, syscall
+from sandbox_child.confine.kernel import AUDIT_ARCH, NUMBERS, address_of, prctl, syscall
 denied = {{NUMBERS[name]: verdict(refuse(errno)) for name, errno in {denied!r}.items()}}
 code = assemble(AUDIT_ARCH, denied.items(), otherwise=ALLOW, past_the_end=1 << 30)
-program = b"".join(one.to_bytes(8, "little") for one in code)
-address, alive = pointer_to(program)
+program = bytearray(b"".join(one.to_bytes(8, "little") for one in code))
+address = address_of(program).to_bytes(8, "little")
 prctl(38, 1)
 syscall("seccomp", 1, 0, (len(code)).to_bytes(8, "little") + address)
 """
