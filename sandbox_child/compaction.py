@@ -7,6 +7,7 @@ cost it a hundred pages, and next to each other they cost a few.
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 _ALIGNMENT: Final = 16
@@ -31,6 +32,8 @@ _plugs: list[object] = []
 
 def close_gaps() -> None:
     """Fill all gaps with objects of no use; what is allocated next lies behind them."""
+    if sys.abiflags:
+        return  # built for debugging or without a lock: the allocator is another one
     for size in range(_ALIGNMENT, _SMALL_BYTES + 1, _ALIGNMENT):
         _fill_pools(size)
     end = id(bytes(_NO_GAP_BYTES))
