@@ -35,6 +35,7 @@ __all__ = ["Guards", "check_name"]
 
 _FunctionType = types.FunctionType
 _MethodType = types.MethodType
+_ModuleType = types.ModuleType
 _FORMATTERS = frozenset({"string", "collections"})
 """Modules whose ``format``, ``get_field`` and ``vformat`` walk attributes by themselves."""
 
@@ -265,6 +266,11 @@ class Guards:
                     raise JobSecurityError("the object behind an AttributeError is private")
                 return getattr(target, name)
             value = getattr(target, name)
+            if name == "parser":
+                # A module of a module is a facade's, as all that a job has are.
+                if isinstance(value, _ModuleType) and not isinstance(target, _ModuleType):
+                    raise JobSecurityError(f"parser of {_label(target)} is a module of Python")
+                return value
             safe = format_method(value)
             if safe is not None:
                 return safe

@@ -7,6 +7,7 @@ objects; their reads are checked by a guard at run time.
 
 from __future__ import annotations
 
+import sys
 import types
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
@@ -51,6 +52,9 @@ DENIED_ATTRIBUTES: frozenset[str] = (
 
 DYNAMIC_ATTRIBUTES = frozenset(
     {"format", "format_map", "get_field", "get_value", "obj", "register", "vformat"}
+) | (
+    # Of a pure path: posixpath itself, which leads to os.
+    {"parser"} if sys.version_info >= (3, 13) else set()
 )
 """Attributes that are harmless on most objects and a way out on some."""
 

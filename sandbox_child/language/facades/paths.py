@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def make_pathlib(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return the pure classes; where they name the module behind them, nothing."""
+    """Return the pure classes.
+
+    Since Python 3.13 their attribute ``parser`` is posixpath, which leads to os: a guard refuses it.
+    """
     import pathlib
 
-    # Since Python 3.13 `PurePath.parser` is posixpath itself, which leads to os.
-    if hasattr(pathlib.PurePath, "parser"):
-        return {}
     return {
         "PurePath": pathlib.PurePath,
         "PurePosixPath": pathlib.PurePosixPath,

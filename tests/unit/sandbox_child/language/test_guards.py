@@ -2,6 +2,7 @@
 
 import collections
 import string
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -303,3 +304,34 @@ def test_exception_groups_are_raised_but_not_subclassed(run_job, result_of):
 def test_simple_namespaces_of_an_adaptor_are_plain_values(result_of):
     """They hold values, as a dict does: writing to one is not writing to a class."""
     assert result_of(main("n.x = 2\nreturn n.x"), n=SimpleNamespace(x=1)) == 2
+
+
+PARSERS = {
+    "attribute": "return PurePath('a').parser",
+    "of a class": "return PurePath.parser",
+    "getattr": "return getattr(PurePath('a'), 'parser')",
+    "attrgetter": "import operator\nreturn operator.attrgetter('parser')(PurePath('a'))",
+    "in a subclass": "class Mine(PurePath): pass\nreturn Mine('a').parser",
+    "super": "class Mine(PurePath):\n  def get(self): return super().parser\nreturn Mine('a').get()",
+    "format": "return '{0.parser.os}'.format(PurePath('a'))",
+    "f-string": "return f'{PurePath().parser.os}'",
+    "hasattr": "assert hasattr(PurePath('a'), 'parser')\nreturn PurePath('a').parser",
+}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="paths have no such attribute there")
+@pytest.mark.parametrize("body", PARSERS.values(), ids=PARSERS)
+def test_the_module_behind_a_path_is_not_handed_out(report_of, body):
+    """The paths themselves are; and a parser that is no module is anybody's."""
+    indented = body.replace("\n", "\n    ")
+    report = report_of(f"from pathlib import PurePath\ndef main(state):\n    {indented}\n")
+    assert "parser" in report.message
+
+
+def test_a_parser_of_the_job_s_own_is_an_attribute_like_others(result_of):
+    """The name alone says nothing."""
+    source = (
+        "import email\nclass Box:\n    def __init__(self): self.parser = len\n"
+        "def main(state):\n    return Box().parser('ab'), getattr(Box(), 'parser')('a'), state.data.parser\n"
+    )
+    assert result_of(source, {"data": {"parser": 3}}) == (2, 1, 3)
