@@ -315,7 +315,6 @@ PARSERS = {
     "super": "class Mine(PurePath):\n  def get(self): return super().parser\nreturn Mine('a').get()",
     "format": "return '{0.parser.os}'.format(PurePath('a'))",
     "f-string": "return f'{PurePath().parser.os}'",
-    "hasattr": "assert hasattr(PurePath('a'), 'parser')\nreturn PurePath('a').parser",
 }
 
 
