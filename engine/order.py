@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 from typing import Any, Final
@@ -178,13 +179,14 @@ def _encode_initial(state: Any) -> bytes:
 
 def _limits_of(plan: Plan, options: RunOptions) -> RunOptions:
     """Work the limits of a plan (milliseconds) into those of the caller (seconds)."""
-    if plan.options.timeout is None and plan.options.step_timeout is None:
+    timeout_s = _smaller(options.timeout_s, plan.options.timeout)
+    step_timeout_s = _smaller(options.step_timeout_s, plan.options.step_timeout)
+    if (timeout_s, step_timeout_s) == (options.timeout_s, options.step_timeout_s):
         return options
-    return msgspec.structs.replace(
-        options,
-        timeout_s=_smaller(options.timeout_s, plan.options.timeout),
-        step_timeout_s=_smaller(options.step_timeout_s, plan.options.step_timeout),
-    )
+    limited = copy.copy(options)  # not `replace`, which would check all of them again
+    msgspec.structs.force_setattr(limited, "timeout_s", timeout_s)
+    msgspec.structs.force_setattr(limited, "step_timeout_s", step_timeout_s)
+    return limited
 
 
 def _smaller(seconds: float | None, milliseconds: float | None) -> float | None:
