@@ -19,8 +19,9 @@ MAX_FRAME_BYTES: Final = 2**31 - 1
 FRAME_SLACK_BYTES: Final = 2 * MEGABYTE
 """What a message may need on top of its payload: names, positions, reports, a batch of logs."""
 
-READ_BYTES: Final = 1 << 18
-"""How much is read at once.  Pipes are enlarged, so that a large state comes in few reads."""
+READ_BYTES: Final = 1 << 16
+"""How much is read at once of what is small; each run has such a buffer.  A large frame gets one of
+its own, and pipes are enlarged, so that a large state comes in few reads."""
 
 CHILD_READ_BYTES: Final = 1 << 14
 """The same for a child: it hears little, and every page it touches is copied for it."""
