@@ -34,6 +34,7 @@ MAX_KEPT_STATE_BYTES: Final = 200_000_000
 """Serialised states in events."""
 
 _NOTHING: Final = sys.maxsize
+"""Awaited when nobody waits: no event has such a number."""
 
 StateEvent = JobComplete | JobError | WorkflowComplete
 TerminalEvent = WorkflowComplete | WorkflowError
@@ -79,10 +80,9 @@ class EventLog:
         """Add an event; return False if it was a log for which there is no room.
 
         Args:
-            event: With `next_seq` as its number.
+            event: With `next_seq` as its number, and a state that keeps alive little but itself: only
+                that is counted.
             always: Make no question of room: for the few lines that say what became of others.
-
-        A state in it keeps nothing alive but itself, or it would not be counted right.
 
         """
         with self._lock:

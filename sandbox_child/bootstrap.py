@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec
 
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sandbox_child.graph import Walk
     from sandbox_child.logbook import LogBook
     from sandbox_child.step import Runtime
+
+_P = ParamSpec("_P")
 
 REHEARSALS: Final = 10
 """CPython 3.11 adapts what was run eight times."""
@@ -59,41 +61,24 @@ def load() -> Loaded:
     return Loaded(LogBook, Runtime, Walk)
 
 
+def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
+    """Have *serve* return an exit code also when the engine is gone, or makes no sense."""
+
+    def served(*args: _P.args, **kwargs: _P.kwargs) -> int:
+        try:
+            return serve(*args, **kwargs)
+        except (EngineGoneError, BrokenPipeError):
+            return _ENGINE_GONE
+        except ProtocolError as error:
+            print(f"jobcell child: {error}", file=sys.stderr)  # noqa: T201 - becomes a log event
+            return _PROTOCOL_BROKEN
+
+    return served
+
+
+@_told
 def serve_spawned(channel: Channel) -> int:
     """Serve one run in an interpreter of its own; return the exit code."""
-    return _told(_serve_spawned, channel)
-
-
-def serve_forked(
-    channel: Channel,
-    confine_self: Callable[[], ConfinementReport],
-    loaded: Loaded,
-    while_waiting: Callable[[], object],
-) -> int:
-    """Serve one run in a fork of a process that has loaded everything; return the exit code.
-
-    Args:
-        channel: To the engine; it may hold a greeting.
-        confine_self: Puts the walls up.
-        loaded: What was inherited.  To look for it again would make this process write to memory that
-            it shares.
-        while_waiting: Called if there is no plan yet.
-
-    """
-    return _told(_serve_forked, channel, confine_self, loaded, while_waiting)
-
-
-def _told(serve: Callable[..., int], channel: Channel, *arguments: object) -> int:
-    try:
-        return serve(channel, *arguments)
-    except (EngineGoneError, BrokenPipeError):
-        return _ENGINE_GONE
-    except ProtocolError as error:
-        print(f"jobcell child: {error}", file=sys.stderr)  # noqa: T201 - becomes a log event
-        return _PROTOCOL_BROKEN
-
-
-def _serve_spawned(channel: Channel) -> int:
     # 1. Agree on the language before anything is said in it.
     hello = channel.receive(m.Hello)
     if hello.version != PROTOCOL_VERSION:
@@ -112,12 +97,23 @@ def _serve_spawned(channel: Channel) -> int:
     return _run(channel, loaded)
 
 
-def _serve_forked(
+@_told
+def serve_forked(
     channel: Channel,
     confine_self: Callable[[], ConfinementReport],
     loaded: Loaded,
     while_waiting: Callable[[], object],
 ) -> int:
+    """Serve one run in a fork of a process that has loaded everything; return the exit code.
+
+    Args:
+        channel: To the engine; it may hold a greeting.
+        confine_self: Puts the walls up.
+        loaded: What was inherited.  To look for it again would make this process write to memory that
+            it shares.
+        while_waiting: Called if there is no plan yet.
+
+    """
     gc.enable()
     if not _confined(channel, confine_self):
         return _OK

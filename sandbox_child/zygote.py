@@ -35,8 +35,8 @@ from sandbox_child.confine import (
     confine_forked,
     confine_zygote,
 )
-from sandbox_child.confine.kernel import try_fork
-from sandbox_child.language.scope import make_ready
+from sandbox_child.confine.kernel import fork
+from sandbox_child.language.scope import make_ground
 from sandbox_child.rehearsal import rehearse, rehearse_compiler
 
 PRELOADED: Final = (
@@ -103,7 +103,7 @@ def _preload() -> bootstrap.Loaded:
     for _ in range(bootstrap.REHEARSALS):
         rehearse(loaded)
     close_gaps()
-    make_ready()
+    make_ground()
     return loaded
 
 
@@ -171,7 +171,7 @@ class _Zygote:
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
         number = wanted.number
         self._wanted = wanted.request
-        pid = try_fork()
+        pid = fork()
         if pid == 0:
             self._become_child(*fds)
         if pid < 0:

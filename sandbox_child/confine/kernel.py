@@ -30,7 +30,6 @@ __all__ = [
     "prctl",
     "prctl_call",
     "syscall",
-    "try_fork",
 ]
 
 
@@ -106,13 +105,6 @@ def syscall(name: str, *arguments: int | bytes | None) -> int:
     return Call(name, *arguments).make()
 
 
-def try_fork() -> int:
-    """Fork as C does; return the pid, 0 in the child, or the negative error number.  See `fork`."""
-    # It gives a C int, in a register of whose upper half nothing is said.
-    pid: int = _fork() & 0xFFFFFFFF
-    return -_ctypes.get_errno() if pid == 0xFFFFFFFF else pid
-
-
 def fork() -> int:
     """Fork as C does: nothing that Python runs before or after a fork is run.
 
@@ -121,16 +113,15 @@ def fork() -> int:
     them writes to memory that the child has shared until then.  What is left to do is up to the
     caller: to seed `random`.
 
-    Raises:
-        OSError: The kernel refused.
+    Returns the pid, 0 in the child, or the negative error number: an error is made of more objects
+    than a fork should look at.
 
     Source: fork(2), PyOS_AfterFork_Child of CPython.
 
     """
-    pid = try_fork()
-    if pid < 0:
-        raise OSError(-pid, os.strerror(-pid))
-    return pid
+    # It gives a C int, in a register of whose upper half nothing is said.
+    pid: int = _fork() & 0xFFFFFFFF
+    return -_ctypes.get_errno() if pid == 0xFFFFFFFF else pid
 
 
 def prctl(option: int, *arguments: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol.confinement import ProbeReport
-from sandbox_child.confine.kernel import Call, try_fork
+from sandbox_child.confine.kernel import Call, fork
 from sandbox_child.confine.task import errno_name
 
 AT_FDCWD: Final = -100
@@ -38,7 +38,7 @@ def _closed(descriptor: int) -> int:
 
 
 def _try_fork() -> int:
-    pid = try_fork()
+    pid = fork()
     if pid == 0:
         os._exit(0)
     if pid < 0:

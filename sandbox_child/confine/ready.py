@@ -66,7 +66,7 @@ class ReadyWall:
                 os._exit(0)
             finally:
                 os._exit(1)
-        return os.waitpid(pid, 0)[1] == 0
+        return pid > 0 and os.waitpid(pid, 0)[1] == 0
 
 
 def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:

@@ -71,7 +71,7 @@ def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
         yield limit, *_within(limit, most, most)
     if request.cpu_s is not None:
         # SIGXCPU at the soft limit names the reason; whoever ignores it is killed a second later.
-        seconds = max(1, int(-(-request.cpu_s // 1)))
+        seconds = max(1, int(-(-request.cpu_s // 1)))  # rounded up, without loading math for it
         yield resource.RLIMIT_CPU, *_within(resource.RLIMIT_CPU, seconds, seconds + 1)
 
 

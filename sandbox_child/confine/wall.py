@@ -163,6 +163,8 @@ def confine_zygote(
         ConfinementRefused: A required layer cannot be put on.
 
     """
+    from sandbox_child.confine.ready import make_ready  # only a zygote has a use for it
+
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
     own = tuple(layer for layer in LAYERS if layer.NAME in ZYGOTE)
@@ -176,8 +178,6 @@ def confine_zygote(
                 continue
     forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds)
     forks.counts_alone = task.counts_alone
-    from sandbox_child.confine.ready import make_ready  # only a zygote has a use for it
-
     wanted = [layer for layer in _FORKED if not _left_out(request, layer.NAME)]
     off = {layer.NAME: LayerReport(layer.NAME, "off") for layer in _FORKED if layer not in wanted}
     # A contradiction is for each fork to refuse.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["JobScope", "condition_scope", "make_ready"]
+__all__ = ["JobScope", "condition_scope", "make_ground"]
 
 
 class JobScope:
@@ -111,7 +111,7 @@ class _Ground:
 _ready: list[_Ground] = []
 
 
-def make_ready() -> None:
+def make_ground() -> None:
     """Make the ground of one scope now, for the first that is wanted in this process or in a fork.
 
     To make one looks at every exception that Python has, and a fork that looks at an object copies it.

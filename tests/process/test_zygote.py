@@ -109,7 +109,7 @@ def test_a_repo_that_was_swapped_is_seen_by_the_next_run(tmp_path: Path):
         assert engine.execute(source).result(20).state == {"answer": 2}
 
 
-def test_a_run_with_limits_of_its_own_gets_them(zygote: Engine):
+def test_a_run_with_limits_of_its_own_gets_them():
     """What a zygote has made ready is for the limits of the engine; others are put on all the same."""
     source = (
         "import resource\n"

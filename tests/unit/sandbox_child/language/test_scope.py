@@ -8,7 +8,7 @@ import pytest
 
 from sandbox_child.language.compiler import compile_condition, compile_job
 from sandbox_child.language.refusals import JobImportError
-from sandbox_child.language.scope import JobScope, condition_scope, make_ready
+from sandbox_child.language.scope import JobScope, condition_scope, make_ground
 
 
 def make_scope(*, language=True, modules=None, in_scope=None, logged=None, step_id="a"):
@@ -242,7 +242,7 @@ def test_conditions_cannot_reach_out():
 def test_a_scope_that_was_made_ready_is_nobody_elses():
     """The first that is wanted gets it, under its own name; the next ones are made when wanted."""
     scopes = []
-    make_ready()
+    make_ground()
     for step_id in ("a", "b", "c"):
         one = make_scope(step_id=step_id)
         one.execute(compile_job(CLASS, step_id=step_id).code)
