@@ -24,7 +24,7 @@ from engine.start.spares import SpareStarter
 from engine.start.zygote import ZygoteStarter
 from engine.supervisor import Supervisor
 from engine.validation import load_plan
-from protocol.events import Event
+from protocol.events import AnyEvent
 from protocol.plan import Plan
 
 StartMode = Literal["exec", "zygote"]
@@ -189,7 +189,7 @@ def run(
     options: RunOptions | None = None,
     resolvers: Resolvers | None = None,
     repo_dir: str | os.PathLike[str] | None = None,
-    on_event: Callable[[Event], object] | None = None,
+    on_event: Callable[[AnyEvent], object] | None = None,
 ) -> Any:
     """Run one plan, wait for it, and return its final state.
 
@@ -212,7 +212,7 @@ def run(
     return result.state
 
 
-def _report_events(handle: Run, on_event: Callable[[Event], object]) -> None:
+def _report_events(handle: Run, on_event: Callable[[AnyEvent], object]) -> None:
     after = 0
     while True:
         done = handle.done

@@ -18,7 +18,7 @@ import msgspec
 
 from protocol.events import (
     REDACTED,
-    Event,
+    AnyEvent,
     JobComplete,
     JobError,
     Log,
@@ -52,7 +52,7 @@ class EventLog:
         self._over = threading.Condition(lock)
         self._awaited = _NOTHING
         """No reader waits for an event with a number up to this."""
-        self._events: list[Event | None] = []
+        self._events: list[AnyEvent | None] = []
         self._logs: deque[int] = deque()
         self._states: deque[tuple[int, int]] = deque()
         self._state_bytes = 0
@@ -76,7 +76,7 @@ class EventLog:
         """Whether the run is over, its child included."""
         return self._closed
 
-    def append(self, event: Event, *, always: bool = False) -> bool:
+    def append(self, event: AnyEvent, *, always: bool = False) -> bool:
         """Add an event; return False if it was a log for which there is no room.
 
         Args:
@@ -107,7 +107,7 @@ class EventLog:
             self._over.notify_all()
             self._tell()
 
-    def read(self, after: int | None, timeout_s: float | None) -> list[Event]:
+    def read(self, after: int | None, timeout_s: float | None) -> list[AnyEvent]:
         """Return the events with a number above *after* (None: those not yet read so).
 
         Waits up to *timeout_s* seconds for the first of them, or for the end.
@@ -190,7 +190,7 @@ def without_state(event: _E) -> _E:
     return msgspec.structs.replace(event, state=REDACTED, redacted=True)
 
 
-def _with_state(event: Event) -> Event:
+def _with_state(event: AnyEvent) -> AnyEvent:
     """Decode the state of an event, which is kept as the bytes that the child sent."""
     if isinstance(event, StateEvent) and isinstance(event.state, msgspec.Raw):
         try:

@@ -14,7 +14,7 @@ from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.ending import Exit
 from engine.resolvers import Resolution, late, resolve
-from engine.run import Outcome, Run
+from engine.run import Outcome, Run, finish
 from engine.session import LoadRequest, Session, internal_error
 from engine.start.child import Child, Meter, Starter, Watcher
 from protocol import codec
@@ -238,7 +238,7 @@ class Lane:
             self._host.leave_cgroup(cgroup)
         if self._meter is not None:
             self._meter.close()
-        self.run.finish(outcome.with_usage(self._exited))
+        finish(self.run, outcome.with_usage(self._exited))
         self._host.ended(self)
 
     def _tell_end(self, exited: Exit | None) -> Outcome:

@@ -13,7 +13,7 @@ from engine.ending import Ending, Exit, Reason, reason_of
 from engine.errors import EngineError
 from engine.eventlog import EventLog
 from protocol.confinement import ConfinementReport
-from protocol.events import Event, Versions
+from protocol.events import AnyEvent, Versions
 from protocol.report import ErrorReport, make_report
 from protocol.state import decode_state
 
@@ -91,7 +91,7 @@ class Run:
     """
 
     def __init__(self, run_id: str, log: EventLog, cancel: Callable[[str], None]) -> None:
-        self.id = run_id
+        self._id = run_id
         self._log = log
         self._cancel = cancel
         self._outcome: Outcome | None = None
@@ -102,11 +102,16 @@ class Run:
         return f"<Run {self.id} {'done' if self.done else 'going on'}>"
 
     @property
+    def id(self) -> str:
+        """The id of the run: that of its plan, or one that was made for it."""
+        return self._id
+
+    @property
     def done(self) -> bool:
         """Whether the last event is there: the child was killed, or is gone."""
         return self._log.ended
 
-    def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[Event]:
+    def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[AnyEvent]:
         """Return the events with ``seq > after``.
 
         Args:
@@ -156,13 +161,7 @@ class Run:
         # Lone surrogates have no place in a message.
         self._cancel(reason.encode(errors="backslashreplace").decode())
 
-    def finish(self, outcome: Outcome) -> None:
-        """Say how the run ended; the supervisor calls this once, when the child is gone."""
-        self._outcome = outcome
-        self._cancel = _nothing_to_cancel  # a handle may be kept for long after its engine
-        self._log.close()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
+    async def __aiter__(self) -> AsyncIterator[AnyEvent]:
         self._check_process()
         after = 0
         while True:
@@ -212,6 +211,16 @@ class Run:
                 f"run {self.id} belongs to process {self._pid}; it cannot be followed from a"
                 f" fork of it (process {os.getpid()})"
             )
+
+
+def finish(run: Run, outcome: Outcome) -> None:
+    """Record how *run* ended; its lane calls this once, when the child is gone.
+
+    Not a method: a user of the handle must not find it there.
+    """
+    run._outcome = outcome  # noqa: SLF001 - this module's own class
+    run._cancel = _nothing_to_cancel  # noqa: SLF001 - else the handle would keep its lane
+    run._log.close()  # noqa: SLF001
 
 
 def _nothing_to_cancel(_reason: str) -> None:

@@ -254,7 +254,10 @@ class Session:
         self._teller.step_ids = step.ids if step else {}
 
     def _close_job(
-        self, kind: type[events.Event], following: tuple[str, ...], **fields: Any
+        self,
+        kind: type[events.JobComplete | events.JobError],
+        following: tuple[str, ...],
+        **fields: Any,
     ) -> None:
         assert self._step is not None
         self._claims.check_next(self._step.step_id, following)

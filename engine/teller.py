@@ -46,7 +46,7 @@ class Teller:
         self._judge = judge
         self._unpolled = 0
 
-    def tell(self, kind: type[events.Event], **fields: Any) -> None:
+    def tell(self, kind: type[events.AnyEvent], **fields: Any) -> None:
         """Emit an event, with what the run hides taken out."""
         self._log.append(self.redactor.struct(kind(**self._stamp(), **fields)))
 

@@ -1,0 +1,38 @@
+"""Type checkers of managers see our annotations, and events as the union that there is."""
+
+import tomllib
+import typing
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine import AnyEvent, Run
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("package", ["engine", "protocol", "manager"])
+def test_a_package_is_marked_as_typed_and_the_mark_is_in_the_wheel(package: str):
+    """Without ``py.typed`` a type checker takes everything of a package for Any (PEP 561)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+    assert (ROOT / package / "py.typed").is_file()
+    assert project["tool"]["setuptools"]["package-data"][package] == ["py.typed"]
+
+
+def test_events_are_annotated_as_the_union_of_all_events():
+    """So ``match`` over the classes of events can be checked to be complete."""
+    on_event = typing.get_type_hints(engine.run)["on_event"]
+
+    assert typing.get_type_hints(Run.poll)["return"] == list[AnyEvent]
+    assert typing.get_type_hints(Run.__aiter__)["return"] == AsyncIterator[AnyEvent]
+    assert on_event == Callable[[AnyEvent], object] | None
+
+
+def test_a_handle_shows_only_what_a_manager_may_use():
+    """What the engine needs of it is not among its public names."""
+    public = [name for name in dir(Run) if not name.startswith("_")]
+
+    assert public == ["cancel", "done", "id", "poll", "result"]
