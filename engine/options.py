@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Collection
-from typing import Any, Final, Literal
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -13,6 +14,9 @@ from engine.redaction import DEFAULT_PUBLIC_KEYS
 from protocol.adaptor import ModuleRef
 from protocol.limits import MEGABYTE
 from protocol.words import LogLevel
+
+if TYPE_CHECKING:
+    from protocol.net_rules import NetRule
 
 _POSITIVE: Final = (
     "timeout_s",
@@ -34,7 +38,7 @@ _COUNTS: Final = ("max_log_bytes", "max_step_runs", "max_events")
 
 
 def _is_names(value: Any) -> bool:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Collection):
         return False
     return all(isinstance(item, str) for item in value)
 
@@ -42,18 +46,40 @@ def _is_names(value: Any) -> bool:
 class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     """What a run may reach beyond its state.
 
-    ``net``: ``"host:port"``, ``"host"`` or ``"*"``; ``read``: extra paths, read-only.
+    ``net``: rules as in `protocol.net_rules` (``"host:port"``, ``"*.example.org:443"``, ``"*"``);
+    ``read``: extra absolute paths, read-only.
+
+    Raises:
+        TypeError: A field is not a sequence of text.
+        ValueError: A rule or a path is not one; the text quotes it.
+
     """
 
     net: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("net", "read"):
+        for name, example in (("net", "example.org:443"), ("read", "/srv/data")):
             value = getattr(self, name)
             if not _is_names(value):
-                raise TypeError(f"Permissions.{name} must be a sequence of str, not {value!r}")
+                raise TypeError(
+                    f"Permissions.{name} must be a sequence of str, not {value!r};"
+                    f" write {name}=[{(value if isinstance(value, str) else example)!r}]"
+                )
             msgspec.structs.force_setattr(self, name, tuple(value))
+        if self.net:
+            from protocol.net_rules import parse_net_rules  # most runs have no network
+
+            parse_net_rules(self.net)
+        for path in self.read:
+            _check_read_path(path)
+
+    @property
+    def net_rules(self) -> tuple[NetRule, ...]:
+        """The rules of ``net``, read."""
+        from protocol.net_rules import parse_net_rules
+
+        return parse_net_rules(self.net)
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +164,17 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     def state_bytes(self) -> int:
         """The largest serialised state in bytes."""
         return int((self.memory_mb / 4 if self.state_mb is None else self.state_mb) * MEGABYTE)
+
+
+def _check_read_path(path: str) -> None:
+    """Raise ValueError unless *path* is absolute: the rest would depend on where the engine runs."""
+    if "\0" in path:
+        raise ValueError(f"Permissions.read has a path with a NUL in it: {path!r}")
+    if not path.startswith("/"):
+        right = "/srv/data" if not path or path.startswith("~") else os.path.realpath(path)
+        raise ValueError(
+            f"Permissions.read has {path!r}, which is not an absolute path; write {right!r}"
+        )
 
 
 def _is_number(value: Any) -> bool:

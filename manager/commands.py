@@ -104,7 +104,12 @@ def run(
     memory: Annotated[float | None, typer.Option(metavar="MB", help="Memory of the run.")] = None,
     net: Annotated[
         list[str] | None,
-        typer.Option(metavar="HOST[:PORT]", help="Let jobs connect to it; may be repeated."),
+        typer.Option(
+            "--net",
+            "--allow-net",
+            metavar="RULE",
+            help="Let jobs connect to HOST:PORT, HOST (80 and 443) or *; may be repeated.",
+        ),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Least level of logs.")] = LogLevel.debug,
     start_mode: Annotated[StartMode, typer.Option(help="How the child starts.")] = StartMode.exec,
@@ -134,9 +139,11 @@ def run(
     import engine
     from manager.runner import RunRequest, run_plan
 
-    options = engine.RunOptions(
-        log_level=log_level.value, permissions=engine.Permissions(net=tuple(net or ()))
-    )
+    try:
+        permissions = engine.Permissions(net=tuple(net or ()))
+    except ValueError as error:
+        raise BadInputError([f"--net: {error}"]) from None
+    options = engine.RunOptions(log_level=log_level.value, permissions=permissions)
     limits = {"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory}
     given = {name: value for name, value in limits.items() if value is not None}
     try:

@@ -51,7 +51,7 @@ class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
     hidden_paths: tuple[str, ...] = ()
     """Directories below one of ``read_paths`` whose files may not be read all the same."""
     net: tuple[str, ...] = ()
-    """``host:port``, ``host`` or ``*``; empty: no network."""
+    """Rules in the canonical form of `protocol.net_rules`; empty: no network."""
     memory_bytes: int = 500 * 1024 * 1024
     cpu_s: float | None = None
     max_open_files: int = 64

@@ -69,7 +69,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             without=self.without,
             read_paths=tuple(dict.fromkeys(paths)),
             hidden_paths=interpreter.hidden(),
-            net=tuple(permissions.net),
+            net=tuple(map(str, permissions.net_rules)) if permissions.net else (),
             memory_bytes=options.memory_bytes,
             cpu_s=options.cpu_s,
         )

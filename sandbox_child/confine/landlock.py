@@ -220,12 +220,11 @@ def _ports(net: tuple[str, ...]) -> set[int] | None:
 
     Landlock knows ports and no hosts: the host of a permission is not enforced here.
     """
-    ports = set()
-    for permission in net:
-        port = permission.rpartition(":")[2] if ":" in permission else ""
-        if not port.isdecimal():
-            return None
-        ports.add(int(port))
-    if ports:
+    if not net:
+        return set()
+    from protocol.net_rules import parse_net_rules, ports_of  # most runs have no network
+
+    ports = ports_of(parse_net_rules(net))
+    if ports is not None:
         ports.add(DNS_PORT)
     return ports

@@ -85,14 +85,34 @@ def test_a_word_is_one_of_a_few(name, value):
         RunOptions(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["net", "read"])
-def test_permissions_are_sequences(name):
-    """`Permissions(net="*")` would allow the host called `*` letter by letter."""
-    assert getattr(Permissions(**{name: ["x"]}), name) == ("x",)
-    with pytest.raises(
-        TypeError, match=rf"Permissions\.{name} must be a sequence of str, not '\*'"
-    ):
-        Permissions(**{name: "*"})
+@pytest.mark.parametrize(("name", "value"), [("net", "x:443"), ("read", "/x")])
+def test_permissions_are_sequences(name, value):
+    """`Permissions(net="x:443")` would be read letter by letter."""
+    assert getattr(Permissions(**{name: [value]}), name) == (value,)
+    for wrong in (value, value.encode(), {value: 1}, [1], None):
+        with pytest.raises(
+            TypeError, match=rf"Permissions\.{name} must be a sequence of str, not "
+        ):
+            Permissions(**{name: wrong})
+    with pytest.raises(TypeError, match=rf"write {name}=\['{value}'\]"):
+        Permissions(**{name: value})
+
+
+def test_a_permission_that_is_not_a_rule_is_refused_where_it_is_written():
+    """The rule is quoted; the rules can be had as they were read."""
+    with pytest.raises(ValueError, match="'https://x' is a URL; write 'x:443'"):
+        Permissions(net=["a:443", "https://x"])
+    with pytest.raises(ValueError, match="at most 1,024 ports"):
+        Permissions(net=["a:1-1024", "b:1025"])
+    assert list(map(str, Permissions(net=["A.org:443", "*"]).net_rules)) == ["a.org:443", "*"]
+
+
+@pytest.mark.parametrize("path", ["", "data", "./data", "../x", "~/data", "/a\0b"])
+def test_a_readable_path_is_absolute(path):
+    """What a relative path means depends on where the engine was started; "" would be all of it."""
+    with pytest.raises(ValueError, match=r"Permissions\.read has ") as caught:
+        Permissions(read=[path])
+    assert repr(path) in str(caught.value)
 
 
 def test_other_types_are_named():

@@ -1,0 +1,170 @@
+"""The rules of a network permission: which texts are rules, what they mean, what errors say."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.net_rules import (
+    MAX_PORTS,
+    NetRule,
+    count_ports,
+    parse_net_rule,
+    parse_net_rules,
+    ports_of,
+)
+
+WEB = ((80, 80), (443, 443))
+
+RULES = {
+    "example.org:443": ("name", "example.org", ((443, 443),)),
+    "example.org": ("name", "example.org", WEB),
+    "EXAMPLE.Org.:443": ("name", "example.org", ((443, 443),)),
+    "bücher.example:443": ("name", "xn--bcher-kva.example", ((443, 443),)),
+    "xn--bcher-kva.example:443": ("name", "xn--bcher-kva.example", ((443, 443),)),
+    "localhost:8080": ("name", "localhost", ((8080, 8080),)),
+    "my_db:5432": ("name", "my_db", ((5432, 5432),)),
+    "1.example.org:443": ("name", "1.example.org", ((443, 443),)),
+    "host:80,8000-8010": ("name", "host", ((80, 80), (8000, 8010))),
+    "host:8000-8010,80": ("name", "host", ((80, 80), (8000, 8010))),
+    "host:81,80,82-90,85": ("name", "host", ((80, 90),)),
+    "host:1,65535": ("name", "host", ((1, 1), (65535, 65535))),
+    "*.example.org:443": ("wildcard", "example.org", ((443, 443),)),
+    "*.example.org": ("wildcard", "example.org", WEB),
+    "10.0.0.5:5432": ("address", "10.0.0.5", ((5432, 5432),)),
+    "10.0.0.5": ("address", "10.0.0.5", WEB),
+    "10.0.0.0/8:5432": ("block", "10.0.0.0/8", ((5432, 5432),)),
+    "0.0.0.0/0:443": ("block", "0.0.0.0/0", ((443, 443),)),
+    "[::1]:443": ("address", "::1", ((443, 443),)),
+    "[FD00:0:0::1]:443": ("address", "fd00::1", ((443, 443),)),
+    "[::1]": ("address", "::1", WEB),
+    "[fd00::/8]:443": ("block", "fd00::/8", ((443, 443),)),
+    "[fd00::/8]": ("block", "fd00::/8", WEB),
+    "*:443": ("any", "", ((443, 443),)),
+    "*": ("any", "", ()),
+}
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_a_rule_is_read_as_hosts_and_ports(text):
+    """Each form of the contract, in each of its spellings."""
+    rule = parse_net_rule(text)
+
+    assert (rule.kind, rule.host, rule.ports) == RULES[text]
+    assert rule.everything is (text == "*")
+    assert parse_net_rule(str(rule)) == rule
+
+
+WRONG = {
+    "https://api.example.org": "write 'api.example.org:443'",
+    "http://api.example.org": "write 'api.example.org:80'",
+    "https://api.example.org:8443/v1?a=b": "write 'api.example.org:8443'",
+    "https://[::1]:8443/": "write '[::1]:8443'",
+    "postgresql://user@db/name": "write 'db:5432'",
+    "user@host": "write 'host:443'",
+    "api.example.org/v1": "write 'api.example.org:443'",
+    "host:443/v1": "write 'host:443'",
+    "host:https": "write the number: 'host:443'",
+    "host:ssh": "write the number: 'host:22'",
+    "host:44e3": "'44e3' in place of a port",
+    "host:0x1bb": "'0x1bb' in place of a port",
+    "host:+443": "'+443' in place of a port",
+    "host:4_43": "'4_43' in place of a port",
+    "host:0443": "'0443' in place of a port",
+    "host:٤٤٣": "'٤٤٣' in place of a port",
+    "host:\uff14\uff14\uff13": "in place of a port",
+    "host:0": "ports go from 1 to 65535",
+    "host:65536": "ports go from 1 to 65535",
+    "host:99999": "ports go from 1 to 65535",
+    "host:" + "9" * 5000: "ports go from 1 to 65535",
+    "host:80-70": "write 'host:70-80'",
+    "host:80-": "in place of a port",
+    "host:-80": "in place of a port",
+    "host:80,,81": "in place of a port",
+    "host:80,": "in place of a port",
+    "host:": "write 'host:443'",
+    "host:*": "write '*' for everything",
+    "*:*": "write '*' for everything",
+    ":443": "write '*:443'",
+    "": "write host:port",
+    " x:443": "white space",
+    "x:443 ": "white space",
+    "x: 443": "white space",
+    "x:443\n": "white space",
+    "x\x00y:443": "control characters",
+    "x\u200b:443": "control characters",
+    "a:443,b:443": "['a:443', 'b:443']",
+    "a,b": "['a', 'b']",
+    "a:80,443,b:443": "more than one rule",
+    "::1:443": "without brackets",
+    "fd00::1": "write '[fd00::1]:443'",
+    "fd00::/8:443": "write '[fd00::/8]:443'",
+    "fd00::/8": "write '[fd00::/8]:443'",
+    "[::1": "bracket",
+    "[::1]443": "bracket",
+    "[10.0.0.1]:443": "brackets, which are for IPv6",
+    "[host]:443": "brackets, which are for IPv6",
+    "[fe80::1%eth0]:443": "without %",
+    "[::ffff:10.0.0.1]:443": "write '10.0.0.1'",
+    "[::ffff:10.0.0.0/104]:443": "write '10.0.0.0'",
+    "[12345::]:443": "is not an address",
+    "10.1.0.0/8:443": "write '10.0.0.0/8:443'",
+    "[fd00::1/8]:443": "write '[fd00::/8]:443'",
+    "10.0.0.0/33:443": "there are 0 to 32",
+    "[fd00::/129]:443": "there are 0 to 128",
+    "10.0.0.0/255.0.0.0:443": "for the length of a block",
+    "10.0.0.0/08:443": "for the length of a block",
+    "10.0.0.0/:443": "for the length of a block",
+    "10.0.0.0/٨:443": "for the length of a block",
+    "127.1:80": "is not an address",
+    "2130706433:80": "is not an address",
+    "0x7f000001:80": "is not an address",
+    "010.0.0.1:80": "is not an address",
+    "256.0.0.1:80": "is not an address",
+    "127.0.0.1.:80": "is not an address",
+    "a.*.b:443": "has * in a place",
+    "*a.org:443": "has * in a place",
+    "**:443": "has * in a place",
+    "*.*.org:443": "'*' in its host",
+    "*.10.0.0.1:443": "a number for its last label",
+    "*.": "an empty part",
+    ".example.org:443": "an empty part",
+    "a..b:443": "an empty part",
+    "a.b..:443": "an empty part",
+    "-a.org:443": "does not begin or end with '-'",
+    "a-.org:443": "does not begin or end with '-'",
+    "a!b:443": "'!' in its host",
+    "a" * 64 + ":443": "allowed: 63",
+    ".".join(["a" * 60] * 5) + ":443": "allowed: 253",
+    "straße.example:443": "'xn--'",
+    "\uff45xample.org:443": "'xn--'",
+    "a。b:443": "'xn--'",
+    "host:1:2": "colon too much",
+}
+
+
+@pytest.mark.parametrize("text", WRONG, ids=lambda text: ascii(text)[:40])
+def test_what_is_not_a_rule_is_quoted_with_what_would_be_right(text):
+    """One sentence: the rule, what is wrong with it, and how it is written."""
+    with pytest.raises(ValueError, match=r"^the network rule ") as caught:
+        parse_net_rule(text)
+
+    assert WRONG[text] in str(caught.value)
+    assert f"{text[:100]!r}"[:-1] in str(caught.value)
+    assert len(str(caught.value)) < 1_000 or len(text) > 1_000
+
+
+def test_the_ports_of_a_run_are_limited():
+    """Different ports are counted, over all rules; `*` names none."""
+    assert count_ports(parse_net_rules([f"*:1-{MAX_PORTS}", "*", "host:5,6-9"])) == MAX_PORTS
+    with pytest.raises(ValueError, match="at most 1,024 ports, not 1,025"):
+        parse_net_rules(["a:1-1000", "b:900-1025"])
+
+
+def test_the_ports_of_all_rules_are_those_of_each():
+    """Only `*` opens every port."""
+    assert ports_of(parse_net_rules(["a:1", "b:2-4", "c"])) == {1, 2, 3, 4, 80, 443}
+    assert ports_of(parse_net_rules(["a:1", "*"])) is None
+    assert ports_of(()) == set()
+    assert NetRule("any", "", ()).allows_port(7)
+    assert parse_net_rule("a:5-7").allows_port(6)
+    assert not parse_net_rule("a:5-7").allows_port(8)
