@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.as_json import event_from_json, result_from_json, to_json
 from engine.confinement.policy import Policy
 from engine.ending import Reason
 from engine.engine import Engine, StartMode, run
@@ -80,5 +81,8 @@ __all__ = [
     "WorkflowComplete",
     "WorkflowError",
     "WorkflowStart",
+    "event_from_json",
+    "result_from_json",
     "run",
+    "to_json",
 ]
