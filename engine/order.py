@@ -173,8 +173,7 @@ def _encode_initial(state: Any) -> bytes:
     try:
         return encode_state({} if state is None else state)
     except StateNotCarriedError as error:
-        path, _, message = str(error).partition(": ")
-        raise PlanError([Problem(path, message)]) from None
+        raise PlanError([Problem(error.path, error.reason)]) from None
 
 
 def _limits_of(plan: Plan, options: RunOptions) -> RunOptions:

@@ -176,8 +176,7 @@ class PlanObject:
         try:
             return decode_state(encode_state(_plain_mapping(value), root=path))
         except StateNotCarriedError as error:
-            place, reason, detail = str(error).rpartition(": cannot carry ")
-            self._problems.append(Problem(place or path, f"{reason[2:]}{detail}"))
+            self._problems.append(Problem(error.path, error.reason))
         return None
 
     def _refuse_key(self, key: object, known: Collection[str]) -> None:

@@ -78,7 +78,9 @@ def resolve(
     The caller keeps the deadline; whatever comes after it is to be ignored.
     """
     if resolver is None:
-        done(_failure(kind, value_id, step_id, f"no {kind} resolver was given to the engine"))
+        reason = f"no {kind} resolver was given to the engine"
+        fix = f"pass Resolvers({kind}=...) with the plan"
+        done(_failure(kind, value_id, step_id, reason, fix=fix))
         return
 
     def call() -> None:
@@ -139,11 +141,13 @@ def _checked(kind: Kind, value_id: str, step_id: str, value: Any) -> Resolution 
     return Resolution(value, encoded, expires)
 
 
-def _failure(kind: Kind, value_id: str, step_id: str, reason: str) -> ErrorReport:
+def _failure(
+    kind: Kind, value_id: str, step_id: str, reason: str, *, fix: str | None = None
+) -> ErrorReport:
     reason = reason.encode(errors="backslashreplace").decode()  # a message has no lone surrogates
     return make_report(
         _ERROR_NAME[kind],
         f"cannot load the {kind} {value_id!r} of step {step_id!r}: {reason}",
         step_id=step_id,
-        fix=f"pass Resolvers({kind}=...) with the plan" if "no " + kind in reason else None,
+        fix=fix,
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from protocol.confinement import ConfinementReport
     from protocol.report import ErrorReport, Position
 
+_LISTS_PLACES = frozenset({"CompileError", "SecurityError"})
+"""Errors whose details are violations of the job language, if they are a list."""
+
 MAX_LINE = 2_000
 """Characters of one line of other people's text."""
 
@@ -54,8 +57,9 @@ def tell_confinement(report: ConfinementReport) -> str:
 def tell_error(error: ErrorReport) -> Iterator[str]:
     """Yield the lines of an error report, the first of which says it all in short."""
     where = f" in step {error.step_id!r}" if error.step_id is not None else ""
-    # A message that lists several places says its own.
-    if error.position is not None and not error.message.startswith("line "):
+    # A message that lists violations says the place of each.
+    lists_places = error.name in _LISTS_PLACES and isinstance(error.details, (list, tuple))
+    if error.position is not None and not lists_places:
         where += f", line {error.position.line}"
         where += f", column {error.position.column}" if error.position.column else ""
     if error.operation is not None:

@@ -36,7 +36,22 @@ _INT64: Final = range(-(2**63), 2**64)
 
 
 class StateNotCarriedError(Exception):
-    """A value has no serialised form.  The text names its path and its type."""
+    """A value has no serialised form.
+
+    Attributes:
+        path: Where it is, from the root: ``state.data.rows[3]``.
+        reason: What is wrong with it: ``cannot carry a function``.
+
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = _shorten(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return path and reason in one line."""
+        return f"{self.path}: {self.reason}"
 
 
 def encode_state(value: Any, *, root: str = "state") -> bytes:
@@ -67,7 +82,7 @@ def encode_state(value: Any, *, root: str = "state") -> bytes:
     try:
         return _encode_walked(_Walk().plain(value, root, 0))
     except RecursionError:
-        raise StateNotCarriedError(f"{root}: cannot carry a value {_TOO_DEEP}") from None
+        raise StateNotCarriedError(root, f"cannot carry a value {_TOO_DEEP}") from None
 
 
 def decode_state(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:
@@ -201,9 +216,9 @@ class _Walk:
         if issubclass(kind, _BYTES):
             return bytes(memoryview(value))
         if depth > _MAX_DEPTH:
-            raise StateNotCarriedError(f"{_shorten(path)}: cannot carry a value {_TOO_DEEP}")
+            raise StateNotCarriedError(path, f"cannot carry a value {_TOO_DEEP}")
         if id(value) in self._open:
-            raise StateNotCarriedError(f"{_shorten(path)}: cannot carry a cycle")
+            raise StateNotCarriedError(path, "cannot carry a cycle")
         self._open.add(id(value))
         try:
             return self._container(value, path, depth)
@@ -237,7 +252,7 @@ class _Walk:
         except Exception:  # noqa: BLE001 - an enum's or a struct's own code may raise anything
             plain = value
         if plain is value or type(value) is msgspec.msgpack.Ext:
-            raise StateNotCarriedError(f"{_shorten(path)}: cannot carry {_describe(value)}")
+            raise StateNotCarriedError(path, f"cannot carry {_describe(value)}")
         return self.plain(plain, path, depth + 1)
 
     def _key(self, key: Any, path: str, depth: int) -> Any:
@@ -246,14 +261,14 @@ class _Walk:
         try:
             return _as_key(plain)
         except TypeError:
-            raise StateNotCarriedError(f"{where}: cannot carry {_describe(key)} as a key") from None
+            raise StateNotCarriedError(where, f"cannot carry {_describe(key)} as a key") from None
 
     def _text(self, value: str, path: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
             raise StateNotCarriedError(
-                f"{_shorten(path)}: cannot carry a string with a lone surrogate"
+                path, "cannot carry a string with a lone surrogate"
             ) from None
         return value
 

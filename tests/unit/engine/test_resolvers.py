@@ -120,3 +120,14 @@ def test_a_resolver_is_callable():
     """Said where it is given, not when it is needed."""
     with pytest.raises(TypeError, match=r"Resolvers\.state must be callable, not \{\}"):
         Resolvers(state={})
+
+
+def test_only_a_missing_resolver_has_the_hint_to_pass_one():
+    """Not an error whose text happens to speak of no credential."""
+
+    def fails(_):
+        raise LookupError("no credential resolver was given; there is no credential for you")
+
+    for resolver, fix in ((None, "pass Resolvers(credential=...) with the plan"), (fails, None)):
+        report = ask(resolver)
+        assert (report.name, report.fix) == ("CredentialLoadError", fix)

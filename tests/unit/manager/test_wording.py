@@ -73,3 +73,21 @@ def test_any_position_can_be_told(position):
 def test_an_error_without_any_place_is_told():
     """Not every error has a step, a line or a text."""
     assert list(tell_error(make_report("ExitError", ""))) == ["ExitError: "]
+
+
+def test_a_message_that_begins_with_a_line_of_its_own_still_has_a_position():
+    """Only the list of violations says the places by itself."""
+    position = Position(line=3, column=5)
+    own = make_report("JobError", "line 7 of the file is bad", step_id="a", position=position)
+    listed = make_report(
+        "CompileError",
+        "line 3, column 5: no",
+        step_id="a",
+        position=position,
+        details=[{"line": 3}],
+    )
+
+    assert (
+        next(tell_error(own)) == "JobError in step 'a', line 3, column 5: line 7 of the file is bad"
+    )
+    assert next(tell_error(listed)) == "CompileError in step 'a': line 3, column 5: no"

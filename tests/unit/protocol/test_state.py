@@ -349,3 +349,22 @@ def test_what_was_encoded_on_a_shallow_stack_is_decoded_on_a_deep_one():
     for _ in range(600):
         (decoded,) = decoded
     assert decoded == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a: b": object()}, "state['a: b']"),
+        ({": cannot carry ": object()}, "state[': cannot carry ']"),
+        ({"x": [{"y: z": {"q": object()}}]}, "state.x[0]['y: z'].q"),
+        ({("k: v", object()): 1}, "state: key <tuple>[1]"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_path_and_reason_are_facts_of_their_own(value, path):
+    """A key may look like the end of a path: nobody has to search the text for it."""
+    with pytest.raises(StateNotCarriedError) as caught:
+        encode_state(value)
+
+    assert (caught.value.path, caught.value.reason) == (path, "cannot carry an object")
+    assert str(caught.value) == f"{path}: cannot carry an object"
