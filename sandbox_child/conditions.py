@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from protocol.plan import Edge, Workflow
+from protocol.plan import ALWAYS, NAMED_CONDITIONS, NEVER, ON_FAILURE, Edge, Workflow
 from protocol.report import ErrorReport, make_report
 from protocol.state import decode_state
 from sandbox_child.language import CompiledCondition, LanguageError, compile_condition
 from sandbox_child.language.scope import condition_scope
 
-ALWAYS = frozenset({"always"})
-NEVER = frozenset({"never"})
-ON_SUCCESS = frozenset({"on_job_success", "on_upstream_success"})
-ON_FAILURE = frozenset({"on_job_failure", "on_job_fail", "on_upstream_fail"})
-NAMED = ALWAYS | NEVER | ON_SUCCESS | ON_FAILURE
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_CONDITION_CHARS = 300
 
 
 class ConditionError(Exception):
@@ -28,18 +27,28 @@ class ConditionError(Exception):
 class Conditions:
     """Every condition of a workflow, compiled before the first job starts.
 
+    Args:
+        workflow: Its edges are read here.
+        language: False switches the language wall off.
+        warn: Takes a line for the log: a comparison was False because a key is missing.
+
     Raises:
         ConditionError: One of them does not compile.
 
     """
 
-    def __init__(self, workflow: Workflow, *, language: bool) -> None:
+    def __init__(
+        self, workflow: Workflow, *, language: bool, warn: Callable[[str], object]
+    ) -> None:
         self._language = language
+        self._warn = warn
         self._compiled: dict[str, CompiledCondition] = {}
         for step in workflow.steps:
             for target, edge in step.next.items():
                 condition = edge.condition
-                if isinstance(condition, str) and condition not in NAMED and not edge.disabled:
+                if isinstance(condition, str) and not edge.disabled:
+                    if condition in NAMED_CONDITIONS:
+                        continue
                     self._compile(step.id, target, condition)
 
     def decide(self, step_id: str, target: str, edge: Edge, upstream: Upstream) -> bool:
@@ -54,27 +63,43 @@ class Conditions:
             return False
         if isinstance(condition, bool):
             return condition
-        if condition in NAMED:
+        if condition in NAMED_CONDITIONS:
             if condition in ALWAYS | NEVER:
                 return condition in ALWAYS
             return upstream.failed is (condition in ON_FAILURE)
-        compiled = self._compiled[condition]
+        return self._evaluate(self._compiled[condition], step_id, target, upstream)
+
+    def _evaluate(
+        self, compiled: CompiledCondition, step_id: str, target: str, upstream: Upstream
+    ) -> bool:
+        from sandbox_child.language.missing import MissingKeys  # a run may have no condition
+
+        missing = MissingKeys()
         try:
             # A condition sees a copy: it cannot change what the next step gets.
-            scope = condition_scope(self._language)
+            scope = condition_scope(self._language, missing)
             scope["state"] = upstream.shared() if compiled.pure else upstream.copy()
             scope["upstream_step_id"] = step_id
-            return bool(eval(compiled.code, scope))  # noqa: S307 - compiled by our policy
+            taken = bool(eval(compiled.code, scope))  # noqa: S307 - compiled by our policy
         except Exception as error:  # noqa: BLE001 - an author's expression may raise anything
+            from sandbox_child.language.condition_errors import describe
+
+            message, position, fix = describe(error, compiled, missing)
             raise ConditionError(
                 make_report(
                     "EdgeConditionError",
-                    f"the condition {condition!r} of the edge {step_id!r} -> {target!r} raised"
-                    f" {type(error).__name__}: {_text(error)}",
+                    f"the condition {_shown(compiled.text.text)} of the edge {step_id!r} -> {target!r}"
+                    f" raised {message}",
                     step_id=step_id,
                     subtype=type(error).__name__,
+                    position=position,
+                    fix=fix,
                 )
             ) from None
+        if missing.compared:
+            for sentence in missing.warnings(compiled.text):
+                self._warn(f"the condition of the edge {step_id!r} -> {target!r}: {sentence}")
+        return taken
 
     def _compile(self, step_id: str, target: str, condition: str) -> None:
         if condition in self._compiled:
@@ -85,8 +110,8 @@ class Conditions:
             raise ConditionError(
                 make_report(
                     "EdgeConditionError",
-                    f"the condition {condition!r} of the edge {step_id!r} -> {target!r} cannot be"
-                    f" used: {error.report.message}",
+                    f"the condition {_shown(condition)} of the edge {step_id!r} -> {target!r} cannot"
+                    f" be used: {error.report.message}",
                     step_id=step_id,
                     position=error.report.position,
                     fix=error.report.fix,
@@ -114,6 +139,7 @@ class Upstream:
         return self._shared
 
 
-def _text(error: Exception) -> str:
-    text = error.args[0] if error.args else ""
-    return text[:500] if type(text) is str else f"{text!r:.500}"
+def _shown(condition: str) -> str:
+    if len(condition) <= _MAX_CONDITION_CHARS:
+        return repr(condition)
+    return f"{condition[:_MAX_CONDITION_CHARS]!r}..."

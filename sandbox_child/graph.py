@@ -36,7 +36,9 @@ class Walk:
     def run(self) -> m.WorkflowComplete | m.WorkflowError:
         """Walk from the start; return the last message of the run."""
         try:
-            conditions = Conditions(self._start.workflow, language=self._start.language)
+            conditions = Conditions(
+                self._start.workflow, language=self._start.language, warn=self._warn
+            )
             return self._walk(conditions)
         except (ConditionError, StepCrashedError) as error:
             return m.WorkflowError(error=error.report)
@@ -59,6 +61,11 @@ class Walk:
                 self._leaves.append(_Leaf(step_run_id, result))
             waiting.extend((target, result.encoded) for target in taken)
         return self._complete(self._leaves)
+
+    def _warn(self, message: str) -> None:
+        """Log a warning about an edge of the step that has just ended."""
+        self._runtime.logs.add("warning", "runtime", message)
+        self._runtime.logs.flush()  # it belongs before the end event of that step
 
     def _initial(self) -> bytes:
         start = self._start

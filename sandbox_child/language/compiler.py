@@ -31,8 +31,6 @@ __all__ = [
     "compile_job",
 ]
 
-_CONDITION_FILENAME = "<condition>"
-
 
 class OperationSite:
     """Where one operation of a script is called in the author's text."""
@@ -80,13 +78,13 @@ class CompiledJob:
 class CompiledCondition:
     """The condition of an edge, ready for ``eval`` in a condition scope."""
 
-    __slots__ = ("code", "pure", "source")
+    __slots__ = ("code", "pure", "text")
 
-    def __init__(self, code: CodeType, pure: bool, source: str) -> None:
+    def __init__(self, code: CodeType, pure: bool, text: SourceText) -> None:
         self.code = code
         self.pure = pure
         """It cannot change the state, so it needs no copy of it."""
-        self.source = source
+        self.text = text
 
 
 def compile_job(
@@ -159,19 +157,22 @@ def compile_globals(source: str, *, language: bool = True) -> CodeType:
 
 
 def compile_condition(source: str, *, language: bool = True) -> CompiledCondition:
-    """Compile the condition of an edge: one expression over ``state``.
+    """Compile the condition of an edge: one expression over ``state``, over any number of lines.
 
     Raises:
         LanguageError: As for :func:`compile_job`.
 
     """
-    stripped = source.strip()  # an expression may not be indented; one of an edge may well be
-    text = SourceText(stripped)
-    tree = _parse(stripped, text, _CONDITION_FILENAME, "eval", None, language)
-    assert isinstance(tree, ast.Expression)
+    # A run without conditions does not need these.
+    from sandbox_child.language.condition_text import FILENAME, parse_condition
+    from sandbox_child.language.missing import rewrite_condition
+
+    tree, text = parse_condition(source)
+    _judge(tree, source, text, None, language)
     pure = is_pure(tree.body)
-    code = parsing.to_code(tree, text, filename=_CONDITION_FILENAME, mode="eval", step_id=None)
-    return CompiledCondition(code, pure, source)
+    rewrite_condition(tree)
+    code = parsing.to_code(tree, text, filename=FILENAME, mode="eval", step_id=None)
+    return CompiledCondition(code, pure, text)
 
 
 def _parse(
@@ -179,18 +180,29 @@ def _parse(
 ) -> ast.Module | ast.Expression:
     """Return the tree with dotted state rewritten and, with *language*, judged by the policy."""
     tree = parsing.parse(source, text, filename=filename, mode=mode, step_id=step_id)
+    _judge(tree, source, text, step_id, language)
+    return tree
+
+
+def _judge(
+    tree: ast.Module | ast.Expression,
+    source: str,
+    text: SourceText,
+    step_id: str | None,
+    language: bool,
+) -> None:
+    """Rewrite dotted state and, with *language*, raise what the policy finds."""
     try:
         if not language:
             if STATE in source:
                 StateChains().visit(tree)
-            return tree
+            return
         policy = Policy(text)
         policy.check(tree)
     except RecursionError:
         raise parsing.too_deep(tree, text, step_id) from None
     if policy.violations:
         raise violations_error(policy.violations, step_id=step_id)
-    return tree
 
 
 def _make_arguments_lazy(

@@ -48,7 +48,13 @@ _FAILURES = (
 
 
 def parse(
-    source: str, text: SourceText, *, filename: str, mode: str, step_id: str | None
+    source: str,
+    text: SourceText,
+    *,
+    filename: str,
+    mode: str,
+    step_id: str | None,
+    around: tuple[str, str] | None = None,
 ) -> ast.Module | ast.Expression:
     """Return the syntax tree of *source*.
 
@@ -58,6 +64,7 @@ def parse(
         filename: For tracebacks.
         mode: ``exec`` or ``eval``.
         step_id: For reports.
+        around: Lines that the parser gets before and after the source; no position counts them.
 
     Raises:
         LanguageError: RuntimeCrash for a syntax error; CompileError for a text that the parser
@@ -71,12 +78,23 @@ def parse(
         raise _refused(message, None, "keep data out of the source: put it into state", step_id)
     _check_characters(source, text, step_id)
     _say_nothing_of_taste()
+    before, after = around or ("", "")
+    lines_before = before.count("\n")
+    whole = f"{before}{source}{after}" if around else source
     try:
-        return compile(source, filename, mode, ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[return-value]  # the flag makes it a tree
+        tree: ast.Module | ast.Expression = compile(  # type: ignore[assignment]  # the flag makes it a tree
+            whole, filename, mode, ast.PyCF_ONLY_AST, dont_inherit=True
+        )
+        if lines_before:
+            ast.increment_lineno(tree, -lines_before)
     except SyntaxError as error:
+        if lines_before:
+            error.lineno = error.lineno and error.lineno - lines_before
+            error.end_lineno = error.end_lineno and error.end_lineno - lines_before
         raise syntax_error(error, text, step_id) from None
     except _FAILURES as error:
         raise _unparsable(error, text, None, step_id) from None
+    return tree
 
 
 def to_code(

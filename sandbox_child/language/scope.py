@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import CodeType
 
+    from sandbox_child.language.missing import MissingKeys
+
 __all__ = ["JobScope", "condition_scope", "make_ground"]
 
 
@@ -119,16 +121,27 @@ def make_ground() -> None:
     _ready[:] = [_Ground()]
 
 
-def condition_scope(language: bool) -> dict[str, Any]:
-    """Return globals for one condition: built-ins, guards, and JSON's spelling of constants."""
+def condition_scope(language: bool, missing: MissingKeys | None = None) -> dict[str, Any]:
+    """Return globals for one condition: built-ins, guards, and JSON's spelling of constants.
+
+    Args:
+        language: False leaves the built-ins as Python has them.
+        missing: Takes note of the missing keys that the condition meets.
+
+    """
+    if missing is None:
+        from sandbox_child.language.missing import MissingKeys  # a run may have no condition
+
+        missing = MissingKeys()
     scope: dict[str, Any] = {"true": True, "false": False, "null": None}
     if language:
         guards = Guards(scope)
         safe = make_builtins(guards)
         safe["__import__"], safe["print"] = _refuse_import, _refuse_print
-        scope["__builtins__"] = safe
     else:
-        scope["__builtins__"] = _open_builtins(builtins.__import__, _refuse_print)
+        safe = _open_builtins(builtins.__import__, _refuse_print)
+    safe.update(missing.readers(safe["_state_attr_"]))
+    scope["__builtins__"] = safe
     return scope
 
 

@@ -43,6 +43,11 @@ class SourceText:
         self._reached: tuple[int, int] = (0, 0)
 
     @property
+    def text(self) -> str:
+        """The whole text."""
+        return self._text
+
+    @property
     def lines(self) -> list[str]:
         """The lines without their line breaks; split when first asked for."""
         if self._lines is None:

@@ -151,12 +151,28 @@ def test_a_condition_that_does_not_compile_is_told_before_the_first_job(shared: 
 
 def test_a_condition_that_raises_comes_after_the_end_of_its_step(shared: Engine):
     """The finished step's own event is not swallowed."""
-    run = shared.execute(workflow({"a": {"b": "state.nothing.here > 1"}, "b": None}))
+    run = shared.execute(workflow({"a": {"b": "state.nothing['here'] > 1"}, "b": None}))
     types = [e.type for e in finish(run)]
     assert types[-2:] == ["job-complete", "workflow-error"]
     error = run.result().error
     assert error.name == "EdgeConditionError"
     assert "'a' -> 'b'" in error.message
+    assert "the key 'nothing' is missing" in error.fix
+
+
+def test_a_missing_key_in_a_comparison_is_logged_with_the_step_that_has_ended(shared: Engine):
+    """The edge is not taken, and the line comes before the end event of the step."""
+    run = shared.execute(
+        workflow({"a": {"b": "state.data.age > 1", "c": "not state.age"}, "b": None, "c": None})
+    )
+    events = finish(run)
+    types = [e.type for e in events]
+    assert run.result().reason == "success"
+    assert "b" not in [e.step_id for e in events if e.type == "job-start"]
+    [line] = [e for e in events if e.type == "log"]
+    assert (line.level, line.source, line.step_id) == ("warning", "runtime", "a")
+    assert "the key 'age' is missing" in line.message
+    assert types.index("job-start") < types.index("log") < types.index("job-complete")
 
 
 def test_a_failed_job_can_be_handled(shared: Engine):
