@@ -7,7 +7,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-process test-escape lint format types imports check cov \
-	bench bench-compare bench-load bench-targets soak docs clean
+	bench bench-compare bench-load bench-targets soak memory docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-compare: setup  ## Which figures have moved since BASE=revision
 
 soak: setup  ## Two thousand runs with random deaths: nothing grows, nothing is left
 	$(PY) -m benchmarks.soak
+
+memory: setup  ## Two thousand runs with large states: the manager's memory stays what it was
+	$(PY) -m benchmarks.memory
 
 docs: setup  ## Check the documents: links lead somewhere, examples run
 	$(PY) -m pytest -q tests/unit/manager/test_documents.py tests/process/test_examples.py

@@ -42,6 +42,23 @@ class Host(Watcher, Protocol):
         """Say that the child is gone and the run is over."""
 
 
+class _Timer:
+    """Has a lane look at the clock, and does not keep a run that is over until it is time."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = weakref.ref(lane)
+
+    @property
+    def __self__(self) -> Lane | None:
+        """Whose timer it is: the supervisor asks when the call has raised."""
+        return self._lane()
+
+    def __call__(self) -> None:
+        lane = self._lane()
+        if lane is not None:
+            lane.check()
+
+
 class Lane:
     """Carries one run from its start to its end.  For the supervisor's thread."""
 
@@ -54,6 +71,7 @@ class Lane:
         self._cgroup: RunCgroup | None = None
         self._cgroup_asked = False
         self._meter: Meter | None = None
+        self._timer = _Timer(self)
         self._armed = float("inf")
         self._killed = False
         self._outcome: Outcome | None = None
@@ -141,11 +159,12 @@ class Lane:
         connection = self._connection
         assert connection is not None
         frames: list[bytes | bytearray] = []
-        broken: RemoteProtocolError | None = None
+        # The text only: a traceback holds this frame, and with it the states in its frames.
+        broken: str | None = None
         try:
             frames.extend(connection.read(everything=everything))
         except RemoteProtocolError as error:
-            broken = error  # what came before it counts, wherever the reads were cut
+            broken = str(error)  # what came before it counts, wherever the reads were cut
         # What it wrote to its standard streams before these frames comes before them.
         self._take_output(everything=everything)
         try:
@@ -156,16 +175,16 @@ class Lane:
                 if request is not None and request is not asked:
                     self._load(request)
         except RemoteProtocolError as error:
-            broken = error
+            broken = str(error)
         if broken is not None:
             self._break_off(broken)
         if connection.ended:
             connection.close_end(connection.answers)
 
-    def _break_off(self, error: RemoteProtocolError) -> None:
+    def _break_off(self, reason: str) -> None:
         """Stop listening to a child that does not keep to the protocol."""
         assert self._connection is not None
-        self.session.judge(make_report("ProtocolError", str(error)))
+        self.session.judge(make_report("ProtocolError", reason))
         self._connection.ended = True
 
     def _on_output(self, _events: int) -> None:
@@ -354,7 +373,7 @@ class Lane:
         when = min(self.session.deadlines.next, time.monotonic() + CHECK_S)
         if when < self._armed:
             self._armed = when
-            self._host.call_at(when, self.check)
+            self._host.call_at(when, self._timer)
 
     # --- sending ---
 

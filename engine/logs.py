@@ -55,6 +55,10 @@ class LogBook:
             f"{self._dropped} log lines were dropped: the run may log {limit} bytes (max_log_bytes)"
         )
 
+    def close(self) -> None:
+        """Take note that the run is over: nobody is told of a line any more."""
+        self._emit = _nobody
+
     def add(self, entry: LogEntry) -> None:
         """Take one entry."""
         size = _size(entry.message)
@@ -113,3 +117,7 @@ class LogBook:
 def _size(text: str) -> int:
     """Return the length in UTF-8, in bytes; of ASCII without encoding it."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _nobody(_entry: LogEntry) -> None:
+    pass

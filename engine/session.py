@@ -435,6 +435,7 @@ class Session:
         self.order = None
         self._resolutions.clear()
         self._teller.redactor.forget()
+        self._teller.close()
         self._last = None
         self._last_state = (None, msgspec.Raw(NIL))
 

@@ -134,18 +134,19 @@ _decode = msgspec.msgpack.Decoder(ext_hook=restore_extension).decode
 def _decode_on_fresh_stack(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:
     """Decode what is nested too deep for the caller's stack, though not for an empty one."""
     outcome: list[Any] = []
+    failed: list[str] = []
 
     def decode() -> None:
         try:
             outcome.append(_decode(encoded))
         except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
-            outcome.append(error)
+            failed.append(type(error).__name__)  # not the error, whose traceback holds the state
 
     thread = threading.Thread(target=decode)
     thread.start()
     thread.join()
-    if isinstance(outcome[0], Exception):
-        raise ValueError(f"not an encoded state: {type(outcome[0]).__name__}")  # noqa: TRY004
+    if failed:
+        raise ValueError(f"not an encoded state: {failed[0]}")
     return outcome[0]
 
 
