@@ -46,11 +46,21 @@ class Claims:
         """
         if step_id not in self._edges:
             raise RemoteProtocolError(f"child names a step that its plan lacks: {_quote(step_id)}")
-        if step_run_id == step_id:
-            return
-        again = step_run_id.startswith(step_id) and _AGAIN.fullmatch(step_run_id, len(step_id))
-        if not again or step_run_id in self._edges:
+        if not self._is_execution(step_run_id, step_id):
             raise RemoteProtocolError(f"child names an execution wrongly: {_quote(step_run_id)}")
+
+    def is_id(self, name: str) -> bool:
+        """Whether *name* is the id of a step, or of a second or later execution of one."""
+        if name in self._edges:
+            return True
+        step_id, dash, _ = name.rpartition("-")
+        return bool(dash) and step_id in self._edges and self._is_execution(name, step_id)
+
+    def _is_execution(self, name: str, step_id: str) -> bool:
+        if name == step_id:
+            return True
+        again = name.startswith(step_id) and _AGAIN.fullmatch(name, len(step_id))
+        return bool(again) and name not in self._edges
 
     def check_new(self, step_run_id: str) -> None:
         """Check that an execution is not told a second time.

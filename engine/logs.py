@@ -31,7 +31,7 @@ class LogBook:
         """All that was logged, dropped lines and those below the level included."""
         self._options = options
         self._redactor = redactor
-        self._records = redactor.records()
+        self._records = redactor.records(_is_own)
         self._emit = emit
         self._wanted_bytes = 0
         self._dropped = 0
@@ -112,6 +112,11 @@ class LogBook:
             f" allowed: {limit:g} MB (log_payload_mb)]"
         )
         return LogEntry(entry.level, entry.source, message, redacted=True)
+
+
+def _is_own(entry: LogEntry) -> bool:
+    """Whether the engine has written the message, or put it in place of one that was too long."""
+    return entry.source == "runtime" or entry.redacted
 
 
 def _size(text: str) -> int:

@@ -82,10 +82,10 @@ class Session:
         self._last_state: tuple[str | None, msgspec.Raw] = (None, msgspec.Raw(NIL))
         self._confinement = order.confinement
         self._versions = order.versions
-        self._teller = Teller(order.run_id, order.options, log, self.judge)
+        self._claims = Claims(order.workflow)
+        self._teller = Teller(order.run_id, order.options, log, self.judge, self._claims.is_id)
         for configuration in order.configurations:
             self._teller.redactor.learn(configuration)
-        self._claims = Claims(order.workflow)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}
         self._loading_since = 0.0
 

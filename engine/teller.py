@@ -11,7 +11,7 @@ import msgspec
 from engine.eventlog import EventLog
 from engine.logs import LogBook
 from engine.options import RunOptions
-from engine.redaction import Redactor
+from engine.redaction import Redactor, Shape
 from protocol import events
 from protocol.limits import MEGABYTE
 from protocol.messages import LogEntry
@@ -26,6 +26,7 @@ class Teller:
         options: Its limits.
         log: Where the events go.
         judge: Called with the report of a limit that has been met.
+        is_id: Whether a text is the id of a step or of an execution.
 
     """
 
@@ -35,8 +36,9 @@ class Teller:
         options: RunOptions,
         log: EventLog,
         judge: Callable[[ErrorReport], None],
+        is_id: Callable[[str], bool],
     ) -> None:
-        self.redactor = Redactor(public_keys=options.public_credential_keys)
+        self.redactor = Redactor(public_keys=options.public_credential_keys, is_id=is_id)
         self.logs = LogBook(options, self.redactor, self._tell_log)
         self.step_ids: dict[str, Any] = {}
         """The ids that log lines get: those of the step whose turn it is."""
@@ -52,7 +54,7 @@ class Teller:
 
     def tell_complete(self, state: msgspec.Raw, duration_ms: int) -> msgspec.Raw:
         """Emit the end of a workflow; return its final state without secrets."""
-        scrubbed = self.redactor.raw(state)
+        scrubbed = self.redactor.raw(state, Shape.RESULT)
         final = state if scrubbed is None else msgspec.Raw(scrubbed)
         too_large = len(memoryview(final)) > self._options.payload_mb * MEGABYTE
         self._log.append(
@@ -95,8 +97,8 @@ class Teller:
             redacted=entry.redacted,
             **self.step_ids,
         )
-        # The message was redacted together with the lines around it; the ids were not.
-        if not self._log.append(self.redactor.struct(event), always=always):
+        # The message was redacted together with the lines around it.
+        if not self._log.append(event, always=always):
             self._unpolled += 1
 
     def _stamp(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,9 +16,19 @@ import msgspec
 class Container:
     """An encoded array or map, as its head and its encoded items (of a map: keys and values)."""
 
-    def __init__(self, head: bytes, items: list[bytes | msgspec.Raw]) -> None:
+    def __init__(self, head: bytes, items: list[bytes | msgspec.Raw], *, is_map: bool) -> None:
         self.head = head
         self.items = items
+        self.is_map = is_map
+
+    @property
+    def keys(self) -> list[bytes | msgspec.Raw]:
+        """The encoded keys of a map."""
+        return self.items[::2] if self.is_map else []
+
+    def is_key(self, index: int) -> bool:
+        """Whether the item at *index* is a key of a map."""
+        return self.is_map and index % 2 == 0
 
     @classmethod
     def opened(cls, data: bytes) -> Container | None:
@@ -37,7 +47,7 @@ class Container:
             return None
         # For msgspec all are arrays: what a map of raw keys would be, it cannot say.
         array = b"\xdd" + (count * per_entry).to_bytes(4, "big") + data[size:]
-        return cls(data[:size], list(_decode_array(array)))
+        return cls(data[:size], list(_decode_array(array)), is_map=per_entry == 2)
 
     def locate(self, spans: list[tuple[int, int]]) -> dict[int, list[tuple[int, int]]]:
         """Return which items have a part in *spans*: by index, with places within the item."""
@@ -68,6 +78,11 @@ class _Extension:
 
 def _from_extension(value: _Extension) -> msgspec.msgpack.Ext:
     return msgspec.msgpack.Ext(value.code, value.data)
+
+
+def as_key(plain: Any) -> Any:
+    """Return a decoded key as what can be a key: arrays as tuples, at every level."""
+    return tuple(map(as_key, plain)) if isinstance(plain, list) else plain
 
 
 encode = msgspec.msgpack.Encoder(enc_hook=_from_extension).encode

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection
-from typing import Any, Final, Literal, TypeVar, get_origin
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from engine.redaction.container import Container, decode, encode
+from engine.redaction.container import Container, as_key, decode, encode
 from engine.redaction.matcher import Matcher
 from engine.redaction.needles import DEFAULT_PUBLIC_KEYS, plain_spelling, secrets_of, spellings
 from engine.redaction.stream import RecordRedactor, StreamRedactor, replace_spans
+from engine.redaction.structure import IsId, Shape, below, keeps, of_result
+from engine.redaction.values import StructType, Values, distinct
 from protocol.events import REDACTED
-from protocol.report import SEVERITY_BY_NAME, ErrorReport
 
-StructType = TypeVar("StructType", bound=msgspec.Struct)
 Record = TypeVar("Record")
-
-_REDACTED_BYTES: Final = REDACTED.encode()
 
 MAX_SPELLED_SECRETS: Final = 5000
 """So many secrets are looked for in all spellings, any more only as they are: all spellings of
@@ -31,7 +29,7 @@ _MAX_LEVELS: Final = 6
 """So many levels of large containers are opened item by item: each is read once more."""
 
 
-class Redactor:
+class Redactor(Values):
     """Replaces the secrets of one run by ``[redacted]``.
 
     Without secrets it is not ``active`` and every method returns what it was given.  Used from
@@ -40,12 +38,20 @@ class Redactor:
 
     Args:
         public_keys: Keys of a configuration whose values are no secrets, in any case.
+        is_id: Whether a text is the id of a step or of an execution; such ids are no secrets
+            where the engine itself writes them.
 
     """
 
-    def __init__(self, *, public_keys: Collection[str] = DEFAULT_PUBLIC_KEYS) -> None:
+    def __init__(
+        self,
+        *,
+        public_keys: Collection[str] = DEFAULT_PUBLIC_KEYS,
+        is_id: IsId = lambda _: False,
+    ) -> None:
         self.active = False
         """Whether there is anything to look for."""
+        super().__init__(is_id)
         self._public_keys = frozenset(key.casefold() for key in public_keys)
         self._secrets: set[str | bytes] = set()
         self._needles: set[bytes] = set()
@@ -83,8 +89,8 @@ class Redactor:
     def value(self, value: object) -> Any:
         """Return a decoded value with the strings, bytes and keys in it redacted.
 
-        The same object if nothing was hit.  Two keys that become equal leave one of them.
-        Objects of unknown types are left as they are.  What is nested too deep to be looked
+        The same object if nothing was hit.  Keys that become equal are numbered: no entry is
+        lost.  Objects of unknown types are left as they are.  What is nested too deep to be looked
         into becomes ``[redacted]`` as a whole.
         """
         if not self.active:
@@ -94,8 +100,10 @@ class Redactor:
         except RecursionError:
             return REDACTED
 
-    def raw(self, data: bytes | msgspec.Raw) -> bytes | None:
+    def raw(self, data: bytes | msgspec.Raw, shape: Shape = Shape.USER) -> bytes | None:
         """Return encoded msgpack with its secrets redacted, or None if there is none in it.
+
+        *shape* says which keys of it are the engine's; they stay.
 
         Extension types (integers beyond 64 bits) come back as they were.  What contains a
         secret and cannot be decoded becomes ``[redacted]`` as a whole.
@@ -110,7 +118,7 @@ class Redactor:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            scrubbed = self._raw(data, spans, 0)
+            scrubbed = self._raw(data, spans, shape, 0)
         except (ValueError, TypeError, RecursionError, MemoryError, OverflowError):
             scrubbed = encode(REDACTED)
         finally:
@@ -121,24 +129,25 @@ class Redactor:
     def struct(self, obj: StructType) -> StructType:
         """Return a struct (an event, a report) with all that the user can put in it redacted.
 
-        The same object if nothing was hit.  Left alone are the words of the engine itself: the
-        name of the struct, fields that take one of a few literals, the name of an error.  A
-        `msgspec.Raw` in it is treated as by `raw`.
+        The same object if nothing was hit.  Left alone is what `engine.redaction.structure`
+        calls the engine's own: ids, names of errors, keys of reports, fixed parts of messages.
+        A `msgspec.Raw` in it is treated as by `raw`.
         """
         if not self.active:
             return obj
-        try:
-            return self._struct(obj)
-        except RecursionError:
-            return self._shallow(obj)
+        redacted: StructType = self._value(obj)
+        return redacted
 
     def stream(self) -> StreamRedactor:
         """Return a redactor for text that arrives in pieces."""
         return StreamRedactor(self)
 
-    def records(self) -> RecordRedactor[Any]:
-        """Return a redactor for messages that may share a secret with the one before."""
-        return RecordRedactor(self)
+    def records(self, is_own: Callable[[Any], bool] = lambda _: False) -> RecordRedactor[Any]:
+        """Return a redactor for messages that may share a secret with the one before.
+
+        *is_own* says of a record whether its message is the engine's.
+        """
+        return RecordRedactor(self, is_own)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where there are secrets in *text*, in characters and in order."""
@@ -161,115 +170,54 @@ class Redactor:
                 end = start
         return end if len(data) == len(text) else _in_characters(data, [(0, end)])[0][1]
 
+    def _spans_in_bytes(self, data: bytes) -> list[tuple[int, int]]:
+        return self._current().spans(data)
+
     def _current(self) -> Matcher:
         if self._matcher is None:
             self._matcher = Matcher(self._needles)
         return self._matcher
 
-    def _value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            if self._current().may_be_in(_encoded(value)):
-                return replace_spans(value, self.spans(value))
-            return value
-        if value is None or isinstance(value, (int, float)):
-            return value
-        if isinstance(value, dict):
-            return self._dict(value)
-        if isinstance(value, (list, tuple, set, frozenset)):
-            items = [self._value(item) for item in value]
-            if all(new is old for new, old in zip(items, value, strict=True)):
-                return value
-            return items if isinstance(value, list) else _plain(value)(items)
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._bytes(value)
-        if isinstance(value, msgspec.Raw):
-            scrubbed = self.raw(value)
-            return value if scrubbed is None else msgspec.Raw(scrubbed)
-        if isinstance(value, msgspec.Struct):
-            return self._struct(value)
-        return value
-
-    def _dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        redacted = {}
-        hit = False
-        for key, item in value.items():
-            new_key, new_item = self._value(key), self._value(item)
-            hit = hit or new_key is not key or new_item is not item
-            redacted[new_key] = new_item
-        return redacted if hit else value
-
-    def _bytes(self, value: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
-        data = bytes(value)
-        spans = self._current().spans(data)
-        if not spans:
-            return value
-        pieces = []
-        done = 0
-        for start, end in spans:
-            pieces += [data[done:start], _REDACTED_BYTES]
-            done = end
-        return b"".join([*pieces, data[done:]])
-
-    def _struct(self, obj: StructType) -> StructType:
-        changed = {}
-        for name in _open_fields(type(obj)):
-            value = getattr(obj, name)
-            redacted = self._value(value)
-            if redacted is not value:
-                changed[name] = redacted
-        if isinstance(obj, ErrorReport) and obj.name in SEVERITY_BY_NAME:
-            changed.pop("name", None)
-        return msgspec.structs.replace(obj, **changed) if changed else obj
-
-    def _shallow(self, obj: StructType) -> StructType:
-        """Redact a struct in one field of which a value is nested too deep to be looked into."""
-        changed = {}
-        for name in _open_fields(type(obj)):
-            value = getattr(obj, name)
-            redacted = self.value(value)
-            if redacted is not value:
-                changed[name] = redacted
-        return msgspec.structs.replace(obj, **changed)
-
-    def _raw(self, data: bytes, spans: list[tuple[int, int]], level: int) -> bytes:
+    def _raw(self, data: bytes, spans: list[tuple[int, int]], shape: Shape, level: int) -> bytes:
         """Redact an encoded item with needles at these places.
 
         Of a large container only the items with a needle are decoded; the others are skipped
         over, which is many times faster, and copied as they are.
         """
         container = Container.opened(data) if len(data) >= _SMALL_BYTES else None
-        if container is None or level >= _MAX_LEVELS:
-            return encode(self._value(decode(data)))
+        if container is None or level >= _MAX_LEVELS or shape is Shape.REPORT:
+            return encode(self._value(decode(data), shape))
+        if shape is Shape.RESULT:
+            shape = of_result(shape, list(map(decode, container.keys)), self._is_id)
+        hit_keys = []
         for index, inside in container.locate(spans).items():
+            if container.is_key(index):
+                hit_keys.append(index)
+                continue
+            under = Shape.USER
+            if container.is_map and shape is not Shape.USER:
+                under = below(shape, decode(container.items[index - 1]), self._is_id)
             item = bytes(container.items[index])
-            container.items[index] = self._raw(item, inside, level + 1)
+            container.items[index] = self._raw(item, inside, under, level + 1)
+        self._rename(container, hit_keys, shape)
         return container.head + b"".join(container.items)
 
-
-_fields_by_struct: dict[type[msgspec.Struct], tuple[str, ...]] = {}
-
-
-def _open_fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Return the fields of a struct that can hold text other than the engine's own words."""
-    names = _fields_by_struct.get(struct)
-    if names is None:
-        closed = (bool, int, float, type(None))
-        names = tuple(
-            field.name
-            for field in msgspec.structs.fields(struct)
-            if get_origin(field.type) is not Literal and field.type not in closed
-        )
-        _fields_by_struct[struct] = names
-    return names
+    def _rename(self, container: Container, hit_keys: list[int], shape: Shape) -> None:
+        names = {}
+        for index in hit_keys:
+            key = as_key(decode(container.items[index]))
+            new = key if keeps(shape, key, self._is_id) else self._value(key)
+            if new is not key:
+                names[index] = new
+        if names:
+            indices = range(0, len(container.items), 2)
+            taken = {as_key(decode(container.items[i])) for i in indices if i not in names}
+            for index, new in zip(names, distinct(names.values(), taken), strict=True):
+                container.items[index] = encode(new)
 
 
 def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _plain(value: Collection[Any]) -> type[tuple[Any, ...] | set[Any] | frozenset[Any]]:
-    """Return the built-in type of a collection: a named tuple's own takes other arguments."""
-    return next(kind for kind in (tuple, set, frozenset) if isinstance(value, kind))
 
 
 def _in_characters(data: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

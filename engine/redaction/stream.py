@@ -6,6 +6,7 @@ held back until it is clear what it is; everything before it goes out at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from protocol.events import REDACTED
@@ -45,11 +46,12 @@ class RecordRedactor(Generic[Record]):
     A secret that was written in several records is taken out of all of them.  A record is held
     back only while its text ends in three or more characters that begin a secret; with fewer,
     which any word may do, it goes out, and what follows of the secret is hidden.  Likewise
-    after `flush`.  Not thread-safe.
+    after `flush`.  In a message of the engine its fixed parts stay.  Not thread-safe.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, is_own: Callable[[Record], bool]) -> None:
         self._redactor = redactor
+        self._is_own = is_own
         self._said = ""
         """The end of what went out, where it may be the beginning of a secret."""
         self._held: list[tuple[Record, str]] = []
@@ -93,6 +95,8 @@ class RecordRedactor(Generic[Record]):
                 for start, stop in spans
                 if start < end and stop > begin
             ]
+            if inside and self._is_own(record):
+                inside = self._redactor.own_spans(text, inside)
             redacted.append((record, replace_spans(text, inside)))
             begin = end
         return redacted

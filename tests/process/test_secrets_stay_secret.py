@@ -259,7 +259,6 @@ def test_a_secret_in_two_prints_is_taken_out_of_both(eng):
     "step",
     [
         pytest.param({"name": f"sync as {PASSWORD}"}, id="in the name of a step"),
-        pytest.param({"id": PASSWORD}, id="in the id of a step"),
         pytest.param(
             {"next": {"b": {"condition": True, "label": PASSWORD}}}, id="in the label of an edge"
         ),
@@ -345,6 +344,28 @@ def test_the_next_step_receives_the_value_unaltered(eng):
     )
     result = eng.execute(data).result(timeout_s=60)
     assert result.state["data"] == {"same": True, "copy": "[redacted]"}
+
+
+def test_a_step_that_is_called_like_a_secret_keeps_its_name(eng):
+    """A configuration that lists tables, and a step for each table."""
+    trigger = {"id": "t", "next": {"visits": True, "orders": True}}
+    jobs = [
+        {"id": name, "expression": "def main(state):\n    return {'n': 'visits', 'errors': {}}\n"}
+        for name in ("visits", "orders")
+    ]
+    jobs[1]["expression"] = "def main(state):\n    raise ValueError('no message of orders')\n"
+    data = {"workflow": {"steps": [trigger, *jobs], "credentials": {}}}
+    data["workflow"]["credentials"] = {"words": ["visits", "orders", "message", "errors"]}
+    run = eng.execute(data)
+    state = run.result(timeout_s=60).state
+    assert state["visits"] == {"n": "[redacted]", "errors": {}}
+    report = state["orders"]["errors"]["orders"]
+    assert report["message"] == "no [redacted] of [redacted]"
+    assert (report["step_id"], report["severity"]) == ("orders", "fail")
+    events = run.poll(after=0)
+    assert [e.step_id for e in events if e.type == "job-start"] == ["visits", "orders"]
+    assert [e.to_step_id for e in events if e.type == "edge-resolved"] == ["visits", "orders"]
+    assert next(e for e in events if e.type == "job-error").error.step_id == "orders"
 
 
 def test_empty_and_short_secrets_do_not_blank_the_log(eng):
