@@ -226,6 +226,8 @@ class JobExecution:
                 step_id=step.id,
                 language=start.language,
                 adaptor_names=frozenset(in_scope),
+                watch=True,
+                workflow_globals=start.workflow.globals or "",
             )
             self._scope = JobScope(
                 step_id=step.id,
@@ -235,10 +237,11 @@ class JobExecution:
                 in_scope=in_scope,
                 log=self._log,
                 show=printer_of(start.sanitize),
+                warn=self._warn,
             )
             if start.workflow.globals is not None:
                 self._scope.execute(
-                    compile_globals(start.workflow.globals, language=start.language)
+                    compile_globals(start.workflow.globals, language=start.language, watch=True)
                 )
         except LanguageError as error:
             raise StepCrashedError(self._in_step(error.report)) from None
@@ -262,6 +265,9 @@ class JobExecution:
     def _log(self, level: str, text: str) -> None:
         self._runtime.logs.add(cast("LogLevel", level), "job", text)
 
+    def _warn(self, text: str) -> None:
+        self._runtime.logs.add("warning", "runtime", text)
+
     # --- the job ---
 
     def _execute(self, state: Any) -> Any:
@@ -275,7 +281,7 @@ class JobExecution:
             execute=choose_execute(
                 (scope.globals.get("execute"), self._links.execute if self._links else None)
             ),
-            warn=lambda text: self._runtime.logs.add("warning", "runtime", text),
+            warn=self._warn,
             channel=self._channel,
         )
         return scope.call(self._pipeline.run, state)

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, NoReturn
 
 from protocol.report import make_report
-from sandbox_child.language import forms, parsing
+from sandbox_child.language import dropped, forms, parsing
 from sandbox_child.language.chains import STATE, StateChains
 from sandbox_child.language.frames import GLOBALS_FILENAME, globals_texts
 from sandbox_child.language.names import OPERATIONS
@@ -93,6 +93,8 @@ def compile_job(
     step_id: str,
     language: bool = True,
     adaptor_names: frozenset[str] = frozenset(),
+    watch: bool = False,
+    workflow_globals: str = "",
 ) -> CompiledJob:
     """Compile the source of one job.
 
@@ -102,6 +104,8 @@ def compile_job(
         language: False switches the policy off; forms and dotted state stay.
         adaptor_names: Names that are in scope without an import; a call of one of them among
             the arguments of an operation is an operation itself.
+        watch: Have the scope look at each value that the job throws away (see `dropped`).
+        workflow_globals: The source of the globals, which share their names with the job.
 
     Raises:
         LanguageError: CompileError or SecurityError (all violations at once), RuntimeCrash (not
@@ -110,7 +114,7 @@ def compile_job(
     """
     text = SourceText(source)
     filename = f"<job {step_id}>"
-    tree = _parse(source, text, filename, "exec", step_id, language)
+    tree, has_calls = _parse(source, text, filename, "exec", step_id, language)
     assert isinstance(tree, ast.Module)
     form = forms.form_of(tree)
     if form is None:
@@ -125,13 +129,17 @@ def compile_job(
         )
         if STATE in source:
             _make_arguments_lazy(tree, adaptor_names, text, step_id)
+    if watch and has_calls:
+        dropped.watch(tree, form, elsewhere=workflow_globals)
     forms.collect_operations(tree, form)
     code = parsing.to_code(tree, text, filename=filename, mode="exec", step_id=step_id)
     return CompiledJob(code, form, sites, text, source, filename)
 
 
-def compile_globals(source: str, *, language: bool = True) -> CodeType:
+def compile_globals(source: str, *, language: bool = True, watch: bool = False) -> CodeType:
     """Compile the helper functions of a workflow: definitions, imports and assignments only.
+
+    With *watch* the scope looks at each value that they throw away, as in a job.
 
     Raises:
         LanguageError: As for :func:`compile_job`.
@@ -139,7 +147,7 @@ def compile_globals(source: str, *, language: bool = True) -> CodeType:
     """
     text = SourceText(source)
     globals_texts[GLOBALS_FILENAME] = text
-    tree = _parse(source, text, GLOBALS_FILENAME, "exec", None, language)
+    tree, has_calls = _parse(source, text, GLOBALS_FILENAME, "exec", None, language)
     assert isinstance(tree, ast.Module)
     others = [
         Violation(
@@ -153,6 +161,8 @@ def compile_globals(source: str, *, language: bool = True) -> CodeType:
     ]
     if others:
         raise violations_error(others, step_id=None)
+    if watch and has_calls:
+        dropped.watch(tree, None, where=" of the globals")
     return parsing.to_code(tree, text, filename=GLOBALS_FILENAME, mode="exec", step_id=None)
 
 
@@ -177,11 +187,10 @@ def compile_condition(source: str, *, language: bool = True) -> CompiledConditio
 
 def _parse(
     source: str, text: SourceText, filename: str, mode: str, step_id: str | None, language: bool
-) -> ast.Module | ast.Expression:
-    """Return the tree with dotted state rewritten and, with *language*, judged by the policy."""
+) -> tuple[ast.Module | ast.Expression, bool]:
+    """Return the tree with dotted state rewritten, and whether the author calls anything in it."""
     tree = parsing.parse(source, text, filename=filename, mode=mode, step_id=step_id)
-    _judge(tree, source, text, step_id, language)
-    return tree
+    return tree, _judge(tree, source, text, step_id, language)
 
 
 def _judge(
@@ -190,19 +199,25 @@ def _judge(
     text: SourceText,
     step_id: str | None,
     language: bool,
-) -> None:
-    """Rewrite dotted state and, with *language*, raise what the policy finds."""
+) -> bool:
+    """Rewrite dotted state and, with *language*, raise what the policy finds.
+
+    Returns:
+        Whether the author calls anything but built-in functions.
+
+    """
     try:
         if not language:
             if STATE in source:
                 StateChains().visit(tree)
-            return
+            return True
         policy = Policy(text)
         policy.check(tree)
     except RecursionError:
         raise parsing.too_deep(tree, text, step_id) from None
     if policy.violations:
         raise violations_error(policy.violations, step_id=step_id)
+    return policy.has_calls
 
 
 def _make_arguments_lazy(

@@ -24,6 +24,7 @@ OWN_CLASSES = "_open_"
 REAL_TYPE = "_type_"
 STATE_READ = "_state_attr_"
 STATE_TARGET = "_state_target_"
+UNRUN_GUARD = "_unrun_"
 
 _INTERNAL_TYPES = (
     types.FrameType,

@@ -20,6 +20,7 @@ import ast
 from _string import formatter_parser  # type: ignore[import-not-found]  # typeshed leaves it out
 from typing import TYPE_CHECKING, Any
 
+from sandbox_child.language.builtins import PLAIN_BUILTINS
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
 from sandbox_child.language.constructs import OPERATORS
 from sandbox_child.language.methods import Method, guarded
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from sandbox_child.language.spans import SourceText
     from sandbox_child.language.walker import Node
 
+_PLAIN_NAMES = frozenset(PLAIN_BUILTINS)
 _LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
 
 
@@ -62,6 +64,8 @@ class Policy(Walker):
         self._class_members: set[ast.AST] = set()
         self._method: Method | None = None
         self._augmented: set[ast.expr] = set()
+        self.has_calls = False
+        """Whether the author calls anything but built-in functions by their names."""
 
     def check(self, tree: ast.AST) -> None:
         """Visit *tree*, then judge the built-ins that it uses and does not define itself."""
@@ -169,6 +173,8 @@ class Policy(Walker):
     def visit_Call(self, node: ast.Call) -> ast.Call:
         """Check the names of keyword arguments; let two kinds of call pass unguarded."""
         function = node.func
+        if function.__class__ is not ast.Name or function.id not in _PLAIN_NAMES:
+            self.has_calls = True
         if function.__class__ is ast.Attribute and _needs_no_guard(function):
             # Nothing to rewrite in `super().__init__(...)` and `"{} of {}".format(...)`.
             function.value = self.visit(function.value)

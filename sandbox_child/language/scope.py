@@ -17,6 +17,8 @@ from sandbox_child.language.dotted import make_open_state_guards
 from sandbox_child.language.facades import Facades
 from sandbox_child.language.guards import Guards
 from sandbox_child.language.imports import make_importer, make_open_importer
+from sandbox_child.language.names import UNRUN_GUARD
+from sandbox_child.language.unrun import make_guard as make_unrun_guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +41,7 @@ class JobScope:
         in_scope: Names that the job can use without an import.
         log: Takes a level (debug, info, warning, error) and a message.
         show: Gives what ``print`` writes in place of a value, None for nothing.
+        warn: Takes a message about an operation that was never run; None: nobody wants it.
 
     """
 
@@ -52,6 +55,7 @@ class JobScope:
         in_scope: Mapping[str, object],
         log: Callable[[str, str], None],
         show: Callable[[object], object] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         ground = _ready.pop() if _ready else _Ground()
         # dataclasses and typing look classes up by their module: it must be in sys.modules,
@@ -69,6 +73,7 @@ class JobScope:
             safe["print"] = self.printer
         else:
             safe = _open_builtins(make_open_importer(resolve_import), self.printer)
+        safe[UNRUN_GUARD] = make_unrun_guard(warn or _ignore)
         # Public names only: an adaptor could export something called like a guard.
         if in_scope:
             self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})
@@ -154,6 +159,10 @@ def _open_builtins(importer: Callable[..., Any], printer: Callable[..., None]) -
         "_state_attr_": state_attr,
         "_state_target_": state_target,
     }
+
+
+def _ignore(_message: str) -> None:
+    pass
 
 
 def _refuse_import(name: str, *_: Any) -> Any:

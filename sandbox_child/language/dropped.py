@@ -1,0 +1,399 @@
+"""Places in a job where the value of a call is thrown away: an operation made there never runs.
+
+    post("x", state.data)                    a statement inside `main`, `if`, `for`, `with`, `try`
+    [post(p) for p in patients]              a comprehension that nobody keeps
+    x = get("y")                             a name that nobody reads
+    post("x") and state                      a value that is only tested
+
+Which call makes an operation is not known here: `watch` has each value looked at when it is
+thrown away, and the checker asks what the called function returns.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import sys
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+from sandbox_child.language.forms import Form, operation_name
+from sandbox_child.language.names import UNRUN_GUARD, is_reserved
+from sandbox_child.language.parts import (
+    DISPLAYS,
+    Slot,
+    filled,
+    is_new_container,
+    mapped,
+    node_fields,
+    parts,
+    taken,
+)
+from sandbox_child.language.spans import place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_READ_BY_THE_ENGINE: Final = frozenset({"main", "operations", "execute"})
+_LOOKING: Final = frozenset(
+    {"all", "any", "bool", "format", "hash", "id", "len", "print", "repr", "str", "type"}
+)
+"""Built-in functions that neither call nor keep what they are given."""
+_ITERATING: Final = frozenset({"all", "any"})
+_COLLECTING: Final = frozenset({"frozenset", "list", "set", "sorted", "tuple"})
+_BUILTINS: Final = frozenset(dir(builtins))
+
+
+class Dropped(NamedTuple):
+    """A call whose value is thrown away."""
+
+    slot: Slot
+    """The expression that has the value: the call itself, or a collection of such values."""
+    callee: ast.expr
+    """The function that is called."""
+    name: str
+    """The same as the author wrote it."""
+    line: int
+    called: bool
+    """False: not even the call happens; the value is a generator, a `map`, or an unused function."""
+
+
+def find(tree: ast.Module, form: Form | None, *, elsewhere: str = "") -> list[Dropped]:
+    """Return the calls whose values are thrown away, in the order of the text.
+
+    Args:
+        tree: A job, or the globals of a workflow (*form* None).
+        form: In a script the calls at top level are the operations, and so not thrown away.
+        elsewhere: Text that shares the names of *tree*: a name in it counts as read.
+
+    """
+    search = _Search(form, elsewhere)
+    search.read(tree)
+    found = {id(site.slot.get()): site for site in search.sites()}
+    return sorted(found.values(), key=lambda site: (site.line, site.callee.col_offset))
+
+
+def watch(
+    tree: ast.Module, form: Form | None, *, elsewhere: str = "", where: str = ""
+) -> list[Dropped]:
+    """Have the guard look at each value that *tree* throws away; return the places.
+
+    Args:
+        tree: Changed in place.
+        form: As for `find`.
+        elsewhere: As for `find`.
+        where: Text after the number of the line.
+
+    """
+    found = find(tree, form, elsewhere=elsewhere)
+    for site in found:
+        value = site.slot.get()
+        if isinstance(value, ast.Lambda):
+            continue  # a function that is not used makes nothing
+        told = place(ast.Constant(f"{site.name}(...) on line {site.line}{where}"), value)
+        guard = place(ast.Name(UNRUN_GUARD, ast.Load()), value)
+        watched: ast.expr = place(ast.Call(guard, [value, told], []), value)
+        if isinstance(site.slot.holder, ast.Expr) and not isinstance(value, ast.Call):
+            # A call as a statement could be taken for an operation.
+            watched = place(ast.Tuple([watched], ast.Load()), value)
+        site.slot.put(watched)
+    return found
+
+
+class _Kept(NamedTuple):
+    """A value that is bound to a name."""
+
+    slot: Slot
+    iterated: bool = False
+    put_in: bool = False
+    """It is put into the container that has the name."""
+
+
+class _Search:
+    """Collects from one walk over a tree what decides whether a value is thrown away."""
+
+    def __init__(self, form: Form | None, elsewhere: str) -> None:
+        self._form = form
+        self._elsewhere = frozenset(re.findall(r"\w+", elsewhere))
+        self._dropped: list[tuple[Slot, bool]] = []
+        """Places whose value is thrown away; True: after it was iterated over."""
+        self._reads: dict[str, int] = {}
+        self._kept: dict[str, list[_Kept]] = {}
+        """Name to the values that are bound to it or put into it."""
+        self._targets: set[int] = set()
+        """Nodes of names that a plain assignment binds."""
+        self._aliased: set[str] = set()
+        """Names whose value others may have as well: what is put into it may be read there."""
+        self._factories: set[str] = set()
+        """Names of functions of the text, and of what it imports."""
+        self._others: set[str] = set()
+        """Names that are bound in any other way: their values may come from anywhere."""
+
+    # --- one walk ---
+
+    def read(self, tree: ast.Module) -> None:
+        """Walk over the tree without recursion: a text may nest as deep as it is long."""
+        script = self._form == "script"
+        for statement in tree.body:
+            if script and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+                self._walk(statement.value)  # an operation
+            else:
+                self._walk(statement)
+        if self._form == "operations":
+            self._drop_overwritten(tree)
+
+    def _walk(self, root: ast.AST) -> None:
+        # A name of a class body or of the globals is read from elsewhere as well.
+        waiting: list[tuple[ast.AST, bool]] = [(root, self._form is not None)]
+        while waiting:
+            node, private = waiting.pop()
+            kind = node.__class__
+            note = self._notes.get(kind)
+            if note is not None:
+                note(self, node, private)
+            if kind in _FUNCTIONS:
+                private = True
+            elif kind is ast.ClassDef:
+                private = False
+            for field in node_fields(kind):
+                child = getattr(node, field)
+                if child.__class__ is list:
+                    waiting += ((item, private) for item in child if item is not None)
+                elif child is not None:
+                    waiting.append((child, private))
+
+    def _note_name(self, node: ast.Name, _private: bool) -> None:
+        if node.ctx.__class__ is ast.Load:
+            self._reads[node.id] = self._reads.get(node.id, 0) + 1
+        elif node.ctx.__class__ is ast.Store and id(node) not in self._targets:
+            self._bind(node.id)
+
+    def _note_function(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, _private: bool
+    ) -> None:
+        if not isinstance(node, ast.Lambda):
+            self._factories.add(node.name)
+        for group in (node.args.posonlyargs, node.args.args, node.args.kwonlyargs):
+            for argument in group:
+                self._bind(argument.arg)
+        for single in (node.args.vararg, node.args.kwarg):
+            self._bind(single.arg if single else None)
+
+    def _note_binding(
+        self, node: ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar, _private: bool
+    ) -> None:
+        self._bind(node.name)
+
+    def _note_scope(self, node: ast.Global | ast.Nonlocal, _private: bool) -> None:
+        self._aliased.update(node.names)
+        if self._form is None:  # a job may read it
+            self._elsewhere |= {*node.names}
+
+    def _note_loop(self, node: ast.For | ast.AsyncFor | ast.comprehension, private: bool) -> None:
+        if isinstance(node.target, ast.Name) and private:
+            self._keep(node.target.id, _Kept(Slot(node, "iter"), iterated=True))
+        if isinstance(node, ast.comprehension):
+            self._drop(Slot(node, "ifs", i) for i in range(len(node.ifs)))
+
+    def _note_test(self, node: ast.If | ast.While | ast.IfExp | ast.Assert, _private: bool) -> None:
+        self._drop([Slot(node, "test")])
+
+    def _note_not(self, node: ast.UnaryOp, _private: bool) -> None:
+        if isinstance(node.op, ast.Not):
+            self._drop([Slot(node, "operand")])
+
+    def _note_comparison(self, node: ast.Compare, _private: bool) -> None:
+        self._drop([Slot(node, "left")])
+        self._drop(Slot(node, "comparators", i) for i in range(len(node.comparators)))
+
+    def _note_and(self, node: ast.BoolOp, _private: bool) -> None:
+        if isinstance(node.op, ast.And):
+            self._drop(Slot(node, "values", i) for i in range(len(node.values) - 1))
+
+    def _note_text(self, node: ast.FormattedValue, _private: bool) -> None:
+        self._drop([Slot(node, "value")])
+
+    def _note_call(self, node: ast.Call, _private: bool) -> None:
+        if node.func.__class__ is ast.Name and node.func.id in _LOOKING:
+            slots = (Slot(node, "args", i) for i in range(len(node.args)))
+            self._drop(slots, iterated=node.func.id in _ITERATING)
+
+    def _note_statement(self, node: ast.Expr, _private: bool) -> None:
+        value = node.value
+        container = filled(value)
+        if container is None:
+            self._drop([Slot(node, "value")])
+            return
+        assert isinstance(value, ast.Call)
+        self._reads[container] = self._reads.get(container, 0) - 1
+        iterated = isinstance(value.func, ast.Attribute) and value.func.attr == "extend"
+        for index in range(len(value.args)):
+            self._keep(container, _Kept(Slot(value, "args", index), iterated, put_in=True))
+
+    def _note_assignment(
+        self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, private: bool
+    ) -> None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if node.value is None:
+            return
+        if len(targets) != 1 or not private:
+            return
+        target, augmented = targets[0], isinstance(node, ast.AugAssign)
+        if isinstance(target, ast.Name):
+            self._targets.add(id(target))
+            if isinstance(node.value, ast.Lambda):
+                self._factories.add(target.id)
+            else:
+                self._others.add(target.id)
+            if not augmented and not is_new_container(node.value):
+                self._aliased.add(target.id)
+            self._keep(target.id, _Kept(Slot(node, "value"), augmented, put_in=augmented))
+        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+            name = target.value.id
+            self._reads[name] = self._reads.get(name, 0) - 1
+            self._keep(name, _Kept(Slot(node, "value"), put_in=True))
+        elif isinstance(target, ast.Tuple | ast.List) and isinstance(node.value, DISPLAYS):
+            pairs = zip(target.elts, node.value.elts, strict=False)
+            spread = any(isinstance(e, ast.Starred) for e in (*target.elts, *node.value.elts))
+            for index, (name_node, _) in enumerate(() if spread else pairs):
+                if isinstance(name_node, ast.Name):
+                    self._keep(name_node.id, _Kept(Slot(node.value, "elts", index)))
+
+    def _drop(self, slots: Iterable[Slot], *, iterated: bool = False) -> None:
+        self._dropped += ((slot, iterated) for slot in slots)
+
+    def _keep(self, name: str, kept: _Kept) -> None:
+        self._kept.setdefault(name, []).append(kept)
+
+    def _bind(self, name: str | None) -> None:
+        if name is not None:
+            self._others.add(name)
+            self._aliased.add(name)
+
+    def _note_import(self, node: ast.Import | ast.ImportFrom, _private: bool) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            module = alias.name if isinstance(node, ast.Import) else node.module or ""
+            standard = module.partition(".")[0] in sys.stdlib_module_names
+            (self._others if standard else self._factories).add(name)
+            self._aliased.add(name)
+
+    def _note_elements(self, node: ast.Subscript, _private: bool) -> None:
+        """Note the elements of a written-out list that are not taken out of it."""
+        if not isinstance(node.value, ast.Tuple | ast.List) or not isinstance(node.ctx, ast.Load):
+            return
+        count = len(node.value.elts)
+        used = taken(node.slice, count)
+        if used is not None and not any(isinstance(e, ast.Starred) for e in node.value.elts):
+            self._drop(Slot(node.value, "elts", i) for i in range(count) if i not in used)
+
+    def _drop_overwritten(self, tree: ast.Module) -> None:
+        """Note lists of operations that another one replaces before it is read."""
+        if self._reads.get("operations"):
+            return
+        assigned = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and len(node.targets) == 1
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "operations"
+        ]
+        self._drop(Slot(node, "value") for node in assigned[:-1])
+
+    _notes: ClassVar[dict[type, Callable[..., None]]] = {
+        ast.Name: _note_name,
+        ast.Call: _note_call,
+        ast.Expr: _note_statement,
+        **dict.fromkeys((ast.Assign, ast.AnnAssign, ast.AugAssign), _note_assignment),
+        **dict.fromkeys((*_FUNCTIONS, ast.Lambda), _note_function),
+        **dict.fromkeys((ast.Import, ast.ImportFrom), _note_import),
+        **dict.fromkeys((ast.For, ast.AsyncFor, ast.comprehension), _note_loop),
+        **dict.fromkeys((ast.If, ast.While, ast.IfExp, ast.Assert), _note_test),
+        ast.UnaryOp: _note_not,
+        ast.Compare: _note_comparison,
+        ast.BoolOp: _note_and,
+        ast.FormattedValue: _note_text,
+        ast.Subscript: _note_elements,
+        **dict.fromkeys((ast.Global, ast.Nonlocal), _note_scope),
+        ast.MatchMapping: lambda self, node, _: self._bind(node.rest),
+        **dict.fromkeys(
+            (ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar), _note_binding
+        ),
+    }
+    """What is noted of each kind of node; a table is twice as fast as asking one by one."""
+
+    # --- what it comes to ---
+
+    def sites(self) -> Iterator[Dropped]:
+        """Yield the calls, as far as their callees may make operations."""
+        waiting = [*self._dropped]
+        for name in [*self._kept]:
+            waiting += self._release(name, 0)
+        seen: set[int] = set()
+        while waiting:
+            slot, iterated = waiting.pop()
+            node = slot.get()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, ast.Name):
+                waiting += self._release(node.id, 1)
+            elif isinstance(node, ast.Call):
+                if not self._is_factory(node.func):
+                    yield from self._collection(slot, node, waiting, iterated)
+                elif not iterated:
+                    yield _site(slot, node.func)
+            elif isinstance(node, ast.GeneratorExp) and not iterated:
+                if isinstance(node.elt, ast.Call) and self._is_factory(node.elt.func):
+                    yield _site(slot, node.elt.func, called=False)
+            elif isinstance(node, ast.Lambda):
+                if isinstance(node.body, ast.Call) and self._is_factory(node.body.func):
+                    yield _site(slot, node.body.func, called=False)
+            else:
+                waiting += ((inner, False) for inner in parts(node))
+
+    def _collection(
+        self, slot: Slot, node: ast.Call, waiting: list[tuple[Slot, bool]], iterated: bool
+    ) -> Iterator[Dropped]:
+        """Look into `list(...)` and `map(...)`."""
+        if not isinstance(node.func, ast.Name) or not node.args:
+            return
+        name = node.func.id
+        if name in self._others or name in self._factories:
+            return
+        if name in _COLLECTING:
+            called = mapped(node.args[0])
+            if called is None or not self._is_factory(called):
+                waiting.append((Slot(node, "args", 0), True))
+            elif not iterated:
+                yield _site(slot, called)
+        elif name == "map" and not iterated:
+            called = mapped(node)
+            if called is not None and self._is_factory(called):
+                yield _site(slot, called, called=False)
+
+    def _release(self, name: str, reads: int) -> list[tuple[Slot, bool]]:
+        """Take reads of a name away; return what nobody reads then."""
+        self._reads[name] = self._reads.get(name, 0) - reads
+        if self._reads[name] > 0 or name in _READ_BY_THE_ENGINE or name in self._elsewhere:
+            return []
+        shared = name in self._aliased
+        kept = self._kept.pop(name, [])
+        return [(one.slot, one.iterated) for one in kept if not (one.put_in and shared)]
+
+    def _is_factory(self, callee: ast.expr) -> bool:
+        """Whether the function may be a verb, or one of the text: its value is then made by the call."""
+        while isinstance(callee, ast.Attribute):
+            callee = callee.value
+        if not isinstance(callee, ast.Name) or callee.id in self._others:
+            return False
+        if callee.id in self._factories:
+            return True
+        return callee.id not in _BUILTINS and not is_reserved(callee.id)
+
+
+def _site(slot: Slot, callee: ast.expr, *, called: bool = True) -> Dropped:
+    name = operation_name(ast.Call(callee, [], []))
+    return Dropped(slot, callee, name, callee.lineno, called)

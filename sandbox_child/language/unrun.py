@@ -1,0 +1,104 @@
+"""Looks at a value that a job throws away, and reports an operation that nobody has run."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import CoroutineType, FunctionType, GeneratorType, MethodType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_ITEMS = 100
+"""So many items of a collection are looked at."""
+
+
+def make_guard(warn: Callable[[str], None]) -> Callable[[Any, str], Any]:
+    """Return the guard of one scope, which returns what it is given.
+
+    It warns once for each place, and only if the value is a function of one argument that nobody
+    else has.  A function that something else refers to may still be called, or belongs to
+    whoever registered it.
+    """
+    reported: set[str] = set()
+
+    def unrun(value: Any, told: str) -> Any:
+        kind = type(value)
+        if kind in _PLAIN or told in reported:
+            return value
+        if sys.getrefcount(value) > _references():
+            return value
+        if kind in _COLLECTIONS:
+            items = value.values() if kind is dict else value
+            lost = any(takes_state(item) for item, _ in zip(items, range(_MAX_ITEMS), strict=False))
+        else:
+            lost = kind is map or _has_not_begun(value) or takes_state(value)
+        if lost:
+            reported.add(told)
+            verb = told.partition("(")[0]
+            fix = f"pass it to another operation, or call it with state: {verb}(...)(state)"
+            if kind is CoroutineType:
+                fix = "write await before it"
+                value.close()  # or Python would warn as well, without the line
+            elif kind is GeneratorType or kind is map:
+                fix = "nobody iterates over it"
+            warn(f"{told} was never run; {fix}")
+        return value
+
+    return unrun
+
+
+def _has_not_begun(value: Any) -> bool:
+    """Whether *value* is a generator or a coroutine, and nothing of it was run."""
+    if type(value) is GeneratorType:
+        return value.gi_frame is not None and not value.gi_suspended and not value.gi_running
+    if type(value) is CoroutineType:
+        return value.cr_frame is not None and not value.cr_suspended and not value.cr_running
+    return False
+
+
+def takes_state(value: object) -> bool:
+    """Whether *value* is called with exactly one argument, as an operation is."""
+    if isinstance(value, functools.partial):
+        given = len(value.args)
+        return (
+            type(value.func) is FunctionType and _required(value.func, given, value.keywords) == 1
+        )
+    if type(value) is MethodType:
+        function = value.__func__
+        return type(function) is FunctionType and _required(function, 1, ()) == 1
+    if type(value) is FunctionType:
+        wrapped = value.__dict__.get("__wrapped__", value)
+        return type(wrapped) is FunctionType and _required(wrapped, 0, ()) == 1
+    call = getattr(type(value), "__call__", None)  # noqa: B004 - the function itself is wanted
+    if type(call) is not FunctionType or isinstance(value, type):
+        return False
+    # An object that can be called may be anything, unless it says what it is called with.
+    return _required(call, 1, ()) == 1 and call.__code__.co_varnames[1:2] == ("state",)
+
+
+def _required(function: FunctionType, given: int, named: Any) -> int:
+    """Return how many arguments a function needs besides the *given* ones."""
+    code = function.__code__
+    positional = code.co_varnames[given : code.co_argcount - len(function.__defaults__ or ())]
+    keywords = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
+    optional = function.__kwdefaults__ or {}
+    needed = [name for name in positional if name not in named]
+    if any(name not in optional and name not in named for name in keywords):
+        return -1
+    return len(needed)
+
+
+@functools.cache
+def _references() -> int:
+    """Return the references that a fresh value has which is passed as the guard's is."""
+
+    def count(value: Any, _told: str) -> int:
+        return sys.getrefcount(value)
+
+    return count(lambda state: state, "")
+
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+_COLLECTIONS = frozenset({dict, frozenset, list, set, tuple})
