@@ -20,6 +20,7 @@ from engine.start.child import Child, Meter, Starter, Watcher
 from protocol import codec
 from protocol.errors import RemoteProtocolError
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
+from protocol.messages import JobComplete, JobError, WorkflowComplete, WorkflowError
 from protocol.report import ErrorReport, make_report
 from protocol.words import LogSource
 
@@ -27,6 +28,9 @@ _log = logging.getLogger("jobcell")
 
 CHECK_S: Final = 0.05
 """How often memory and CPU time are read from outside."""
+
+_ENDS: Final = (JobComplete, JobError, WorkflowComplete, WorkflowError)
+"""Messages after which a step, or the run, has no more output."""
 
 
 class Host(Watcher, Protocol):
@@ -158,24 +162,29 @@ class Lane:
     def _receive(self, *, everything: bool) -> None:
         connection = self._connection
         assert connection is not None
-        frames: list[bytes | bytearray] = []
-        # The text only: a traceback holds this frame, and with it the states in its frames.
-        broken: str | None = None
+        frames, broken = self._read_frames(everything=everything)
+        certain = len(frames)
+        output = self._read_output(everything=everything)
+        if output and broken is None:
+            # The start of the step that wrote it may have arrived since.
+            more, broken = self._read_frames(everything=everything)
+            frames += more
         try:
-            frames.extend(connection.read(everything=everything))
-        except RemoteProtocolError as error:
-            broken = str(error)  # what came before it counts, wherever the reads were cut
-        # What it wrote to its standard streams before these frames comes before them.
-        self._take_output(everything=everything)
-        try:
-            for frame in frames:
+            for index, frame in enumerate(frames):
+                message = codec.decode_from_child(frame)
+                # A child that wrote waits with the end of the step until its output was read: what
+                # was read after an end belongs to a later step, what was read before it does not.
+                if output and index >= certain and isinstance(message, _ENDS):
+                    self._take_output(output)
+                    output = []
                 asked = self.session.load_request
-                self.session.receive(codec.decode_from_child(frame), frame_bytes=len(frame))
+                self.session.receive(message, frame_bytes=len(frame))
                 request = self.session.load_request
                 if request is not None and request is not asked:
                     self._load(request)
         except RemoteProtocolError as error:
             broken = str(error)
+        self._take_output(output)
         if broken is not None:
             self._break_off(broken)
         if connection.ended:
@@ -188,21 +197,38 @@ class Lane:
         self._connection.ended = True
 
     def _on_output(self, _events: int) -> None:
-        self._take_output(everything=False)
+        self._receive(everything=False)  # messages that were sent before it come before it
         self._follow_up()
 
-    def _take_output(self, *, everything: bool) -> None:
+    def _read_frames(self, *, everything: bool) -> tuple[list[bytes | bytearray], str | None]:
+        """Return the frames that have arrived, and what is wrong with the one after them.
+
+        The text only: a traceback holds its frames, and with them the states in what was read.
+        """
+        assert self._connection is not None
+        frames: list[bytes | bytearray] = []
+        try:
+            frames.extend(self._connection.read(everything=everything))
+        except RemoteProtocolError as error:
+            return frames, str(error)  # what came before it counts, wherever the reads were cut
+        return frames, None
+
+    def _read_output(self, *, everything: bool) -> list[tuple[LogSource, bytes]]:
         connection = self._connection
         assert connection is not None
         streams: tuple[tuple[LogSource, int], ...] = (
             ("stdout", connection.stdout),
             ("stderr", connection.stderr),
         )
-        for source, end in streams:
-            for data in connection.read_output(end, everything=everything):
-                self.session.output(source, data)
-                if self.session.verdict is not None:
-                    break
+        return [
+            (source, data)
+            for source, end in streams
+            for data in connection.read_output(end, everything=everything)
+        ]
+
+    def _take_output(self, output: list[tuple[LogSource, bytes]]) -> None:
+        for source, data in output:
+            self.session.output(source, data)
 
     def _follow_up(self) -> None:
         """Do what follows from what was heard."""

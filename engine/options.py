@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -114,6 +114,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Executions of steps; ten for each step of the plan, but at least 1,000, if not given."""
     max_events: int = 1_000_000
     log_level: LogLevel = "debug"
+    """The least level of all log lines."""
+    adaptor_log_level: LogLevel = "warning"
+    """The least level of what adaptors and their libraries write with `logging` and `warnings`."""
     sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
     """What becomes of objects in log lines."""
     modules: dict[str, ModuleRef] = {}
@@ -140,7 +143,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
         for pattern in self.whitelist or ():
             _check_pattern(pattern)
         for name, allowed in (
-            ("log_level", ("debug", "info", "warning", "error")),
+            ("log_level", get_args(LogLevel)),
+            ("adaptor_log_level", get_args(LogLevel)),
             ("sanitize", ("none", "remove", "obfuscate", "summarize")),
         ):
             if getattr(self, name) not in allowed:

@@ -110,6 +110,7 @@ def prepare(
         repo_error=linking.repo_error,
         whitelist=options.whitelist,
         log_level=options.log_level,
+        adaptor_log_level=options.adaptor_log_level,
         sanitize=options.sanitize,
         remove_from_state=options.remove_from_state,
         event_state=options.event_state,

@@ -112,6 +112,9 @@ def run(
         ),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Least level of logs.")] = LogLevel.debug,
+    adaptor_log_level: Annotated[
+        LogLevel, typer.Option(help="Least level of what libraries of adaptors log.")
+    ] = LogLevel.warning,
     start_mode: Annotated[StartMode, typer.Option(help="How the child starts.")] = StartMode.exec,
     sandbox: Annotated[
         bool, typer.Option("--sandbox/--no-sandbox", help="The kernel wall. Off: development only.")
@@ -143,7 +146,11 @@ def run(
         permissions = engine.Permissions(net=tuple(net or ()))
     except ValueError as error:
         raise BadInputError([f"--net: {error}"]) from None
-    options = engine.RunOptions(log_level=log_level.value, permissions=permissions)
+    options = engine.RunOptions(
+        log_level=log_level.value,
+        adaptor_log_level=adaptor_log_level.value,
+        permissions=permissions,
+    )
     limits = {"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory}
     given = {name: value for name, value in limits.items() if value is not None}
     try:

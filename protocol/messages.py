@@ -74,6 +74,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Step id to the adaptors of that step, as ``name@version``."""
     whitelist: tuple[str, ...] | None = None
     log_level: LogLevel = "debug"
+    adaptor_log_level: LogLevel = "warning"
     sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
     remove_from_state: tuple[str, ...] = ("configuration",)
     event_state: bool = True

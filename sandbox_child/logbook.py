@@ -12,8 +12,11 @@ from protocol.words import LogLevel, LogSource
 from sandbox_child.channel import Channel
 from sandbox_child.language.plain_data import encodable
 
-_QUIET_S: Final = 0.005
-"""A line after so much silence is sent at once."""
+_BURST: Final = 16
+"""Lines that are sent at once: what is sent is not lost if the process dies in native code."""
+
+_REGAINED_PER_S: Final = 200
+"""Of those lines, once they are used up."""
 
 _FLUSH_S: Final = 0.02
 """A line waits no longer for others."""
@@ -37,7 +40,8 @@ class LogBook:
         self._bytes = 0
         self._dropped = 0
         self._dropped_bytes = 0
-        self._sent_at = 0.0
+        self._at_once: float = _BURST
+        self._added_at = 0.0
         self._flusher: threading.Thread | None = None
         self._filled: threading.Event | None = None
 
@@ -56,7 +60,7 @@ class LogBook:
             else:
                 self._entries.append(self._entry(level, source, message))
                 self._pending += size + 64
-            if self._pending >= MAX_LOG_BATCH_BYTES or time.monotonic() - self._sent_at > _QUIET_S:
+            if self._pending >= MAX_LOG_BATCH_BYTES or self._goes_at_once():
                 self._send()
             else:
                 self._have_flushed()
@@ -65,6 +69,17 @@ class LogBook:
         """Send what is waiting."""
         with self._lock:
             self._send()
+
+    def _goes_at_once(self) -> bool:
+        """Return whether the line that was added need not wait for others: few lines do."""
+        now = time.monotonic()
+        regained = (now - self._added_at) * _REGAINED_PER_S
+        self._added_at = now
+        self._at_once = min(_BURST, self._at_once + regained)
+        if self._at_once < 1:
+            return False
+        self._at_once -= 1
+        return True
 
     def _entry(self, level: LogLevel, source: LogSource, message: str) -> LogEntry:
         if len(message) <= self._max_line:
@@ -86,7 +101,6 @@ class LogBook:
             )
         self._entries.clear()
         self._pending = self._dropped = self._dropped_bytes = 0
-        self._sent_at = time.monotonic()
         if self._filled is not None:
             self._filled.clear()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import msgspec
 
@@ -14,6 +15,7 @@ from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report
 from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
+from sandbox_child import streams
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
 from sandbox_child.language.diagnosis import diagnose
 from sandbox_child.language.facades.table import TABLE
@@ -99,9 +101,38 @@ class Runtime:
             from sandbox_child.linker import Linker
 
             self._linker = Linker(
-                self.start.adaptors, whitelist=self.start.whitelist, log=self.logs.add
+                self.start.adaptors,
+                whitelist=self.start.whitelist,
+                log=self.logs.add,
+                log_level=self.start.adaptor_log_level,
             )
+            self._leave_with_output()
         return self._linker
+
+    def send_output(self) -> None:
+        """Send what the running step has written, whatever it has done to the standard streams."""
+        writes_itself = self._linker is not None or not self.start.language
+        if self._linker is not None:
+            self._linker.flush()
+        if writes_itself:
+            streams.put_back(lambda text: self.logs.add("warning", "runtime", text))
+        self.logs.flush()
+        if writes_itself:
+            streams.wait_until_read()
+
+    def _leave_with_output(self) -> None:
+        """Have code that ends the process by `os._exit` leave nothing behind that it has written."""
+        leave = os._exit
+
+        def _exit(status: int) -> NoReturn:
+            try:
+                assert self._linker is not None
+                self._linker.flush()
+                self.logs.flush()
+            finally:
+                leave(status)
+
+        os._exit = _exit
 
     @property
     def adaptor_directories(self) -> dict[str, str]:
@@ -134,6 +165,9 @@ class JobExecution:
         """
         try:
             return self._run(encoded)
+        except StepCrashedError:
+            self._runtime.send_output()  # also of an adaptor that could not be imported
+            raise
         finally:
             if self._scope is not None:
                 self._scope.close()
@@ -151,7 +185,7 @@ class JobExecution:
         begun = time.monotonic()
         try:
             result = self._execute(state)
-            self._runtime.logs.flush()
+            self._runtime.send_output()
             return StepResult(self._encode(result), duration_ms=_since(begun))
         except StateNotCarriedError as error:
             report = make_report(
@@ -166,7 +200,7 @@ class JobExecution:
             report = make_report("Cancelled", "the run was cancelled")
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             report = self._diagnose(error)
-        self._runtime.logs.flush()
+        self._runtime.send_output()
         return self._failed(report, encoded, _since(begun))
 
     # --- before the job ---

@@ -26,7 +26,7 @@ from protocol.zygote import (
     decode_to_zygote,
     encode,
 )
-from sandbox_child import bootstrap
+from sandbox_child import bootstrap, streams
 from sandbox_child.compaction import close_gaps
 from sandbox_child.confine import (
     ConfinedZygote,
@@ -83,6 +83,7 @@ def serve_zygote() -> int:
     control = socket.socket(fileno=CONTROL_FD)
     prepare = decode_to_zygote(control.recv(MAX_DATAGRAM_BYTES))
     assert isinstance(prepare, Prepare)
+    streams.expect_pipes()
     loaded = _preload()
     zygote = _Zygote(control, loaded, prepare.request, _confine(prepare))
     # What is there now is shared with every child for as long as nobody touches it, and the

@@ -75,7 +75,8 @@ def child_command() -> list[str]:
     """Return the command line of a child.
 
     ``-I -S``: no environment variables, no user or site packages, no directory of the script on
-    the module path.  The packages follow as ``name=directory``; see ``sandbox_child.finder``.
+    the module path.  ``-u``: nothing that is written to a standard stream is kept back, neither by Python
+    nor by the C library (``config_init_stdio`` of CPython), so a child that dies loses none of it.  The packages follow as ``name=directory``; see ``sandbox_child.finder``.
     """
     return _command("__main__.py")
 
@@ -87,7 +88,7 @@ def probe_command() -> list[str]:
 
 def _command(script: str) -> list[str]:
     path = f"{_package_directory('sandbox_child')}/{script}"
-    return [_executable(), "-I", "-S", path, *package_arguments()]
+    return [_executable(), "-I", "-u", "-S", path, *package_arguments()]
 
 
 def package_arguments() -> list[str]:

@@ -7,13 +7,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.refusals import JobImportError
-from sandbox_child.linker import output, worlds
+from sandbox_child.linker import worlds
 from sandbox_child.linker.failure import describe
 from sandbox_child.linker.realm import Realm
+from sandbox_child.linker.records import Log
 from sandbox_child.linker.view import make_view, public_names
 
 if TYPE_CHECKING:
     from protocol.adaptor import AdaptorLink
+    from protocol.words import LogLevel
 
 
 class Linker:
@@ -25,14 +27,21 @@ class Linker:
         whitelist: Regular expressions; a job may import a module that is not its adaptor's only
             if one matches its whole name.  None: all.
         log: Takes ``(level, source, message)`` from adaptors.
+        log_level: The least level of what adaptors say through `logging` and `warnings`.
 
     """
 
     def __init__(
-        self, links: Sequence[AdaptorLink], *, whitelist: Sequence[str] | None, log: output.Log
+        self,
+        links: Sequence[AdaptorLink],
+        *,
+        whitelist: Sequence[str] | None,
+        log: Log,
+        log_level: LogLevel = "warning",
     ) -> None:
         self._links = {f"{link.name}@{link.version}": link for link in links}
         self._log = log
+        self._log_level = log_level
         self._realms: dict[str, Realm] = {}
         newest: dict[str, AdaptorLink] = {}
         for link in links:
@@ -55,6 +64,11 @@ class Linker:
             name, _, version = label.rpartition("@")
             versions.setdefault(name, []).append(version)
         return versions
+
+    def flush(self) -> None:
+        """Write out what adaptors have printed without a line break."""
+        for realm in self._realms.values():
+            realm.printer.flush()
 
     def step(self, adaptors: Sequence[str]) -> StepLinks:
         """Import the adaptors of one step.
@@ -80,7 +94,7 @@ class Linker:
         label = f"{link.name}@{link.version}"
         realm = self._realms.get(label)
         if realm is None:
-            realm = self._realms[label] = Realm(link, self._log)
+            realm = self._realms[label] = Realm(link, self._log, self._log_level)
         worlds.use(realm)
         loaded = realm.modules.get(name)
         if loaded is not None:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox_child.linker import output, worlds
+from sandbox_child.linker import records, worlds
 from sandbox_child.linker.finder import RealmFinder, standard_beside
+from sandbox_child.linker.output import Printer
 
 if TYPE_CHECKING:
     from protocol.adaptor import AdaptorLink
+    from protocol.words import LogLevel
 
 _ENTER: Final[CodeType] = compile(
     "def enter(function, /, *args): return function(*args)", "<realm>", "exec"
@@ -30,20 +32,23 @@ class Realm:
         modules: Its own modules by name; standard ones are not among them.
         builtins: What its modules have as builtins.
         meta_path: Its finders.
+        printer: Its `print`.
 
     """
 
-    def __init__(self, link: AdaptorLink, log: output.Log) -> None:
+    def __init__(self, link: AdaptorLink, log: records.Log, lowest: LogLevel) -> None:
         self.label = f"{link.name}@{link.version}"
         self.path = link.path
         self.module = link.module
         self.log = log
+        self.lowest = lowest
+        self.printer = Printer(log)
         # A module of its own, so that what an adaptor adds to builtins stays in its realm.
         own = ModuleType("builtins", builtins.__doc__)
         own.__dict__.update(builtins.__dict__)
         self.builtins = own.__dict__
         self.builtins["__import__"] = self.import_module
-        self.builtins["print"] = output.make_print(log)
+        self.builtins["print"] = self.printer.print
         self.modules: dict[str, ModuleType] = {
             "builtins": own,
             # The real one is the child's; libraries look for a script there.
@@ -110,7 +115,7 @@ class Realm:
             )
         self.show()
         result = self.enter(worlds.real_import(), name, *rest, 0)
-        output.capture(top, self.log)
+        records.capture(top, self.log, self.lowest)
         self.show()
         return result
 

@@ -286,7 +286,8 @@ def test_what_adaptors_say_becomes_log_events(repo):
             )
         },
     )
-    repo.run((["common"], "def main(state):\n    return say(state)\n"))
+    options = RunOptions(timeout_s=20.0, adaptor_log_level="debug")
+    repo.run((["common"], "def main(state):\n    return say(state)\n"), options=options)
     for line in [
         ("info", "adaptor", "on-import"),
         ("error", "adaptor", "bad luck"),

@@ -16,6 +16,7 @@ def test_the_defaults_are_those_of_the_contract():
     assert (options.memory_mb, options.state_mb) == (500, None)
     assert (options.payload_mb, options.log_payload_mb) == (10.0, 1.0)
     assert (options.log_level, options.modules, options.whitelist) == ("debug", {}, None)
+    assert options.adaptor_log_level == "warning"
     assert options.permissions == Permissions(net=(), read=())
     assert options.remove_from_state == ("configuration",)
     assert (options.event_state, options.start, options.end) == (True, None, None)
@@ -78,7 +79,9 @@ def test_a_list_of_names_is_no_string(name):
         RunOptions(**{name: ["a", 1]})
 
 
-@pytest.mark.parametrize(("name", "value"), [("log_level", "warn"), ("sanitize", "all")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("log_level", "warn"), ("adaptor_log_level", "none"), ("sanitize", "all")]
+)
 def test_a_word_is_one_of_a_few(name, value):
     """The message lists them."""
     with pytest.raises(ValueError, match=f"{name} must be one of .* not '{value}'"):

@@ -22,10 +22,10 @@ def test_the_command_is_isolated():
     """No site-packages, no environment variables, no user directory."""
     command = interpreter.child_command()
 
-    assert command[1:3] == ["-I", "-S"]
-    assert command[3].endswith("/sandbox_child/__main__.py")
-    assert [pair.split("=")[0] for pair in command[4:]] == list(interpreter.PACKAGES)
-    assert all(Path(pair.split("=")[1]).is_dir() for pair in command[4:])
+    assert command[1:4] == ["-I", "-u", "-S"]
+    assert command[4].endswith("/sandbox_child/__main__.py")
+    assert [pair.split("=")[0] for pair in command[5:]] == list(interpreter.PACKAGES)
+    assert all(Path(pair.split("=")[1]).is_dir() for pair in command[5:])
 
 
 def test_a_child_finds_the_four_packages_and_no_other():
@@ -48,7 +48,7 @@ for name in ("engine", "manager", "psutil", "pytest", "pip"):
 """
     command = interpreter.child_command()
     done = subprocess.run(
-        [*command[:3], "-c", source, *command[4:]], capture_output=True, text=True, check=False
+        [*command[:4], "-c", source, *command[5:]], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,0 +1,119 @@
+"""What adaptors and their libraries say through `logging` and `warnings` becomes log events."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from protocol.words import LogLevel
+from sandbox_child import streams
+from sandbox_child.linker.worlds import calling_realm
+
+Log = Callable[[Any, Any, str], None]
+"""``(level, source, message)``."""
+
+FOR_AUTHOR: Final = "for_author"
+"""Attribute of a record that a verb makes because the author of the job asked for that line."""
+
+NUMBERS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""The numbers that `logging` has for these levels."""
+
+
+def capture(module: str, log: Log, lowest: LogLevel) -> None:
+    """Attach to a standard module that a realm has imported, if it is one that talks.
+
+    Args:
+        module: The name of the module.
+        log: Takes what is said.
+        lowest: What is below this level is not made, or dropped.
+
+    """
+    attach = _ATTACH.pop(module, None)
+    if attach is not None:
+        attach(log, NUMBERS[lowest])
+
+
+def _attach_logging(log: Log, lowest: int) -> None:
+    import logging
+
+    class Handler(logging.Handler):
+        """Passes records on, without the traceback: it holds paths of the host."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            ours = calling_realm(sys._getframe(1)) is not None  # noqa: SLF001 - who is asking
+            # The standard library about itself is worth a line only from a warning on.
+            least = lowest if ours else max(lowest, logging.WARNING)
+            if record.levelno < least and not getattr(record, FOR_AUTHOR, False):
+                return
+            try:
+                text = record.getMessage()
+                if record.exc_info and record.exc_info[1] is not None:
+                    error = record.exc_info[1]
+                    text += f" ({type(error).__name__}: {error})"
+            except Exception as error:  # noqa: BLE001 - a bad format must not end the job
+                text = f"{record.msg} (cannot be formatted: {type(error).__name__})"
+            log(_level(record.levelno), "adaptor", text)
+
+    root = logging.getLogger()
+    root.addHandler(Handler())
+    root.setLevel(lowest)
+    # Also for a logger whose library has given it a level: no record is made, so it costs nothing.
+    logging.disable(lowest - 1)
+    _watch_handlers(lowest)
+
+
+def _watch_handlers(lowest: int) -> None:
+    """Let handlers of an adaptor work as in Python, except that they write to the log of the run.
+
+    A handler that writes to a standard stream keeps to the lowest level.  Any other handler gets what
+    its loggers let through, so from then on records below the lowest level are made.
+    """
+    import logging
+
+    add = logging.Logger.addHandler
+
+    def addHandler(self: logging.Logger, hdlr: logging.Handler) -> None:  # noqa: N802 - Python's name
+        if isinstance(hdlr, logging.StreamHandler) and streams.is_own(hdlr.stream):
+            hdlr.addFilter(lambda record: record.levelno >= lowest)
+        elif not isinstance(hdlr, logging.NullHandler) and logging.root.manager.disable < lowest:
+            logging.disable(logging.NOTSET)
+        add(self, hdlr)
+
+    logging.Logger.addHandler = addHandler  # type: ignore[method-assign]
+
+
+def _level(number: int) -> LogLevel:
+    if number >= NUMBERS["error"]:
+        return "error"
+    if number >= NUMBERS["warning"]:
+        return "warning"
+    return "info" if number >= NUMBERS["info"] else "debug"
+
+
+def _attach_warnings(log: Log, lowest: int) -> None:
+    import warnings
+
+    original = warnings.showwarning
+
+    def showwarning(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
+        asks = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
+        if file is not None or asks is None or not streams.is_own(sys.stderr):
+            original(message, category, filename, lineno, file, line)
+        elif lowest <= NUMBERS["warning"]:
+            log("warning", "adaptor", f"{category.__name__}: {message}")
+
+    warnings.showwarning = showwarning
+
+
+_ATTACH: dict[str, Callable[[Log, int], None]] = {
+    "logging": _attach_logging,
+    "warnings": _attach_warnings,
+}
