@@ -21,7 +21,7 @@ import msgspec
 
 from engine.redaction import Redactor
 from engine.redaction.matcher import Matcher
-from engine.redaction.needles import spellings
+from engine.redaction.spellings import spellings
 from protocol.state import decode_state, encode_state
 
 STATE_BYTES = 10_000_000

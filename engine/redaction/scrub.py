@@ -10,7 +10,8 @@ import msgspec
 
 from engine.redaction.container import Container, as_key, decode, encode
 from engine.redaction.matcher import Matcher
-from engine.redaction.needles import DEFAULT_PUBLIC_KEYS, plain_spelling, secrets_of, spellings
+from engine.redaction.needles import DEFAULT_PUBLIC_KEYS, secrets_of
+from engine.redaction.spellings import plain_spelling, spellings
 from engine.redaction.stream import RecordRedactor, StreamRedactor, replace_spans
 from engine.redaction.structure import IsId, Shape, below, keeps, of_result
 from engine.redaction.values import StructType, Values, distinct

@@ -321,6 +321,26 @@ def test_wherever_a_credential_comes_from_it_is_redacted(eng, steps, resolvers):
     assert PASSWORD not in repr(resolvers)
 
 
+def test_a_public_key_exempts_neither_what_is_below_it_nor_the_password_in_its_url(eng):
+    """As a library shows them: taken out of the URL, and decoded."""
+    configuration = {
+        "database": {"host": "db.internal", "password": "NestedPw-12345"},
+        "url": "postgres://app:p%40ss-w0rd%21x@db.internal:5432/x?sslkey=K3y-98765",
+    }
+    source = (
+        "from urllib.parse import urlsplit, unquote\n"
+        "def main(state):\n"
+        "    c = state['configuration']\n"
+        "    password = urlsplit(c['url']).password\n"
+        "    print(c['url'], password, c['database'])\n"
+        "    raise ValueError(f'cannot connect as app/{unquote(password)}')\n"
+    )
+    output = all_output(eng.execute(plan(source, configuration=configuration)))
+    for secret in ("NestedPw-12345", "p%40ss-w0rd%21x", "p@ss-w0rd!x", "K3y-98765"):
+        assert secret.encode() not in output
+    assert b"postgres://app:[redacted]@db.internal:5432/x?sslkey=[redacted]" in output
+
+
 @pytest.mark.parametrize("where", ["workflow", "input"])
 def test_a_credential_for_all_steps_is_redacted(eng, where):
     """`workflow.credentials`, and the configuration of the initial state."""

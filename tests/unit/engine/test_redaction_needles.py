@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import enum
 import json
 import urllib.parse
+import uuid
+from collections import deque
 
 import msgspec
 import pytest
 
 from engine.redaction import DEFAULT_PUBLIC_KEYS, Redactor
-from engine.redaction.needles import secrets_of, spellings
+from engine.redaction.needles import secrets_of
+from engine.redaction.spellings import spellings
 
 PUBLIC = frozenset(key.casefold() for key in DEFAULT_PUBLIC_KEYS)
 
@@ -39,10 +44,19 @@ def test_what_is_too_short_blank_or_no_string_is_none(value):
 
 
 @pytest.mark.parametrize("key", ["username", "USERNAME", "baseurl", "baseUrl", "clientId"])
-def test_public_keys_are_no_secrets_in_any_case(key):
-    """Neither are values nested below them."""
-    assert list(secrets_of({key: "not-secret"}, PUBLIC)) == []
-    assert list(secrets_of({key: ["not-secret", {"x": "not-secret"}]}, PUBLIC)) == []
+@pytest.mark.parametrize("value", ["not-secret", b"not-secret", bytearray(b"not-secret")])
+def test_the_value_of_a_public_key_is_no_secret_in_any_case(key, value):
+    """Names of keys are compared without case."""
+    assert list(secrets_of({key: value}, PUBLIC)) == []
+    assert list(secrets_of([{"a": {key: value}}], PUBLIC)) == []
+
+
+@pytest.mark.parametrize("key", ["database", "Account", "user", "url"])
+def test_a_public_key_exempts_no_subtree(key):
+    """Below it, a key is public or not by its own name."""
+    nested = {"host": "db.internal", "password": "secret", "pool": [{"token": "deeper"}]}
+    assert set(secrets_of({key: nested}, PUBLIC)) == {"secret", "deeper"}
+    assert set(secrets_of({key: ["listed", {"host": "db.internal"}]}, PUBLIC)) == {"listed"}
 
 
 def test_keys_of_a_configuration_are_no_secrets():
@@ -65,6 +79,26 @@ def test_a_struct_is_looked_into():
         password: str
 
     assert list(secrets_of(Login("not-secret", "secret"), PUBLIC)) == ["secret"]
+
+
+def test_what_a_state_can_carry_is_looked_into():
+    """A job gets a dataclass as a dict, an enum as its value, a UUID as text."""
+
+    @dataclasses.dataclass
+    class Login:
+        username: str
+        password: str
+        kind: Kind
+        key: uuid.UUID
+
+    class Kind(enum.Enum):
+        SERVICE = "service-kind"
+
+    key = uuid.UUID(int=2**127)
+    login = Login("not-secret", "secret", Kind.SERVICE, key)
+    expected = {"secret", "service-kind", str(key)}
+    assert set(secrets_of({"x": deque([login])}, PUBLIC)) == expected
+    assert list(secrets_of([object(), Login, print, 5, 2.5], PUBLIC)) == []
 
 
 def test_own_public_keys_replace_the_default_ones():
