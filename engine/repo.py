@@ -7,6 +7,7 @@ message of this module holds a path of the host: a run's report quotes it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,10 @@ class RepoEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     def import_name(self) -> str:
         """The name under which jobs import it."""
         return self.module or module_name(self.name)
+
+
+_NUMBERED = re.compile(r"v?[0-9]")
+"""How a version begins; `latest` and `^1.0` are none."""
 
 
 class _Index(msgspec.Struct):
@@ -165,9 +170,10 @@ class Repo:
             if entry.version == version or sort_key(entry.version) == key:
                 return entry
         installed = ", ".join(e.version for e in entries)
+        newest = "" if _NUMBERED.match(version) else f"; {name!r} alone means the newest version"
         raise RepoError(
             f"there is no version {shorten(version)} of adaptor {name!r} in the repo"
-            f"; installed: {installed[:300]}"
+            f"; installed: {installed[:300]}{newest}"
         )
 
     def _link(self, entry: RepoEntry) -> AdaptorLink:

@@ -41,13 +41,15 @@ class StateNotCarriedError(Exception):
     Attributes:
         path: Where it is, from the root: ``state.data.rows[3]``.
         reason: What is wrong with it: ``cannot carry a function``.
+        fix: What to write instead, if that is known.
 
     """
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(self, path: str, reason: str, fix: str | None = None) -> None:
+        super().__init__(path, reason, fix)
         self.path = _shorten(path)
         self.reason = reason
+        self.fix = fix
 
     def __str__(self) -> str:
         """Return path and reason in one line."""
@@ -253,7 +255,7 @@ class _Walk:
         except Exception:  # noqa: BLE001 - an enum's or a struct's own code may raise anything
             plain = value
         if plain is value or type(value) is msgspec.msgpack.Ext:
-            raise StateNotCarriedError(path, f"cannot carry {_describe(value)}")
+            raise StateNotCarriedError(path, f"cannot carry {_describe(value)}", _fix_for(value))
         return self.plain(plain, path, depth + 1)
 
     def _key(self, key: Any, path: str, depth: int) -> Any:
@@ -328,3 +330,15 @@ def _describe(value: Any) -> str:
         return _WELL_KNOWN[name]
     name = name[:80].encode("ascii", "backslashreplace").decode()
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _fix_for(value: Any) -> str | None:
+    """Return what to write in place of a value that got into a state by a slip."""
+    kind = type(value)
+    if kind.__name__ == "coroutine":
+        return "write await before the call"
+    if kind is type(len) and type(value.__self__) is dict:
+        return (
+            f'write ["{value.__name__}"] for the key: a method of dict wins over a key of its name'
+        )
+    return None

@@ -71,6 +71,7 @@ class Pipeline:
             for number, operation in enumerate(operations, 1)
         ]
         self._lines = [_line_of(operation) for operation in operations]
+        self._given = operations
 
     @property
     def position(self) -> Position | None:
@@ -79,6 +80,11 @@ class Pipeline:
         if self.current is None or self.current.number > len(sites):
             return None
         return sites[self.current.number - 1].position
+
+    @property
+    def function(self) -> object:
+        """The current operation as the job gives it."""
+        return None if self.current is None else self._given[self.current.number - 1]
 
     def run(self, state: Any) -> Any:
         """Run all operations on *state*; return what the last one returned."""

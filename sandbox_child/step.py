@@ -192,7 +192,8 @@ class JobExecution:
                 "StateError",
                 str(error),
                 step_id=self._step.id,
-                fix="return plain values: dict, list, str, numbers, bytes, dates, None",
+                fix=error.fix
+                or "return plain values: dict, list, str, numbers, bytes, dates, None",
             )
         except (PipelineError, StepCrashedError) as error:
             report = error.report
@@ -406,6 +407,7 @@ class _Operation:
         self.number = current.number
         self.name = current.name
         self.position = pipeline.position
+        self.function = pipeline.function
 
 
 def assemble(default: Any, state: dict[Any, Any], shared: Any, configuration: Any) -> Any:

@@ -8,11 +8,12 @@ the ``__str__`` of an exception class that it defined itself.
 from __future__ import annotations
 
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from protocol.report import ErrorReport, OperationRef, make_report
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
-from sandbox_child.language.hints import error_fix, name_fix
+from sandbox_child.language.hints import Facts, error_fix, name_fix
 from sandbox_child.language.plain_data import (
     MAX_TEXT_CHARS,
     carried_data,
@@ -23,14 +24,22 @@ from sandbox_child.language.refusals import JobImportError, JobSecurityError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
     from protocol.report import Position
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.language.frames import OwnFrame
+    from sandbox_child.language.spans import SourceText
 
 _MAX_LEAVES = 20
 _MAX_NOTES = 10
 _MEGABYTE = 1_000_000
+_CALLER = "sandbox_child.operations"
+"""The module that calls operations."""
+
+_COROUTINE = 0x80  # inspect.CO_COROUTINE
+_SENTENCES_OF_PYTHON = frozenset({"popitem(): dictionary is empty", "pop from an empty set"})
+"""What built-in methods raise a KeyError with that is not a key."""
 
 
 class RunningOperation(Protocol):
@@ -82,6 +91,10 @@ def diagnose(
     if position is None and operation is not None:
         position = operation.position
 
+    misfit = _misfit(error, operation)
+    if misfit is not None:  # the job's function was called, whoever has called it
+        frames, in_job = [], []
+        position = _definition(misfit, job) or position
     name, subtype = _classify(error, frames)
     message = _message(error) if len(leaves) == 1 else _listed(exc, leaves)
     if name == "OOMError":
@@ -98,7 +111,9 @@ def diagnose(
         position=position,
         stack=stack_of(frames),
         details=details,
-        fix=_fix(error, message, in_job, operation.number if operation else None),
+        fix=_arity_fix(misfit)
+        if misfit is not None
+        else _fix(error, message, in_job, position, texts, operation, job),
     )
 
 
@@ -152,11 +167,29 @@ def _message(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "the job ended the interpreter; a job ends by returning"
     text = exception_text(error)
-    if kind is KeyError and len(error.args) == 1:
-        text = f"no key {text}"
+    if type(error) is KeyError and len(error.args) == 1:
+        text = (
+            encodable(error.args[0][:MAX_TEXT_CHARS]) if _is_sentence(error) else f"no key {text}"
+        )
     elif isinstance(error, RecursionError):
         text = f"too many nested calls: {text}" if text else "too many nested calls"
     return "\n".join([text or kind.__name__, *_notes(error)])
+
+
+def _is_sentence(error: KeyError) -> bool:
+    """Whether the argument of a KeyError is a text for people, and not a key.
+
+    A ``raise`` may have either.  A key that a library passes on (``raise KeyError(key) from error``)
+    is the key of the error before, too.
+    """
+    argument = error.args[0] if len(error.args) == 1 else None
+    if type(argument) is not str or not any(char.isspace() for char in argument.strip()):
+        return False
+    if argument in _SENTENCES_OF_PYTHON:
+        return True
+    before = error.__cause__ or error.__context__
+    passed_on = type(before) is KeyError and before.args == error.args
+    return _is_raised(error) and not passed_on
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -189,21 +222,84 @@ def _without_paths(message: str, adaptors: Mapping[str, str]) -> str:
 
 
 def _fix(
-    error: BaseException, message: str, in_job: list[OwnFrame], operation: int | None
+    error: BaseException,
+    message: str,
+    in_job: list[OwnFrame],
+    position: Position | None,
+    texts: Mapping[str, SourceText],
+    operation: RunningOperation | None,
+    job: CompiledJob | None,
 ) -> str | None:
     if isinstance(error, JobSecurityError):
         return "use what the object offers under a public name"
     if isinstance(error, SystemExit):
         return "return state, or raise an exception"
-    frame = in_job[-1].frame if in_job else None
+    last = in_job[-1] if in_job else None
+    frame = last.frame if last else None
     if type(error) in (NameError, UnboundLocalError):
         name = error.name  # type: ignore[attr-defined]  # both have one
         known = [*frame.f_locals, *frame.f_globals, *frame.f_builtins] if frame else []
-        return name_fix(name, known) if type(name) is str else None
-    state = frame.f_locals.get("state") if frame else None
-    return error_fix(
-        type(error).__name__,
+        line = position.source if position else None
+        column = position.column if position else None
+        return name_fix(name, known, line=line, column=column) if type(name) is str else None
+    text = texts.get(last.code.co_filename) if last else job.text if job else None
+    facts = Facts(
         message,
-        operation=operation,
-        state_is_empty=type(state) is dict and not state,
+        by_interpreter=not (_is_raised(error) or (type(error) is KeyError and _is_sentence(error))),
+        in_adaptor=frame is None,
+        operation=operation.number if operation else None,
+        names={**frame.f_globals, **frame.f_locals} if frame else {},
+        text=text,
+        position=position,
     )
+    return error_fix(error, facts)
+
+
+def _innermost(error: BaseException) -> TracebackType | None:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _is_raised(error: BaseException) -> bool:
+    """Whether a ``raise`` statement has raised *error*, rather than the interpreter."""
+    traceback = _innermost(error)
+    if traceback is None:
+        return False
+    import opcode  # only after an error
+
+    code, at = traceback.tb_frame.f_code.co_code, traceback.tb_lasti
+    return 0 <= at < len(code) and opcode.opname[code[at]] == "RAISE_VARARGS"
+
+
+def _misfit(error: BaseException, operation: RunningOperation | None) -> FunctionType | None:
+    """Return the operation if it could not even be called, because of its parameters."""
+    function = getattr(operation, "function", None)
+    if type(error) is not TypeError or type(function) is not FunctionType:
+        return None
+    traceback = _innermost(error)
+    if traceback is None or traceback.tb_frame.f_globals.get("__name__") != _CALLER:
+        return None
+    from sandbox_child.language.passages import takes_state_alone
+
+    return None if takes_state_alone(function) else function
+
+
+def _definition(function: FunctionType, job: CompiledJob | None) -> Position | None:
+    """Return where in the job *function* is defined, if it is there."""
+    if job is None or function.__code__.co_filename != job.filename:
+        return None
+    from sandbox_child.language.passages import definition
+
+    return definition(job.text, function.__code__)
+
+
+def _arity_fix(function: FunctionType) -> str:
+    name = function.__code__.co_name
+    if name == "<lambda>":
+        return "an operation is called with the state alone: write lambda state: ..."
+    if not function.__code__.co_filename.startswith("<"):  # a verb of an adaptor
+        return f"call the verb, which returns an operation: {name}(...)"
+    word = "async def" if function.__code__.co_flags & _COROUTINE else "def"
+    return f"an operation is called with the state alone: write {word} {name}(state):"

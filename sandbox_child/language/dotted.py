@@ -24,13 +24,13 @@ def make_state_guards(
             try:
                 return target[name]
             except KeyError:
-                raise AttributeError(_absent_key(target, name)) from None
+                raise _absent_key(target, name) from None
         if isinstance(target, dict):
             # A method of dict wins over a key of that name.
             if name in target and not hasattr(dict, name):
                 return target[name]
             if not hasattr(target, name):
-                raise AttributeError(_absent_key(target, name))
+                raise _absent_key(target, name)
         if name[0] == "_" or name in DYNAMIC_ATTRIBUTES:
             return attr(target, name)
         return getattr(target, name)
@@ -59,7 +59,7 @@ class _Keys:
         target = object.__getattribute__(self, "_target")
         if name in target:
             return target[name]
-        raise AttributeError(_absent_key(target, name))
+        raise _absent_key(target, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__getattribute__(self, "_target")[name] = value
@@ -67,10 +67,13 @@ class _Keys:
     def __delattr__(self, name: str) -> None:
         target = object.__getattribute__(self, "_target")
         if name not in target:
-            raise AttributeError(_absent_key(target, name))
+            raise _absent_key(target, name)
         del target[name]
 
 
-def _absent_key(target: dict[Any, Any], name: str) -> str:
+def _absent_key(target: dict[Any, Any], name: str) -> AttributeError:
+    """Return the error for a key that is not there; hints look at its fields, not at its text."""
     keys = [repr(key) for key in list(target)[:10] if type(key) is str]
-    return f"no key {name!r}; the keys are {', '.join(keys) or 'none'}"
+    error = AttributeError(f"no key {name!r}; the keys are {', '.join(keys) or 'none'}", name=name)
+    error.__dict__["_absent_from"] = target
+    return error

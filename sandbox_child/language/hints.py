@@ -1,54 +1,26 @@
 """What to write instead: hints for the slips that job authors make most.
 
-A hint is found from the text and the names of an error alone.  Nothing here evaluates anything
-of a job, not even a ``repr``.
+A hint is found from the facts of an error: its class, its fields, and the author's text at the place
+where it was raised.  Python gives some facts only in the text of its own errors; that text is
+looked at only if the interpreter has written it, never if a ``raise`` of the author has.
+Nothing here evaluates anything of a job, not even a ``repr``.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-_OTHER_LANGUAGES = {
-    "true": "write True",
-    "false": "write False",
-    "null": "write None",
-    "undefined": "write None",
-    "nil": "write None",
-    "console": "write print(...)",
-    "this": "write self, the first parameter of the method",
-    "new": "leave new out: a class is called like a function",
-    "JSON": "write import json, then json.loads(text) or json.dumps(value)",
-    "require": "write an import statement",
-    "Math": "write import math, or use round(), min(), max()",
-    "parseInt": "write int(text)",
-    "parseFloat": "write float(text)",
-    "Promise": "write import asyncio, then asyncio.gather(...)",
-}
-
-# Patterns stay text until there is an error: compiling them would cost every start 1 ms.
-_SYNTAX = (
-    (r"^\s*(const|let|var)\s", "leave const, let and var out: name = value"),
-    (r"^\s*function\b", "write def name(parameters):"),
-    (r"^\s*}?\s*else if\b", "write elif"),
-    (r"=>", "write lambda state: ... instead of =>"),
-    (r"&&", "write and instead of &&"),
-    (r"\|\|", "write or instead of ||"),
-    (r"[!=]==", "write == or != ; Python has no third sign"),
-    (r"!(?!=)", "write not instead of !"),
-    (r"\.\.\.\w", "write **name in a dict and *name in a list instead of ...name"),
-    (r"\+\+|--", "write name += 1"),
-    (r"^\s*//|;\s*//", "a comment begins with #"),
-    (r"\bcatch\b", "write except Exception as error:"),
-    (r"\?\.", "write x.get(key) or test for None first"),
-)
+    from protocol.report import Position
+    from sandbox_child.language.spans import SourceText
 
 _SYNTAX_MESSAGES = (
     ("'return' outside function", "put it into def main(state): ..."),
     ("'await' outside function", "put it into async def main(state): ..."),
+    ("'await' outside async function", "write async def in place of def"),
     ("asynchronous comprehension outside", "put it into async def main(state): ..."),
     ("invalid non-printable character", "the character looks like a space or quote but is none"),
     ("invalid character", "use plain quotes, minus signs and commas"),
@@ -57,82 +29,211 @@ _SYNTAX_MESSAGES = (
     ("inconsistent use of tabs", "indent with four spaces everywhere"),
 )
 
+# Texts of the interpreter's own errors.  Patterns stay text until there is an error: compiling them
+# would cost every start 1 ms.
 _ON_NONE = r"'NoneType' object|argument of type 'NoneType'"
-_NO_KEY = r"no key '([^']*)'; the keys are (.*)"
-_NO_ATTRIBUTE = r"'(\w+)' object has no attribute '([^']*)'"
 _NOT_CALLABLE = r"'(\w+)' object is not callable"
+_ON_METHOD = r"builtin_function_or_method"
 _ON_FUNCTION = r"'(function|method|builtin_function_or_method)' object"
 _ON_COROUTINE = r"'coroutine' object"
 _CONCATENATION = r"can only concatenate str|concatenate str \(not|must be str, not"
+_TOO_MANY = r"takes .*positional arguments? but"
+_ARGUMENTS = r"positional argument"
+_NOT_INDEXED = r"string indices must be integers"
+_UNHASHABLE = r"unhashable type|cannot use '\w+' as a set element"
 _MAX_NAME_CHARS = 100
 _MAX_NAMES = 2_000
 
 
-def syntax_fix(message: str, line: str | None) -> str | None:
-    """Return a hint for a syntax error with *message* at the text *line*."""
+class Facts(NamedTuple):
+    """What is known of an error beside the exception itself."""
+
+    message: str
+    by_interpreter: bool = True
+    """The interpreter has raised it, not a ``raise`` statement of a job or an adaptor."""
+    in_adaptor: bool = False
+    """No function of the job was running, only a verb."""
+    operation: int | None = None
+    """The number of the operation that was running."""
+    names: Mapping[str, Any] = {}
+    """The local and global names of the job's innermost frame."""
+    text: SourceText | None = None
+    position: Position | None = None
+    """Where in *text* it was raised, or the operation was called."""
+
+
+def syntax_fix(
+    message: str, line: str | None, *, column: int | None = None, above: str | None = None
+) -> str | None:
+    """Return a hint for a syntax error.
+
+    Args:
+        message: The parser's.
+        line: The line where it stopped.
+        column: Where in the line, from 1.
+        above: The line before it.
+
+    """
     for beginning, fix in _SYNTAX_MESSAGES:
         if message.startswith(beginning):
             return fix
-    if line is not None:
-        for pattern, fix in _SYNTAX:
-            if re.search(pattern, line):
-                return fix
-    return None
+    if line is None:
+        return None
+    from sandbox_child.language.javascript import syntax_hint
+
+    return syntax_hint(line, column, above)
 
 
-def name_fix(name: str, known: Iterable[str]) -> str | None:
-    """Return a hint for the unknown *name*; *known* are the names that do exist."""
-    if name in _OTHER_LANGUAGES:
-        return _OTHER_LANGUAGES[name]
+def name_fix(
+    name: str, known: Iterable[str], *, line: str | None = None, column: int | None = None
+) -> str | None:
+    """Return a hint for the unknown *name*.
+
+    Args:
+        name: The name.
+        known: The names that do exist.
+        line: The line where it is used.
+        column: Where in the line, from 1.
+
+    """
     if name == "state":
         return (
             "state is known in the arguments of an operation and in functions that take it:"
             " fn(lambda state: ...)"
         )
-    near = nearest(name, known)
+    from sandbox_child.language.javascript import name_hint
+
+    names = {candidate for candidate in known if type(candidate) is str}
+    fix = name_hint(name, names, nearest, line, column)
+    if fix is not None:
+        return fix
+    near = nearest(name, names)
     return f"did you mean {near}?" if near else None
 
 
-def error_fix(
-    kind: str, message: str, *, operation: int | None = None, state_is_empty: bool = False
-) -> str | None:
-    """Return a hint for an error that was raised while a job ran.
-
-    Args:
-        kind: The name of the exception's class.
-        message: Its text.
-        operation: The number of the operation that was running.
-        state_is_empty: The variable ``state`` was an empty dict.
-
-    """
-    if kind in ("KeyError", "AttributeError") and state_is_empty and (operation or 0) > 1:
+def error_fix(error: BaseException, facts: Facts) -> str | None:
+    """Return a hint for an error that was raised while a job ran."""
+    kind = type(error)
+    state = facts.names.get("state")
+    is_late = (facts.operation or 0) > 1
+    if is_late and kind in (KeyError, AttributeError) and type(state) is dict and not state:
         return "the state is empty: did the operation before forget `return state`?"
-    if kind == "AttributeError" and (found := re.match(_NO_KEY, message)):
-        near = nearest(found[1], re.findall(r"'([^']*)'", found[2]))
-        return f"did you mean {near}?" if near else "use state.get(key) if the key may be missing"
-    if kind == "AttributeError" and (found := re.search(_NO_ATTRIBUTE, message)):
-        owner, name = found.groups()
-        if owner == "dict":
-            return f'write d["{name}"], or d.get("{name}") if it may be missing'
-        if owner == "list":
-            return f'a list has no keys: take an element first, as in rows[0]["{name}"]'
-    if kind in ("TypeError", "AttributeError"):
-        if re.search(_ON_NONE, message):
-            return "the value is None: did the function it came from forget `return state`?"
-        if re.search(_ON_COROUTINE, message):
-            return "write await before the call"
-        if re.search(_ON_FUNCTION, message):
-            return "this is a function: call it; an operation is called with the state"
-        if re.search(_NOT_CALLABLE, message):
-            return "this is the result of a call already: leave the second pair of brackets out"
-    if kind == "TypeError" and message.startswith("string indices must be integers"):
-        return "this is text, not a dict: is it JSON? then json.loads(text) first"
-    if kind == "TypeError" and re.search(_CONCATENATION, message):
-        return 'write an f-string: f"{first}{second}"'
-    if kind == "KeyError":
-        return "use d.get(key) if the key may be missing"
-    if kind == "RecursionError":
+    if kind is AttributeError:
+        return _attribute_fix(error, facts)
+    if kind is KeyError:
+        return "use d.get(key) if the key may be missing" if facts.by_interpreter else None
+    if kind is ImportError or isinstance(error, ImportError):
+        return _import_fix(facts)
+    if isinstance(error, RecursionError):
         return "use a loop, or make sure that the function stops calling itself"
+    return _type_fix(facts) if kind is TypeError and facts.by_interpreter else None
+
+
+def method_fix(facts: Facts) -> str | None:
+    """Return a hint if the job got a method of a dict where it meant the key of that name."""
+    if facts.text is None or facts.position is None:
+        return None
+    from sandbox_child.language.passages import method_taken_for_key
+
+    key = method_taken_for_key(facts.text, facts.position, facts.names)
+    return f"write {key} for the key: a method of dict wins over a key of its name" if key else None
+
+
+def _attribute_fix(error: Any, facts: Facts) -> str | None:
+    from sandbox_child.language.javascript import member_hint, snake_case
+
+    fields = object.__getattribute__(error, "__dict__")
+    name, owner = error.name, error.obj
+    if type(name) is not str:
+        return None
+    if "_absent_from" in fields:  # a key of the state
+        near = nearest(name, fields["_absent_from"])
+        if near:
+            return f"did you mean {near}?"
+        return member_hint(dict, name) or "use state.get(key) if the key may be missing"
+    if not facts.by_interpreter:
+        return None
+    kind = type(owner)
+    fix = member_hint(kind, name)
+    if fix is not None:
+        return fix
+    if kind is dict:
+        return f'write d["{name}"], or d.get("{name}") if it may be missing'
+    if kind is list:
+        return f'a list has no keys: take an element first, as in rows[0]["{name}"]'
+    if owner is None:
+        return "the value is None: did the function it came from forget `return state`?"
+    if kind.__name__ == "coroutine":
+        return "write await before the call"
+    if kind.__name__ == "builtin_function_or_method":
+        return method_fix(facts) or _CALL_IT
+    if kind.__name__ in {"function", "method"}:
+        return _CALL_IT
+    if kind.__name__ == "module":
+        names = object.__getattribute__(owner, "__dict__")
+        snake = snake_case(name)
+        near = snake if snake in names else nearest(name, names) or nearest(snake, names)
+        return f"did you mean {near}?" if near else None
+    return None
+
+
+_CALL_IT = "this is a function: call it; an operation is called with the state"
+
+
+def _type_fix(facts: Facts) -> str | None:
+    """Return a hint for a TypeError of the interpreter, which gives its facts as text only."""
+    message = facts.message
+    if re.search(_ON_NONE, message):
+        return "the value is None: did the function it came from forget `return state`?"
+    if re.search(_ON_COROUTINE, message):
+        return "write await before the call"
+    if re.search(_ON_METHOD, message):
+        fix = method_fix(facts)
+        if fix is not None:
+            return fix
+    if re.search(_ON_FUNCTION, message):
+        return _CALL_IT
+    if re.search(_NOT_CALLABLE, message):
+        return "this is the result of a call already: leave the second pair of brackets out"
+    if re.match(_NOT_INDEXED, message):
+        return "this is text, not a dict: is it JSON? then json.loads(text) first"
+    if re.search(_CONCATENATION, message):
+        return 'write an f-string: f"{first}{second}"'
+    return _passage_fix(facts)
+
+
+def _passage_fix(facts: Facts) -> str | None:
+    """Return a hint that the author's text at the place of a TypeError gives."""
+    if facts.text is None or facts.position is None:
+        return None
+    from sandbox_child.language import passages
+
+    if re.search(_TOO_MANY, facts.message) and passages.has_callback(
+        facts.text, facts.position, facts.names
+    ):
+        return (
+            "a verb takes no callback: write what follows as the next operation,"
+            " as in fn(lambda state: ...)"
+        )
+    if facts.in_adaptor and re.search(_ARGUMENTS, facts.message):
+        return passages.misfitting_operation(facts.text, facts.position)
+    if re.search(_UNHASHABLE, facts.message) and passages.unhashable_set(
+        facts.text, facts.position
+    ):
+        return 'write {"a": a, "b": b}: a dict needs a key for each value'
+    return None
+
+
+def _import_fix(facts: Facts) -> str | None:
+    """Return a hint if an import asks for a name as JavaScript spells it."""
+    if facts.text is None or facts.position is None:
+        return None
+    from sandbox_child.language.javascript import snake_case
+    from sandbox_child.language.passages import imported_names
+
+    for name in imported_names(facts.text, facts.position):
+        if snake_case(name) != name:
+            return f"did you mean {snake_case(name)}? names in Python have underscores"
     return None
 
 

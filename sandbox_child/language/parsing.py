@@ -149,7 +149,12 @@ def syntax_error(error: SyntaxError, text: SourceText, step_id: str | None) -> L
             step_id=step_id,
             subtype=type(error).__name__,
             position=position,
-            fix=syntax_fix(message, position.source if position else None),
+            fix=syntax_fix(
+                message,
+                text.line(position.line) if position else None,
+                column=position.column if position else None,
+                above=text.line(position.line - 1) if position else None,
+            ),
         )
     )
 

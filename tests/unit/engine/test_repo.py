@@ -190,3 +190,14 @@ def test_verify_compares_files_with_the_recorded_hash(tmp_path):
     (files / "link").symlink_to("/etc/passwd")
     with pytest.raises(RepoError, match=r"'link' is a symbolic link"):
         repo.verify(link)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("latest", True), ("^1.0.0", True), ("2.0.0", False)]
+)
+def test_a_version_that_is_a_word_is_answered_with_how_to_get_the_newest(tmp_path, version, told):
+    """Package managers of other languages have `@latest`."""
+    repo = Repo.read(make_repo(tmp_path, "common@1.9.0"))
+    with pytest.raises(RepoError, match=r"installed: 1\.9\.0") as caught:
+        repo.resolve(f"common@{version}")
+    assert ("'common' alone means the newest version" in str(caught.value)) is told
