@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from protocol.plan import CONDITION_NAMES, NAMED_CONDITIONS
 from sandbox_child.language.condition_text import FILENAME
 from sandbox_child.language.frames import OwnFrame
-from sandbox_child.language.hints import error_fix, name_fix
+from sandbox_child.language.hints import Facts, error_fix, name_fix
 from sandbox_child.language.plain_data import encodable
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ def describe(
 ) -> tuple[str, Position | None, str | None]:
     """Return the message, the position and the hint for what a condition has raised."""
     text = _text(error)
+    position = _position(error, compiled)
     return (
         f"{type(error).__name__}: {text}",
-        _position(error, compiled),
-        _fix(error, text, compiled, missing),
+        position,
+        _fix(error, Facts(text, text=compiled.text, position=position), compiled, missing),
     )
 
 
@@ -50,17 +51,20 @@ def _position(error: Exception, compiled: CompiledCondition) -> Position | None:
 
 
 def _fix(
-    error: Exception, text: str, compiled: CompiledCondition, missing: MissingKeys
+    error: Exception, facts: Facts, compiled: CompiledCondition, missing: MissingKeys
 ) -> str | None:
     if isinstance(error, NameError):
         name = error.name
         if type(name) is not str:
             return None
-        return name_fix(name, (*CONDITION_NAMES, *sorted(NAMED_CONDITIONS)))
+        line = facts.position.source if facts.position else None
+        column = facts.position.column if facts.position else None
+        known = (*CONDITION_NAMES, *sorted(NAMED_CONDITIONS))
+        return name_fix(name, known, line=line, column=column)
     of_missing = missing.hint(compiled.text)
     if of_missing is not None:
         return of_missing
-    if isinstance(error, TypeError) and "'NoneType'" in text:
+    if isinstance(error, TypeError) and "'NoneType'" in facts.message:
         return "a value is None: test it first, as in `state.x is not None and state.x > 1`"
     if isinstance(error, AttributeError):
         kind, name = type(error.obj), error.name
@@ -68,4 +72,4 @@ def _fix(
             return "write len(x) instead of x.length"
         if kind in _KINDS:
             return f"this is {_KINDS[kind]}, which has no keys"
-    return error_fix(type(error).__name__, text)
+    return error_fix(error, facts)
