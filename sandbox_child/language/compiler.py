@@ -114,25 +114,29 @@ def compile_job(
     """
     text = SourceText(source)
     filename = f"<job {step_id}>"
-    tree, has_calls = _parse(source, text, filename, "exec", step_id, language)
+    tree = parsing.parse(source, text, filename=filename, mode="exec", step_id=step_id)
     assert isinstance(tree, ast.Module)
     form = forms.form_of(tree)
-    if form is None:
-        # A text that is not even Python is told so first (`return` outside of a function).
-        parsing.to_code(tree, text, filename=filename, mode="exec", step_id=step_id)
-        _refuse_empty(step_id)
     sites: tuple[OperationSite, ...] = ()
-    if form == "script":
-        sites = tuple(
-            OperationSite(number, forms.operation_name(call), text.of(call))
-            for number, call in enumerate(forms.top_level_calls(tree), 1)
-        )
-        if STATE in source:
-            _make_arguments_lazy(tree, adaptor_names, text, step_id)
-    if watch and has_calls:
-        dropped.watch(tree, form, elsewhere=workflow_globals)
-    forms.collect_operations(tree, form)
-    code = parsing.to_code(tree, text, filename=filename, mode="exec", step_id=step_id)
+
+    def finish(has_calls: bool) -> None:
+        nonlocal sites
+        if form is None:
+            return
+        if form == "script":
+            sites = tuple(
+                OperationSite(number, forms.operation_name(call), text.of(call))
+                for number, call in enumerate(forms.top_level_calls(tree), 1)
+            )
+            if STATE in source:
+                _make_arguments_lazy(tree, adaptor_names, text, step_id)
+        if watch and has_calls:
+            dropped.watch(tree, form, elsewhere=workflow_globals)
+        forms.collect_operations(tree, form)
+
+    code = _to_code(tree, source, text, filename, step_id, language, finish)
+    if form is None:  # every other error of the text comes before this one
+        _refuse_empty(step_id)
     return CompiledJob(code, form, sites, text, source, filename)
 
 
@@ -147,7 +151,7 @@ def compile_globals(source: str, *, language: bool = True, watch: bool = False) 
     """
     text = SourceText(source)
     globals_texts[GLOBALS_FILENAME] = text
-    tree, has_calls = _parse(source, text, GLOBALS_FILENAME, "exec", None, language)
+    tree = parsing.parse(source, text, filename=GLOBALS_FILENAME, mode="exec", step_id=None)
     assert isinstance(tree, ast.Module)
     others = [
         Violation(
@@ -159,11 +163,14 @@ def compile_globals(source: str, *, language: bool = True, watch: bool = False) 
         for statement in tree.body
         if not forms.is_definition(statement)
     ]
-    if others:
-        raise violations_error(others, step_id=None)
-    if watch and has_calls:
-        dropped.watch(tree, None, where=" of the globals")
-    return parsing.to_code(tree, text, filename=GLOBALS_FILENAME, mode="exec", step_id=None)
+
+    def finish(has_calls: bool) -> None:
+        if others:
+            raise violations_error(others, step_id=None)
+        if watch and has_calls:
+            dropped.watch(tree, None, where=" of the globals")
+
+    return _to_code(tree, source, text, GLOBALS_FILENAME, None, language, finish)
 
 
 def compile_condition(source: str, *, language: bool = True) -> CompiledCondition:
@@ -178,46 +185,36 @@ def compile_condition(source: str, *, language: bool = True) -> CompiledConditio
     from sandbox_child.language.missing import rewrite_condition
 
     tree, text = parse_condition(source)
-    _judge(tree, source, text, None, language)
-    pure = is_pure(tree.body)
-    rewrite_condition(tree)
-    code = parsing.to_code(tree, text, filename=FILENAME, mode="eval", step_id=None)
+    pure = False
+
+    def finish(_has_calls: bool) -> None:
+        nonlocal pure
+        pure = is_pure(tree.body)
+        rewrite_condition(tree)
+
+    code = _to_code(tree, source, text, FILENAME, None, language, finish)
     return CompiledCondition(code, pure, text)
 
 
-def _parse(
-    source: str, text: SourceText, filename: str, mode: str, step_id: str | None, language: bool
-) -> tuple[ast.Module | ast.Expression, bool]:
-    """Return the tree with dotted state rewritten, and whether the author calls anything in it."""
-    tree = parsing.parse(source, text, filename=filename, mode=mode, step_id=step_id)
-    return tree, _judge(tree, source, text, step_id, language)
-
-
-def _judge(
+def _to_code(
     tree: ast.Module | ast.Expression,
     source: str,
     text: SourceText,
+    filename: str,
     step_id: str | None,
     language: bool,
-) -> bool:
-    """Rewrite dotted state and, with *language*, raise what the policy finds.
-
-    Returns:
-        Whether the author calls anything but built-in functions.
-
-    """
-    try:
-        if not language:
-            if STATE in source:
-                StateChains().visit(tree)
-            return True
-        policy = Policy(text)
-        policy.check(tree)
-    except RecursionError:
-        raise parsing.too_deep(tree, text, step_id) from None
-    if policy.violations:
-        raise violations_error(policy.violations, step_id=step_id)
-    return policy.has_calls
+    finish: parsing.Finish,
+) -> CodeType:
+    """Compile a tree with dotted state rewritten and, with *language*, judged by the policy."""
+    if not language and STATE in source:
+        try:
+            StateChains().visit(tree)
+        except RecursionError as error:
+            raise parsing.unparsable(error, text, tree, step_id) from None
+    policy = Policy if language else None
+    return parsing.to_code(
+        tree, text, filename=filename, step_id=step_id, policy=policy, finish=finish
+    )
 
 
 def _make_arguments_lazy(

@@ -19,7 +19,7 @@ class Construct(NamedTuple):
     """The reviewed fields that hold other nodes."""
     note: str = ""
     plain: tuple[str, ...] = ()
-    """The reviewed fields that hold names, operators or constants."""
+    """The reviewed fields that hold names or constants."""
 
 
 def _allowed(fields: str, note: str = "", plain: str = "") -> Construct:
@@ -44,7 +44,7 @@ CONSTRUCTS: dict[str, Construct] = {
     "Expr": _changed("value", "in the script form a call at top level is an operation"),
     "Assign": _allowed("targets value", "", "type_comment"),
     "AnnAssign": _allowed("target annotation value", "", "simple"),
-    "AugAssign": _allowed("target value", "", "op"),
+    "AugAssign": _allowed("target op value"),
     "Delete": _allowed("targets"),
     "Assert": _allowed("test msg"),
     "Pass": _allowed(""),
@@ -95,10 +95,10 @@ CONSTRUCTS: dict[str, Construct] = {
     "Starred": _allowed("value", "", "ctx"),
     "Call": _checked("func args keywords", "the names of its keyword arguments"),
     "keyword": _checked("value", "its name", "arg"),
-    "BoolOp": _allowed("values", "", "op"),
-    "BinOp": _allowed("left right", "", "op"),
-    "UnaryOp": _allowed("operand", "", "op"),
-    "Compare": _allowed("left comparators", "", "ops"),
+    "BoolOp": _allowed("op values"),
+    "BinOp": _allowed("left op right"),
+    "UnaryOp": _allowed("op operand"),
+    "Compare": _allowed("left ops comparators"),
     "IfExp": _allowed("test body orelse"),
     "NamedExpr": _allowed("target value"),
     "Lambda": _checked("args body", "its parameters"),

@@ -53,9 +53,7 @@ def check_name(name: object) -> str:
     """
     if type(name) is not str:
         raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
-    if name in DENIED_ATTRIBUTES or (
-        name[:1] == "_" and is_reserved(name) and name not in READABLE_DUNDERS
-    ):
+    if name in DENIED_ATTRIBUTES or (name and is_reserved(name) and name not in READABLE_DUNDERS):
         raise JobSecurityError(f"the attribute {name} is not accessible in a job")
     return name
 

@@ -173,7 +173,13 @@ _FUNCTION_OF = {
 
 
 def is_reserved(name: str) -> bool:
-    """Whether *name* has the shape ``__x`` or ``_x_``, which belongs to Python and to guards."""
+    """Whether *name* has the shape ``__x``, ``_x_`` or ``x__roles__``.
+
+    The first two belong to Python and to guards.  RestrictedPython refuses the third: Zope keeps the
+    rights of users there.
+    """
+    if name[-1] == "_" and name.endswith("__roles__"):
+        return True
     return name[0] == "_" and (name[-1] == "_" or name[1] == "_") and name not in ("_", "__")
 
 

@@ -12,15 +12,21 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
+from RestrictedPython.compile import compile_restricted_eval, compile_restricted_exec
+
 from protocol.report import make_report
 from sandbox_child.language.hints import syntax_fix
 from sandbox_child.language.violations import LanguageError, Violation, violations_error
+from sandbox_child.language.walker import Refusal, restore_body
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import CodeType
 
     from protocol.report import Position
     from sandbox_child.language.spans import SourceText
+
+    Finish = Callable[[bool], None]
 
 MAX_SOURCE_CHARS = 1_000_000
 """A text longer than this is refused unread; 20,000 lines are no longer a job."""
@@ -93,7 +99,7 @@ def parse(
             error.end_lineno = error.end_lineno and error.end_lineno - lines_before
         raise syntax_error(error, text, step_id) from None
     except _FAILURES as error:
-        raise _unparsable(error, text, None, step_id) from None
+        raise unparsable(error, text, None, step_id) from None
     return tree
 
 
@@ -102,17 +108,56 @@ def to_code(
     text: SourceText,
     *,
     filename: str,
-    mode: str,
     step_id: str | None,
+    policy: type[ast.NodeTransformer] | None,
+    finish: Finish,
 ) -> CodeType:
-    """Compile *tree*; errors as for :func:`parse`."""
+    """Have RestrictedPython judge, rewrite and compile *tree*.
+
+    Args:
+        tree: The syntax tree; it is changed in place.
+        text: The author's text, for positions.
+        filename: For tracebacks.
+        step_id: For reports.
+        policy: The rules; None compiles everything that Python allows.
+        finish: Called when the policy has found nothing, before the tree is compiled: puts in what an
+            author could not write.  Its argument says whether the author calls anything.
+
+    Raises:
+        LanguageError: As for :func:`parse`, one that lists every violation of the policy, or what
+            *finish* raises.
+
+    """
     _say_nothing_of_taste()
+    restricted, mode = (
+        (compile_restricted_exec, "exec")
+        if isinstance(tree, ast.Module)
+        else (compile_restricted_eval, "eval")
+    )
     try:
-        return compile(tree, filename, mode, dont_inherit=True)
+        if policy is None:
+            finish(True)
+        else:
+            tree.finish = finish  # type: ignore[union-attr]  # for `Policy`, which has no other arguments
+        code, errors, _, _ = restricted(tree, filename, dont_inherit=True, policy=policy)
+        if restore_body(tree) and not errors:
+            code = compile(tree, filename, mode, dont_inherit=True)
     except SyntaxError as error:
         raise syntax_error(error, text, step_id) from None
     except _FAILURES as error:
-        raise _unparsable(error, text, tree, step_id) from None
+        raise unparsable(error, text, tree, step_id) from None
+    if errors:
+        raise violations_error(_violations(errors, text), step_id=step_id)
+    assert code is not None
+    return code
+
+
+def _violations(errors: Iterable[str], text: SourceText) -> list[Violation]:
+    return [
+        Violation(text.of(error.node), str(error), error.fix, error.security)
+        for error in errors
+        if isinstance(error, Refusal)
+    ]
 
 
 def _say_nothing_of_taste() -> None:
@@ -123,11 +168,6 @@ def _say_nothing_of_taste() -> None:
     """
     if warnings.filters[:1] != [_OF_JOBS]:
         warnings.filterwarnings("ignore", module=_FILENAMES)
-
-
-def too_deep(tree: ast.AST, text: SourceText, step_id: str | None) -> LanguageError:
-    """Return the error for a tree that nests deeper than can be walked."""
-    return _unparsable(RecursionError(), text, tree, step_id)
 
 
 def syntax_error(error: SyntaxError, text: SourceText, step_id: str | None) -> LanguageError:
@@ -184,7 +224,7 @@ def _position_at(source: str, index: int, text: SourceText) -> Position:
     return text.position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
 
 
-def _unparsable(
+def unparsable(
     error: BaseException, text: SourceText, tree: ast.AST | None, step_id: str | None
 ) -> LanguageError:
     """Return the error for a text on which the parser or compiler gave up."""

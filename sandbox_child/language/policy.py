@@ -1,6 +1,8 @@
-"""The job language as a transformer: what is refused, and the little that is rewritten.
+"""The job language as a policy of RestrictedPython: what is refused, and the little that is rewritten.
 
-The walk, and that everything unknown is refused, is in ``walker``; here are the rules.  Names are judged here, at compile time, so that compiled jobs run at the speed of Python; only
+The walk is in ``walker``, which also refuses everything unknown; here are the rules.  Each method here
+overrides one of RestrictedPython, which treats that construct in another way; ADR 0208 lists them with
+their reasons.  Names are judged at compile time, so that compiled jobs run at the speed of Python; only
 these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
 
     o.a = 1, del o.a, o.a += 1    _write_(o).a = 1
@@ -22,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.builtins import PLAIN_BUILTINS
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
-from sandbox_child.language.constructs import OPERATORS
 from sandbox_child.language.methods import Method, guarded
 from sandbox_child.language.names import (
     ASSIGNABLE_DUNDERS,
@@ -41,10 +42,9 @@ from sandbox_child.language.names import (
     is_reserved,
 )
 from sandbox_child.language.spans import place
-from sandbox_child.language.walker import Walker
+from sandbox_child.language.walker import Walker, set_aside_body
 
 if TYPE_CHECKING:
-    from sandbox_child.language.spans import SourceText
     from sandbox_child.language.walker import Node
 
 _PLAIN_NAMES = frozenset(PLAIN_BUILTINS)
@@ -52,13 +52,18 @@ _LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
 
 
 class Policy(Walker):
-    """Visits one tree, rewrites it in place and collects every violation.
+    """Visits one tree, rewrites it in place and collects every violation in :attr:`errors`.
 
-    Call :meth:`check`, then read :attr:`violations`.
+    RestrictedPython's ``compile_restricted_exec`` and ``compile_restricted_eval`` make it and call it.
     """
 
-    def __init__(self, text: SourceText) -> None:
-        super().__init__(text)
+    def __init__(
+        self,
+        errors: list[str] | None = None,
+        warnings: list[str] | None = None,
+        used_names: dict[str, bool] | None = None,
+    ) -> None:
+        super().__init__(errors, warnings, used_names)
         self._bound: set[str] = set()
         self._builtins_used: list[ast.Name] = []
         self._class_members: set[ast.AST] = set()
@@ -66,14 +71,60 @@ class Policy(Walker):
         self._augmented: set[ast.expr] = set()
         self.has_calls = False
         """Whether the author calls anything but built-in functions by their names."""
+        self._annotated = False
 
-    def check(self, tree: ast.AST) -> None:
-        """Visit *tree*, then judge the built-ins that it uses and does not define itself."""
-        self.visit(tree)
-        for node in self._builtins_used:
-            if node.id not in self._bound:
-                reason, fix, security = REFUSED_BUILTINS[node.id]
-                self.error(node, f"{node.id} does not exist in a job: {reason}", fix, security)
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        """Visit a whole text."""
+        self._visit_text(node)
+        if self._annotated:
+            set_aside_body(node)
+        return node
+
+    def visit_Expression(self, node: ast.Expression) -> ast.Expression:
+        """Visit a whole condition; an expression holds no annotations."""
+        self._visit_text(node)
+        return node
+
+    def _visit_text(self, node: ast.Module | ast.Expression) -> None:
+        """Visit everything, judge the built-ins that the text does not define, and finish the tree."""
+        self.node_contents_visit(node)
+        for name in self._builtins_used:
+            if name.id not in self._bound:
+                reason, fix, security = REFUSED_BUILTINS[name.id]
+                self.error(name, f"{name.id} does not exist in a job: {reason}", fix, security)
+        finish = getattr(node, "finish", None)  # see `parsing.to_code`
+        if finish is not None and not self.errors:
+            finish(self.has_calls)
+
+    # Allowed as they are.  RestrictedPython refuses them ...
+    visit_Await = Walker.node_contents_visit
+    visit_AsyncFor = Walker.node_contents_visit
+    visit_AsyncWith = Walker.node_contents_visit
+    visit_TryStar = Walker.node_contents_visit
+    # ... or rewrites them to calls of guards that check at run time what is checked here.
+    visit_Assign = Walker.node_contents_visit
+    visit_For = Walker.node_contents_visit
+    visit_Lambda = Walker.node_contents_visit
+    visit_Subscript = Walker.node_contents_visit
+    visit_With = Walker.node_contents_visit
+    visit_comprehension = Walker.node_contents_visit
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        """Note that there are annotations."""
+        self._annotated = True
+        return self.node_contents_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.If:
+        """Go down the `elif` branches in a loop: they nest as deep as there are many."""
+        current = node
+        while True:
+            current.test = self.visit(current.test)
+            current.body = [self.visit(statement) for statement in current.body]
+            rest = current.orelse
+            if len(rest) != 1 or rest[0].__class__ is not ast.If:
+                current.orelse = [self.visit(statement) for statement in rest]
+                return node
+            current = rest[0]
 
     # -- names -----------------------------------------------------------------------------
 
@@ -84,7 +135,7 @@ class Policy(Walker):
         self._bound.add(name)
         if self._method is not None:
             self._method.note_binding(name)
-        if name[0] == "_":
+        if name[0] == "_" or name[-1] == "_":
             if is_reserved(name) and not (allow_magic_methods and name in DEFINABLE_DUNDERS):
                 self._refuse_name(node, name)
         elif name == "super":
@@ -96,7 +147,9 @@ class Policy(Walker):
             self.error(node, message, "move it into a class")
         else:
             message = f"the name {name} is reserved: it begins with two underscores"
-            if not name.startswith("__"):
+            if name[0] != "_":
+                message = f"the name {name} is reserved: it ends with __roles__"
+            elif not name.startswith("__"):
                 message = f"the name {name} is reserved: it begins and ends with an underscore"
             self.error(node, message, f"write {name.strip('_') or 'name'}", security=True)
 
@@ -108,12 +161,10 @@ class Policy(Walker):
                 self.check_name(node, name)
         elif name in REFUSED_BUILTINS:
             self._builtins_used.append(node)
-        elif name[0] == "_" and is_reserved(name) and name not in READABLE_NAMES:
+        elif (
+            (name[0] == "_" or name[-1] == "_") and is_reserved(name) and name not in READABLE_NAMES
+        ):
             self._refuse_name(node, name)
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        """Any literal will do."""
         return node
 
     def visit_Global(self, node: ast.Global | ast.Nonlocal) -> ast.stmt:
@@ -134,7 +185,7 @@ class Policy(Walker):
             node.value = value = new
         name = node.attr
         private = name[0] == "_"
-        if private or name in _LOOKED_AT:
+        if private or name in _LOOKED_AT or name[-1] == "_":
             if not self._attribute_allowed(node, name):
                 return node
             private = private and name not in READABLE_DUNDERS and name not in READABLE_PRIVATE
@@ -158,13 +209,15 @@ class Policy(Walker):
         """Judge an attribute name by itself, whatever object it will be asked of."""
         if name in DENIED_ATTRIBUTES:
             message = f"the attribute {name} leads into the interpreter"
-        elif name[0] == "_" and is_reserved(name):
+        elif (name[0] == "_" or name[-1] == "_") and is_reserved(name):
             if name in READABLE_DUNDERS:
                 if isinstance(getattr(node, "ctx", None), ast.Load):
                     return True
                 self.error(node, f"the attribute {name} cannot be changed", "use functools.wraps")
                 return False
             message = f"the attribute {name} is private to Python"
+            if name[0] != "_":
+                message = f"the attribute {name} is reserved: it ends with __roles__"
         else:
             return True
         self.error(node, message, attribute_fix(name), security=True)
@@ -193,8 +246,9 @@ class Policy(Walker):
 
     def visit_keyword(self, node: ast.keyword) -> ast.keyword:
         """Check the name: a callee may turn it into an attribute."""
-        if node.arg is not None and (node.arg[0] == "_" or node.arg in DENIED_ATTRIBUTES):
-            self._attribute_allowed(node, node.arg)
+        name = node.arg
+        if name is not None and (name[0] == "_" or name[-1] == "_" or name in DENIED_ATTRIBUTES):
+            self._attribute_allowed(node, name)
         return self.node_contents_visit(node)
 
     # -- operators -------------------------------------------------------------------------
@@ -203,36 +257,17 @@ class Policy(Walker):
         """Go down the left side in a loop: `a + b + c + ...` nests as deep as it is long."""
         current = node
         while True:
-            self._check_operator(current, current.op)
-            right = self.visit(current.right)
-            current.right = right
+            self.visit(current.op)
+            current.right = self.visit(current.right)
             if current.left.__class__ is not ast.BinOp:
                 current.left = self.visit(current.left)
                 return node
             current = current.left
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        """Check the operator; remember that the target is read as well as stored to."""
-        self._check_operator(node, node.op)
+        """Remember that the target is read as well as stored to."""
         self._augmented.add(node.target)
         return self.node_contents_visit(node)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp | ast.BoolOp) -> ast.AST:
-        """Check the operator and visit the operands."""
-        self._check_operator(node, node.op)
-        return self.node_contents_visit(node)
-
-    visit_BoolOp = visit_UnaryOp
-
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """Check the operators and visit the operands."""
-        for operator in node.ops:
-            self._check_operator(node, operator)
-        return self.node_contents_visit(node)
-
-    def _check_operator(self, node: ast.AST, operator: ast.AST) -> None:
-        if operator.__class__.__name__ not in OPERATORS:
-            self.not_allowed(node)
 
     # -- imports ---------------------------------------------------------------------------
 
@@ -277,6 +312,8 @@ class Policy(Walker):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         """Check the name (in a class also special ones) and, further down, the parameters."""
         is_method = node in self._class_members
+        if node.returns is not None:
+            self._annotated = True
         self.check_name(node, node.name, allow_magic_methods=is_method)
         method = Method.of(node, inside=self._method) if is_method else None
         if method is None:
@@ -296,6 +333,7 @@ class Policy(Walker):
         """Check the name of a parameter of any kind."""
         self.check_name(node, node.arg)
         if node.annotation is not None:
+            self._annotated = True
             self.node_contents_visit(node)
         return node
 

@@ -117,7 +117,7 @@ def _lookup(
         value = fields[first]
     for is_attribute, name in rest:
         if is_attribute:
-            if name[:1] == "_" or name in _UNREADABLE:
+            if name[:1] == "_" or name.endswith("__roles__") or name in _UNREADABLE:
                 raise JobSecurityError(f"a format field cannot read the attribute {name}")
             value = getattr(value, name)
         else:

@@ -9,6 +9,7 @@ import io
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from restricted_oracle import refused_by_default
 
 from protocol.report import ErrorReport
 from sandbox_child.language import (
@@ -153,6 +154,18 @@ def test_any_program_is_compiled_or_refused(source):
     """Programs that Python accepts, with every construct in every place."""
     refused(source)
     refused(source, compile_globals)
+
+
+@QUICK
+@given(PROGRAMS)
+@example("def main(state):\n    return exec('1')\n")
+@example("def main(state):\n    return state.__class__\n")
+@example("def main(state):\n    return state.x__roles__\n")
+def test_what_restrictedpython_refuses_is_refused(source):
+    """Our policy allows nothing more than the written list of the oracle."""
+    if refused_by_default(source):
+        with pytest.raises(LanguageError):
+            compile_job(source, step_id="a")
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
