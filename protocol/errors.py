@@ -11,3 +11,32 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The other side sent what it may not send.  The text quotes it cut and in ASCII."""
+
+
+class StateNotCarriedError(Exception):
+    """A value has no serialised form.
+
+    Attributes:
+        path: Where it is, like ``state.data.rows[3].callback``.
+        reason: What is wrong with it, like ``cannot carry a function``.
+        fix: What to write instead, if that is known.
+
+    """
+
+    def __init__(self, path: str, reason: str, fix: str | None = None) -> None:
+        super().__init__(path, reason, fix)
+        self.path = _shorten(path)
+        self.reason = reason
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """Return path and reason in one line."""
+        return f"{self.path}: {self.reason}"
+
+
+def _shorten(path: str) -> str:
+    return path if len(path) <= 300 else f"{path[:150]} ... {path[-150:]}"
+
+
+class TooLargeError(Exception):
+    """The encoding of a state would be larger than allowed."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocol.plan import ALWAYS, NAMED_CONDITIONS, NEVER, ON_FAILURE, Edge, Workflow
 from protocol.report import ErrorReport, make_report
-from protocol.state import decode_state
+from protocol.state import copy_state
 from sandbox_child.language import CompiledCondition, LanguageError, compile_condition
 from sandbox_child.language.scope import condition_scope
 
@@ -130,7 +130,7 @@ class Upstream:
 
     def copy(self) -> Any:
         """Return a state that a condition may change as it likes."""
-        return decode_state(self._encoded)
+        return copy_state(self._encoded)
 
     def shared(self) -> Any:
         """Return the state for conditions that cannot change it: one copy for all of them."""

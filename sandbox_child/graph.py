@@ -7,9 +7,10 @@ from collections import deque
 import msgspec
 
 from protocol import messages as m
+from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, make_report
-from protocol.state import NIL, encode_state
+from protocol.state import NIL, join_states
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
 from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult
 
@@ -177,9 +178,23 @@ class Walk:
                 )
             encoded = kept[0].result.encoded
         elif kept:
-            encoded = encode_state(
-                {leaf.step_run_id: msgspec.Raw(leaf.result.encoded) for leaf in kept}
-            )
+            self._check_size(sum(len(leaf.result.encoded) for leaf in kept))
+            encoded = join_states({leaf.step_run_id: leaf.result.encoded for leaf in kept})
         else:
             encoded = NIL
         return m.WorkflowComplete(state=msgspec.Raw(encoded), error=error)
+
+    def _check_size(self, size: int) -> None:
+        """Refuse a result of several states that is larger than one may be.
+
+        The engine would refuse the frame, which is no fault of the engine's.
+        """
+        limit = self._start.limits.state_bytes
+        if size > limit:
+            raise StepCrashedError(
+                make_report(
+                    "StateTooLargeError",
+                    f"the final state takes {size / MEGABYTE:.1f} MB;"
+                    f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
+                )
+            )

@@ -40,6 +40,7 @@ from sandbox_child.language.scope import make_ground
 from sandbox_child.rehearsal import rehearse, rehearse_compiler
 
 PRELOADED: Final = (
+    "_pickle",
     "asyncio",
     "base64",
     "bisect",
@@ -58,8 +59,10 @@ PRELOADED: Final = (
     "itertools",
     "json",
     "math",
+    "msgspec.json",
     "operator",
     "platform",
+    "protocol.state_walk",
     "random",
     "re",
     "sandbox_child.linker",

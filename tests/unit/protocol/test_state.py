@@ -116,9 +116,12 @@ def test_a_value_becomes_its_plain_form(value, expected, beside):
         (None, None),
         (1.5, 1.5),
         (b"\xff", b"\xff"),
-        ((1, "a"), (1, "a")),
-        ((1, (2, (3,))), (1, (2, (3,)))),
-        (frozenset({1}), (1,)),
+        (True, True),
+        (-0.0, -0.0),
+        (Number.ONE, 1),
+        (Word("w"), "w"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (dt.timedelta(hours=1), "PT3600S"),
         (dt.date(2024, 5, 6), "2024-05-06"),
         (dt.datetime(2024, 5, 6, tzinfo=UTC), "2024-05-06T00:00:00Z"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
@@ -127,7 +130,7 @@ def test_a_value_becomes_its_plain_form(value, expected, beside):
     ids=repr,
 )
 def test_a_key_need_not_be_text(key, expected, beside):
-    """Keys of any type that can be one come back, or become what a value would."""
+    """Text, bytes, numbers, booleans and None come back; what is written as text becomes text."""
     assert decode_state(encode_state({key: beside})) == {expected: beside}
 
 
@@ -185,13 +188,8 @@ def generator():
         ),
         pytest.param({"é": {(1,): len}}, None, id="keys of other types"),
         pytest.param(
-            {"a": {("x", len): 1}},
-            "state.a: key <tuple>[1]: cannot carry a function",
-            id="in a key",
-        ),
-        pytest.param(
-            {"a": {(): 2**70, "\ud800": 1}},
-            "state.a: key '\\ud800': cannot carry a string with a lone surrogate",
+            {"a": {"\ud800": 1}},
+            "state.a: cannot carry the key '\\ud800', a string with a lone surrogate",
             id="a key with a lone surrogate",
         ),
         pytest.param(len, "state: cannot carry a function", id="the state itself"),
@@ -219,17 +217,6 @@ def test_a_coroutine_is_named_with_a_hint():
     with pytest.raises(StateNotCarriedError, match=r"a coroutine \(was an await forgotten\?\)"):
         encode_state({"data": coroutine})
     coroutine.close()
-
-
-def test_a_frozen_dataclass_as_a_key_is_refused_where_it_is_walked():
-    """As a value it becomes a dict, and a dict cannot be a key."""
-
-    @dataclasses.dataclass(frozen=True)
-    class Key:
-        a: int
-
-    with pytest.raises(StateNotCarriedError, match="cannot carry a Key as a key"):
-        encode_state({Key(1): 2**70})
 
 
 def test_the_same_value_twice_is_no_cycle():
@@ -270,7 +257,7 @@ def test_no_code_of_a_value_is_run_to_name_it():
 
     with pytest.raises(StateNotCarriedError, match="cannot carry a Hostile"):
         encode_state({"a": Hostile()})
-    with pytest.raises(StateNotCarriedError, match="key <Hostile>"):
+    with pytest.raises(StateNotCarriedError, match=r"^state\.a: cannot carry a Hostile as a key;"):
         encode_state({"a": {Hostile(): 1}})
 
 
@@ -281,9 +268,9 @@ def test_a_false_timestamp_in_a_float_takes_the_fast_way():
     assert encode_state(value) == msgspec.msgpack.encode(value)
 
 
-@pytest.mark.parametrize("leaf", [2**70, dt.date(2024, 5, 6), Opaque()], ids=type)
+@pytest.mark.parametrize("leaf", [1, 2**70, dt.date(2024, 5, 6)], ids=type)
 def test_too_deep_a_value_is_refused_in_one_way(leaf):
-    """Also where the walk gives up before msgspec does, and on a stack that is nearly full."""
+    """Whatever it holds, and on a stack that is nearly full."""
     value = leaf
     for _ in range(50_000):
         value = [value]
@@ -357,7 +344,6 @@ def test_what_was_encoded_on_a_shallow_stack_is_decoded_on_a_deep_one():
         ({"a: b": object()}, "state['a: b']"),
         ({": cannot carry ": object()}, "state[': cannot carry ']"),
         ({"x": [{"y: z": {"q": object()}}]}, "state.x[0]['y: z'].q"),
-        ({("k: v", object()): 1}, "state: key <tuple>[1]"),
     ],
     ids=lambda value: str(value)[:20],
 )
