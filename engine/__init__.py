@@ -6,7 +6,7 @@ from engine.as_json import event_from_json, result_from_json, to_json
 from engine.confinement.policy import Policy
 from engine.ending import Reason
 from engine.engine import Engine, StartMode, run
-from engine.errors import EngineClosedError, EngineError, PlanError, Problem, RunError
+from engine.errors import EngineClosedError, EngineError, PlanError, PlanWarning, Problem, RunError
 from engine.options import Permissions, RunOptions
 from engine.resolvers import Resolved, Resolvers
 from engine.run import Run, RunResult, Usage
@@ -59,6 +59,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "PlanOptions",
+    "PlanWarning",
     "Policy",
     "Position",
     "ProbeReport",

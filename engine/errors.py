@@ -45,6 +45,10 @@ class PlanError(EngineError, ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class PlanWarning(UserWarning):
+    """A plan has a key that the engine accepts and ignores; the text names the key."""
+
+
 class RunError(EngineError):
     """A run ended before its workflow did.
 

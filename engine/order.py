@@ -46,6 +46,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     state_ids: frozenset[str]
     max_step_runs: int
     versions: Versions
+    meta: dict[str, Any] = {}
+    """Of the plan, for ``workflow-start``."""
     configurations: tuple[Any, ...]
     """Every value in the plan and the state that may hold secrets."""
 
@@ -139,6 +141,7 @@ def prepare(
             engine=VERSION,
             adaptors=_versions(link for link in linking.links if _spec(link) in used),
         ),
+        meta=plan.meta,
         configurations=tuple(_configurations(plan, state)),
     )
 

@@ -20,8 +20,25 @@ from protocol.state import StateNotCarriedError, decode_state, encode_state
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-ALIASES = {"adaptor": "adaptors", "jobs": "steps", "stepTimeout": "step_timeout"}
+ALIASES = {
+    "adaptor": "adaptors",
+    "jobs": "steps",
+    "sourceMap": "source_map",
+    "stepTimeout": "step_timeout",
+}
 """Other spellings, of the JavaScript runtime and of its older plans."""
+
+IGNORED_KEYS = ("previous", "linker", "source_map", "openfn", "history", "cursor", "meta")
+"""Keys that the JavaScript tools write into plans, workflows and steps."""
+
+
+class Findings:
+    """What the readers of one plan have found besides its members."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.ignored: dict[str, str] = {}
+        """A key that is accepted and ignored, as its author spells it, to its first path."""
 
 
 class PlanObject:
@@ -34,9 +51,10 @@ class PlanObject:
         self,
         value: Mapping[Any, Any] | msgspec.Struct,
         path: str,
-        problems: list[Problem],
+        findings: Findings,
         *,
         known: Collection[str],
+        ignored: Collection[str] = (),
         others_allowed: bool = False,
     ) -> None:
         """Read the keys.
@@ -44,19 +62,24 @@ class PlanObject:
         Args:
             value: The object.
             path: Where it is in the plan; empty for the plan itself.
-            problems: Where to note what is wrong.
+            findings: Where to note what is wrong, and what is ignored.
             known: The names that an object of this kind has.
+            ignored: Names that are accepted, but have no meaning here.
             others_allowed: Keys that are not known are passed over, not noted.
 
         """
         self.path = path
-        self._problems = problems
+        self._findings = findings
+        self._problems = findings.problems
         self._members: dict[str, Any] = {}
         self._spelling: dict[str, str] = {}
+        is_written = isinstance(value, Mapping)  # the engine's own types hold no such keys
         for key, member in _items(value):
             name = ALIASES.get(key, key) if isinstance(key, str) else key
+            if isinstance(key, str) and name in ignored and is_written and member is not None:
+                findings.ignored.setdefault(key, join_path(path, key))
             if not isinstance(name, str) or name not in known:
-                if not others_allowed:
+                if not others_allowed and name not in ignored:
                     self._refuse_key(key, known)
             elif name in self._members:
                 twin = shorten(self._spelling[name])
@@ -73,6 +96,10 @@ class PlanObject:
         """Note a problem with one member."""
         self._problems.append(Problem(self.where(name), message))
 
+    def add_problem(self, path: str, message: str) -> None:
+        """Note a problem with what is at *path*."""
+        self._problems.append(Problem(path, message))
+
     def where(self, name: str) -> str:
         """Return the path of a member, in its author's spelling."""
         return join_path(self.path, self._spelling.get(name, name))
@@ -81,20 +108,27 @@ class PlanObject:
         """Return a member as it is, None if it is not there."""
         return self._members.get(name)
 
-    def text(self, name: str, *, what: str = "text", empty: bool = True) -> str | None:
-        """Return a member that must be text; *what* says which one."""
+    def text(
+        self, name: str, *, what: str = "text", empty: bool = True, quoted: bool = False
+    ) -> str | None:
+        """Return a member that must be text; *what* says which one.
+
+        Messages show a number in its place if it is *quoted*.
+        """
         value = self._members.get(name)
         if value is None:
             return None
-        problem = _text_problem(value, what, empty=empty)
+        problem = _text_problem(value, what, empty=empty, quoted=quoted)
         if problem is not None:
             self.note(name, problem)
             return None
         return str.__str__(value)  # of a subclass, such as a member of a StrEnum, the text alone
 
-    def check_text(self, value: object, path: str, what: str, *, empty: bool) -> str | None:
+    def check_text(
+        self, value: object, path: str, what: str, *, empty: bool, quoted: bool = False
+    ) -> str | None:
         """Return *value*, found at *path*, if it is text as in `text`."""
-        problem = _text_problem(value, what, empty=empty)
+        problem = _text_problem(value, what, empty=empty, quoted=quoted)
         if problem is not None:
             self._problems.append(Problem(path, problem))
             return None
@@ -125,10 +159,14 @@ class PlanObject:
             return None
         return duration_ms
 
-    def child(self, name: str, *, known: Collection[str]) -> PlanObject | None:
+    def child(
+        self, name: str, *, known: Collection[str], ignored: Collection[str] = ()
+    ) -> PlanObject | None:
         """Return a reader of a member that must be an object; None if it is not there."""
         value = self.get(name)
-        return None if value is None else self.read(value, self.where(name), known=known)
+        if value is None:
+            return None
+        return self.read(value, self.where(name), known=known, ignored=ignored)
 
     def read(
         self,
@@ -136,6 +174,7 @@ class PlanObject:
         path: str,
         *,
         known: Collection[str],
+        ignored: Collection[str] = (),
         what: str = "an object",
         others_allowed: bool = False,
     ) -> PlanObject | None:
@@ -143,7 +182,29 @@ class PlanObject:
         if not isinstance(value, (Mapping, msgspec.Struct)):
             self._problems.append(Problem(path, f"must be {what}, not {name_type(value)}"))
             return None
-        return PlanObject(value, path, self._problems, known=known, others_allowed=others_allowed)
+        return PlanObject(
+            value,
+            path,
+            self._findings,
+            known=known,
+            ignored=ignored,
+            others_allowed=others_allowed,
+        )
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a copy of a member that must be an object with text as keys; {} if it is not there."""
+        value = self.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.note(name, f"must be an object, not {name_type(value)}")
+            return {}
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        if odd is not None:
+            self.note(name, f"must have text as keys, not {name_type(odd)}")
+            return {}
+        carried: dict[str, Any] | None = self.value(name)
+        return carried or {}
 
     def secrets(self, name: str) -> dict[str, Any] | str | None:
         """Return a configuration: an object, or the id of a credential.
@@ -209,10 +270,14 @@ def _plain_mapping(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) and not isinstance(value, dict) else value
 
 
-def _text_problem(value: Any, what: str, *, empty: bool) -> str | None:
-    """Say why *value* is no text that Python can compile and msgpack can carry."""
+def _text_problem(value: Any, what: str, *, empty: bool, quoted: bool) -> str | None:
+    """Say why *value* is no text that Python can compile and msgpack can carry.
+
+    With *quoted* the message shows a number: it was meant as an id, not as a secret.
+    """
     if not isinstance(value, str):
-        return f"must be {what}, not {name_type(value)}"
+        shown = f": {value!r:.60}" if quoted and isinstance(value, (int, float)) else ""
+        return f"must be {what}, not {name_type(value)}{shown}"
     if not value and not empty:
         return f"must be {what}, not an empty string"
     if "\0" in value:

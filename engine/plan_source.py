@@ -41,6 +41,19 @@ def name_type(value: object) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
+def strip_blanks(text: str) -> str:
+    """Return *text* without white space and byte order marks around it."""
+    stripped = text.strip()
+    while stripped[:1] == "\ufeff" or stripped[-1:] == "\ufeff":
+        stripped = stripped.strip("\ufeff").strip()
+    return stripped
+
+
+def is_blank(text: str) -> bool:
+    """Whether *text* is empty but for white space."""
+    return not strip_blanks(text)
+
+
 def read_plan(source: Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]) -> Any:
     """Return the plan as unchecked data.
 
@@ -78,7 +91,9 @@ def read_file(path: Path) -> Any:
     if path.suffix not in {".json", ".py"}:
         raise PlanError([Problem(str(path), "must be a plan (.json) or a job (.py)")])
     text = read_text_file(path)
-    return read_json(text, origin=str(path)) if path.suffix == ".json" else plan_of_job(text)
+    if path.suffix == ".json":
+        return read_json(text, origin=str(path))
+    return plan_of_job(text, origin=str(path))
 
 
 def read_text_file(path: Path) -> str:
@@ -120,8 +135,16 @@ def read_json(text: str, *, origin: str = "plan") -> Any:
     raise PlanError([Problem(origin, reason)])
 
 
-def plan_of_job(source: str) -> dict[str, Any]:
-    """Return the plan that runs one job."""
+def plan_of_job(source: str, *, origin: str = "plan") -> dict[str, Any]:
+    """Return the plan that runs one job.
+
+    Raises:
+        PlanError: The source is empty but for white space.
+
+    """
+    if is_blank(source):
+        message = "is empty; a job has operations, or a function main"
+        raise PlanError([Problem(origin, message)])
     return {"workflow": {"steps": [{"expression": source}]}}
 
 

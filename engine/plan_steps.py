@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.plan_object import PlanObject, join_path
-from engine.plan_source import name_type
-from engine.suggestion import shorten
+from engine.plan_object import IGNORED_KEYS, PlanObject, join_path
+from engine.plan_source import is_blank, name_type, strip_blanks
+from engine.suggestion import shorten, suggest
 from protocol.plan import Edge, Step
+from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +48,7 @@ def read_steps(workflow: PlanObject) -> list[Node]:
             value,
             f"{workflow.where('steps')}[{index}]",
             known=STEP_KEYS,
+            ignored=IGNORED_KEYS,
             others_allowed=_is_trigger(value),
         )
         if reader is not None:
@@ -55,9 +59,10 @@ def read_steps(workflow: PlanObject) -> list[Node]:
 
 def _is_trigger(step: object) -> bool:
     """Tell whether a step has no job; what else a trigger says is for other programs to read."""
-    if isinstance(step, Mapping):
-        return step.get("expression") is None
-    return getattr(step, "expression", None) is None
+    expression = (
+        step.get("expression") if isinstance(step, Mapping) else getattr(step, "expression", None)
+    )
+    return expression is None or (isinstance(expression, str) and is_blank(expression))
 
 
 def _name_steps(readers: Sequence[PlanObject]) -> list[str]:
@@ -65,7 +70,7 @@ def _name_steps(readers: Sequence[PlanObject]) -> list[str]:
 
     A number that an author has used for a step of that name is passed over.
     """
-    ids = [reader.text("id", empty=False) for reader in readers]
+    ids = [reader.text("id", empty=False, quoted=True) for reader in readers]
     first: dict[str, PlanObject] = {}
     for reader, step_id in zip(readers, ids, strict=True):
         if step_id is None:
@@ -91,10 +96,11 @@ def _read_step(reader: PlanObject, step_id: str) -> Node:
         edges[target] = edge
         edge_paths[target] = path
     state = reader.get("state")
+    expression = reader.text("expression", what="text (Python source)")
     step = Step(
         id=step_id,
         name=reader.text("name"),
-        expression=reader.text("expression", what="text (Python source)"),
+        expression=None if expression is None or is_blank(expression) else expression,
         adaptors=_read_adaptors(reader),
         configuration=reader.secrets("configuration"),
         state=(
@@ -140,7 +146,7 @@ def _read_edges(reader: PlanObject) -> list[tuple[str, Edge, str]]:
     edges = []
     for key, value in found.items():
         place = join_path(path, key)
-        target = reader.check_text(key, place, "the id of a step", empty=False)
+        target = reader.check_text(key, place, "the id of a step", empty=False, quoted=True)
         edge = _read_edge(reader, value, place)
         if target is not None and edge is not None:
             edges.append((target, edge, place))
@@ -151,19 +157,42 @@ def _read_edge(step: PlanObject, value: object, path: str) -> Edge | None:
     if isinstance(value, bool):
         return Edge(condition=value)
     if isinstance(value, str):
-        condition = step.check_text(value, path, _CONDITION, empty=False)
+        condition = _read_condition(step, value, path)
         return None if condition is None else Edge(condition=condition)
     reader = step.read(value, path, known=EDGE_KEYS, what=f"{_CONDITION}, or an object")
     if reader is None:
         return None
     given = reader.get("condition")
-    if not isinstance(given, bool):
-        given = reader.text("condition", what=_CONDITION, empty=False)
+    if given is not None and not isinstance(given, bool):
+        given = _read_condition(step, given, reader.where("condition"))
     return Edge(
         condition=True if given is None else given,
         label=reader.text("label"),
         disabled=reader.flag("disabled"),
     )
+
+
+def _read_condition(step: PlanObject, value: object, path: str) -> str | None:
+    """Return a condition; a named one without the white space around it."""
+    text = step.check_text(value, path, _CONDITION, empty=False)
+    if text is None:
+        return None
+    bare = strip_blanks(text)
+    if not bare:
+        step.add_problem(path, f"must be {_CONDITION}, not only white space")
+    elif bare in NAMED_CONDITIONS:
+        return bare
+    elif (meant := _misspelt_name(bare)) is not None:
+        shown = shorten(bare)
+        step.add_problem(path, f"no condition has the name {shown}; did you mean {meant!r}?")
+    return text
+
+
+def _misspelt_name(text: str) -> str | None:
+    """Return the named condition that *text* is close to, if it is one name that means nothing."""
+    name = text.replace("-", "_")  # `on-job-success` would be a subtraction of unknown names
+    known = name in CONDITION_NAMES or hasattr(builtins, name) or keyword.iskeyword(name)
+    return None if known or not name.isidentifier() else suggest(name, sorted(NAMED_CONDITIONS))
 
 
 _CONDITION = "true, false, or a condition as text"

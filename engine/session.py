@@ -82,6 +82,7 @@ class Session:
         self._last_state: tuple[str | None, msgspec.Raw] = (None, msgspec.Raw(NIL))
         self._confinement = order.confinement
         self._versions = order.versions
+        self._meta = order.meta
         self._claims = Claims(order.workflow)
         self._teller = Teller(order.run_id, order.options, log, self.judge, self._claims.is_id)
         for configuration in order.configurations:
@@ -153,7 +154,10 @@ class Session:
     def _ready(self, message: m.Ready) -> None:
         self._confinement = message.confinement
         self._teller.tell(
-            events.WorkflowStart, versions=self._versions, confinement=message.confinement
+            events.WorkflowStart,
+            versions=self._versions,
+            confinement=message.confinement,
+            meta=self._meta,
         )
         self.deadlines.ready()
 

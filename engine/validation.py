@@ -6,15 +6,17 @@ conditions are compiled in the child only, because compiling hostile text can br
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import msgspec
 
-from engine.errors import PlanError, Problem
+from engine.errors import PlanError, PlanWarning, Problem
 from engine.plan_graph import find_cycles
-from engine.plan_object import PlanObject
+from engine.plan_object import IGNORED_KEYS, Findings, PlanObject
 from engine.plan_source import name_type, read_plan
 from engine.plan_steps import Node, read_steps
 from engine.suggestion import hint, shorten
@@ -22,11 +24,12 @@ from protocol.plan import Plan, PlanOptions, Workflow
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-PLAN_KEYS = ("id", "workflow", "options")
-WORKFLOW_KEYS = ("id", "name", "start", "globals", "credentials", "steps")
+PLAN_KEYS = ("id", "workflow", "options", "meta")
+WORKFLOW_KEYS = ("id", "name", "start", "globals", "credentials", "steps", "meta")
 OPTION_KEYS = ("start", "end", "timeout", "step_timeout")
+IGNORED_OPTION_KEYS = ("cursor",)
 
 MAX_HINTS = 25
 """So many wrong ids are compared with all the right ones; the rest is only named."""
@@ -37,6 +40,7 @@ def load_plan(
     *,
     start: str | None = None,
     end: str | None = None,
+    warn: Callable[[str], object] | None = None,
 ) -> Plan:
     """Return the checked plan, which no later change of *source* can change.
 
@@ -47,19 +51,45 @@ def load_plan(
             or a string that is the source of one job.  See `engine.plan_source`.
         start: The id of the step to start with; wins over what the plan says.
         end: The id of the step to end with; wins over what the plan says.
+        warn: Takes a sentence for each key that is ignored; by default it is a `PlanWarning` of
+            Python's `warnings`.
 
     Raises:
         PlanError: Something is wrong with it.  All that is wrong is in `PlanError.problems`.
 
     """
-    problems: list[Problem] = []
-    plan = _read(read_plan(source), problems, start, end)
-    if problems or plan is None:
-        raise PlanError(problems)
+    findings = Findings()
+    plan = _read(read_plan(source), findings, start, end)
+    if findings.problems or plan is None:
+        raise PlanError(findings.problems)
+    for key, path in findings.ignored.items():
+        (warn or _warn)(_ignored(key, path))
     return plan
 
 
-def _read(source: Any, problems: list[Problem], start: object, end: object) -> Plan | None:
+def _ignored(key: str, path: str) -> str:
+    where = "" if key == path else f" ({path})"
+    if key == "meta":
+        return f"the key {key!r}{where} has no meaning for a run; workflow-start carries it"
+    return f"the key {key!r}{where} is ignored: it has no meaning for a run"
+
+
+def _warn(sentence: str) -> None:
+    """Warn the code that has called the engine, however deep inside the engine this is."""
+    level = 1
+    frame = sys._getframe()  # noqa: SLF001 - what `warnings` itself does
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(sentence, PlanWarning, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    return module == "engine" or module.startswith("engine.")
+
+
+def _read(source: Any, findings: Findings, start: object, end: object) -> Plan | None:
+    problems = findings.problems
     if not isinstance(source, (Mapping, msgspec.Struct)):
         problems.append(Problem("plan", f"must be an object, not {name_type(source)}"))
         return None
@@ -67,12 +97,12 @@ def _read(source: Any, problems: list[Problem], start: object, end: object) -> P
     keys = set(source.__struct_fields__ if isinstance(source, msgspec.Struct) else source)
     flat = "workflow" not in keys and bool(keys & {"steps", "jobs"})
     known = (*WORKFLOW_KEYS, "options") if flat else PLAN_KEYS
-    plan = PlanObject(source, "", problems, known=known)
-    workflow = plan if flat else plan.child("workflow", known=WORKFLOW_KEYS)
-    plan_id = plan.text("id", empty=False)
-    written = plan.child("options", known=OPTION_KEYS)
-    options = PlanObject({}, "options", problems, known=()) if written is None else written
-    given = PlanObject({"start": start, "end": end}, "options", problems, known=OPTION_KEYS)
+    plan = PlanObject(source, "", findings, known=known, ignored=IGNORED_KEYS)
+    workflow = plan if flat else plan.child("workflow", known=WORKFLOW_KEYS, ignored=IGNORED_KEYS)
+    plan_id = plan.text("id", empty=False, quoted=True)
+    written = plan.child("options", known=OPTION_KEYS, ignored=IGNORED_OPTION_KEYS)
+    options = PlanObject({}, "options", findings, known=()) if written is None else written
+    given = PlanObject({"start": start, "end": end}, "options", findings, known=OPTION_KEYS)
     own_start, own_end = _step_id(options, "start"), _step_id(options, "end")
     start_id, end_id = _step_id(given, "start"), _step_id(given, "end")
     plan_options = PlanOptions(
@@ -81,10 +111,13 @@ def _read(source: Any, problems: list[Problem], start: object, end: object) -> P
         timeout=options.duration_ms("timeout"),
         step_timeout=options.duration_ms("step_timeout"),
     )
+    meta = plan.mapping("meta")
     if workflow is None:
         if "workflow" not in plan:
             plan.note("workflow", "is missing; a plan has a workflow, which has steps")
         return None
+    if not flat:
+        meta = {**workflow.mapping("meta"), **meta}
     nodes = read_steps(workflow)
     checked = Workflow(
         steps=tuple(node.step for node in nodes),
@@ -101,11 +134,11 @@ def _read(source: Any, problems: list[Problem], start: object, end: object) -> P
     for step_id in dict.fromkeys((own_end, end_id)):
         graph.check_id(step_id, "options.end")
     graph.check_edges()
-    return Plan(id=plan_id or str(uuid4()), workflow=checked, options=plan_options)
+    return Plan(id=plan_id or str(uuid4()), workflow=checked, options=plan_options, meta=meta)
 
 
 def _step_id(reader: PlanObject, name: str) -> str | None:
-    return reader.text(name, what="the id of a step", empty=False)
+    return reader.text(name, what="the id of a step", empty=False, quoted=True)
 
 
 class _Graph:
@@ -125,7 +158,8 @@ class _Graph:
             return
         if step_id not in self._hints and len(self._hints) < MAX_HINTS:
             self._hints[step_id] = hint(step_id, self._places, kind="there are")
-        self._problems.append(Problem(path, f"no step has this id{self._hints.get(step_id, '')}"))
+        message = f"no step has the id {shorten(step_id, 40)}{self._hints.get(step_id, '')}"
+        self._problems.append(Problem(path, message))
 
     def check_edges(self) -> None:
         """Note edges that lead nowhere or in a circle.

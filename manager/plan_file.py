@@ -63,9 +63,7 @@ def load_plan_file(
 
 def _plan_of_job(source: dict[str, Any], path: Path, adaptors: Sequence[str]) -> dict[str, Any]:
     expression = source["workflow"]["steps"][0]["expression"]
-    if not expression.strip():
-        raise PlanError([Problem(str(path), "is empty; a job has operations, or a function main")])
-    plan = plan_of_job(expression)
+    plan = plan_of_job(expression, origin=str(path))
     plan["workflow"]["steps"][0]["adaptors"] = list(adaptors)
     return plan
 
@@ -78,7 +76,10 @@ def _load_expressions(source: Any, directory: Path) -> list[Problem]:
         if not _is_path(expression):
             continue
         try:
-            step["expression"] = read_text_file(directory / expression)
+            source = read_text_file(directory / expression)
+            # A step without an expression is a trigger: this file was meant to be a job.
+            plan_of_job(source, origin=expression)
+            step["expression"] = source
         except PlanError as error:
             message = f"{expression} {error.problems[0].message}"
             problems.append(Problem(f"{place}.expression", message))

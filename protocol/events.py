@@ -60,6 +60,8 @@ class WorkflowStart(Event, frozen=True, kw_only=True, tag=kebab_case):
 
     versions: Versions
     confinement: ConfinementReport
+    meta: dict[str, Any] = {}
+    """The ``meta`` of the plan, merged over that of its workflow."""
 
 
 class InitStart(StepEvent, frozen=True, kw_only=True, tag=kebab_case):

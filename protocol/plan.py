@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-
-ALWAYS: Final = frozenset({"always"})
-NEVER: Final = frozenset({"never"})
-ON_SUCCESS: Final = frozenset({"on_job_success", "on_upstream_success"})
-ON_FAILURE: Final = frozenset({"on_job_failure", "on_job_fail", "on_upstream_fail"})
-NAMED_CONDITIONS: Final = ALWAYS | NEVER | ON_SUCCESS | ON_FAILURE
-"""Conditions that have a name; every other text is a Python expression."""
-
-CONDITION_NAMES: Final = ("state", "upstream_step_id", "true", "false", "null")
-"""What a condition knows besides the built-in names of the job language."""
 
 
 class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,6 +66,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     id: str
     workflow: Workflow
     options: PlanOptions = PlanOptions()
+    meta: dict[str, Any] = {}
+    """What ``workflow-start`` carries: the ``meta`` of the plan, merged over that of its workflow."""
 
     @property
     def start(self) -> str:

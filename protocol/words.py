@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
@@ -14,15 +14,12 @@ def kebab_case(name: str) -> str:
     return words.removeprefix("-")
 
 
-NAMED_CONDITIONS = frozenset(
-    (
-        "always",
-        "never",
-        "on_job_success",
-        "on_upstream_success",
-        "on_job_failure",
-        "on_job_fail",
-        "on_upstream_fail",
-    )
-)
+ALWAYS: Final = frozenset({"always"})
+NEVER: Final = frozenset({"never"})
+ON_SUCCESS: Final = frozenset({"on_job_success", "on_upstream_success"})
+ON_FAILURE: Final = frozenset({"on_job_failure", "on_job_fail", "on_upstream_fail"})
+NAMED_CONDITIONS: Final = ALWAYS | NEVER | ON_SUCCESS | ON_FAILURE
 """Conditions of edges that are words of ours and not Python expressions of the author."""
+
+CONDITION_NAMES: Final = ("state", "upstream_step_id", "true", "false", "null")
+"""The variables of a condition, besides the built-in names of the job language."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from protocol.plan import ALWAYS, NAMED_CONDITIONS, NEVER, ON_FAILURE, Edge, Workflow
+from protocol.plan import Edge, Workflow
 from protocol.report import ErrorReport, make_report
 from protocol.state import copy_state
+from protocol.words import ALWAYS, NAMED_CONDITIONS, NEVER, ON_FAILURE
 from sandbox_child.language import CompiledCondition, LanguageError, compile_condition
 from sandbox_child.language.scope import condition_scope
 

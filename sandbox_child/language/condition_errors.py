@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protocol.plan import CONDITION_NAMES, NAMED_CONDITIONS
+from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 from sandbox_child.language.condition_text import FILENAME
 from sandbox_child.language.frames import OwnFrame
 from sandbox_child.language.hints import Facts, error_fix, name_fix

@@ -207,8 +207,10 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
         pytest.param(
             ["ok.py", "--state", "."], ".: cannot be read: Is a directory", id="state-dir"
         ),
-        pytest.param(["ok.py", "--start", "x"], "options.start: no step has this id", id="start"),
-        pytest.param(["ok.py", "--end", "x"], "options.end: no step has this id", id="end"),
+        pytest.param(
+            ["ok.py", "--start", "x"], "options.start: no step has the id 'x'", id="start"
+        ),
+        pytest.param(["ok.py", "--end", "x"], "options.end: no step has the id 'x'", id="end"),
         pytest.param(
             ["ok.py", "--timeout", "-1"], "timeout_s must be a finite number", id="timeout"
         ),
@@ -264,7 +266,7 @@ def test_validate_prints_every_problem(write):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         f"error: {plan}: workflow.steps[1].adapter: unknown key; did you mean 'adaptor'?",
-        f"error: {plan}: workflow.steps[0].next.z: no step has this id; did you mean 'b'?",
+        f"error: {plan}: workflow.steps[0].next.z: no step has the id 'z'; did you mean 'b'?",
         f"error: {plan}: workflow.steps[1].next: closes a cycle: a -> b -> a",
     ]
     assert json.loads(jobcell("validate", plan, "--json").stdout)["ok"] is False

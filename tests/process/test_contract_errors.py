@@ -322,7 +322,6 @@ def test_an_adaptor_that_raises_when_called(shared: Engine):
             "nothing",
         ),
         ("x = 1", "InputError", "crash", None, ""),
-        ("", "InputError", "crash", None, ""),
         ("# only a comment", "InputError", "crash", None, ""),
         ("operations = 5", "InputError", "crash", None, ""),
         ("operations = None", "InputError", "crash", None, ""),

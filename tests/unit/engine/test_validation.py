@@ -69,7 +69,7 @@ def test_jobs_at_the_top_as_in_old_plans_are_accepted():
 
     assert (plan.id, plan.start) == ("p", "b")
     assert problems_of({"jobs": [job("a", next="x")]}) == [
-        "jobs[0].next: no step has this id; did you mean 'a'?"
+        "jobs[0].next: no step has the id 'x'; did you mean 'a'?"
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_javascript_condition_is_not_our_business_yet():
 
 def test_a_string_is_the_source_of_one_job():
     """Even if it looks like the name of a file: no file is read on the word of a string."""
-    for source in ("fn(lambda state: state)", "plan.json()", "", "[1]", "x = {"):
+    for source in ("fn(lambda state: state)", "plan.json()", "[1]", "x = {"):
         plan = load_plan(source)
         assert [(step.id, step.expression) for step in plan.workflow.steps] == [("job-1", source)]
 
@@ -216,8 +216,8 @@ def test_what_is_no_plan_is_refused(source, line):
         ({"next": 5}, "next: must be the id of a step, or an object with such ids as keys, not a"),
         ({"next": ["b"]}, "next: must be the id of a step, or an object with such ids as keys"),
         ({"next": ""}, "next: must be the id of a step, or an object with such ids as keys"),
-        ({"next": "x"}, "next: no step has this id; did you mean 'y'?"),
-        ({"next": {"x": True}}, "next.x: no step has this id; did you mean 'y'?"),
+        ({"next": "x"}, "next: no step has the id 'x'; did you mean 'y'?"),
+        ({"next": {"x": True}}, "next.x: no step has the id 'x'; did you mean 'y'?"),
         ({"next": {"": True}}, "next['']: must be the id of a step, not an empty string"),
         ({"next": {1: True}}, "next[1]: must be the id of a step, not a number"),
         (
@@ -266,8 +266,8 @@ def test_a_wrong_member_of_a_step_is_told_with_its_path(more, line):
         ({"timeout": "5"}, "timeout: must be a number of milliseconds, not text"),
         ({"stepTimeout": 0}, "stepTimeout: must be finite and more than 0 milliseconds, not 0"),
         ({"step_timeout": 1, "stepTimeout": 2}, "stepTimeout: says the same as 'step_timeout'"),
-        ({"start": "x"}, "start: no step has this id; did you mean 'y'?"),
-        ({"end": "x"}, "end: no step has this id; did you mean 'y'?"),
+        ({"start": "x"}, "start: no step has the id 'x'; did you mean 'y'?"),
+        ({"end": "x"}, "end: no step has the id 'x'; did you mean 'y'?"),
         ({"end": 1}, "end: must be the id of a step, not a number"),
         ({"steptimeout": 1}, "steptimeout: unknown key; did you mean 'stepTimeout'?"),
     ],
@@ -408,8 +408,10 @@ def test_start_and_end_of_the_caller_win():
     loaded = load_plan(plan, start="b", end="b")
 
     assert (loaded.start, loaded.options.end) == ("b", "b")
-    assert problems_of(plan, start="c") == ["options.start: no step has this id; did you mean 'b'?"]
-    assert problems_of(plan, end=5) == ["options.end: must be the id of a step, not a number"]
+    assert problems_of(plan, start="c") == [
+        "options.start: no step has the id 'c'; did you mean 'b'?"
+    ]
+    assert problems_of(plan, end=5) == ["options.end: must be the id of a step, not a number: 5"]
 
 
 def test_the_start_is_the_first_that_is_given():
@@ -508,7 +510,7 @@ def test_a_plan_struct_is_checked_like_data():
         == [
             "options.timeout: must be finite and more than 0 milliseconds, not -1",
             "workflow.steps[0].next.b.condition: must be true, false, or a condition as text, not a number",
-            "workflow.steps[0].next.b: no step has this id; did you mean 'a'?",
+            "workflow.steps[0].next.b: no step has the id 'b'; did you mean 'a'?",
         ][:2]
         + problems_of(bad)[2:]
     )
@@ -549,14 +551,14 @@ def test_many_unknown_ids_are_all_told_quickly():
 
     assert len(lines) == 10_000
     assert "did you mean" in lines[0]
-    assert lines[-1] == "workflow.steps[999].next.step-999x9: no step has this id"
+    assert lines[-1] == "workflow.steps[999].next.step-999x9: no step has the id 'step-999x9'"
 
 
 def test_among_very_many_steps_nothing_is_suggested():
     """Comparing one name with all of them would take longer than the rest of the check."""
     plan = steps(*(job(f"s{i}") for i in range(6000)), job("last", next="s6000"))
 
-    assert problems_of(plan) == ["workflow.steps[6000].next: no step has this id"]
+    assert problems_of(plan) == ["workflow.steps[6000].next: no step has the id 's6000'"]
 
 
 def test_a_file_with_json_that_is_no_object_is_no_plan(tmp_path):

@@ -72,7 +72,7 @@ def test_missing_jobs_and_other_problems_are_told_together(write, tmp_path):
         ),
         f"{plan}: workflow.steps[1].expression: binary.py is not text: byte 5 is not UTF-8",
         f"{plan}: option: unknown key; did you mean 'options'?",
-        f"{plan}: workflow.steps[0].next: no step has this id; did you mean 'b'?",
+        f"{plan}: workflow.steps[0].next: no step has the id 'c'; did you mean 'b'?",
     ]
 
 
