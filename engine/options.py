@@ -121,7 +121,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of objects in log lines."""
     modules: dict[str, ModuleRef] = {}
     whitelist: tuple[str, ...] | None = None
-    """Regular expressions over module names that a job may import from the repo."""
+    """Regular expressions.  A job may import a module of the repo if `re.search` finds one of them
+    in the name of the module; ``^`` and ``$`` stand for its ends.  None: all."""
     permissions: Permissions = Permissions()
     remove_from_state: tuple[str, ...] = ("configuration",)
     public_credential_keys: tuple[str, ...] = tuple(DEFAULT_PUBLIC_KEYS)
@@ -197,8 +198,9 @@ def _check_positive(name: str, value: Any) -> None:
 def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"whitelist has {pattern!r}, no regular expression: {error}") from None
+    # The others: a repetition that is too large, brackets that nest too deep.
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"whitelist: {pattern!r} is not a regular expression: {error}") from None
 
 
 def _check_names(options: RunOptions, name: str) -> None:

@@ -148,7 +148,7 @@ def prepare(
 
 def readable(repo_dir: str | os.PathLike[str] | None, options: RunOptions) -> list[str]:
     """Return what a run may read of adaptors: the repo, and what stands in for parts of it."""
-    places = [ref.path for ref in options.modules.values()]
+    places = [ref.path for ref in options.modules.values() if ref.path is not None]
     if repo_dir is not None:
         places.append(os.fspath(repo_dir))
     return sorted({os.path.realpath(place) for place in places})

@@ -116,9 +116,14 @@ class Repo:
         """
         name, version = split_spec(spec)
         ref = (modules or {}).get(name)
-        if ref is not None:
-            return link_module(name, ref)
-        return self._link(self._choose(name, version, modules or {}))
+        if ref is None:
+            return self._link(self._choose(name, version, modules or {}))
+        if ref.path is not None:
+            return link_module(name, ref, ref.path)
+        try:
+            return self._link(self._choose(name, ref.version, modules or {}))
+        except RepoError as error:
+            raise RepoError(f"{error} (asked for by RunOptions.modules)") from None
 
     def newest(self, modules: Mapping[str, ModuleRef] | None = None) -> list[AdaptorLink]:
         """Return what each name alone means, for all names; broken ones are left out."""
@@ -213,25 +218,26 @@ def module_name(name: str) -> str:
     return name.rpartition("/")[2].lstrip("@").replace("-", "_").replace(".", "_")
 
 
-def link_module(name: str, ref: ModuleRef) -> AdaptorLink:
-    """Return the link to a module that does not come from the repo.
+def link_module(name: str, ref: ModuleRef, place: str) -> AdaptorLink:
+    """Return the link to a module that does not come from the repo, but from *place*.
 
-    Its path is a directory with the importable module in it, the package's own directory, or
+    That is a directory with the importable module in it, the package's own directory, or
     its ``.py`` file.
 
     Raises:
         RepoError: There is no module.
 
     """
-    label = f"adaptor {name}@{ref.version} (from RunOptions.modules)"
-    path = Path(os.path.realpath(ref.path))
+    version = ref.version or "0"
+    label = f"adaptor {name}@{version} (from RunOptions.modules)"
+    path = Path(os.path.realpath(place))
     module = module_name(name)
     if path.is_file() and path.suffix == ".py" and path.stem != "__init__":
-        link = AdaptorLink(name, ref.version, str(path.parent), path.stem)
+        link = AdaptorLink(name, version, str(path.parent), path.stem)
     elif (path / "__init__.py").is_file():
-        link = AdaptorLink(name, ref.version, str(path.parent), path.name)
+        link = AdaptorLink(name, version, str(path.parent), path.name)
     elif path.is_dir():
-        link = AdaptorLink(name, ref.version, str(path), module)
+        link = AdaptorLink(name, version, str(path), module)
     else:
         raise RepoError(f"{label}: its path is neither a directory nor a .py file")
     _check_module(link)

@@ -132,7 +132,7 @@ def run(
     from manager.inputs import check_repo, read_credentials, read_json_file
     from manager.plan_file import load_plan_file
 
-    plan = load_plan_file(target, start=start, end=end, adaptors=adaptor or ())
+    plan = load_plan_file(target, start=start, end=end, adaptors=adaptor or (), warn=_print_warning)
     initial = read_json_file(state) if state is not None else None
     known_credentials = read_credentials(credentials) if credentials is not None else None
     repo_dir = check_repo(repo) if repo is not None else None
@@ -190,6 +190,12 @@ def run(
     raise typer.Exit(code)
 
 
+def _print_warning(line: str) -> None:
+    from manager.wording import printable
+
+    print(f"warning: {printable(line)}", file=sys.stderr)
+
+
 @app.command()
 def validate(
     target: Annotated[
@@ -205,8 +211,9 @@ def validate(
     from manager.plan_file import load_plan_file
     from manager.wording import printable
 
+    warnings: list[str] = []
     try:
-        plan = load_plan_file(target)
+        plan = load_plan_file(target, warn=warnings.append)
     except BadInputError as error:
         if not as_json:
             raise
@@ -216,8 +223,10 @@ def validate(
     edges = sum(len(step.next) for step in steps)
     summary = f"{_count(len(steps), 'step')}, {_count(edges, 'edge')}, starts with {plan.start!r}"
     if as_json:
-        print(json.dumps({"ok": True, "problems": []}, indent=2))
+        print(json.dumps({"ok": True, "problems": [], "warnings": warnings}, indent=2))
     else:
+        for line in warnings:
+            print(f"warning: {printable(line)}")
         print(f"{printable(str(target))}: ok ({summary})")
 
 

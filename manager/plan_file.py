@@ -15,7 +15,7 @@ from engine.validation import load_plan
 from manager.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from protocol.plan import Plan
 
@@ -26,6 +26,7 @@ def load_plan_file(
     start: str | None = None,
     end: str | None = None,
     adaptors: Sequence[str] = (),
+    warn: Callable[[str], object] | None = None,
 ) -> Plan:
     """Return the checked plan in a ``.json`` file, or that of the one job in a ``.py`` file.
 
@@ -34,6 +35,8 @@ def load_plan_file(
         start: The id of the step to start with, in place of the plan's.
         end: The id of the step to end with, in place of the plan's.
         adaptors: Those of a single job; a plan names its own.
+        warn: Takes a line for each key of the plan that is ignored; by default it is a warning of
+            Python's.
 
     Raises:
         BadInputError: With a line for each problem of the plan and of the job files it names.
@@ -53,12 +56,16 @@ def load_plan_file(
             raise PlanError([Problem(str(path), message)])
         else:
             problems += _load_expressions(source, path.parent)
-        plan = load_plan(source, start=start, end=end)
+        plan = load_plan(source, start=start, end=end, warn=warn and _named(path, warn))
     except PlanError as error:
         problems += error.problems
     if problems:
         raise BadInputError(_tell(problem, path) for problem in problems)
     return plan
+
+
+def _named(path: Path, warn: Callable[[str], object]) -> Callable[[str], object]:
+    return lambda sentence: warn(f"{path}: {sentence}")
 
 
 def _plan_of_job(source: dict[str, Any], path: Path, adaptors: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 
@@ -17,9 +19,30 @@ class AdaptorLink(msgspec.Struct, frozen=True):
 
 
 class ModuleRef(msgspec.Struct, frozen=True, kw_only=True):
-    """An adaptor that does not come from the repo."""
+    """What a run takes for one adaptor, in place of what its plan and the repo say.
 
-    path: str
-    """A directory with the importable module in it, or the package or ``.py`` file itself."""
-    version: str = "0"
-    """What `versions` and messages call it."""
+    Raises:
+        TypeError, ValueError: It has neither a path nor a version, or one that is not text.
+
+    """
+
+    path: str | None = None
+    """A directory with the importable module in it, or the package or ``.py`` file itself; None:
+    the adaptor comes from the repo."""
+    version: str | None = None
+    """Without a path the version that is taken from the repo.  With one what `versions` and
+    messages call it; "0" if not given."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.path, os.PathLike):
+            msgspec.structs.force_setattr(self, "path", os.fspath(self.path))
+        for name in ("path", "version"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"ModuleRef.{name} must be a str, not {value!r}")
+            if value is not None and not value.strip():
+                raise ValueError(f"ModuleRef.{name} must not be empty, but is {value!r}")
+        if self.path is None and self.version is None:
+            raise ValueError("a ModuleRef needs a path, or the version to take from the repo")
+        if self.version is None:
+            msgspec.structs.force_setattr(self, "version", "0")

@@ -25,7 +25,7 @@ class Linker:
         links: Every version that a step may have.  Of several with one name the first is what
             a step gets that imports the module without having it as its adaptor.
         whitelist: Regular expressions; a job may import a module that is not its adaptor's only
-            if one matches its whole name.  None: all.
+            if `re.search` finds one of them in its name.  None: all.
         log: Takes ``(level, source, message)`` from adaptors.
         log_level: The least level of what adaptors say through `logging` and `warnings`.
 
@@ -215,4 +215,4 @@ def _admits(whitelist: Sequence[str] | None, module: str) -> bool:
         return True
     import re
 
-    return any(re.fullmatch(pattern, module) for pattern in whitelist)
+    return any(re.search(pattern, module) for pattern in whitelist)

@@ -272,6 +272,28 @@ def test_validate_prints_every_problem(write):
     assert json.loads(jobcell("validate", plan, "--json").stdout)["ok"] is False
 
 
+def test_validate_and_run_name_keys_that_are_ignored(write):
+    """A line of `validate`; on standard error for `run`, whose output is the state."""
+    steps = [{"id": "a", "expression": ADD_ONE, "openfn": {"uuid": "u"}}]
+    plan = write("plan.json", {"workflow": {"steps": steps}, "meta": {"origin": "test"}})
+
+    checked = jobcell("validate", plan)
+    ran = jobcell("run", plan, "--state", write("state.json", '{"data": 1}'))
+
+    lines = [line for line in checked.stdout.splitlines() if line.startswith("warning: ")]
+    assert [line.split("'")[1] for line in lines] == ["meta", "openfn"]
+    assert checked.stdout.splitlines()[-1].startswith(f"{plan}: ok (")
+    assert [line for line in ran.stderr.splitlines() if line.startswith("warning: ")] == lines
+    assert (checked.returncode, ran.returncode, checked.stderr) == (0, 0, "")
+    assert json.loads(ran.stdout) == {"data": 2}
+    found = json.loads(jobcell("validate", plan, "--json").stdout)
+    assert found == {
+        "ok": True,
+        "problems": [],
+        "warnings": [one.removeprefix("warning: ") for one in lines],
+    }
+
+
 def test_validate_is_content_with_a_good_plan(write):
     """It says what it has understood."""
     plan = write("plan.json", chain(a="x", b="y"))

@@ -904,7 +904,10 @@ def test_whitelist_narrows(shared: Engine):
         ((), False),
         (("verbs",), True),
         (("^ver.*$",), True),
+        (("erb",), True),
+        (("other", "s$"), True),
         (("other",), False),
+        (("^erb", "verb$", "Verbs"), False),
     ):
         result = shared.execute(source, options=RunOptions(whitelist=whitelist)).result(20)
         assert (result.error is None) == fine, (whitelist, result.error)

@@ -456,6 +456,37 @@ def test_start_and_end_of_options_are_checked(shared: Engine):
     assert problems_of(plan, shared, end="q")[0].startswith("options.end")
 
 
+def test_the_meta_of_a_plan_is_carried_to_the_first_event(shared: Engine):
+    """Merged over that of the workflow, and without secrets, as everything in an event."""
+    plan = steps_plan({"id": "a", "expression": SAME, "configuration": {"password": "kept-secret"}})
+    plan["workflow"]["meta"] = {"origin": "workflow", "uuid": 1}
+    plan["meta"] = {"origin": "plan", "note": "it is kept-secret"}
+    with pytest.warns(api.PlanWarning, match="'meta'"):
+        run = shared.execute(plan, {"data": 1})
+    assert run.result(20).reason == "success"
+    first = run.poll(after=0)[0]
+    assert first.type == "workflow-start"
+    assert first.meta == {"origin": "plan", "uuid": 1, "note": "it is [redacted]"}
+
+
+def test_an_empty_expression_and_a_condition_of_a_yaml_block(shared: Engine):
+    """The step is a trigger; the condition is the one that has the name."""
+    plan = steps_plan(
+        {"id": "t", "expression": " \n", "cron": "* * * * *", "next": {"a": "on_job_success\n"}},
+        {
+            "id": "a",
+            "expression": SAME,
+            "next": {"b": "state.data.n > 0 and\r\nnot state.errors\r\n"},
+        },
+        {"id": "b", "expression": SAME},
+    )
+    run = shared.execute(plan, {"data": {"n": 1}})
+    assert run.result(20).state == {"data": {"n": 1}}
+    assert [e.step_id for e in run.poll(after=0) if e.type == "job-complete"] == ["a", "b"]
+    edges = [e.condition for e in run.poll(after=0) if e.type == "edge-resolved"]
+    assert edges[0] == "on_job_success"
+
+
 def test_a_trigger_may_carry_any_key(shared: Engine):
     """Only where there is no expression."""
     plan = steps_plan(

@@ -174,6 +174,23 @@ def test_a_dashed_name(shared: Engine):
     )
 
 
+def test_modules_choose_a_version_of_the_repo(shared: Engine):
+    """It wins over the plan's; without a step's adaptor it is what a job imports."""
+    options = RunOptions(modules={"tool": ModuleRef(version="1.2.0")})
+    for job in (
+        one("version()", adaptor="tool"),
+        one("version()", adaptor="tool@1.10.0"),
+        one("from tool import version\nversion()"),
+    ):
+        result = shared.execute(job, options=options).result(20)
+        assert result.error is None, result.error
+        assert result.state["v"] == ["1.2.0"]
+    options = RunOptions(modules={"tool": ModuleRef(version="7")})
+    error = shared.execute(one("version()", adaptor="tool"), options=options).result(20).error
+    assert error.name == "ImportError"
+    assert "no version '7'" in error.message
+
+
 def test_modules_override_by_name(shared: Engine, repo: Path, tmp_path: Path):
     """A path anywhere, a version that is told."""
     (tmp_path / "tool.py").write_text(SAY.format(version="mine"))

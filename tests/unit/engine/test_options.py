@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +134,27 @@ def test_options_are_keyword_only_and_frozen():
         RunOptions(5)
     with pytest.raises(AttributeError):
         RunOptions().timeout_s = 1
+
+
+def test_a_module_ref_needs_a_path_or_a_version():
+    """The version of one with a path is a name only."""
+    assert ModuleRef(version="1.0.0").path is None
+    assert (ModuleRef(path="/x").version, ModuleRef(path=Path("/x")).path) == ("0", "/x")
+    with pytest.raises(ValueError, match="needs a path, or the version"):
+        ModuleRef()
+    for wrong in ({"path": ""}, {"version": " "}):
+        with pytest.raises(ValueError, match="must not be empty"):
+            ModuleRef(**wrong)
+    for wrong in ({"path": 1}, {"version": 1.0}):
+        with pytest.raises(TypeError, match="must be a str"):
+            ModuleRef(**wrong)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(", "*", "[a", "a{99999999999999999999}", "(" * 5000 + ")" * 5000]
+)
+def test_a_whitelist_that_is_no_regular_expression_is_quoted(pattern):
+    """Before a run is started."""
+    with pytest.raises(ValueError, match="is not a regular expression: ") as caught:
+        RunOptions(whitelist=["common", pattern])
+    assert repr(pattern)[:20] in str(caught.value)

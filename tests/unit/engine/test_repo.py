@@ -168,6 +168,35 @@ def test_a_module_ref_wins_over_the_repo(tmp_path):
         repo.resolve("common", {"common": ModuleRef(path=str(tmp_path / "nowhere"))})
 
 
+def test_a_module_ref_without_a_path_takes_that_version_from_the_repo(tmp_path):
+    """Whatever version was asked for; the newest that jobs can import is that one, too."""
+    repo = Repo.read(make_repo(tmp_path, "common@1.0.0", "common@2.0.0", "other@1.0.0"))
+    refs = {"common": ModuleRef(version="1.0")}
+    for spec in ("common", "common@2.0.0", "common@9"):
+        assert repo.resolve(spec, refs).version == "1.0.0"
+    assert repo.resolve("other", refs).version == "1.0.0"
+    assert [link.version for link in repo.newest(refs)] == ["1.0.0", "1.0.0"]
+
+
+def test_a_version_that_the_repo_does_not_have_is_told_with_where_it_was_asked_for(tmp_path):
+    """A wrong version, a wrong name, and no repo at all."""
+    repo = Repo.read(make_repo(tmp_path, "common@1.0.0"))
+    refs = {"common": ModuleRef(version="3"), "nothing": ModuleRef(version="1")}
+    for one, spec, told in (
+        (
+            repo,
+            "common@1.0.0",
+            "there is no version '3' of adaptor 'common' in the repo; installed: 1.0.0",
+        ),
+        (repo, "nothing", "there is no adaptor 'nothing' in the repo"),
+        (Repo.read(None), "common", "the engine has no repo_dir"),
+    ):
+        with pytest.raises(RepoError) as caught:
+            one.resolve(spec, refs)
+        assert told in str(caught.value)
+        assert str(caught.value).endswith(" (asked for by RunOptions.modules)")
+
+
 def test_verify_compares_files_with_the_recorded_hash(tmp_path):
     """A changed, added or replaced file is found; compiled files do not count as sources."""
     repo_dir = make_repo(tmp_path, "common@1.0.0")

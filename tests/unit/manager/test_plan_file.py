@@ -114,3 +114,22 @@ def test_adaptors_are_for_a_single_job(write):
     (line,) = lines_of(plan, adaptors=["rest"])
 
     assert "--adaptor is for a single job" in line
+
+
+def test_a_job_file_that_is_empty_is_told_with_its_step(write):
+    """It would make a trigger of the step."""
+    write("empty.py", " \n")
+    plan = write("plan.json", {"workflow": {"steps": [{"id": "a", "expression": "empty.py"}]}})
+    [line] = lines_of(plan)
+    place, _, message = line.partition("expression: ")
+    assert place == f"{plan}: workflow.steps[0]."
+    assert message == "empty.py is empty; a job has operations, or a function main"
+
+
+def test_a_key_that_is_ignored_is_told_with_the_file(write):
+    """Once."""
+    steps = [{"id": "a", "openfn": 1}, {"id": "b", "openfn": 2}]
+    plan, lines = write("plan.json", {"workflow": {"steps": steps}}), []
+    load_plan_file(plan, warn=lines.append)
+    place = "'openfn' (workflow.steps[0].openfn)"
+    assert lines == [f"{plan}: the key {place} is ignored: it has no meaning for a run"]
