@@ -129,10 +129,21 @@ class Lane:
         if self._over or self.session.verdict is not None:
             return
         message = self.session.cancel(reason)
-        if self._child is not None:
-            self.session.deadlines.cancelled()
-            self._send(message)
-            self._arm()
+        connection = self._connection
+        if connection is None:
+            return
+        self.session.deadlines.cancelled()
+        if connection.wants_to_write:
+            # The child waits for the rest of its plan, or of a credential: no job is running.
+            self._kill()
+            return
+        self._send(message)
+        self._receive(everything=False)
+        self._follow_up()
+        # A child looks for the message after it has said that it is ready and before it runs any
+        # code of a job.  One that has said nothing by now will see the message: no job is running.
+        if not (self.session.ready or self._over):
+            self._kill()
 
     def abort(self, error: Exception) -> None:
         """End the run because of a bug of ours: told as what it is, never as a success."""
@@ -303,6 +314,8 @@ class Lane:
 
     def _load(self, request: LoadRequest) -> None:
         assert self._connection is not None
+        if self.session.verdict is not None:
+            return  # the child asked before it knew, and nobody waits for an answer
         if self._connection.wants_to_write:
             # Answers that nobody reads would pile up here.
             raise RemoteProtocolError(
@@ -322,11 +335,16 @@ class Lane:
                 # A partial, not a lambda: whose it is must be known if it raises.
                 lane._host.post(partial(lane._answer, request, outcome))  # noqa: SLF001 - its own
 
-        resolve(resolver, request.kind, request.id, request.step_id, done)
+        def wanted() -> bool:
+            lane = reference()
+            return lane is not None and lane.session.verdict is None
+
+        resolve(resolver, request.kind, request.id, request.step_id, done, wanted)
 
     def _answer(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> None:
-        if self._over or self.session.load_request is not request:
-            return  # too late: the run has gone on without it
+        session = self.session
+        if self._over or session.verdict is not None or session.load_request is not request:
+            return  # too late: the run has gone on without it, or is about to end
         self._send(self.session.loaded(request, outcome))
         self._arm()
 

@@ -72,10 +72,21 @@ def resolve(
     value_id: str,
     step_id: str,
     done: Callable[[Resolution | ErrorReport], None],
+    wanted: Callable[[], bool] = lambda: True,
 ) -> None:
     """Have *resolver* called in a thread of its own; *done* is called there with the outcome.
 
     The caller keeps the deadline; whatever comes after it is to be ignored.
+
+    Args:
+        resolver: The manager's callable.
+        kind: What it resolves.
+        value_id: What it is called with.
+        step_id: The step that needs the value.
+        done: Called once with the outcome, unless the value is no longer wanted.
+        wanted: Asked in the new thread just before the call: the run may have been cancelled while
+            the thread was starting.
+
     """
     if resolver is None:
         reason = f"no {kind} resolver was given to the engine"
@@ -84,6 +95,8 @@ def resolve(
         return
 
     def call() -> None:
+        if not wanted():
+            return
         try:
             value = resolver(value_id)
             if inspect.isawaitable(value):

@@ -1,7 +1,8 @@
 """One run, without its processes: what a child says goes in, events and verdicts come out.
 
 Nothing here reads, writes, waits or kills; the supervisor does that.  The first verdict stays:
-once a limit has fired, nothing that the child says after it changes how the run ended.
+once a limit has fired, nothing that the child says after it changes how the run ended.  The child is
+still heard until it is gone, because the events must say what it did before it was stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from protocol import codec, events
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, MEGABYTE, PROTOCOL_VERSION
-from protocol.phases import FROM_CHILD, Phase, advance
+from protocol.phases import Phase, advance
 from protocol.report import ErrorReport, make_report
 from protocol.state import NIL
 from protocol.words import LogSource
@@ -65,6 +66,9 @@ class Session:
         self.options = order.options
         self.order: Order | None = order
         self.verdict: ErrorReport | None = None
+        self._grace_lost = False
+        self._deaf = False
+        """Whether the child is not heard any more: it has broken the protocol, or exceeds its events."""
         self.load_request: LoadRequest | None = None
         self.deadlines = Deadlines(order.options)
         self.resolvers = order.resolvers
@@ -103,32 +107,24 @@ class Session:
             RemoteProtocolError: The child may not send it now, or it contradicts the plan.
 
         """
-        if self.verdict is not None and not self._may_still_speak(message):
-            last = isinstance(message, m.WorkflowComplete | m.WorkflowError)
-            if last and self.verdict.name == "Cancelled":
-                self._phase = Phase.DONE  # it need not stay for what remains of its grace
+        if self.verdict is not None and self._teller.full:
+            self._deaf = self._grace_lost = True
+        if self._deaf:
             return
-        self._phase = advance(self._phase, message)
-        self._frame_bytes = frame_bytes
-        self.deadlines.heard()
-        _HANDLERS[type(message)](self, message)
+        try:
+            self._phase = advance(self._phase, message)
+            self._frame_bytes = frame_bytes
+            self.deadlines.heard()
+            _HANDLERS[type(message)](self, message)
+        except RemoteProtocolError:
+            self._deaf = True
+            raise
 
     def output(self, source: LogSource, data: bytes) -> None:
         """Take what the child wrote to one of its standard streams."""
         self.deadlines.heard()
         self._teller.logs.output(source, data)
         self._check_log_volume()
-
-    def _may_still_speak(self, message: m.Message) -> bool:
-        """Whether a message counts after the verdict.
-
-        A cancelled job may end, with its last logs and the state it has come to; of one that a
-        limit has ended only the logs are heard.
-        """
-        assert self.verdict is not None
-        if isinstance(message, m.LogBatch):
-            return m.LogBatch in FROM_CHILD[self._phase]
-        return self.verdict.name == "Cancelled" and self._phase is Phase.RUNNING
 
     @property
     def ready(self) -> bool:
@@ -137,8 +133,11 @@ class Session:
 
     @property
     def must_die(self) -> bool:
-        """Whether the child is to be killed now; one that was cancelled has a grace period."""
-        return self.verdict is not None and self.verdict.name != "Cancelled"
+        """Whether the child is to be killed now.
+
+        One that was cancelled has a grace period, which ends early if it meets a limit.
+        """
+        return self._grace_lost
 
     @property
     def finished(self) -> bool:
@@ -164,7 +163,7 @@ class Session:
     def _end(self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed) -> None:
         if isinstance(message, m.WorkflowComplete):
             message = self._with_state(message)
-            self._state_fits(len(memoryview(message.state)))
+            self._state_too_large(len(memoryview(message.state)))
         if not isinstance(message, m.ConfineFailed) and message.error is not None:
             message = msgspec.structs.replace(message, error=bounded(message.error))
         self._last = message
@@ -216,7 +215,9 @@ class Session:
         self.deadlines.job_started(self._step.step_id)
 
     def _job_complete(self, message: m.JobComplete) -> None:
-        if not self._state_fits(message.state_bytes):
+        too_large = self._state_too_large(message.state_bytes)
+        if too_large is not None:
+            self._close_too_large(too_large, message)
             return
         state, redacted = self._event_state(message.state, message.state_bytes)
         resident = self.look_at_memory()
@@ -241,7 +242,9 @@ class Session:
         return resident or self.peak_bytes
 
     def _job_error(self, message: m.JobError) -> None:
-        if not self._state_fits(message.state_bytes):
+        too_large = self._state_too_large(message.state_bytes)
+        if too_large is not None:
+            self._close_too_large(too_large, message)
             return
         state, redacted = self._event_state(message.state, message.state_bytes)
         self._close_job(
@@ -252,6 +255,11 @@ class Session:
             redacted=redacted,
             duration_ms=_milliseconds(message.duration_ms),
         )
+
+    def _close_too_large(self, report: ErrorReport, message: m.JobComplete | m.JobError) -> None:
+        """Close a job whose state no event can carry: the child may say more before it is killed."""
+        duration_ms = _milliseconds(message.duration_ms)
+        self._close_job(events.JobError, (), error=report, state=None, duration_ms=duration_ms)
 
     def _turn_to(self, step: OpenStep | None) -> None:
         self._step = step
@@ -320,27 +328,33 @@ class Session:
 
     def cancel(self, reason: str) -> bytes:
         """Set the verdict; return the message that tells the child."""
-        self.judge(make_report("Cancelled", f"the run was cancelled: {reason[:_MAX_REASON]}"))
+        if self.verdict is None and self._last is None:
+            text = f"the run was cancelled: {reason[:_MAX_REASON]}"
+            self.verdict = make_report("Cancelled", text)
         return codec.encode(m.Cancel(reason=reason[:_MAX_REASON]))
 
     def judge(self, report: ErrorReport) -> None:
         """Set the verdict, unless there is one or the child has already come to its end."""
-        if self.verdict is None and self._last is None:
+        if self._last is not None:
+            return
+        if self.verdict is None:
             self.verdict = report
+        self._grace_lost = True
 
-    def _state_fits(self, size: int) -> bool:
+    def _state_too_large(self, size: int) -> ErrorReport | None:
+        """Judge a state of *size* bytes; return the report if it is above the limit."""
         limit = self.options.state_bytes
         if size <= limit:
-            return True
-        what = f"the state of step {self._step.step_id!r}" if self._step else "the final state"
-        self.judge(
-            make_report(
-                "StateTooLargeError",
-                f"{what} takes {size / MEGABYTE:.1f} MB;"
-                f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
-            )
+            return None
+        step_id = self._step.step_id if self._step else None
+        what = f"the state of step {step_id!r}" if self._step else "the final state"
+        report = make_report(
+            "StateTooLargeError",
+            f"{what} takes {size / MEGABYTE:.1f} MB; allowed: {limit / MEGABYTE:g} MB (state_mb)",
+            step_id=step_id,
         )
-        return False
+        self.judge(report)
+        return report
 
     def _check_log_volume(self) -> None:
         if self._teller.logs.excessive:

@@ -48,6 +48,11 @@ class Teller:
         self._judge = judge
         self._unpolled = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether the run has emitted as many events as it may."""
+        return self._log.next_seq > self._options.max_events
+
     def tell(self, kind: type[events.AnyEvent], **fields: Any) -> None:
         """Emit an event, with what the run hides taken out."""
         self._log.append(self.redactor.struct(kind(**self._stamp(), **fields)))

@@ -7,10 +7,12 @@ from collections import deque
 import msgspec
 
 from protocol import messages as m
+from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, make_report
 from protocol.state import NIL, join_states
+from sandbox_child.channel import RunCancelledError
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
 from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult
 
@@ -41,12 +43,13 @@ class Walk:
                 self._start.workflow, language=self._start.language, warn=self._warn
             )
             return self._walk(conditions)
-        except (ConditionError, StepCrashedError) as error:
+        except (ConditionError, StepCrashedError, RunCancelledError) as error:
             return m.WorkflowError(error=error.report)
 
     def _walk(self, conditions: Conditions) -> m.WorkflowComplete:
         waiting = deque([(self._start.start, self._initial())])
         while waiting:
+            self._channel.check_cancelled()
             step_id, encoded = waiting.popleft()
             step = self._steps[step_id]
             step_run_id = self._name(step_id)
@@ -80,7 +83,8 @@ class Walk:
             return bytes(answer.value)
         if isinstance(answer, m.LoadFailed):
             raise StepCrashedError(answer.error)
-        raise StepCrashedError(make_report("Cancelled", "the run was cancelled"))
+        self._channel.check_cancelled()
+        raise RemoteProtocolError(f"engine sent {type(answer).__name__} where a value was due")
 
     def _name(self, step_id: str) -> str:
         """Return a name for one more execution of a step: ``z``, then ``z-1``, ``z-2``, ...
@@ -117,11 +121,13 @@ class Walk:
         """Decide the edges of a step, send its end event and theirs; return those taken."""
         upstream = Upstream(result.encoded, failed=result.error is not None)
         resolved: list[m.EdgeResolved] = []
-        problem: ConditionError | None = None
+        problem: ConditionError | RunCancelledError | None = None
         for target, edge in () if at_end else step.next.items():
             try:
+                if isinstance(edge.condition, str):
+                    self._channel.check_cancelled()
                 taken = conditions.decide(step.id, target, edge, upstream)
-            except ConditionError as error:
+            except (ConditionError, RunCancelledError) as error:
                 problem = error
                 break
             resolved.append(

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
 
-from protocol.messages import Cancel
 from protocol.report import ErrorReport, OperationRef, Position, make_report
-from sandbox_child.channel import Channel, EngineGoneError
+from sandbox_child.channel import Channel, RunCancelledError
 from sandbox_child.language.compiler import CompiledJob
 
 Operation = Callable[[Any], Any]
@@ -20,10 +19,6 @@ class PipelineError(Exception):
     def __init__(self, report: ErrorReport) -> None:
         super().__init__(report.message)
         self.report = report
-
-
-class JobCancelledError(Exception):
-    """The engine wants the run to end."""
 
 
 class Pipeline:
@@ -66,6 +61,8 @@ class Pipeline:
         self._channel = channel
         self._execute = execute
         self._loop: Any = None
+        self._stopped: RunCancelledError | None = None
+        """Set when an operation did not run, because the engine wants the run to end."""
         self._operations = [
             self._tracked(self._checked(operation, number), self._name(operation, number))
             for number, operation in enumerate(operations, 1)
@@ -91,12 +88,15 @@ class Pipeline:
         self.state = state
         try:
             if self._execute is not None:
-                return self._settle(self._execute(*self._operations)(state))
-            for operation in self._operations:
-                state = self._settle(operation(state))
-            return state
+                state = self._settle(self._execute(*self._operations)(state))
+            else:
+                for operation in self._operations:
+                    state = self._settle(operation(state))
         finally:
             self._close_loop()
+        if self._stopped is not None:  # a reducer has caught it, but the job is not complete
+            raise self._stopped
+        return state
 
     def _tracked(self, operation: Operation, ref: OperationRef) -> Operation:
         """Wrap an operation, so that it is known which one runs and whether it forgot a state."""
@@ -104,6 +104,7 @@ class Pipeline:
         def tracked(state: Any) -> Any:
             if _is_awaitable(state):  # a reducer that does not wait hands on what it was given
                 return tracked_later(state)
+            self._check_cancelled()
             self.current, self.state = ref, {} if state is None else state
             result = operation(self.state)
             return checked_later(result) if _is_awaitable(result) else check(result)
@@ -121,6 +122,13 @@ class Pipeline:
             return result
 
         return tracked
+
+    def _check_cancelled(self) -> None:
+        try:
+            self._channel.check_cancelled()
+        except RunCancelledError as error:
+            self._stopped = error
+            raise
 
     def _warn_of_nothing(self, ref: OperationRef) -> None:
         position = self.position
@@ -144,22 +152,22 @@ class Pipeline:
         try:
             return self._loop.run_until_complete(self._task)
         except asyncio.CancelledError as error:
-            if self._cancelled:
-                raise JobCancelledError from None
+            if self._stopped is not None:
+                raise self._stopped from None
             told = RuntimeError("the job cancelled itself")
             raise told.with_traceback(error.__traceback__) from None
 
-    _cancelled = False
     _task: Any = None
 
     def _on_request(self) -> None:
         """While a job runs the engine sends one thing only: that it is to end."""
-        try:
-            self._cancelled = isinstance(self._channel.receive_any(), Cancel)
-        except EngineGoneError:
-            self._cancelled = True
         self._loop.remove_reader(self._channel.requests_fd)
-        self._task.cancel()
+        try:
+            self._channel.check_cancelled()
+        except RunCancelledError as error:
+            self._stopped = error
+        if self._stopped is not None or self._channel.engine_gone:
+            self._task.cancel()
 
     def _close_loop(self) -> None:
         loop, self._loop = self._loop, None

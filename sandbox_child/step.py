@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 import msgspec
 
 from protocol import messages as m
+from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report
 from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
 from sandbox_child import streams
+from sandbox_child.channel import RunCancelledError
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
 from sandbox_child.language.diagnosis import diagnose
 from sandbox_child.language.facades.table import TABLE
 from sandbox_child.language.refusals import JobImportError
 from sandbox_child.language.scope import JobScope
 from sandbox_child.operations import (
-    JobCancelledError,
     Pipeline,
     PipelineError,
     choose_execute,
@@ -165,7 +166,7 @@ class JobExecution:
         """
         try:
             return self._run(encoded)
-        except StepCrashedError:
+        except (StepCrashedError, RunCancelledError):
             self._runtime.send_output()  # also of an adaptor that could not be imported
             raise
         finally:
@@ -179,7 +180,9 @@ class JobExecution:
         begun = time.monotonic()
         self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
         state = self._assemble(encoded)
+        self._channel.check_cancelled()  # what was loaded may have taken long
         self._link()
+        self._channel.check_cancelled()
         self._channel.hold(m.InitComplete(duration_ms=_since(begun)))
         self._channel.send(m.JobStart())
         begun = time.monotonic()
@@ -195,10 +198,8 @@ class JobExecution:
                 fix=error.fix
                 or "return plain values: dict, list, str, numbers, bytes, dates, None",
             )
-        except (PipelineError, StepCrashedError) as error:
+        except (PipelineError, StepCrashedError, RunCancelledError) as error:
             report = error.report
-        except JobCancelledError:
-            report = make_report("Cancelled", "the run was cancelled")
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             report = self._diagnose(error)
         self._runtime.send_output()
@@ -243,7 +244,8 @@ class JobExecution:
             return answer.value
         if isinstance(answer, m.LoadFailed):
             raise StepCrashedError(answer.error)
-        raise StepCrashedError(make_report("Cancelled", "the run was cancelled"))
+        self._channel.check_cancelled()
+        raise RemoteProtocolError(f"engine sent {type(answer).__name__} where a value was due")
 
     def _link(self) -> None:
         """Compile the job, and link what it needs."""
@@ -275,9 +277,12 @@ class JobExecution:
                 warn=self._warn,
             )
             if start.workflow.globals is not None:
+                self._channel.check_cancelled()  # to link an adaptor runs its code
                 self._scope.execute(
                     compile_globals(start.workflow.globals, language=start.language, watch=True)
                 )
+        except RunCancelledError:
+            raise
         except LanguageError as error:
             raise StepCrashedError(self._in_step(error.report)) from None
         except JobImportError as error:

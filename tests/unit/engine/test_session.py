@@ -317,16 +317,87 @@ def test_after_its_last_word_a_run_cannot_be_judged_any_more():
     assert bench.finish().ending.reason == "success"
 
 
-def test_after_a_verdict_only_logs_are_heard():
-    """They may tell why; nothing else that the child says counts any more."""
+STEPS_AFTERWARDS = (
+    said("last words"),
+    complete(next=("b",)),
+    m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
+    m.InitStart(step_id="b", step_run_id="b"),
+    LINKED,
+    m.JobStart(),
+    said("of the second step"),
+)
+
+
+def cancelled(session):
+    session.cancel("enough")
+
+
+def timed_out(session):
+    session.judge(make_report("TimeoutError", "too late"))
+
+
+@pytest.mark.parametrize("stop", [cancelled, timed_out])
+def test_what_a_child_did_before_it_heard_of_the_verdict_becomes_events(stop):
+    """Its messages were under way already: the log says what happened, and the verdict stays."""
     bench = Bench().start_job()
-    bench.session.judge(make_report("TimeoutError", "too late"))
-    assert bench.session.must_die
-    bench.say(complete(), end({"forged": True}), said("last words"), m.Hello(version=99))
+    stop(bench.session)
+    bench.say(*STEPS_AFTERWARDS)
     outcome = bench.finish(KILLED)
-    assert outcome.ending.error.name == "TimeoutError"
+    assert bench.types[4:] == [
+        "log",
+        "job-complete",
+        "edge-resolved",
+        "init-start",
+        "init-complete",
+        "job-start",
+        "log",
+        "job-error",
+        "workflow-error",
+    ]
+    assert [event.step_run_id for event in bench.events if event.type == "log"] == ["a", "b"]
+    assert bench.events[-2].step_run_id == "b"
+    assert outcome.ending.error.name in ("Cancelled", "TimeoutError")
     assert outcome.state is None
-    assert bench.types[-3:] == ["log", "job-error", "workflow-error"]
+
+
+@pytest.mark.parametrize("stop", [cancelled, timed_out])
+def test_the_last_word_of_a_child_does_not_change_a_verdict(stop):
+    """Nor does its final state count."""
+    bench = Bench().start_job()
+    stop(bench.session)
+    outcome = bench.say(complete(), end({"forged": True})).finish(None)
+    assert outcome.ending.error.name in ("Cancelled", "TimeoutError")
+    assert outcome.state is None
+    assert bench.types[-2:] == ["job-complete", "workflow-error"]
+
+
+def test_a_child_that_breaks_the_protocol_after_a_verdict_is_not_heard_further():
+    """What it may not say now was no honest message before the verdict either."""
+    bench = Bench().start_job()
+    bench.session.cancel("enough")
+    with pytest.raises(RemoteProtocolError):
+        bench.say(m.Hello(version=99))
+
+
+def test_a_limit_ends_the_grace_of_a_cancelled_run():
+    """It stays cancelled, because that came first; but its child is killed at once."""
+    bench = Bench().start_job()
+    bench.session.cancel("enough")
+    assert not bench.session.must_die
+    bench.session.judge(make_report("OOMError", "too large"))
+    assert bench.session.must_die
+    assert bench.finish(KILLED).ending.reason == "cancelled"
+
+
+def test_a_cancelled_child_that_floods_is_not_heard_to_its_end():
+    """After the verdict the limit of events holds as before it."""
+    bench = Bench(max_events=10).greet()
+    bench.session.cancel("enough")
+    edge = m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True)
+    bench.say(*[edge] * 30)
+    assert bench.session.must_die
+    bench.finish(KILLED)
+    assert len(bench.events) <= 12
 
 
 def test_a_cancelled_job_may_end():
@@ -337,7 +408,7 @@ def test_a_cancelled_job_may_end():
     assert len(message.reason) == 500
     assert not bench.session.must_die
     bench.say(said("cleaning up"), failed(make_report("Cancelled", "x"), {"half": "done"}))
-    bench.say(end())  # not counted: no job is running
+    bench.say(end())
     outcome = bench.finish()
     assert outcome.ending.reason == "cancelled"
     assert bench.types[-3:] == ["log", "job-error", "workflow-error"]
@@ -351,11 +422,13 @@ def test_too_large_a_state_ends_the_run(message):
     """The job is closed by the parent, with the verdict that names the limit."""
     bench = Bench(state_mb=0.001).start_job().say(message)
     assert bench.session.must_die
+    bench.say(m.InitStart(step_id="b", step_run_id="b"))  # it was sent before the child was killed
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.name == "StateTooLargeError"
     assert outcome.ending.error.step_id == "a"
     assert "allowed: 0.001 MB (state_mb)" in outcome.ending.error.message
-    assert bench.types[-2:] == ["job-error", "workflow-error"]
+    assert bench.types[-3:] == ["job-error", "init-start", "workflow-error"]
+    assert bench.events[-3].error == outcome.ending.error
 
 
 def test_too_large_a_final_state_ends_the_run():
@@ -400,7 +473,7 @@ def test_too_many_step_runs_end_the_run():
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.name == "OutputLimitError"
     assert "more than 3 steps (max_step_runs)" in outcome.ending.error.message
-    assert bench.types.count("job-start") == 3
+    assert bench.types.count("job-start") == 4  # what a child does before it is killed is reported
 
 
 def test_too_many_events_end_the_run():
