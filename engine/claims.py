@@ -14,7 +14,7 @@ import msgspec
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MAX_ERROR_TEXT
 from protocol.plan import Workflow
-from protocol.report import ErrorReport, StackFrame
+from protocol.report import OPTIONS, ErrorReport, StackFrame
 
 _MAX_MESSAGE: Final = 2 * MAX_ERROR_TEXT
 """An honest child cuts earlier, and says in a few words more how much it cut."""
@@ -113,6 +113,8 @@ def bounded(report: ErrorReport) -> ErrorReport:
         stack=tuple(_cut_frame(frame) for frame in report.stack[:_MAX_FRAMES]),
         details=report.details if _is_small(report.details) else None,
         fix=_cut(report.fix),
+        option=report.option if report.option in OPTIONS else None,
+        option_value=_cut(report.option_value),
     )
 
 

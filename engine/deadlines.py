@@ -125,4 +125,5 @@ class Deadlines:
             "TimeoutError",
             f"{what} its limit of {milliseconds:g} ms ({name})",
             step_id=step_id,
+            option=name,
         )

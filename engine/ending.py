@@ -102,7 +102,9 @@ def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
         )
     if number == signal.SIGXCPU:
         limit = f" of {facts.cpu_limit_s:g} s" if facts.cpu_limit_s else ""
-        return make_report("CPULimitError", f"the run used up its CPU time{limit} (cpu_s)")
+        return make_report(
+            "CPULimitError", f"the run used up its CPU time{limit} (cpu_s)", option="cpu_s"
+        )
     if peak_bytes >= _MOSTLY * facts.memory_bytes:
         return _out_of_memory(facts, f"the child died of {_signal_name(number)}")
     name = _signal_name(number)
@@ -111,7 +113,11 @@ def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
 
 def _out_of_memory(facts: Facts, what: str) -> ErrorReport:
     megabytes = facts.memory_bytes / 1_000_000
-    return make_report("OOMError", f"{what} at its memory limit of {megabytes:g} MB (memory_mb)")
+    return make_report(
+        "OOMError",
+        f"{what} at its memory limit of {megabytes:g} MB (memory_mb)",
+        option="memory_mb",
+    )
 
 
 def _signal_name(number: int) -> str:

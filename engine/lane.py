@@ -403,11 +403,13 @@ class Lane:
                 "OOMError",
                 f"the run used {used / MEGABYTE:.0f} MB of memory;"
                 f" allowed: {options.memory_mb:g} MB (memory_mb)",
+                option="memory_mb",
             )
         if options.cpu_s is not None and meter.cpu_s() >= options.cpu_s:
             return make_report(
                 "CPULimitError",
                 f"the run used up its CPU time of {options.cpu_s:g} s (cpu_s)",
+                option="cpu_s",
             )
         return None
 

@@ -91,7 +91,7 @@ def resolve(
     if resolver is None:
         reason = f"no {kind} resolver was given to the engine"
         fix = f"pass Resolvers({kind}=...) with the plan"
-        done(_failure(kind, value_id, step_id, reason, fix=fix))
+        done(_failure(kind, value_id, step_id, reason, fix=fix, option=kind))
         return
 
     def call() -> None:
@@ -125,7 +125,7 @@ def _text(error: BaseException) -> str:
 def late(kind: Kind, value_id: str, step_id: str, timeout_s: float) -> ErrorReport:
     """Return the report of a resolver that did not answer in time."""
     reason = f"the resolver did not answer within {timeout_s:g} s (resolve_timeout_s)"
-    return _failure(kind, value_id, step_id, reason)
+    return _failure(kind, value_id, step_id, reason, option="resolve_timeout_s")
 
 
 def _await(awaitable: Any) -> Any:
@@ -155,7 +155,13 @@ def _checked(kind: Kind, value_id: str, step_id: str, value: Any) -> Resolution 
 
 
 def _failure(
-    kind: Kind, value_id: str, step_id: str, reason: str, *, fix: str | None = None
+    kind: Kind,
+    value_id: str,
+    step_id: str,
+    reason: str,
+    *,
+    fix: str | None = None,
+    option: str | None = None,
 ) -> ErrorReport:
     reason = reason.encode(errors="backslashreplace").decode()  # a message has no lone surrogates
     return make_report(
@@ -163,4 +169,5 @@ def _failure(
         f"cannot load the {kind} {value_id!r} of step {step_id!r}: {reason}",
         step_id=step_id,
         fix=fix,
+        option=option,
     )

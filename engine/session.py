@@ -352,6 +352,7 @@ class Session:
             "StateTooLargeError",
             f"{what} takes {size / MEGABYTE:.1f} MB; allowed: {limit / MEGABYTE:g} MB (state_mb)",
             step_id=step_id,
+            option="state_mb",
         )
         self.judge(report)
         return report
@@ -363,6 +364,7 @@ class Session:
                     "OutputLimitError",
                     f"the run has written {self._teller.logs.bytes} bytes of logs, more than ten times"
                     f" the limit of {self.options.max_log_bytes} bytes (max_log_bytes)",
+                    option="max_log_bytes",
                 )
             )
 
@@ -375,6 +377,7 @@ class Session:
                     "OutputLimitError",
                     f"the run has started more than {limit} steps (max_step_runs): steps that"
                     " are reached over several edges run once for each",
+                    option="max_step_runs",
                 )
             )
 

@@ -111,7 +111,7 @@ class Teller:
         if seq > self._options.max_events:
             limit = self._options.max_events
             text = f"the run has emitted {limit} events (max_events)"
-            self._judge(make_report("OutputLimitError", text))
+            self._judge(make_report("OutputLimitError", text, option="max_events"))
         return {"seq": seq, "run_id": self._run_id, "time": time.time()}
 
 

@@ -41,6 +41,16 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
 """Every error a run can end or a step can fail with; a name outside this table is a bug."""
 
 
+OPTIONS = frozenset(
+    (
+        *("timeout_s", "step_timeout_s", "idle_timeout_s", "resolve_timeout_s"),
+        *("memory_mb", "cpu_s", "state_mb", "max_log_bytes", "max_step_runs", "max_events"),
+        *("net", "read", "repo_dir", "credential", "state", "start_mode"),
+    )
+)
+"""What `ErrorReport.option` may name."""
+
+
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     """A span of the text that the user wrote.  Lines and columns count from 1."""
 
@@ -85,6 +95,10 @@ class ErrorReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """What the exception carried, as plain data."""
     fix: str | None = None
     """A hint what to write instead."""
+    option: str | None = None
+    """The option of the run or of the engine that decides: ``net``, ``timeout_s``, ``repo_dir``."""
+    option_value: str | None = None
+    """A value of the option with which the error would not have been: a network rule."""
 
 
 def make_report(name: str, message: str, **fields: Any) -> ErrorReport:

@@ -98,6 +98,7 @@ class Walk:
                     "OutputLimitError",
                     f"the run has started more than {limit} steps (max_step_runs): steps that are"
                     " reached over several edges run once for each",
+                    option="max_step_runs",
                     step_id=step_id,
                 )
             )

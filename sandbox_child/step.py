@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from protocol.words import LogLevel
+    from sandbox_child.attempts import Attempts
     from sandbox_child.channel import Channel
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.linker import Linker, StepLinks
@@ -75,6 +76,8 @@ class Runtime:
         self.channel = channel
         self.logs = logs
         self._linker: Linker | None = None
+        self.attempts: Attempts | None = None
+        """The connections that were tried; None as long as nothing was linked."""
         self._blocks: int | None = None
 
     def hide_from_collector(self) -> None:
@@ -108,6 +111,10 @@ class Runtime:
                 log_level=self.start.adaptor_log_level,
             )
             self._leave_with_output()
+            from sandbox_child.attempts import Attempts
+
+            self.attempts = Attempts()
+            self.attempts.install()
         return self._linker
 
     def send_output(self) -> None:
@@ -154,6 +161,7 @@ class JobExecution:
         self._links: StepLinks | None = None
         self._scope: JobScope | None = None
         self._pipeline: Pipeline | None = None
+        self._told_refusal = False
 
     def run(self, encoded: bytes) -> StepResult:
         """Run the job on an encoded state.
@@ -181,6 +189,8 @@ class JobExecution:
         self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
         state = self._assemble(encoded)
         self._channel.check_cancelled()  # what was loaded may have taken long
+        if self._runtime.attempts is not None:
+            self._runtime.attempts.clear()
         self._link()
         self._channel.check_cancelled()
         self._channel.hold(m.InitComplete(duration_ms=_since(begun)))
@@ -188,6 +198,7 @@ class JobExecution:
         begun = time.monotonic()
         try:
             result = self._execute(state)
+            self._warn_of_refusal()
             self._runtime.send_output()
             return StepResult(self._encode(result), duration_ms=_since(begun))
         except StateNotCarriedError as error:
@@ -202,6 +213,7 @@ class JobExecution:
             report = error.report
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             report = self._diagnose(error)
+        self._warn_of_refusal()
         self._runtime.send_output()
         return self._failed(report, encoded, _since(begun))
 
@@ -341,6 +353,7 @@ class JobExecution:
                     "StateTooLargeError",
                     f"the state of step {self._step.id!r} takes {len(encoded) / MEGABYTE:.1f} MB;"
                     f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
+                    option="state_mb",
                     step_id=self._step.id,
                 )
             )
@@ -387,14 +400,28 @@ class JobExecution:
         return {**state, "errors": errors}
 
     def _diagnose(self, error: BaseException) -> ErrorReport:
-        pipeline = self._pipeline
-        return diagnose(
+        pipeline, attempts = self._pipeline, self._runtime.attempts
+        report = diagnose(
             error,
             job=self._job,
             operation=_Operation(pipeline) if pipeline and pipeline.current else None,
             adaptors=self._runtime.adaptor_directories,
             memory_bytes=self._start.limits.memory_bytes,
         )
+        target = attempts.refused(error, report.message) if attempts is not None else None
+        if target is None:
+            return report
+        self._told_refusal = True
+        rule = target.rule()
+        return msgspec.structs.replace(report, fix=target.advice(), option="net", option_value=rule)
+
+    def _warn_of_refusal(self) -> None:
+        """Log the refused connections that no error tells of: some libraries keep them to themselves."""
+        attempts = self._runtime.attempts
+        if attempts is None or self._told_refusal:
+            return
+        for target in attempts.unreported():
+            self._runtime.logs.add("warning", "runtime", target.advice())
 
     def _in_step(self, report: ErrorReport) -> ErrorReport:
         changes: dict[str, Any] = {"step_id": self._step.id}

@@ -232,6 +232,8 @@ def test_a_report_of_ordinary_size_stays_as_it_is():
         stack=(StackFrame("a", "f", 1, "x = 1"), StackFrame("common@1.0.0", "get")) * 50,
         details={"code": [1, None, "x" * 90_000]},
         fix="write it otherwise",
+        option="net",
+        option_value="db.example.org:5432",
     )
     assert bounded(report) == report
     assert bounded(REPORT) == REPORT
@@ -250,6 +252,8 @@ def long_report(text):
         stack=(StackFrame(text, text, 5, text),) * (MAX_FRAMES + 1),
         details={"x": text},
         fix=text,
+        option="net",
+        option_value=text,
     )
 
 
@@ -267,6 +271,8 @@ def test_every_field_of_a_report_is_cut():
         stack=(StackFrame(line, line, 5, line),) * MAX_FRAMES,
         details=None,
         fix=line,
+        option="net",
+        option_value=line,
     )
 
 
@@ -275,7 +281,7 @@ def test_there_is_no_field_that_this_does_not_know():
     fields = set(REPORT.__struct_fields__)
     assert fields == {
         "name", "message", "severity", "step_id", "subtype", "operation", "position", "stack",
-        "details", "fix",
+        "details", "fix", "option", "option_value",
     }  # fmt: skip
     assert OperationRef.__struct_fields__ == ("number", "name")
     assert Position.__struct_fields__ == ("line", "column", "end_line", "end_column", "source")
@@ -357,3 +363,9 @@ def test_a_report_of_huge_texts_leaves_nothing_of_them_behind(character):
     width = {1: 1, 2: 1, 4: 4}[len(character.encode())]
     texts = MAX_MESSAGE + (6 + 3 * MAX_FRAMES) * MAX_LINE
     assert size < 3 * (width * texts + 100 * 3 * MAX_FRAMES + 10_000)
+
+
+def test_an_option_is_one_of_ours_or_none():
+    """A child could otherwise say what it likes where a view speaks of options."""
+    assert bounded(msgspec.structs.replace(REPORT, option="timeout_s")).option == "timeout_s"
+    assert bounded(msgspec.structs.replace(REPORT, option="rm -rf")).option is None

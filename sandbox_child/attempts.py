@@ -1,0 +1,212 @@
+"""Which connection the code of a run wanted last, for the report of one that the walls refuse.
+
+Neither an exception nor a library says reliably where a refused connection was to go.  Python itself
+does, through its audit events (`sys.addaudithook`), before it makes the system call.  The hook is
+installed when the first adaptor is linked: a run without adaptors has no way to a socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REFUSED = frozenset((errno.EPERM, errno.EACCES))
+"""What the filter of system calls and Landlock answer with."""
+
+_MAX_CHAIN = 30
+_MAX_ATTEMPTS = 100
+_MAX_REPORTED = 5
+_MAX_HOST = 253
+
+# Libraries in C (libpq, libcurl) give the facts as text only.
+_PLACES_OF_C = (
+    r'server at "(?P<host>[^"\s]+)"(?: \([^)]*\))?, port (?P<port>\d+)',
+    r'host name "(?P<host>[^"\s]+)"',
+    r"connect to (?P<host>\S+) port (?P<port>\d+)",
+    r"resolve host:? '?(?P<host>[\w.-]+)",
+)
+
+_CONNECTING = r"(?i)\bconnection\b|\bconnect\b|\bhost\b"
+
+
+class Target(NamedTuple):
+    """Where a connection was to go, as far as it is known."""
+
+    host: str | None = None
+    port: int | None = None
+
+    def rule(self) -> str:
+        """Return the network rule that would allow the connection."""
+        host = self.host or "HOST"
+        host = f"[{host}]" if ":" in host else host
+        return f"{host}:{self.port or 'PORT'}"
+
+    def advice(self) -> str:
+        """Return how to allow the connection."""
+        rule = self.rule()
+        return f'connection to {rule} was refused; allow it with Permissions(net=["{rule}"])'
+
+
+class Attempts:
+    """The connections that the code of a step has tried to make."""
+
+    def __init__(self) -> None:
+        self._targets: dict[Target, None] = {}
+        self._names: dict[int | None, str] = {}
+        """The name that was looked up last for a port."""
+        self._reported: set[Target] = set()
+
+    def clear(self) -> None:
+        """Forget those of the step before."""
+        self._targets.clear()
+        self._names.clear()
+
+    def install(self) -> None:
+        """Listen from now on; a hook cannot be taken away again."""
+        sys.addaudithook(self._hear)
+
+    def unreported(self) -> list[Target]:
+        """Return what was tried in vain, each once in a run; nothing where there is a network."""
+        found = [target for target in self._targets if target not in self._reported]
+        if not found or not no_network():
+            return []
+        self._reported.update(found[:_MAX_REPORTED])
+        return found[:_MAX_REPORTED]
+
+    @property
+    def targets(self) -> list[Target]:
+        """What was tried, in order."""
+        return list(self._targets)
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "socket.connect":
+            address = args[1]
+            if type(address) is tuple and len(address) >= 2 and type(address[0]) is str:
+                port = _port(address[1])
+                self._add(Target(self._names.get(port, address[0])[:_MAX_HOST], port))
+        elif event == "socket.getaddrinfo" or event == "socket.gethostbyname":  # noqa: PLR1714 - the hook hears every event there is
+            host = args[0].decode("ascii", "replace") if type(args[0]) is bytes else args[0]
+            port = _port(args[1]) if len(args) > 1 else None
+            if type(host) is str and host and (port or event == "socket.gethostbyname"):
+                if len(self._names) < _MAX_ATTEMPTS:
+                    self._names[port] = host
+                self._add(Target(host[:_MAX_HOST], port))
+
+    def _add(self, target: Target) -> None:
+        self._targets.pop(target, None)
+        if len(self._targets) < _MAX_ATTEMPTS:
+            self._targets[target] = None
+
+    def refused(self, error: BaseException, text: str) -> Target | None:
+        """Return where the connection was to go whose refusal has led to *error*, if one has.
+
+        Args:
+            error: What came out of the job.
+            text: Its message.
+
+        """
+        last = self.targets[-1] if self._targets else Target()
+        closed: bool | None = None
+        for cause in _chain(error):
+            if not isinstance(cause, OSError):
+                continue
+            if type(cause).__name__ == "gaierror":
+                closed = no_network() if closed is None else closed
+                if closed:
+                    return last
+            elif cause.errno not in _REFUSED or cause.filename is not None:
+                continue
+            elif self._targets:
+                return last
+            elif _from_socket(cause):
+                return _target_in_frames(error, cause)
+        return self._refused_in_text(error, text)
+
+    def _refused_in_text(self, error: BaseException, text: str) -> Target | None:
+        """Return the target if a library that gives no facts speaks of a connection.
+
+        Without any network that is true whatever else was wrong; with one, only a refusal is.
+        """
+        refused = any(os.strerror(number) in text for number in _REFUSED)
+        place = next(filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)), None)
+        if place is not None and (refused or no_network()):
+            port = place.groupdict().get("port")
+            return Target(place["host"][:_MAX_HOST], int(port) if port else None)
+        if not (refused or re.search(_CONNECTING, text)) or not no_network():
+            return None
+        found = self.targets[-1] if self._targets else _target_in_frames(error)
+        return found if found.host else None
+
+
+def no_network() -> bool:
+    """Return whether this process can make no socket at all, by trying."""
+    import _socket
+
+    try:
+        _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM).close()
+    except OSError:
+        return True
+    return False
+
+
+def _port(value: object) -> int | None:
+    if type(value) is int:
+        return value or None
+    if type(value) is str and value.isascii() and value.isdecimal():
+        return int(value[:5]) or None
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and what has led to it, as far as exceptions say so."""
+    waiting = [error]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MAX_CHAIN:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        carried = [
+            current.__cause__,
+            current.__context__,
+            *BaseException.args.__get__(current),  # type: ignore[attr-defined]  # a getset descriptor
+            *object.__getattribute__(current, "__dict__").values(),
+            *(current.exceptions if isinstance(current, BaseExceptionGroup) else ()),
+        ]
+        waiting += [item for item in carried if isinstance(item, BaseException)]
+
+
+def _from_socket(error: BaseException) -> bool:
+    """Whether the innermost frame is that of `socket.socket.__init__`: no socket could be made."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_globals.get("__name__") == "socket"
+
+
+def _target_in_frames(*errors: BaseException) -> Target:
+    """Return what the innermost function with a host and a port was given, if there is one.
+
+    asyncio does not look up an address, and so no event tells of it before the socket is refused.
+    """
+    for error in errors:
+        found = Target()
+        traceback = error.__traceback__
+        while traceback is not None:
+            names = traceback.tb_frame.f_locals
+            for given in (names, *names.values()):
+                if type(given) is dict:
+                    host, port = given.get("host"), _port(given.get("port"))
+                    if type(host) is str and host and (port or not found.port):
+                        found = Target(host[:_MAX_HOST], port)
+            traceback = traceback.tb_next
+        if found.host:
+            return found
+    return Target()

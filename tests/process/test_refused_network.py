@@ -1,0 +1,186 @@
+"""A refused connection says which permission is missing, whatever library has tried it."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+
+import pytest
+
+from engine import Engine, ModuleRef, Permissions, RunOptions
+
+VERBS = """
+import asyncio, socket, urllib.request, http.client
+
+def _verb(call):
+    return lambda state: {**state, "data": call()}
+
+def plain(host, port):
+    return _verb(lambda: socket.create_connection((host, port), timeout=5))
+
+def bare(server, number):
+    def call():
+        with socket.socket() as sock:
+            sock.connect((server, number))
+    return _verb(call)
+
+def url(host, port):
+    return _verb(lambda: urllib.request.urlopen(f"http://{host}:{port}/", timeout=5).read())
+
+def http_client(host, port):
+    return _verb(lambda: http.client.HTTPConnection(host, port, timeout=5).request("GET", "/"))
+
+def streams(host, port):
+    async def call(state):
+        await asyncio.open_connection(host, port)
+    return call
+
+def name(host, port):
+    return _verb(lambda: socket.gethostbyname(host))
+
+def wrapped(host, port):
+    def call():
+        try:
+            socket.create_connection((host, port), timeout=5)
+        except OSError as error:
+            raise ValueError("the database is away") from error
+    return _verb(call)
+
+def swallowed(host, port):
+    def call():
+        try:
+            socket.create_connection((host, port), timeout=5)
+        except OSError:
+            return "nothing"
+    return _verb(call)
+
+def in_c(host, port):
+    text = f'connection to server at "{host}", port {port} failed: Operation not permitted'
+    def call():
+        raise RuntimeError(text)
+    return _verb(call)
+
+def silent_c(host, port):
+    def connect(params):
+        raise RuntimeError("connection is bad: no error details available")
+    return _verb(lambda: connect({"host": host, "port": str(port), "user": "x"}))
+
+def late(host, port):
+    def call():
+        import requests
+        requests.get(f"http://{host}:{port}/", timeout=5)
+    return _verb(call)
+
+def modern(host, port):
+    def call():
+        import httpx
+        httpx.get(f"http://{host}:{port}/", timeout=5)
+    return _verb(call)
+
+def of_a_file(host, port):
+    def call():
+        raise PermissionError(13, "Permission denied", "/etc/shadow")
+    return _verb(call)
+
+def of_a_process(host, port):
+    import os
+    return _verb(lambda: os.kill(1, 9))
+"""
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """The adaptor with all these verbs."""
+    package = tmp_path_factory.mktemp("adaptor") / "caller"
+    package.mkdir()
+    (package / "__init__.py").write_text(VERBS)
+    return {"modules": {"caller": ModuleRef(path=str(package))}}
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One engine for all tests of this file."""
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture(autouse=True)
+def no_leak():
+    """The engine outlives the single test."""
+
+
+def run(engine, options, expression, net=()):
+    """Return the error's report and the warnings of one job."""
+    plan = {"workflow": {"steps": [{"id": "a", "adaptor": "caller", "expression": expression}]}}
+    made = RunOptions(**options, permissions=Permissions(net=net))
+    handle = engine.execute(plan, {}, options=made)
+    result = handle.result(timeout_s=60)
+    logged = [event.message for event in handle.poll() if event.type == "log"]
+    return result.error, logged
+
+
+REFUSED = 'connection to {rule} was refused; allow it with Permissions(net=["{rule}"])'
+PLACES = [("127.0.0.1", 9, "127.0.0.1:9"), ("db.example.org", 5432, "db.example.org:5432")]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["plain", "url", "http_client", "streams", "wrapped", "in_c", "silent_c", "late", "modern"],
+)
+@pytest.mark.parametrize("place", PLACES, ids=["address", "name"])
+def test_the_report_names_the_rule_that_is_missing(shared, options, verb, place):
+    """By an address, and by a name that cannot even be looked up."""
+    library = {"late": "requests", "modern": "httpx"}.get(verb)
+    if library and importlib.util.find_spec(library) is None:
+        pytest.skip(f"needs {library}")
+    host, port, rule = place
+
+    error, _ = run(shared, options, f"{verb}({host!r}, {port})")
+
+    assert error.fix == REFUSED.format(rule=rule)
+    assert (error.option, error.option_value) == ("net", rule)
+
+
+@pytest.mark.parametrize("expression", ["bare('db.example.org', 5432)", "name('h.example', 1)"])
+def test_what_is_not_known_is_left_open(shared, options, expression):
+    """No socket could be made, or only a name was looked up: then a part of the rule is a word."""
+    error, _ = run(shared, options, expression)
+
+    assert error.option_value in {"HOST:PORT", "h.example:PORT"}
+    assert "Permissions(net=" in error.fix
+
+
+def test_a_library_that_says_nothing_gets_a_line_in_the_log(shared, options):
+    """The step succeeds; the log says what was refused."""
+    error, logged = run(shared, options, "swallowed('db.example.org', 5432)")
+
+    assert error is None
+    assert logged == [REFUSED.format(rule="db.example.org:5432")]
+
+
+@pytest.mark.parametrize("verb", ["of_a_file", "of_a_process"])
+def test_another_refusal_is_not_taken_for_one_of_the_network(shared, options, verb):
+    """A file has a name, and no connection was tried."""
+    error, logged = run(shared, options, f"{verb}('x', 1)")
+
+    assert error.option is None
+    assert not logged
+
+
+def test_with_a_permission_only_what_is_refused_is_said_to_be(options):
+    """Another port is refused by Landlock; a port without a listener is not."""
+    with socket.create_server(("127.0.0.1", 0)) as server, Engine() as engine:
+        port = server.getsockname()[1]
+        refused, _ = run(engine, options, f"plain('localhost', {port})", net=["localhost:1"])
+        closed, _ = run(engine, options, "plain('localhost', 1)", net=["localhost:1"])
+        in_c, _ = run(engine, options, f"in_c('localhost', {port})", net=["localhost:1"])
+        allowed, logged = run(
+            engine, options, f"swallowed('localhost', {port})", net=["localhost:1"]
+        )
+
+    assert refused.option_value == f"localhost:{port}"
+    assert in_c.option_value == f"localhost:{port}"
+    assert closed.option is None
+    assert "ConnectionRefused" in str(closed.subtype)
+    assert allowed is None
+    assert not logged
