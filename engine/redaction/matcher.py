@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import Any, Final
 
 _PIECE_BYTES: Final = 6
@@ -54,9 +55,9 @@ class Matcher:
     """
 
     def __init__(self, needles: Iterable[bytes]) -> None:
-        self._needles = sorted(set(needles))
+        self.needles = sorted(set(needles))
         self._candidates: dict[bytes, list[tuple[int, bytes]]] = {}
-        for needle in self._needles:
+        for needle in self.needles:
             if len(needle) < _MIN_NEEDLE_BYTES:
                 raise ValueError(f"a needle has at least {_MIN_NEEDLE_BYTES} bytes")
             offset = self._choose_anchor(needle)
@@ -83,13 +84,7 @@ class Matcher:
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Return where needles occur, in order; those that overlap are one span."""
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(self._hits(data)):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return merged
+        return merge(self._hits(data))
 
     def opening(self, data: bytes) -> int:
         """Return where *data* begins to end in what may be the beginning of a needle.
@@ -97,7 +92,7 @@ class Matcher:
         ``len(data)`` if it does not.
         """
         if self._openings is None:
-            self._openings = _Openings(self._needles)
+            self._openings = _Openings(self.needles)
         return self._openings.find(data)
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -127,6 +122,57 @@ class Matcher:
 
     def _load(self, needle: bytes, place: int) -> int:
         return len(self._candidates.get(needle[place : place + _PIECE_BYTES], ()))
+
+
+class Layers:
+    """Matchers of needles that came one after another; they find what one of all would find.
+
+    A run may get a credential for each step.  A layer is built anew only together with one
+    of about its size, so every needle is compiled a few times, not once for each credential.
+    """
+
+    def __init__(self, layers: tuple[Matcher, ...] = ()) -> None:
+        self._layers = layers
+
+    @property
+    def finder(self) -> Matcher | Layers:
+        """What to search with: a sole layer by itself, which saves a call for each text."""
+        return self._layers[0] if len(self._layers) == 1 else self
+
+    def and_also(self, needles: Iterable[bytes]) -> Layers:
+        """Return matchers of these needles, too."""
+        added = set(needles)
+        layers = list(self._layers)
+        while layers and len(layers[-1].needles) <= _GROWTH * len(added):
+            added.update(layers.pop().needles)
+        return Layers((*layers, Matcher(added))) if added else self
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a needle may occur in *data*: never False where one does, seldom wrong."""
+        return any(layer.may_be_in(data) for layer in self._layers)
+
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Return where needles occur, in order; those that overlap are one span."""
+        return merge(span for layer in self._layers for span in layer.spans(data))
+
+    def opening(self, data: bytes) -> int:
+        """Return where *data* begins to end in what may be the beginning of a needle."""
+        return min((layer.opening(data) for layer in self._layers), default=len(data))
+
+
+_GROWTH: Final = 4
+"""A layer stays as it is if it is so many times larger than what is added."""
+
+
+def merge(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return *spans* in order, those that overlap as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 class _Openings:
@@ -164,7 +210,21 @@ def _compile_trie(words: Iterable[bytes]) -> re.Pattern[bytes]:
         for byte in word:
             node = node.setdefault(byte, {})
         node[_END] = None
-    return re.compile(_pattern(root), re.DOTALL)
+    return _compile(_pattern(root))
+
+
+def _compile(pattern: bytes) -> re.Pattern[bytes]:
+    """Compile as `re.compile` does, without its cache, which keeps the last 512 patterns.
+
+    A pattern consists of pieces of secrets: it must be gone when the run is.  `re.purge` would
+    empty the cache for the whole program.
+    """
+    compiled: re.Pattern[bytes] = _compiler.compile(pattern, re.DOTALL)
+    return compiled
+
+
+_compiler: Final[Any] = import_module("re._compiler")
+"""What `re.compile` calls, in CPython 3.11 to 3.14; a test fails where it does not exist any more."""
 
 
 _END: Final = -1

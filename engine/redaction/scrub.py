@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from engine.redaction.container import Container, as_key, decode, encode
-from engine.redaction.matcher import Matcher
+from engine.redaction.matcher import Layers, Matcher
 from engine.redaction.needles import DEFAULT_PUBLIC_KEYS, secrets_of
-from engine.redaction.spellings import plain_spelling, spellings
+from engine.redaction.spellings import parts_of, spellings_of_part
 from engine.redaction.stream import RecordRedactor, StreamRedactor, replace_spans
 from engine.redaction.structure import IsId, Shape, below, keeps, of_result
 from engine.redaction.values import StructType, Values, distinct
@@ -19,9 +19,12 @@ from protocol.events import REDACTED
 
 Record = TypeVar("Record")
 
-MAX_SPELLED_SECRETS: Final = 5000
-"""So many secrets are looked for in all spellings, any more only as they are: all spellings of
-100,000 strings would take the supervisor half a minute to learn."""
+MAX_SPELLINGS: Final = 40_000
+"""Needles of one run, enough for 3000 ordinary secrets; what is learnt later is looked for only as it
+is.  A needle takes some 15 microseconds to be compiled."""
+
+MAX_SPELLED_BYTES: Final = 32_000_000
+"""Their length.  It is what they take in memory, and secrets may be long."""
 
 _SMALL_BYTES: Final = 4096
 """An encoded container below this size is decoded whole, not item by item."""
@@ -55,8 +58,14 @@ class Redactor(Values):
         super().__init__(is_id)
         self._public_keys = frozenset(key.casefold() for key in public_keys)
         self._secrets: set[str | bytes] = set()
+        self._parts: set[bytes] = set()
         self._needles: set[bytes] = set()
-        self._matcher: Matcher | None = None
+        self._fresh: set[bytes] = set()
+        """Needles that are not in a layer yet."""
+        self._layers = Layers()
+        self._finder: Matcher | Layers = self._layers
+        self._spellings_left = MAX_SPELLINGS
+        self._bytes_left = MAX_SPELLED_BYTES
 
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._secrets)} secrets>"
@@ -69,16 +78,30 @@ class Redactor(Values):
         for secret in secrets_of(configuration, self._public_keys):
             if secret not in self._secrets:
                 self._secrets.add(secret)
-                many = len(self._secrets) > MAX_SPELLED_SECRETS
-                self._needles |= plain_spelling(secret) if many else spellings(secret)
-                self._matcher = None
+                for part in parts_of(secret):
+                    self._look_for(part)
         self.active = bool(self._needles)
+
+    def _look_for(self, part: bytes) -> None:
+        if part in self._parts:
+            return
+        self._parts.add(part)
+        forms = {part}
+        if self._spellings_left > 0 and self._bytes_left > 0:
+            forms = spellings_of_part(part)
+            self._spellings_left -= len(forms)
+            self._bytes_left -= sum(map(len, forms))
+        self._fresh |= forms - self._needles
+        self._needles |= forms
 
     def forget(self) -> None:
         """Drop every secret: the run is over."""
         self._secrets.clear()
+        self._parts.clear()
         self._needles.clear()
-        self._matcher = None
+        self._fresh.clear()
+        self._layers = Layers()
+        self._finder = self._layers
         self.active = False
 
     def text(self, text: str) -> str:
@@ -174,10 +197,12 @@ class Redactor(Values):
     def _spans_in_bytes(self, data: bytes) -> list[tuple[int, int]]:
         return self._current().spans(data)
 
-    def _current(self) -> Matcher:
-        if self._matcher is None:
-            self._matcher = Matcher(self._needles)
-        return self._matcher
+    def _current(self) -> Matcher | Layers:
+        if self._fresh:
+            self._layers = self._layers.and_also(self._fresh)
+            self._finder = self._layers.finder
+            self._fresh.clear()
+        return self._finder
 
     def _raw(self, data: bytes, spans: list[tuple[int, int]], shape: Shape, level: int) -> bytes:
         """Redact an encoded item with needles at these places.

@@ -96,12 +96,27 @@ class Values(ABC):
         return value
 
     def _dict(self, value: dict[Any, Any], shape: Shape) -> dict[Any, Any]:
+        if shape is Shape.USER:
+            return self._user_dict(value)
         shape = of_result(shape, list(value), self._is_id) if value else shape
         return self._map(
             value,
             keeps=lambda key: keeps(shape, key, self._is_id),
             item=lambda key, item: self._value(item, below(shape, key, self._is_id)),
         )
+
+    def _user_dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
+        """Redact a map of a user, as nearly all are: without a question for each key."""
+        redact = self._value
+        redacted = {}
+        hit = False
+        for key, old in value.items():
+            if redact(key) is not key:
+                return self._map(value, keeps=lambda _: False, item=lambda _, item: redact(item))
+            new = redact(old)
+            hit = hit or new is not old
+            redacted[key] = new
+        return redacted if hit else value
 
     def _map(
         self,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import gc
+import json
 from collections import namedtuple
+from urllib.parse import quote
 
 import msgspec
 import pytest
 
-from engine.redaction import Redactor
-from engine.redaction.scrub import MAX_SPELLED_SECRETS
+from engine.redaction import Redactor, matcher, scrub
 from protocol.events import JobComplete, Log, Memory
 from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import decode_state, encode_state
@@ -69,16 +71,62 @@ def test_secrets_learned_later_are_added(redactor):
 def test_learning_a_secret_again_costs_nothing(redactor):
     """A credential is learned by every step that uses it."""
     redactor.text("x")
-    matcher = redactor._matcher
+    before = redactor._current()
     redactor.learn({"again": [SECRET]})
-    assert redactor._matcher is matcher
+    assert redactor._current() is before
 
 
-def test_of_very_many_secrets_the_last_are_found_as_they_are():
+def test_of_very_many_secrets_the_last_are_found_as_they_are(monkeypatch):
     """Every value is hidden, but learning all spellings of all would hold up other runs."""
+    monkeypatch.setattr(scrub, "MAX_SPELLINGS", 1000)
     redactor = Redactor()
-    redactor.learn([f"secret-{number}-x" for number in range(MAX_SPELLED_SECRETS + 10)])
-    assert redactor.text("secret-5009-x") == redactor.text("secret-1-x") == "[redacted]"
+    redactor.learn([f"secret-{number}-x" for number in range(300)])
+    assert redactor.text("secret-299-x") == redactor.text("secret-1-x") == "[redacted]"
+    in_hex = [f"secret-{number}-x".encode().hex() for number in range(300)]
+    found = [redactor.text(form) == "[redacted]" for form in in_hex]
+    assert found.count(True) in range(50, 150)
+    redactor.learn([f"later-{number}-x" for number in range(300)])
+    assert redactor.text("later-299-x") == "[redacted]"
+    assert len(redactor._needles) < 1000 + 600 + 50
+
+
+def test_the_lines_of_a_long_secret_count_too(monkeypatch):
+    """One text of 40,000 lines must not cost more than as many secrets."""
+    monkeypatch.setattr(scrub, "MAX_SPELLINGS", 500)
+    redactor = Redactor()
+    redactor.learn(["\n".join(f"line number {number}" for number in range(2000))])
+    assert len(redactor._needles) < 500 + 2002
+    assert redactor.text("it is line number 1999!") == "it is [redacted]!"
+
+
+def test_a_very_long_secret_is_found_in_the_usual_spellings():
+    """A bundle of certificates; its forms may not take many times its size."""
+    bundle = "-----BEGIN-----" + "MIIE\u00e9/+" * 20_000
+    redactor = Redactor()
+    redactor.learn({"ca": bundle})
+    raw = bundle.encode()
+    forms = [bundle, json.dumps(bundle), quote(bundle), base64.b64encode(b"ca:" + raw).decode()]
+    for form in forms:
+        assert len(redactor.text(form)) < 30
+    assert sum(map(len, redactor._needles)) < 60 * len(raw)
+
+
+def test_secrets_that_come_one_by_one_are_compiled_a_few_times(monkeypatch):
+    """A run may get a credential for each step: not all are built anew for each."""
+    built = []
+    make = matcher.Matcher.__init__
+
+    def counting(self, needles):
+        make(self, needles)
+        built.append(len(self.needles))
+
+    monkeypatch.setattr(matcher.Matcher, "__init__", counting)
+    redactor = Redactor()
+    for number in range(200):
+        redactor.learn([f"secret-{number:03}-x"])
+        assert redactor.text(f"a secret-{number:03}-x") == "a [redacted]"
+    assert redactor.text("secret-000-x secret-199-x") == "[redacted] [redacted]"
+    assert sum(built) < 8 * len(redactor._needles)
 
 
 def test_a_value_is_redacted_at_any_depth_and_in_its_keys(redactor):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from engine.redaction.matcher import Matcher
+from engine.redaction.matcher import Layers, Matcher
 
 
 def test_nothing_is_found_where_nothing_is():
@@ -80,3 +82,37 @@ def test_a_short_needle_is_refused():
     """It would have no piece, and match everywhere."""
     with pytest.raises(ValueError, match="at least 6 bytes"):
         Matcher([b"short"])
+
+
+def test_patterns_are_not_kept_in_the_cache_of_re():
+    """They consist of pieces of secrets, and `re` keeps the last 512 until the program ends."""
+    needle = b"neverSeenBefore"
+    matcher = Matcher([needle])
+    assert matcher.spans(b"x" + needle) == [(1, 16)]
+    assert matcher.opening(needle[:9]) == 0
+    caches = [getattr(re, name) for name in ("_cache", "_cache2") if hasattr(re, name)]
+    assert caches
+    assert not [key for cache in caches for key in cache if b"ever" in bytes(str(key), "utf-8")]
+    assert re.compile(b"neverSeen")  # the twin: here it would be seen
+    assert [key for cache in caches for key in cache if b"ever" in bytes(str(key), "utf-8")]
+
+
+def test_layers_find_what_one_matcher_of_all_finds():
+    """However the needles came."""
+    needles = [b"abcdef", b"cdefgh", b"secret-token", b"efghsecret", b"zzzzzz"]
+    texts = [b"abcdefghsecret-tok", b"xsecret-tokenzzzzzzz", b"", b"secret-token abcdefgh sec"]
+    whole = Matcher(needles)
+    layers = Layers()
+    assert (layers.spans(b"abcdef"), layers.opening(b"abc"), layers.may_be_in(b"x")) == (
+        [],
+        3,
+        False,
+    )
+    for needle in needles:
+        layers = layers.and_also([needle])
+    separate = Layers(tuple(Matcher([needle]) for needle in needles))
+    for text in texts:
+        for found in (layers, separate):
+            assert found.spans(text) == whole.spans(text)
+            assert found.opening(text) == whole.opening(text)
+            assert found.may_be_in(text) == whole.may_be_in(text)

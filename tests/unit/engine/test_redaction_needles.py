@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import base64
+import csv
 import dataclasses
 import enum
+import html
+import io
 import json
+import re
+import shlex
+import unicodedata
 import urllib.parse
 import uuid
 from collections import deque
+from subprocess import CalledProcessError
+from xml.etree import ElementTree as ET
+from xml.sax import saxutils
 
 import msgspec
 import pytest
@@ -22,6 +31,8 @@ PUBLIC = frozenset(key.casefold() for key in DEFAULT_PUBLIC_KEYS)
 PASSWORD = "Pa55/w+rd?!"
 AWKWARD = 'it\'s "é" <\\&\t%\U0001f511+/>'
 KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\r\nBKcwggSjAgEAAoIBAQ==\n-----END KEY-----\n"
+ACCENTS = "Zu\u0308rich-p\u00e4ss\ufb01"
+QUOTES = """a'b"c'' \"\"d`e$f!g"""
 TOKEN = "tok_" + "x9Y-_z" * 20
 
 
@@ -121,6 +132,26 @@ def surroundings(encode):
     return encoded
 
 
+def element(text):
+    made = ET.Element("a")
+    made.text = text
+    return made
+
+
+def csv_row(value):
+    file = io.StringIO()
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerow([value])
+    return file.getvalue()
+
+
+def latin(secret):
+    """As it is encoded by libraries of HTTP, if it can be."""
+    try:
+        return secret.encode("latin-1")
+    except UnicodeEncodeError:
+        return secret.encode()
+
+
 WAYS = {
     "as it is": lambda secret: [secret],
     "in prose": lambda secret: [f"token={secret}&x", f"{secret}{secret}"],
@@ -149,6 +180,46 @@ WAYS = {
     "repr": lambda secret: [repr(secret), repr({"k": secret + "'"}), repr([secret + "'\""])],
     "ascii": lambda secret: [ascii(secret)],
     "repr of bytes": lambda secret: [repr(secret.encode()), repr(secret.encode() + b"'")],
+    "HTML": lambda secret: [html.escape(secret), html.escape(secret, quote=False), html.escape(html.escape(secret))],
+    "XML": lambda secret: [
+        saxutils.escape(secret),
+        saxutils.quoteattr(secret),
+        saxutils.escape(secret, {"'": "&apos;", '"': "&quot;"}),
+        ET.tostring(ET.Element("a", b=secret), "unicode"),
+        ET.tostring(element(secret), "unicode"),
+        ET.tostring(element(secret), "us-ascii").decode(),
+    ],
+    "a reference for every character": lambda secret: [
+        "".join(f"&#{ord(char)};" for char in secret)[:1500],
+        "".join(f"&#x{ord(char):x};" for char in secret)[:1500],
+        "".join(f"&#x{ord(char):X};" for char in secret)[:1500],
+    ],
+    "JSON in a page": lambda secret: [
+        html.escape(json.dumps({"k": secret})),
+        json.dumps([secret]).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+    ],
+    "quoted for a shell": lambda secret: [
+        shlex.quote(secret),
+        shlex.join(["curl", "-u", f"me:{secret}"]),
+        repr(CalledProcessError(1, shlex.join(["curl", secret]))),
+        "'" + secret.replace("'", "'\\''") + "'",
+    ],
+    "CSV": lambda secret: [csv_row(secret), csv_row(json.dumps(secret)), csv_row(f'a "b" {secret}')],
+    "SQL": lambda secret: ["VALUES ('" + secret.replace("'", "''") + "')"],
+    "in a pattern": lambda secret: [re.escape(secret)],
+    "percent twice": lambda secret: [
+        urllib.parse.quote(urllib.parse.quote(secret)),
+        urllib.parse.quote(urllib.parse.quote(secret, safe=""), safe=""),
+        urllib.parse.urlencode({"next": urllib.parse.urlencode({"k": secret})}),
+        urllib.parse.quote_plus("https://h/?k=" + urllib.parse.quote(secret)),
+    ],
+    "a URL in a page": lambda secret: [html.escape("/?a=1&k=" + urllib.parse.quote(secret, safe="!#$%&'()*+,/:;=?@[]~"))],
+    "basic authentication in Latin-1": lambda secret: [
+        base64.b64encode(b"u:" + latin(secret)).decode(), latin(secret).hex(), repr(latin(secret)),
+    ],
+    "normalised": lambda secret: [
+        unicodedata.normalize(form, secret) for form in ("NFC", "NFD", "NFKC", "NFKD")
+    ],
     "traceback": lambda secret: [repr(ValueError(f"bad key {secret!r}"))],
 }  # fmt: skip
 
@@ -161,7 +232,9 @@ def leaks(text, secret):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("secret", [PASSWORD, AWKWARD, KEY, TOKEN, "secret"], ids=ascii)
+@pytest.mark.parametrize(
+    "secret", [PASSWORD, AWKWARD, KEY, TOKEN, "secret", ACCENTS, QUOTES], ids=ascii
+)
 def test_a_secret_is_found_however_it_is_spelled(secret, way):
     """Each is a form that ordinary code gives a value on its way into a log."""
     redactor = Redactor()
