@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TextIO
 
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
@@ -145,7 +147,9 @@ def _run(channel: Channel, loaded: Loaded) -> int:
         max_bytes=limits.max_log_bytes,
         max_line_bytes=limits.log_payload_bytes,
     )
-    last = loaded.walk(loaded.runtime(start, channel, logs)).run()
+    runtime = loaded.runtime(start, channel, logs)
+    _tell_strays(runtime)
+    last = loaded.walk(runtime).run()
     # 6. Everything that was written goes out before the last word.
     logs.flush()
     _flush_streams()
@@ -154,6 +158,43 @@ def _run(channel: Channel, loaded: Loaded) -> int:
     # be read while it is there.
     while True:
         channel.receive_any()  # a cancellation that came too late
+
+
+def _tell_strays(runtime: Runtime) -> None:
+    """Have warnings, and errors that reach no caller, told without paths and lines of ours."""
+    write = warnings.showwarning
+
+    def showwarning(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        from sandbox_child import streams
+        from sandbox_child.stray import tell_warning
+
+        if file is not None or not streams.is_own(sys.stderr):
+            write(message, category, filename, lineno, file, line)
+        else:
+            tell_warning(runtime, message, category, filename, lineno)
+
+    def unraisablehook(lost: Any) -> None:
+        from sandbox_child.stray import name_of, tell_error
+
+        tell_error(runtime, f"in {name_of(lost.object)}, which nobody could catch", lost.exc_value)
+
+    def excepthook(args: Any) -> None:
+        from sandbox_child.stray import tell_error
+
+        if args.exc_type is not SystemExit:
+            name = args.thread.name if args.thread is not None else "(unknown)"
+            tell_error(runtime, f"in the thread {name}", args.exc_value)
+
+    warnings.showwarning = showwarning
+    sys.unraisablehook = unraisablehook
+    threading.excepthook = excepthook
 
 
 def _rehearse_until_needed(channel: Channel, loaded: Loaded) -> None:

@@ -215,6 +215,7 @@ def make_print(
         if text.endswith("\n") or flush or sum(map(len, pending)) > MAX_MESSAGE_CHARS:
             flush_pending()
 
+    print.__qualname__ = "print"  # what an error says
     return print, flush_pending
 
 

@@ -36,16 +36,31 @@ def format_method(value: object) -> Callable[..., str] | None:
         if value.__name__ == "format":
             return lambda *args, **fields: _format(template, args, fields)
         if value.__name__ == "format_map":
-            return lambda mapping, /: _format_map(template, mapping)
+            format_map = lambda mapping, /: _format_map(template, mapping)  # noqa: E731 - named below
+            format_map.__qualname__ = "str.format_map"  # what an error says
+            return format_map
     elif value is _UNBOUND_FORMAT:
-        return lambda template, /, *args, **fields: _format(_text(template), args, fields)
+        return _unbound_format
     elif value is _UNBOUND_FORMAT_MAP:
-        return lambda template, mapping, /: _format_map(_text(template), mapping)
+        return _unbound_format_map
     return None
 
 
 _UNBOUND_FORMAT = str.__dict__["format"]
 _UNBOUND_FORMAT_MAP = str.__dict__["format_map"]
+
+
+def _unbound_format(template: object, /, *args: Any, **fields: Any) -> str:
+    return _format(_text(template), args, fields)
+
+
+def _unbound_format_map(template: object, mapping: Mapping[str, Any], /) -> str:
+    return _format_map(_text(template), mapping)
+
+
+# What an error says.
+_unbound_format.__qualname__ = "str.format"
+_unbound_format_map.__qualname__ = "str.format_map"
 
 
 def _text(template: object) -> str:

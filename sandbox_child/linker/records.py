@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from protocol.words import LogLevel
@@ -113,7 +113,33 @@ def _attach_warnings(log: Log, lowest: int) -> None:
     warnings.showwarning = showwarning
 
 
+def _attach_traceback(_log: Log, _lowest: int) -> None:
+    """Leave the engine's frames out of the stacks that an adaptor prints."""
+    import traceback
+
+    walk_stack, walk_tb = traceback.walk_stack, traceback.walk_tb
+
+    def visible_stack(f: Any) -> Iterator[tuple[Any, int]]:
+        found = walk_stack(sys._getframe(1) if f is None else f)  # noqa: SLF001 - as Python does
+        return ((frame, line) for frame, line in found if not _is_of_engine(frame))
+
+    def visible_traceback(tb: Any) -> Iterator[tuple[Any, int]]:
+        return ((frame, line) for frame, line in walk_tb(tb) if not _is_of_engine(frame))
+
+    traceback.walk_stack = visible_stack
+    traceback.walk_tb = visible_traceback
+
+
+_OF_ENGINE: Final = frozenset(("sandbox_child", "protocol", "__main__", "runpy"))
+"""How the modules of a child are called; an adaptor is never the main module."""
+
+
+def _is_of_engine(frame: Any) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OF_ENGINE
+
+
 _ATTACH: dict[str, Callable[[Log, int], None]] = {
     "logging": _attach_logging,
+    "traceback": _attach_traceback,
     "warnings": _attach_warnings,
 }

@@ -4,8 +4,16 @@ import builtins
 
 import pytest
 
-from sandbox_child.language.builtins import CHANGED_BUILTINS, MAX_MESSAGE_CHARS, PLAIN_BUILTINS
+from sandbox_child.language.builtins import (
+    CHANGED_BUILTINS,
+    MAX_MESSAGE_CHARS,
+    PLAIN_BUILTINS,
+    make_builtins,
+    make_print,
+)
+from sandbox_child.language.guards import Guards
 from sandbox_child.language.names import REFUSED_BUILTINS
+from sandbox_child.language.templates import format_method
 
 
 def main(body):
@@ -136,3 +144,26 @@ def test_refused_names_are_absent(run_job, name):
     scope = run_job("operations = []").scope
     if name != "__import__":
         assert name not in scope.globals["__builtins__"]
+
+
+def test_an_error_of_a_wrong_call_does_not_show_how_a_built_in_is_made():
+    """The name in the error is the one that the author has written."""
+    printer, _ = make_print(lambda *_: None)
+    names = {**make_builtins(Guards({})), "print": printer}
+    texts = [
+        said_by(lambda function=function: function(*[None] * 40, no_such_argument=1))
+        for name, function in names.items()
+        if name[0] != "_" and callable(function)
+    ]
+    for template in ("{}".format, "{}".format_map, str.format, str.format_map):
+        texts.append(said_by(format_method(template)))
+    assert not [text for text in texts if "<l" in text]
+
+
+def said_by(call):
+    """Return what a wrong call says."""
+    try:
+        call()
+    except Exception as error:
+        return str(error)
+    return ""
