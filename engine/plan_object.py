@@ -81,11 +81,13 @@ class PlanObject:
             if not isinstance(name, str) or name not in known:
                 if not others_allowed and name not in ignored:
                     self._refuse_key(key, known)
+            elif member is None:
+                continue
             elif name in self._members:
                 twin = shorten(self._spelling[name])
                 message = f"says the same as {twin}; leave one out"
                 self._problems.append(Problem(join_path(path, key), message))
-            elif member is not None:
+            else:
                 self._members[name] = member
                 self._spelling[name] = key
 

@@ -190,6 +190,17 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command()
+def schema() -> None:
+    """Print a JSON Schema of plans, for editors and for programs that write plans.
+
+    It accepts every plan that jobcell validate accepts. Ids and cycles only validate can check.
+    """
+    from engine.plan_schema import plan_schema
+
+    print(json.dumps(plan_schema(), indent=2))
+
+
 def _print_warning(line: str) -> None:
     from manager.wording import printable
 

@@ -167,6 +167,12 @@ def test_the_warning_says_where_the_key_is(source, told):
     assert sentence == f"the key {told} is ignored: it has no meaning for a run"
 
 
+def test_of_two_spellings_one_may_be_null():
+    """Whichever comes first: a key with null is a key that is not there."""
+    for keys in ({"steps": None, "jobs": [{}]}, {"jobs": [{}], "steps": None}):
+        assert len(load_plan({"workflow": keys}).workflow.steps) == 1
+
+
 def test_a_null_and_a_plan_that_is_loaded_again_give_no_warning():
     """There is nothing to ignore, or it was said before."""
     source = {"workflow": {"steps": [{"id": "a"}], "meta": {"x": 1}}, "openfn": None}
