@@ -33,6 +33,8 @@ class Exit(msgspec.Struct, frozen=True):
     peak_bytes: int = 0
     lost: str | None = None
     """Why nobody can tell, where the one who waited for the child is gone as well."""
+    refused: int | None = None
+    """The error number, if there never was a child because none could be forked."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

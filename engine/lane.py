@@ -12,8 +12,10 @@ from typing import Final, Protocol
 from engine.cgroups import ENTER_AFTER_S, Entered
 from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
+from engine.deadlines import Deadlines
 from engine.ending import Exit
 from engine.resolvers import Resolution, late, resolve
+from engine.room import spawn_error
 from engine.run import Outcome, Run, finish
 from engine.session import LoadRequest, Session, internal_error
 from engine.start.child import Child, Meter, Starter, Watcher
@@ -41,6 +43,15 @@ class Host(Watcher, Protocol):
 
     def leave_cgroup(self, group: RunCgroup) -> None:
         """Give back a group in which no process is left."""
+
+    def started(self, descriptor: int) -> None:
+        """Take note that a child was started, and of a descriptor that it took."""
+
+    def lives(self) -> None:
+        """Take note that a child was heard for the first time."""
+
+    def wait_for_room(self, lane: Lane, number: int | None) -> bool:
+        """Queue a lane again whose child could not be started; return False if it must end."""
 
     def ended(self, lane: Lane) -> None:
         """Say that the child is gone and the run is over."""
@@ -102,9 +113,7 @@ class Lane:
         try:
             started = starter.start(order.request)
         except OSError as error:
-            reason = error.strerror or str(error)
-            session.judge(make_report("SpawnError", f"the child could not be started: {reason}"))
-            self._end()
+            self._not_started(error.errno, error.strerror or str(error))
             return
         self._child, self._connection = child, connection = started
         connection.before_close = self._host.unwatch
@@ -114,13 +123,32 @@ class Lane:
         self._meter = Meter(child)
         session.read_memory = self._meter.resident_bytes
         connection.send(order.start)
-        session.order = None  # it holds secrets, and the pipe has them now
         self._host.watch(connection.answers, select.EPOLLIN, self._on_answers)
         self._host.watch(connection.stdout, select.EPOLLIN, self._on_output)
         self._host.watch(connection.stderr, select.EPOLLIN, self._on_output)
         self._host.watch(child.exit_fd, select.EPOLLIN, self._on_exit)
+        self._host.started(max(connection.stderr, child.exit_fd))
         self._write()
         self._arm()
+
+    def _not_started(self, number: int | None, reason: str) -> None:
+        """Wait until there is room for a child, or end the run if waiting does not help."""
+        if self.session.verdict is None and self._host.wait_for_room(self, number):
+            return
+        self.session.judge(spawn_error(number, reason))
+        self._end()
+
+    def _take_back(self) -> None:
+        """Let go of a child that never was: the zygote could not fork."""
+        connection, meter = self._connection, self._meter
+        assert connection is not None
+        assert meter is not None
+        connection.close()
+        meter.close()
+        self._child = self._connection = self._meter = self._exited = None
+        self._armed = float("inf")
+        # Its pipes were closed before we were told: that was not the child's last word.
+        self.session.deadlines = Deadlines(self.session.options)
 
     # --- what the manager wants ---
 
@@ -180,6 +208,9 @@ class Lane:
             # The start of the step that wrote it may have arrived since.
             more, broken = self._read_frames(everything=everything)
             frames += more
+        if frames and self.session.order is not None:
+            self.session.order = None  # it holds secrets, and the child has them now
+            self._host.lives()
         try:
             for index, frame in enumerate(frames):
                 message = codec.decode_from_child(frame)
@@ -275,6 +306,10 @@ class Lane:
         assert connection is not None
         self._host.unwatch(child.exit_fd)
         self._exited = exited = child.reap()
+        if exited.refused is not None and self.session.order is not None:
+            self._take_back()
+            self._not_started(exited.refused, str(exited.lost))
+            return
         if self._outcome is None:
             self._receive(everything=True)
             if not connection.at_boundary and exited.code == 0 and exited.signal is None:

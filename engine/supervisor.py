@@ -24,6 +24,7 @@ from engine.cgroups import Cgroups, Entered
 from engine.confinement.cgroup import RunCgroup
 from engine.errors import EngineError
 from engine.lane import Lane
+from engine.room import Room
 from engine.start.child import Starter
 
 _log = logging.getLogger("jobcell")
@@ -47,6 +48,7 @@ class Supervisor:
         self._closing = False
         self._retired = False
         self._cgroups = Cgroups()
+        self._room = Room(lambda when: self.call_at(when, _look_again))
         self._wake_fd = -1
         try:
             self._epoll = select.epoll()
@@ -118,8 +120,25 @@ class Supervisor:
     def ended(self, lane: Lane) -> None:
         """See `Host.ended`."""
         self._running.discard(lane)
+        self._room.freed()
         if not self._closing:
             self.post(self._starter.run_ended)  # after the next run in the queue was started
+
+    def started(self, descriptor: int) -> None:
+        """See `Host.started`."""
+        self._room.started(descriptor)
+
+    def lives(self) -> None:
+        """See `Host.lives`."""
+        self._room.lives()
+
+    def wait_for_room(self, lane: Lane, number: int | None) -> bool:
+        """See `Host.wait_for_room`."""
+        if self._closing or not self._room.refused(number, len(self._running - {lane})):
+            return False
+        self._running.discard(lane)
+        self._queue.appendleft(lane)
+        return True
 
     def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
         """See `Host.enter_cgroup`."""
@@ -195,7 +214,12 @@ class Supervisor:
             self._cancel(lane, CLOSED)
 
     def _fill(self) -> None:
-        while self._queue and not self._closing and len(self._running) < self._max_runs:
+        while (
+            self._queue
+            and not self._closing
+            and len(self._running) < self._max_runs
+            and self._room.may_start(len(self._running))
+        ):
             lane = self._queue.popleft()
             self._running.add(lane)
             try:
@@ -217,3 +241,7 @@ class Supervisor:
         self._closing = True
         for lane in [*self._queue, *self._running]:
             self._cancel(lane, CLOSED)
+
+
+def _look_again() -> None:
+    """Wake the loop, which fills free places in every turn."""

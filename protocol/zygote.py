@@ -41,7 +41,8 @@ class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
     """There is no child."""
 
     number: int
-    reason: str
+    error: int
+    """An error number of fork(2), or EMFILE where the zygote has no descriptor left."""
 
 
 class ForkEnded(msgspec.Struct, frozen=True, tag="fork-ended"):

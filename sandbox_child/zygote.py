@@ -6,6 +6,7 @@ where a new interpreter would be after its imports, and goes on as `sandbox_chil
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import random
@@ -78,6 +79,8 @@ PRELOADED: Final = (
 """What jobs import most: loaded once here, shared by all children until they write to it."""
 
 _NOTHING: Final = 0
+_ENDS: Final = 4
+"""Descriptors that come with a request: of requests, answers, stdout and stderr."""
 _RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
 
 
@@ -174,20 +177,35 @@ class _Zygote:
 
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
         number = wanted.number
+        if len(fds) < _ENDS:
+            # The kernel drops descriptors for which there is no number: recvmsg(2), MSG_CTRUNC.
+            self._refuse(number, errno.EMFILE, fds)
+            return
         self._wanted = wanted.request
         pid = fork()
         if pid == 0:
             self._become_child(*fds)
         if pid < 0:
-            self._say(ForkFailed(number, os.strerror(-pid)))
-        else:
+            self._refuse(number, -pid, fds)
+            return
+        try:
             pidfd = os.pidfd_open(pid)
-            self._children[pidfd] = (number, pid)
-            self._poll.register(pidfd, select.POLLIN)
-            self._say(Forked(number, pid), pidfd)
-            random.seed()  # for the next child; as a fork handler of that module would do in it
+        except OSError as error:  # nobody could say when it ends
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._refuse(number, error.errno or errno.EMFILE, fds)
+            return
+        self._children[pidfd] = (number, pid)
+        self._poll.register(pidfd, select.POLLIN)
+        self._say(Forked(number, pid), pidfd)
+        random.seed()  # for the next child; as a fork handler of that module would do in it
         for fd in fds:
             os.close(fd)
+
+    def _refuse(self, number: int, error: int, fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        self._say(ForkFailed(number, error))
 
     def _reap(self, pidfd: int) -> None:
         number, pid = self._children.pop(pidfd)

@@ -33,6 +33,8 @@ class SpareStarter:
         self._request = request
         self._count = count
         self._waiting: deque[Started] = deque()
+        self._dying: list[Started] = []
+        """Spares that were given up, until they are gone."""
         self._watcher: Watcher | None = None
         self._closed = False
 
@@ -46,14 +48,25 @@ class SpareStarter:
         """See `Starter.start`."""
         assert self._watcher is not None
         if request != self._request:
-            return self._inner.start(request)
+            return self._start_another(request)
         # At the latest; a run that is over sooner makes room for it sooner.
         self._watcher.call_at(time.monotonic() + REFILL_AFTER_S, self._refill)
         if self._waiting:
             spare = self._waiting.popleft()
             self._watcher.unwatch(spare.child.exit_fd)
             return spare
-        return self._inner.start(request)
+        return self._start_another(request)
+
+    def _start_another(self, request: ConfinementRequest) -> Started:
+        """Start a child; where there is no room for it, the spares make some for the next try."""
+        try:
+            return self._inner.start(request)
+        except OSError:
+            for spare in self._waiting:
+                spare.child.kill()
+            self._dying += self._waiting
+            self._waiting.clear()
+            raise
 
     def run_ended(self) -> None:
         """See `Starter.run_ended`."""
@@ -63,13 +76,15 @@ class SpareStarter:
         """See `Starter.close`."""
         assert self._watcher is not None
         self._closed = True
-        for spare in self._waiting:
+        left = [*self._waiting, *self._dying]
+        for spare in left:
             self._watcher.unwatch(spare.child.exit_fd)
             spare.child.kill()
         self._inner.close()  # a zygote tells of the end of its children while it is closed
-        for spare in self._waiting:
+        for spare in left:
             self._bury(spare)
         self._waiting.clear()
+        self._dying.clear()
 
     def _refill(self) -> None:
         assert self._watcher is not None
@@ -84,11 +99,11 @@ class SpareStarter:
     def _drop_dead(self, _events: int) -> None:
         """Take out spares that did not live to be used."""
         assert self._watcher is not None
-        dead = [spare for spare in self._waiting if is_readable(spare.child.exit_fd)]
-        for spare in dead:
-            self._waiting.remove(spare)
-            self._watcher.unwatch(spare.child.exit_fd)
-            self._bury(spare)
+        for spares in (self._waiting, self._dying):
+            for spare in [one for one in spares if is_readable(one.child.exit_fd)]:
+                spares.remove(spare)
+                self._watcher.unwatch(spare.child.exit_fd)
+                self._bury(spare)
 
     def _bury(self, spare: Started) -> None:
         is_readable(spare.child.exit_fd, timeout_ms=None)

@@ -8,6 +8,7 @@ no secret.  If it dies, its forks die with it (PR_SET_PDEATHSIG), and the next r
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -39,6 +40,10 @@ from protocol.zygote import (
 HANG_S: Final = 15.0
 """A zygote answers within milliseconds, or when it has loaded all; one that is twice found not to
 have, with so much time between, hangs and is replaced."""
+
+TRY_AGAIN_S: Final = 0.02
+_TRY_AGAIN: Final = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+"""The kernel has no room for a datagram, or for descriptors that nobody has received yet: unix(7)."""
 
 _MOST_REQUEST_BYTES: Final = MAX_DATAGRAM_BYTES - 1_000
 
@@ -264,7 +269,10 @@ class _Zygote:
                 socket.send_fds(self._control, [datagram], fds)
             except BlockingIOError:
                 break
-            except OSError:
+            except OSError as error:
+                if error.errno in _TRY_AGAIN:
+                    self._watcher.call_at(time.monotonic() + TRY_AGAIN_S, self._flush_again)
+                    return
                 self.close()  # it has died; its children are told, this one included
                 return
             self._outgoing.popleft()
@@ -272,6 +280,10 @@ class _Zygote:
                 ends.close()
         mask = select.EPOLLIN | (select.EPOLLOUT if self._outgoing else 0)
         self._watcher.watch(self._control.fileno(), mask, self._on_control)
+
+    def _flush_again(self) -> None:
+        if self.alive:
+            self._flush()
 
     def _on_control(self, _events: int) -> None:
         while self.alive:
@@ -301,7 +313,8 @@ class _Zygote:
                 child.ended(exit_of(message.status, message.cpu_s, message.peak_kilobytes))
             else:
                 assert isinstance(message, ForkFailed)
-                child.ended(Exit(lost=f"the zygote could not fork: {message.reason}"))
+                reason = f"the zygote could not fork: {os.strerror(message.error)}"
+                child.ended(Exit(lost=reason, refused=message.error))
         if self._retired and not self._children:
             self.close()
 
