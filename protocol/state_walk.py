@@ -91,16 +91,19 @@ class Walk:
         """
         result: list[Any] = []
         root = _Level(0, iter(()), lambda _key, item: result.append(item))
-        self._put(root, None, value)
         levels = self._levels
-        while levels:
-            level = levels[-1]
-            for key, item in level.items:
-                level.at = key
-                if self._put(level, key, item):
-                    break
-            else:
-                self._open.discard(levels.pop().number)
+        try:
+            self._put(root, None, value)
+            while levels:
+                level = levels[-1]
+                for key, item in level.items:
+                    level.at = key
+                    if self._put(level, key, item):
+                        break
+                else:
+                    self._open.discard(levels.pop().number)
+        finally:
+            levels.clear()  # after an error: each level refers to this walk, and to its values
         return result[0]
 
     def _put(self, level: _Level, key: Any, value: Any) -> bool:
