@@ -19,6 +19,7 @@ from engine.deadlines import Deadlines
 from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
 from engine.eventlog import EventLog
 from engine.order import Order
+from engine.redaction import Redactor
 from engine.resolvers import Kind, Resolution
 from engine.run import Outcome, Usage
 from engine.teller import Teller
@@ -88,7 +89,12 @@ class Session:
         self._versions = order.versions
         self._meta = order.meta
         self._claims = Claims(order.workflow)
-        self._teller = Teller(order.run_id, order.options, log, self.judge, self._claims.is_id)
+        redactor = Redactor(
+            public_keys=order.options.public_credential_keys,
+            is_id=self._claims.is_id,
+            named=order.credential_ids | order.state_ids,
+        )
+        self._teller = Teller(order.run_id, order.options, log, self.judge, redactor)
         for configuration in order.configurations:
             self._teller.redactor.learn(configuration)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}

@@ -26,7 +26,7 @@ class Teller:
         options: Its limits.
         log: Where the events go.
         judge: Called with the report of a limit that has been met.
-        is_id: Whether a text is the id of a step or of an execution.
+        redactor: Knows the secrets of the run, and its ids.
 
     """
 
@@ -36,9 +36,9 @@ class Teller:
         options: RunOptions,
         log: EventLog,
         judge: Callable[[ErrorReport], None],
-        is_id: Callable[[str], bool],
+        redactor: Redactor,
     ) -> None:
-        self.redactor = Redactor(public_keys=options.public_credential_keys, is_id=is_id)
+        self.redactor = redactor
         self.logs = LogBook(options, self.redactor, self._tell_log)
         self.step_ids: dict[str, Any] = {}
         """The ids that log lines get: those of the step whose turn it is."""

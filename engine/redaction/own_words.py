@@ -21,18 +21,29 @@ _VALUE: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|%[sdr]")
 """A value within a literal: of an f-string, of `str.format`, of ``%``."""
 
 _ESCAPES: Final = {"\\n": "\n", '\\"': '"', "\\'": "'", "\\\\": "\\"}
-_CONTEXT_CHARACTERS: Final = 3
-"""A part that is hardly longer than a secret says too little about where the secret comes from."""
+_CONTEXT_CHARACTERS: Final = 2
+"""A part that is hardly longer than a secret says too little about where the secret comes from ..."""
 
-_MAX_PLACES: Final = 500
+_SIBLING_CHARACTERS: Final = 6
+"""... unless another part of the same literal, of such a length, stands in the message, too."""
+
+_LITERALS, _VALUES = "\0", "\1"
+"""Between literals, and in place of a value."""
+
+_MAX_PLACES: Final = 200
 """Occurrences of a secret among all parts that are compared; an ordinary word has fewer."""
 
 
 class OwnWords:
-    """Fixed parts of messages.  Unchanging."""
+    """Fixed parts of messages.  Unchanging.
 
-    def __init__(self, parts: Iterable[str]) -> None:
-        self._joined = "\0" + "\0".join(sorted(set(parts))) + "\0"
+    Args:
+        literals: Each with the character 1 in place of its values.
+
+    """
+
+    def __init__(self, literals: Iterable[str]) -> None:
+        self._joined = _LITERALS + _LITERALS.join(sorted(set(literals))) + _LITERALS
 
     def cover(self, text: str, start: int, stop: int) -> bool:
         """Whether ``text[start:stop]`` lies within a fixed part that *text* has at this place.
@@ -40,21 +51,54 @@ class OwnWords:
         The part must be longer than what it covers, or any word of ours would excuse a secret.
         """
         hit = text[start:stop]
-        if "\0" in hit:
+        if _LITERALS in hit or _VALUES in hit:
             return False
         joined = self._joined
         place = joined.find(hit)
         for _ in range(_MAX_PLACES):
             if place < 0:
                 return False
-            begin = joined.rindex("\0", 0, place) + 1
-            end = joined.index("\0", place)
+            begin, end = self._part_around(place, place + len(hit))
             first = start - (place - begin)
-            longer = end - begin >= len(hit) + _CONTEXT_CHARACTERS
-            if longer and first >= 0 and text.startswith(joined[begin:end], first):
+            if (
+                first >= 0
+                and text.startswith(joined[begin:end], first)
+                and (
+                    end - begin >= len(hit) + _CONTEXT_CHARACTERS
+                    or self._has_sibling(text, first, begin, end)
+                )
+            ):
                 return True
             place = joined.find(hit, place + 1)
         return False
+
+    def frame_number(self, text: str, start: int, stop: int) -> bool:
+        """Whether ``text[start:stop]`` is a number, and stands where a literal has a value."""
+        if not text[start:stop].replace(".", "", 1).isdecimal():
+            return False
+        before = text[max(0, start - _SIBLING_CHARACTERS) : start]
+        after = text[stop : stop + _SIBLING_CHARACTERS]
+        longest = max(len(before), len(after))
+        return longest == _SIBLING_CHARACTERS and f"{before}{_VALUES}{after}" in self._joined
+
+    def _part_around(self, start: int, stop: int) -> tuple[int, int]:
+        joined = self._joined
+        begin = max(joined.rfind(_LITERALS, 0, start), joined.rfind(_VALUES, 0, start)) + 1
+        ends = (joined.find(_LITERALS, stop), joined.find(_VALUES, stop))
+        return begin, min(end for end in ends if end >= 0)
+
+    def _has_sibling(self, text: str, place: int, begin: int, end: int) -> bool:
+        """Whether *text* has the part at *place*, and where it should be another of its literal."""
+        joined = self._joined
+        size = end - begin
+        behind = joined[end : joined.index(_LITERALS, end)].split(_VALUES)[1:]
+        ahead = joined[joined.rindex(_LITERALS, 0, begin) + 1 : begin].split(_VALUES)[:-1]
+        return any(
+            len(part) >= _SIBLING_CHARACTERS and text.find(part, place + size) >= 0
+            for part in behind
+        ) or any(
+            len(part) >= _SIBLING_CHARACTERS and text.find(part, 0, place) >= 0 for part in ahead
+        )
 
 
 @cache
@@ -64,19 +108,19 @@ def own_words() -> OwnWords:
     Read once, when a secret is first found in a message of ours; it takes some 20 ms.  Where the
     packages have no source, there are none, and such a message is redacted like any other.
     """
-    return OwnWords(part for file in _sources() for part in parts_of(file))
+    return OwnWords(literal for file in _sources() for literal in literals_of(file))
 
 
-def parts_of(file: Path) -> Iterator[str]:
-    """Yield the parts between the values of each double-quoted literal in a source file."""
+def literals_of(file: Path) -> Iterator[str]:
+    """Yield each double-quoted literal in a source file, with the character 1 in place of its values."""
     try:
         source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return
     for literal in _LITERAL.findall(source):
-        for part in _VALUE.split(literal):
-            if len(part) > _CONTEXT_CHARACTERS:
-                yield re.sub(r"\\.", lambda escape: _ESCAPES.get(escape[0], "\0"), part)
+        plain = re.sub(r"\\.", lambda escape: _ESCAPES.get(escape[0], _VALUES), literal)
+        if len(plain) > _SIBLING_CHARACTERS and _LITERALS not in plain:
+            yield _VALUE.sub(_VALUES, plain)
 
 
 def _sources() -> Iterator[Path]:

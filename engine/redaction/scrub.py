@@ -44,6 +44,7 @@ class Redactor(Values):
         public_keys: Keys of a configuration whose values are no secrets, in any case.
         is_id: Whether a text is the id of a step or of an execution; such ids are no secrets
             where the engine itself writes them.
+        named: Ids of credentials and states, which messages of the engine name.
 
     """
 
@@ -52,10 +53,11 @@ class Redactor(Values):
         *,
         public_keys: Collection[str] = DEFAULT_PUBLIC_KEYS,
         is_id: IsId = lambda _: False,
+        named: Collection[str] = (),
     ) -> None:
         self.active = False
         """Whether there is anything to look for."""
-        super().__init__(is_id)
+        super().__init__(is_id, named)
         self._public_keys = frozenset(key.casefold() for key in public_keys)
         self._secrets: set[str | bytes] = set()
         self._parts: set[bytes] = set()

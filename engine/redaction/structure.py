@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import signal
+import sys
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Literal, get_args, get_origin
@@ -16,7 +17,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import msgspec
 
 from protocol.events import Event
-from protocol.report import SEVERITY_BY_NAME, ErrorReport, Severity
+from protocol.report import OPTIONS, SEVERITY_BY_NAME, ErrorReport, Severity
 
 IsId = Callable[[str], bool]
 """Whether a text is the id of a step, or of an execution of one."""
@@ -101,17 +102,35 @@ def is_word(name: str, value: str, is_id: IsId) -> bool:
             return is_id(value)
         case "subtype":
             return _is_exception(value) or _is_signal(value)
+        case "option":
+            return value in OPTIONS
     return False
 
 
 def is_own(hit: str, is_id: IsId) -> bool:
     """Whether a word within a message of the engine is one that the engine may put in."""
-    return is_id(hit) or hit in SEVERITY_BY_NAME or _is_signal(hit)
+    return (
+        is_id(hit)
+        or hit in SEVERITY_BY_NAME
+        or hit in OPTIONS
+        or hit in sys.stdlib_module_names
+        or _is_signal(hit)
+        or isinstance(getattr(builtins, hit, None), type)
+        or hit == "NoneType"
+    )
 
 
-def is_dotted_name(text: str) -> bool:
-    """Whether *text* is a name as it stands in code, which no value of a run can become."""
-    return all(part.isidentifier() for part in text.split("."))
+def is_name_in_code(text: str) -> bool:
+    """Whether *text* is a name as it stands in code: ``get``, ``client.get``, ``<module>``.
+
+    No value of a run can become one.
+    """
+    return text in _NAMELESS or all(part.isidentifier() for part in text.split("."))
+
+
+_NAMELESS: Final = frozenset(
+    ("<module>", "<lambda>", "<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
+)
 
 
 def is_group(details: Any) -> bool:

@@ -18,8 +18,8 @@ from engine.redaction.structure import (
     IsId,
     Shape,
     below,
-    is_dotted_name,
     is_group,
+    is_name_in_code,
     is_own,
     is_word,
     keeps,
@@ -45,8 +45,9 @@ _PART_FIELDS: Final = frozenset(
 class Values(ABC):
     """Redacts decoded values.  A subclass finds the secrets in texts and bytes."""
 
-    def __init__(self, is_id: IsId) -> None:
+    def __init__(self, is_id: IsId, named: Collection[str]) -> None:
         self._is_id = is_id
+        self._named = frozenset(named)
 
     @abstractmethod
     def text(self, text: str) -> str:
@@ -71,9 +72,16 @@ class Values(ABC):
         return [
             (start, stop)
             for number, (start, stop) in enumerate(spans)
-            if number >= _MAX_OWN_PLACES
-            or not (is_own(text[start:stop], self._is_id) or own_words().cover(text, start, stop))
+            if number >= _MAX_OWN_PLACES or not self._is_own(text, start, stop)
         ]
+
+    def _is_own(self, text: str, start: int, stop: int) -> bool:
+        return (
+            is_own(text[start:stop], self._is_id)
+            or text[start:stop] in self._named
+            or own_words().cover(text, start, stop)
+            or own_words().frame_number(text, start, stop)
+        )
 
     def _value(self, value: Any, shape: Shape = Shape.USER) -> Any:
         if isinstance(value, str):
@@ -205,7 +213,7 @@ class Values(ABC):
 
         def field(key: str, value: Any) -> Any:
             if isinstance(value, str) and (
-                (key in {"name", "function"} and is_dotted_name(value))
+                (key in {"name", "function"} and is_name_in_code(value))
                 or (key == "module" and self._is_id(value))
             ):
                 return value

@@ -275,14 +275,31 @@ def test_a_line_of_the_runtime_stays_readable():
     ]
 
 
-def test_a_fixed_part_must_be_longer_than_what_it_covers():
+def test_a_fixed_part_must_say_where_it_comes_from():
     """Else a literal that is a common word would excuse any value."""
-    words = OwnWords(["password", "the password of ", " memory"])
+    words = OwnWords(
+        ["password", "the password of ", " memory", "module \1 cannot be had", "\1 memory"]
+    )
     text = "the password of password"
     assert words.cover(text, 4, 12)
     assert not words.cover(text, 16, 24)
     assert not words.cover("out of memory", 7, 13)
+    assert words.cover("module x cannot be had", 0, 6)
+    assert not words.cover("module x can be had", 0, 6)
+    assert not words.cover("cannot be had: module", 15, 21)
     assert not words.cover("a \0 b", 2, 3)
+    assert not words.cover("a \1 b", 2, 3)
+
+
+def test_a_number_stays_only_where_the_engine_has_one():
+    """A limit of six digits; not a number that a message quotes."""
+    redactor = make("123456", "10000000")
+    limit = "the run has written 10000000 bytes of logs, more than ten times the limit"
+    assert redactor.struct(make_report("OutputLimitError", limit)).message == limit
+    quoted = redactor.struct(
+        make_report("CredentialLoadError", "the resolver raised X: bad pin 123456 given")
+    )
+    assert quoted.message == "the resolver raised X: bad pin [redacted] given"
 
 
 def test_the_fixed_parts_are_those_of_the_source():
