@@ -173,7 +173,7 @@ class Engine:
         places = readable(self._repo_dir, self.options)
         request = self.policy.request(options=self.options, read_paths=places)
         zygote = self._start_mode == "zygote"
-        starter = ZygoteStarter(request, places) if zygote else ExecStarter()
+        starter = ZygoteStarter(request) if zygote else ExecStarter()
         return SpareStarter(starter, request, self._spares) if self._spares else starter
 
 

@@ -15,15 +15,15 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
-from engine.confinement.interpreter import ZYGOTE_ENVIRONMENT, child_command
+from engine.confinement.interpreter import ZYGOTE_ENVIRONMENT, child_command, readable
 from engine.confinement.policy import identity, zygote_serves
 from engine.connection import ChildEnds, Connection, lift
 from engine.ending import Exit
 from engine.start.child import Started, Watcher, exit_of, is_readable
 from engine.start.exec import ExecStarter, spawn
+from engine.start.shelf import Shelf, base_of
 from protocol.confinement import ConfinementRequest
 from protocol.limits import CONTROL_FD
 from protocol.zygote import (
@@ -54,37 +54,41 @@ _ZYGOTE_DIED: Final = "the zygote died, and the child with it"
 
 
 class ZygoteStarter:
-    """Asks a zygote for children; what it cannot serve gets an interpreter of its own.
+    """Asks zygotes for children; what none can serve gets an interpreter of its own.
 
     Args:
-        request: The walls and paths that the zygote puts on for all its forks.
-        places: Those of the paths that may be replaced while the engine lives: its repo.
+        request: The walls and paths that the engine's zygote puts on for all its forks.
 
     """
 
-    def __init__(self, request: ConfinementRequest, places: Sequence[str]) -> None:
+    def __init__(self, request: ConfinementRequest) -> None:
         self._request = request
-        self._places = places
         self._fits = _fits(request)
         self._fallback = ExecStarter()
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
+        self._others: Shelf[_Zygote] = Shelf(self._renew)
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
         self._watcher = watcher
         if self._fits:
             with contextlib.suppress(OSError):  # the run that needs a child says why there is none
-                self._zygote = _Zygote(self._request, self._places, watcher)
+                self._zygote = self._renew(self._request, None)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
-        other = None if request == self._request else request
-        if not (self._fits and zygote_serves(self._request, request) and _fits(other)):
+        base = self._request
+        if not zygote_serves(base, request):
+            base = base_of(request, base)
+        if not (self._fits and _fits(None if request == self._request else request)):
+            return self._fallback.start(request)
+        zygote = self._usable(base)
+        if zygote is None:
             return self._fallback.start(request)
         connection = Connection()
         try:
-            child = self._usable().fork(connection.child_ends, other)
+            child = zygote.fork(connection.child_ends, None if request == base else request)
         except OSError:
             connection.child_ends.close()
             connection.close()
@@ -98,16 +102,23 @@ class ZygoteStarter:
         """See `Starter.close`."""
         if self._zygote is not None:
             self._zygote.close()
+        self._others.close()
         self._fallback.close()
 
-    def _usable(self) -> _Zygote:
+    def _usable(self, base: ConfinementRequest) -> _Zygote | None:
+        if base is not self._request:
+            return self._others.take(base)
+        self._zygote = self._renew(base, self._zygote)
+        return self._zygote
+
+    def _renew(self, base: ConfinementRequest, zygote: _Zygote | None) -> _Zygote:
         """Return a zygote that lives and whose root still holds what the paths name."""
         assert self._watcher is not None
-        if self._zygote is None or not self._zygote.usable:
-            if self._zygote is not None:
-                self._zygote.retire()
-            self._zygote = _Zygote(self._request, self._places, self._watcher)
-        return self._zygote
+        if zygote is not None:
+            if zygote.usable:
+                return zygote
+            zygote.retire()
+        return _Zygote(base, self._watcher)
 
 
 def _fits(request: ConfinementRequest | None) -> bool:
@@ -174,12 +185,12 @@ class ForkedChild:
 class _Zygote:
     """One zygote process, and the children it has forked."""
 
-    def __init__(
-        self, request: ConfinementRequest, places: Sequence[str], watcher: Watcher
-    ) -> None:
+    def __init__(self, request: ConfinementRequest, watcher: Watcher) -> None:
         self._watcher = watcher
-        self._places = places
-        self._identity = identity(places)
+        # What may be replaced while the engine lives: all but the interpreter.
+        fixed = set(readable())
+        self._places = [path for path in request.read_paths if path not in fixed]
+        self._identity = identity(self._places)
         self._children: dict[int, ForkedChild] = {}
         self._number = 0
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()

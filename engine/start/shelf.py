@@ -1,0 +1,107 @@
+"""Zygotes for runs whose walls the engine's own zygote cannot give: another network, other paths.
+
+A namespace that a zygote has left is not to be had again by its forks.  So a set of permissions that
+comes back gets a zygote of its own, confined for just that set.  Few are kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from protocol.confinement import ConfinementRequest
+
+MOST_ZYGOTES: Final = 3
+"""Besides the engine's own; each takes some 20 MB, and a third of a second to load."""
+
+MOST_SEEN: Final = 64
+"""Sets of permissions that are remembered after their first run."""
+
+IN_USE_S: Final = 10.0
+"""A zygote that was used so recently is not given up for another."""
+
+
+class Retirable(Protocol):
+    """What the shelf needs to know of a zygote."""
+
+    def retire(self) -> None:
+        """Go when the last child has ended."""
+
+    def close(self) -> None:
+        """Go now."""
+
+
+_Z = TypeVar("_Z", bound=Retirable)
+
+
+class _Kept(Generic[_Z]):
+    def __init__(self, zygote: _Z) -> None:
+        self.zygote = zygote
+        self.used = 0.0
+
+
+class Shelf(Generic[_Z]):
+    """Keeps zygotes by what they are confined for; the least recently used one goes first.
+
+    Args:
+        renew: Returns a zygote for a request: the one that is given, if it can still be used.
+
+    """
+
+    def __init__(self, renew: Callable[[ConfinementRequest, _Z | None], _Z]) -> None:
+        self._renew = renew
+        self._kept: dict[ConfinementRequest, _Kept[_Z]] = {}
+        self._seen: dict[ConfinementRequest, None] = {}
+
+    def take(self, base: ConfinementRequest) -> _Z | None:
+        """Return a zygote for *base*; None if this run has to do without.
+
+        The first run of a set of permissions does: a set that never comes back is not worth a
+        zygote.
+
+        Raises:
+            OSError: The zygote could not be started.
+
+        """
+        kept = self._kept.get(base)
+        if kept is None:
+            if base not in self._seen:
+                self._remember(base)
+                return None
+            if not self._has_place():
+                return None
+            kept = _Kept(self._renew(base, None))
+            del self._seen[base]
+            self._kept[base] = kept
+        else:
+            kept.zygote = self._renew(base, kept.zygote)
+        kept.used = time.monotonic()
+        return kept.zygote
+
+    def close(self) -> None:
+        """End all of them."""
+        for kept in self._kept.values():
+            kept.zygote.close()
+        self._kept.clear()
+
+    def _remember(self, base: ConfinementRequest) -> None:
+        if len(self._seen) >= MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        self._seen[base] = None
+
+    def _has_place(self) -> bool:
+        if len(self._kept) < MOST_ZYGOTES:
+            return True
+        oldest = min(self._kept, key=lambda base: self._kept[base].used)
+        if time.monotonic() - self._kept[oldest].used < IN_USE_S:
+            return False  # else sets that take turns would have a zygote made for every run
+        self._kept.pop(oldest).zygote.retire()
+        return True
+
+
+def base_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:
+    """Return what a zygote for *request* is confined for: its walls, with the limits of the engine."""
+    return msgspec.structs.replace(request, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s)
