@@ -64,13 +64,13 @@ class Question:
         self.unless = unless
         self.wide = wide
 
-    def before(self, code: Code) -> Code:
-        """Return *code* with this test before it; who fails goes to its last instruction."""
+    def before(self, code: Code, rest: int) -> Code:
+        """Return *code* with this test before it; a call that fails goes on *rest* from its end."""
         offset = ARGUMENTS_OFFSET + 8 * self.argument
         if self.wide:
             upper = [
                 instruction(LOAD, offset + 4),
-                instruction(JUMP_EQUAL, 0, false=len(code) - 1 + self._length()),
+                instruction(JUMP_EQUAL, 0, false=len(code) - rest + self._length()),
             ]
         else:
             upper = []
@@ -79,9 +79,9 @@ class Question:
             lower.append(instruction(AND, self.mask))
         for left, value in zip(range(len(self.values) - 1, -1, -1), self.values, strict=True):
             if self.unless:
-                lower.append(instruction(JUMP_EQUAL, value, true=left + len(code) - 1))
+                lower.append(instruction(JUMP_EQUAL, value, true=left + len(code) - rest))
             else:
-                failing = 0 if left else len(code) - 1
+                failing = 0 if left else len(code) - rest
                 lower.append(instruction(JUMP_EQUAL, value, true=left, false=failing))
         return upper + lower + code
 
@@ -89,12 +89,28 @@ class Question:
         return 1 + (self.mask != WORD) + len(self.values)
 
 
+def flags(argument: int, *allowed: int) -> Question:
+    """Return the question whether an argument has no bit but the *allowed* ones."""
+    mask = WORD
+    for bits in allowed:
+        mask &= ~bits
+    return Question(argument, 0, mask=mask)
+
+
 def checked(tests: Sequence[Question], otherwise: int) -> Code:
     """Return code that allows a call whose arguments pass all *tests*."""
-    code = [instruction(RETURN, ALLOW), instruction(RETURN, otherwise)]
-    for test in reversed(tests):
-        code = test.before(code)
-    return code
+    return either([tests], otherwise)
+
+
+def either(alternatives: Sequence[Sequence[Question]], otherwise: int) -> Code:
+    """Return code that allows a call whose arguments pass all tests of one of the *alternatives*."""
+    rest = verdict(otherwise)
+    for tests in reversed(alternatives):
+        code = [*verdict(ALLOW), *rest]
+        for test in reversed(tests):
+            code = test.before(code, len(rest))
+        rest = code
+    return rest
 
 
 def verdict(action: int) -> Code:

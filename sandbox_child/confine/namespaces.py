@@ -18,6 +18,8 @@ NEW_UTS: Final = 0x04000000
 NEW_IPC: Final = 0x08000000
 NEW_USER: Final = 0x10000000
 NEW_NET: Final = 0x40000000
+HOST_NAME: Final = b"jobcell"
+"""What `uname` tells every run."""
 
 
 def unavailable() -> str | None:
@@ -45,6 +47,7 @@ def apply(task: Task) -> str | None:
         except PermissionError:
             pass  # root in name only, as in a container
         else:
+            _forget_host_name()
             return names
     uid, gid = os.geteuid(), os.getegid()
     syscall("unshare", wanted | NEW_USER)
@@ -54,7 +57,17 @@ def apply(task: Task) -> str | None:
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
     task.counts_alone = True
+    _forget_host_name()
     return f"user {names}"
+
+
+def _forget_host_name() -> None:
+    """Give the new namespace names that tell nothing: it begins with a copy of the machine's.
+
+    Source: uts_namespaces(7), sethostname(2).
+    """
+    syscall("sethostname", HOST_NAME, len(HOST_NAME))
+    syscall("setdomainname", b"(none)", 6)
 
 
 def _write(path: str, text: str) -> None:

@@ -10,24 +10,22 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from sandbox_child.confine.bpf import ALLOW, KILL, Code, Question, checked, refuse, verdict
+from sandbox_child.confine.bpf import ALLOW, KILL, Code, Question, either, flags, refuse, verdict
 
 OWN_PID: Final = 0x7FFFFFFF
 """Stands in a program for the child's own pid; no process has this number (pid_max is 2^22)."""
 
 ALLOWED: Final = """
-    access alarm brk clock_getres clock_gettime clock_nanosleep close close_range dup dup2 dup3
-    epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd2 exit exit_group
-    faccessat faccessat2 fstat futex_waitv getcpu getcwd getdents64 getegid geteuid getgid
-    getgroups getitimer getpeername getpgrp getpid getppid getrandom getresgid getresuid
-    getrlimit getrusage getsockname getsockopt gettid gettimeofday getuid lseek lstat membarrier
-    mprotect mremap munmap nanosleep newfstatat open openat pause pipe poll ppoll pread64 preadv
-    pselect6 read readlink readlinkat readv recvfrom restart_syscall rseq rt_sigaction
+    access alarm brk clock_getres clock_gettime close dup dup2 epoll_ctl epoll_pwait epoll_pwait2
+    epoll_wait exit exit_group faccessat fstat getcpu getcwd getdents64 getegid geteuid getgid
+    getgroups getitimer getpeername getpgrp getpid getppid getresgid getresuid getrlimit getrusage
+    getsockname gettid gettimeofday getuid lseek lstat munmap nanosleep pause pipe poll ppoll
+    pread64 preadv pselect6 read readlink readlinkat readv restart_syscall rseq rt_sigaction
     rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_getaffinity
-    sched_yield select set_robust_list set_tid_address setitimer shutdown sigaltstack stat statx
-    sysinfo time times uname wait4 waitid write writev
+    sched_yield select set_robust_list set_tid_address setitimer shutdown sigaltstack stat sysinfo
+    time times uname wait4 waitid write writev
 """
-"""Whatever the arguments.
+"""Whatever the arguments: none of these has flags that change what it does.
 
 What is missing on purpose: everything that makes a file, a socket, a process or shared memory.
 access, stat and readlink tell that a file exists; Landlock does not restrict them, `mounts` does.
@@ -40,7 +38,6 @@ CHILD_CLEARTID.  musl adds DETACHED, which has no meaning any more."""
 DETACHED: Final = 0x400000
 MAP_SHARED: Final = 0x01
 MAP_ANONYMOUS: Final = 0x20
-MAP_GROWSDOWN: Final = 0x100
 AF_UNIX: Final = 1
 AF_INET: Final = 2
 AF_INET6: Final = 10
@@ -48,26 +45,70 @@ SOCK_STREAM: Final = 1
 SOCK_DGRAM: Final = 2
 SOCK_TYPE: Final = 0xF
 """Without NONBLOCK and CLOEXEC, which are in the same argument."""
-MSG_FASTOPEN: Final = 0x20000000
+IPPROTO_IP: Final = 0
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
+IPPROTO_IPV6: Final = 41
 PIPE_FLAGS: Final = 0x80800
 """CLOEXEC and NONBLOCK.  EXCL would make a notification queue."""
-MADV_MERGEABLE: Final = 12
 FUTEX_OPERATION: Final = 0x7F
-PRIORITY_FUTEXES: Final = (6, 7, 8, 11, 12, 13)
-"""LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2: many faults of the
-kernel were found there, and only mutexes that inherit priority use it."""
-HARMFUL_SOCKET_OPTIONS: Final = (
-    26,  # SO_ATTACH_FILTER
-    30,  # TCP_FASTOPEN_CONNECT: connects past Landlock
-    31,  # TCP_ULP: other protocols on top, by modules of the kernel
-    50,  # SO_ATTACH_BPF
-    51,  # SO_ATTACH_REUSEPORT_CBPF
-    52,  # SO_ATTACH_REUSEPORT_EBPF
-    60,  # SO_ZEROCOPY: pins memory that no limit counts
+HARMLESS_FUTEXES: Final = (0, 1, 3, 4, 5, 9, 10)
+"""WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET.  Not the operations on mutexes
+that inherit priority: many faults of the kernel were found there."""
+HARMLESS_ADVICE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)
+"""NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP.  Not
+MERGEABLE: merged pages tell by their timing what other processes have in memory."""
+
+CLOEXEC: Final = 0x80000
+NONBLOCK: Final = 0x800
+OPEN_FLAGS: Final = 0x2BCFC3
+"""The access mode, CREAT EXCL NOCTTY TRUNC APPEND NONBLOCK DIRECT DIRECTORY NOFOLLOW LARGEFILE CLOEXEC PATH.
+The two architectures give some of these each other's numbers.  Not FASYNC, which sends signals, NOATIME
+and TMPFILE.  Landlock decides about the files."""
+STATUS_FLAGS: Final = 0x28C03
+"""What F_SETFL may be given: the access mode, APPEND, NONBLOCK and LARGEFILE.  Not DIRECT: each small
+write to such a pipe takes a page of the kernel's memory."""
+STAT_FLAGS: Final = 0x7900
+"""SYMLINK_NOFOLLOW, NO_AUTOMOUNT, EMPTY_PATH, and how fresh the answer must be."""
+MAP_FLAGS: Final = 0x12D833
+"""SHARED PRIVATE FIXED ANONYMOUS DENYWRITE EXECUTABLE NORESERVE POPULATE STACK FIXED_NOREPLACE.  Not LOCKED,
+HUGETLB and GROWSDOWN, whose memory RLIMIT_DATA does not count."""
+PROTECTIONS: Final = 7
+"""READ, WRITE, EXEC.  GROWSDOWN and GROWSUP would stretch a change over a whole stack."""
+RECEIVE_FLAGS: Final = 0x40004162
+"""PEEK TRUNC DONTWAIT WAITALL NOSIGNAL CMSG_CLOEXEC.  Not OOB: out-of-band data on Unix sockets has let
+sandboxed programs into the kernel (CVE-2025-38236)."""
+SEND_FLAGS: Final = 0xC040
+"""DONTWAIT, NOSIGNAL, MORE.  Not OOB; not FASTOPEN, which connects past Landlock; not ZEROCOPY, which pins
+memory that no limit counts."""
+SOL_SOCKET: Final = 1
+READABLE_SOCKET_OPTIONS: Final = (
+    *(
+        2,
+        3,
+        4,
+        6,
+        7,
+        8,
+        9,
+        10,
+        13,
+    ),  # REUSEADDR TYPE ERROR BROADCAST SNDBUF RCVBUF KEEPALIVE OOBINLINE LINGER
+    *(15, 18, 20, 21, 30, 38, 39, 66, 67),  # REUSEPORT RCVLOWAT timeouts ACCEPTCONN PROTOCOL DOMAIN
 )
-"""Whatever the level: the same numbers mean little elsewhere (IPV6_V6ONLY is for servers)."""
+"""At the level of sockets.  Not PEERCRED, PEERGROUPS and PEERPIDFD, which tell of processes."""
+SETTABLE_SOCKET_OPTIONS: Final = (2, 6, 9, 13, 15, 18, 20, 21, 66, 67)
+"""REUSEADDR BROADCAST KEEPALIVE LINGER REUSEPORT RCVLOWAT and timeouts.  Not SNDBUF and RCVBUF: the kernel's
+memory behind them is counted by no limit of an ordinary user.  Not filters (26, 50, 51, 52)."""
+TCP_OPTIONS: Final = (1, 2, 3, 4, 5, 6, 7, 12, 18, 36)
+"""NODELAY MAXSEG CORK KEEPIDLE KEEPINTVL KEEPCNT SYNCNT QUICKACK USER_TIMEOUT INQ.  Not FASTOPEN_CONNECT (30), which
+connects past Landlock, and ULP (31), which loads modules of the kernel."""
+TCP_READABLE: Final = (*TCP_OPTIONS, 11, 13)
+"""Also INFO and CONGESTION."""
+IP_OPTIONS: Final = (1, 2, 10, 11)
+"""TOS TTL MTU_DISCOVER RECVERR; the C library's resolver asks for the last one."""
+IPV6_OPTIONS: Final = (16, 23, 25, 26, 67)
+"""UNICAST_HOPS MTU_DISCOVER RECVERR V6ONLY TCLASS."""
 
 HARMLESS_IOCTLS: Final = (
     0x5401,  # TCGETS: isatty
@@ -82,62 +123,105 @@ HARMLESS_FCNTLS: Final = (
     1,  # F_GETFD
     2,  # F_SETFD
     3,  # F_GETFL
-    4,  # F_SETFL
-    5,  # F_GETLK: sqlite locks a database that it only reads
-    6,  # F_SETLK
+    5,  # F_GETLK
     1030,  # F_DUPFD_CLOEXEC
     1032,  # F_GETPIPE_SZ
 )
-"""Not F_SETOWN and F_SETSIG, which send signals; not F_SETPIPE_SZ, which takes kernel memory."""
+"""Whatever their argument.  Not F_SETOWN and F_SETSIG, which send signals; not F_SETPIPE_SZ and F_SETLK, which
+take memory of the kernel that no limit counts: one file can hold any number of record locks."""
+F_SETFL: Final = 4
 HARMLESS_PRCTLS: Final = (
     15,  # PR_SET_NAME: the name of a thread
     16,  # PR_GET_NAME
     0x53564D41,  # PR_SET_VMA: the C library names its memory
 )
 
+_AT_FLAGS = flags(3, STAT_FLAGS)
+
 CHECKED: Final[dict[str, tuple[Question, ...]]] = {
+    "clock_nanosleep": (flags(1, 1),),  # TIMER_ABSTIME
     "clone": (Question(0, THREAD_FLAGS, mask=0xFFFFFFFF & ~DETACHED),),
-    "fcntl": (Question(1, *HARMLESS_FCNTLS),),
-    "futex": (Question(1, *PRIORITY_FUTEXES, mask=FUTEX_OPERATION, unless=True),),
+    # UNSHARE would give each thread a table of descriptors of its own, each with its own limit.
+    "close_range": (flags(2, 4),),  # CLOEXEC
+    "dup3": (flags(2, CLOEXEC),),
+    "epoll_create1": (flags(0, CLOEXEC),),
+    "eventfd2": (flags(1, CLOEXEC, NONBLOCK, 1),),  # SEMAPHORE
+    "faccessat2": (flags(3, 0x200, STAT_FLAGS),),  # EACCESS
+    "futex": (Question(1, *HARMLESS_FUTEXES, mask=FUTEX_OPERATION),),
+    "futex_waitv": (flags(2),),
     "getpgid": (Question(0, 0, OWN_PID),),
+    "getrandom": (flags(2, 7),),  # NONBLOCK, RANDOM, INSECURE
     "getsid": (Question(0, 0, OWN_PID),),
     "ioctl": (Question(1, *HARMLESS_IOCTLS),),
     "kill": (Question(0, OWN_PID),),
-    # Merged pages tell by their timing what other processes have in memory.
-    "madvise": (Question(2, MADV_MERGEABLE, unless=True),),
-    # Shared anonymous memory is not counted by RLIMIT_DATA, nor is what grows like a stack.
+    "madvise": (Question(2, *HARMLESS_ADVICE),),
+    # QUERY, PRIVATE_EXPEDITED and its registration; the others interrupt processors of strangers.
+    "membarrier": (Question(0, 0, 8, 16), flags(1)),
+    # Shared anonymous memory is not counted by RLIMIT_DATA.
     "mmap": (
         Question(3, MAP_SHARED | MAP_ANONYMOUS, mask=MAP_SHARED | MAP_ANONYMOUS, unless=True),
-        Question(3, 0, mask=MAP_GROWSDOWN),
+        flags(3, MAP_FLAGS),
     ),
-    "pipe2": (Question(1, 0, mask=0xFFFFFFFF & ~PIPE_FLAGS),),
+    "mprotect": (flags(2, PROTECTIONS),),
+    "mremap": (flags(3, 3),),  # MAYMOVE, FIXED
+    "newfstatat": (_AT_FLAGS,),
+    "open": (flags(1, OPEN_FLAGS),),
+    "openat": (flags(2, OPEN_FLAGS),),
+    "pipe2": (flags(1, PIPE_FLAGS),),
     "prctl": (Question(0, *HARMLESS_PRCTLS),),
     # Reading one's own limits, nothing else: pid 0 and no new limit.
     "prlimit64": (Question(0, 0), Question(2, 0, wide=True)),
+    "recvfrom": (flags(3, RECEIVE_FLAGS),),
     # On a connected socket only: an address could name any socket of the machine.
-    "sendto": (Question(4, 0, wide=True),),
+    "sendto": (flags(3, SEND_FLAGS), Question(4, 0, wide=True)),
     # Stream only: a datagram socket can send to any path although it is one of a pair.
-    "socketpair": (Question(0, AF_UNIX), Question(1, SOCK_STREAM, mask=SOCK_TYPE)),
+    "socketpair": (Question(0, AF_UNIX), Question(1, SOCK_STREAM, mask=SOCK_TYPE), flags(2)),
+    "statx": (flags(2, STAT_FLAGS),),
     "tgkill": (Question(0, OWN_PID),),
 }
 """Allowed if the arguments pass every test, else refused."""
 
+EITHER: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
+    "fcntl": (
+        (Question(1, *HARMLESS_FCNTLS),),
+        (Question(1, F_SETFL), flags(2, STATUS_FLAGS)),
+    ),
+    "getsockopt": ((Question(1, SOL_SOCKET), Question(2, *READABLE_SOCKET_OPTIONS)),),
+}
+"""Allowed if the arguments pass every test of one row, else refused."""
+
 CHECKED_WITH_NET: Final[dict[str, tuple[Question, ...]]] = {
+    "recvmsg": (flags(2, RECEIVE_FLAGS),),
+    "recvmmsg": (flags(3, RECEIVE_FLAGS, 0x10000),),  # WAITFORONE
     "socket": (
         Question(0, AF_INET, AF_INET6),
         Question(1, SOCK_STREAM, SOCK_DGRAM, mask=SOCK_TYPE),
         # 262 would be MPTCP, which Landlock's rights over TCP do not see.
         Question(2, 0, IPPROTO_TCP, IPPROTO_UDP),
     ),
-    # Fast open connects without connect, past Landlock.
-    "sendto": (Question(3, 0, mask=MSG_FASTOPEN),),
-    "sendmsg": (Question(2, 0, mask=MSG_FASTOPEN),),
-    "sendmmsg": (Question(3, 0, mask=MSG_FASTOPEN),),
-    "setsockopt": (Question(2, *HARMFUL_SOCKET_OPTIONS, unless=True),),
+    "sendto": (flags(3, SEND_FLAGS),),
+    "sendmsg": (flags(2, SEND_FLAGS),),
+    "sendmmsg": (flags(3, SEND_FLAGS),),
 }
 """What is different for a run with a network permission."""
 
-ALLOWED_WITH_NET: Final = "connect recvmsg recvmmsg"
+EITHER_WITH_NET: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
+    "getsockopt": (
+        *EITHER["getsockopt"],
+        (Question(1, IPPROTO_TCP), Question(2, *TCP_READABLE)),
+        (Question(1, IPPROTO_IP), Question(2, *IP_OPTIONS)),
+        (Question(1, IPPROTO_IPV6), Question(2, *IPV6_OPTIONS)),
+    ),
+    "setsockopt": (
+        (Question(1, SOL_SOCKET), Question(2, *SETTABLE_SOCKET_OPTIONS)),
+        (Question(1, IPPROTO_TCP), Question(2, *TCP_OPTIONS)),
+        (Question(1, IPPROTO_IP), Question(2, *IP_OPTIONS)),
+        (Question(1, IPPROTO_IPV6), Question(2, *IPV6_OPTIONS)),
+    ),
+}
+"""The same, for calls of which one argument says what another one means."""
+
+ALLOWED_WITH_NET: Final = "connect"
 
 REFUSED: Final = """
     accept accept4 arch_prctl bind capget capset chdir chmod chown connect copy_file_range creat
@@ -191,9 +275,11 @@ def verdicts(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
     by_name |= dict.fromkeys(REFUSED.split(), verdict(refuse(errno.EPERM)))
     by_name |= dict.fromkeys(FATAL.split(), verdict(KILL))
     by_name |= dict.fromkeys(UNKNOWN.split(), verdict(refuse(errno.ENOSYS)))
-    tests = CHECKED | CHECKED_WITH_NET if net else CHECKED
-    for name, questions in tests.items():
-        by_name[name] = checked(questions, refuse(ANSWERS.get(name, errno.EPERM)))
+    rows = {name: (tests,) for name, tests in CHECKED.items()} | EITHER
+    if net:
+        rows |= {name: (tests,) for name, tests in CHECKED_WITH_NET.items()} | EITHER_WITH_NET
+    for name, alternatives in rows.items():
+        by_name[name] = either(alternatives, refuse(ANSWERS.get(name, errno.EPERM)))
     if net:
         by_name |= dict.fromkeys(ALLOWED_WITH_NET.split(), verdict(ALLOW))
     return {numbers[name]: code for name, code in by_name.items() if name in numbers}
