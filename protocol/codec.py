@@ -48,6 +48,8 @@ def _decode(messages: object, body: bytes | bytearray, peer: str) -> Message:
     # announced container of 2**32 items a MemoryError or an OverflowError, and a value that
     # cannot be a key a TypeError.
     except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        if type(error) is MemoryError and messages is ToChild:
+            raise  # the engine is believed: this process has met its memory limit
         # The text quotes the peer, at any length: cut it, keep it ASCII.
         quoted = f"{str(error)[:_QUOTE_CHARACTERS]!a}"
         raise RemoteProtocolError(f"{peer} sent an undecodable frame: {quoted}") from None

@@ -43,3 +43,6 @@ ANSWERS_FD: Final = 11
 
 CONTROL_FD: Final = 12
 """The descriptor on which a zygote talks to the engine."""
+
+OUT_OF_MEMORY_CODE: Final = 5
+"""The exit code of a child that met its memory limit where it could not report it."""

@@ -100,7 +100,7 @@ def _look(value: Any, most: int) -> str | None:
     while level:
         kinds = set(map(type, level))
         if not kinds <= _CONTAINERS:
-            if not (_dated(level) and kinds <= _CONTAINERS | _text_types()):
+            if not (_dated(level) and kinds <= _CONTAINERS | text_types()):
                 return FOREIGN
             found = DATED
             level = [item for item in level if type(item) in _CONTAINERS]
@@ -176,7 +176,7 @@ def _define_pickler() -> Callable[[int | None], Any]:
     return make
 
 
-def _text_types() -> frozenset[type]:
+def text_types() -> frozenset[type]:
     """Return the types that msgspec writes as text by C code alone."""
     types = set(_DATES)
     # Who has not imported the module has no value of the type.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TextIO
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
 from protocol.errors import ProtocolError
-from protocol.limits import ANSWERS_FD, PROTOCOL_VERSION, REQUESTS_FD
+from protocol.limits import ANSWERS_FD, OUT_OF_MEMORY_CODE, PROTOCOL_VERSION, REQUESTS_FD
 from sandbox_child.channel import Channel, EngineGoneError
 from sandbox_child.confine import ConfinementRefused, confine
 
@@ -71,6 +71,9 @@ def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
             return serve(*args, **kwargs)
         except (EngineGoneError, BrokenPipeError):
             return _ENGINE_GONE
+        except MemoryError:
+            # There may be no room for a message; the engine knows the number.
+            return OUT_OF_MEMORY_CODE
         except ProtocolError as error:
             print(f"jobcell child: {error}", file=sys.stderr)  # noqa: T201 - becomes a log event
             return _PROTOCOL_BROKEN

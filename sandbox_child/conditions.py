@@ -82,6 +82,8 @@ class Conditions:
             scope["state"] = upstream.shared() if compiled.pure else upstream.copy()
             scope["upstream_step_id"] = step_id
             taken = bool(eval(compiled.code, scope))  # noqa: S307 - compiled by our policy
+        except MemoryError:
+            raise  # the run has met its limit; the condition may be right
         except Exception as error:  # noqa: BLE001 - an author's expression may raise anything
             from sandbox_child.language.condition_errors import describe
 

@@ -14,6 +14,7 @@ from protocol.report import ErrorReport, make_report
 from protocol.state import NIL, join_states
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
+from sandbox_child.failed_state import out_of_memory
 from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult
 
 
@@ -39,12 +40,19 @@ class Walk:
     def run(self) -> m.WorkflowComplete | m.WorkflowError:
         """Walk from the start; return the last message of the run."""
         try:
-            conditions = Conditions(
-                self._start.workflow, language=self._start.language, warn=self._warn
-            )
-            return self._walk(conditions)
+            return self._walk(self._conditions())
         except (ConditionError, StepCrashedError, RunCancelledError) as error:
             return m.WorkflowError(error=error.report)
+
+    def _conditions(self) -> Conditions:
+        start = self._start
+        try:
+            return Conditions(start.workflow, language=start.language, warn=self._warn)
+        except MemoryError:
+            raise self._short_of_memory(None) from None
+
+    def _short_of_memory(self, step_id: str | None) -> StepCrashedError:
+        return StepCrashedError(out_of_memory(self._start.limits.memory_bytes, step_id))
 
     def _walk(self, conditions: Conditions) -> m.WorkflowComplete:
         waiting = deque([(self._start.start, self._initial())])
@@ -122,7 +130,7 @@ class Walk:
         """Decide the edges of a step, send its end event and theirs; return those taken."""
         upstream = Upstream(result.encoded, failed=result.error is not None)
         resolved: list[m.EdgeResolved] = []
-        problem: ConditionError | RunCancelledError | None = None
+        problem: ConditionError | StepCrashedError | RunCancelledError | None = None
         for target, edge in () if at_end else step.next.items():
             try:
                 if isinstance(edge.condition, str):
@@ -130,6 +138,9 @@ class Walk:
                 taken = conditions.decide(step.id, target, edge, upstream)
             except (ConditionError, RunCancelledError) as error:
                 problem = error
+                break
+            except MemoryError:
+                problem = self._short_of_memory(step.id)
                 break
             resolved.append(
                 m.EdgeResolved(

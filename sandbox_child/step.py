@@ -15,11 +15,12 @@ from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report
-from protocol.state import NIL, StateNotCarriedError, decode_state, encode_state
+from protocol.state import NIL, StateNotCarriedError, TooLargeError, encode_state
 from sandbox_child import streams
 from sandbox_child.channel import RunCancelledError
+from sandbox_child.failed_state import encode_failed, out_of_memory
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
-from sandbox_child.language.diagnosis import diagnose
+from sandbox_child.language.diagnosis import diagnose, undescribed
 from sandbox_child.language.facades.table import TABLE
 from sandbox_child.language.refusals import JobImportError
 from sandbox_child.language.scope import JobScope
@@ -28,6 +29,7 @@ from sandbox_child.operations import (
     PipelineError,
     choose_execute,
 )
+from sandbox_child.step_input import PlanValues, StepInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +77,7 @@ class Runtime:
         self.start = start
         self.channel = channel
         self.logs = logs
+        self.values = PlanValues()
         self._linker: Linker | None = None
         self.attempts: Attempts | None = None
         """The connections that were tried; None as long as nothing was linked."""
@@ -161,6 +164,7 @@ class JobExecution:
         self._links: StepLinks | None = None
         self._scope: JobScope | None = None
         self._pipeline: Pipeline | None = None
+        self._input: StepInput | None = None
         self._told_refusal = False
 
     def run(self, encoded: bytes) -> StepResult:
@@ -187,7 +191,10 @@ class JobExecution:
     def _run(self, encoded: bytes) -> StepResult:
         begun = time.monotonic()
         self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
-        state = self._assemble(encoded)
+        try:
+            state = self._assemble(encoded)
+        except MemoryError:
+            raise StepCrashedError(self._out_of_memory()) from None
         self._channel.check_cancelled()  # what was loaded may have taken long
         if self._runtime.attempts is not None:
             self._runtime.attempts.clear()
@@ -213,41 +220,43 @@ class JobExecution:
             report = error.report
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             report = self._diagnose(error)
-        self._warn_of_refusal()
-        self._runtime.send_output()
-        return self._failed(report, encoded, _since(begun))
+        try:
+            self._warn_of_refusal()
+            self._runtime.send_output()
+        except (ValueError, MemoryError):  # a stream that the job has closed; the failure counts
+            pass
+        return self._failed(report, _since(begun))
 
     # --- before the job ---
 
     def _assemble(self, encoded: bytes) -> Any:
         """Put the input of the step together from its default state and what came before."""
-        default, configuration = self._step.state, self._step.configuration
-        if isinstance(default, str):
-            default = decode_state(self._load(m.LoadState, default))
-        if isinstance(configuration, str):
-            configuration = decode_state(self._load(m.LoadCredential, configuration))
-        shared = self._start.workflow.credentials
-        if isinstance(shared, str):
-            shared = decode_state(self._load(m.LoadCredential, shared))
+        step, credentials = self._step, self._start.workflow.credentials
+        self._input = StepInput(
+            encoded,
+            default=self._given(step.state, m.LoadState),
+            configuration=self._given(step.configuration, m.LoadCredential),
+            shared=self._given(credentials, m.LoadCredential),
+        )
         large = len(encoded) > _LARGE_BYTES
         if large:
             self._runtime.expect_large_state()
-        state = self._decode(encoded)
-        if large:
-            self._runtime.hide_from_collector()
-        if state is None:
-            state = {}
-        if not isinstance(state, dict):
-            return state
-        return assemble(default, state, shared, configuration)
-
-    def _decode(self, encoded: bytes) -> Any:
         try:
-            return decode_state(encoded)
-        except ValueError as error:
-            # A dataclass as a key, say, is written as a map, and no map can be a key again.
+            state = self._input.copy()
+        except ValueError as error:  # deeper than this stack can follow
             report = make_report("StateLoadError", f"the state cannot be read back: {error}")
             raise StepCrashedError(self._in_step(report)) from None
+        if large:
+            self._runtime.hide_from_collector()
+        return state
+
+    def _given(
+        self, value: Any, load: type[m.LoadCredential | m.LoadState]
+    ) -> bytes | msgspec.Raw | None:
+        """Return a value of the plan encoded, or what the id in its place stands for."""
+        if isinstance(value, str):
+            return self._load(load, value)
+        return self._runtime.values.encoded(value)
 
     def _load(self, kind: type[m.LoadCredential | m.LoadState], value_id: str) -> msgspec.Raw:
         self._channel.send(kind(step_id=self._step.id, step_run_id=self._step_run_id, id=value_id))
@@ -341,17 +350,18 @@ class JobExecution:
     # --- after the job ---
 
     def _encode(self, state: Any) -> bytes:
-        if isinstance(state, dict):
-            removed = self._start.remove_from_state
-            if any(key in state for key in removed):
-                state = {key: value for key, value in state.items() if key not in removed}
-        encoded = encode_state(state)
         limit = self._start.limits.state_bytes
-        if len(encoded) > limit:
+        try:
+            encoded = encode_state(state, without=self._start.remove_from_state, max_bytes=limit)
+            size = len(encoded)
+        except TooLargeError:
+            encoded, size = NIL, sys.maxsize
+        if size > limit:
+            takes = "takes more" if size == sys.maxsize else f"takes {size / MEGABYTE:.1f} MB"
             raise StepCrashedError(
                 make_report(
                     "StateTooLargeError",
-                    f"the state of step {self._step.id!r} takes {len(encoded) / MEGABYTE:.1f} MB;"
+                    f"the state of step {self._step.id!r} {takes};"
                     f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
                     option="state_mb",
                     step_id=self._step.id,
@@ -359,11 +369,22 @@ class JobExecution:
             )
         return encoded
 
-    def _failed(self, report: ErrorReport, encoded: bytes, duration_ms: int) -> StepResult:
-        report = self._in_step(report)
-        state = self._encode_failed(report, encoded)
+    def _failed(self, report: ErrorReport, duration_ms: int) -> StepResult:
+        limits = self._start.limits
+        sources: list[Callable[[], Any]] = []
+        pipeline = self._pipeline
+        if pipeline is not None:
+            sources.append(lambda: pipeline.state)
+        if self._input is not None:
+            sources.append(self._input.copy)
+        state, report = encode_failed(
+            sources,
+            self._in_step(report),
+            step_id=self._step.id,
+            limit=limits.state_bytes,
+            without=self._start.remove_from_state,
+        )
         if report.severity != "fail":
-            limits = self._start.limits
             self._channel.send(
                 m.JobError(
                     error=report,
@@ -376,30 +397,15 @@ class JobExecution:
             raise StepCrashedError(report)
         return StepResult(state, report, duration_ms)
 
-    def _encode_failed(self, report: ErrorReport, encoded: bytes) -> bytes:
-        """Write the report into the state as the failing operation left it.
-
-        If that cannot be carried, into the input of the step.
-        """
-        if self._pipeline is not None:
-            try:
-                return self._encode(self._with_error(self._pipeline.state, report))
-            except (StateNotCarriedError, StepCrashedError):
-                pass
-        return self._encode(self._with_error(decode_state(encoded), report))
-
-    def _with_error(self, left: Any, report: ErrorReport) -> dict[Any, Any]:
-        state: dict[Any, Any] = left if isinstance(left, dict) else {"data": left}
-        if left is None:
-            state = {}
-        if report.severity != "fail":
-            return state
-        errors = state.get("errors")
-        errors = dict(errors) if isinstance(errors, dict) else {}
-        errors[self._step.id] = msgspec.to_builtins(report)
-        return {**state, "errors": errors}
-
     def _diagnose(self, error: BaseException) -> ErrorReport:
+        try:
+            return self._described(error)
+        except BaseException as second:  # noqa: BLE001 - an error that is made to break its report
+            if isinstance(second, MemoryError):
+                return self._out_of_memory()
+            return undescribed(error, second)
+
+    def _described(self, error: BaseException) -> ErrorReport:
         pipeline, attempts = self._pipeline, self._runtime.attempts
         report = diagnose(
             error,
@@ -423,6 +429,9 @@ class JobExecution:
         for target in attempts.unreported():
             self._runtime.logs.add("warning", "runtime", target.advice())
 
+    def _out_of_memory(self) -> ErrorReport:
+        return out_of_memory(self._start.limits.memory_bytes, self._step.id)
+
     def _in_step(self, report: ErrorReport) -> ErrorReport:
         changes: dict[str, Any] = {"step_id": self._step.id}
         if report.operation is None and self._pipeline is not None:
@@ -440,37 +449,6 @@ class _Operation:
         self.name = current.name
         self.position = pipeline.position
         self.function = pipeline.function
-
-
-def assemble(default: Any, state: dict[Any, Any], shared: Any, configuration: Any) -> Any:
-    """Return the input of a step.
-
-    Args:
-        default: The step's own default state; the input wins over it.
-        state: What came before.
-        shared: Credentials of the workflow.
-        configuration: The step's own.
-
-    """
-    merged = {**default, **state} if isinstance(default, dict) else {**state}
-    data = merged.get("data", {})
-    if isinstance(default, dict) and isinstance(default.get("data"), dict):
-        given = state.get("data")
-        if isinstance(given, dict):
-            data = {**default["data"], **given}
-    merged["data"] = data
-    last: Any = None
-    together: dict[Any, Any] | None = {}
-    for layer in (shared, merged.get("configuration"), configuration):
-        if layer is None:
-            continue
-        last = layer
-        # What is no object cannot be merged: then the last one has it all.
-        together = (
-            {**together, **layer} if together is not None and isinstance(layer, dict) else None
-        )
-    merged["configuration"] = last if together is None else together
-    return merged
 
 
 def printer_of(mode: SanitizePolicy) -> Callable[[object], object] | None:

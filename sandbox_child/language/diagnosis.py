@@ -11,6 +11,7 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from protocol import static
 from protocol.report import ErrorReport, OperationRef, make_report
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
 from sandbox_child.language.hints import Facts, error_fix, name_fix
@@ -117,6 +118,30 @@ def diagnose(
     )
 
 
+def undescribed(error: BaseException, second: BaseException) -> ErrorReport:
+    """Return the report of an exception of which no other can be made.
+
+    Its class may be made so that whoever looks at an instance meets an exception.  It is told by
+    what it derives from, and nothing of it is called.
+    """
+    kind = type(error)
+    name = "JobError" if issubclass(kind, Exception) else "RuntimeError"
+    if issubclass(kind, MemoryError):
+        name = "OOMError"
+    elif issubclass(kind, JobSecurityError):
+        name = "SecurityError"
+    elif issubclass(kind, JobImportError):
+        name = "ImportError"
+    elif issubclass(kind, SystemExit):
+        name = "ExitError"
+    second_name = static.class_name(type(second))
+    return make_report(
+        name,
+        f"{static.class_name(kind)} (it cannot be described: {second_name})",
+        subtype=static.class_name(kind),
+    )
+
+
 def _leaves(exc: BaseException) -> list[BaseException]:
     """Return the exceptions inside of a group, or the one that is no group."""
     if not isinstance(exc, BaseExceptionGroup):
@@ -208,7 +233,8 @@ def _listed(exc: BaseException, leaves: list[BaseException]) -> str:
 def _out_of_memory(memory_bytes: int | None) -> str:
     if memory_bytes is None:
         return "the job ran out of memory"
-    return f"the job needs more than its memory limit of {memory_bytes / _MEGABYTE:.0f} MB"
+    limit = f"{memory_bytes / _MEGABYTE:g} MB (memory_mb)"
+    return f"the job needs more than its memory limit of {limit}"
 
 
 def _without_paths(message: str, adaptors: Mapping[str, str]) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from protocol import static
+from protocol.state_look import text_types
+
 MAX_TEXT_CHARS = 10_000
 _MAX_DEPTH = 6
 _MAX_ITEMS = 1_000
-_PRINTED_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid"})
+_MAX_BYTES = 90_000
+"""Of all texts together; the engine drops details of more than 100,000 bytes."""
 
 
 def exception_text(error: BaseException) -> str:
@@ -37,9 +41,9 @@ def encodable(text: str) -> str:
 
 def carried_data(error: BaseException) -> dict[str, Any]:
     """Return class, arguments and public attributes of an exception as plain data."""
-    budget = [_MAX_ITEMS]
+    budget = [_MAX_ITEMS, _MAX_BYTES]
     data: dict[str, Any] = {
-        "type": type(error).__name__,
+        "type": static.class_name(type(error)),
         "args": _plain(BaseException.args.__get__(error), budget, 0),  # type: ignore[attr-defined]  # a getset descriptor
     }
     attributes = object.__getattribute__(error, "__dict__")
@@ -56,15 +60,13 @@ def _plain(value: Any, budget: list[int], depth: int) -> Any:
     if kind in (bool, float, type(None)):
         return value
     if kind is int:
-        return value if value.bit_length() <= 64 else f"(an int of {value.bit_length()} bits)"
-    if kind is str:
-        return encodable(value[:MAX_TEXT_CHARS])
-    if kind is bytes:
-        return value[:MAX_TEXT_CHARS]
-    if kind.__module__ in _PRINTED_MODULES:
-        return encodable(str(value)[:MAX_TEXT_CHARS])
+        if -(2**63) <= value < 2**64:
+            return value
+        return f"(an int of {value.bit_length()} bits)"
+    if kind is str or kind is bytes or kind in text_types():
+        return _cut(value, budget)
     if kind not in (dict, list, tuple, set, frozenset):
-        return f"({kind.__name__})"
+        return f"({static.class_name(kind)})"
     if depth >= _MAX_DEPTH or budget[0] <= 0:
         return "(more)"
     if kind is dict:
@@ -75,6 +77,22 @@ def _plain(value: Any, budget: list[int], depth: int) -> Any:
             for key, item in _first(value.items(), budget)
         }
     return [_plain(item, budget, depth + 1) for item in _first(value, budget)]
+
+
+def _cut(value: Any, budget: list[int]) -> Any:
+    """Return a text, bytes, or the text of a date, as long as there is room for it."""
+    if budget[1] <= 0:
+        return "(more)"
+    if type(value) is bytes:
+        cut: Any = value[:MAX_TEXT_CHARS]
+        budget[1] -= len(cut)
+        return cut
+    try:
+        text = encodable(str(value)[:MAX_TEXT_CHARS])
+    except Exception:  # noqa: BLE001 - the time zone of a date may be the job's own
+        return f"({static.class_name(type(value))})"
+    budget[1] -= len(text.encode())
+    return text
 
 
 def _first(items: Any, budget: list[int]) -> list[Any]:

@@ -1,0 +1,109 @@
+"""The state of a step that has failed: what the failing operation left, with the report in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from protocol.limits import MEGABYTE
+from protocol.report import ErrorReport, make_report
+from protocol.state import NIL, StateNotCarriedError, TooLargeError, encode_state, with_member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+_SHORT_TEXT: Final = 200
+
+
+def encode_failed(
+    sources: list[Callable[[], Any]],
+    report: ErrorReport,
+    *,
+    step_id: str,
+    limit: int,
+    without: Collection[str],
+) -> tuple[bytes, ErrorReport]:
+    """Return the state of a failed step, and the report of its failure.
+
+    Whatever goes wrong here, the report of the job stays, or is named in the one that takes its
+    place: a state that is too large with it, and one that there is no memory for.
+
+    Args:
+        sources: Each returns a state that may be used; the first that can be carried is.
+        report: Of the failure.
+        step_id: The key of the report in ``errors``.
+        limit: The most bytes that a state may take.
+        without: Keys of a state that are left out.
+
+    """
+    size = 0
+    short_of_memory = False
+    for read in sources:
+        try:
+            encoded = encode_state(read(), without=without, max_bytes=limit)
+            if report.severity != "fail":
+                if len(encoded) <= limit:
+                    return encoded, report
+                continue
+            for told in (report, _shortened(report)):
+                whole = _with_error(encoded, step_id, told)
+                if len(whole) <= limit:
+                    return whole, report
+                size = len(whole)
+        except TooLargeError:
+            size = size or limit + 1
+        except StateNotCarriedError:
+            pass
+        except MemoryError:
+            short_of_memory = True
+    if report.severity != "fail":
+        return NIL, report  # the run ends with this report, and needs no state
+    if short_of_memory and not size:
+        return NIL, _replaced(report, "OOMError", "there is no memory for its state")
+    return NIL, _replaced(
+        report,
+        "StateTooLargeError",
+        f"the state of step {step_id!r} takes more than {limit / MEGABYTE:g} MB (state_mb)"
+        " with the error in it",
+    )
+
+
+def _with_error(encoded: bytes, step_id: str, report: ErrorReport) -> bytes:
+    told = msgspec.to_builtins(report)
+
+    def add(errors: Any) -> dict[Any, Any]:
+        return {**(errors if isinstance(errors, dict) else {}), step_id: told}
+
+    return with_member(encoded, "errors", add)
+
+
+def _shortened(report: ErrorReport) -> ErrorReport:
+    """Return what a state gets that has no room for the report of the event."""
+    return ErrorReport(
+        name=report.name,
+        message=report.message[:_SHORT_TEXT],
+        severity=report.severity,
+        step_id=report.step_id,
+        subtype=report.subtype,
+    )
+
+
+def _replaced(report: ErrorReport, name: str, reason: str) -> ErrorReport:
+    short = report.message[:_SHORT_TEXT]
+    return make_report(
+        name,
+        f"{reason}; the step had failed with {report.name}: {short}",
+        step_id=report.step_id,
+        operation=report.operation,
+        position=report.position,
+    )
+
+
+def out_of_memory(memory_bytes: int, step_id: str | None = None) -> ErrorReport:
+    """Return the report of a run that has met its memory limit outside of a job."""
+    return make_report(
+        "OOMError",
+        f"the run needs more than its memory limit of {memory_bytes / MEGABYTE:g} MB (memory_mb)",
+        step_id=step_id,
+    )
