@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from protocol.limits import OUT_OF_MEMORY_CODE
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
 from protocol.report import SEVERITY_BY_NAME, ErrorReport, make_report
 
@@ -22,6 +23,24 @@ _MAX_NAME = 80
 
 _MOSTLY = 0.9
 """Share of its memory from which on a child that died for no other reason died of memory."""
+
+_MAX_LINE = 300
+"""Characters of the last line that a child wrote, as they are quoted."""
+
+_OF_ITS_OWN = frozenset(
+    {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL}
+)
+"""What a program dies of that gets no memory: it aborts, or uses an address that it never got."""
+
+_SIGNS_OF_MEMORY = (
+    b"memoryerror",
+    b"bad_alloc",
+    b"cannot allocate memory",
+    b"out of memory",
+    b"memory allocation of",
+    b"failed to allocate",
+)
+"""What C, C++, Rust and Python say before they give up, in lower case."""
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -53,6 +72,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The terminal message, if there was one."""
     step_id: str | None = None
     """The step that was open."""
+    ready: bool = True
+    """The child was confined and had said so: before that no job could be at fault."""
+    stderr: bytes = b""
+    """The end of what it has written to its standard error."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -88,11 +111,42 @@ def _kernel_report(facts: Facts) -> ErrorReport | None:
         return None
     if ended.lost is not None:
         return make_report("SpawnError", ended.lost)
+    if ended.code == OUT_OF_MEMORY_CODE:
+        return _out_of_memory(facts, "the child ended")
+    if not facts.ready and not isinstance(facts.last, ConfineFailed):
+        return _never_ready(facts, ended)
     if ended.signal is not None:
         return _signal_report(facts, ended.signal, ended.peak_bytes)
     if ended.code:
+        if _speaks_of_memory(facts.stderr):
+            return _out_of_memory(facts, f"the child ended with exit code {ended.code}")
         return make_report("ExitError", f"the child ended on its own with exit code {ended.code}")
     return None
+
+
+def _never_ready(facts: Facts, ended: Exit) -> ErrorReport:
+    """Return the report of a child that ended before it could have read its plan."""
+    how = f"exit code {ended.code}"
+    if ended.signal is not None:
+        how = f"the signal {_signal_name(ended.signal)}"
+    if _died_of_memory(facts, ended):
+        return _out_of_memory(facts, f"the child ended with {how} before it was ready")
+    lines = facts.stderr.decode(errors="replace").strip().splitlines()
+    said = f": {lines[-1][:_MAX_LINE]}" if lines else ""
+    return make_report("SpawnError", f"the child ended with {how} before it was ready{said}")
+
+
+def _died_of_memory(facts: Facts, ended: Exit) -> bool:
+    return ended.peak_bytes >= _MOSTLY * facts.memory_bytes or _speaks_of_memory(facts.stderr)
+
+
+def _speaks_of_memory(stderr: bytes) -> bool:
+    """Whether a library or the interpreter has said that it could not get memory.
+
+    One large request that fails leaves no trace in what the kernel counts.
+    """
+    text = stderr.lower()
+    return any(sign in text for sign in _SIGNS_OF_MEMORY)
 
 
 def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
@@ -107,7 +161,8 @@ def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
         return make_report(
             "CPULimitError", f"the run used up its CPU time{limit} (cpu_s)", option="cpu_s"
         )
-    if peak_bytes >= _MOSTLY * facts.memory_bytes:
+    died = peak_bytes >= _MOSTLY * facts.memory_bytes
+    if died or (number in _OF_ITS_OWN and _speaks_of_memory(facts.stderr)):
         return _out_of_memory(facts, f"the child died of {_signal_name(number)}")
     name = _signal_name(number)
     return make_report("ExitError", f"the child was ended by the signal {name}", subtype=name)

@@ -28,6 +28,9 @@ from protocol.words import LogSource
 
 _log = logging.getLogger("jobcell")
 
+_MAX_CHARACTER_BYTES: Final = 4
+"""A log line is measured in characters; UTF-8 takes so many bytes for one at the most."""
+
 CHECK_S: Final = 0.05
 """How often memory and CPU time are read from outside."""
 
@@ -118,7 +121,8 @@ class Lane:
         self._child, self._connection = child, connection = started
         connection.before_close = self._host.unwatch
         options = session.options
-        largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE))
+        line_bytes = int(options.log_payload_mb * MEGABYTE) * _MAX_CHARACTER_BYTES
+        largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE), line_bytes)
         connection.allow(largest + FRAME_SLACK_BYTES)
         self._meter = Meter(child)
         session.read_memory = self._meter.resident_bytes

@@ -34,6 +34,9 @@ from protocol.words import LogSource
 
 _MAX_REASON: Final = 500
 
+_STDERR_BYTES: Final = 2_000
+"""The end of the standard error that may say of what a child died."""
+
 _TIGHT: Final = 0.9
 """A state that is so much of its frame is kept with it; to copy it would hold it twice for a moment."""
 
@@ -99,6 +102,7 @@ class Session:
             self._teller.redactor.learn(configuration)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}
         self._loading_since = 0.0
+        self._stderr = b""
 
     # --- what the child says ---
 
@@ -129,6 +133,8 @@ class Session:
     def output(self, source: LogSource, data: bytes) -> None:
         """Take what the child wrote to one of its standard streams."""
         self.deadlines.heard()
+        if source == "stderr":
+            self._stderr = (self._stderr + data)[-_STDERR_BYTES:]
         self._teller.logs.output(source, data)
         self._check_log_volume()
 
@@ -412,6 +418,8 @@ class Session:
                 cpu_limit_s=self.options.cpu_s,
                 last=self._last,
                 step_id=step.step_id if step else None,
+                ready=self.ready,
+                stderr=self._stderr,
             )
         )
         state: msgspec.Raw | None = None

@@ -133,14 +133,16 @@ def _refused_imports(request: CheckRequest) -> list[CheckedViolation]:
     """Return the imports that will fail; of modules outside of Python only if they are known."""
     from sandbox_child.language.facades import TABLE
     from sandbox_child.language.hints import nearest
+    from sandbox_child.language.parsing import MARK
     from sandbox_child.language.spans import SourceText
 
+    source = request.source.removeprefix(MARK)
     try:
-        tree = ast.parse(request.source)
+        tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     known = {*TABLE, *(request.importable or ())}
-    text = SourceText(request.source)
+    text = SourceText(source)
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

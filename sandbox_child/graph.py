@@ -14,7 +14,6 @@ from protocol.report import ErrorReport, make_report
 from protocol.state import NIL, join_states
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
-from sandbox_child.failed_state import out_of_memory
 from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult
 
 
@@ -52,6 +51,8 @@ class Walk:
             raise self._short_of_memory(None) from None
 
     def _short_of_memory(self, step_id: str | None) -> StepCrashedError:
+        from sandbox_child.failed_state import out_of_memory
+
         return StepCrashedError(out_of_memory(self._start.limits.memory_bytes, step_id))
 
     def _walk(self, conditions: Conditions) -> m.WorkflowComplete:

@@ -18,7 +18,6 @@ from protocol.report import ErrorReport, OperationRef, make_report
 from protocol.state import NIL, StateNotCarriedError, TooLargeError, encode_state
 from sandbox_child import streams
 from sandbox_child.channel import RunCancelledError
-from sandbox_child.failed_state import encode_failed, out_of_memory
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
 from sandbox_child.language.diagnosis import diagnose, undescribed
 from sandbox_child.language.facades.table import TABLE
@@ -370,6 +369,8 @@ class JobExecution:
         return encoded
 
     def _failed(self, report: ErrorReport, duration_ms: int) -> StepResult:
+        from sandbox_child.failed_state import encode_failed  # most steps do not fail
+
         limits = self._start.limits
         sources: list[Callable[[], Any]] = []
         pipeline = self._pipeline
@@ -430,6 +431,8 @@ class JobExecution:
             self._runtime.logs.add("warning", "runtime", target.advice())
 
     def _out_of_memory(self) -> ErrorReport:
+        from sandbox_child.failed_state import out_of_memory
+
         return out_of_memory(self._start.limits.memory_bytes, self._step.id)
 
     def _in_step(self, report: ErrorReport) -> ErrorReport:

@@ -66,6 +66,7 @@ PRELOADED: Final = (
     "protocol.state_walk",
     "random",
     "re",
+    "sandbox_child.failed_state",
     "sandbox_child.linker",
     "statistics",
     "string",

@@ -112,6 +112,7 @@ def compile_job(
             Python), InputError (nothing to run).
 
     """
+    source = parsing.without_mark(source)
     text = SourceText(source)
     filename = f"<job {step_id}>"
     tree = parsing.parse(source, text, filename=filename, mode="exec", step_id=step_id)
@@ -149,6 +150,7 @@ def compile_globals(source: str, *, language: bool = True, watch: bool = False) 
         LanguageError: As for :func:`compile_job`.
 
     """
+    source = parsing.without_mark(source)
     text = SourceText(source)
     globals_texts[GLOBALS_FILENAME] = text
     tree = parsing.parse(source, text, filename=GLOBALS_FILENAME, mode="exec", step_id=None)

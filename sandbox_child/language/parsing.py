@@ -34,6 +34,12 @@ MAX_SOURCE_CHARS = 1_000_000
 _PARSER_LIMITS = ("too many nested", "too many levels", "too many statically", "Exceeds the limit")
 """How the parser begins a SyntaxError that is about a limit of its own, not about syntax."""
 
+_TREE_BYTES = 200
+"""For one character of a text; measured: 400 for a text that consists of short names."""
+
+MARK = "\ufeff"
+"""The byte order mark that some editors write before a text; it is no part of it."""
+
 _LONG_LINE_CHARS = 1_000
 
 _FILENAMES = "<"
@@ -101,6 +107,11 @@ def parse(
     except _FAILURES as error:
         raise unparsable(error, text, None, step_id) from None
     return tree
+
+
+def without_mark(source: str) -> str:
+    """Return *source* without a byte order mark, which is no column of its first line."""
+    return source.removeprefix(MARK) if type(source) is str else source
 
 
 def to_code(
@@ -228,12 +239,26 @@ def unparsable(
     error: BaseException, text: SourceText, tree: ast.AST | None, step_id: str | None
 ) -> LanguageError:
     """Return the error for a text on which the parser or compiler gave up."""
+    if isinstance(error, MemoryError) and not _has_room_for(text):
+        raise error
     if isinstance(error, (RecursionError, MemoryError)):
         position = _deepest_position(tree, text) if tree else _longest_line(text)
         message = "the text nests too deep to be compiled"
         return _refused(message, position, "split it: name the parts in variables", step_id)
     detail = str(error)[:300]
     return _refused(f"the text cannot be compiled: {detail}", None, None, step_id)
+
+
+def _has_room_for(text: SourceText) -> bool:
+    """Whether the memory limit would let a tree of *text* be made.
+
+    The parser raises MemoryError for a text that nests too deep, too, which needs no memory.
+    """
+    try:
+        bytearray(len(text.text) * _TREE_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 def _deepest_position(tree: ast.AST, text: SourceText) -> Position | None:

@@ -190,7 +190,8 @@ def test_wherever_a_child_dies_everything_is_closed(messages, verdict):
     if verdict:
         bench.session.judge(make_report("TimeoutError", "too late"))
     outcome = bench.finish(KILLED)
-    assert outcome.ending.error.name == ("TimeoutError" if verdict else "ExitError")
+    died = "ExitError" if READY in messages else "SpawnError"  # before that it is no job's fault
+    assert outcome.ending.error.name == ("TimeoutError" if verdict else died)
     assert bench.types[-1] == "workflow-error"
     assert sum(kind in TERMINAL for kind in bench.types) == 1
     assert bench.types.count("job-start") == bench.types.count("job-complete") + bench.types.count(
