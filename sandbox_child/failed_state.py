@@ -97,6 +97,7 @@ def _replaced(report: ErrorReport, name: str, reason: str) -> ErrorReport:
         step_id=report.step_id,
         operation=report.operation,
         position=report.position,
+        option="memory_mb" if name == "OOMError" else "state_mb",
     )
 
 
@@ -106,4 +107,5 @@ def out_of_memory(memory_bytes: int, step_id: str | None = None) -> ErrorReport:
         "OOMError",
         f"the run needs more than its memory limit of {memory_bytes / MEGABYTE:g} MB (memory_mb)",
         step_id=step_id,
+        option="memory_mb",
     )

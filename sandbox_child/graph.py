@@ -215,5 +215,6 @@ class Walk:
                     "StateTooLargeError",
                     f"the final state takes {size / MEGABYTE:.1f} MB;"
                     f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
+                    option="state_mb",
                 )
             )
