@@ -15,7 +15,7 @@ from engine.eventlog import EventLog
 from engine.lane import Lane
 from engine.options import RunOptions
 from engine.order import prepare, readable
-from engine.resolvers import Resolvers
+from engine.resolvers import Resolvers, current_asker
 from engine.run import Run
 from engine.session import Session
 from engine.start.child import Starter
@@ -37,7 +37,8 @@ class Engine:
     Args:
         repo_dir: The directory of installed adaptors (it holds ``repo.json``).
         max_runs: Children at once; further runs wait, first in, first out.  The number of
-            processors this process may use if not given.
+            processors this process may use if not given.  A run that a resolver starts may take the
+            place of the run that waits for the resolver.
         start_mode: ``"zygote"`` forks a child from a clean interpreter that has never run a job,
             ``"exec"`` starts a new interpreter.
         spares: So many children wait, started before they are needed.  Each takes some 2 MB with a
@@ -122,7 +123,10 @@ class Engine:
             supervisor.cancel(lane, reason)
 
         run = Run(order.run_id, log, cancel)
-        lane = Lane(Session(order, log), run, supervisor)
+        # A resolver may run something here: see `engine.places`.
+        asker = current_asker()
+        asker = asker if isinstance(asker, Lane) else None
+        lane = Lane(Session(order, log), run, supervisor, asker=asker)
         supervisor.submit(lane)
         return run
 

@@ -80,8 +80,12 @@ class _Timer:
 class Lane:
     """Carries one run from its start to its end.  For the supervisor's thread."""
 
-    def __init__(self, session: Session, run: Run, host: Host) -> None:
+    def __init__(
+        self, session: Session, run: Run, host: Host, *, asker: Lane | None = None
+    ) -> None:
         self.session = session
+        self.asker = weakref.ref(asker) if asker is not None else None
+        """The run whose resolver has started this one; it may well wait for it."""
         self.run = run
         self._host = host
         self._connection: Connection | None = None
@@ -97,6 +101,11 @@ class Lane:
         self._exited: Exit | None = None
         self._gone = False
         """The child was reaped, or there never was one, and all is let go of: the run is over."""
+
+    @property
+    def resolving(self) -> bool:
+        """Whether its child waits for a resolver."""
+        return self.session.load_request is not None
 
     @property
     def _over(self) -> bool:
@@ -378,7 +387,7 @@ class Lane:
             lane = reference()
             return lane is not None and lane.session.verdict is None
 
-        resolve(resolver, request.kind, request.id, request.step_id, done, wanted)
+        resolve(resolver, request.kind, request.id, request.step_id, done, wanted, reference)
 
     def _answer(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> None:
         session = self.session

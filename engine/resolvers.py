@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final, Literal
 
 import msgspec
@@ -54,6 +55,15 @@ class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
         return f"Resolvers({', '.join(f'{kind}=...' for kind in known)})"
 
 
+_asker: ContextVar[Callable[[], object] | None] = ContextVar("jobcell-asker", default=None)
+
+
+def current_asker() -> object:
+    """Return for whom a resolver is running here, in this thread or task; None if none is."""
+    asker = _asker.get()
+    return None if asker is None else asker()
+
+
 class Resolution(msgspec.Struct, frozen=True):
     """A resolved value: as it is, to learn its secrets, and encoded, to be sent."""
 
@@ -73,6 +83,7 @@ def resolve(
     step_id: str,
     done: Callable[[Resolution | ErrorReport], None],
     wanted: Callable[[], bool] = lambda: True,
+    asker: Callable[[], object] = lambda: None,
 ) -> None:
     """Have *resolver* called in a thread of its own; *done* is called there with the outcome.
 
@@ -86,6 +97,7 @@ def resolve(
         done: Called once with the outcome, unless the value is no longer wanted.
         wanted: Asked in the new thread just before the call: the run may have been cancelled while
             the thread was starting.
+        asker: What `current_asker` returns while the resolver runs.
 
     """
     if resolver is None:
@@ -97,6 +109,7 @@ def resolve(
     def call() -> None:
         if not wanted():
             return
+        _asker.set(asker)
         try:
             value = resolver(value_id)
             if inspect.isawaitable(value):

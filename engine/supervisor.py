@@ -24,6 +24,7 @@ from engine.cgroups import Cgroups, Entered
 from engine.confinement.cgroup import RunCgroup
 from engine.errors import EngineError
 from engine.lane import Lane
+from engine.places import Places
 from engine.room import Room
 from engine.start.child import Starter
 
@@ -38,9 +39,7 @@ class Supervisor:
 
     def __init__(self, starter: Starter, *, max_runs: int) -> None:
         self._starter = starter
-        self._max_runs = max_runs
-        self._queue: deque[Lane] = deque()
-        self._running: set[Lane] = set()
+        self._places = Places(max_runs)
         self._posted: deque[Callable[[], None]] = deque()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -119,7 +118,7 @@ class Supervisor:
 
     def ended(self, lane: Lane) -> None:
         """See `Host.ended`."""
-        self._running.discard(lane)
+        self._places.ended(lane)
         self._room.freed()
         if not self._closing:
             self.post(self._starter.run_ended)  # after the next run in the queue was started
@@ -134,10 +133,9 @@ class Supervisor:
 
     def wait_for_room(self, lane: Lane, number: int | None) -> bool:
         """See `Host.wait_for_room`."""
-        if self._closing or not self._room.refused(number, len(self._running - {lane})):
+        if self._closing or not self._room.refused(number, self._places.beside(lane)):
             return False
-        self._running.discard(lane)
-        self._queue.appendleft(lane)
+        self._places.add_first(lane)
         return True
 
     def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
@@ -152,7 +150,7 @@ class Supervisor:
 
     def _supervise(self) -> None:
         self._starter.attach(self)
-        while self._running or self._queue or not (self._closing or self._retired):
+        while self._places or not (self._closing or self._retired):
             for fd, mask in self._epoll.poll(self._wait_s()):
                 self._dispatch(fd, mask)
             while self._posted:
@@ -209,19 +207,16 @@ class Supervisor:
         lane.abort(error)
 
     def _submit(self, lane: Lane) -> None:
-        self._queue.append(lane)
+        self._places.add(lane)
         if self._closing:
             self._cancel(lane, CLOSED)
 
     def _fill(self) -> None:
-        while (
-            self._queue
-            and not self._closing
-            and len(self._running) < self._max_runs
-            and self._room.may_start(len(self._running))
-        ):
-            lane = self._queue.popleft()
-            self._running.add(lane)
+        while not self._closing:
+            lane = self._places.next()
+            if lane is None or not self._room.may_start(self._places.beside(lane)):
+                return
+            self._places.start(lane)
             try:
                 lane.start(self._starter)
             except Exception as error:  # noqa: BLE001 - told as an error of the run
@@ -229,9 +224,9 @@ class Supervisor:
 
     def _cancel(self, lane: Lane, reason: str) -> None:
         self._guard(partial(lane.cancel, reason))
-        if lane in self._queue:
+        if lane in self._places:
             # It never had a child, and must not wait for a free place to be told off.
-            self._queue.remove(lane)
+            self._places.remove(lane)
             lane.start(self._starter)
 
     def _retire(self) -> None:
@@ -239,7 +234,7 @@ class Supervisor:
 
     def _close(self) -> None:
         self._closing = True
-        for lane in [*self._queue, *self._running]:
+        for lane in self._places.all():
             self._cancel(lane, CLOSED)
 
 
