@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from engine.suggestion import shorten
 
 if TYPE_CHECKING:
     from protocol.plan import Plan
+
+_MAX_FILE_NAME = 4_096  # PATH_MAX
 
 type_names: dict[type, str] = {
     bool: "true or false",
@@ -152,11 +155,23 @@ def _read_text(text: str) -> Any:
     # No job begins with a brace: as Python that is a dict or a set that nobody uses.
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         return read_json(text.lstrip("\ufeff"))
-    if text.endswith(".json") and "\n" not in text:
-        # No job ends so, and many a caller will try.
+    if _names_file(text):
+        # No job looks like that, and many a caller will try.
         message = "a string is the source of a job, not the name of a file; pass a pathlib.Path"
         raise PlanError([Problem("plan", message)])
     return plan_of_job(text)
+
+
+def _names_file(text: str) -> bool:
+    """Whether a text is the name of a file rather than the source of a job."""
+    if "\n" in text or len(text) > _MAX_FILE_NAME or "\0" in text:
+        return False
+    if text.endswith(".json") or re.fullmatch(r"[\w./~ -]+\.py", text):
+        return True
+    try:
+        return bool(text) and Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _read_bytes(body: bytes) -> Any:

@@ -15,6 +15,7 @@ import msgspec
 from engine.repo import Repo, RepoError
 from manager.errors import BadInputError
 from manager.exit_codes import SUCCESS
+from manager.inputs import find_repo
 from manager.json_text import encode_json
 from manager.wording import printable
 
@@ -76,6 +77,7 @@ def _read_source(path: Path) -> str:
 
 def _surroundings(adaptors: Sequence[str], repo: Path | None) -> dict[str, Any]:
     """Return what the job may use, as far as it is known without running anything."""
+    repo = find_repo(repo)
     if repo is None:
         if adaptors:
             raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, to look into it"])

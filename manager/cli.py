@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from manager.errors import BadInputError, ReaderGoneError
 from manager.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
+from manager.streams import forget_output, lost_output, occupy
+from manager.wording import MAX_LINE, printable
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: What stands behind the name of the command; by default that of this process.
 
     """
+    occupy()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -27,9 +31,15 @@ def main(arguments: list[str] | None = None) -> None:
         _say("interrupted")
         code = INTERRUPTED
     except (BrokenPipeError, ReaderGoneError):
-        # Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        forget_output()
         code = BROKEN_PIPE
+    except OSError as error:
+        reason = lost_output(error)
+        if reason is None:
+            raise
+        _say(f"error: {reason}")
+        forget_output()
+        code = EXCEPTION
     sys.exit(code)
 
 
@@ -52,6 +62,8 @@ def _run(arguments: list[str]) -> int:
     except (BrokenPipeError, ReaderGoneError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and lost_output(error) is not None:
+            raise
         if os.environ.get("JOBCELL_TRACEBACK"):
             raise
         _say(f"error: {type(error).__name__}: {str(error)[:500]!r}; this is a mistake of jobcell's")
@@ -61,4 +73,6 @@ def _run(arguments: list[str]) -> int:
 
 
 def _say(line: str) -> None:
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    shown = printable(line, limit=3 * MAX_LINE)
+    with suppress(OSError):  # then nobody can be told
+        print(shown, file=sys.stderr, flush=True)

@@ -29,7 +29,8 @@ app = typer.Typer(
 
 EPILOG = (
     "Exit codes: 0 success, 1 a job failed, 2 bad input (nothing was started), 3 crash, "
-    "4 killed by a limit or for something forbidden, 5 not the job's fault, 130 Ctrl-C."
+    "4 killed by a limit or for something forbidden, 5 not the job's fault, 130 Ctrl-C, "
+    "141 the reader of the output has gone, 143 SIGTERM."
 )
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -81,7 +82,10 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="JSON: credential id to configuration, for resolving."),
     ] = None,
-    repo: Annotated[Path | None, typer.Option(metavar="DIR", help="Installed adaptors.")] = None,
+    repo: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Installed adaptors (otherwise: JOBCELL_REPO, ./repo)."),
+    ] = None,
     adaptor: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[@VERSION]", help="Adaptor of a single job; may be repeated."),
@@ -129,18 +133,22 @@ def run(
     Progress goes to standard error, the final state to --output or standard output.
     """
     from manager.errors import BadInputError, ReaderGoneError
-    from manager.inputs import check_repo, read_credentials, read_json_file
+    from manager.inputs import check_adaptors, find_repo, read_credentials, read_json_file
     from manager.plan_file import load_plan_file
 
+    if output is None and sys.stdout.closed:
+        raise BadInputError(["standard output is closed; give a file with --output"])
     plan = load_plan_file(target, start=start, end=end, adaptors=adaptor or (), warn=_print_warning)
     initial = read_json_file(state) if state is not None else None
     known_credentials = read_credentials(credentials) if credentials is not None else None
-    repo_dir = check_repo(repo) if repo is not None else None
+    repo_dir = find_repo(repo)
+    check_adaptors(plan, repo_dir)
 
     import msgspec
 
     import engine
-    from manager.runner import RunRequest, run_plan
+    from manager.runner import RunRequest, names_of, run_plan
+    from manager.wording import FLAGS
 
     try:
         permissions = engine.Permissions(net=tuple(net or ()))
@@ -152,11 +160,14 @@ def run(
         permissions=permissions,
     )
     limits = {"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory}
-    given = {name: value for name, value in limits.items() if value is not None}
-    try:
-        options = msgspec.structs.replace(options, **given)
-    except (TypeError, ValueError) as error:
-        raise BadInputError([str(error)]) from None
+    for name, value in limits.items():
+        if value is None:
+            continue
+        try:
+            options = msgspec.structs.replace(options, **{name: value})
+        except (TypeError, ValueError):
+            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
+            raise BadInputError([message]) from None
     request = RunRequest(
         plan=plan,
         state=initial,
@@ -178,10 +189,10 @@ def run(
         if sys.stderr.isatty() and not plain:
             from manager.live import LiveView
 
-            return LiveView()
+            return LiveView(names=names_of(plan))
         from manager.views import LineView
 
-        return LineView(sys.stderr)
+        return LineView(sys.stderr, names_of(plan))
 
     try:
         code = run_plan(request, make_view)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import PlanError
 from engine.plan_source import name_type, read_json, read_text_file
 from manager.errors import BadInputError
 
-__all__ = ["BadInputError", "OutputFile", "check_repo", "read_credentials", "read_json_file"]
+if TYPE_CHECKING:
+    from protocol.plan import Plan
+
+__all__ = [
+    "BadInputError",
+    "OutputFile",
+    "check_adaptors",
+    "check_repo",
+    "find_repo",
+    "read_credentials",
+    "read_json_file",
+]
 
 
 def read_json_file(path: Path) -> Any:
@@ -59,6 +70,35 @@ def check_repo(path: Path) -> Path:
     if not (path / "repo.json").is_file():
         raise BadInputError([f"{path}: has no repo.json; jobcell repo init {path} makes a repo"])
     return path
+
+
+def find_repo(given: Path | None) -> Path | None:
+    """Return the directory of installed adaptors: *given*, that of JOBCELL_REPO, or ``./repo``.
+
+    None if none of them is there; ``./repo`` counts only if it is a repo.
+
+    Raises:
+        BadInputError: The one that was named is none.
+
+    """
+    named = given if given is not None else os.environ.get("JOBCELL_REPO")
+    if named:
+        return check_repo(Path(named))
+    usual = Path("repo")
+    return usual if (usual / "repo.json").is_file() else None
+
+
+def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
+    """Raise BadInputError if a step wants an adaptor, and there is no repo to take it from."""
+    if repo_dir is not None:
+        return
+    for step in plan.workflow.steps:
+        if step.adaptors:
+            message = (
+                f"there is no repo of adaptors, and step {step.id!r} wants {step.adaptors[0]!r}; give"
+                " a directory with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
+            )
+            raise BadInputError([message])
 
 
 class OutputFile:

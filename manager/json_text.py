@@ -9,25 +9,78 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from engine.as_json import to_json
+from protocol.report import ErrorReport
 
-def encode_json(value: Any, *, indent: int = 0) -> bytes:
+if TYPE_CHECKING:
+    from protocol.events import AnyEvent, Event
+
+
+MAX_DIGITS: Final = 4_000
+"""A longer integer is written as `engine.to_json` does: few readers take it as a number."""
+
+_UNSEEN: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""Characters that JSON need not escape, and that steer some terminals."""
+
+
+def event_line(event: Event) -> bytes:
+    """Return an event as a line of JSON; `engine.event_from_json` reads what JSON cannot nest."""
+    try:
+        return _encode(event, 0) + b"\n"
+    except ValueError:
+        return _escaped(to_json(cast("AnyEvent", event)).encode()) + b"\n"
+
+
+def encode_json(value: Any, *, indent: int = 0, exact: bool = False) -> bytes:
     """Return *value* as JSON, on one line unless *indent* is given.
+
+    Args:
+        value: A state, an event, or a dict of such.
+        indent: Spaces for each level; 0: one line.
+        exact: What is nested too deeply becomes null, so that there is always an answer.
 
     Raises:
         ValueError: It is nested deeper than the interpreter can follow.
 
     """
     try:
+        return _encode(value, indent)
+    except ValueError:
+        if not exact:
+            raise
+        return _encode({key: _or_none(member) for key, member in value.items()}, indent)
+
+
+def _or_none(value: Any) -> Any:
+    try:
+        _encode(value, 0)
+    except ValueError:
+        if isinstance(value, ErrorReport):
+            return msgspec.structs.replace(value, details=None)
+        return None
+    return value
+
+
+def _escaped(encoded: bytes) -> bytes:
+    """Return JSON with what a terminal may obey written as an escape; only texts can hold that."""
+    if encoded.isascii() and b"\x7f" not in encoded:
+        return encoded
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode()).encode()
+
+
+def _encode(value: Any, indent: int) -> bytes:
+    try:
         try:
             encoded = msgspec.json.encode(value)
         # What only Python can write: keys that are tuples, bytes or null.
         except (TypeError, ValueError, OverflowError):
             encoded = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")).encode()
-        return msgspec.json.format(encoded, indent=indent) if indent else encoded
+        return _escaped(msgspec.json.format(encoded, indent=indent) if indent else encoded)
     except RecursionError:
         raise ValueError("nested too deeply to be written as JSON") from None
 
@@ -41,6 +94,8 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int) and value.bit_length() > MAX_DIGITS * 3:
+        return {"$int": hex(value)}
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, msgspec.Struct):

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from manager.views import describe, describe_source
-from manager.wording import printable, tell_duration, tell_result, tell_size
+from manager.wording import label, printable, tell_duration, tell_result, tell_size
 from protocol.events import (
     Event,
     InitStart,
@@ -26,6 +26,8 @@ from protocol.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from engine import RunResult
@@ -61,7 +63,7 @@ class _Row:
         return (
             mark,
             Text(self.name),
-            Text(self.status, self.style),
+            Text(printable(self.status, limit=60), self.style),
             Text(tell_duration(elapsed_ms)),
             Text(self.memory),
             Text(self.note, "dim"),
@@ -71,8 +73,18 @@ class _Row:
 class LiveView:
     """Draws while it is open; whatever is written meanwhile goes above the table."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, names: Mapping[str, str] = {}) -> None:
+        """Begin to draw.
+
+        Args:
+            console: Where; by default standard error.
+            names: Step id to the name of the step.
+
+        """
         self._console = console or Console(stderr=True)
+        self._names = names
+        self._width = self._console.width
+        self._closed = False
         self._rows: dict[str, _Row] = {}
         self._error: ErrorReport | None = None
         self._live = Live(
@@ -87,15 +99,15 @@ class LiveView:
         """Bring the table up to date, or write a line above it."""
         match event:
             case Log():
-                line = Text(f"{describe_source(event)} ", "dim")
+                line = Text(f"{describe_source(event, self._names)} ", "dim")
                 line.append(printable(event.message), _STYLES[event.level])
-                self._console.print(line)
+                self._print(line)
             case WorkflowError(error=error) if error == self._error:
                 pass  # the step within which the run ended has said it
             case WorkflowStart() | WorkflowError():
                 style = "red" if isinstance(event, WorkflowError) else "dim"
-                for text in describe(event):
-                    self._console.print(Text(text, style))
+                for text in describe(event, self._names):
+                    self._print(Text(text, style))
             case StepEvent():
                 self._show_step(event)
 
@@ -105,13 +117,14 @@ class LiveView:
             if row.duration_ms is None:  # the run has ended within this step
                 row.duration_ms = (time.monotonic() - row.started_s) * 1000
                 row.status, row.style = "ended", "red"
+        self._closed = True
         self._live.stop()
         if result is not None:
             style = _REASON_STYLES.get(result.reason, "bold red")
-            self._console.print(Text(tell_result(result), style))
+            self._print(Text(tell_result(result), style))
 
     def _show_step(self, event: StepEvent) -> None:
-        name = printable(event.step_run_id, limit=60)
+        name = label(event.step_id, self._names, of=event.step_run_id)
         row = self._rows.setdefault(event.step_run_id, _Row(name))
         match event:
             case InitStart():
@@ -121,20 +134,50 @@ class LiveView:
             case JobComplete():
                 row.status, row.style, row.duration_ms = "done", "green", event.duration_ms
                 row.memory = tell_size(event.mem.peak)
-                row.note = f"→ {', '.join(map(printable, event.next))}" if event.next else ""
+                row.note = self._tell_next(event.next)
             case JobError():
                 row.status, row.style, row.duration_ms = event.error.name, "red", event.duration_ms
-                row.note = f"→ {', '.join(map(printable, event.next))}" if event.next else ""
+                row.note = self._tell_next(event.next)
                 self._error = event.error
-                for text in describe(event)[1:]:
-                    self._console.print(Text(text, "red"))
+                for text in describe(event, self._names)[1:]:
+                    self._print(Text(text, "red"))
+
+    def _print(self, text: Text) -> None:
+        """Write a line above the table."""
+        self._forget_other_width()
+        self._console.print(text)
+
+    def _tell_next(self, following: tuple[str, ...]) -> str:
+        if not following:
+            return ""
+        return f"→ {', '.join(label(step, self._names) for step in following)}"
+
+    def _forget_other_width(self) -> None:
+        """Draw below what was drawn before the terminal got another width.
+
+        The terminal has wrapped those lines anew: to go back over them would go to a wrong line.
+        """
+        width = self._console.width
+        if width != self._width:
+            self._width = width
+            drawn = getattr(self._live, "_live_render", None)
+            if drawn is not None:
+                drawn._shape = None  # noqa: SLF001 - rich has no other way to begin anew
 
     def _render(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False, show_header=False)
+        self._forget_other_width()
+        # A column is left free: some terminals draw some characters wider than they are said to be.
+        table = Table(box=None, pad_edge=False, show_header=False, width=None)
         for column in ("", "step", "status", "time", "memory", "next"):
-            table.add_column(column, justify="right" if column in {"time", "memory"} else "left")
+            # A row is a line: of a table that wraps nobody knows the height.
+            table.add_column(
+                column,
+                justify="right" if column in {"time", "memory"} else "left",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
         rows = list(self._rows.values())
-        shown = max(1, min(MAX_ROWS, self._console.height - 3))
+        shown = len(rows) if self._closed else max(1, min(MAX_ROWS, self._console.height - 3))
         for row in rows[-shown:]:
             table.add_row(*row.cells())
         if len(rows) <= shown:

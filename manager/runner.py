@@ -11,7 +11,7 @@ import engine
 from manager.errors import BadInputError
 from manager.exit_codes import OF_REASON
 from manager.inputs import OutputFile
-from manager.json_text import encode_json
+from manager.json_text import encode_json, event_line
 from manager.wording import tell_error
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class RunRequest(NamedTuple):
     """Whether the final state goes to standard output if there is no file for it."""
 
 
+def names_of(plan: Plan) -> dict[str, str]:
+    """Return step id to name, of the steps that have one."""
+    return {step.id: step.name for step in plan.workflow.steps if step.name}
+
+
 def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
     """Run a plan and return the exit code.
 
@@ -73,8 +78,7 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
             view.close(result)
         if result.error is not None and result.reason == "fail":
             # An error that ended the run was an event; that of a leaf was one among others.
-            line = next(tell_error(result.error))
-            print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
+            print(next(tell_error(result.error, names_of(request.plan))), file=sys.stderr)
         if result.reason in {"success", "fail"}:
             _write_state(result, output, print_state=request.print_state)
     return 128 + signal_number if signal_number else OF_REASON[result.reason]
@@ -117,7 +121,7 @@ def _write_state(result: RunResult, output: OutputFile | None, *, print_state: b
     try:
         text = encode_json(result.state, indent=2) + b"\n"
     except ValueError as error:
-        raise BadInputError([f"the run went well, but the final state is {error}"]) from None
+        raise BadInputError([f"the run is over, but its final state is {error}"]) from None
     if output is not None:
         output.write(text)
     else:
@@ -164,7 +168,7 @@ class _Recorder:
         self._view = view
 
     def show(self, event: Event) -> None:
-        self._record.write(encode_json(event) + b"\n")
+        self._record.write(event_line(event))
         self._record.flush()  # somebody may be reading along
         self._view.show(event)
 

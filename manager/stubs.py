@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.repo import Repo, RepoError
-from manager.inputs import BadInputError
+from manager.inputs import BadInputError, find_repo
 from manager.stub_library import NoTypeshedError, hide_imports, write_library
 from manager.stub_source import to_stub
 from protocol.adaptor import AdaptorLink
@@ -88,7 +88,7 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
 
 def _find(adaptors: Sequence[str], repo: Path | None) -> list[AdaptorLink]:
     try:
-        known = Repo.read(repo)
+        known = Repo.read(find_repo(repo))
         links = [known.resolve(spec) for spec in adaptors]
     except RepoError as error:
         raise BadInputError([str(error)]) from None

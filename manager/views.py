@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING, Protocol
 
-from manager.json_text import encode_json
+from manager.json_text import encode_json, event_line
 from manager.wording import (
+    MAX_LINE,
+    label,
     printable,
     tell_confinement,
     tell_duration,
@@ -30,6 +32,8 @@ from protocol.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine import RunResult
     from protocol.report import ErrorReport
 
@@ -45,10 +49,17 @@ class View(Protocol):
 
 
 class LineView:
-    """A line for each event that a person wants to know of."""
+    """A line for each event that a person wants to know of.
 
-    def __init__(self, stream: IO[str]) -> None:
+    Args:
+        stream: Where they are written.
+        names: Step id to the name of the step.
+
+    """
+
+    def __init__(self, stream: IO[str], names: Mapping[str, str] = {}) -> None:
         self._stream = stream
+        self._names = names
         self._error: ErrorReport | None = None
 
     def show(self, event: Event) -> None:
@@ -57,7 +68,7 @@ class LineView:
             return  # the step within which the run ended has said it
         if isinstance(event, JobError):
             self._error = event.error
-        for number, line in enumerate(describe(event)):
+        for number, line in enumerate(describe(event, self._names)):
             moment = time.strftime("%H:%M:%S", time.localtime(event.time))
             millis = int(event.time % 1 * 1000)
             stamp = f"{moment}.{millis:03}" if number == 0 else " " * 12
@@ -78,7 +89,7 @@ class JsonView:
 
     def show(self, event: Event) -> None:
         """Write the event."""
-        self._stream.write(encode_json(event) + b"\n")
+        self._stream.write(event_line(event))
         self._stream.flush()
 
     def close(self, result: RunResult | None) -> None:
@@ -93,13 +104,20 @@ class JsonView:
             "usage": result.usage,
             "versions": result.versions,
         }
-        self._stream.write(encode_json(summary) + b"\n")
+        self._stream.write(encode_json(summary, exact=True) + b"\n")
         self._stream.flush()
 
 
-def describe(event: Event) -> list[str]:
-    """Return what an event says to a person; nothing if it is of no interest."""
-    step = printable(event.step_run_id) if isinstance(event, StepEvent) else ""
+def describe(event: Event, names: Mapping[str, str] = {}) -> list[str]:
+    """Return what an event says to a person; nothing if it is of no interest.
+
+    Every line is printable, whatever is in the event.
+    """
+    return [printable(line, limit=3 * MAX_LINE) for line in _described(event, names)]
+
+
+def _described(event: Event, names: Mapping[str, str]) -> list[str]:
+    step = label(event.step_id, names, of=event.step_run_id) if isinstance(event, StepEvent) else ""
     match event:
         case WorkflowStart():
             program = f"Python {event.versions.python}, jobcell {event.versions.engine}"
@@ -108,27 +126,30 @@ def describe(event: Event) -> list[str]:
             return [f"[{step}] started"]
         case JobComplete():
             cost = f"{tell_duration(event.duration_ms)}, {tell_size(event.mem.peak)}"
-            return [f"[{step}] done in {cost}{_tell_next(event.next)}"]
+            return [f"[{step}] done in {cost}{_tell_next(event.next, names)}"]
         case JobError():
             head = f"[{step}] failed after {tell_duration(event.duration_ms)}"
-            return [f"{head}{_tell_next(event.next)}", *(f"  {s}" for s in tell_error(event.error))]
+            errors = [f"  {line}" for line in tell_error(event.error, names)]
+            return [f"{head}{_tell_next(event.next, names)}", *errors]
         case EdgeResolved(condition=str()):
             taken = "taken" if event.taken else "not taken"
-            way = f"{printable(event.from_step_id)} -> {printable(event.to_step_id)}"
+            way = f"{label(event.from_step_id, names)} -> {label(event.to_step_id, names)}"
             return [f"edge {way} {taken}: {printable(str(event.condition), limit=200)}"]
         case Log():
-            return [f"{describe_source(event)} {printable(event.message)}"]
+            return [f"{describe_source(event, names)} {printable(event.message)}"]
         case WorkflowError():
-            return list(tell_error(event.error))
+            return list(tell_error(event.error, names))
     return []
 
 
-def describe_source(log: Log) -> str:
+def describe_source(log: Log, names: Mapping[str, str] = {}) -> str:
     """Return where a log line comes from and how bad it is: ``[fetch] warning (adaptor):``."""
-    step = f"[{printable(log.step_run_id)}] " if log.step_run_id else ""
+    step = ""
+    if log.step_run_id:
+        step = f"[{label(log.step_id or log.step_run_id, names, of=log.step_run_id)}] "
     source = "" if log.source == "job" else f" ({log.source})"
     return f"{step}{log.level}{source}:"
 
 
-def _tell_next(following: tuple[str, ...]) -> str:
-    return f", then {', '.join(printable(step) for step in following)}" if following else ""
+def _tell_next(following: tuple[str, ...], names: Mapping[str, str]) -> str:
+    return f", then {', '.join(label(step, names) for step in following)}" if following else ""

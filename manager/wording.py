@@ -9,11 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from engine import RunResult
     from protocol.confinement import ConfinementReport
     from protocol.report import ErrorReport, Position
+
+FLAGS = {
+    "timeout_s": "--timeout",
+    "step_timeout_s": "--step-timeout",
+    "memory_mb": "--memory",
+    "state_mb": "a quarter of --memory",
+    "net": "--net",
+    "repo_dir": "--repo",
+}
+"""Option of the Python interface to that of the command line."""
+
+_MAX_NAME = 60
 
 _LISTS_PLACES = frozenset({"CompileError", "SecurityError"})
 """Errors whose details are violations of the job language, if they are a list."""
@@ -54,9 +66,30 @@ def tell_confinement(report: ConfinementReport) -> str:
     return kernel if report.language else f"{kernel}, NO LANGUAGE WALL"
 
 
-def tell_error(error: ErrorReport) -> Iterator[str]:
-    """Yield the lines of an error report, the first of which says it all in short."""
+def label(step_id: str, names: Mapping[str, str], *, of: str | None = None) -> str:
+    """Return how to call a step, or the execution *of* it: its id, and its name if it has one."""
+    shown = printable(of or step_id, limit=_MAX_NAME)
+    name = names.get(step_id)
+    return shown if not name or name == step_id else f"{shown}: {printable(name, limit=_MAX_NAME)}"
+
+
+def tell_error(error: ErrorReport, names: Mapping[str, str] = {}) -> Iterator[str]:
+    """Yield the lines of an error report, the first of which says it all in short.
+
+    Args:
+        error: The report.
+        names: Step id to the name of the step.
+
+    """
+    for line in _lines_of_error(error, names):
+        # Whatever a field holds: the name of an error may be a job's.
+        yield printable(line, limit=3 * MAX_LINE)
+
+
+def _lines_of_error(error: ErrorReport, names: Mapping[str, str]) -> Iterator[str]:
     where = f" in step {error.step_id!r}" if error.step_id is not None else ""
+    if error.step_id is not None and names.get(error.step_id, error.step_id) != error.step_id:
+        where += f" ({printable(names[error.step_id], limit=_MAX_NAME)})"
     # A message that lists violations says the place of each.
     lists_places = error.name in _LISTS_PLACES and isinstance(error.details, (list, tuple))
     if error.position is not None and not lists_places:
@@ -65,14 +98,34 @@ def tell_error(error: ErrorReport) -> Iterator[str]:
     if error.operation is not None:
         where += f" (operation {error.operation.number}, {printable(error.operation.name)})"
     kind = "" if error.subtype in {None, error.name} else f"{error.subtype}: "
-    first, *rest = error.message.splitlines() or [""]
+    first, *rest = _message(error).splitlines() or [""]
     yield f"{error.name}{where}: {kind}{printable(first)}"
     for line in rest[:50]:
         yield f"  {printable(line)}"
     if error.position is not None and error.position.source:
         yield from _mark(error.position)
-    if error.fix:
-        yield f"  hint: {printable(error.fix)}"
+    fix = _fix(error)
+    if fix:
+        yield f"  hint: {printable(fix)}"
+
+
+def _message(error: ErrorReport) -> str:
+    """Return the message with the option of the command in place of that of the interface."""
+    if error.option is None or error.option not in error.message:
+        return error.message
+    flag = FLAGS.get(error.option)
+    return error.message.replace(f" ({error.option})", f" ({flag})" if flag else "")
+
+
+def _fix(error: ErrorReport) -> str | None:
+    if error.option == "net" and error.option_value:
+        rule = error.option_value
+        return f"connection to {rule} was refused; allow it with --net '{rule}'"
+    if error.option == "credential" and error.fix:
+        return "give the file of credentials with --credentials FILE"
+    if error.option == "state" and error.fix:
+        return "stored states are for programs; write the state into the plan"
+    return error.fix
 
 
 def tell_result(result: RunResult) -> str:

@@ -112,6 +112,7 @@ def diagnose(
         position=position,
         stack=stack_of(frames),
         details=details,
+        option="memory_mb" if name == "OOMError" else None,
         fix=_arity_fix(misfit)
         if misfit is not None
         else _fix(error, message, in_job, position, texts, operation, job),

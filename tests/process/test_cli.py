@@ -212,10 +212,10 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
         ),
         pytest.param(["ok.py", "--end", "x"], "options.end: no step has the id 'x'", id="end"),
         pytest.param(
-            ["ok.py", "--timeout", "-1"], "timeout_s must be a finite number", id="timeout"
+            ["ok.py", "--timeout", "-1"], "--timeout: must be a finite number", id="timeout"
         ),
-        pytest.param(["ok.py", "--timeout", "nan"], "timeout_s must be a finite number", id="nan"),
-        pytest.param(["ok.py", "--memory", "0"], "memory_mb must be a finite number", id="memory"),
+        pytest.param(["ok.py", "--timeout", "nan"], "--timeout: must be a finite number", id="nan"),
+        pytest.param(["ok.py", "--memory", "0"], "--memory: must be a finite number", id="memory"),
         pytest.param(["ok.py", "--memory", "lots"], "--memory", id="not-a-number"),
         pytest.param(["ok.py", "--repo", "no"], "no: does not exist; --repo takes", id="no-repo"),
         pytest.param(["ok.py", "--repo", "."], "jobcell repo init .", id="empty-repo"),
@@ -440,3 +440,124 @@ def test_a_broken_command_does_not_break_the_others(write):
     assert "Traceback" not in done.stderr
 
     assert jobcell_without("manager.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
+
+
+STREAMS = {
+    "closed": (">&-", 2),
+    "closed, as JSON": ("--json >&-", 2),
+    "full": (">/dev/full", 5),
+    "full, as JSON": ("--json >/dev/full", 5),
+    "full file": ("-o /dev/full", 5),
+    "full record": ("--events /dev/full >/dev/null", 5),
+    "closed, with a file": ("-o out.json >&-", 0),
+    "errors closed": ("2>&-", 0),
+    "all closed": (">&- 2>&- <&-", 2),
+    "input closed": ("<&-", 0),
+}
+
+
+@pytest.mark.parametrize("how", STREAMS)
+def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
+    """No traceback, no word of a mistake of ours, and an exit code that is not that of a job."""
+    write("job.py", ADD_ONE.replace("state.data + 1", "7"))
+    redirection, code = STREAMS[how]
+    line = f"{' '.join(COMMAND)} run job.py {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "mistake of jobcell" not in done.stderr
+    told = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert len(told) == (0 if code == 0 or "2>&-" in redirection else 1)
+
+
+def test_the_repo_is_that_of_the_variable_or_the_one_beside(write, tmp_path):
+    """As `jobcell repo` finds it; without one the error says how to give it."""
+    job = write("job.py", "value(3)\n")
+    directory = tmp_path / "repo"
+    (directory / "tool_1").mkdir(parents=True)
+    code = "def value(n):\n    return lambda state: {'data': n}\n"
+    (directory / "tool_1" / "tool.py").write_text(code)
+    entry = {"name": "tool", "version": "1", "path": "tool_1"}
+    (directory / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    clean = {key: value for key, value in os.environ.items() if key != "JOBCELL_REPO"}
+    clean["PYTHONPATH"] = str(Path.cwd())
+    command = ("run", job, "--adaptor", "tool")
+
+    beside = jobcell(*command, cwd=tmp_path, env=clean)
+    named = jobcell(*command, cwd=elsewhere, env={**clean, "JOBCELL_REPO": str(directory)})
+    without = jobcell(*command, cwd=elsewhere, env=clean)
+
+    assert json.loads(beside.stdout) == json.loads(named.stdout) == {"data": 3}
+    assert without.returncode == 2
+    assert "--repo" in without.stderr
+    assert "JOBCELL_REPO" in without.stderr
+    assert "repo_dir" not in without.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "said", "unsaid"),
+    [
+        (
+            "def main(state):\n    while True: pass\n",
+            ("--timeout", "0.5"),
+            "(--timeout)",
+            "timeout_s",
+        ),
+        ("def main(state):\n    return {'x': bytearray(10**9)}\n", (), "(--memory)", "memory_mb"),
+    ],
+    ids=["timeout", "memory"],
+)
+def test_an_error_speaks_of_the_options_of_the_command(write, source, options, said, unsaid):
+    """Not of the Python interface, which the reader may never have seen."""
+    done = jobcell("run", write("job.py", source), *options)
+
+    assert said in done.stderr
+    assert unsaid not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--timeout", "-1"), "error: --timeout: must be a finite number above 0, not -1.0"),
+        (
+            ("--net", "https://x"),
+            "error: --net: the network rule 'https://x' is a URL; write 'x:443'",
+        ),
+        (("--allow-net", "x:https"), "write the number: 'x:443'"),
+    ],
+)
+def test_a_wrong_option_is_named(write, options, message):
+    """One line, and nothing was started."""
+    done = jobcell("run", write("job.py", ADD_ONE), *options)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_help_lists_every_exit_code():
+    """A supervisor of the command sees 143 after SIGTERM."""
+    text = " ".join(jobcell("run", "--help").stdout.split())
+    for code in (
+        "0 success",
+        "1 a job",
+        "2 bad",
+        "3 crash",
+        "4 killed",
+        "5 not",
+        "130",
+        "141",
+        "143",
+    ):
+        assert code in text
