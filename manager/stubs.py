@@ -87,8 +87,11 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
 
 
 def _find(adaptors: Sequence[str], repo: Path | None) -> list[AdaptorLink]:
+    repo = find_repo(repo)
+    if repo is None and adaptors:
+        raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, to look into it"])
     try:
-        known = Repo.read(find_repo(repo))
+        known = Repo.read(repo)
         links = [known.resolve(spec) for spec in adaptors]
     except RepoError as error:
         raise BadInputError([str(error)]) from None

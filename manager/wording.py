@@ -125,6 +125,8 @@ def _fix(error: ErrorReport) -> str | None:
         return "give the file of credentials with --credentials FILE"
     if error.option == "state" and error.fix:
         return "stored states are for programs; write the state into the plan"
+    if error.name == "ConfinementError" and error.fix:
+        return error.fix.replace("start_mode='exec'", "--start-mode exec")
     return error.fix
 
 

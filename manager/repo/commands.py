@@ -9,6 +9,7 @@ import typer
 
 from engine.repo import Repo, RepoError
 from manager.errors import BadInputError
+from manager.wording import printable
 
 app = typer.Typer(
     help="Install, list and verify adaptors.",
@@ -84,7 +85,8 @@ def list_(repo: RepoOption = HERE) -> None:
         raise BadInputError([str(error)]) from None
     for entry in entries:
         needs = ", ".join(f"{name} {version}" for name, version in entry.dependencies.items())
-        print(f"{entry.spec}  import {entry.import_name}{f'  ({needs})' if needs else ''}")
+        line = f"{entry.spec}  import {entry.import_name}{f'  ({needs})' if needs else ''}"
+        print(printable(line))
 
 
 @app.command()
@@ -116,7 +118,7 @@ def verify(
     except RepoError as error:
         raise BadInputError([str(error)]) from None
     for item, problem in results:
-        print(f"{item}: {problem or 'ok'}")
+        print(printable(f"{item}: {problem or 'ok'}"))
     if any(problem for _, problem in results):
         raise typer.Exit(1)
 

@@ -33,7 +33,7 @@ _SYNTAX_MESSAGES = (
 # would cost every start 1 ms.
 _ON_NONE = r"'NoneType' object|argument of type 'NoneType'"
 _NOT_CALLABLE = r"'(\w+)' object is not callable"
-_ON_METHOD = r"builtin_function_or_method"
+_ON_METHOD = r"builtin_function_or_method|^dict\.\w+\(\) takes"
 _ON_FUNCTION = r"'(function|method|builtin_function_or_method)' object"
 _ON_COROUTINE = r"'coroutine' object"
 _CONCATENATION = r"can only concatenate str|concatenate str \(not|must be str, not"

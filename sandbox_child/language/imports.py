@@ -97,7 +97,7 @@ def _check_names(
             continue
         if hasattr(module, name):  # a view that makes its attributes when asked
             continue
-        offered = sorted(name for name in module.__dict__ if name[:1] != "_")
+        offered = sorted(name for name in dir(module) if name[:1] != "_")
         raise JobImportError(
             f"cannot import {name!r} from {module_name!r} in a job"
             f"{_nearest(name, offered)}; it offers: {_listed(offered)}",

@@ -90,7 +90,7 @@ def _memoised(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return copy_containers(function(*args, **kwargs))
 
-    call.__name__ = getattr(function, "__name__", "call")
+    call.__name__ = call.__qualname__ = getattr(function, "__name__", "call")
     call.__doc__ = function.__doc__
     return call
 

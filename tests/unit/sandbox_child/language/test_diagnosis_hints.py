@@ -287,3 +287,12 @@ def test_the_author_s_own_text_is_not_searched_for_facts(report_of, text):
     """Only the interpreter's texts are known to mean what they say."""
     report = report_of(f"def main(state):\n    raise TypeError({text!r})\n")
     assert report.fix is None
+
+
+def test_a_method_that_a_verb_has_got_for_a_key_has_a_hint(report_of):
+    """A verb calls what it is given with the state, and so calls the method."""
+    source = "each(state.data.items, 1)"
+    each = lambda path, _: lambda state: path(state)(state)
+    report = report_of(source, {"data": {"items": [1]}}, each=each)
+
+    assert report.fix.startswith('write state.data["items"] for the key')
