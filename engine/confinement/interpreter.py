@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from engine.confinement.certificates import certificates
 from engine.confinement.libraries import libraries, needed
 
 CHILD_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
@@ -35,17 +36,10 @@ HARMLESS_FILES: Final = (
     "/dev/urandom",
     "/etc/ld.so.cache",
     "/etc/localtime",
-    # Certificates, not the private keys beside them.
-    "/etc/pki/ca-trust/extracted",
-    "/etc/pki/tls/cert.pem",
-    "/etc/pki/tls/certs",
+    # hashlib reads the settings of OpenSSL, too.
     "/etc/pki/tls/openssl.cnf",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
     "/usr/lib/ssl/openssl.cnf",
-    "/usr/local/share/ca-certificates",
-    "/usr/share/ca-certificates",
     "/usr/share/zoneinfo",
     # mimetypes opens every one that exists, and lets the refusal through to its user.
     "/etc/apache/mime.types",
@@ -69,6 +63,11 @@ NETWORK_FILES: Final = (
     "/etc/services",
 )
 """What looking up a host needs; only with a network permission."""
+
+
+def network_files() -> tuple[str, ...]:
+    """Return what a run with a network permission may read: to find a host, and to verify it."""
+    return (*NETWORK_FILES, *certificates())
 
 
 def child_command() -> list[str]:

@@ -60,7 +60,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         permissions = options.permissions
         paths = [*interpreter.readable(), *read_paths, *map(os.path.realpath, permissions.read)]
         if permissions.net:
-            paths += interpreter.NETWORK_FILES
+            paths += interpreter.network_files()
         required = [] if self.level == "none" else [n for n in REQUIRED if n not in self.without]
         return ConfinementRequest(
             level=self.level,

@@ -59,7 +59,7 @@ def make_request(**changes) -> ConfinementRequest:
         "memory_bytes": 256 * MEGABYTE,
     } | changes
     if fields.get("net"):
-        fields["read_paths"] += interpreter.NETWORK_FILES
+        fields["read_paths"] += interpreter.network_files()
     return ConfinementRequest(**fields)
 
 

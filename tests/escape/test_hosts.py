@@ -75,6 +75,16 @@ def test_in_a_container_that_denies_namespaces_the_required_layers_hold():
     assert all(probe.blocked for probe in outcome.report.probes)
 
 
+def test_certificate_authorities_are_found_with_and_without_a_root_of_its_own():
+    """Where no mounts can be made, links lead where they lead outside."""
+    count = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
+    outside = subprocess.run([sys.executable, "-I", "-c", count], capture_output=True, check=True)
+    expected = outside.stdout.decode()
+
+    for before in ("", DENY.format(denied=CONTAINER)):
+        assert run_hostile(count, net=("example.org:443",), before=before).out == expected
+
+
 def test_in_a_container_a_zygote_works_as_well():
     """What the zygote could not do its forks say in their report."""
     outcome = run_hostile(TRY_ALL, before=DENY.format(denied=CONTAINER), zygote=make_request())

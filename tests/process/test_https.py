@@ -1,0 +1,230 @@
+"""HTTPS works in a run with a network permission: certificate authorities are found and checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+from runs import QUICK, make_engine
+
+from engine import Permissions, RunResult
+from engine.confinement import certificates
+
+VERBS = '''
+import importlib.resources
+import os
+import ssl
+import urllib.request
+
+
+def authorities():
+    def operation(state):
+        paths = ssl.get_default_verify_paths()
+        return {"data": {
+            "loaded": len(ssl.create_default_context().get_ca_certs()),
+            "there": [os.path.exists(p) for p in (paths.openssl_cafile, paths.openssl_capath)],
+            "environment": [name for name in os.environ if name.startswith("SSL_CERT")],
+        }}
+    return operation
+
+
+def where():
+    """Find a file of this package as certifi does."""
+    with importlib.resources.as_file(importlib.resources.files("tls").joinpath("cacert.pem")) as path:
+        return str(path)
+
+
+def fetch(url, **trust):
+    def operation(state):
+        given = {"cafile": where()} if trust.pop("own", False) else trust
+        context = ssl.create_default_context(**given)
+        with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+            return {"data": answer.read().decode()}
+    return operation
+'''
+
+
+class Authority:
+    """A certificate authority of a test."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.directory = directory
+        self.certificate = directory / f"{name}.pem"
+        self._key = directory / f"{name}.key"
+        self._openssl(
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-keyout", self._key, "-out", self.certificate, "-days", "2", "-subj", f"/CN={name}"),
+        )
+
+    def issue(self, name: str) -> Path:
+        """Return a file with a key and a certificate for 127.0.0.1."""
+        key, made, both = (self.directory / f"{name}.{end}" for end in ("key", "crt", "both"))
+        extensions = self.directory / f"{name}.ext"
+        extensions.write_text("subjectAltName=IP:127.0.0.1\n")
+        self._openssl(
+            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-keyout", key, "-out", f"{made}.csr", "-subj", f"/CN={name}"),
+        )
+        self._openssl(
+            *("x509", "-req", "-in", f"{made}.csr", "-CA", self.certificate, "-CAkey", self._key),
+            *("-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", made),
+        )
+        both.write_text(key.read_text() + made.read_text())
+        return both
+
+    @property
+    def hash(self) -> str:
+        """Return the name, without its number, under which OpenSSL looks for it."""
+        return self._openssl("x509", "-hash", "-noout", "-in", self.certificate).strip()
+
+    def _openssl(self, *arguments: object) -> str:
+        done = subprocess.run(
+            ["openssl", *map(str, arguments)], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that no machine knows."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
+    return Authority(tmp_path_factory.mktemp("authority"), "ours")
+
+
+@pytest.fixture(scope="module")
+def stranger(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that nobody should trust."""
+    return Authority(tmp_path_factory.mktemp("stranger"), "stranger")
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Iterator[str]:
+    """The address of a TLS server whose certificate is by our authority."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"secure")
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *args: object) -> None:
+            """Say nothing of clients that do not trust it."""
+
+    running = Quiet(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("server"))
+    running.socket = context.wrap_socket(running.socket, server_side=True)
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """A repo with an adaptor that speaks TLS."""
+    package = tmp_path / "repo" / "tls_1" / "tls"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(VERBS)
+    entry = {"name": "tls", "version": "1", "path": "tls_1", "module": "tls"}
+    (tmp_path / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    return tmp_path / "repo"
+
+
+def run(mode: str, repo: Path, expression: str, net: tuple[str, ...]) -> RunResult:
+    """Run one step with these permissions on an engine of its own."""
+    plan = {"workflow": {"steps": [{"id": "a", "adaptor": "tls", "expression": expression}]}}
+    options = msgspec.structs.replace(QUICK, permissions=Permissions(net=net))
+    with make_engine(mode, repo_dir=repo, options=options) as engine:
+        return engine.execute(plan).result(30)
+
+
+BOTH = pytest.mark.parametrize("mode", ["zygote", "exec"])
+
+
+@BOTH
+def test_the_authorities_of_the_machine_are_loaded(mode: str, repo: Path, monkeypatch):
+    """As many as outside; the environment of the manager plays no part."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    outside = len(ssl.create_default_context().get_ca_certs())
+    paths = ssl.get_default_verify_paths()
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+
+    found = run(mode, repo, "authorities()", ("example.org:443",)).state["data"]
+
+    assert found["loaded"] == outside
+    assert found["there"] == [
+        Path(p).exists() for p in (paths.openssl_cafile, paths.openssl_capath)
+    ]
+    assert found["environment"] == []
+
+
+def test_without_a_network_permission_there_are_none(repo: Path):
+    """A run that reaches nobody has nobody to verify."""
+    assert run("exec", repo, "authorities()", ()).state["data"]["loaded"] == 0
+
+
+@BOTH
+def test_an_authority_behind_links_is_trusted(
+    mode: str, repo: Path, server: str, authority: Authority, tmp_path: Path, monkeypatch
+):
+    """The directory that OpenSSL has compiled in is a link in a link, as are the files in it."""
+    stored, certs, named = tmp_path / "share", tmp_path / "etc" / "certs", tmp_path / "lib"
+    for directory in (stored, certs, named):
+        directory.mkdir(parents=True)
+    shutil.copy(authority.certificate, stored / "ours.crt")
+    (certs / "ours.pem").symlink_to(stored / "ours.crt")
+    (certs / f"{authority.hash}.0").symlink_to("ours.pem")
+    (named / "ssl").symlink_to(tmp_path / "etc")
+    capath = named / "ssl" / "certs"
+    real = certificates._compiled_in
+    monkeypatch.setattr(certificates, "_compiled_in", lambda: [*real(), str(capath)])
+    job = f"fetch('https://{server}', capath={str(capath)!r})"
+    certificates.certificates.cache_clear()
+    try:
+        assert run(mode, repo, job, (server,)).state == {"data": "secure"}
+    finally:
+        certificates.certificates.cache_clear()
+    # Without being told of it a run cannot read the directory, and the same job trusts nobody.
+    monkeypatch.undo()
+    assert "certificate verify failed" in str(run(mode, repo, job, (server,)).error)
+
+
+@BOTH
+@pytest.mark.parametrize("trusted", ["authority", "stranger"])
+def test_an_adaptor_brings_its_own_authorities(
+    mode: str, repo: Path, server: str, trusted: str, request: pytest.FixtureRequest
+):
+    """As certifi does, by a file in its package; the wrong one does not do."""
+    pem = request.getfixturevalue(trusted).certificate
+    shutil.copy(pem, repo / "tls_1" / "tls" / "cacert.pem")
+
+    result = run(mode, repo, f"fetch('https://{server}', own=True)", (server,))
+
+    if trusted == "authority":
+        assert result.state == {"data": "secure"}, result.error
+    else:
+        assert "certificate verify failed" in str(result.error)
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(repo: Path, server: str):
+    """The authorities of the machine do not know our server."""
+    error = run("exec", repo, f"fetch('https://{server}')", (server,)).error
+    assert "certificate verify failed" in str(error)
