@@ -14,6 +14,7 @@ from engine.confinement.cgroup import RunCgroup
 from engine.connection import Connection
 from engine.deadlines import Deadlines
 from engine.ending import Exit
+from engine.redaction import Studied
 from engine.resolvers import Resolution, late, resolve
 from engine.room import spawn_error
 from engine.run import Outcome, Run, finish
@@ -380,8 +381,9 @@ class Lane:
         def done(outcome: Resolution | ErrorReport) -> None:
             lane = reference()
             if lane is not None:
+                studied = lane.session.study(request, outcome)
                 # A partial, not a lambda: whose it is must be known if it raises.
-                lane._host.post(partial(lane._answer, request, outcome))  # noqa: SLF001 - its own
+                lane._host.post(partial(lane._answer, request, outcome, studied))  # noqa: SLF001 - its own
 
         def wanted() -> bool:
             lane = reference()
@@ -389,11 +391,16 @@ class Lane:
 
         resolve(resolver, request.kind, request.id, request.step_id, done, wanted, reference)
 
-    def _answer(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> None:
+    def _answer(
+        self,
+        request: LoadRequest,
+        outcome: Resolution | ErrorReport,
+        studied: Studied | None = None,
+    ) -> None:
         session = self.session
         if self._over or session.verdict is not None or session.load_request is not request:
             return  # too late: the run has gone on without it, or is about to end
-        self._send(self.session.loaded(request, outcome))
+        self._send(self.session.loaded(request, outcome, studied))
         self._arm()
 
     # --- time ---

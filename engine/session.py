@@ -19,7 +19,7 @@ from engine.deadlines import Deadlines
 from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
 from engine.eventlog import EventLog
 from engine.order import Order
-from engine.redaction import Redactor
+from engine.redaction import Redactor, Studied
 from engine.resolvers import Kind, Resolution
 from engine.run import Outcome, Usage
 from engine.teller import Teller
@@ -29,7 +29,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, MEGABYTE, PROTOCOL_VERSION
 from protocol.phases import Phase, advance
 from protocol.report import ErrorReport, make_report
-from protocol.state import NIL
+from protocol.state import NIL, decode_state
 from protocol.words import LogSource
 
 _MAX_REASON: Final = 500
@@ -317,7 +317,21 @@ class Session:
             return known
         return None
 
-    def loaded(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> bytes:
+    def study(self, request: LoadRequest, outcome: Resolution | ErrorReport) -> Studied | None:
+        """Return the secrets of an outcome, for `loaded`.  For the resolver's thread: it may take long."""
+        if isinstance(outcome, ErrorReport):
+            return None
+        try:
+            return self._teller.redactor.study(_secret_part(request, outcome))
+        except Exception:  # noqa: BLE001 - of a foreign object; `loaded` meets it again and ends the run
+            return None
+
+    def loaded(
+        self,
+        request: LoadRequest,
+        outcome: Resolution | ErrorReport,
+        studied: Studied | None = None,
+    ) -> bytes:
         """Take the outcome of a request; return the message that answers the child."""
         self.load_request = None
         self.deadlines.loaded()
@@ -327,10 +341,8 @@ class Session:
             return codec.encode(m.Loaded(value=msgspec.Raw(outcome.encoded)))
         self._resolutions[request.kind, request.id] = outcome
         # Learn before the child can know the value: nothing it says may carry it out.
-        secret = outcome.value
-        if request.kind == "state":
-            secret = secret.get("configuration") if isinstance(secret, dict) else None
-        self._teller.redactor.learn(secret)
+        redactor = self._teller.redactor
+        redactor.adopt(studied or redactor.study(_secret_part(request, outcome)))
         kind = events.CredentialLoad if request.kind == "credential" else events.StateLoad
         elapsed = round((time.monotonic() - self._loading_since) * 1000)
         self._teller.tell(kind, id=request.id, duration_ms=elapsed, **self._ids())
@@ -517,6 +529,16 @@ _HANDLERS: Final[dict[type[m.Message], Any]] = {
     m.WorkflowComplete: Session._end,  # noqa: SLF001
     m.WorkflowError: Session._end,  # noqa: SLF001
 }
+
+
+def _secret_part(request: LoadRequest, outcome: Resolution) -> Any:
+    """Return what of a resolved value holds secrets: of a state its configuration, as a job gets it."""
+    if request.kind == "credential":
+        return outcome.value
+    state = outcome.value
+    if not isinstance(state, dict):
+        state = decode_state(outcome.encoded)
+    return state.get("configuration") if isinstance(state, dict) else None
 
 
 def internal_error(error: Exception) -> ErrorReport:

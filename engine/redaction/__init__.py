@@ -6,6 +6,7 @@ from engine.redaction.needles import DEFAULT_PUBLIC_KEYS, MIN_SECRET_CHARACTERS
 from engine.redaction.scrub import Redactor
 from engine.redaction.stream import RecordRedactor, StreamRedactor
 from engine.redaction.structure import Shape
+from engine.redaction.study import Studied
 
 __all__ = [
     "DEFAULT_PUBLIC_KEYS",
@@ -14,4 +15,5 @@ __all__ = [
     "Redactor",
     "Shape",
     "StreamRedactor",
+    "Studied",
 ]

@@ -147,6 +147,10 @@ class Layers:
             added.update(layers.pop().needles)
         return Layers((*layers, Matcher(added))) if added else self
 
+    def with_layer(self, layer: Matcher) -> Layers:
+        """Return matchers of the needles of one that was made elsewhere, too."""
+        return Layers((layer, *self._layers))
+
     def may_be_in(self, data: bytes) -> bool:
         """Whether a needle may occur in *data*: never False where one does, seldom wrong."""
         return any(layer.may_be_in(data) for layer in self._layers)

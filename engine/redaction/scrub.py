@@ -10,21 +10,14 @@ import msgspec
 
 from engine.redaction.container import Container, as_key, decode, encode
 from engine.redaction.matcher import Layers, Matcher
-from engine.redaction.needles import DEFAULT_PUBLIC_KEYS, secrets_of
-from engine.redaction.spellings import parts_of, spellings_of_part
+from engine.redaction.needles import DEFAULT_PUBLIC_KEYS
 from engine.redaction.stream import RecordRedactor, StreamRedactor, replace_spans
 from engine.redaction.structure import IsId, Shape, below, keeps, of_result
+from engine.redaction.study import MAX_SPELLED_BYTES, MAX_SPELLINGS, Studied, study
 from engine.redaction.values import StructType, Values, distinct
 from protocol.events import REDACTED
 
 Record = TypeVar("Record")
-
-MAX_SPELLINGS: Final = 40_000
-"""Needles of one run, enough for 3000 ordinary secrets; what is learnt later is looked for only as it
-is.  A needle takes some 15 microseconds to be compiled."""
-
-MAX_SPELLED_BYTES: Final = 32_000_000
-"""Their length.  It is what they take in memory, and secrets may be long."""
 
 _SMALL_BYTES: Final = 4096
 """An encoded container below this size is decoded whole, not item by item."""
@@ -45,6 +38,7 @@ class Redactor(Values):
         is_id: Whether a text is the id of a step or of an execution; such ids are no secrets
             where the engine itself writes them.
         named: Ids of credentials and states, which messages of the engine name.
+        max_spellings: So many needles are looked for; later secrets only as they are.
 
     """
 
@@ -54,19 +48,19 @@ class Redactor(Values):
         public_keys: Collection[str] = DEFAULT_PUBLIC_KEYS,
         is_id: IsId = lambda _: False,
         named: Collection[str] = (),
+        max_spellings: int = MAX_SPELLINGS,
     ) -> None:
         self.active = False
         """Whether there is anything to look for."""
         super().__init__(is_id, named)
         self._public_keys = frozenset(key.casefold() for key in public_keys)
         self._secrets: set[str | bytes] = set()
-        self._parts: set[bytes] = set()
         self._needles: set[bytes] = set()
         self._fresh: set[bytes] = set()
         """Needles that are not in a layer yet."""
         self._layers = Layers()
         self._finder: Matcher | Layers = self._layers
-        self._spellings_left = MAX_SPELLINGS
+        self._spellings_left = max_spellings
         self._bytes_left = MAX_SPELLED_BYTES
 
     def __repr__(self) -> str:
@@ -77,29 +71,43 @@ class Redactor(Values):
 
         What was emitted before stays as it was, so learn before anybody can use the value.
         """
-        for secret in secrets_of(configuration, self._public_keys):
-            if secret not in self._secrets:
-                self._secrets.add(secret)
-                for part in parts_of(secret):
-                    self._look_for(part)
-        self.active = bool(self._needles)
+        self.adopt(
+            study(
+                configuration,
+                self._public_keys,
+                known=self._secrets,
+                spellings_left=self._spellings_left,
+                bytes_left=self._bytes_left,
+            )
+        )
 
-    def _look_for(self, part: bytes) -> None:
-        if part in self._parts:
+    def study(self, configuration: object) -> Studied:
+        """Return what `adopt` takes.  For any thread: it may take long."""
+        return study(configuration, self._public_keys)
+
+    def adopt(self, studied: Studied) -> None:
+        """Add the secrets of a configuration that was studied."""
+        needles, matcher = studied.needles, studied.matcher
+        if needles <= self._needles:
             return
-        self._parts.add(part)
-        forms = {part}
-        if self._spellings_left > 0 and self._bytes_left > 0:
-            forms = spellings_of_part(part)
-            self._spellings_left -= len(forms)
-            self._bytes_left -= sum(map(len, forms))
-        self._fresh |= forms - self._needles
-        self._needles |= forms
+        spelled = len(needles) > len(studied.parts)
+        if spelled and (self._spellings_left <= 0 or self._bytes_left <= 0):
+            needles, matcher = studied.parts, None  # the budget was used up meanwhile
+        elif spelled:
+            self._spellings_left -= len(needles)
+            self._bytes_left -= studied.size
+        if matcher is not None:
+            self._layers = self._layers.with_layer(matcher)
+            self._finder = self._layers.finder
+        else:
+            self._fresh |= needles - self._needles
+        self._secrets |= studied.secrets
+        self._needles |= needles
+        self.active = True
 
     def forget(self) -> None:
         """Drop every secret: the run is over."""
         self._secrets.clear()
-        self._parts.clear()
         self._needles.clear()
         self._fresh.clear()
         self._layers = Layers()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from engine.redaction import Redactor, matcher, scrub
+from engine.redaction import Redactor, matcher
 from protocol.events import JobComplete, Log, Memory
 from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import decode_state, encode_state
@@ -76,10 +76,9 @@ def test_learning_a_secret_again_costs_nothing(redactor):
     assert redactor._current() is before
 
 
-def test_of_very_many_secrets_the_last_are_found_as_they_are(monkeypatch):
+def test_of_very_many_secrets_the_last_are_found_as_they_are():
     """Every value is hidden, but learning all spellings of all would hold up other runs."""
-    monkeypatch.setattr(scrub, "MAX_SPELLINGS", 1000)
-    redactor = Redactor()
+    redactor = Redactor(max_spellings=1000)
     redactor.learn([f"secret-{number}-x" for number in range(300)])
     assert redactor.text("secret-299-x") == redactor.text("secret-1-x") == "[redacted]"
     in_hex = [f"secret-{number}-x".encode().hex() for number in range(300)]
@@ -90,10 +89,36 @@ def test_of_very_many_secrets_the_last_are_found_as_they_are(monkeypatch):
     assert len(redactor._needles) < 1000 + 600 + 50
 
 
-def test_the_lines_of_a_long_secret_count_too(monkeypatch):
-    """One text of 40,000 lines must not cost more than as many secrets."""
-    monkeypatch.setattr(scrub, "MAX_SPELLINGS", 500)
+def test_many_secrets_are_studied_and_compiled_in_another_thread():
+    """The supervisor only takes over what was made there."""
+    made = Redactor().study([f"secret-{number}-x" for number in range(300)])
+    assert made.matcher is not None
+    assert "secret-1" not in repr(made)
     redactor = Redactor()
+    redactor.learn(["first-secret"])
+    redactor.adopt(made)
+    redactor.learn(["another-secret"])
+    text = "first-secret secret-299-x another-secret secret-x"
+    assert redactor.text(text) == "[redacted] [redacted] [redacted] secret-x"
+    assert not redactor._fresh
+    before = redactor._layers
+    redactor.adopt(made)
+    assert redactor._layers is before
+
+
+def test_what_was_studied_keeps_to_the_budget_of_the_run():
+    """Two credentials were studied, each with the whole budget; the second is found as it is."""
+    redactor = Redactor(max_spellings=100)
+    redactor.adopt(redactor.study([f"secret-{number}-x" for number in range(20)]))
+    redactor.adopt(redactor.study(["late-secret"]))
+    assert redactor.text("a late-secret!") == "a [redacted]!"
+    assert redactor.text(b"late-secret".hex()) == b"late-secret".hex()
+    assert redactor.text(b"secret-3-x".hex()) == "[redacted]"
+
+
+def test_the_lines_of_a_long_secret_count_too():
+    """One text of 40,000 lines must not cost more than as many secrets."""
+    redactor = Redactor(max_spellings=500)
     redactor.learn(["\n".join(f"line number {number}" for number in range(2000))])
     assert len(redactor._needles) < 500 + 2002
     assert redactor.text("it is line number 1999!") == "it is [redacted]!"

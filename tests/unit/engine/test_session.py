@@ -6,6 +6,7 @@ The child here is the test, and it lies.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import tracemalloc
 
 import msgspec
@@ -264,6 +265,33 @@ def test_a_loaded_value_is_an_event_and_an_answer():
     assert bench.events[-1].type == "credential-load"
     assert (bench.events[-1].id, bench.events[-1].step_id) == ("cred", "a")
     assert bench.session.load_request is None
+
+
+def test_the_secrets_of_a_stored_state_are_those_that_a_job_gets():
+    """Also where the manager's state is not a dict, but becomes one on its way."""
+
+    @dataclasses.dataclass
+    class Stored:
+        configuration: dict[str, str]
+
+    bench = Bench().greet().say(INIT, m.LoadState(step_id="a", step_run_id="a", id="stored"))
+    request = bench.session.load_request
+    value = Stored({"password": SECRET})
+    outcome = Resolution(value, encode_state(value), None)
+    studied = bench.session.study(request, outcome)
+    assert SECRET not in repr(studied)
+    bench.session.loaded(request, outcome, studied)
+    bench.say(LINKED, m.JobStart(), said(f"it is {SECRET}"))
+    assert bench.finish() is not None
+    messages = [event.message for event in bench.events if event.type == "log"]
+    assert messages[0] == "it is [redacted]"
+
+
+def test_a_failed_request_has_no_secrets_to_study():
+    """Its report is not the value."""
+    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
+    report = make_report("CredentialLoadError", "no")
+    assert bench.session.study(bench.session.load_request, report) is None
 
 
 def test_a_value_is_resolved_once_for_each_run():
