@@ -167,7 +167,7 @@ class Supervisor:
         # All these hold the supervisor; without them it goes, and its descriptor, with its last user.
         self._timers.clear()
         self._callbacks.clear()
-        del self._starter
+        del self._starter, self._room
 
     def _dispatch(self, fd: int, mask: int) -> None:
         # Not in the loop itself, whose variables would keep the last run while it waits.

@@ -44,23 +44,23 @@ class _Kept(Generic[_Z]):
 
 
 class Shelf(Generic[_Z]):
-    """Keeps zygotes by what they are confined for; the least recently used one goes first.
+    """Keeps zygotes by what they are confined for; the least recently used one goes first."""
 
-    Args:
-        renew: Returns a zygote for a request: the one that is given, if it can still be used.
-
-    """
-
-    def __init__(self, renew: Callable[[ConfinementRequest, _Z | None], _Z]) -> None:
-        self._renew = renew
+    def __init__(self) -> None:
         self._kept: dict[ConfinementRequest, _Kept[_Z]] = {}
         self._seen: dict[ConfinementRequest, None] = {}
 
-    def take(self, base: ConfinementRequest) -> _Z | None:
+    def take(
+        self, base: ConfinementRequest, renew: Callable[[ConfinementRequest, _Z | None], _Z]
+    ) -> _Z | None:
         """Return a zygote for *base*; None if this run has to do without.
 
         The first run of a set of permissions does: a set that never comes back is not worth a
         zygote.
+
+        Args:
+            base: What it must be confined for.
+            renew: Returns a zygote for a request: the one that is given, if it can still be used.
 
         Raises:
             OSError: The zygote could not be started.
@@ -73,11 +73,11 @@ class Shelf(Generic[_Z]):
                 return None
             if not self._has_place():
                 return None
-            kept = _Kept(self._renew(base, None))
+            kept = _Kept(renew(base, None))
             del self._seen[base]
             self._kept[base] = kept
         else:
-            kept.zygote = self._renew(base, kept.zygote)
+            kept.zygote = renew(base, kept.zygote)
         kept.used = time.monotonic()
         return kept.zygote
 

@@ -67,7 +67,7 @@ class ZygoteStarter:
         self._fallback = ExecStarter()
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
-        self._others: Shelf[_Zygote] = Shelf(self._renew)
+        self._others: Shelf[_Zygote] = Shelf()
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
@@ -107,7 +107,7 @@ class ZygoteStarter:
 
     def _usable(self, base: ConfinementRequest) -> _Zygote | None:
         if base is not self._request:
-            return self._others.take(base)
+            return self._others.take(base, self._renew)
         self._zygote = self._renew(base, self._zygote)
         return self._zygote
 
