@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from _io import StringIO
 from types import FunctionType, GenericAlias
 from typing import TYPE_CHECKING, Any
 
@@ -162,11 +163,14 @@ def make_builtins(guards: Guards) -> dict[str, Any]:
         **_SHARED,
         "_attr_": guards.attr,
         "_class_": guards.register_class,
+        "__build_class__": guards.build_class,
         "_classdone_": guards.class_done,
+        "_keywords_": guards.keywords,
         "_open_": guards.open_classes,
         "_own_": guards.own,
         "_state_attr_": guards.state_attr,
         "_state_target_": guards.state_target,
+        "_super_": guards.super,
         "_type_": type,
         "_write_": guards.write,
         "delattr": guards.delattr,
@@ -236,7 +240,7 @@ def _separator(value: Any, name: str, default: str) -> str:
 
 def _write_to(file: Any, text: str) -> None:
     kind = type(file)
-    if kind.__name__ != "StringIO" or kind.__module__ != "_io":
+    if kind is not StringIO:
         raise TypeError(
             f"print(file=...) takes an io.StringIO in a job, not {kind.__name__}; "
             "without file= it writes to the log"

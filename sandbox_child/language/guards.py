@@ -13,6 +13,7 @@ way out on some objects (``names.DYNAMIC_ATTRIBUTES``).
 
 from __future__ import annotations
 
+import builtins
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -40,6 +41,7 @@ _FORMATTERS = frozenset({"string", "collections"})
 """Modules whose ``format``, ``get_field`` and ``vformat`` walk attributes by themselves."""
 
 _MISSING = object()
+_build_class = builtins.__build_class__
 _class_of_super = super.__dict__["__self_class__"].__get__
 
 
@@ -66,12 +68,14 @@ class Guards:
 
     __slots__ = (
         "attr",
+        "build_class",
         "class_done",
         "delattr",
         "getattr",
         "hasattr",
         "is_own",
         "job_classes",
+        "keywords",
         "known_bases",
         "name_module",
         "open_classes",
@@ -81,6 +85,7 @@ class Guards:
         "setattr",
         "state_attr",
         "state_target",
+        "super",
         "writable",
         "write",
     )
@@ -98,12 +103,18 @@ class Guards:
     name_module: Callable[[str], None]
     """Says what the job's module is called, before it has a class."""
     is_own: Callable[[Any], bool]
+    build_class: Callable[..., Any]
+    """Makes the classes of class statements."""
     register_class: Callable[[Any], Any]
     class_done: Callable[[Any], Any]
     write: Callable[[Any], Any]
     attr: Callable[[Any, str], Any]
     own: Callable[..., Any]
     """Returns its first argument if the job may read all those private names of it."""
+    keywords: Callable[[Any], Any]
+    """Returns the mapping of a call's ``**``, if no key of it is a special name."""
+    super: Callable[[Any, Any], Any]
+    """Returns ``super(cls, target)`` for a class of the job."""
     state_attr: Callable[[Any, str], Any]
     state_target: Callable[[Any], Any]
     getattr: Callable[..., Any]
@@ -128,6 +139,7 @@ class Guards:
 
         # A condition has no name, and makes no classes.
         module_name = scope_globals.get("__name__", _MISSING)
+        being_made = 0
 
         def name_module(name: str) -> None:
             nonlocal module_name
@@ -137,11 +149,31 @@ class Guards:
             if type(target) is _FunctionType:
                 return target.__globals__ is scope_globals
             cls = target if isinstance(target, type) else type(target)
-            if cls not in job_classes and cls.__dict__.get("__module__") == module_name:
+            if (
+                being_made
+                and cls not in job_classes
+                and cls.__dict__.get("__module__") == module_name
+            ):
                 # A class that is being made: __init_subclass__, __set_name__ and the __init__ of
                 # enum members run before its decorators.
                 register_class(cls)
             return cls in job_classes
+
+        def build_class(function: Any, name: Any, /, *bases: Any, **keywords: Any) -> Any:
+            # Counted, because a class of another maker may also bear the name of the job's module.
+            nonlocal being_made
+            being_made += 1
+            try:
+                return _build_class(function, name, *bases, **keywords)
+            finally:
+                being_made -= 1
+
+        def guarded_super(cls: Any, target: Any) -> Any:
+            if not (isinstance(cls, type) and is_own(cls)):
+                raise JobSecurityError(
+                    f"super() of {_label(cls)} leads below a class that this job did not define"
+                )
+            return super(cls, target)
 
         def register_class(cls: Any) -> Any:
             if isinstance(cls, type):
@@ -163,6 +195,9 @@ class Guards:
 
         self.name_module = name_module
         self.is_own = is_own
+        self.build_class = build_class
+        self.super = guarded_super
+        self.keywords = _checked_keywords
         self.register_class = register_class
         self.class_done = class_done
 
@@ -355,26 +390,25 @@ def _is_remade(cls: type, job_classes: set[type]) -> bool:
 
 
 def _is_defined_by(job_classes: set[type], known_bases: set[type], cls: type, name: str) -> bool:
-    """Whether nobody but the job uses the private *name* in *cls* and its bases.
+    """Whether only the job uses the private *name* in *cls* and its bases.
 
-    Who made an attribute of an instance is not recorded anywhere; but a class that keeps
-    something under a name says that name in its methods.
+    The maker of an attribute of an instance is not recorded anywhere; but a class that keeps
+    something under a name says that name in its methods.  A name that a foreign base uses stays
+    foreign when the job defines it as well: `super()` still finds what lies below.
     """
-    for base in cls.__mro__:
-        if base in job_classes:
-            if name in base.__dict__:
-                return True
-        elif base not in known_bases and (
-            name in base.__dict__ or any(map(_says(name), base.__dict__.values()))
-        ):
-            return False
-    return True
+    return not any(
+        name in base.__dict__ or any(map(_says(name), base.__dict__.values()))
+        for base in cls.__mro__
+        if base not in job_classes and base not in known_bases
+    )
 
 
 def _says(name: str) -> Callable[[Any], bool]:
     def said_by_code(code: types.CodeType) -> bool:
         return name in code.co_names or any(
-            said_by_code(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
+            constant == name if type(constant) is str else said_by_code(constant)
+            for constant in code.co_consts
+            if type(constant) in (str, types.CodeType)
         )
 
     def said_by(member: Any) -> bool:
@@ -385,6 +419,31 @@ def _says(name: str) -> Callable[[Any], bool]:
         return type(member) is _FunctionType and said_by_code(member.__code__)
 
     return said_by
+
+
+def _checked_keywords(mapping: Any) -> dict[Any, Any]:
+    """Return what a call gets by ``**``, with names that are exactly text.
+
+    A callee may turn a name into an attribute, and Python asks some instances for special methods.
+
+    Raises:
+        JobSecurityError: A name is special, or leads into the interpreter.
+        TypeError: *mapping* is not a mapping.
+
+    """
+    if type(mapping) is not dict:
+        if not hasattr(type(mapping), "keys"):
+            kind = type(mapping).__name__
+            raise TypeError(f"argument after ** must be a mapping, not {kind}")
+        mapping = dict(mapping)
+    for name in mapping:
+        if type(name) is not str:
+            if not isinstance(name, str):
+                raise TypeError("keywords must be strings")
+            return _checked_keywords({str.__str__(key): item for key, item in mapping.items()})
+        if name in DENIED_ATTRIBUTES or (name[:2] == "__" and name[-2:] == "__"):
+            raise JobSecurityError(f"{name} cannot be the name of an argument in a job")
+    return mapping  # type: ignore[no-any-return]
 
 
 def _is_named_tuple(target: Any) -> bool:

@@ -22,6 +22,8 @@ CLASS_DONE_GUARD = "_classdone_"
 OWN_GUARD = "_own_"
 OWN_CLASSES = "_open_"
 REAL_TYPE = "_type_"
+SUPER_GUARD = "_super_"
+KEYWORDS_GUARD = "_keywords_"
 STATE_READ = "_state_attr_"
 STATE_TARGET = "_state_target_"
 UNRUN_GUARD = "_unrun_"
@@ -107,6 +109,9 @@ DEFINABLE_DUNDERS = ENUM_HOOKS | frozenset(
     )
 )
 """Special methods that a class of a job may define, and call on ``super()``."""
+
+GUARDED_ON_SUPER = frozenset({"__delete__", "__get__", "__set__", "__set_name__"})
+"""Special methods that a guard must allow on ``super()``: those of a foreign base take any object."""
 
 LISTS_OF_NAMES = frozenset({"__match_args__", "__slots__"})
 """Special names that a class body may assign, to names that are written out."""

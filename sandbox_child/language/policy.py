@@ -33,11 +33,14 @@ from sandbox_child.language.names import (
     DEFINABLE_DUNDERS,
     DENIED_ATTRIBUTES,
     DYNAMIC_ATTRIBUTES,
+    GUARDED_ON_SUPER,
+    KEYWORDS_GUARD,
     LISTS_OF_NAMES,
     READABLE_DUNDERS,
     READABLE_NAMES,
     READABLE_PRIVATE,
     REFUSED_BUILTINS,
+    SUPER_GUARD,
     attribute_fix,
     is_reserved,
 )
@@ -161,6 +164,8 @@ class Policy(Walker):
                 self.check_name(node, name)
         elif name in REFUSED_BUILTINS:
             self._builtins_used.append(node)
+        elif name == "super":  # its calls are looked at in `visit_Call`
+            self.error(node, "super must be called where it stands", "write super()")
         elif (
             (name[0] == "_" or name[-1] == "_") and is_reserved(name) and name not in READABLE_NAMES
         ):
@@ -230,7 +235,12 @@ class Policy(Walker):
             self.has_calls = True
         if function.__class__ is ast.Attribute and _needs_no_guard(function):
             # Nothing to rewrite in `super().__init__(...)` and `"{} of {}".format(...)`.
-            function.value = self.visit(function.value)
+            function.value = value = self.visit(function.value)
+            if function.attr in GUARDED_ON_SUPER:
+                key = place(ast.Constant(function.attr), function)
+                node.func = place(call_guard(ATTRIBUTE_GUARD, value, value, key), function)
+        elif function.__class__ is ast.Name and function.id == "super":
+            self._check_super(node)
         else:
             new = self.visit(function)
             if new is not function:
@@ -244,12 +254,23 @@ class Policy(Walker):
             self.visit_keyword(keyword)
         return node
 
+    def _check_super(self, node: ast.Call) -> None:
+        """Let `super()` pass; have a guard look at the class of `super(A, b)`."""
+        starred = any(argument.__class__ is ast.Starred for argument in node.args)
+        if node.keywords or starred or len(node.args) not in (0, 2):
+            self.error(node, "super is called with no arguments, or with two", "write super()")
+        elif node.args:
+            node.func = place(ast.Name(SUPER_GUARD, ast.Load()), node.func)
+
     def visit_keyword(self, node: ast.keyword) -> ast.keyword:
         """Check the name: a callee may turn it into an attribute."""
         name = node.arg
         if name is not None and (name[0] == "_" or name[-1] == "_" or name in DENIED_ATTRIBUTES):
             self._attribute_allowed(node, name)
-        return self.node_contents_visit(node)
+        self.node_contents_visit(node)
+        if name is None:  # the same names, once they are known
+            node.value = call_guard(KEYWORDS_GUARD, node.value, node.value)
+        return node
 
     # -- operators -------------------------------------------------------------------------
 
@@ -356,7 +377,11 @@ class Policy(Walker):
         return node
 
     def _check_special_value(self, node: ast.Assign) -> None:
-        """Python reads names out of ``__slots__`` and ``__match_args__``: they must be literal."""
+        """Python reads names out of ``__slots__`` and ``__match_args__``: they must be literal.
+
+        A positional pattern reads the names of the second from any object that passes for an instance,
+        and it may do so before a hook has seen the class.
+        """
         for target in node.targets:
             if not isinstance(target, ast.Name) or target.id not in LISTS_OF_NAMES:
                 continue
@@ -368,6 +393,11 @@ class Policy(Walker):
                 if not isinstance(name, str) or not name or is_reserved(name):
                     message = f"{target.id} holds names that are written out and not reserved"
                     self.error(item, message, f'write {target.id} = ("a", "b")')
+                elif target.id == "__match_args__" and (name[0] == "_" or name in _LOOKED_AT):
+                    message = (
+                        f"__match_args__ cannot hold {name!r}: a pattern reads it without a check"
+                    )
+                    self.error(item, message, "match it by keyword, or test it in an `if`")
 
     def visit_ExceptHandler(self, node: Node) -> Node:
         """Check the name that the node gives to something."""

@@ -5,9 +5,11 @@ Each refuses to touch a class that the job did not define: the next step would s
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.guards import clean_match_args
+from sandbox_child.language.names import is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,14 +85,22 @@ def make_dataclasses(facades: Facades) -> dict[str, Any]:
 
     def decorate(cls: Any, options: dict[str, Any]) -> Any:
         require_own_class(facades, cls, "dataclass")
-        made = dataclasses.dataclass(**options)(cls)
+        check_fields(getattr(cls, "__annotations__", {}), "dataclass")
+        # With slots=True hooks of the job run while the class is made anew: no list of names may be
+        # there by then that holds a private one.
+        wants_match_args = options.pop("match_args", True)
+        made = dataclasses.dataclass(match_args=False, **options)(cls)
         facades.guards.register_class(made)  # slots=True makes another class
+        if wants_match_args and "__match_args__" not in made.__dict__:
+            fields = dataclasses.fields(made)
+            names = tuple(field.name for field in fields if field.init and not field.kw_only)
+            type.__setattr__(made, "__match_args__", names)
         clean_match_args(made)
         return made
 
     def dataclass(cls: Any = None, /, **options: Any) -> Any:
         if cls is None:
-            return lambda cls: decorate(cls, options)
+            return lambda cls: decorate(cls, dict(options))
         return decorate(cls, options)
 
     return {"dataclass": dataclass}
@@ -107,10 +117,11 @@ def make_enum(facades: Facades) -> dict[str, Any]:
 
     if "_create_" not in enum.Enum.__dict__:
         type.__setattr__(enum.Enum, "_create_", classmethod(_create_checked))
+    # Not enum.property: an object of a class of the job on top of it reads any name of any class.
     facades.guards.known_bases.update(
         (enum.Enum, enum.IntEnum, enum.StrEnum, enum.Flag, enum.IntFlag, enum.ReprEnum)
     )
-    return {}
+    return {"property": property}
 
 
 def _create_checked(cls: type[Any], /, class_name: Any, names: Any, **options: Any) -> Any:
@@ -136,6 +147,27 @@ def _checked_members(names: Any) -> list[Any]:
     return members
 
 
+class _Factory:
+    """A function that may also be written as the base of a class statement."""
+
+    real: Any
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        real = type(self).real
+        entries: tuple[type, ...] = real.__mro_entries__(
+            tuple(real if base is self else base for base in bases)
+        )
+        return entries
+
+
+def check_fields(names: Iterable[Any], who: str) -> None:
+    """Raise ValueError unless each name is a public identifier: Python builds code from them."""
+    for name in names:
+        if type(name) is not str or not name.isidentifier() or iskeyword(name) or is_reserved(name):
+            shown = f"{name!r:.60}" if type(name) is str else f"a {type(name).__name__}"
+            raise ValueError(f"a field of {who} is named by an identifier, not {shown}")
+
+
 def make_typing(facades: Facades) -> dict[str, Any]:
     """Return the decorators of typing, for classes and functions of the job."""
     import typing
@@ -156,9 +188,36 @@ def make_typing(facades: Facades) -> dict[str, Any]:
             return facades.globals["__builtins__"]["type"]
         return origin
 
+    class NamedTuple(_Factory):
+        """Stands for `typing.NamedTuple`, as a base and as a function."""
+
+        real = typing.NamedTuple
+
+        def __call__(self, typename: str, fields: Any = (), /) -> type:
+            pairs = [(name, kind) for name, kind in fields]
+            check_fields((name for name, _ in pairs), "NamedTuple")
+            made: type = typing.NamedTuple(typename, pairs)  # type: ignore[misc]  # not literal
+            type.__setattr__(made, "__module__", facades.globals["__name__"])
+            facades.guards.register_class(made)
+            return made
+
+    class TypedDict(_Factory):
+        """Stands for `typing.TypedDict`, as a base and as a function."""
+
+        real = typing.TypedDict
+
+        def __call__(self, typename: str, fields: Any = (), /, *, total: bool = True) -> Any:
+            kinds = dict(fields)
+            check_fields(kinds, "TypedDict")
+            made: Any = typing.TypedDict(typename, kinds, total=total)  # type: ignore[misc]  # not literal
+            type.__setattr__(made, "__module__", facades.globals["__name__"])
+            return made
+
     # overload of Python remembers every function in a table of the process; final and override
     # leave a mark that only a type checker reads.
     return {
+        "NamedTuple": NamedTuple(),
+        "TypedDict": TypedDict(),
         "final": unchanged,
         "get_origin": get_origin,
         "no_type_check": unchanged,

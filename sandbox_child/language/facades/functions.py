@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.facades.classes import require_own_class
 from sandbox_child.language.guards import check_name
+from sandbox_child.language.names import is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,14 +58,61 @@ def make_functools(facades: Facades) -> dict[str, Any]:
             return _make_register(facades, super().register)(cls, method)
 
     guards.registries.add(singledispatchmethod)
+    guards.known_bases.add(cached_property)
     return {
         "WRAPPER_ASSIGNMENTS": _COPIED,
+        "cached_property": cached_property,
         "singledispatch": singledispatch,
         "singledispatchmethod": singledispatchmethod,
         "total_ordering": total_ordering,
         "update_wrapper": update_wrapper,
         "wraps": wraps,
     }
+
+
+class cached_property:  # noqa: N801 - Python's name
+    """`functools.cached_property`, which keeps a value only under its own name in its own class.
+
+    Python's writes to any object that its ``__get__`` is called with, under any name.
+    """
+
+    def __init__(self, func: Callable[[Any], Any]) -> None:
+        self.func = func
+        self.attrname: str | None = None
+        self.__doc__ = func.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self.attrname is None:
+            self.attrname = name
+        elif name != self.attrname:
+            raise TypeError(
+                "Cannot assign the same cached_property to two different names "
+                f"({self.attrname!r} and {name!r})."
+            )
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        name = self.attrname
+        if name is None:
+            raise TypeError(
+                "Cannot use cached_property instance without calling __set_name__ on it."
+            )
+        check_name(name)
+        kinds = type(instance).__mro__
+        if next((kind.__dict__[name] for kind in kinds if name in kind.__dict__), None) is not self:
+            raise TypeError(f"this cached_property is not the attribute {name!r} of the object")
+        try:
+            cache = object.__getattribute__(instance, "__dict__")
+        except AttributeError:
+            kind = type(instance).__name__
+            raise TypeError(f"a {kind!r} object has no place to keep {name!r}") from None
+        if name not in cache:
+            cache[name] = self.func(instance)
+        return cache[name]
+
+
+cached_property.__module__ = "functools"
 
 
 def _make_register(facades: Facades, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +134,7 @@ def _annotated_class(facades: Facades, function: Any) -> type:
     for name, annotation in function.__annotations__.items():
         if name == "return":
             continue
-        if type(annotation) is str and annotation.isidentifier():
+        if type(annotation) is str and not is_reserved(annotation):  # no guard bears such a name
             known = facades.globals["__builtins__"] | facades.globals
             annotation = known.get(annotation)  # noqa: PLW2901 - what the text stands for
         if isinstance(annotation, type | UnionType):

@@ -46,31 +46,57 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
     def fromstring(text: Any) -> Any:
         if not isinstance(text, str | bytes | bytearray):
             raise TypeError(f"a string or bytes are needed, not {type(text).__name__!r}")
-        check_entities(text)
-        return etree.fromstring(text)  # noqa: S314 - entities are refused above
+        # An exact copy: a class of the job could answer twice in two ways.
+        exact = str.__str__(text) if isinstance(text, str) else bytes(text)
+        check_entities(exact)
+        return etree.fromstring(exact)  # noqa: S314 - entities are refused above
 
     def fromstringlist(sequence: Iterable[Any]) -> Any:
         parts = list(sequence)
         return fromstring((b"" if parts and isinstance(parts[0], bytes) else "").join(parts))
 
-    class ElementTree(etree.ElementTree):
+    class ElementTree:
+        # Not a subclass: `super()` of a job would find the methods below that open files.
         def __init__(self, element: Any = None, file: Any = None) -> None:
-            super().__init__(element)
+            self._tree = etree.ElementTree(element)
             if file is not None:
                 self.parse(file)
+
+        def getroot(self) -> Any:
+            return self._tree.getroot()
+
+        def _setroot(self, element: Any) -> None:
+            self._tree._setroot(element)  # noqa: SLF001 - as Python's
+
+        def iter(self, tag: str | None = None) -> Any:
+            return self._tree.iter(tag)
+
+        def find(self, path: str, namespaces: dict[str, str] | None = None) -> Any:
+            return self._tree.find(path, namespaces)
+
+        def findtext(
+            self, path: str, default: Any = None, namespaces: dict[str, str] | None = None
+        ) -> Any:
+            return self._tree.findtext(path, default, namespaces)
+
+        def findall(self, path: str, namespaces: dict[str, str] | None = None) -> Any:
+            return self._tree.findall(path, namespaces)
+
+        def iterfind(self, path: str, namespaces: dict[str, str] | None = None) -> Any:
+            return self._tree.iterfind(path, namespaces)
 
         def parse(self, source: Any, parser: Any = None) -> Any:
             if parser is not None:
                 raise TypeError("parse() takes no parser in a job")
-            root = fromstring(_require(source, "read").read())
+            root = fromstring(_looked_up(source, "read")())
             self._setroot(root)
             return root
 
         def write(self, file_or_filename: Any, *args: Any, **options: Any) -> None:
-            super().write(_require(file_or_filename, "write"), *args, **options)
+            self._tree.write(_Writer(file_or_filename), *args, **options)
 
         def write_c14n(self, file: Any) -> None:
-            super().write_c14n(_require(file, "write"))
+            self._tree.write_c14n(_Writer(file))
 
     def parse(source: Any) -> Any:
         return ElementTree(file=source)
@@ -86,7 +112,16 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
     }
 
 
-def _require(file: Any, method: str) -> Any:
-    if not hasattr(file, method):
+class _Writer:
+    """Passes on what is written to the method that was found when the file was looked at."""
+
+    def __init__(self, file: Any) -> None:
+        self.write = _looked_up(file, "write")
+
+
+def _looked_up(file: Any, method: str) -> Any:
+    """Return a method of *file*: asked for once, so that a second answer cannot differ."""
+    found = getattr(file, method, None)
+    if not callable(found):
         raise TypeError(f"a job has no files: give an object with {method}(), such as io.BytesIO")
-    return file
+    return found

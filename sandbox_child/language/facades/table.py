@@ -87,7 +87,11 @@ TABLE: dict[str, Entry] = {
         "nullcontext suppress",
         left_out="redirect_stdout, redirect_stderr, chdir: they change the whole process",
     ),
-    "copy": Entry("Error copy deepcopy replace"),
+    "copy": Entry(
+        "Error copy replace",
+        room="copies",
+        changed="deepcopy asks the class for special methods, never the instance",
+    ),
     "csv": Entry(
         "Dialect DictReader DictWriter Error QUOTE_ALL QUOTE_MINIMAL QUOTE_NONE QUOTE_NONNUMERIC "
         "QUOTE_NOTNULL QUOTE_STRINGS Sniffer excel excel_tab reader unix_dialect writer",
@@ -135,17 +139,19 @@ TABLE: dict[str, Entry] = {
     ),
     "enum": Entry(
         "CONFORM CONTINUOUS EJECT Enum EnumCheck Flag FlagBoundary IntEnum IntFlag KEEP "
-        "NAMED_FLAGS ReprEnum STRICT StrEnum UNIQUE auto member nonmember property unique verify",
+        "NAMED_FLAGS ReprEnum STRICT StrEnum UNIQUE auto member nonmember unique verify",
         room="classes",
-        changed="Enum('Name', members) takes no member that begins with an underscore",
+        changed="Enum('Name', members) takes no member that begins with an underscore; property is "
+        "the built-in one",
         left_out="EnumType: it makes classes past the checks on class statements",
     ),
     "fnmatch": Entry("filter fnmatch fnmatchcase translate"),
     "fractions": Entry("Fraction"),
     "functools": Entry(
-        "cache cached_property cmp_to_key lru_cache partial partialmethod reduce",
+        "cache cmp_to_key lru_cache partial partialmethod reduce",
         room="functions",
-        changed="wraps copies name and documentation; singledispatch evaluates no annotation text",
+        changed="wraps copies name and documentation; singledispatch evaluates no annotation text; "
+        "cached_property keeps values of its own class only",
     ),
     "graphlib": Entry("CycleError TopologicalSorter"),
     "gzip": Entry(
@@ -240,7 +246,9 @@ TABLE: dict[str, Entry] = {
     "tomllib": Entry("TOMLDecodeError loads"),
     "traceback": Entry(room="logs", changed="frames of the job only"),
     "types": Entry(
-        "EllipsisType GenericAlias NoneType NotImplementedType SimpleNamespace UnionType",
+        "EllipsisType GenericAlias NoneType NotImplementedType UnionType",
+        room="copies",
+        changed="SimpleNamespace takes no special names",
         left_out="everything that makes functions, code, classes or modules",
     ),
     "typing": Entry(
@@ -248,14 +256,15 @@ TABLE: dict[str, Entry] = {
         "AsyncIterator Awaitable ByteString Callable ChainMap ClassVar Collection Concatenate "
         "Container ContextManager Coroutine Counter DefaultDict Deque Dict Final FrozenSet "
         "Generator Generic Hashable ItemsView Iterable Iterator KeysView List Literal "
-        "LiteralString Mapping MappingView MutableMapping MutableSequence MutableSet NamedTuple "
+        "LiteralString Mapping MappingView MutableMapping MutableSequence MutableSet "
         "Never NewType NoReturn NotRequired Optional OrderedDict ParamSpec Protocol Required "
         "Reversible Self Sequence Set Sized SupportsAbs SupportsBytes SupportsComplex "
         "SupportsFloat SupportsIndex SupportsInt SupportsRound TYPE_CHECKING Text Tuple Type "
-        "TypeAlias TypeGuard TypeVar TypeVarTuple TypedDict Union Unpack ValuesView assert_never "
+        "TypeAlias TypeGuard TypeVar TypeVarTuple Union Unpack ValuesView assert_never "
         "assert_type cast get_args is_typeddict",
         room="classes",
-        changed="final, overload, override, runtime_checkable touch classes of the job only",
+        changed="final, overload, override, runtime_checkable touch classes of the job only; fields of "
+        "NamedTuple and TypedDict are public identifiers",
         left_out="get_type_hints, ForwardRef: they evaluate text",
     ),
     "unicodedata": Entry(

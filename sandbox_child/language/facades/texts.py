@@ -15,7 +15,7 @@ def make_shlex(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room
     def split(s: str, comments: bool = False, posix: bool = True) -> list[str]:
         if not isinstance(s, str):
             raise TypeError(f"shlex.split() takes a string, not {type(s).__name__!r}")
-        return shlex.split(s, comments, posix)
+        return shlex.split(str.__str__(s), comments, posix)
 
     return {"split": split}
 

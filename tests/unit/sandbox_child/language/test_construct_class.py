@@ -141,8 +141,13 @@ def test_special_methods_that_change_the_rules_are_refused(refusal_of, name):
 @pytest.mark.parametrize("special", ["__slots__", "__match_args__"])
 def test_lists_of_names_are_written_out(refusal_of, special):
     """Python reads attributes of these names without asking any guard."""
-    for value in ("('a', '_b')", "['a']", "'a'", "()"):
+    for value in ("('a', 'b')", "['a']", "'a'", "()"):
         compile_job(f"{MAIN}class A:\n    {special} = {value}", step_id="a")
+    private = f"{MAIN}class A:\n    {special} = ('a', '_b')"
+    if special == "__slots__":
+        compile_job(private, step_id="a")
+    else:  # a pattern would read the name from foreign objects, too
+        assert "a pattern reads it" in refusal_of(private).message
     for value in ("names", "('__class__',)", "('a', '__dict__')", "('_x_',)", "f()", "('a', b)",
                   "(*a,)", "1"):  # fmt: skip
         assert refusal_of(f"{MAIN}class A:\n    {special} = {value}").details
