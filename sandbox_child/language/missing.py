@@ -37,6 +37,15 @@ _RESTORE = "_state_restore_"
 """`(x := state.a) < 3` is `_state_restore_((x := _state_hold_(state.a))) < 3`: x is None."""
 
 _ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_LEAVES = (
+    ast.Name,
+    ast.Constant,
+    ast.expr_context,
+    ast.operator,
+    ast.boolop,
+    ast.unaryop,
+    ast.cmpop,
+)
 _MAX_LABEL_CHARS = 120
 _MAX_WARNINGS = 20
 
@@ -50,10 +59,10 @@ def rewrite_condition(tree: ast.Expression) -> None:
             value = getattr(node, name, None)
             if isinstance(value, list):
                 for index, item in enumerate(value):
-                    if isinstance(item, ast.AST):
+                    if isinstance(item, ast.AST) and not isinstance(item, _LEAVES):
                         value[index] = _rewrite(item, _reader(node, name, index))
                         waiting.append(value[index])
-            elif isinstance(value, ast.AST):
+            elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
                 new = _rewrite(value, _reader(node, name, 0))
                 if new is not value:
                     setattr(node, name, new)

@@ -244,3 +244,30 @@ def test_a_state_that_is_no_dict_has_no_keys(state):
         assert decide("not state.errors", state) == (True, [])
     else:
         assert refused("not state.errors", state).subtype == "AttributeError"
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "_state_attr_",
+        "_state_part_",
+        "_state_side_",
+        "_state_called_",
+        "_state_hold_",
+        "_state_restore_",
+    ],
+)
+def test_no_condition_can_name_a_guard(guard):
+    """Only the rewritten chains call them."""
+    report = refused(f"{guard}(state, 'x') is None")
+    assert f"the name {guard} is reserved" in report.message
+
+
+def test_a_missing_key_reaches_an_author_as_none_only():
+    """By every way out of a comparison: a name, a container, a key, a call."""
+    ways = "y, (z := state.a), z, [state.a][0], *{state.a}, *{state.a: 1}, (lambda x: x)(state.a)"
+    source = f"not ((y := state.a) < 1) and (w := [{ways}]) and all([x is None for x in w])"
+    taken, logged = decide(source)
+    assert taken
+    assert len(logged) == 1
+    assert not decide("1 < state.a in [1] or 1 > state.a not in [None]")[0]
