@@ -88,21 +88,24 @@ def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
     """Show the run till its end; return the result, and the signal that cancelled it or 0."""
     credentials = request.credentials
     resolvers = engine.Resolvers(credential=_resolve_from(credentials)) if credentials else None
-    with engine.Engine(
-        repo_dir=request.repo_dir,
-        start_mode=request.start_mode,
-        policy=request.policy,
-        options=request.options,
-    ) as eng:
+    with (
+        _Signals() as signals,
+        engine.Engine(
+            repo_dir=request.repo_dir,
+            start_mode=request.start_mode,
+            policy=request.policy,
+            options=request.options,
+        ) as eng,
+    ):
         run = eng.execute(request.plan, request.state, resolvers=resolvers)
-        with _Signals(run) as signals:
-            while True:
-                done = run.done
-                for event in run.poll(timeout_s=POLL_S):
-                    view.show(event)
-                if done:
-                    break
-            result = run.result()
+        signals.cancel_on_arrival(run)
+        while True:
+            done = run.done
+            for event in run.poll(timeout_s=POLL_S):
+                view.show(event)
+            if done:
+                break
+        result = run.result()
     return result, signals.received if result.reason == "cancelled" else 0
 
 
@@ -132,26 +135,38 @@ def _write_state(result: RunResult, output: OutputFile | None, *, print_state: b
 class _Signals:
     """While this is entered, Ctrl-C and SIGTERM cancel the run; a second one gives up at once."""
 
-    def __init__(self, run: engine.Run) -> None:
+    def __init__(self) -> None:
         self.received = 0
-        self._run = run
+        self._run: engine.Run | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._cancel)
+            self._before[number] = signal.signal(number, self._take)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _cancel(self, number: int, _frame: FrameType | None) -> None:
+    def cancel_on_arrival(self, run: engine.Run) -> None:
+        """Cancel *run* when a signal arrives, or now if one has arrived while it was being made."""
+        self._run = run
+        if self.received:
+            self._cancel()
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
         if self.received:
             raise KeyboardInterrupt
         self.received = number
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        self._run.cancel(f"interrupted by {name}")
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._run is not None:
+            name = (
+                "Ctrl-C" if self.received == signal.SIGINT else signal.Signals(self.received).name
+            )
+            self._run.cancel(f"interrupted by {name}")
 
 
 class _Shows(Protocol):

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 
+import pytest
 from runs import finish, make_engine, types_of, wait_for
 
 from engine import Engine, RunOptions
@@ -43,6 +44,28 @@ def test_a_queued_run_never_starts():
         assert not first.done
         first.cancel("enough")
         assert third.result(20).state == {"third": True}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param({}, id="that is starting"),
+        pytest.param({"data": "x" * 30_000_000}, id="that has not read all of its plan"),
+    ],
+)
+@pytest.mark.parametrize("start_mode", ["exec", "zygote"])
+def test_a_run_of_a_child_ends_at_once(start_mode: str, state: object):
+    """None of its code runs, so there is nothing to wait for."""
+    with make_engine(start_mode, options=RunOptions(cancel_grace_s=60.0)) as engine:
+        run = engine.execute(SLEEPS, state)
+        started = threading.Event()
+        engine._supervisor.post(
+            started.set
+        )  # what was posted before it, the start, was done by then
+        assert started.wait(20)
+        run.cancel("enough")
+        assert run.result(20).error.name == "Cancelled"
+        assert "init-start" not in types_of(finish(run))
 
 
 def test_an_asynchronous_operation_sees_the_cancellation(zygote: Engine):

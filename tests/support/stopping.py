@@ -1,0 +1,267 @@
+"""Runs that are stopped at a boundary, and a server that counts what their code does.
+
+Each run waits at one boundary: the request that it has sent there is not answered until the run has been
+told to stop.  Whatever the server counts after that was done by code that ran after the stop.
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runs import finish, make_engine
+
+from engine import Engine, Permissions, Policy, Resolvers, Run, RunOptions
+
+WAIT_S = 15.0
+
+ADAPTOR = """
+import asyncio
+import socket
+
+def visit(what):
+    with socket.create_connection(("127.0.0.1", {port})) as connection:
+        connection.sendall(f"{boundary} {{what}}\\n".encode())
+        connection.recv(1)
+
+def hit(*names):
+    def operation(state):
+        for name in names:
+            visit(name)
+        return state
+    return operation
+
+def hit_and_wait(name):
+    async def operation(state):
+        visit(name)
+        await asyncio.sleep(600)
+    return operation
+
+"""
+
+VISIT_IN_A_CONDITION = (
+    "[c := __import__('socket').create_connection(('127.0.0.1', {port})),"
+    " c.sendall(b'condition {what}\\n'), c.recv(1)] != []"
+)
+"""Only without the language wall can a condition do anything that is seen outside."""
+
+JOBS: dict[str, tuple[str, ...]] = {
+    "init": ("hit('a.1')", "hit('b.1')"),
+    "globals": ("hit('a.1')", "hit('b.1')"),
+    "body": ("hit('a.1')\nhit('a.2', 'a.3')", "hit('b.1')"),
+    "operations": ("hit('a.1')\nhit('a.2')\nhit('a.3')", "hit('b.1')"),
+    "reducer": ("hit('a.1')\nhit('a.2')\nhit('a.3')", "hit('b.1')"),
+    "steps": ("hit('a.1')", "hit('b.1')", "hit('c.1')"),
+    "async": ("hit_and_wait('a.1')", "hit('b.1')"),
+    "condition": ("hit('a.1')", "hit('b.1')"),
+    "credential": ("hit('a.1')", "hit('b.1')"),
+    "state": ("hit('a.1')", "hit('b.1')"),
+    "queued": ("hit('a.1')",),
+    "chain": (),
+}
+"""The boundaries, and the jobs of the run that is stopped there."""
+
+TRAPS = {
+    "init": "a.init",
+    "globals": "a.globals",
+    "body": "a.2",
+    "operations": "a.2",
+    "reducer": "a.2",
+    "steps": "b.1",
+    "async": "a.1",
+    "condition": "a.condition1",
+}
+"""The request at which each waits; the others wait in a resolver, or for a place."""
+
+REDUCER = """
+
+def execute(*operations):
+    def run(state):
+        for operation in operations:
+            try:
+                state = operation(state)
+            except Exception:
+                pass
+        return state
+    return run
+"""
+
+
+class Server:
+    """Counts requests of the form ``boundary what``, and holds back the answer at a trap."""
+
+    def __init__(self, traps: dict[str, str]) -> None:
+        self.on_request: Callable[[int], None] = lambda _number: None
+        """Called with the number of requests of the chain before it is answered."""
+        self.counted: dict[str, list[str]] = {boundary: [] for boundary in JOBS}
+        self.reached = {boundary: threading.Event() for boundary in JOBS}
+        self.release = threading.Event()
+        self._traps = traps
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def _handler(self) -> type[socketserver.StreamRequestHandler]:
+        server = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                server.take(*self.rfile.readline().decode().split())
+                self.wfile.write(b"!")
+
+        return Handler
+
+    def take(self, boundary: str, what: str) -> None:
+        """Count one request; wait if it is the trap of its run."""
+        self.counted[boundary].append(what)
+        if boundary == "chain":
+            self.on_request(len(self.counted[boundary]))
+        if self._traps.get(boundary) == what:
+            self.hold(boundary)
+
+    def hold(self, boundary: str) -> None:
+        """Say that a run has come to its boundary, and wait until it was told to stop."""
+        self.reached[boundary].set()
+        assert self.release.wait(WAIT_S)
+
+    def close(self) -> None:
+        self.release.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Stopping:
+    """One run at each boundary, in one engine.
+
+    Args:
+        directory: For the adaptors.
+        mode: How children are started.
+        boundaries: Those wanted.
+        options: Beyond the permission to reach the server.
+
+    """
+
+    def __init__(self, directory: Path, mode: str, boundaries: list[str], **options: Any) -> None:
+        self.boundaries = boundaries
+        self.server = Server(TRAPS)
+        permissions = Permissions(net=(f"127.0.0.1:{self.server.port}",))
+        self.options = RunOptions(permissions=permissions, **options)
+        self.resolved: list[str] = []
+        write_repo(directory, self.server.port)
+        places = len([boundary for boundary in boundaries if boundary != "queued"])
+        self.engine: Engine = make_engine(
+            mode,
+            max_runs=places,
+            repo_dir=directory,
+            policy=Policy(language=False),
+            options=self.options,
+        )
+        self.runs: dict[str, Run] = {}
+
+    def start(self) -> None:
+        """Start all runs, and wait until each has come to its boundary."""
+        for boundary in sorted(self.boundaries, key="queued".__eq__):
+            resolvers = Resolvers(credential=self._resolve, state=self._resolve)
+            self.runs[boundary] = self.engine.execute(
+                plan_for(boundary, self.server.port), {}, resolvers=resolvers
+            )
+        for boundary in self.boundaries:
+            if boundary != "queued":
+                reached = self.server.reached[boundary].wait(WAIT_S)
+                assert reached, self.runs[boundary].poll(after=0)
+
+    def _resolve(self, value_id: str) -> dict[str, Any]:
+        self.resolved.append(value_id)
+        if value_id in self.runs or value_id in self.boundaries:
+            self.server.hold(value_id)
+        return {}
+
+    def delivered(self) -> None:
+        """Wait until the supervisor has done all that was posted before, so that children know."""
+        done = threading.Event()
+        self.engine._supervisor.post(done.set)
+        assert done.wait(WAIT_S)
+
+    def events(self, boundary: str) -> list[Any]:
+        """Wait for the end of one run; return its events."""
+        return finish(self.runs[boundary], WAIT_S)
+
+    def close(self) -> None:
+        self.engine.close()
+        self.server.close()
+
+
+def chain(length: int) -> dict[str, Any]:
+    """Return a plan of many short steps, each of which sends one request."""
+    steps = [
+        {"id": f"s{n}", "expression": f"hit('s{n}.1')", "adaptor": "chain", "next": f"s{n + 1}"}
+        for n in range(length)
+    ]
+    del steps[-1]["next"]
+    return {"id": "chain", "workflow": {"steps": steps}}
+
+
+def plan_for(boundary: str, port: int) -> dict[str, Any]:
+    """Return the plan of the run that is stopped at *boundary*."""
+    names = "abc"[: len(JOBS[boundary])]
+    steps: list[dict[str, Any]] = []
+    for name, following, source in zip(names, [*names[1:], None], JOBS[boundary], strict=True):
+        condition: object = True
+        if boundary == "condition":
+            condition = VISIT_IN_A_CONDITION.format(port=port, what=f"{name}.condition1")
+        step = {"id": name, "expression": source, "adaptor": boundary}
+        if following is not None:
+            step["next"] = {following: condition}
+        steps.append(step)
+    if boundary == "condition":
+        second = VISIT_IN_A_CONDITION.format(port=port, what="a.condition2")
+        steps[0]["next"]["z"] = second
+        steps.append({"id": "z", "expression": "hit('z.1')", "adaptor": boundary})
+    if boundary == "credential":
+        steps[0]["configuration"] = boundary
+        steps[1]["configuration"] = "another"
+    if boundary == "state":
+        steps[0]["state"] = boundary
+    workflow: dict[str, Any] = {"steps": steps}
+    if boundary == "globals":
+        workflow["globals"] = f"import {boundary}\nSEEN = {boundary}.visit('a.globals')\n"
+    return {"id": boundary, "workflow": workflow}
+
+
+def write_repo(directory: Path, port: int) -> None:
+    """Write an adaptor for each boundary, whose code knows the server."""
+    adaptors = []
+    for boundary in JOBS:
+        source = ADAPTOR.format(port=port, boundary=boundary)
+        if boundary == "init":
+            source += "\nvisit('a.init')\n"
+        if boundary == "reducer":
+            source += REDUCER
+        (directory / boundary).mkdir()
+        (directory / boundary / f"{boundary}.py").write_text(source)
+        adaptors.append(
+            {"name": boundary, "version": "1.0.0", "path": boundary, "module": boundary}
+        )
+    (directory / "repo.json").write_text(json.dumps({"adaptors": adaptors}))
+
+
+def unreported(requests: list[str], events: list[Any]) -> list[str]:
+    """Return the requests of steps whose events do not say that this code has run."""
+    known = {
+        kind: {event.step_id for event in events if event.type == kind}
+        for kind in ("init-start", "job-start")
+    }
+    while_linking = ("init", "globals")
+    return [
+        what
+        for what in requests
+        if what.partition(".")[0]
+        not in known["init-start" if what.partition(".")[2] in while_linking else "job-start"]
+    ]
