@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.as_json import event_from_json, result_from_json, to_json
+from engine.checks import check_plan
 from engine.confinement.policy import Policy
 from engine.ending import Reason
 from engine.engine import Engine, StartMode, run
@@ -82,6 +83,7 @@ __all__ = [
     "WorkflowComplete",
     "WorkflowError",
     "WorkflowStart",
+    "check_plan",
     "event_from_json",
     "result_from_json",
     "run",

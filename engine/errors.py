@@ -26,10 +26,23 @@ class Problem(msgspec.Struct, frozen=True):
     path: str
     """The JSON path as the author spelled it: ``workflow.steps[2].next.z``."""
     message: str
+    step_id: str | None = None
+    """The step whose text or adaptor is meant."""
+    line: int | None = None
+    """In the text at *path*, from 1."""
+    column: int | None = None
+    """In characters, from 1."""
+    fix: str | None = None
+    """A hint what to write instead."""
 
     def __str__(self) -> str:
         """Return the line that a person reads."""
-        return f"{self.path}: {self.message}"
+        where = [] if self.step_id is None else [f"step {self.step_id!r}"]
+        where += [] if self.line is None else [f"line {self.line}"]
+        where += [] if self.column is None else [f"column {self.column}"]
+        place = f" ({', '.join(where)})" if where else ""
+        hint = f" ({self.fix})" if self.fix else ""
+        return f"{self.path}{place}: {self.message}{hint}"
 
 
 class PlanError(EngineError, ValueError):

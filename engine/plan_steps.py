@@ -26,6 +26,12 @@ class Node(NamedTuple):
     step: Step
     edge_paths: dict[str, str]
     """Id of the target to path of the edge."""
+    condition_paths: dict[str, str]
+    """The same for the condition of each edge."""
+    adaptor_paths: tuple[str, ...]
+    """Where each adaptor of the step is."""
+    path: str
+    """Where the step is in the plan."""
 
 
 def read_steps(workflow: PlanObject) -> list[Node]:
@@ -92,16 +98,19 @@ def _name_steps(readers: Sequence[PlanObject]) -> list[str]:
 def _read_step(reader: PlanObject, step_id: str) -> Node:
     edges: dict[str, Edge] = {}
     edge_paths: dict[str, str] = {}
-    for target, edge, path in _read_edges(reader):
+    condition_paths: dict[str, str] = {}
+    for target, edge, path, condition_path in _read_edges(reader):
         edges[target] = edge
         edge_paths[target] = path
+        condition_paths[target] = condition_path
+    adaptors = _read_adaptors(reader)
     state = reader.get("state")
     expression = reader.text("expression", what="text (Python source)")
     step = Step(
         id=step_id,
         name=reader.text("name"),
         expression=None if expression is None or is_blank(expression) else expression,
-        adaptors=_read_adaptors(reader),
+        adaptors=tuple(name for name, _ in adaptors),
         configuration=reader.secrets("configuration"),
         state=(
             reader.text("state", what="a state or the id of one", empty=False)
@@ -110,28 +119,32 @@ def _read_step(reader: PlanObject, step_id: str) -> Node:
         ),
         next=edges,
     )
-    return Node(step, edge_paths)
+    paths = tuple(path for _, path in adaptors)
+    return Node(step, edge_paths, condition_paths, paths, reader.path)
 
 
-def _read_adaptors(reader: PlanObject) -> tuple[str, ...]:
+def _read_adaptors(reader: PlanObject) -> list[tuple[str, str]]:
+    """Return name and path of each adaptor of a step."""
     found = reader.get("adaptors")
     what = "the name of an adaptor, such as 'rest' or 'rest@2.1.0'"
     path = reader.where("adaptors")
     if found is None:
-        return ()
+        return []
     if isinstance(found, (list, tuple)):
         named = [(value, f"{path}[{index}]") for index, value in enumerate(found)]
     elif isinstance(found, str):
         named = [(found, path)]
     else:
         reader.note("adaptors", f"must be {what}, or a list of such, not {name_type(found)}")
-        return ()
-    checked = [reader.check_text(value, place, what, empty=False) for value, place in named]
-    return tuple(name for name in checked if name is not None)
+        return []
+    checked = [
+        (reader.check_text(value, place, what, empty=False), place) for value, place in named
+    ]
+    return [(name, place) for name, place in checked if name is not None]
 
 
-def _read_edges(reader: PlanObject) -> list[tuple[str, Edge, str]]:
-    """Return target, edge and path of each edge of a step."""
+def _read_edges(reader: PlanObject) -> list[tuple[str, Edge, str, str]]:
+    """Return target, edge, path of the edge and path of its condition, for each edge of a step."""
     found = reader.get("next")
     path = reader.where("next")
     what = "the id of a step, or an object with such ids as keys"
@@ -139,7 +152,7 @@ def _read_edges(reader: PlanObject) -> list[tuple[str, Edge, str]]:
         return []
     if isinstance(found, str):
         target = reader.check_text(found, path, what, empty=False)
-        return [] if target is None else [(target, Edge(), path)]
+        return [] if target is None else [(target, Edge(), path, path)]
     if not isinstance(found, Mapping):
         reader.note("next", f"must be {what}, not {name_type(found)}")
         return []
@@ -149,7 +162,8 @@ def _read_edges(reader: PlanObject) -> list[tuple[str, Edge, str]]:
         target = reader.check_text(key, place, "the id of a step", empty=False, quoted=True)
         edge = _read_edge(reader, value, place)
         if target is not None and edge is not None:
-            edges.append((target, edge, place))
+            written = isinstance(value, (bool, str))
+            edges.append((target, edge, place, place if written else join_path(place, "condition")))
     return edges
 
 

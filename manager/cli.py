@@ -66,6 +66,9 @@ def _run(arguments: list[str]) -> int:
             raise
         if os.environ.get("JOBCELL_TRACEBACK"):
             raise
+        if type(error).__module__ == "engine.errors":  # it is not imported for this alone
+            _say(f"error: {str(error)[:500]}")
+            return EXCEPTION
         _say(f"error: {type(error).__name__}: {str(error)[:500]!r}; this is a mistake of jobcell's")
         _say("JOBCELL_TRACEBACK=1 in the environment shows where it happened")
         return EXCEPTION

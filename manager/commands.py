@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from manager.exit_codes import BAD_INPUT
-
 if TYPE_CHECKING:
     from manager.views import View
 
@@ -223,33 +221,19 @@ def validate(
     target: Annotated[
         Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
     ],
+    repo: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Installed adaptors (otherwise: JOBCELL_REPO, ./repo)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The problems as JSON.")] = False,
 ) -> None:
-    """Check a plan and print every problem; exit code 2 if there is one.
+    """Check a plan without running it, and print every problem; exit code 2 if there is one.
 
-    Jobs are not compiled here; see jobcell check.
+    All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
     """
-    from manager.errors import BadInputError
-    from manager.plan_file import load_plan_file
-    from manager.wording import printable
+    from manager.validate import run as command
 
-    warnings: list[str] = []
-    try:
-        plan = load_plan_file(target, warn=warnings.append)
-    except BadInputError as error:
-        if not as_json:
-            raise
-        print(json.dumps({"ok": False, "problems": list(error.lines)}, indent=2))
-        raise typer.Exit(BAD_INPUT) from None
-    steps = plan.workflow.steps
-    edges = sum(len(step.next) for step in steps)
-    summary = f"{_count(len(steps), 'step')}, {_count(edges, 'edge')}, starts with {plan.start!r}"
-    if as_json:
-        print(json.dumps({"ok": True, "problems": [], "warnings": warnings}, indent=2))
-    else:
-        for line in warnings:
-            print(f"warning: {printable(line)}")
-        print(f"{printable(str(target))}: ok ({summary})")
+    raise typer.Exit(command(target, repo, json=as_json))
 
 
 @app.command()
@@ -272,7 +256,7 @@ def check(
     show: Annotated[bool, typer.Option("--show", help="Print the operations found.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Compile a job, without running it, and print what the job language refuses."""
+    """Compile a job, without running it, and print everything that is wrong with it."""
     from manager.check import run as command
 
     code = command(job, adaptors=tuple(adaptor or ()), repo=repo, show=show, json=as_json)
@@ -301,7 +285,3 @@ def stubs(
     from manager.stubs import run as command
 
     raise typer.Exit(command(adaptors=tuple(adaptor or ()), repo=repo, output=output))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -42,29 +42,45 @@ def load_plan_file(
         BadInputError: With a line for each problem of the plan and of the job files it names.
 
     """
+    source, problems = read_plan_file(path, adaptors)
+    try:
+        plan = load_plan(source, start=start, end=end, warn=warn and named(path, warn))
+    except PlanError as error:
+        problems += error.problems
+    if problems:
+        raise BadInputError(tell_problem(problem, path) for problem in problems)
+    return plan
+
+
+def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[Problem]]:
+    """Return the plan in a file as data, and what is wrong with the job files that it names.
+
+    Args:
+        path: As for `load_plan_file`.
+        adaptors: As for `load_plan_file`.
+
+    Raises:
+        BadInputError: There is no plan to be read.
+
+    """
     if path.is_dir():
         raise BadInputError([f"{path}: is a directory; give a plan (.json) or a job (.py)"])
     if adaptors and path.suffix != ".py":
         raise BadInputError([f"{path}: --adaptor is for a single job; in a plan each step has its"])
-    problems: list[Problem] = []
     try:
         source = read_file(path)
         if path.suffix == ".py":
-            source = _plan_of_job(source, path, adaptors)
-        elif not isinstance(source, dict):
+            return _plan_of_job(source, path, adaptors), []
+        if not isinstance(source, dict):
             message = f"must be an object with a workflow, not {name_type(source)}"
             raise PlanError([Problem(str(path), message)])
-        else:
-            problems += _load_expressions(source, path.parent)
-        plan = load_plan(source, start=start, end=end, warn=warn and _named(path, warn))
     except PlanError as error:
-        problems += error.problems
-    if problems:
-        raise BadInputError(_tell(problem, path) for problem in problems)
-    return plan
+        raise BadInputError(tell_problem(problem, path) for problem in error.problems) from None
+    return source, _load_expressions(source, path.parent)
 
 
-def _named(path: Path, warn: Callable[[str], object]) -> Callable[[str], object]:
+def named(path: Path, warn: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a function that warns with the name of the file in front."""
     return lambda sentence: warn(f"{path}: {sentence}")
 
 
@@ -109,6 +125,7 @@ def _is_path(expression: object) -> TypeGuard[str]:
     return isinstance(expression, str) and expression.endswith(".py") and "\n" not in expression
 
 
-def _tell(problem: Problem, path: Path) -> str:
+def tell_problem(problem: Problem, path: Path) -> str:
+    """Return the line about a problem of the plan in the file *path*."""
     line = str(problem)
     return line if problem.path == str(path) else f"{path}: {line.removeprefix('plan: ')}"

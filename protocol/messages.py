@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from protocol.adaptor import AdaptorLink
+from protocol.checks import CheckedOperation, CheckedText, Finding
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.plan import Workflow
 from protocol.report import ErrorReport
@@ -85,6 +86,20 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Why no module of the repo can be imported, if none can."""
 
 
+class Check(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Check these texts, in place of running a workflow; the child runs nothing of them."""
+
+    texts: tuple[CheckedText, ...]
+    adaptors: tuple[AdaptorLink, ...] = ()
+    """Every adaptor version that a text may link."""
+    broken: tuple[str, ...] = ()
+    """Adaptors that cannot be imported, as ``name@version``: what needs them is passed over."""
+    whitelist: tuple[str, ...] | None = None
+    repo_known: bool = True
+    """Whether a module that is not there can be called missing."""
+    workflow_globals: str | None = None
+
+
 class Loaded(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The value that was asked for."""
 
@@ -119,6 +134,21 @@ class ConfineFailed(Message, frozen=True, kw_only=True, tag=kebab_case):
     layer: str
     reason: str
     remedy: str
+
+
+class Linking(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """An adaptor is about to be imported for a check; if the child ends now, it is the cause."""
+
+    adaptor: str
+
+
+class Checked(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """What was found in the next text of a check."""
+
+    findings: tuple[Finding, ...] = ()
+    form: str | None = None
+    """Of a job that compiles: script, function or operations."""
+    operations: tuple[CheckedOperation, ...] = ()
 
 
 class InitStart(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -218,11 +248,13 @@ class WorkflowError(Message, frozen=True, kw_only=True, tag=kebab_case):
     error: ErrorReport
 
 
-ToChild = Hello | Confine | Start | Loaded | LoadFailed | Cancel
+ToChild = Hello | Confine | Start | Check | Loaded | LoadFailed | Cancel
 FromChild = (
     Hello
     | Ready
     | ConfineFailed
+    | Linking
+    | Checked
     | InitStart
     | InitComplete
     | LoadCredential

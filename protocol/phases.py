@@ -27,6 +27,8 @@ class Phase(enum.Enum):
     LINKED = "linked"
     RUNNING = "running"
     """A job is running."""
+    CHECKING = "checking"
+    """Texts are checked in place of a run; the engine asked for it."""
     DONE = "done"
 
 
@@ -55,6 +57,7 @@ FROM_CHILD: dict[Phase, dict[type[m.Message], Phase]] = {
         m.JobComplete: Phase.WALKING,
         m.JobError: Phase.WALKING,
     },
+    Phase.CHECKING: {m.Linking: Phase.CHECKING, m.Checked: Phase.CHECKING},
     Phase.DONE: {},
 }
 

@@ -142,7 +142,13 @@ def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -
 
 def _run(channel: Channel, loaded: Loaded) -> int:
     # 5. Only now read the plan, and run it.
-    start = channel.receive(m.Start)
+    start = channel.receive_any()
+    if isinstance(start, m.Check):
+        from sandbox_child.checks import check_texts  # a run does not need it
+
+        return check_texts(channel, start)
+    if not isinstance(start, m.Start):
+        raise ProtocolError(f"engine sent {type(start).__name__} where Start was due")
     limits = start.limits
     logs = loaded.logbook(
         channel,

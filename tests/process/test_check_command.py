@@ -1,13 +1,10 @@
-"""`jobcell check` compiles a job in a process of its own and prints what an editor can jump to."""
+"""`jobcell check` compiles a job in a confined child and prints what an editor can jump to."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
-import msgspec
 import pytest
 
 from manager.check import run
@@ -31,12 +28,12 @@ def job(tmp_path):
 
 @pytest.fixture
 def repo(tmp_path):
-    """A repo with one adaptor, which would say so if somebody ran it."""
+    """A repo with one adaptor."""
     directory = tmp_path / "repo"
     (directory / "rest_1.0.0").mkdir(parents=True)
     (directory / "rest_1.0.0" / "rest.py").write_text(
-        "raise SystemExit('the adaptor was run')\n"
-        "import os\nfrom json import loads\n_x = BASE = 1\ndef get(path): ...\nclass Client: ...\n"
+        "import os\nfrom json import loads\n_x = BASE = 1\n"
+        "def get(path):\n    return lambda state: state\nclass Client: ...\n"
     )
     (directory / "repo.json").write_text(
         '{"adaptors": [{"name": "rest", "version": "1.0.0", "path": "rest_1.0.0"}]}'
@@ -91,23 +88,51 @@ def test_json_has_it_all(job, capsys):
     assert [violation["line"] for violation in found["violations"]] == [1, 2, 5]
 
 
-def test_with_a_repo_unknown_modules_are_told(job, repo, capsys):
-    """Without one nobody can know; no adaptor is run to find out."""
+def test_with_a_repo_unknown_modules_are_reported(job, repo, capsys):
+    """Without one nobody can know."""
     path = job("import rest, rets\nimport json\nrest.get(1)\n")
     assert run(path, show=False, json=False) == 0
     assert run(path, ["rest"], repo, show=False, json=False) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [f"{path}:1:1: ImportError: a job cannot import rets (did you mean rest?)"]
+    message = "module 'rets' cannot be imported in a job"
+    assert lines == [f"{path}:1:1: ImportError: {message} (did you mean 'rest'?)"]
 
 
-def test_names_of_an_adaptor_are_known_without_running_it(repo):
-    """They decide which arguments wait for the state."""
-    from sandbox_child.check import exported_names
+def test_names_of_adaptors_that_are_not_named_may_be_verbs(job, repo, capsys):
+    """A note, which is no violation; with the adaptor the name is known, or wrong."""
+    path = job("def main(state):\n    get('x')(state)\n    return stat\n")
+    assert run(path, show=False, json=False) == 1
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
+        f"{path}:3:12: NameError: the name 'stat' is not defined (did you mean state?)"
+    ]
+    assert shown.err.startswith(f"{path}:2:5: note: the name 'get' is not defined")
+    assert run(path, ["rest"], repo, show=False, json=False) == 1
+    assert capsys.readouterr().err == ""
+    typo = job("gett('x')\n", "typo.py")
+    assert run(typo, ["rest"], repo, show=False, json=False) == 1
+    assert "did you mean get?" in capsys.readouterr().out
 
-    source = (repo / "rest_1.0.0" / "rest.py").read_text()
-    assert exported_names(source) == {"BASE", "Client", "get", "loads"}
-    assert exported_names("__all__ = ['a', 'b']\nc = 1") == {"a", "b"}
-    assert exported_names("def broken(") == set()
+
+def test_an_operation_that_never_runs_is_a_violation(job, repo, capsys):
+    """With line and verb; a verb that is not known is noted."""
+    path = job("def main(state):\n    get('x')\n    return state\n")
+    assert run(path, ["rest"], repo, show=False, json=False) == 1
+    assert "get(...) on line 2 is never run" in capsys.readouterr().out
+    assert run(path, show=False, json=False) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, "get(...) on line 2 is thrown away" in shown.err) == ("", True)
+
+
+def test_the_repo_is_found_without_being_named(job, repo, capsys, monkeypatch):
+    """By JOBCELL_REPO, or as ./repo."""
+    path = job("get('x', 1)\n")
+    monkeypatch.setenv("JOBCELL_REPO", str(repo))
+    assert run(path, ["rest"], show=False, json=False) == 1
+    monkeypatch.delenv("JOBCELL_REPO")
+    monkeypatch.chdir(repo.parent)
+    assert run(path, ["rest"], show=False, json=False) == 1
+    assert capsys.readouterr().out.count("get() takes 1 positional argument, and 2 are given") == 2
 
 
 @pytest.mark.parametrize(
@@ -152,15 +177,7 @@ def test_a_parser_bomb_is_a_violation_like_others(job, source, capsys):
     assert len(out) < 2000
 
 
-def test_the_child_takes_one_request_and_answers(job):
-    """It is a program of its own, and needs nothing but standard input."""
-    child = subprocess.run(
-        [sys.executable, "-I", "-m", "sandbox_child.check"],
-        input=msgspec.json.encode({"source": GOOD}),
-        capture_output=True,
-        check=True,
-        env={},
-    )
-    answer = json.loads(child.stdout)
-    assert (answer["form"], answer["violations"]) == ("script", [])
-    assert child.stderr == b""
+def test_a_plan_is_for_another_command(job):
+    """As a job its JSON would only be confusing."""
+    with pytest.raises(BadInputError, match="jobcell validate"):
+        run(job("{}", "plan.json"), show=False, json=False)

@@ -254,8 +254,8 @@ def test_validate_prints_every_problem(write):
         {
             "workflow": {
                 "steps": [
-                    {"id": "a", "expression": "x", "next": {"z": True, "b": True}},
-                    {"id": "b", "expression": "x", "next": "a", "adapter": "rest"},
+                    {"id": "a", "expression": ADD_ONE, "next": {"z": True, "b": "statee"}},
+                    {"id": "b", "expression": "eval('1')", "next": "a", "adapter": "rest"},
                 ]
             }
         },
@@ -268,6 +268,8 @@ def test_validate_prints_every_problem(write):
         f"error: {plan}: workflow.steps[1].adapter: unknown key; did you mean 'adaptor'?",
         f"error: {plan}: workflow.steps[0].next.z: no step has the id 'z'; did you mean 'b'?",
         f"error: {plan}: workflow.steps[1].next: closes a cycle: a -> b -> a",
+        f"error: {plan}: workflow.steps[0].next.b (step 'a', line 1, column 1): the condition 'statee': the name 'statee' is not defined (did you mean state?)",
+        f"error: {plan}: workflow.steps[1].expression (step 'b', line 1, column 1): eval does not exist in a job: it runs text as code, which no check can see (for data use json.loads; for a choice use a dict of functions)",
     ]
     assert json.loads(jobcell("validate", plan, "--json").stdout)["ok"] is False
 
@@ -296,7 +298,7 @@ def test_validate_and_run_name_keys_that_are_ignored(write):
 
 def test_validate_is_content_with_a_good_plan(write):
     """It says what it has understood."""
-    plan = write("plan.json", chain(a="x", b="y"))
+    plan = write("plan.json", chain(a=ADD_ONE, b=ADD_ONE))
 
     done = jobcell("validate", plan)
 

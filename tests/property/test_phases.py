@@ -30,6 +30,8 @@ MESSAGES = [
     m.LogBatch(entries=()),
     m.WorkflowComplete(state=RAW),
     m.WorkflowError(error=REPORT),
+    m.Linking(adaptor="rest@1.0.0"),
+    m.Checked(),
 ]
 FROM_ENGINE = [m.Loaded(value=RAW), m.LoadFailed(error=REPORT), m.Cancel(reason="x")]
 

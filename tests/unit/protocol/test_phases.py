@@ -35,6 +35,8 @@ TABLE = {
     ("RUNNING", "LogBatch"): "RUNNING",
     ("RUNNING", "JobComplete"): "WALKING",
     ("RUNNING", "JobError"): "WALKING",
+    ("CHECKING", "Linking"): "CHECKING",
+    ("CHECKING", "Checked"): "CHECKING",
 }
 """Written a second time on purpose: a change of the order of messages is a decision."""
 
@@ -70,14 +72,15 @@ def test_a_child_never_says_what_the_engine_says(phase, kind):
 
 
 def test_every_phase_can_be_reached_and_left():
-    """From the start, over the table; and only the last one is a dead end."""
-    reached, waiting = set(), [Phase.STARTING]
+    """From the start, over the table, or by a request to check; only the last one is a dead end."""
+    reached, waiting = set(), [Phase.STARTING, Phase.CHECKING]
     while waiting:
         phase = waiting.pop()
         if phase not in reached:
             reached.add(phase)
             waiting += FROM_CHILD[phase].values()
     assert reached == set(Phase) == set(FROM_CHILD)
+    assert all(leads is Phase.CHECKING for leads in FROM_CHILD[Phase.CHECKING].values())
     assert [phase for phase in Phase if not FROM_CHILD[phase]] == [Phase.DONE]
 
 

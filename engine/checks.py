@@ -1,0 +1,265 @@
+"""What is wrong with a plan, found without running it: every job, condition and the globals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.checker import check_texts
+from engine.confinement.policy import Policy
+from engine.errors import PlanError, Problem
+from engine.options import RunOptions
+from engine.order import readable
+from engine.plan_object import Findings, PlanObject
+from engine.plan_source import read_plan
+from engine.plan_steps import Node, read_steps
+from engine.repo import Repo, RepoError
+from engine.validation import OPTION_KEYS, PLAN_KEYS, WORKFLOW_KEYS, load_plan
+from protocol import messages as m
+from protocol.checks import CheckedText, Finding
+from protocol.plan import Plan
+from protocol.words import NAMED_CONDITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from protocol.adaptor import AdaptorLink
+
+PlanSource = Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]
+
+
+class PlacedText(msgspec.Struct, frozen=True):
+    """A text of a plan, and where it is."""
+
+    text: CheckedText
+    path: str
+    step_id: str | None
+    adaptor_paths: dict[str, str] = {}
+    """Adaptor as ``name@version`` to its place."""
+
+
+def check_plan(
+    plan: PlanSource,
+    *,
+    repo_dir: str | os.PathLike[str] | None = None,
+    options: RunOptions | None = None,
+) -> list[Problem]:
+    """Return everything that is wrong with a plan, found without running any of it.
+
+    Every job, condition and the globals are compiled in a child with the default walls, and what
+    they import is linked; the code of adaptors runs there.  No credential is loaded.  Waits until
+    all is checked: call it in a thread of an asynchronous program.
+
+    Args:
+        plan: In any form that `Engine.execute` takes.
+        repo_dir: The directory of installed adaptors.
+        options: Of the run that is meant: its start and end, modules, whitelist, permissions and
+            memory.
+
+    Returns:
+        The problems, in the order of the plan; an empty list if all is well.
+
+    Raises:
+        EngineError: No confined child can be had on this machine.
+
+    """
+    return find_problems(plan, repo_dir=repo_dir, options=options)
+
+
+def find_problems(
+    plan: PlanSource,
+    *,
+    repo_dir: str | os.PathLike[str] | None = None,
+    options: RunOptions | None = None,
+    warn: Callable[[str], object] | None = None,
+) -> list[Problem]:
+    """Do what `check_plan` does; *warn* takes a line for each key of the plan that is ignored."""
+    options = options or RunOptions()
+    try:
+        source = read_plan(plan)
+    except PlanError as error:
+        return list(error.problems)
+    problems: list[Problem] = []
+    try:
+        load_plan(source, start=options.start, end=options.end, warn=warn)
+    except PlanError as error:
+        problems += error.problems
+    if not isinstance(source, (Mapping, msgspec.Struct)):
+        return problems
+    wrong = {problem.path for problem in problems}
+    linking = _Linking(repo_dir, options, problems)
+    texts = [text for text in _texts_of(source, linking) if text.path not in wrong]
+    for placed, answer in zip(texts, linking.check(texts), strict=True):
+        problems += (_problem(placed, found) for found in answer.findings if not found.note)
+    return list(dict.fromkeys(problems))
+
+
+def check_job(
+    source: str, adaptors: Sequence[str] = (), *, repo_dir: str | os.PathLike[str] | None = None
+) -> tuple[list[Problem], m.Checked]:
+    """Check the source of one job, as `check_plan` does for those of a plan.
+
+    Args:
+        source: Python.
+        adaptors: ``name`` or ``name@version`` of what the job uses.  If there are none, a name that is
+            not defined may be a verb, and is noted only.
+        repo_dir: The directory of installed adaptors.
+
+    Returns:
+        What is wrong with the repo and the adaptors, and what was found in the job.
+
+    Raises:
+        EngineError: No confined child can be had on this machine.
+
+    """
+    problems: list[Problem] = []
+    linking = _Linking(repo_dir, RunOptions(), problems)
+    labels = [linking.resolve(spec, f"adaptor {spec}", None) for spec in adaptors]
+    if problems:
+        return problems, m.Checked()
+    text = CheckedText(
+        kind="job",
+        source=source,
+        step_id="check",
+        adaptors=tuple(label for label in labels if label is not None),
+        scope="known" if adaptors else "verbs missing",
+    )
+    placed = PlacedText(text, "job", None)
+    (answer,) = linking.check([placed], repo_known=repo_dir is not None)
+    return [], answer
+
+
+class _Linking:
+    """Which adaptors the steps get."""
+
+    def __init__(
+        self,
+        repo_dir: str | os.PathLike[str] | None,
+        options: RunOptions,
+        problems: list[Problem],
+    ) -> None:
+        self._repo_dir = repo_dir
+        self._options = options
+        self._modules = options.modules
+        self._problems = problems
+        self.complete = True
+        try:
+            self._repo = Repo.read(repo_dir)
+        except RepoError as error:
+            self._repo, self.complete = Repo.read(None), False
+            problems.append(Problem("repo_dir", str(error)))
+        self._links = {_label(link): link for link in self._repo.newest(options.modules)}
+
+    def check(self, texts: Sequence[PlacedText], *, repo_known: bool = True) -> list[m.Checked]:
+        """Return what is wrong with each text.
+
+        Raises:
+            EngineError: No confined child can be had on this machine.
+
+        """
+        if not texts:
+            return []
+        helpers = next((one.text.source for one in texts if one.text.kind == "globals"), None)
+        check = m.Check(
+            texts=tuple(placed.text for placed in texts),
+            adaptors=tuple(self._links.values()),
+            whitelist=self._options.whitelist,
+            repo_known=self.complete and repo_known,
+            workflow_globals=helpers,
+        )
+        places = readable(self._repo_dir, self._options)
+        return check_texts(check, Policy().request(options=self._options, read_paths=places))
+
+    def resolve(self, spec: str, path: str, step_id: str | None) -> str | None:
+        """Return ``name@version`` of an adaptor, None if it cannot be had."""
+        try:
+            link = self._repo.resolve(spec, self._modules)
+        except RepoError as error:
+            if self.complete or spec.partition("@")[0] in self._modules:
+                self._problems.append(Problem(path, str(error), step_id))
+            return None
+        self._links[_label(link)] = link
+        return _label(link)
+
+
+def _label(link: AdaptorLink) -> str:
+    return f"{link.name}@{link.version}"
+
+
+def _texts_of(source: Any, linking: _Linking) -> list[PlacedText]:
+    """Return the texts of a plan, as far as it can be read: the globals first."""
+    ignored = Findings()
+    keys = set(source.__struct_fields__ if isinstance(source, msgspec.Struct) else source)
+    flat = "workflow" not in keys and bool(keys & {"steps", "jobs"})
+    known = (*WORKFLOW_KEYS, "options") if flat else PLAN_KEYS
+    plan = PlanObject(source, "", ignored, known=(*known, *OPTION_KEYS))
+    workflow = plan if flat else plan.child("workflow", known=WORKFLOW_KEYS)
+    if workflow is None:
+        return []
+    texts: list[PlacedText] = []
+    every: dict[str, str] = {}
+    for node in read_steps(workflow):
+        if node.step.expression is not None:
+            job = _job(node, linking)
+            every.update(job.adaptor_paths)
+            texts.append(job)
+        texts += _conditions(node)
+    helpers = workflow.text("globals")
+    if helpers is not None:
+        text = CheckedText(kind="globals", source=helpers, adaptors=tuple(every))
+        unknown = any(one.text.scope != "known" for one in texts)
+        if unknown:
+            text = msgspec.structs.replace(text, scope="unknown")
+        texts.insert(0, PlacedText(text, workflow.where("globals"), None, every))
+    return texts
+
+
+def _job(node: Node, linking: _Linking) -> PlacedText:
+    step = node.step
+    paths: dict[str, str] = {}
+    known = True
+    for spec, path in zip(step.adaptors, node.adaptor_paths, strict=True):
+        label = linking.resolve(spec, path, step.id)
+        known = known and label is not None
+        if label is not None:
+            paths[label] = path
+    assert step.expression is not None
+    text = CheckedText(
+        kind="job",
+        source=step.expression,
+        step_id=step.id,
+        adaptors=tuple(paths),
+        scope="known" if known else "unknown",
+    )
+    return PlacedText(text, f"{node.path}.expression", step.id, paths)
+
+
+def _conditions(node: Node) -> list[PlacedText]:
+    return [
+        PlacedText(
+            CheckedText(kind="condition", source=edge.condition, step_id=node.step.id),
+            node.condition_paths[target],
+            node.step.id,
+        )
+        for target, edge in node.step.next.items()
+        if isinstance(edge.condition, str)
+        and edge.condition not in NAMED_CONDITIONS
+        and not edge.disabled
+    ]
+
+
+def _problem(placed: PlacedText, found: Finding) -> Problem:
+    step_id = placed.step_id
+    if found.adaptor is not None:
+        path = placed.adaptor_paths.get(found.adaptor, placed.path)
+        return Problem(path, found.message, step_id)
+    message = found.message
+    if found.kind == "SyntaxError":
+        message = f"{found.kind}: {message}"
+    if placed.text.kind == "condition":
+        shown = " ".join(placed.text.source.split())
+        message = f"the condition {shown[:200]!r}: {message}"
+    return Problem(placed.path, message, step_id, found.line, found.column, found.fix)

@@ -1,0 +1,47 @@
+"""What is said about texts that are checked and not run: jobs, globals and conditions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+TextKind = Literal["globals", "job", "condition"]
+
+
+class CheckedText(msgspec.Struct, frozen=True, kw_only=True):
+    """One text that is to be checked."""
+
+    kind: TextKind
+    source: str
+    step_id: str = ""
+    adaptors: tuple[str, ...] = ()
+    """Of the step, as ``name@version``; of globals: of all steps."""
+    scope: Literal["known", "verbs missing", "unknown"] = "known"
+    """Whether all that is in scope is known: no adaptor was named, or one of them cannot be had."""
+
+
+class CheckedOperation(msgspec.Struct, frozen=True):
+    """One operation of a script, and where it is called."""
+
+    number: int
+    name: str
+    line: int
+    column: int | None
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong with a text, as an editor shows it."""
+
+    kind: str
+    """The name of the error that a run would end with, or of the check."""
+    message: str
+    line: int | None = None
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+    fix: str | None = None
+    note: bool = False
+    """It may be right: nothing is known for certain."""
+    adaptor: str | None = None
+    """It is this adaptor that is wrong, and not the text."""

@@ -1,0 +1,130 @@
+"""A plan that passes `check_plan` does not crash while it is loaded, whatever it is made of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine import Engine, check_plan
+
+ADAPTORS = Path(__file__).parents[2] / "adaptors"
+
+LOADING = {"RuntimeCrash", "CompileError", "SecurityError", "ImportError", "InputError"}
+"""What a run ends with that cannot be loaded."""
+
+STATEMENTS = st.sampled_from(
+    [
+        "fn(lambda state: state)",
+        "fn(helper)",
+        "log('x')",
+        "get('x')",
+        "rest.get('x') if False else None",
+        "import json",
+        "import jsn",
+        "from rest import post",
+        "from rest import pots",
+        "from json import dumps as helper",
+        "x = LIMIT",
+        "x = y",
+        "y = 1",
+        "y = x + [z for z in [1]][0]",
+        "log(y, json)",
+        "for i in [1, 2]: y = i",
+        "if y: x = 1",
+        "def helper(state): return state",
+        "def main(state): return helper(state)",
+        "async def main(state): return {**state, 'n': unknwn}",
+        "operations = [fn(helper), log('y')]",
+        "operations = 5",
+        "class A: z = y",
+        "try:\n    import nothing\nexcept ImportError:\n    nothing = None",
+        "each([], combine(log('a'), fn(lambda s: missing)))",
+        "eval('1')",
+        "x = (",
+        "state.x = 1",
+        "log(state.data.x)",
+        "del y",
+        "lambda: nowhere",
+        "print('at the top')",
+        "y: int = later",
+        "later = 2",
+    ]
+)
+JOBS = st.lists(STATEMENTS, min_size=1, max_size=5).map("\n".join)
+CONDITIONS = st.sampled_from(
+    [
+        True,
+        "state.data.x",
+        "not state.errors",
+        "stat.x",
+        "x = 1",
+        "state.x >",
+        "len(state)",
+        "nope()",
+    ]
+)
+GLOBALS = st.sampled_from(
+    [None, "LIMIT = 3", "def helper(state): return state", "LIMIT = y", "print(1)", "import jsn"]
+)
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """A repo with the adaptors of this project."""
+    root = tmp_path_factory.mktemp("repo")
+    entries = []
+    for name in ("common", "rest"):
+        shutil.copytree(ADAPTORS / name / name, root / f"{name}_1.0.0" / name)
+        entries.append({"name": name, "version": "1.0.0", "path": f"{name}_1.0.0"})
+    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(repo):
+    """One engine for all runs."""
+    with Engine(repo_dir=repo, max_runs=1) as engine:
+        yield engine
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    jobs=st.lists(
+        st.tuples(JOBS, st.sampled_from([(), ("common",), ("common", "rest")])),
+        min_size=1,
+        max_size=3,
+    ),
+    condition=CONDITIONS,
+    helpers=GLOBALS,
+)
+def test_a_plan_that_passes_can_be_loaded(repo, runs, jobs, condition, helpers):
+    """Names, imports, conditions: what a run would stumble over is found before."""
+    last = len(jobs) - 1
+    steps = [
+        {
+            "id": f"s{number}",
+            "expression": source,
+            "adaptors": list(adaptors),
+            "next": {f"s{number + 1}": condition if number == 0 else True} if number < last else {},
+        }
+        for number, (source, adaptors) in enumerate(jobs)
+    ]
+    plan = {"workflow": {"steps": steps, "globals": helpers}}
+    problems = check_plan(plan, repo_dir=repo)
+    if problems:
+        return
+    run = runs.execute(plan, {"data": {"x": 1}})
+    error = run.result(60).error
+    assert error is None or error.name not in LOADING, (plan, error)
+    assert (
+        error is None or error.name != "EdgeConditionError" or "cannot be used" not in error.message
+    )
