@@ -1,0 +1,62 @@
+"""The files on the page about testing jobs work as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "testing-jobs.md"
+FILES = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Every file of the page."""
+    written = tmp_path_factory.mktemp("jobs")
+    for name, text in FILES.findall(PAGE.read_text()):
+        (written / name).write_text(text)
+    return written
+
+
+def call(folder, *words):
+    environment = {name: value for name, value in os.environ.items() if name != "JOBCELL_REPO"}
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_tests_of_the_page_pass(folder):
+    """A reader may copy them as they are."""
+    done = call(
+        folder, "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "."
+    )
+    assert done.returncode == 0, done.stdout
+    assert "7 passed" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("check", "years.py"), ("validate", "plan.json")])
+def test_the_commands_of_the_page_find_nothing(folder, words):
+    """The job and the plan are as they should be."""
+    done = call(folder, "manager", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_page_says_of_warnings_is_true(folder):
+    """A verb of its own that is thrown away is found by the command."""
+    lost = (
+        "def put(k): return lambda state: state\ndef main(state):\n    put(1)\n    return state\n"
+    )
+    (folder / "lost.py").write_text(lost)
+    done = call(folder, "manager", "check", "lost.py")
+    assert (done.returncode, "put(...) on line 3" in done.stdout) == (1, True)
