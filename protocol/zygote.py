@@ -1,6 +1,7 @@
 """Between the engine and its zygote: one datagram for each message, on a socket of their own.
 
-A zygote never runs a job, so both sides believe each other.
+A zygote never runs a job, so both sides believe each other.  It answers requests in their order, and no
+message counts runs: a fork inherits the memory of its zygote, and finds there what it has heard.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Fork a child on the descriptors that come along: requests, answers, stdout, stderr."""
 
-    number: int
     request: ConfinementRequest | None = None
     """What it is to put on; None: what the zygote was prepared for."""
 
@@ -33,14 +33,12 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
     """There is a child; a pidfd of it comes along."""
 
-    number: int
     pid: int
 
 
 class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
     """There is no child."""
 
-    number: int
     error: int
     """An error number of fork(2), or EMFILE where the zygote has no descriptor left."""
 
@@ -48,7 +46,7 @@ class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
 class ForkEnded(msgspec.Struct, frozen=True, tag="fork-ended"):
     """A child was reaped; as wait4(2) tells it."""
 
-    number: int
+    pid: int
     status: int
     cpu_s: float
     peak_kilobytes: int

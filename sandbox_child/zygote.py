@@ -147,9 +147,9 @@ class _Zygote:
         # not copy either.
         self._channel = bootstrap.make_channel()
         self._channel.hold(bootstrap.HELLO)
-        self._poll = select.poll()
-        self._poll.register(CONTROL_FD, select.POLLIN)
-        self._children: dict[int, tuple[int, int]] = {}
+        # The kernel remembers which children there are, not this memory, which all of them inherit.
+        self._poll = select.epoll()
+        self._poll.register(CONTROL_FD, select.EPOLLIN)
         random.seed()
         for number in _RESERVED:
             # Taken, so that no descriptor that comes in is given a number that a child needs.
@@ -177,39 +177,40 @@ class _Zygote:
         return True
 
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
-        number = wanted.number
         if len(fds) < _ENDS:
             # The kernel drops descriptors for which there is no number: recvmsg(2), MSG_CTRUNC.
-            self._refuse(number, errno.EMFILE, fds)
+            self._refuse(errno.EMFILE, fds)
             return
         self._wanted = wanted.request
         pid = fork()
         if pid == 0:
             self._become_child(*fds)
+        self._wanted = None  # the next child is not to find it
         if pid < 0:
-            self._refuse(number, -pid, fds)
+            self._refuse(-pid, fds)
             return
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:  # nobody could say when it ends
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            self._refuse(number, error.errno or errno.EMFILE, fds)
+            self._refuse(error.errno or errno.EMFILE, fds)
             return
-        self._children[pidfd] = (number, pid)
-        self._poll.register(pidfd, select.POLLIN)
-        self._say(Forked(number, pid), pidfd)
+        self._poll.register(pidfd, select.EPOLLIN)
+        self._say(Forked(pid), pidfd)
         random.seed()  # for the next child; as a fork handler of that module would do in it
         for fd in fds:
             os.close(fd)
 
-    def _refuse(self, number: int, error: int, fds: list[int]) -> None:
+    def _refuse(self, error: int, fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)
-        self._say(ForkFailed(number, error))
+        self._say(ForkFailed(error))
 
     def _reap(self, pidfd: int) -> None:
-        number, pid = self._children.pop(pidfd)
+        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        pid = ended.si_pid
         self._poll.unregister(pidfd)
         os.close(pidfd)
         try:
@@ -219,7 +220,7 @@ class _Zygote:
             pass
         _, status, usage = os.wait4(pid, 0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        self._say(ForkEnded(number, status, cpu_s, usage.ru_maxrss))
+        self._say(ForkEnded(pid, status, cpu_s, usage.ru_maxrss))
 
     def _say(self, message: Forked | ForkFailed | ForkEnded, *fds: int) -> None:
         try:

@@ -30,7 +30,6 @@ from protocol.zygote import (
     MAX_DATAGRAM_BYTES,
     Fork,
     Forked,
-    ForkEnded,
     ForkFailed,
     Prepare,
     decode_from_zygote,
@@ -191,8 +190,10 @@ class _Zygote:
         fixed = set(readable())
         self._places = [path for path in request.read_paths if path not in fixed]
         self._identity = identity(self._places)
-        self._children: dict[int, ForkedChild] = {}
-        self._number = 0
+        self._asked: deque[ForkedChild] = deque()
+        """Children that the zygote has not answered for; it answers in this order."""
+        self._born: dict[int, ForkedChild] = {}
+        """Children that live, by pid: the number is taken until the zygote has reported the end."""
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
         self._retired = False
         self._watched_over = False
@@ -221,11 +222,10 @@ class _Zygote:
             request: What it is to put on, if that is not what the zygote was prepared for.
 
         """
-        self._number += 1
         child = ForkedChild()
-        self._children[self._number] = child
+        self._asked.append(child)
         self._watch_over()
-        self._send(encode(Fork(number=self._number, request=request)), ends)
+        self._send(encode(Fork(request=request)), ends)
         return child
 
     def _watch_over(self) -> None:
@@ -236,11 +236,15 @@ class _Zygote:
     def _look_after(self) -> None:
         """Replace a zygote that hangs: its runs could neither begin nor end."""
         self._watched_over = False
-        overdue = [child for child in self._children.values() if child.overdue()]
+        overdue = [child for child in self._children if child.overdue()]
         if overdue:
             self.close()
         elif self._children:
             self._watch_over()
+
+    @property
+    def _children(self) -> list[ForkedChild]:
+        return [*self._asked, *self._born.values()]
 
     def retire(self) -> None:
         """Let it go when its last child has ended."""
@@ -264,9 +268,10 @@ class _Zygote:
             os.waitpid(self._pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass  # somebody else has waited for it
-        for child in self._children.values():
+        for child in self._children:
             child.ended(Exit(lost=_ZYGOTE_DIED))
-        self._children.clear()
+        self._asked.clear()
+        self._born.clear()
 
     def _send(self, datagram: bytes, ends: ChildEnds | None) -> None:
         self._outgoing.append((datagram, ends))
@@ -313,19 +318,15 @@ class _Zygote:
 
     def _take(self, datagram: bytes, fds: list[int]) -> None:
         message = decode_from_zygote(datagram)
-        child = self._children.get(message.number)
         if isinstance(message, Forked):
-            if child is not None:
-                child.born(message.pid, fds[0] if fds else -1)
-            return
-        self._children.pop(message.number, None)
-        if child is not None:
-            if isinstance(message, ForkEnded):
-                child.ended(exit_of(message.status, message.cpu_s, message.peak_kilobytes))
-            else:
-                assert isinstance(message, ForkFailed)
-                reason = f"the zygote could not fork: {os.strerror(message.error)}"
-                child.ended(Exit(lost=reason, refused=message.error))
+            child = self._born[message.pid] = self._asked.popleft()
+            child.born(message.pid, fds[0] if fds else -1)
+        elif isinstance(message, ForkFailed):
+            reason = f"the zygote could not fork: {os.strerror(message.error)}"
+            self._asked.popleft().ended(Exit(lost=reason, refused=message.error))
+        else:
+            child = self._born.pop(message.pid)
+            child.ended(exit_of(message.status, message.cpu_s, message.peak_kilobytes))
         if self._retired and not self._children:
             self.close()
 

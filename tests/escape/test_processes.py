@@ -387,3 +387,49 @@ def test_a_zygote_does_not_serve_what_its_root_lacks(tmp_path):
 
     assert outcome.refusal[0] == "mounts"
     assert outcome.out == ""
+
+
+NUMBERS_IN_MEMORY = """
+import gc, os
+def main(state):
+    gc.collect()
+    found = set()
+    waiting, seen = list(gc.get_objects()), set()
+    for name in ("sys", "gc"):
+        waiting.append(__import__(name))
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if type(one) is int:
+            found.add(one)
+        elif len(seen) < 2_000_000:
+            waiting.extend(gc.get_referents(one))
+    return {"data": [text for text in state["data"] if int(text) in found]}
+"""
+
+
+def test_a_fork_finds_no_pid_of_another_run_in_its_memory():
+    """The zygote keeps none: neither of a run that is going on nor of one that has ended."""
+    from engine import Engine, Policy
+
+    policy = Policy(language=False)
+    with Engine(max_runs=3, policy=policy) as engine:
+        import psutil
+
+        for _ in range(3):
+            engine.execute("def main(state): return state").result(20)
+        waiting = [engine.execute("import time\ndef main(state): time.sleep(60)") for _ in range(2)]
+        for run in waiting:
+            while not any(event.type == "job-start" for event in run.poll(timeout_s=None)):
+                pass
+        [zygote] = psutil.Process().children()
+        siblings = [child.pid for child in zygote.children()]
+        assert len(siblings) == 2
+        # As texts: a number in the state would be found there.  The search works: it finds the zygote.
+        pids = [*map(str, siblings), str(zygote.pid)]
+        result = engine.execute(NUMBERS_IN_MEMORY, {"data": pids}).result(60)
+        assert result.state["data"] == [str(zygote.pid)], result.error
+        for run in waiting:
+            run.cancel()
