@@ -86,7 +86,7 @@ memory: setup  ## Two thousand runs with large states: the manager's memory stay
 	$(PY) -m benchmarks.memory
 
 docs: setup  ## Check the documents: links lead somewhere, examples run
-	$(PY) -m pytest -q tests/unit/manager/test_documents.py tests/process/test_examples.py
+	$(PY) -m pytest -q tests/unit/manager/test_documents.py tests/process/test_examples.py tests/process/test_embedding_document.py
 
 clean:  ## Remove all that was made, .venv included
 	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis

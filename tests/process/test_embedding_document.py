@@ -1,0 +1,42 @@
+"""The examples of docs/embedding.md work as they stand there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TEXT = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+EXAMPLES = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, flags=re.DOTALL))
+
+#: The first and the last line that an example prints.
+PRINTED = {
+    "service": ("event: workflow-start", "event: workflow-complete"),
+    "json": (f"{{'data': [inf, b'raw', {2**80}, {{1: 'one'}}]}}", "workflow-complete"),
+    "shutdown": (str(["success"] * 5), str(["success"] * 5)),
+    "limits": (None, None),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_an_example_of_the_embedding_document_runs(name: str):
+    """A reader may copy it as it is."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXAMPLES[name]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines() or [None]
+    assert (lines[0], lines[-1]) == PRINTED[name]
+
+
+def test_every_example_is_tested():
+    """A block of Python without a mark would be one that nobody runs."""
+    assert set(EXAMPLES) == set(PRINTED)
+    assert TEXT.count("```python") == len(EXAMPLES)
