@@ -42,6 +42,10 @@ _SIGNS_OF_MEMORY = (
 )
 """What C, C++, Rust and Python say before they give up, in lower case."""
 
+_MUCH = 0.6
+"""The same for a child that crashed.  C code asks for a buffer of 1.5 or 2 times the size when one is
+full: the request fails, and nothing of it is resident.  msgspec, for one, does not survive that."""
+
 
 class Exit(msgspec.Struct, frozen=True):
     """How a child ended, as the kernel tells it: an exit code or a signal, and what it used."""
@@ -161,8 +165,9 @@ def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
         return make_report(
             "CPULimitError", f"the run used up its CPU time{limit} (cpu_s)", option="cpu_s"
         )
-    died = peak_bytes >= _MOSTLY * facts.memory_bytes
-    if died or (number in _OF_ITS_OWN and _speaks_of_memory(facts.stderr)):
+    crashed = number in _OF_ITS_OWN
+    share = _MUCH if crashed else _MOSTLY
+    if peak_bytes >= share * facts.memory_bytes or (crashed and _speaks_of_memory(facts.stderr)):
         return _out_of_memory(facts, f"the child died of {_signal_name(number)}")
     name = _signal_name(number)
     return make_report("ExitError", f"the child was ended by the signal {name}", subtype=name)

@@ -36,7 +36,3 @@ class StateNotCarriedError(Exception):
 
 def _shorten(path: str) -> str:
     return path if len(path) <= 300 else f"{path[:150]} ... {path[-150:]}"
-
-
-class TooLargeError(Exception):
-    """The encoding of a state would be larger than allowed."""

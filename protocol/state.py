@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from protocol.errors import StateNotCarriedError, TooLargeError
+from protocol.errors import StateNotCarriedError
 from protocol.state_look import BIG_INTEGER, DATED, FOREIGN, is_key, keys_are_plain, look
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = [
     "BIG_INTEGER",
     "NIL",
     "StateNotCarriedError",
-    "TooLargeError",
     "copy_state",
     "decode_state",
     "encode_state",
@@ -45,7 +44,6 @@ def encode_state(
     *,
     root: str = "state",
     without: Collection[str] = (),
-    max_bytes: int | None = None,
 ) -> bytes:
     """Return *value* as msgpack.
 
@@ -56,15 +54,19 @@ def encode_state(
         value: Anything.
         root: What the path in an error begins with.
         without: Keys of *value* itself that are left out.
-        max_bytes: A hint: a longer encoding is of no use, and may be given up early.
 
     Raises:
         StateNotCarriedError: The text is like
             ``state.data.rows[3].callback: cannot carry a function``.
-        TooLargeError: The encoding would be longer than *max_bytes*.
 
     """
-    seen = look(value, max_bytes)
+    collecting = gc.isenabled()
+    gc.disable()  # as for decoding: nothing that is made here is garbage
+    try:
+        seen = look(value)
+    finally:
+        if collecting:
+            gc.enable()
     if seen is not FOREIGN:
         if without and type(value) is dict and any(key in value for key in without):
             value = {key: item for key, item in value.items() if key not in without}

@@ -11,12 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
-
-from protocol.errors import TooLargeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any, Final
 
 BIG_INTEGER: Final = 1
 """Extension type of an integer that msgpack has no type for: two's complement, big endian."""
@@ -39,15 +34,10 @@ _CONTAINERS: Final = frozenset({dict, list, tuple, set, frozenset})
 _DATES: Final = frozenset({dt.datetime, dt.date, dt.time, dt.timedelta})
 _ZONED: Final = frozenset({dt.datetime, dt.time})
 
-_FEW: Final = 400
-"""So many values are looked at one by one; for more it pays to have C do it."""
+_MAPS: Final = frozenset({dict})
 
 _DEEP: Final = 10
 """From this level on what was seen is noted: a cycle comes by again for ever."""
-
-_PICKLED_FOR_ENCODED: Final = 4
-"""No value takes more than so many times its bytes in msgpack when it is pickled without a memo."""
-_FRAME_BYTES: Final = 1 << 17
 
 
 def is_key(key: object) -> bool:
@@ -55,30 +45,12 @@ def is_key(key: object) -> bool:
     return type(key) in KEY_TYPES
 
 
-def look(value: Any, max_bytes: int | None = None) -> str:
-    """Return `PLAIN`, `DATED` or `FOREIGN`.
-
-    Args:
-        value: Anything.
-        max_bytes: The caller has no use for a longer encoding.
-
-    Raises:
-        TooLargeError: It would be longer.  One that is not refused here may be longer too.
-
-    """
-    found = _look(value, _FEW)
-    if found is None:
-        found = _look_in_c(value, max_bytes) or _look(value, sys.maxsize)
-    assert found is not None
-    return found
-
-
 def keys_are_plain(value: Any) -> bool:
     """Return whether all keys in a value of built-in types are allowed."""
     try:
         _encode_json(value)
     except (TypeError, ValueError, RecursionError):
-        return _look(value, sys.maxsize) != FOREIGN
+        return look(value) != FOREIGN
     return True
 
 
@@ -89,8 +61,8 @@ def _encode_json(value: Any) -> None:
     msgspec.json.encode(value)
 
 
-def _look(value: Any, most: int) -> str | None:
-    """Look at each value, level by level; return None if there are more than *most*."""
+def look(value: Any) -> str:
+    """Return `PLAIN`, `DATED` or `FOREIGN`; each value is looked at once, level by level."""
     if type(value) in _LEAVES:
         return PLAIN
     found = PLAIN
@@ -106,74 +78,22 @@ def _look(value: Any, most: int) -> str | None:
             level = [item for item in level if type(item) in _CONTAINERS]
         depth += 1
         # One container may stand in many places; without this the levels could grow for ever.
-        fresh = {id(item): item for item in level}
         if depth > _DEEP:
+            fresh = {id(item): item for item in level}
             level = [item for number, item in fresh.items() if number not in seen]
             seen.update(fresh)
+        elif len(level) > 1 and len(set(map(id, level))) < len(level):
+            level = list({id(item): item for item in level}.values())
+        if kinds == _MAPS:
+            maps, others = level, []
         else:
-            level = list(fresh.values())
-        maps = [item for item in level if type(item) is dict]
-        others = [item for item in level if type(item) is not dict]
-        most -= sum(map(len, level))
-        if most < 0:
-            return None
+            maps = [item for item in level if type(item) is dict]
+            others = [item for item in level if type(item) is not dict]
         if not KEY_TYPES.issuperset(set(map(type, chain.from_iterable(maps)))):
             return FOREIGN
         level = [item for one in maps for item in one.values() if type(item) not in _LEAVES]
         level += [item for one in others for item in one if type(item) not in _LEAVES]
     return found
-
-
-def _look_in_c(value: Any, max_bytes: int | None) -> str | None:
-    """Return `PLAIN` if that can be said at once, else None."""
-    try:
-        _exact_pickler(max_bytes).dump(value)
-        # Nothing is kept of this, so that the memory is free again when the value is encoded.
-        _encode_json(value)
-    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
-        return None
-    return PLAIN
-
-
-_make_pickler: Callable[[int | None], Any] | None = None
-
-
-def _exact_pickler(max_bytes: int | None) -> Any:
-    """Return a pickler that refuses all but exact built-in types, and keeps nothing."""
-    global _make_pickler  # noqa: PLW0603 - imported when first needed: small states need none
-    if _make_pickler is None:
-        _make_pickler = _define_pickler()
-    return _make_pickler(max_bytes)
-
-
-def _define_pickler() -> Callable[[int | None], Any]:
-    from _pickle import Pickler
-
-    class Sink:
-        """Counts what is written.  A value that holds one list in many places has no end."""
-
-        def __init__(self, max_bytes: int | None) -> None:
-            self._left = sys.maxsize
-            if max_bytes is not None:
-                self._left = _PICKLED_FOR_ENCODED * max_bytes + _FRAME_BYTES
-
-        def write(self, data: Any) -> int:
-            self._left -= len(data)
-            if self._left < 0:
-                raise TooLargeError
-            return len(data)
-
-    class Exact(Pickler):
-        def reducer_override(self, _value: object) -> Any:
-            """Be called for whatever is not of an exact built-in type, in place of its own code."""
-            raise TypeError
-
-    def make(max_bytes: int | None) -> Any:
-        pickler = Exact(Sink(max_bytes), 5)
-        pickler.fast = True  # without a memo, which would be larger than the value
-        return pickler
-
-    return make
 
 
 def text_types() -> frozenset[type]:

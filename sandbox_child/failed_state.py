@@ -8,7 +8,7 @@ import msgspec
 
 from protocol.limits import MEGABYTE
 from protocol.report import ErrorReport, make_report
-from protocol.state import NIL, StateNotCarriedError, TooLargeError, encode_state, with_member
+from protocol.state import NIL, StateNotCarriedError, encode_state, with_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -41,7 +41,7 @@ def encode_failed(
     short_of_memory = False
     for read in sources:
         try:
-            encoded = encode_state(read(), without=without, max_bytes=limit)
+            encoded = encode_state(read(), without=without)
             if report.severity != "fail":
                 if len(encoded) <= limit:
                     return encoded, report
@@ -51,8 +51,6 @@ def encode_failed(
                 if len(whole) <= limit:
                     return whole, report
                 size = len(whole)
-        except TooLargeError:
-            size = size or limit + 1
         except StateNotCarriedError:
             pass
         except MemoryError:

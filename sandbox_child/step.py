@@ -15,7 +15,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report
-from protocol.state import NIL, StateNotCarriedError, TooLargeError, encode_state
+from protocol.state import NIL, StateNotCarriedError, encode_state
 from sandbox_child import streams
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
@@ -350,17 +350,13 @@ class JobExecution:
 
     def _encode(self, state: Any) -> bytes:
         limit = self._start.limits.state_bytes
-        try:
-            encoded = encode_state(state, without=self._start.remove_from_state, max_bytes=limit)
-            size = len(encoded)
-        except TooLargeError:
-            encoded, size = NIL, sys.maxsize
+        encoded = encode_state(state, without=self._start.remove_from_state)
+        size = len(encoded)
         if size > limit:
-            takes = "takes more" if size == sys.maxsize else f"takes {size / MEGABYTE:.1f} MB"
             raise StepCrashedError(
                 make_report(
                     "StateTooLargeError",
-                    f"the state of step {self._step.id!r} {takes};"
+                    f"the state of step {self._step.id!r} takes {size / MEGABYTE:.1f} MB;"
                     f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
                     option="state_mb",
                     step_id=self._step.id,

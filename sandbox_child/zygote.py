@@ -41,7 +41,6 @@ from sandbox_child.language.scope import make_ground
 from sandbox_child.rehearsal import rehearse, rehearse_compiler
 
 PRELOADED: Final = (
-    "_pickle",
     "asyncio",
     "base64",
     "bisect",
@@ -60,7 +59,6 @@ PRELOADED: Final = (
     "itertools",
     "json",
     "math",
-    "msgspec.json",
     "operator",
     "platform",
     "protocol.state_walk",

@@ -60,7 +60,7 @@ def test_a_key_that_would_not_come_back_is_refused_with_its_path(key, kind, besi
 
 
 def test_a_bad_key_among_many_rows_is_found():
-    """Rows are looked at in C, which knows no path and no tuple."""
+    """The look at them knows no path; the walk after it does."""
     rows = [{"id": number, "tags": ["a", None]} for number in range(5_000)]
     assert decode_state(encode_state(rows)) == rows
     rows[4_000][1, 2] = 3

@@ -1,0 +1,49 @@
+"""Values with many levels, and one container in many places."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.state import StateNotCarriedError, decode_state, encode_state
+from protocol.state_look import FOREIGN, PLAIN, look
+
+
+def test_one_list_in_many_places_is_looked_at_once():
+    """Its encoding would be larger than any memory; to look at it takes no time."""
+    value = [0]
+    for _ in range(200):
+        value = [value, value]
+    assert look(value) is PLAIN
+    value = {"a": value, (1,): 2}
+    assert look(value) is FOREIGN
+
+
+@pytest.mark.parametrize("depth", [5, 60, 300])
+def test_a_wide_cycle_is_found_at_every_depth(depth):
+    """Each round would be wider than the one before."""
+    inner = list(range(100))
+    inner += [inner] * 100
+    value = inner
+    for _ in range(depth):
+        value = {"a": value}
+    with pytest.raises(StateNotCarriedError, match="cannot carry a cycle"):
+        encode_state(value)
+
+
+@pytest.mark.parametrize("depth", [60, 300, 600])
+def test_what_is_wrong_deep_in_many_values_is_found(depth):
+    """Beyond the levels that honest states have."""
+    value = object
+    for _ in range(depth):
+        value = [*range(10), value]
+    with pytest.raises(StateNotCarriedError, match="cannot carry a class"):
+        encode_state(value)
+
+
+@pytest.mark.parametrize("leaf", [1, 2**70])
+def test_a_big_integer_is_carried_as_deep_as_a_small_one(leaf):
+    """600 levels, of lists and of maps."""
+    value = leaf
+    for number in range(600):
+        value = [value] if number % 2 else {"a": value}
+    assert decode_state(encode_state(value)) == value
