@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from protocol.report import ErrorReport, OperationRef, Position, make_report
 from sandbox_child.channel import Channel, RunCancelledError
 from sandbox_child.language.compiler import CompiledJob
+
+if TYPE_CHECKING:
+    from sandbox_child.loop import RunLoop
 
 Operation = Callable[[Any], Any]
 
@@ -29,6 +32,9 @@ class Pipeline:
         operations: What the job gives as its operations.
         execute: A reducer that builds the pipeline, if an adaptor or the job exports one.
         warn: Called with a text when an operation returns nothing.
+        channel: Where the engine says that the run is to end.
+        get_loop: Returns the event loop of the run, if an operation is to be awaited.
+        names: The globals of the job.
 
     Raises:
         PipelineError: *operations* is no list, or one of them cannot be called.
@@ -43,6 +49,8 @@ class Pipeline:
         execute: Callable[..., Any] | None,
         warn: Callable[[str], None],
         channel: Channel,
+        get_loop: Callable[[], RunLoop],
+        names: dict[str, Any],
     ) -> None:
         if not isinstance(operations, (list, tuple)):
             raise PipelineError(
@@ -60,7 +68,10 @@ class Pipeline:
         self._warn = warn
         self._channel = channel
         self._execute = execute
-        self._loop: Any = None
+        self._get_loop = get_loop
+        self._names = names
+        self._loop: RunLoop | None = None
+        """Set by the first operation that is awaited."""
         self._stopped: RunCancelledError | None = None
         """Set when an operation did not run, because the engine wants the run to end."""
         self._operations = [
@@ -93,7 +104,8 @@ class Pipeline:
                 for operation in self._operations:
                     state = self._settle(operation(state))
         finally:
-            self._close_loop()
+            if self._loop is not None:
+                self._loop.end_step(self._names)
         if self._stopped is not None:  # a reducer has caught it, but the job is not complete
             raise self._stopped
         return state
@@ -143,44 +155,9 @@ class Pipeline:
         """Wait for a result that is not there yet."""
         if not _is_awaitable(result):
             return result
-        import asyncio  # a job that is not asynchronous does not pay for it
-
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._loop.add_reader(self._channel.requests_fd, self._on_request)
-        self._task = self._loop.create_task(_wait(result))
-        try:
-            return self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError as error:
-            if self._stopped is not None:
-                raise self._stopped from None
-            told = RuntimeError("the job cancelled itself")
-            raise told.with_traceback(error.__traceback__) from None
-
-    _task: Any = None
-
-    def _on_request(self) -> None:
-        """While a job runs the engine sends one thing only: that it is to end."""
-        self._loop.remove_reader(self._channel.requests_fd)
-        try:
-            self._channel.check_cancelled()
-        except RunCancelledError as error:
-            self._stopped = error
-        if self._stopped is not None or self._channel.engine_gone:
-            self._task.cancel()
-
-    def _close_loop(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is None:
-            return
-        import asyncio
-
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=1))
-        loop.close()
+            self._loop = self._get_loop()
+        return self._loop.run(result)
 
     def _checked(self, operation: object, number: int) -> Operation:
         if callable(operation):
@@ -222,13 +199,6 @@ def _line_of(operation: object) -> int | None:
 
 def _is_awaitable(value: object) -> bool:
     return hasattr(type(value), "__await__")
-
-
-async def _wait(awaitable: Any) -> Any:
-    result = await awaitable
-    while _is_awaitable(result):
-        result = await result
-    return result
 
 
 def _kind(value: object) -> str:

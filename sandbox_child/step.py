@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.linker import Linker, StepLinks
     from sandbox_child.logbook import LogBook
+    from sandbox_child.loop import RunLoop
     from sandbox_child.sanitize import SanitizePolicy
 
 _LARGE_BYTES: Final = MEGABYTE
@@ -78,6 +79,7 @@ class Runtime:
         self.logs = logs
         self.values = PlanValues()
         self._linker: Linker | None = None
+        self._loop: RunLoop | None = None
         self.attempts: Attempts | None = None
         """The connections that were tried; None as long as nothing was linked."""
         self._blocks: int | None = None
@@ -99,6 +101,16 @@ class Runtime:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+
+    def get_loop(self) -> RunLoop:
+        """Return the event loop of the run; imported and made for the first job that awaits."""
+        if self._loop is None:
+            from sandbox_child.loop import RunLoop
+
+            self._loop = RunLoop(
+                self.channel, lambda text: self.logs.add("warning", "runtime", text)
+            )
+        return self._loop
 
     @property
     def linker(self) -> Linker:
@@ -343,6 +355,8 @@ class JobExecution:
             ),
             warn=self._warn,
             channel=self._channel,
+            get_loop=self._runtime.get_loop,
+            names=scope.globals,
         )
         return scope.call(self._pipeline.run, state)
 
