@@ -197,6 +197,8 @@ class JobExecution:
                 self._scope.close()
             if self._pipeline is not None:
                 self._pipeline.state = None
+            # This object is in a cycle with the scope of the job; the state must not wait for the collector.
+            self._input = None
             self._runtime.let_go()
 
     def _run(self, encoded: bytes) -> StepResult:
