@@ -208,7 +208,6 @@ class JobExecution:
             state = self._assemble(encoded)
         except MemoryError:
             raise StepCrashedError(self._out_of_memory()) from None
-        self._channel.check_cancelled()  # what was loaded may have taken long
         if self._runtime.attempts is not None:
             self._runtime.attempts.clear()
         self._link()
@@ -275,6 +274,7 @@ class JobExecution:
         self._channel.send(kind(step_id=self._step.id, step_run_id=self._step_run_id, id=value_id))
         answer = self._channel.receive_any()
         if isinstance(answer, m.Loaded):
+            self._channel.check_cancelled()  # the answer may have taken long
             return answer.value
         if isinstance(answer, m.LoadFailed):
             raise StepCrashedError(answer.error)
