@@ -119,8 +119,8 @@ class RunLoop:
         if rest > 0:
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=rest))
         for task in tasks:
-            if task.done() and not task.cancelled():
-                task.exception()  # or it is reported as one that nobody has asked for
+            if task.done():
+                _take_exception(task)
         return all(task.done() for task in tasks)
 
     def _give_up(self, number: int) -> None:
@@ -136,7 +136,7 @@ class RunLoop:
 def _forget(loop: Any, names: dict[str, Any]) -> None:
     """Drop timers, callbacks, and handlers of the job's own: they would run during a later step.
 
-    Source: `asyncio.base_events.BaseEventLoop` and `asyncio.selector_events`, alike in 3.11 to 3.14.
+    Source: `asyncio.base_events.BaseEventLoop` and `asyncio.selector_events`, alike in 3.11 to 3.13.
     """
     for handle in (*loop._ready, *loop._scheduled):
         handle.cancel()
@@ -161,6 +161,18 @@ def _is_of(callback: Any, names: dict[str, Any]) -> bool:
     if not hasattr(function, "__globals__"):
         function = vars(type(function)).get("__call__")
     return getattr(function, "__globals__", None) is names
+
+
+def _take_exception(task: asyncio.Task[Any]) -> None:
+    """Take the exception out of a task: kept there, it is a cycle with the frames of the job.
+
+    Of a task that was cancelled this holds from Python 3.12 on.  Any other would be reported, too, as an
+    exception that nobody has asked for.
+    """
+    try:
+        task.exception()
+    except asyncio.CancelledError:
+        pass
 
 
 async def _wait(awaitable: Any) -> Any:
