@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from .errors import ArgumentError, kind
 from .flow import State
@@ -64,11 +64,12 @@ def bind(function: Callable[..., Any], state: State) -> Callable[..., Any]:
     `map_(rows, lambda row: row["a"] + state.n)` arrives as `lambda state: lambda row: ...`: a
     function whose only parameter is called `state` and that returns a function is unwrapped.
     """
-    if parameters(function) == ("state",):
-        result = function(state)
-        if is_reference(result):
-            return bind(result, state)
-    return function
+    for _ in range(MAX_REFERENCES):
+        result = function(state) if parameters(function) == ("state",) else None
+        if not is_reference(result):
+            return function
+        function = cast("Callable[..., Any]", result)
+    raise ArgumentError("an argument is a function that returns functions without end")
 
 
 def parameters(function: object) -> tuple[str, ...] | None:
@@ -117,7 +118,11 @@ def expand_references(
         `expand_references({"name": data_value("user.name")})(state)`
 
     """
-    return lambda state: resolve(state, value, skip_filter)
+
+    def run(state: State) -> Any:
+        return resolve(state, value, None if skip_filter is None else bind(skip_filter, state))
+
+    return run
 
 
 @lazily

@@ -14,7 +14,7 @@ from typing import Any
 from .errors import ArgumentError, AssertionFailedError, kind
 from .flow import Operation, State, after, perform, require_operation, run_all
 from .paths import find
-from .references import dereference, is_reference, items_of, lazily, parameters, resolve
+from .references import bind, dereference, is_reference, items_of, lazily, parameters, resolve
 
 
 def fn(function: Operation) -> Operation:
@@ -165,11 +165,26 @@ def map_(items: Any, function: Callable[..., Any]) -> Operation:
 def _mapped(function: Callable[..., Any], item: Any, index: int, state: State) -> Any:
     names = parameters(function)
     if names == ("state",):
-        scoped = {**state, "data": item, "index": index}
-        result = function(scoped)
-        return _mapped(result, item, index, state) if is_reference(result) else result
+        try:
+            result = function({**state, "data": item, "index": index})
+        except Exception:
+            if not _gives_a_function(function, state):
+                raise
+        else:
+            if not is_reference(result):
+                return result
+        # The engine made it of an argument that uses the state: there `state` is the verb's own.
+        function = bind(function, state)
+        names = parameters(function)
     arguments = (item, index, state)
     return function(*arguments[: 1 if names is None else len(names)])
+
+
+def _gives_a_function(function: Callable[..., Any], state: State) -> bool:
+    try:
+        return is_reference(function(state))
+    except Exception:  # noqa: BLE001 - the first error is the one to report
+        return False
 
 
 def group_by(items: Any, key: Any) -> Operation:
@@ -188,7 +203,10 @@ def group_by(items: Any, key: Any) -> Operation:
     """
 
     def run(state: State) -> State:
-        wanted = dereference(state, key) if parameters(key) == ("state",) else key
+        wanted = key
+        if parameters(key) == ("state",):
+            wanted = key(state)
+            wanted = bind(wanted, state) if is_reference(wanted) else wanted
         groups: dict[Any, list[Any]] = {}
         for item in items_of(items, state, verb="group_by"):
             values = [wanted(item)] if callable(wanted) else find(item, _path(wanted))

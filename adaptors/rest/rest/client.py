@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
+import re
 import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, NamedTuple
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from .errors import RequestError, ResponseError, UnreachableError
 
@@ -53,7 +55,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except ValueError:
         raise RequestError(f"not an http or https URL: {url!r}", url=url) from None
-    return parts.scheme, parts.hostname, port
+    return parts.scheme, _looked_up(parts.hostname, url), port
 
 
 def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> str:
@@ -67,11 +69,63 @@ def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> s
     if base_url is None and "://" not in path:
         raise RequestError(f"{path!r} is not a whole URL and there is no base_url", url=path)
     pairs = {key: value for key, value in (query or {}).items() if value is not None}
-    parts = urlsplit(whole)
-    joined = "&".join(part for part in (parts.query, urlencode(pairs, doseq=True)) if part)
-    url = urlunsplit(parts._replace(query=joined))
-    origin(url)
-    return url
+    whole = whole.strip()
+    origin(whole)
+    # A line break or a tab would be dropped by urlsplit: in a URL from values it is text.
+    parts = urlsplit(_encoded(whole, "\t\n\r"))
+    given = _encoded(parts.query)
+    joined = "&".join(part for part in (given, urlencode(pairs, doseq=True)) if part)
+    # What follows "#" is for the client alone and is not sent.
+    encoded = (parts.scheme, _encoded_host(parts, whole), _encoded(parts.path), joined, "")
+    return urlunsplit(encoded)
+
+
+_SENT_AS_IT_IS = frozenset(map(chr, range(0x21, 0x7F))).difference('"<>\\^`{|}')
+_NOT_AN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def _encoded(text: str, only: str = "") -> str:
+    """Return *text* with what may not stand in a URL percent-encoded; existing escapes stay.
+
+    Args:
+        text: A path, a query or a whole URL.
+        only: The characters to encode; empty: all that must be.
+
+    """
+    made = _NOT_AN_ESCAPE.sub("%25", text) if not only else text
+    wanted = frozenset(only)
+    return "".join(
+        quote(char, safe="", errors="replace")
+        if (char in wanted if only else char not in _SENT_AS_IT_IS)
+        else char
+        for char in made
+    )
+
+
+def _encoded_host(parts: SplitResult, url: str) -> str:
+    """Return the network location with the host in its form for DNS (IDNA).
+
+    Raises:
+        RequestError: It cannot be a host.
+
+    """
+    if parts.netloc.isascii():
+        if any(char <= " " or char == "\x7f" for char in parts.netloc):
+            raise RequestError(f"the host of {url!r} has a space or a control character", url=url)
+        return parts.netloc
+    user, at, place = parts.netloc.rpartition("@")
+    host, colon, port = place.partition(":")
+    return f"{_encoded(user)}{at}{_looked_up(host, url)}{colon}{port}"
+
+
+def _looked_up(host: str, url: str) -> str:
+    """Return a host in its form for DNS."""
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise RequestError(f"the host of {url!r} cannot be looked up: {error}", url=url) from None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -86,7 +140,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        target = urljoin(req.full_url, newurl)
+        target = make_url(None, urljoin(req.full_url, newurl), None)
         same = origin(target) == origin(req.full_url)
         following = super().redirect_request(req, fp, code, msg, headers, target)
         if following is not None and same:
@@ -165,7 +219,7 @@ def parse(response: Response, parse_as: str) -> Any:
     if not response.body:
         return None if is_json or parse_as == "json" else ""
     try:
-        text = response.body.decode(_charset(content_type))
+        text = _decoded(response.body, content_type, is_json=is_json or parse_as == "json")
         return json.loads(text) if parse_as == "json" or (parse_as == "auto" and is_json) else text
     except (ValueError, LookupError) as error:
         raise ResponseError(
@@ -176,7 +230,27 @@ def parse(response: Response, parse_as: str) -> Any:
         ) from None
 
 
-def _charset(content_type: str) -> str:
+def _decoded(body: bytes, content_type: str, *, is_json: bool) -> str:
+    """Return a body as text, without the byte order mark that some servers put in front of it.
+
+    A byte order mark says more than the header.  JSON without a charset may be UTF-16 or UTF-32.
+    """
     message = HTTPMessage()
     message["content-type"] = content_type or "text/plain"
-    return message.get_content_charset("utf-8")
+    charset = message.get_content_charset()
+    if charset is None and is_json:
+        charset = json.detect_encoding(body)
+    for mark, coding in _MARKS:
+        if body.startswith(mark):
+            charset = coding
+            break
+    return body.decode(charset or "utf-8")
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of it
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)

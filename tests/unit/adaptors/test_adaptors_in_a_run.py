@@ -100,6 +100,59 @@ def test_verbs_work_with_lazy_state(repo):
     assert logs[:2] == [("info", "adaptor", "many"), ("debug", "adaptor", "[1, 2, 3]")]
 
 
+def test_functions_that_use_the_state_work_in_every_verb(repo):
+    """`state` in a function that is an argument is the state of the verb; of `each`, that of the item."""
+    job = """
+rows = [{"k": "a", "n": 1}, {"k": "b", "n": 2}]
+as_("groups", group_by(rows, lambda row: row["k"] == state.data.y))
+as_("nested", group_by(rows, lambda row: (lambda k: k + state.data.y)(row["k"])))
+as_("by_path", group_by(rows, state.data.path))
+as_("mapped", map_(rows, lambda row: row["k"] + state.data.y))
+as_("indexed", map_(rows, lambda row, i: [row["n"] + i, state.data.y]))
+as_("three", map_(rows, lambda row, i, s: s["data"]["y"] + state.data.y))
+as_("comprehension", map_(rows, lambda row: [y + row["k"] for y in state.data.y]))
+as_("async", map_(rows, double(state.data.y)))
+fn(lambda s: {**s, "made": state.data.y})
+fn_if(lambda s: s["made"] == state.data.y, fn(lambda s: {**s, "taken": state.data.y}))
+each(rows, fn(lambda s: {**s, "last": state.data.k}), restore_data=True)
+each(lambda s: [state.data.y], fn(lambda s: {**s, "once": s["data"]}), restore_data=True)
+combine(fn(lambda s: {**s, "combined": state.data.y}))
+alter_state(lambda s: {**s, "altered": state.data.y})
+assert_(lambda s: s["data"]["y"] == state.data.y, lambda s: state.data.y)
+as_(lambda s: "key_" + state.data.y, map_(rows, lambda row: row["n"]))
+cursor("now", key="at", format=lambda when: state.data.y)
+as_("merged", fn(lambda s: {**s, "data": merge([{}], {"y": lambda s: state.data.y})(s)}))
+as_("csv", parse_csv("a,b\\n1,2", {"columns": lambda names: [n + state.data.y for n in names]}))
+as_("expanded", fn(lambda s: {**s, "data": expand_references([1, 2], lambda v: v == state.data.y)(s)}))
+""".replace("\\\\n", "\\n")
+    helpers = (
+        "def double(y):\n    async def twice(row):\n        return row['k'] + y\n    return twice\n"
+    )
+    plan = {
+        "workflow": {
+            "globals": helpers,
+            "steps": [{"id": "a", "adaptor": "common", "expression": job}],
+        }
+    }
+    state = engine.run(plan, {"data": {"y": "b", "path": "k"}}, repo_dir=repo)
+
+    a, b = {"k": "a", "n": 1}, {"k": "b", "n": 2}
+    assert "errors" not in state, state["errors"]
+    assert state["groups"] == {False: [a], True: [b]}
+    assert state["nested"] == {"ab": [a], "bb": [b]}
+    assert state["by_path"] == {"a": [a], "b": [b]}
+    assert state["mapped"] == ["ab", "bb"]
+    assert state["indexed"] == [[1, "b"], [3, "b"]]
+    assert state["three"] == ["bb", "bb"]
+    assert state["comprehension"] == [["ba"], ["bb"]]
+    assert state["async"] == ["ab", "bb"]
+    assert state["csv"] == [{"ab": "1", "bb": "2"}]
+    assert state["merged"] == [{"y": "b"}]
+    named = ("made", "taken", "last", "once", "combined", "altered", "at")
+    assert [state[name] for name in named] == ["b"] * len(named)
+    assert state["key_b"] == [1, 2]
+
+
 def test_a_failed_verb_is_an_adaptor_error_at_its_call(repo):
     """The report carries what the exception carries, and the line of the job."""
     state = run(

@@ -11,6 +11,7 @@ import re
 import common
 import pytest
 from common import (
+    ArgumentError,
     alter_state,
     as_,
     assert_,
@@ -186,6 +187,27 @@ def test_map_understands_lazy_state_around_its_function():
     lazy = lambda state: lambda row: row + state["n"]
     assert map_([1, 2], lazy)({"n": 10})["data"] == [11, 12]
     assert map_([1, 2], lambda state: state["data"] * 2)({})["data"] == [2, 4]
+
+
+def test_the_state_around_a_function_is_that_of_the_verb():
+    """Not the one whose data is the item: the author sees one name `state`."""
+    lazy = lambda state: lambda row: row + state["data"]["suffix"]
+    state = {"data": {"suffix": "!"}, "rows": ["a", "b"]}
+    assert map_(["a", "b"], lazy)(state)["data"] == ["a!", "b!"]
+    assert group_by(["a", "b", "a"], lazy)(state)["data"] == {"a!": ["a", "a"], "b!": ["b"]}
+    twice = lambda state: lambda state: lambda row, i: (row, i, state["data"])
+    assert map_(["a"], twice)(state)["data"] == [("a", 0, {"suffix": "!"})]
+
+
+@pytest.mark.parametrize("verb", [map_, group_by])
+def test_functions_without_end_are_an_error(verb):
+    """Not a hang, and not a RecursionError."""
+
+    def endless(state):
+        return endless
+
+    with pytest.raises(ArgumentError, match="without end"):
+        verb([1], endless)({})
 
 
 def test_map_awaits_asynchronous_functions():

@@ -9,12 +9,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import rest
+from rest.client import make_url, origin
 
 PAGES = {
     "/json": (200, "application/json", b'{"name": "\xc3\xa4"}'),
     "/fhir": (200, "application/fhir+json; charset=utf-8", b"[1]"),
     "/latin": (200, "text/plain; charset=latin-1", b"\xe4"),
     "/untyped": (200, "", b'{"a": 1}'),
+    "/bom": (200, "application/json", b'\xef\xbb\xbf{"a": 1}'),
+    "/bom8": (200, "application/json; charset=utf-8", b'\xef\xbb\xbf{"a": 1}'),
+    "/bom16": (200, "application/json; charset=utf-16", '{"a": 1}'.encode("utf-16")),
+    "/json16": (200, "application/json", '{"a": "\xe4"}'.encode("utf-16-le")),
+    "/json32": (200, "application/json", '{"a": "\xe4"}'.encode("utf-32")),
+    "/windows": (200, "application/json; charset=windows-1252", b'{"a": "\x80"}'),
+    "/marked": (200, "text/plain; charset=latin-1", b"\xef\xbb\xbf\xc3\xa4"),
+    "/unknown": (200, "text/plain; charset=no-such", b"x"),
     "/broken": (200, "application/json", b"{"),
     "/empty": (204, "application/json", b""),
     "/missing": (404, "text/plain", b"no such patient"),
@@ -219,3 +228,77 @@ def test_wrong_arguments_are_told(arguments, options, message):
     """Before anything is sent."""
     with pytest.raises(rest.RequestError, match=message):
         rest.get(*arguments, **options)({})
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("patients/Ann Lee/\xe9", "/patients/Ann%20Lee/%C3%A9"),
+        ("a%20b/%C3%A9", "/a%20b/%C3%A9"),
+        ("100%/50%zz", "/100%25/50%25zz"),
+        ("a\tb\nc\r", "/a%09b%0Ac"),
+        ("x/../y/./z", "/x/../y/./z"),
+        ("a;b=1,2@c:d+e~(f)[g]!$&'*", "/a;b=1,2@c:d+e~(f)[g]!$&'*"),
+        ('"<>\\\\^`{|}', "/%22%3C%3E%5C%5C%5E%60%7B%7C%7D"),
+        ("\U0001f600\ud800", "/%F0%9F%98%80%3F"),
+        ("q?name=Ann Lee&x=\xe9&y=a%26b", "/q?name=Ann%20Lee&x=%C3%A9&y=a%26b"),
+        ("q?a=1#part two", "/q?a=1"),
+        (" spaces around ", "/%20spaces%20around"),
+    ],
+)
+def test_a_url_is_encoded_where_it_must_be(path, sent):
+    """What has a meaning in a URL, and what is encoded already, stays as it is."""
+    assert make_url("http://h", path, None) == f"http://h{sent}"
+
+
+def test_a_host_with_an_accent_is_looked_up_in_its_form_for_dns():
+    """In a base URL as in a whole one; it is the same origin in both spellings."""
+    ascii_form = "http://xn--bcher-kva.example:81"
+    assert (
+        make_url("http://b\xfccher.example:81/api", "x", {"a": "\xe9"})
+        == f"{ascii_form}/api/x?a=%C3%A9"
+    )
+    assert make_url(None, "http://b\xfccher.example:81/", None) == f"{ascii_form}/"
+    assert origin("http://b\xfccher.example:81/api") == origin(ascii_form)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a b/x", "http://\xe4" + 70 * "a" + "/x", "http:///x", "ftp://h/x"]
+)
+def test_what_cannot_be_a_url_is_an_error_of_the_argument(url):
+    """Not one of the host, which nobody has asked."""
+    with pytest.raises(rest.RequestError) as caught:
+        make_url(None, url, None)
+    assert repr(url) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("page", "data"),
+    [
+        ("bom", {"a": 1}),
+        ("bom8", {"a": 1}),
+        ("bom16", {"a": 1}),
+        ("json16", {"a": "\xe4"}),
+        ("json32", {"a": "\xe4"}),
+        ("windows", {"a": "\u20ac"}),
+        ("marked", "\xe4"),
+    ],
+)
+def test_a_body_is_read_in_its_encoding(server, page, data):
+    """A byte order mark says more than the header, and JSON may be UTF-16 without saying so."""
+    assert rest.get(page)(configured(server))["data"] == data
+
+
+def test_an_unknown_charset_is_an_error_with_the_body(server):
+    """The bytes can still be had with parse_as."""
+    with pytest.raises(rest.ResponseError, match="no-such"):
+        rest.get("unknown")(configured(server))
+    assert rest.get("unknown", parse_as="bytes")(configured(server))["data"] == b"x"
+
+
+def test_a_path_with_spaces_reaches_the_server(server):
+    """Encoded once."""
+    assert (
+        rest.get("echo/Ann Lee/\xe9%20")(configured(server))["data"]["path"]
+        == "/echo/Ann%20Lee/%C3%A9%20"
+    )
