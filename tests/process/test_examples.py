@@ -1,7 +1,8 @@
-"""What the README shows, and the example that `make run` runs, work as they stand there."""
+"""What the README and the pages show, and the example that `make run` runs, work as they stand there."""
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,32 @@ ROOT = Path(__file__).parents[2]
 CLINIC = ROOT / "examples" / "clinic"
 
 
-def readme_example(name: str) -> str:
-    text = (ROOT / "README.md").read_text()
-    found = re.search(rf"<!-- test: {name} -->\n```python\n(.*?)```", text, flags=re.DOTALL)
+def example(page: str, name: str) -> str:
+    text = (ROOT / page).read_text()
+    found = re.search(rf"<!-- test: {name} -->\n```\w+\n(.*?)```", text, flags=re.DOTALL)
     assert found is not None
     return found[1]
+
+
+def readme_example(name: str) -> str:
+    return example("README.md", name)
+
+
+def commands(page: str, name: str) -> list[list[str]]:
+    """Return the commands of an example, without their comments."""
+    lines = example(page, name).splitlines()
+    return [shlex.split(line[2:], comments=True) for line in lines if line.startswith("$ ")]
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "manager", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def run_clinic(tmp_path, *options):
@@ -88,3 +110,87 @@ def test_the_clinic_can_be_stopped_half_way(tmp_path, end):
     state, _ = run_clinic(tmp_path, "--end", end)
 
     assert len(state["data"]["good"]) + len(state["data"]["bad"]) == 300
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), [("README.md", "make"), ("CONTRIBUTING.md", "contribute")]
+)
+def test_every_target_that_is_named_is_in_the_makefile(page, name):
+    """Their commands are other tests, or run these."""
+    for program, *targets in commands(page, name):
+        assert program == "make"
+        done = subprocess.run(
+            ["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_the_readme_run(tmp_path):
+    """In their order, on the job of the README."""
+    (tmp_path / "job.py").write_text(readme_example("job"))
+    (tmp_path / "state.json").write_text('{"data": {"people": [{"born": "2001-05-06"}]}}')
+    plan = {"workflow": {"steps": [{"id": "a", "expression": readme_example("job")}]}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    (pip, *_), *rest = commands("README.md", "commands")
+
+    assert pip == "pip"  # which is for a reader: here it is installed
+    for program, *words in rest:
+        assert program == "jobcell"
+        done = call(tmp_path, *words)
+        assert done.returncode == 0, (words, done.stderr)
+    assert json.loads((tmp_path / "final.json").read_text()) == {"data": {"years": [2001]}}
+    last = (tmp_path / "events.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["type"] == "workflow-complete"
+
+
+def test_the_page_shows_what_check_says(tmp_path):
+    """Word for word."""
+    lines = [""] * 10
+    lines[0] = "def main(state):"
+    lines[2] = "    eval('1')"
+    lines[8] = "    return state.__class__"
+    (tmp_path / "fetch.py").write_text("\n".join(lines))
+    (command,) = commands("docs/job-language.md", "check")
+    assert command == ["jobcell", "check", "fetch.py"]
+
+    shown = example("docs/job-language.md", "check").splitlines()[1:]
+
+    done = call(tmp_path, *command[1:])
+    assert [line for line in (done.stdout + done.stderr).splitlines() if line in shown] == shown
+
+
+def test_the_three_forms_of_a_job_run(tmp_path):
+    """Each as the page has it, with an adaptor that has the verbs."""
+    adaptor = (
+        "def get(path, query):\n"
+        "    return lambda state: {**state, 'data': [{'id': 7}], 'asked': [path, query(state)]}\n"
+        "def fn(function):\n"
+        "    return function\n"
+    )
+    (tmp_path / "rest.py").write_text(adaptor)
+    options = engine.RunOptions(modules={"rest": engine.ModuleRef(path=str(tmp_path / "rest.py"))})
+    parts = re.split(r"^# \d\. .*\n", example("docs/job-language.md", "forms"), flags=re.MULTILINE)
+    script, function, operations = parts[1:]
+    state = {"data": {"cursor": 3}}
+
+    def run(source, given):
+        step = {"id": "a", "adaptor": "rest", "expression": source}
+        return engine.run({"workflow": {"steps": [step]}}, given, options=options)
+
+    assert run(script, state) == {
+        "data": [{"id": 7}],
+        "asked": ["patients", {"since": 3}],
+        "n": 1,
+    }
+    assert run(function, {"data": [{"id": 7}]}) == {"data": [7]}
+    defined = "def first(state): return {'n': 1}\ndef second(state): return {'n': state['n'] + 1}\n"
+    assert run(defined + operations, {}) == {"n": 2}
+
+
+def test_the_repo_of_the_page_can_be_read(tmp_path):
+    """Its entry names a version that a step can have."""
+    (tmp_path / "common_1.0.0" / "common").mkdir(parents=True)
+    (tmp_path / "common_1.0.0" / "common" / "__init__.py").write_text("def fn(f): return f\n")
+    (tmp_path / "repo.json").write_text(example("docs/repo.md", "repo.json"))
+    step = {"id": "a", "adaptor": "common@1.0.0", "expression": "fn(lambda state: {'n': 1})"}
+    assert engine.run({"workflow": {"steps": [step]}}, {}, repo_dir=tmp_path) == {"n": 1}

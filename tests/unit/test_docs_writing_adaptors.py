@@ -61,6 +61,8 @@ def test_the_package_is_described_as_a_distribution(ledger):
 
 def test_the_tests_of_the_page_pass(ledger):
     """Run as the page says, in a process of its own, without the engine."""
+    shown = "<!-- test: pytest -->\n```console\n$ python -m pytest\n```"
+    assert shown in PAGE.read_text()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
     done = subprocess.run(
         command, cwd=ledger, capture_output=True, text=True, timeout=60, check=False
