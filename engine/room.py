@@ -103,6 +103,8 @@ class Room:
         """The same, while no other run was going on."""
         self._delay_s = _FIRST_DELAY_S
         self._hold_until = 0.0
+        self._hopeless_until = 0.0
+        """Until then a run that has no other run to wait for ends at once: waiting has not helped."""
         self._said: set[str] = set()
 
     def may_start(self, running: int) -> bool:
@@ -110,6 +112,8 @@ class Room:
         if self._since is None and self._hold_until == 0.0:
             return not running or self._has_descriptors(running)
         now = time.monotonic()
+        if now < self._hopeless_until:
+            return True
         if now < self._hold_until:
             return False
         if self._since is None:
@@ -126,7 +130,7 @@ class Room:
         """Take note that a child was heard: there was room for it."""
         if self._since is not None:
             self._since = self._alone_since = None
-            self._hold_until = 0.0
+            self._hold_until = self._hopeless_until = 0.0
             self._delay_s = _FIRST_DELAY_S
 
     def freed(self) -> None:
@@ -149,12 +153,17 @@ class Room:
             self._since = now
         if running:
             self._alone_since = None
+            self._hopeless_until = 0.0
             self._say(limit, running)
+        elif now < self._hopeless_until or (
+            self._alone_since is not None and now - self._alone_since >= GIVE_UP_S
+        ):
+            # The runs behind this one would wait in vain as well, each for itself.
+            self._alone_since = None
+            self._hopeless_until = now + GIVE_UP_S
+            return False
         elif self._alone_since is None:
             self._alone_since = now
-        elif now - self._alone_since >= GIVE_UP_S:
-            self._alone_since = None  # the next one gets as long
-            return False
         self._hold(self._delay_s)
         self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
         return True

@@ -5,6 +5,7 @@ The child is a process of a few lines (`fake_process`): no job is needed to be t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -20,6 +21,8 @@ from protocol import messages as m
 
 WHOLE = len(CONVERSATION)
 BOUNDARIES = range(WHOLE + 1)
+READY = 1 + next(n for n, message in enumerate(CONVERSATION) if isinstance(message, m.Ready))
+"""So many messages, and the child has said that it is ready."""
 RESOLVERS = Resolvers(credential=lambda _: {"password": "hunter2-hunter2"})
 SHORT = RunOptions(timeout_s=1.0)
 
@@ -95,8 +98,9 @@ def test_whatever_a_child_does_after_a_frame_the_run_has_one_right_end(
     for count, run in enumerate(runs):
         events = finish(run)
         result = run.result()
-        # Before it is greeted a child has no more room for a frame than a greeting takes.
-        assert result.error.name == name, (count, result.error)
+        # A child that ends before it is ready is not the job's fault.
+        expected = "SpawnError" if name == "ExitError" and count < READY else name
+        assert result.error.name == expected, (count, result.error)
         assert text in result.error.message, (count, result.error)
         assert events[-1].type == "workflow-error"
         if name != "TimeoutError":  # that may come before all was said
@@ -169,7 +173,8 @@ def test_answers_that_nobody_reads_do_not_pile_up(fakes: FakeEngine):
     run = fakes.execute(PLAN, resolvers=Resolvers(credential=lambda _: large))
     result = run.result(20)
     assert result.error.name == "ProtocolError"
-    assert "before it has read" in result.error.message
+    # It may ask before the answer is there, or before it has read the answer.
+    assert re.search("before it (has read|had the last answer)", result.error.message)
 
 
 def test_a_child_that_does_not_read_its_plan_holds_up_nobody(fakes: FakeEngine):
