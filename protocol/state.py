@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from protocol.errors import StateNotCarriedError
-from protocol.state_look import BIG_INTEGER, DATED, FOREIGN, is_key, keys_are_plain, look
+from protocol.state_look import (
+    BIG_INTEGER,
+    DATED,
+    FOREIGN,
+    MANY,
+    is_key,
+    json_has_its_keys,
+    keys_are_plain,
+    look,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,6 +44,9 @@ __all__ = [
 
 NIL: Final = b"\xc0"
 """None, encoded."""
+
+_FEW: Final = 2_000
+"""So many values are looked at one by one first."""
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 
@@ -60,16 +72,14 @@ def encode_state(
             ``state.data.rows[3].callback: cannot carry a function``.
 
     """
-    collecting = gc.isenabled()
-    gc.disable()  # as for decoding: nothing that is made here is garbage
-    try:
+    seen = look(value, _FEW)
+    if seen is MANY:
+        encoded = _encode_known(value, without)
+        if encoded is not None:
+            return encoded
         seen = look(value)
-    finally:
-        if collecting:
-            gc.enable()
     if seen is not FOREIGN:
-        if without and type(value) is dict and any(key in value for key in without):
-            value = {key: item for key, item in value.items() if key not in without}
+        value = _leave_out(value, without)
         try:
             if seen is DATED:
                 value = msgspec.to_builtins(value, builtin_types=_BYTES)
@@ -83,6 +93,35 @@ def encode_state(
     except RecursionError:
         reason = "cannot carry a value that is nested deeper than the interpreter can follow"
         raise StateNotCarriedError(root, reason) from None
+
+
+def _leave_out(value: Any, names: Collection[str]) -> Any:
+    if names and type(value) is dict and any(name in value for name in names):
+        return {key: item for key, item in value.items() if key not in names}
+    return value
+
+
+def _encode_known(value: Any, without: Collection[str]) -> bytes | None:
+    """Return the encoding of a value of many parts, if that can be had without a look at each.
+
+    While there is no class that could be a job's, msgspec can meet no code of a job.
+    """
+    from protocol.known_classes import all_are_known
+
+    if not all_are_known() or not json_has_its_keys(value):
+        return None
+    from protocol.timestamps import holds_timestamp
+
+    value = _leave_out(value, without)
+    try:
+        encoded = _encode(value)
+        if not holds_timestamp(encoded):
+            return encoded
+        # Dates as text, by msgspec: several times as fast as the walk.
+        encoded = _encode(msgspec.to_builtins(value, builtin_types=_BYTES))
+        return None if holds_timestamp(encoded) else encoded
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def decode_state(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:

@@ -28,6 +28,9 @@ DATED: Final = "dated"
 FOREIGN: Final = "foreign"
 """Something else as well, or a key that is not allowed."""
 
+MANY: Final = "many"
+"""So many values that it is worth to ask in another way."""
+
 _BUFFERS: Final = frozenset({bytearray, memoryview})
 _LEAVES: Final = KEY_TYPES | _BUFFERS
 _CONTAINERS: Final = frozenset({dict, list, tuple, set, frozenset})
@@ -47,22 +50,28 @@ def is_key(key: object) -> bool:
 
 def keys_are_plain(value: Any) -> bool:
     """Return whether all keys in a value of built-in types are allowed."""
+    return json_has_its_keys(value) or look(value) != FOREIGN
+
+
+def json_has_its_keys(value: Any) -> bool:
+    """Return whether all keys are text or numbers; None, bytes and booleans are keys, too.
+
+    msgspec refuses all others several times as fast as a loop finds them.
+    """
+    import msgspec.json  # a small state does without
+
     try:
-        _encode_json(value)
-    except (TypeError, ValueError, RecursionError):
-        return look(value) != FOREIGN
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
     return True
 
 
-def _encode_json(value: Any) -> None:
-    """Have msgspec refuse all keys but text and numbers, several times as fast as a loop does."""
-    import msgspec.json  # a small state does without
+def look(value: Any, most: int = sys.maxsize) -> str:
+    """Return `PLAIN`, `DATED` or `FOREIGN`; each value is looked at once, level by level.
 
-    msgspec.json.encode(value)
-
-
-def look(value: Any) -> str:
-    """Return `PLAIN`, `DATED` or `FOREIGN`; each value is looked at once, level by level."""
+    If there are more than *most* values, `MANY` may be returned.
+    """
     if type(value) in _LEAVES:
         return PLAIN
     found = PLAIN
@@ -89,6 +98,9 @@ def look(value: Any) -> str:
         else:
             maps = [item for item in level if type(item) is dict]
             others = [item for item in level if type(item) is not dict]
+        most -= sum(map(len, level))
+        if most < 0:
+            return MANY
         if not KEY_TYPES.issuperset(set(map(type, chain.from_iterable(maps)))):
             return FOREIGN
         level = [item for one in maps for item in one.values() if type(item) not in _LEAVES]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TextIO
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
 from protocol.errors import ProtocolError
+from protocol.known_classes import know_all
 from protocol.limits import ANSWERS_FD, OUT_OF_MEMORY_CODE, PROTOCOL_VERSION, REQUESTS_FD
 from sandbox_child.channel import Channel, EngineGoneError
 from sandbox_child.confine import ConfinementRefused, confine
@@ -91,6 +92,7 @@ def serve_spawned(channel: Channel) -> int:
     channel.send(HELLO)
     # 2. Import what jobs will need while files may still be read without a check.
     loaded = load()
+    know_all()
     gc.freeze()  # it is there to stay, as it is in a zygote
     gc.enable()
     # 3. Put the walls up.  No thread exists yet, and nothing of the plan was looked at.

@@ -16,6 +16,7 @@ import socket
 from typing import Final
 
 from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.known_classes import know_all
 from protocol.limits import ANSWERS_FD, CONTROL_FD, REQUESTS_FD
 from protocol.zygote import (
     MAX_DATAGRAM_BYTES,
@@ -59,9 +60,11 @@ PRELOADED: Final = (
     "itertools",
     "json",
     "math",
+    "msgspec.json",
     "operator",
     "platform",
     "protocol.state_walk",
+    "protocol.timestamps",
     "random",
     "re",
     "sandbox_child.failed_state",
@@ -110,6 +113,7 @@ def _preload() -> bootstrap.Loaded:
         rehearse(loaded)
     close_gaps()
     make_ground()
+    know_all()
     return loaded
 
 

@@ -141,3 +141,39 @@ def test_several_leaves_may_be_too_large_together(shared: Engine):
     result = shared.execute(work, options=RunOptions(state_mb=2, payload_mb=2)).result(20)
     assert (result.reason, result.error.name) == ("kill", "StateTooLargeError")
     assert "the final state takes 6.0 MB; allowed: 2 MB (state_mb)" in result.error.message
+
+
+@pytest.mark.parametrize("rows", [1, 5_000])
+def test_no_code_of_a_job_runs_while_its_result_is_encoded(shared: Engine, rows):
+    """Not a property, an iterator or a text of its classes, in a small result and in a large one."""
+    source = f"""
+from dataclasses import dataclass
+
+class Rows(list):
+    def __iter__(self):
+        print("ran")
+        return iter([])
+
+class Words(set):
+    def __iter__(self):
+        print("ran")
+        return iter([])
+
+@dataclass
+class Person:
+    name: str
+
+    def __eq__(self, other):
+        print("ran")
+
+    def __str__(self):
+        print("ran")
+
+def main(state):
+    return {{"rows": Rows([1]), "words": Words(["a"]), "p": Person("Ada"), "n": [0] * {rows}}}
+"""
+    run = shared.execute(source)
+    events = finish(run)
+    state = run.result().state
+    assert (state["rows"], state["words"], state["p"]) == ([1], ["a"], {"name": "Ada"})
+    assert [event.message for event in events if event.type == "log"] == []

@@ -153,8 +153,13 @@ def test_bytes_that_look_like_a_timestamp_are_left_alone(marks, shift):
     number = int.from_bytes(data[:8].ljust(8, b"\xff"), "big")
     (real,) = msgspec.msgpack.decode(b"\x91\xcb" + data[:8].ljust(8, b"\0"), type=tuple[float])
     sizes = [b"\xff" * (0xD6 + shift), b"\xff" * (0xD7 + shift), "a" * (0xC7 + shift)]
-    value = {"b": data, "n": number, "f": real, data: 1, "sizes": sizes}
+    value = {"b": data, "n": number, "f": real, "x": {data: 1}, "sizes": sizes}
     assert repr(decode_state(encode_state(value))) == repr(value)
+    del value["x"]  # text keys, and many values: msgspec writes it, and the bytes are searched
+    value["many"] = [0] * 2_500
+    assert repr(decode_state(encode_state(value))) == repr(value)
+    value["at"] = dt.datetime(2024, 5, 6, tzinfo=dt.UTC)
+    assert decode_state(encode_state(value))["at"] == "2024-05-06T00:00:00Z"
 
 
 def test_a_length_that_looks_like_a_timestamp_beside_a_date():

@@ -13,6 +13,7 @@ import zoneinfo
 import msgspec
 import pytest
 
+from protocol.known_classes import all_are_known, know_all
 from protocol.state import StateNotCarriedError, decode_state, encode_state
 
 RAN = []
@@ -111,6 +112,7 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _nothing_ran():
+    know_all()  # as a child does before its first job
     RAN.clear()
     yield
     assert RAN == []
@@ -130,6 +132,25 @@ def test_a_subclass_among_many_values_is_carried_too(make, expected):
     """Whatever stands beside it."""
     rows = [{"n": number} for number in range(2_000)]
     assert decode_state(encode_state([rows, make()])) == [rows, expected]
+
+
+def test_a_dataclass_among_many_values_runs_no_code():
+    """msgspec would ask it for its fields."""
+    assert all_are_known()
+
+    @dataclasses.dataclass
+    class Trapped(Person):
+        __getattribute__ = trap("__getattribute__")
+
+    assert not all_are_known()
+    rows = [{"n": number} for number in range(2_000)]
+    assert decode_state(encode_state([rows, Trapped("Ada")])) == [rows, {"name": "Ada", "age": 3}]
+
+
+def test_dates_among_many_values_are_text():
+    """Also those that msgspec alone would write as something else."""
+    rows = [{"n": number, "at": STAMP} for number in range(2_000)]
+    assert decode_state(encode_state(rows))[-1] == {"n": 1_999, "at": "2024-01-02T03:00:00Z"}
 
 
 def test_a_subclass_of_uuid_is_carried_as_its_base():
