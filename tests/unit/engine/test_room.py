@@ -71,7 +71,10 @@ def test_a_run_alone_is_tried_again_for_a_while(room: Room, clock: Clock):
         clock.now = room.wakes[-1]
     assert GIVE_UP_S <= clock.now - began < GIVE_UP_S + 1
     assert tries > 5
-    assert room.refused(errno.EAGAIN, running=0), "the next run gets as long"
+    assert not room.refused(errno.EAGAIN, running=0), "the next run would wait in vain as well"
+    assert room.may_start(0), "it is tried at once"
+    clock.now += GIVE_UP_S + 1
+    assert room.refused(errno.EAGAIN, running=0), "much later it may help again"
 
 
 def test_a_run_that_was_left_alone_gets_its_time(room: Room, clock: Clock):
