@@ -12,14 +12,15 @@ from typing import Any, Final
 import msgspec
 
 from protocol.errors import RemoteProtocolError
-from protocol.limits import MAX_ERROR_TEXT
+from protocol.limits import MAX_DETAILS_BYTES, MAX_DETAILS_ITEMS, MAX_ERROR_TEXT
+from protocol.packed import count_items
 from protocol.plan import Workflow
 from protocol.report import OPTIONS, ErrorReport, StackFrame
+from protocol.state import NIL
 
 _MAX_MESSAGE: Final = 2 * MAX_ERROR_TEXT
 """An honest child cuts earlier, and says in a few words more how much it cut."""
 
-_MAX_DETAILS_BYTES: Final = 100_000
 _MAX_FRAMES: Final = 100
 _MAX_LINE: Final = 1_000
 _QUOTED: Final = 60
@@ -102,8 +103,8 @@ class Claims:
 
 def bounded(report: ErrorReport) -> ErrorReport:
     """Return a report of a child with everything in it cut to what a person can read."""
-    return msgspec.structs.replace(
-        report,
+    return ErrorReport(
+        severity=report.severity,
         name=report.name[:_MAX_LINE],
         message=report.message[:_MAX_MESSAGE],
         step_id=_cut(report.step_id),
@@ -111,18 +112,26 @@ def bounded(report: ErrorReport) -> ErrorReport:
         operation=_cut_text(report.operation, "name"),
         position=_cut_text(report.position, "source"),
         stack=tuple(_cut_frame(frame) for frame in report.stack[:_MAX_FRAMES]),
-        details=report.details if _is_small(report.details) else None,
+        details=_bounded_details(report.details),
         fix=_cut(report.fix),
         option=report.option if report.option in OPTIONS else None,
         option_value=_cut(report.option_value),
     )
 
 
-def _is_small(details: Any) -> bool:
-    try:
-        return len(msgspec.msgpack.encode(details)) <= _MAX_DETAILS_BYTES
-    except RecursionError:  # nested as deep as could just be decoded, higher up the stack
-        return False
+def _bounded_details(details: Any) -> msgspec.Raw | None:
+    """Return details as the bytes that they are, unless there is too much in them to be decoded later."""
+    if details is None:
+        return None
+    encoded = memoryview(details)
+    if not 0 < len(encoded) <= MAX_DETAILS_BYTES:
+        return None
+    if len(encoded) > MAX_DETAILS_ITEMS:
+        try:
+            count_items(encoded, MAX_DETAILS_ITEMS)
+        except ValueError:
+            return None
+    return None if bytes(encoded[:1]) == NIL else msgspec.Raw(bytes(encoded))  # a copy: not the whole frame
 
 
 def _cut(text: str | None) -> str | None:

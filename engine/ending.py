@@ -12,14 +12,12 @@ from typing import Literal
 
 import msgspec
 
+from engine.roles import described, may_claim
 from protocol.limits import OUT_OF_MEMORY_CODE
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
-from protocol.report import SEVERITY_BY_NAME, ErrorReport, make_report
+from protocol.report import ErrorReport, make_report
 
 Reason = Literal["success", "fail", "crash", "kill", "exception", "cancelled"]
-
-_MAX_NAME = 80
-"""Characters of a name that a child made up, as they are quoted."""
 
 _MOSTLY = 0.9
 """Share of its memory from which on a child that died for no other reason died of memory."""
@@ -207,14 +205,10 @@ def _claimed_report(error: ErrorReport) -> ErrorReport:
     A ``fail`` ends no run, ``exception`` would say that the job is not at fault, and whether a
     run was cancelled the engine knows better.
     """
-    known = error.name in SEVERITY_BY_NAME and error.name != "Cancelled"
-    if known and error.severity in ("crash", "kill"):
+    if error.severity in ("crash", "kill") and may_claim(error):
         return error
-    name = f"{error.name[:_MAX_NAME]!a}"
     return make_report(
-        "ProtocolError",
-        f"child ended the run with the error {name}, severity {error.severity!r},"
-        " with which it may not",
+        "ProtocolError", f"child ended the run with {described(error)}, with which it may not"
     )
 
 

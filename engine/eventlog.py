@@ -25,6 +25,7 @@ from protocol.events import (
     WorkflowComplete,
     WorkflowError,
 )
+from protocol.report import ErrorReport
 from protocol.state import decode_state
 
 MAX_KEPT_LOGS: Final = 1 << 17
@@ -190,8 +191,23 @@ def without_state(event: _E) -> _E:
     return msgspec.structs.replace(event, state=REDACTED, redacted=True)
 
 
+def with_details(report: ErrorReport | None) -> ErrorReport | None:
+    """Return a report with its details decoded, which are kept as the bytes that the child sent."""
+    if report is None or not isinstance(report.details, msgspec.Raw):
+        return report
+    try:
+        details = decode_state(report.details)
+    except ValueError:
+        details = None
+    return msgspec.structs.replace(report, details=details)
+
+
 def _with_state(event: AnyEvent) -> AnyEvent:
-    """Decode the state of an event, which is kept as the bytes that the child sent."""
+    """Decode what an event keeps as the bytes that the child sent."""
+    if isinstance(event, JobError | WorkflowError) and event.error is not None:
+        error = with_details(event.error)
+        if error is not event.error:
+            event = msgspec.structs.replace(event, error=error)
     if isinstance(event, StateEvent) and isinstance(event.state, msgspec.Raw):
         try:
             state = decode_state(event.state)

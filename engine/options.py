@@ -12,7 +12,7 @@ import msgspec
 
 from engine.redaction import DEFAULT_PUBLIC_KEYS
 from protocol.adaptor import ModuleRef
-from protocol.limits import MEGABYTE
+from protocol.limits import MAX_STATE_ITEMS, MEGABYTE
 from protocol.words import LogLevel
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _POSITIVE: Final = (
     "cpu_s",
     "memory_mb",
     "state_mb",
+    "state_items",
     "payload_mb",
     "log_payload_mb",
     "max_log_bytes",
@@ -34,7 +35,7 @@ _POSITIVE: Final = (
 )
 
 
-_COUNTS: Final = ("max_log_bytes", "max_step_runs", "max_events")
+_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events")
 
 
 def _is_names(value: Any) -> bool:
@@ -104,6 +105,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float | None = None
     state_mb: float | None = None
     """One serialised state; a quarter of ``memory_mb`` if not given."""
+    state_items: int = MAX_STATE_ITEMS
+    """One state: each key and each value is an item, and so is each list and each map."""
     payload_mb: float = 10.0
     """A state in an event; a larger one is replaced there."""
     log_payload_mb: float = 1.0

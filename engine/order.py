@@ -100,6 +100,7 @@ def prepare(
         state_id=state_id,
         limits=ChildLimits(
             state_bytes=options.state_bytes,
+            state_items=options.state_items,
             payload_bytes=int(options.payload_mb * MEGABYTE),
             log_payload_bytes=int(options.log_payload_mb * MEGABYTE),
             max_log_bytes=options.max_log_bytes,

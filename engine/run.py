@@ -11,7 +11,7 @@ import msgspec
 
 from engine.ending import Ending, Exit, Reason, reason_of
 from engine.errors import EngineError
-from engine.eventlog import EventLog
+from engine.eventlog import EventLog, with_details
 from protocol.confinement import ConfinementReport
 from protocol.events import AnyEvent, Versions
 from protocol.report import ErrorReport, make_report
@@ -66,7 +66,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     def decode(self) -> RunResult:
         """Return the result, with a copy of the state of its own."""
-        reason, error, state = self.ending.reason, self.ending.error, None
+        reason, error, state = self.ending.reason, with_details(self.ending.error), None
         if self.state is not None:
             try:
                 state = decode_state(self.state)

@@ -21,6 +21,7 @@ from engine.eventlog import EventLog
 from engine.order import Order
 from engine.redaction import Redactor, Studied
 from engine.resolvers import Kind, Resolution
+from engine.roles import as_own, check_job_error
 from engine.run import Outcome, Usage
 from engine.teller import Teller
 from protocol import codec, events
@@ -41,12 +42,16 @@ _TIGHT: Final = 0.9
 """A state that is so much of its frame is kept with it; to copy it would hold it twice for a moment."""
 
 
+_NOTHING: Final = msgspec.Raw(NIL)
+
+
 class LoadRequest(msgspec.Struct, frozen=True):
     """The child wants a credential or a state."""
 
     kind: Kind
     id: str
     step_id: str
+    step_run_id: str
 
 
 class OpenStep(msgspec.Struct):
@@ -87,7 +92,8 @@ class Session:
         self._step: OpenStep | None = None
         self._step_runs = 0
         self._last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
-        self._last_state: tuple[str | None, msgspec.Raw] = (None, msgspec.Raw(NIL))
+        self._last_state: tuple[str | None, msgspec.Raw] = (None, _NOTHING)
+        self._final_state = _NOTHING
         self._confinement = order.confinement
         self._versions = order.versions
         self._meta = order.meta
@@ -101,6 +107,11 @@ class Session:
         for configuration in order.configurations:
             self._teller.redactor.learn(configuration)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}
+        self._asked_by: dict[tuple[Kind, str], str] = {}
+        """For which execution of a step an id was resolved last."""
+        self._failed_loads: set[tuple[Kind, str]] = set()
+        self._cancelled = False
+        """Whether the child was asked to come to an end."""
         self._loading_since = 0.0
         self._stderr = b""
 
@@ -174,21 +185,21 @@ class Session:
 
     def _end(self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed) -> None:
         if isinstance(message, m.WorkflowComplete):
-            message = self._with_state(message)
-            self._state_too_large(len(memoryview(message.state)))
+            self._final_state = self._state_of(message)
+            self._state_too_large(len(memoryview(self._final_state)))
         if not isinstance(message, m.ConfineFailed) and message.error is not None:
             message = msgspec.structs.replace(message, error=bounded(message.error))
         self._last = message
         self.deadlines.finished()
 
-    def _with_state(self, message: m.WorkflowComplete) -> m.WorkflowComplete:
-        """Put in the state that the message only names."""
+    def _state_of(self, message: m.WorkflowComplete) -> msgspec.Raw:
+        """Return the state that the message carries, or the one that it only names."""
         if message.state_of is None:
-            return msgspec.structs.replace(message, state=self._to_keep(message.state))
+            return self._to_keep(_raw(message.state))
         step_run_id, state = self._last_state
         if message.state_of != step_run_id:
             raise RemoteProtocolError("child names a state that was not the last one it sent")
-        return msgspec.structs.replace(message, state=state)
+        return state
 
     def _init_start(self, message: m.InitStart) -> None:
         self._claims.check_step(message.step_id, message.step_run_id)
@@ -214,7 +225,9 @@ class Session:
             self._turn_to(OpenStep(message.step_id, message.step_run_id))
         elif (self._step.step_id, self._step.step_run_id) != (message.step_id, message.step_run_id):
             raise RemoteProtocolError(f"child asked for a {kind} for a step that is not open")
-        self.load_request = LoadRequest(kind, message.id, message.step_id)
+        if (kind, message.id) in self._failed_loads:
+            raise RemoteProtocolError(f"child asked again for a {kind} that could not be had")
+        self.load_request = LoadRequest(kind, message.id, message.step_id, message.step_run_id)
         self._loading_since = time.monotonic()
         self.deadlines.loading()
 
@@ -231,7 +244,7 @@ class Session:
         if too_large is not None:
             self._close_too_large(too_large, message)
             return
-        state, redacted = self._event_state(message.state, message.state_bytes)
+        state, redacted = self._event_state(_raw(message.state), message.state_bytes)
         resident = self.look_at_memory()
         mem = events.Memory(
             job=max(0, resident - (self._first_memory or resident)),
@@ -254,11 +267,12 @@ class Session:
         return resident or self.peak_bytes
 
     def _job_error(self, message: m.JobError) -> None:
+        check_job_error(message.error, cancelled=self._cancelled)
         too_large = self._state_too_large(message.state_bytes)
         if too_large is not None:
             self._close_too_large(too_large, message)
             return
-        state, redacted = self._event_state(message.state, message.state_bytes)
+        state, redacted = self._event_state(_raw(message.state), message.state_bytes)
         self._close_job(
             events.JobError,
             message.next,
@@ -301,7 +315,7 @@ class Session:
 
     def _log_batch(self, message: m.LogBatch) -> None:
         for entry in message.entries:
-            self._teller.logs.add(entry)
+            self._teller.logs.add(as_own(entry))
         # A batch without a line takes time to read, too.
         self._teller.logs.count_dropped(
             message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES
@@ -313,7 +327,11 @@ class Session:
     def known_resolution(self, request: LoadRequest) -> Resolution | None:
         """Return what was resolved for this id before and still holds."""
         known = self._resolutions.get((request.kind, request.id))
-        if known and (known.expires is None or time.monotonic() < known.expires):
+        if known is None:
+            return None
+        # A child may ask as often as it likes: the resolver is asked once for each execution of a step.
+        repeated = self._asked_by.get((request.kind, request.id)) == request.step_run_id
+        if repeated or known.expires is None or time.monotonic() < known.expires:
             return known
         return None
 
@@ -336,7 +354,9 @@ class Session:
         self.load_request = None
         self.deadlines.loaded()
         if isinstance(outcome, ErrorReport):
+            self._failed_loads.add((request.kind, request.id))
             return codec.encode(m.LoadFailed(error=outcome))
+        self._asked_by[request.kind, request.id] = request.step_run_id
         if self._resolutions.get((request.kind, request.id)) is outcome:
             return codec.encode(m.Loaded(value=msgspec.Raw(outcome.encoded)))
         self._resolutions[request.kind, request.id] = outcome
@@ -352,6 +372,7 @@ class Session:
 
     def cancel(self, reason: str) -> bytes:
         """Set the verdict; return the message that tells the child."""
+        self._cancelled = True
         if self.verdict is None and self._last is None:
             text = f"the run was cancelled: {reason[:_MAX_REASON]}"
             self.verdict = make_report("Cancelled", text)
@@ -448,7 +469,7 @@ class Session:
         duration = self.deadlines.elapsed_ms()
         error = self._teller.redactor.struct(ending.error) if ending.error else None
         if ending.reason in ("success", "fail") and isinstance(self._last, m.WorkflowComplete):
-            state = self._teller.tell_complete(self._last.state, duration)
+            state = self._teller.tell_complete(self._final_state, duration)
         else:
             self._teller.tell(events.WorkflowError, error=error, duration_ms=duration)
         outcome = Outcome(
@@ -484,7 +505,8 @@ class Session:
         self._teller.redactor.forget()
         self._teller.close()
         self._last = None
-        self._last_state = (None, msgspec.Raw(NIL))
+        self._last_state = (None, _NOTHING)
+        self._final_state = _NOTHING
 
     # --- events ---
 
@@ -529,6 +551,10 @@ _HANDLERS: Final[dict[type[m.Message], Any]] = {
     m.WorkflowComplete: Session._end,  # noqa: SLF001
     m.WorkflowError: Session._end,  # noqa: SLF001
 }
+
+
+def _raw(state: memoryview | None) -> msgspec.Raw:
+    return _NOTHING if state is None else msgspec.Raw(state)
 
 
 def _secret_part(request: LoadRequest, outcome: Resolution) -> Any:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import msgspec
 
 from protocol.errors import RemoteProtocolError
+from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.messages import FromChild, Message, ToChild
 from protocol.state import restore_extension
 
 _QUOTE_CHARACTERS = 120
+
+_BEGINNING: Final = re.compile(
+    rb"(?:[\x80-\x8f]|\xde..|\xdf....)(?:\xa4|\xd9\x04|\xda..|\xdb....)type"
+    rb"(?:[\xa0-\xbf]|\xd9.|\xda..|\xdb....)([a-z-]{1,32})",
+    re.DOTALL,
+)
+"""A map, the key ``type``, and its value."""
+
+_STATE_KEY: Final = re.compile(rb"(?:\xa5|\xd9\x05|\xda..|\xdb....)state.", re.DOTALL)
+_WITH_STATE: Final = frozenset({b"job-complete", b"job-error", b"workflow-complete"})
 
 encode = msgspec.msgpack.Encoder().encode
 """Encode one message."""
@@ -18,14 +32,54 @@ _decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {}
 """By who speaks.  Made when first needed: one takes a millisecond, and each side needs one."""
 
 
-def decode_from_child(body: bytes | bytearray) -> Message:
+def decode_from_child(body: bytes | bytearray, *, log_bytes: int = MAX_MESSAGE_BYTES) -> Message:
     """Return the message of a frame that a child sent; nothing in it is believed yet.
 
+    What it may cost to decode is bounded first, by the type of the message.
+
+    Args:
+        body: The frame.
+        log_bytes: The most bytes that a batch of log lines may have.
+
     Raises:
-        RemoteProtocolError: The frame is no message of a child.
+        RemoteProtocolError: The frame is not a message of a child, or larger than one of its type may be.
 
     """
+    if len(body) > MAX_MESSAGE_BYTES:
+        _check_size(body, log_bytes)
     return _decode(FromChild, body, "child")
+
+
+def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
+    """Check the size of a large frame, of which the type and the length of the state are read.
+
+    An encoder of ours writes the type first and the state second.  In another order a state counts like
+    everything else.
+    """
+    begun = _BEGINNING.match(body)
+    name = begun[1].decode("ascii", "replace") if begun else "?"
+    size, allowed = len(body), MAX_MESSAGE_BYTES
+    if begun and begun[1] in _WITH_STATE:
+        size -= _length_of_state(body, begun.end())
+    elif name == "log-batch":
+        allowed = log_bytes
+    if size > allowed:
+        what = f"{name[:_QUOTE_CHARACTERS]!a}"
+        raise RemoteProtocolError(
+            f"child sent {size} bytes in one message of the type {what}; allowed: {allowed}"
+        )
+
+
+def _length_of_state(body: bytes | bytearray, place: int) -> int:
+    """Return the length of the byte string that follows the key ``state`` at *place*; 0 if none does."""
+    key = _STATE_KEY.match(body, place)
+    if key is None:
+        return 0
+    width = {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(body[key.end() - 1])
+    if width is None:
+        return 0
+    length = int.from_bytes(body[key.end() : key.end() + width], "big")
+    return min(length, len(body) - key.end())
 
 
 def decode_to_child(body: bytes | bytearray) -> Message:

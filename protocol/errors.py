@@ -34,5 +34,18 @@ class StateNotCarriedError(Exception):
         return f"{self.path}: {self.reason}"
 
 
+class TooManyItemsError(ValueError):
+    """A state has more items than it may have.
+
+    Attributes:
+        items: How many were counted; it may have more.
+
+    """
+
+    def __init__(self, items: int, allowed: int) -> None:
+        super().__init__(f"it has {items} items or more; allowed: {allowed}")
+        self.items = items
+
+
 def _shorten(path: str) -> str:
     return path if len(path) <= 300 else f"{path[:150]} ... {path[-150:]}"

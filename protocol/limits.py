@@ -32,8 +32,41 @@ PIPE_BYTES: Final = 1 << 20
 MAX_ERROR_TEXT: Final = 10_000
 """Characters of a message or a stack line that a report carries at the most."""
 
-MAX_LOG_BATCH_BYTES: Final = 1 << 16
+MAX_LOG_BATCH_BYTES: Final = 1 << 14
 """A batch is sent when it has grown to this, so that nothing waits long behind one."""
+
+LOG_ENTRY_BYTES: Final = 64
+"""What an entry counts towards a batch besides its text: 256 empty ones are a batch."""
+
+MAX_LOG_ENTRIES: Final = 1_024
+"""Entries of one batch that the engine reads."""
+
+MAX_NEXT: Final = 10_000
+"""Steps that follow one execution; the plan is asked about each."""
+
+MAX_WORDS: Final = 100
+"""Features of a peer."""
+
+MAX_SENT_FRAMES: Final = 200
+"""Frames of a stack that the engine reads; an honest child sends fewer, and a report keeps fewer."""
+
+MAX_FINDINGS: Final = 10_000
+"""Things to say of one checked text."""
+
+MAX_MESSAGE_BYTES: Final = MEGABYTE
+"""Any message of a child, without its state and without log lines.
+
+The largest honest one is an error: 100 kB of details, a message of 20,000 characters, 51 frames of a
+stack.  To decode the worst one of this size takes 5 ms."""
+
+MAX_DETAILS_BYTES: Final = 100_000
+MAX_DETAILS_ITEMS: Final = 10_000
+"""Details of one error.  Above either limit they are left out."""
+
+MAX_STATE_ITEMS: Final = 5_000_000
+"""Default limit of the items of a state: each key and each value is one, a list or map as well.
+
+A state of 6 MB can have six million items, which take a gigabyte once they are decoded."""
 
 REQUESTS_FD: Final = 10
 """The descriptor on which a child reads what the engine sends."""

@@ -1,20 +1,28 @@
 """Every message of the wire: one frozen struct each, and the two unions.
 
-States and other values of the user cross as `msgspec.Raw`: they are encoded once, by
-`protocol.state`, and whoever only passes them on need not look inside.
+A state of a child crosses as msgpack within msgpack, a byte string: the engine passes over it in one
+step, whatever it consists of, and it is read where it is needed.  What a child may repeat is limited in
+its number by the type of the field, which msgspec checks before it makes a single item.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from protocol.adaptor import AdaptorLink
 from protocol.checks import CheckedOperation, CheckedText, Finding
 from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.limits import (
+    MAX_FINDINGS,
+    MAX_LOG_ENTRIES,
+    MAX_NEXT,
+    MAX_SENT_FRAMES,
+    MAX_WORDS,
+)
 from protocol.plan import Workflow
-from protocol.report import ErrorReport
+from protocol.report import ErrorReport, StackFrame
 from protocol.words import LogLevel, LogSource, kebab_case
 
 
@@ -33,7 +41,7 @@ class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The first frame each way."""
 
     version: int
-    features: tuple[str, ...] = ()
+    features: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_WORDS)] = ()
     pid: int = 0
     """Of the engine: its child must not outlive it."""
 
@@ -51,6 +59,7 @@ class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits that the child can keep early.  The parent keeps them for certain."""
 
     state_bytes: int
+    state_items: int
     payload_bytes: int
     log_payload_bytes: int
     max_log_bytes: int
@@ -121,6 +130,17 @@ class Cancel(Message, frozen=True, kw_only=True, tag=kebab_case):
 # --- child to engine ---
 
 
+if TYPE_CHECKING:
+    SentReport = ErrorReport  # the child sends one of these
+else:
+
+    class SentReport(ErrorReport, frozen=True, omit_defaults=True, kw_only=True):
+        """A report as the engine reads it: a child chooses the details, so they are not decoded."""
+
+        details: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+        stack: Annotated[tuple[StackFrame, ...], msgspec.Meta(max_length=MAX_SENT_FRAMES)] = ()
+
+
 class Ready(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The child is confined and waits for its plan."""
 
@@ -145,10 +165,10 @@ class Linking(Message, frozen=True, kw_only=True, tag=kebab_case):
 class Checked(Message, frozen=True, kw_only=True, tag=kebab_case):
     """What was found in the next text of a check."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=MAX_FINDINGS)] = ()
     form: str | None = None
     """Of a job that compiles: script, function or operations."""
-    operations: tuple[CheckedOperation, ...] = ()
+    operations: Annotated[tuple[CheckedOperation, ...], msgspec.Meta(max_length=MAX_FINDINGS)] = ()
 
 
 class InitStart(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -187,20 +207,22 @@ class JobStart(Message, frozen=True, kw_only=True, tag=kebab_case):
 class JobComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
     """See the event of this name."""
 
-    state: msgspec.Raw
-    """Nil if it is too large for an event, or if events carry no state."""
+    state: memoryview | None
+    """Encoded.  None if it is too large for an event, or if events carry no state.
+
+    It is the first field, so that its length is known before anything is decoded."""
     state_bytes: int
-    next: tuple[str, ...]
+    next: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_NEXT)]
     duration_ms: int
 
 
 class JobError(Message, frozen=True, kw_only=True, tag=kebab_case):
     """See the event of this name."""
 
-    error: ErrorReport
-    state: msgspec.Raw
+    state: memoryview | None
+    error: SentReport
     state_bytes: int
-    next: tuple[str, ...]
+    next: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_NEXT)]
     duration_ms: int
 
 
@@ -224,7 +246,7 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True):
 class LogBatch(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Log lines of one step, or of none, in order."""
 
-    entries: tuple[LogEntry, ...]
+    entries: Annotated[tuple[LogEntry, ...], msgspec.Meta(max_length=MAX_LOG_ENTRIES)]
     dropped: int = 0
     """Lines that were dropped since the last batch, because there were too many."""
     dropped_bytes: int = 0
@@ -236,16 +258,16 @@ class WorkflowComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
     ``error`` is the report of the first leaf whose job failed, if one did.
     """
 
-    state: msgspec.Raw
+    state: memoryview | None
     state_of: str | None = None
-    """The state is that of this execution, sent with its end and before no other; ``state`` is nil."""
-    error: ErrorReport | None = None
+    """The state is that of this execution, sent with its end and before no other; ``state`` is None."""
+    error: SentReport | None = None
 
 
 class WorkflowError(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The workflow cannot go on."""
 
-    error: ErrorReport
+    error: SentReport
 
 
 ToChild = Hello | Confine | Start | Check | Loaded | LoadFailed | Cancel

@@ -44,7 +44,15 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
 OPTIONS = frozenset(
     (
         *("timeout_s", "step_timeout_s", "idle_timeout_s", "resolve_timeout_s"),
-        *("memory_mb", "cpu_s", "state_mb", "max_log_bytes", "max_step_runs", "max_events"),
+        *(
+            "memory_mb",
+            "cpu_s",
+            "state_mb",
+            "state_items",
+            "max_log_bytes",
+            "max_step_runs",
+            "max_events",
+        ),
         *("net", "read", "repo_dir", "credential", "state", "start_mode"),
     )
 )
@@ -99,6 +107,20 @@ class ErrorReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """The option of the run or of the engine that decides: ``net``, ``timeout_s``, ``repo_dir``."""
     option_value: str | None = None
     """A value of the option with which the error would not have been: a network rule."""
+
+
+def too_many_items(
+    what: str, items: int, allowed: int, *, step_id: str | None = None
+) -> ErrorReport:
+    """Return the report of a state that would take too much memory wherever it is decoded."""
+    return make_report(
+        "StateTooLargeError",
+        f"{what} has {items} items or more; allowed: {allowed} (state_items)",
+        step_id=step_id,
+        option="state_items",
+        fix="each key and each value counts as an item, and so does each list and each dict;"
+        " keep large tables as text or bytes, or hand on a part of them",
+    )
 
 
 def make_report(name: str, message: str, **fields: Any) -> ErrorReport:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -50,12 +51,22 @@ _FEW: Final = 2_000
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 
+_HARMLESS_BYTES: Final = 4_096
+"""Keys of a value of this size can collide as they like: it is decoded within a millisecond."""
+
+_STRICT_LEVELS: Final = 7
+
+MAX_COLLISIONS: Final = 3_000
+"""Integers beyond 64 bits that share a hash with another: as keys they take 30 ms.  The powers of two up
+to 2**3000 are fewer."""
+
 
 def encode_state(
     value: Any,
     *,
     root: str = "state",
     without: Collection[str] = (),
+    max_items: int | None = None,
 ) -> bytes:
     """Return *value* as msgpack.
 
@@ -66,8 +77,10 @@ def encode_state(
         value: Anything.
         root: What the path in an error begins with.
         without: Keys of *value* itself that are left out.
+        max_items: The items that it may have.
 
     Raises:
+        TooManyItemsError: It has more.
         StateNotCarriedError: The text is like
             ``state.data.rows[3].callback: cannot carry a function``.
 
@@ -76,6 +89,7 @@ def encode_state(
     if seen is MANY:
         encoded = _encode_known(value, without)
         if encoded is not None:
+            _check_items(value, encoded, max_items)
             return encoded
         seen = look(value)
     if seen is not FOREIGN:
@@ -83,16 +97,31 @@ def encode_state(
         try:
             if seen is DATED:
                 value = msgspec.to_builtins(value, builtin_types=_BYTES)
-            return _encode(value)
+            encoded = _encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError):
             pass  # the walk finds a form for the value, or says what is wrong with it
+        else:
+            _check_items(value, encoded, max_items)
+            return encoded
     from protocol.state_walk import Walk, encode_walked  # a state of plain data does without
 
     try:
-        return encode_walked(Walk(root, without).plain(value))
+        encoded = encode_walked(Walk(root, without).plain(value))
     except RecursionError:
         reason = "cannot carry a value that is nested deeper than the interpreter can follow"
         raise StateNotCarriedError(root, reason) from None
+    if max_items is not None and len(encoded) > max_items:
+        from protocol.packed import count_items
+
+        count_items(encoded, max_items)
+    return encoded
+
+
+def _check_items(value: Any, encoded: bytes, max_items: int | None) -> None:
+    if max_items is not None and len(encoded) > max_items:  # no item has less than a byte
+        from protocol.state_items import check_items
+
+        check_items(value, max_items)
 
 
 def _leave_out(value: Any, names: Collection[str]) -> Any:
@@ -124,38 +153,112 @@ def _encode_known(value: Any, without: Collection[str]) -> bytes | None:
         return None
 
 
-def decode_state(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:
+def decode_state(
+    encoded: bytes | bytearray | memoryview | msgspec.Raw, *, max_items: int | None = None
+) -> Any:
     """Return a new copy of an encoded value that may be anybody's.
 
+    What it costs is known before it is decoded: the number of items, and that no key is a list.  Lists
+    become tuples as keys, whose hashes are not random: a few thousand that collide take seconds.
+
+    Args:
+        encoded: Bytes of a child.
+        max_items: The items that it may have: each key, each value, each list and map is one.
+
     Raises:
+        TooManyItemsError: It has more.
         ValueError: *encoded* is not the encoding of a state (msgspec.DecodeError is one).
 
     """
+    view = memoryview(encoded)
     try:
-        value = copy_state(encoded)
-        plain = keys_are_plain(value)
+        if len(view) <= _HARMLESS_BYTES:
+            value = copy_state(encoded)
+            if not keys_are_plain(value):
+                raise ValueError("not an encoded state: it has a key that no state has")
+            return value
+        if max_items is not None and len(view) > max_items:  # no item has less than a byte
+            from protocol.packed import count_items
+
+            count_items(view, max_items)
+        return _decode_strictly(view)
     except (TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"not an encoded state: {type(error).__name__}") from None
-    if not plain:
-        raise ValueError("not an encoded state: it has a key that no state has")
-    return value
 
 
-def copy_state(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:
+def _decode_strictly(view: memoryview) -> Any:
+    """Decode what has no key that is a list, a map or an unknown extension."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _strict_decoder().decode(view)
+    except (msgspec.DecodeError, RecursionError):
+        pass  # also bytes, integers beyond 64 bits, and what is nested deeper
+    finally:
+        if collecting:
+            gc.enable()
+    from protocol.packed import check_keys  # large states need it, and few of them
+
+    check_keys(view)
+    return copy_state(view, _Integers().restore)
+
+
+@cache
+def _strict_decoder() -> msgspec.msgpack.Decoder[Any]:
+    """Return a decoder of a few levels of maps and lists, for which msgspec itself checks the keys.
+
+    Such a type has no way to refer to itself, and twice as many parts for each level.
+    """
+    scalar: Any = str | int | float | bool | None
+    value = scalar
+    for _ in range(_STRICT_LEVELS):
+        value = scalar | list[value] | dict[scalar, value]  # type: ignore[valid-type]  # made here
+    return msgspec.msgpack.Decoder(value)
+
+
+class _Integers:
+    """Restores integers beyond 64 bits as long as few of them have the same hash.
+
+    Python's hash of an integer is its remainder by 2**61 - 1.  Where such integers are keys, each is
+    compared with all before it that have the same one.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[int, int] = {}
+        self._others: set[bytes] = set()
+
+    def restore(self, code: int, data: memoryview) -> int:
+        number = restore_extension(code, data)
+        if self._first.setdefault(hash(number), number) != number:
+            self._others.add(bytes(data))
+            if len(self._others) > MAX_COLLISIONS:
+                raise ValueError(f"not an encoded state: {MAX_COLLISIONS} integers collide")
+        return number
+
+
+def copy_state(
+    encoded: bytes | bytearray | memoryview | msgspec.Raw,
+    restore: Callable[[int, memoryview], int] | None = None,
+) -> Any:
     """Return a new copy of a value that `encode_state` has encoded.
+
+    Args:
+        encoded: The value.
+        restore: Makes an integer of an extension; `restore_extension` if not given.
 
     Raises:
         MemoryError: There is no room for it.
         ValueError: See `decode_state`.
 
     """
+    decode = _decode if restore is None else msgspec.msgpack.Decoder(ext_hook=restore).decode
     # Collecting garbage while millions of objects are born costs three times the decoding.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _decode(encoded)
+        return decode(encoded)
     except RecursionError:
-        return _decode_on_fresh_stack(encoded)
+        return _decode_on_fresh_stack(encoded, decode)
     finally:
         if collecting:
             gc.enable()
@@ -204,14 +307,17 @@ _decode = msgspec.msgpack.Decoder(ext_hook=restore_extension).decode
 _decode_members = msgspec.msgpack.Decoder(dict[Any, msgspec.Raw], ext_hook=restore_extension).decode
 
 
-def _decode_on_fresh_stack(encoded: bytes | bytearray | memoryview | msgspec.Raw) -> Any:
+def _decode_on_fresh_stack(
+    encoded: bytes | bytearray | memoryview | msgspec.Raw,
+    decode_once: Callable[[bytes | bytearray | memoryview | msgspec.Raw], Any],
+) -> Any:
     """Decode what is nested too deep for the caller's stack, though not for an empty one."""
     outcome: list[Any] = []
     failed: list[type[Exception]] = []
 
     def decode() -> None:
         try:
-            outcome.append(_decode(encoded))
+            outcome.append(decode_once(encoded))
         except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
             failed.append(type(error))  # not the error, whose traceback holds the state
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from protocol.errors import TooManyItemsError
 from protocol.limits import MEGABYTE
 from protocol.report import ErrorReport, make_report
 from protocol.state import NIL, StateNotCarriedError, encode_state, with_member
@@ -22,6 +23,7 @@ def encode_failed(
     *,
     step_id: str,
     limit: int,
+    max_items: int,
     without: Collection[str],
 ) -> tuple[bytes, ErrorReport]:
     """Return the state of a failed step, and the report of its failure.
@@ -34,14 +36,16 @@ def encode_failed(
         report: Of the failure.
         step_id: The key of the report in ``errors``.
         limit: The most bytes that a state may take.
+        max_items: The most items that it may have.
         without: Keys of a state that are left out.
 
     """
     size = 0
+    too_many = False
     short_of_memory = False
     for read in sources:
         try:
-            encoded = encode_state(read(), without=without)
+            encoded = encode_state(read(), without=without, max_items=max_items)
             if report.severity != "fail":
                 if len(encoded) <= limit:
                     return encoded, report
@@ -51,6 +55,8 @@ def encode_failed(
                 if len(whole) <= limit:
                     return whole, report
                 size = len(whole)
+        except TooManyItemsError:
+            too_many = True
         except StateNotCarriedError:
             pass
         except MemoryError:
@@ -59,6 +65,9 @@ def encode_failed(
         return NIL, report  # the run ends with this report, and needs no state
     if short_of_memory and not size:
         return NIL, _replaced(report, "OOMError", "there is no memory for its state")
+    if too_many and not size:
+        reason = f"the state of step {step_id!r} has more than {max_items} items (state_items)"
+        return NIL, _replaced(report, "StateTooLargeError", reason, option="state_items")
     return NIL, _replaced(
         report,
         "StateTooLargeError",
@@ -87,7 +96,9 @@ def _shortened(report: ErrorReport) -> ErrorReport:
     )
 
 
-def _replaced(report: ErrorReport, name: str, reason: str) -> ErrorReport:
+def _replaced(
+    report: ErrorReport, name: str, reason: str, *, option: str = "state_mb"
+) -> ErrorReport:
     short = report.message[:_SHORT_TEXT]
     return make_report(
         name,
@@ -95,7 +106,7 @@ def _replaced(report: ErrorReport, name: str, reason: str) -> ErrorReport:
         step_id=report.step_id,
         operation=report.operation,
         position=report.position,
-        option="memory_mb" if name == "OOMError" else "state_mb",
+        option="memory_mb" if name == "OOMError" else option,
     )
 
 

@@ -7,10 +7,10 @@ from collections import deque
 import msgspec
 
 from protocol import messages as m
-from protocol.errors import RemoteProtocolError
+from protocol.errors import RemoteProtocolError, TooManyItemsError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
-from protocol.report import ErrorReport, make_report
+from protocol.report import ErrorReport, make_report, too_many_items
 from protocol.state import NIL, join_states
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
@@ -163,7 +163,7 @@ class Walk:
         size = len(result.encoded)
         fits = self._start.event_state and size <= self._start.limits.payload_bytes
         self._last_sent = step_run_id if fits else None
-        state = msgspec.Raw(result.encoded if fits else NIL)
+        state = memoryview(result.encoded) if fits else None
         if result.error is None:
             self._channel.hold(
                 m.JobComplete(
@@ -192,16 +192,27 @@ class Walk:
         kept = [leaf for leaf in leaves if not leaf.result.nothing]
         if len(kept) == 1:
             if kept[0].step_run_id == self._last_sent:
-                return m.WorkflowComplete(
-                    state=msgspec.Raw(NIL), state_of=self._last_sent, error=error
-                )
+                return m.WorkflowComplete(state=None, state_of=self._last_sent, error=error)
             encoded = kept[0].result.encoded
         elif kept:
             self._check_size(sum(len(leaf.result.encoded) for leaf in kept))
             encoded = join_states({leaf.step_run_id: leaf.result.encoded for leaf in kept})
+            self._check_items(encoded)
         else:
             encoded = NIL
-        return m.WorkflowComplete(state=msgspec.Raw(encoded), error=error)
+        return m.WorkflowComplete(state=memoryview(encoded), error=error)
+
+    def _check_items(self, encoded: bytes) -> None:
+        """Refuse a result of several states that has more items than one may have."""
+        limit = self._start.limits.state_items
+        if len(encoded) > limit:
+            from protocol.packed import count_items
+
+            try:
+                count_items(encoded, limit)
+            except TooManyItemsError as error:
+                report = too_many_items("the final state", error.items, limit)
+                raise StepCrashedError(report) from None
 
     def _check_size(self, size: int) -> None:
         """Refuse a result of several states that is larger than one may be.

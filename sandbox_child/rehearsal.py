@@ -85,6 +85,7 @@ def _start() -> bytes:
         state=msgspec.Raw(encode_state({"data": {"x": 1, "rows": [{"name": "n"}]}})),
         limits=m.ChildLimits(
             state_bytes=10**6,
+            state_items=10**6,
             payload_bytes=10**6,
             log_payload_bytes=10**6,
             max_log_bytes=10**6,

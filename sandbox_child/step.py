@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 import msgspec
 
 from protocol import messages as m
-from protocol.errors import RemoteProtocolError
+from protocol.errors import RemoteProtocolError, TooManyItemsError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
-from protocol.report import ErrorReport, OperationRef, make_report
+from protocol.report import ErrorReport, OperationRef, make_report, too_many_items
 from protocol.state import NIL, StateNotCarriedError, encode_state
 from sandbox_child import streams
 from sandbox_child.channel import RunCancelledError
@@ -366,7 +366,13 @@ class JobExecution:
 
     def _encode(self, state: Any) -> bytes:
         limit = self._start.limits.state_bytes
-        encoded = encode_state(state, without=self._start.remove_from_state)
+        most = self._start.limits.state_items
+        try:
+            encoded = encode_state(state, without=self._start.remove_from_state, max_items=most)
+        except TooManyItemsError as error:
+            what = f"the state of step {self._step.id!r}"
+            report = too_many_items(what, error.items, most, step_id=self._step.id)
+            raise StepCrashedError(report) from None
         size = len(encoded)
         if size > limit:
             raise StepCrashedError(
@@ -395,13 +401,14 @@ class JobExecution:
             self._in_step(report),
             step_id=self._step.id,
             limit=limits.state_bytes,
+            max_items=limits.state_items,
             without=self._start.remove_from_state,
         )
         if report.severity != "fail":
             self._channel.send(
                 m.JobError(
                     error=report,
-                    state=msgspec.Raw(state if len(state) <= limits.payload_bytes else NIL),
+                    state=memoryview(state) if len(state) <= limits.payload_bytes else None,
                     state_bytes=len(state),
                     next=(),
                     duration_ms=duration_ms,

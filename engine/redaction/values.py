@@ -28,6 +28,7 @@ from engine.redaction.structure import (
 )
 from protocol.events import REDACTED, JobComplete, JobError, WorkflowComplete
 from protocol.report import ErrorReport, OperationRef, Position, StackFrame
+from protocol.state import decode_state, encode_state
 from protocol.words import NAMED_CONDITIONS
 
 StructType = TypeVar("StructType", bound=msgspec.Struct)
@@ -198,6 +199,8 @@ class Values(ABC):
                     return value
                 if key == "fix" or (key == "message" and own_message):
                     return self._own_text(value)
+            if key == "details" and isinstance(value, msgspec.Raw):
+                return self._raw_details(value, lambda details: field(key, details))
             if key == "details" and (name != "AdaptorError" or is_group(value)):
                 return self._details(value, own=own_message)
             if key in {"operation", "position"}:
@@ -220,6 +223,18 @@ class Values(ABC):
             return self._value(value)
 
         return self._fields(part, _PART_FIELDS, field)
+
+    def _raw_details(
+        self, details: msgspec.Raw, redact: Callable[[Any], Any]
+    ) -> msgspec.Raw | None:
+        """Redact details that are still encoded; they are decoded only if there is a secret in them."""
+        if not self._spans_in_bytes(bytes(details)):
+            return details
+        try:
+            plain = decode_state(details)
+        except ValueError:
+            return None
+        return msgspec.Raw(encode_state(redact(plain)))
 
     def _details(self, details: Any, *, own: bool) -> Any:
         """Redact details that the engine has written itself: a list of maps."""

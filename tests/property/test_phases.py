@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ from protocol.phases import FROM_CHILD, Phase, advance
 from protocol.report import make_report
 
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-RAW = msgspec.Raw(b"\xc0")
+RAW = memoryview(b"\xc0")
 REPORT = make_report("JobError", "boom")
 MESSAGES = [
     m.Hello(version=1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 
-import msgspec
 import pytest
 
 from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
@@ -12,7 +11,7 @@ from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
 from protocol.report import SEVERITY_BY_NAME, ErrorReport, make_report
 
 MEMORY = 500_000_000
-RAW = msgspec.Raw(b"\xc0")
+RAW = memoryview(b"\xc0")
 COMPLETE = WorkflowComplete(state=RAW)
 LEAF_FAILED = make_report("JobError", "bad row", step_id="a")
 COMPLETE_WITH_ERROR = WorkflowComplete(state=RAW, error=LEAF_FAILED)

@@ -1,0 +1,34 @@
+"""Counts the items of a value before it is carried: each key, each value, each list and map is one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from protocol.errors import TooManyItemsError
+
+_MAPS: Final = frozenset({dict})
+_CONTAINERS: Final = frozenset({dict, list, tuple, set, frozenset})
+
+
+def check_items(value: Any, most: int) -> None:
+    """Check that *value*, which was encoded and so has no cycle, has at most *most* items.
+
+    An object that stands in several places counts in each.
+
+    Raises:
+        TooManyItemsError: It has more.
+
+    """
+    items = 1
+    level = [value] if type(value) in _CONTAINERS else []
+    while level:
+        maps = (
+            level if set(map(type, level)) == _MAPS else [one for one in level if type(one) is dict]
+        )
+        others = [] if maps is level else [one for one in level if type(one) is not dict]
+        # Before the next level is made: a small value can have very many of them.
+        items += 2 * sum(map(len, maps)) + sum(map(len, others))
+        if items > most:
+            raise TooManyItemsError(items, most)
+        level = [item for one in maps for item in one.values() if type(item) in _CONTAINERS]
+        level += [item for one in others for item in one if type(item) in _CONTAINERS]
