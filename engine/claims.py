@@ -131,7 +131,9 @@ def _bounded_details(details: Any) -> msgspec.Raw | None:
             count_items(encoded, MAX_DETAILS_ITEMS)
         except ValueError:
             return None
-    return None if bytes(encoded[:1]) == NIL else msgspec.Raw(bytes(encoded))  # a copy: not the whole frame
+    return (
+        None if bytes(encoded[:1]) == NIL else msgspec.Raw(bytes(encoded))
+    )  # a copy: not the whole frame
 
 
 def _cut(text: str | None) -> str | None:

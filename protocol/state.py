@@ -23,7 +23,6 @@ from protocol.state_look import (
     MANY,
     is_key,
     json_has_its_keys,
-    keys_are_plain,
     look,
 )
 
@@ -174,7 +173,7 @@ def decode_state(
     try:
         if len(view) <= _HARMLESS_BYTES:
             value = copy_state(encoded)
-            if not keys_are_plain(value):
+            if look(value) is FOREIGN:
                 raise ValueError("not an encoded state: it has a key that no state has")
             return value
         if max_items is not None and len(view) > max_items:  # no item has less than a byte

@@ -48,11 +48,6 @@ def is_key(key: object) -> bool:
     return type(key) in KEY_TYPES
 
 
-def keys_are_plain(value: Any) -> bool:
-    """Return whether all keys in a value of built-in types are allowed."""
-    return json_has_its_keys(value) or look(value) != FOREIGN
-
-
 def json_has_its_keys(value: Any) -> bool:
     """Return whether all keys are text or numbers; None, bytes and booleans are keys, too.
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from protocol import messages as m
+from protocol.checks import CheckedText, Finding
 from protocol.codec import decode_from_child, decode_to_child, encode
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.errors import RemoteProtocolError
@@ -43,6 +44,8 @@ FROM_CHILD = [
     m.LogBatch(entries=(m.LogEntry("info", "job", "hé\n"),), dropped=2),
     m.WorkflowComplete(state=RAW, error=REPORT),
     m.WorkflowError(error=REPORT),
+    m.Linking(adaptor="rest@1.0.0"),
+    m.Checked(findings=(Finding("CompileError", "no"),), form="script"),
 ]
 TO_CHILD = [
     m.Hello(version=1, pid=4),
@@ -57,6 +60,7 @@ TO_CHILD = [
     m.Loaded(value=msgspec.Raw(RAW)),
     m.LoadFailed(error=REPORT),
     m.Cancel(reason="enough"),
+    m.Check(texts=(CheckedText(kind="job", source="x"),)),
 ]
 PLAIN = st.recursive(
     st.none()

@@ -99,7 +99,7 @@ class Bench:
 
     def say(self, *messages):
         for message in messages:
-            self.session.receive(message)
+            self.session.receive(decode_from_child(encode(message)))
         return self
 
     def greet(self):

@@ -1,0 +1,175 @@
+"""Encoded states are counted, and their keys checked, before they are decoded."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.errors import TooManyItemsError
+from protocol.packed import PackedError, check_keys, count_items
+from protocol.state import BIG_INTEGER, MAX_COLLISIONS, decode_state, encode_state
+from protocol.state_items import check_items
+
+PRIME = 2**61 - 1
+"""Python's hash of an integer is its remainder by this (sys.hash_info)."""
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+)
+LONG = st.sampled_from(["x" * n for n in (31, 32, 95, 96, 255, 256, 70_000)] + [b"y" * 300])
+KEYS = st.text(max_size=40) | st.integers() | st.binary(max_size=40) | st.none() | st.booleans()
+VALUES = st.recursive(
+    LEAVES | LONG,
+    lambda inner: st.lists(inner, max_size=40) | st.dictionaries(KEYS, inner, max_size=20),
+    max_leaves=60,
+)
+
+
+def items_of(value):
+    """Count the plain way."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + items_of(item) for item in value.values())
+    if isinstance(value, list):
+        return 1 + sum(map(items_of, value))
+    return 1
+
+
+def array(count, item):
+    return b"\xdd" + count.to_bytes(4, "big") + item * count
+
+
+def big(number):
+    data = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+    return bytes([0xC7, len(data), BIG_INTEGER]) + data
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES)
+def test_the_count_is_that_of_the_items(value):
+    """By the bytes and by the value; and an ordinary state has keys that are allowed."""
+    encoded = encode_state(value)
+    count = items_of(value)
+    assert count_items(encoded, count) == count
+    check_items(value, count)
+    check_keys(encoded)
+    assert decode_state(encoded, max_items=count) == value
+    if count > 1:
+        with pytest.raises(TooManyItemsError):
+            count_items(encoded, count - 1)
+        with pytest.raises(TooManyItemsError):
+            check_items(value, count - 1)
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 31, 63, 64, 65, 255, 256, 257, 4095, 4097, 70_000])
+@pytest.mark.parametrize("kind", ["list", "map", "rows"])
+def test_containers_of_all_lengths(length, kind):
+    """Runs of items are matched together; what is left over is not lost."""
+    value = {
+        "list": list(range(length)),
+        "map": {f"key {n}": n for n in range(length)},
+        "rows": [{"n": n, "x": ["y", b"z"], "text": "t" * (n % 300)} for n in range(length % 1000)],
+    }[kind]
+    encoded = encode_state(value)
+    assert count_items(encoded, 10**9) == items_of(value)
+    check_keys(encoded)
+    with pytest.raises(PackedError):
+        check_keys(encoded[:-1])
+    with pytest.raises(PackedError):
+        check_keys(encoded + b"\0")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"\x91\x01", b"\x80", b"\xdc\0\x01\x01", b"\xdf\0\0\0\0", b"\xd6\xff\0\0\0\0", b"\xd4\x02\0"],
+    ids=["list", "map", "long list", "long map", "timestamp", "extension"],
+)
+@pytest.mark.parametrize("before", [0, 200])
+def test_other_keys_are_refused_before_decoding(key, before):
+    """Wherever the map is, and however many good keys come first."""
+    good = b"".join(msgspec.msgpack.encode(f"k{n}") + b"\0" for n in range(before))
+    inner = b"\xde" + (before + 1).to_bytes(2, "big") + good + key + b"\0"
+    for encoded in (inner, b"\x92" + b"\xda\x13\x88" + b"x" * 5000 + inner, b"\x91" * 20 + inner):
+        with pytest.raises(PackedError):
+            check_keys(encoded)
+        with pytest.raises(ValueError, match=r"."):
+            decode_state(encoded)
+
+
+@pytest.mark.parametrize("byte", [0xC1, 0xC8, 0xDA, 0xDB, 0xDD, 0xDF, 0xCF])
+def test_what_is_cut_off_is_refused(byte):
+    """An item of which only the head is there."""
+    for look in (check_keys, lambda data: count_items(data, 10**9)):
+        with pytest.raises(PackedError):
+            look(bytes([byte]) + b"\x01")
+
+
+def colliding_lists(count):
+    """Return a map of *count* keys that are lists, which become tuples with one hash.
+
+    The second item undoes what the first has done (xxHash, as in CPython's tupleobject.c).
+    """
+    first, second, fifth = 11400714785074694791, 14029467366897019727, 2870177450012600261
+    mask = (1 << 64) - 1
+    inverse = pow(second, -1, 1 << 64)
+    keys, number = [], 0
+    while len(keys) < count:
+        number += 1
+        lane = (fifth + number * second) & mask
+        lane = ((((lane << 31) | (lane >> 33)) & mask) * first) & mask
+        other = ((12345 - lane) * inverse) & mask
+        if other < PRIME:
+            keys.append((number, other))
+    assert len(set(map(hash, keys))) == 1
+    pairs = b"".join(msgspec.msgpack.encode(key) + b"\0" for key in keys)
+    return b"\xdf" + count.to_bytes(4, "big") + pairs
+
+
+def test_keys_that_collide_are_not_decoded():
+    """Its twin is msgspec alone, which needs time that grows with the square of their number."""
+    encoded = colliding_lists(3_000)
+    began = time.thread_time()
+    with pytest.raises(ValueError, match="a key is neither"):
+        decode_state(encoded)
+    refused = time.thread_time() - began
+    began = time.thread_time()
+    msgspec.msgpack.decode(encoded)
+    assert time.thread_time() - began > 4 * refused
+
+
+def test_integers_that_collide_are_counted():
+    """As many as 3,000 are decoded in milliseconds; the powers of two up to 2**3000 are fewer."""
+
+    def state(count):
+        pairs = b"".join(big(5 + PRIME * (2**70 + n)) + b"\0" for n in range(count))
+        return b"\xdf" + count.to_bytes(4, "big") + pairs
+
+    assert len(decode_state(state(MAX_COLLISIONS + 1))) == MAX_COLLISIONS + 1
+    with pytest.raises(ValueError, match="collide"):
+        decode_state(state(MAX_COLLISIONS + 2))
+    powers = [2**power for power in range(3_000)]
+    assert decode_state(encode_state(powers)) == powers
+    same = [2**100] * 5_000  # one integer, however often, does not collide
+    assert decode_state(encode_state(same)) == same
+
+
+def test_a_state_of_many_items_is_refused_before_it_is_decoded():
+    """Six million empty maps take six megabytes here, and hundreds in memory."""
+    encoded = array(6_000_000, b"\x80")
+    with pytest.raises(TooManyItemsError, match="allowed: 5000000"):
+        decode_state(encoded, max_items=5_000_000)
+
+
+def test_an_object_in_many_places_counts_in_each():
+    """A value can be small and its encoding large."""
+    ten = [[]] * 10
+    hundred = [ten] * 10
+    assert items_of(hundred) == 111
+    check_items(hundred, 111)
+    with pytest.raises(TooManyItemsError):
+        check_items(hundred, 110)
+    with pytest.raises(TooManyItemsError):
+        encode_state({"data": hundred}, max_items=100)
