@@ -1,6 +1,6 @@
 """``python -m benchmarks.memory``: the manager's memory over thousands of runs with a large state.
 
-One run after another; each is followed to its end, its events are polled, and its handle is dropped.
+Runs follow each other; each is followed to its end, its events are polled, and its handle is dropped.
 The last figure of each row must be within `MAX_GROWTH` of the one after a tenth of the runs.
 """
 

@@ -33,7 +33,7 @@ MAX_DEPTH: Final = 100
 
 _64_BITS: Final = range(-(2**63), 2**64)
 _LONG_NUMBER: Final = re.compile(r"\d{20}")
-"""What an integer beyond 64 bits looks like; another program may not read it as one."""
+"""The form of an integer beyond 64 bits; another program may not read it as an integer."""
 
 _SIGNS_OF_ESCAPES: Final = ('"$', "\\u0024")
 

@@ -94,7 +94,7 @@ def _after(check: m.Check, number: int, text: CheckedText, linking: str | None) 
 
 
 class _Child:
-    """One child that checks texts until it is done, or until one of them ends it."""
+    """A child that checks texts until it is done, or until a text ends it."""
 
     def __init__(self, check: m.Check, request: ConfinementRequest) -> None:
         self.answers: list[m.Checked] = []

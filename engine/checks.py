@@ -1,4 +1,4 @@
-"""What is wrong with a plan, found without running it: every job, condition and the globals."""
+"""Finds the problems of a plan without running it: of every job, every condition and the globals."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def check_job(
         repo_dir: The directory of installed adaptors.
 
     Returns:
-        What is wrong with the repo and the adaptors, and what was found in the job.
+        The problems of the repo and the adaptors, and the findings in the job.
 
     Raises:
         EngineError: No confined child can be had on this machine.

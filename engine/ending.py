@@ -28,7 +28,7 @@ _MAX_LINE = 300
 _OF_ITS_OWN = frozenset(
     {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL}
 )
-"""What a program dies of that gets no memory: it aborts, or uses an address that it never got."""
+"""Signals that end a program which gets no memory: it aborts, or uses an address that it never got."""
 
 _SIGNS_OF_MEMORY = (
     b"memoryerror",
@@ -145,7 +145,7 @@ def _died_of_memory(facts: Facts, ended: Exit) -> bool:
 def _speaks_of_memory(stderr: bytes) -> bool:
     """Whether a library or the interpreter has said that it could not get memory.
 
-    One large request that fails leaves no trace in what the kernel counts.
+    A large request that fails leaves no trace in the counts of the kernel.
     """
     text = stderr.lower()
     return any(sign in text for sign in _SIGNS_OF_MEMORY)

@@ -161,7 +161,7 @@ class Lane:
         meter.close()
         self._child = self._connection = self._meter = self._exited = None
         self._armed = float("inf")
-        # Its pipes were closed before we were told: that was not the child's last word.
+        # Its pipes were closed before the exit was reported: that was not the child's last word.
         self.session.deadlines = Deadlines(self.session.options)
 
     # --- what the manager wants ---

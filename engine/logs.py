@@ -56,7 +56,7 @@ class LogBook:
         )
 
     def close(self) -> None:
-        """Take note that the run is over: nobody is told of a line any more."""
+        """Take note that the run is over: no line is reported any more."""
         self._emit = _nobody
 
     def add(self, entry: LogEntry) -> None:

@@ -33,7 +33,7 @@ IGNORED_KEYS = ("previous", "linker", "source_map", "openfn", "history", "cursor
 
 
 class Findings:
-    """What the readers of one plan have found besides its members."""
+    """The findings of the readers of one plan, besides its members."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -273,7 +273,7 @@ def _plain_mapping(value: Any) -> Any:
 
 
 def _text_problem(value: Any, what: str, *, empty: bool, quoted: bool) -> str | None:
-    """Say why *value* is no text that Python can compile and msgpack can carry.
+    """Say why *value* is not a text that Python can compile and msgpack can carry.
 
     With *quoted* the message shows a number: it was meant as an id, not as a secret.
     """

@@ -91,7 +91,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (PlanOptions, "timeout"): "Milliseconds for the whole run.",
     (PlanOptions, "step_timeout"): "Milliseconds for each step. `stepTimeout` is another spelling.",
 }
-"""What each key means, in one line."""
+"""The meaning of each key, in one line."""
 
 KEYS: Final[dict[type, tuple[str, ...]]] = {
     Plan: PLAN_KEYS,

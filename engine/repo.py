@@ -57,7 +57,7 @@ class RepoEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _NUMBERED = re.compile(r"v?[0-9]")
-"""How a version begins; `latest` and `^1.0` are none."""
+"""How a version begins; `latest` and `^1.0` are not versions."""
 
 
 class _Index(msgspec.Struct):

@@ -31,7 +31,7 @@ RESERVE: Final = 32
 connections.  Never more than a quarter of the limit."""
 
 GIVE_UP_S: Final = 3.0
-"""A run with no other run to wait for is tried again for so long."""
+"""Time for which a run with no other run to wait for is tried again."""
 
 _FIRST_DELAY_S: Final = 0.01
 _LONGEST_DELAY_S: Final = 0.5
@@ -39,7 +39,7 @@ _LOOK_AGAIN_S: Final = 0.05
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What keeps a child from being started, and how to raise it."""
+    """A limit that keeps a child from being started, and how to raise it."""
 
     name: str
     what: str

@@ -158,7 +158,7 @@ class Session:
     def must_die(self) -> bool:
         """Whether the child is to be killed now.
 
-        One that was cancelled has a grace period, which ends early if it meets a limit.
+        A cancelled run has a grace period, which ends early if the run meets a limit.
         """
         return self._grace_lost
 

@@ -77,5 +77,5 @@ def _run(arguments: list[str]) -> int:
 
 def _say(line: str) -> None:
     shown = printable(line, limit=3 * MAX_LINE)
-    with suppress(OSError):  # then nobody can be told
+    with suppress(OSError):  # then the message has nowhere to go
         print(shown, file=sys.stderr, flush=True)

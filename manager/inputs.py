@@ -78,7 +78,7 @@ def find_repo(given: Path | None) -> Path | None:
     None if none of them is there; ``./repo`` counts only if it is a repo.
 
     Raises:
-        BadInputError: The one that was named is none.
+        BadInputError: The directory that was named is not a repo.
 
     """
     named = given if given is not None else os.environ.get("JOBCELL_REPO")
@@ -89,7 +89,7 @@ def find_repo(given: Path | None) -> Path | None:
 
 
 def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
-    """Raise BadInputError if a step wants an adaptor, and there is no repo to take it from."""
+    """Raise BadInputError if a step wants an adaptor, and no repo was found."""
     if repo_dir is not None:
         return
     for step in plan.workflow.steps:

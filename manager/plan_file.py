@@ -60,7 +60,7 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[
         adaptors: As for `load_plan_file`.
 
     Raises:
-        BadInputError: There is no plan to be read.
+        BadInputError: The file does not hold a plan.
 
     """
     if path.is_dir():

@@ -19,7 +19,7 @@ class AdaptorLink(msgspec.Struct, frozen=True):
 
 
 class ModuleRef(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run takes for one adaptor, in place of what its plan and the repo say.
+    """The version or place that a run takes for one adaptor, whatever its plan and the repo say.
 
     Raises:
         TypeError, ValueError: It has neither a path nor a version, or one that is not text.

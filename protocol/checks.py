@@ -1,4 +1,4 @@
-"""What is said about texts that are checked and not run: jobs, globals and conditions."""
+"""Messages about texts that are checked and not run: jobs, globals and conditions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TextKind = Literal["globals", "job", "condition"]
 
 
 class CheckedText(msgspec.Struct, frozen=True, kw_only=True):
-    """One text that is to be checked."""
+    """A text that is to be checked."""
 
     kind: TextKind
     source: str
@@ -22,7 +22,7 @@ class CheckedText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckedOperation(msgspec.Struct, frozen=True):
-    """One operation of a script, and where it is called."""
+    """An operation of a script, and where it is called."""
 
     number: int
     name: str
@@ -31,7 +31,7 @@ class CheckedOperation(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that is wrong with a text, as an editor shows it."""
+    """A problem of a text, as an editor shows it."""
 
     kind: str
     """The name of the error that a run would end with, or of the check."""

@@ -163,7 +163,7 @@ class Linking(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class Checked(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """What was found in the next text of a check."""
+    """The findings in the next text of a check."""
 
     findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=MAX_FINDINGS)] = ()
     form: str | None = None

@@ -246,7 +246,7 @@ def copy_state(
         restore: Makes an integer of an extension; `restore_extension` if not given.
 
     Raises:
-        MemoryError: There is no room for it.
+        MemoryError: The memory does not suffice.
         ValueError: See `decode_state`.
 
     """
@@ -272,7 +272,7 @@ def with_member(encoded: bytes, key: str, change: Callable[[Any], Any]) -> bytes
     """Return an encoded state with one member changed; the others are not decoded.
 
     Args:
-        encoded: A state.  None becomes a map, and what is no map its ``data``.
+        encoded: A state.  None becomes a map, and any other value the ``data`` of a map.
         key: Which member.
         change: Called with its value, None if it is not there; returns the new one.
 

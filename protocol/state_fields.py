@@ -1,4 +1,4 @@
-"""What an object with fields becomes: a dataclass, an attrs class or a msgspec struct.
+"""The plain form of an object with fields: a dataclass, an attrs class or a msgspec struct.
 
 The same as `msgspec.to_builtins` gives, one level deep, and without code of the class.
 """
@@ -65,7 +65,7 @@ def _names(kind: type) -> list[str] | None:
 
 
 def _is_field(field: object) -> bool:
-    """Whether this is no class variable and no argument of `__init__` alone."""
+    """Whether this is neither a class variable nor an argument of `__init__` alone."""
     return bool(_read(_read(field, "_field_type"), "name") == "_FIELD")
 
 

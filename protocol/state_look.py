@@ -17,7 +17,7 @@ BIG_INTEGER: Final = 1
 """Extension type of an integer that msgpack has no type for: two's complement, big endian."""
 
 KEY_TYPES: Final = frozenset({str, bytes, int, float, bool, type(None)})
-"""What can be a key of a map in a state."""
+"""Types of the keys that a map in a state may have."""
 
 PLAIN: Final = "plain"
 """Built-in types only, with keys that are allowed."""
@@ -81,7 +81,7 @@ def look(value: Any, most: int = sys.maxsize) -> str:
             found = DATED
             level = [item for item in level if type(item) in _CONTAINERS]
         depth += 1
-        # One container may stand in many places; without this the levels could grow for ever.
+        # The same container may be in many places; without this the levels could grow for ever.
         if depth > _DEEP:
             fresh = {id(item): item for item in level}
             level = [item for number, item in fresh.items() if number not in seen]
@@ -106,7 +106,7 @@ def look(value: Any, most: int = sys.maxsize) -> str:
 def text_types() -> frozenset[type]:
     """Return the types that msgspec writes as text by C code alone."""
     types = set(_DATES)
-    # Who has not imported the module has no value of the type.
+    # A job that has not imported the module has no value of the type.
     for module, name in (("decimal", "Decimal"), ("uuid", "UUID")):
         loaded = sys.modules.get(module)
         if loaded is not None:
@@ -115,7 +115,7 @@ def text_types() -> frozenset[type]:
 
 
 def _dated(level: list[Any]) -> bool:
-    """Whether no time among these has a zone whose offset is told by code that is not Python's own."""
+    """Whether no time among these has a zone whose offset comes from code that is not Python's own."""
     return all(type(item.tzinfo) in own_zones() for item in level if type(item) in _ZONED)
 
 

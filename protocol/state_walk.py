@@ -223,8 +223,8 @@ class Walk:
         kind = type(value)
         base: Any
         if issubclass(kind, dt.datetime):
-            if static.class_name(kind) == "NaTType":  # of pandas: a datetime that is no time
-                raise self._error("cannot carry NaT, which is no time (use None)")
+            if static.class_name(kind) == "NaTType":  # of pandas: a datetime that is not a time
+                raise self._error("cannot carry NaT, which is not a time (use None)")
             base = self._zoned(value, dt.datetime, _DATETIME)
         elif issubclass(kind, dt.date):
             base = dt.date(*(read(value) for read in _DATE))
@@ -303,7 +303,7 @@ _TIMEDELTA: Final = _readers(dt.timedelta, "days seconds microseconds")
 def _other_text(value: Any) -> Any:
     """Return the text of a decimal or a UUID; of all else `_OPEN`."""
     kind = type(value)
-    # Who has not imported the module has no value of the type.
+    # A job that has not imported the module has no value of the type.
     decimal, uuid = sys.modules.get("decimal"), sys.modules.get("uuid")
     if decimal is not None and issubclass(kind, decimal.Decimal):
         return decimal.Decimal.__str__(value)
@@ -315,7 +315,7 @@ def _other_text(value: Any) -> Any:
 
 
 def _comes_from_a_module(kind: type) -> bool:
-    """Whether all code of a class is that of a module: a job is none."""
+    """Whether all code of a class is that of a module: a job is not a module."""
     for base in static.mro(kind):
         if base in own_zones() or base in (object, dt.tzinfo):
             continue

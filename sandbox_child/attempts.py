@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _REFUSED = frozenset((errno.EPERM, errno.EACCES))
-"""What the filter of system calls and Landlock answer with."""
+"""Error numbers of the filter of system calls and of Landlock."""
 
 _MAX_CHAIN = 30
 _MAX_ATTEMPTS = 100
@@ -81,7 +81,7 @@ class Attempts:
 
     @property
     def targets(self) -> list[Target]:
-        """What was tried, in order."""
+        """The attempts, in order."""
         return list(self._targets)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
@@ -194,7 +194,7 @@ def _from_socket(error: BaseException) -> bool:
 def _target_in_frames(*errors: BaseException) -> Target:
     """Return what the innermost function with a host and a port was given, if there is one.
 
-    asyncio does not look up an address, and so no event tells of it before the socket is refused.
+    asyncio does not look up an address, and so no event names it before the socket is refused.
     """
     for error in errors:
         found = Target()

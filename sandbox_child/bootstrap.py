@@ -172,7 +172,7 @@ def _run(channel: Channel, loaded: Loaded) -> int:
 
 
 def _tell_strays(runtime: Runtime) -> None:
-    """Have warnings, and errors that reach no caller, told without paths and lines of ours."""
+    """Have warnings, and errors that reach no caller, reported without paths and lines of ours."""
     write = warnings.showwarning
 
     def showwarning(

@@ -217,7 +217,7 @@ class Walk:
     def _check_size(self, size: int) -> None:
         """Refuse a result of several states that is larger than one may be.
 
-        The engine would refuse the frame, which is no fault of the engine's.
+        The engine would refuse the frame, which is not the fault of the engine.
         """
         limit = self._start.limits.state_bytes
         if size > limit:

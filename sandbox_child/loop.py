@@ -1,7 +1,7 @@
 """The event loop of one run: made for the first job that awaits, and kept for what adaptors keep.
 
 An adaptor's module lives as long as the run, and with it a client that has connections in this loop.
-What a step has begun ends with the step: its tasks, its asynchronous generators, its timers and its
+Everything that a step has begun ends with the step: its tasks, its asynchronous generators, its timers and its
 callbacks.  The connections stay.  Nobody closes the loop at the end of the run: the process is killed.
 """
 

@@ -442,7 +442,7 @@ class JobExecution:
         return msgspec.structs.replace(report, fix=target.advice(), option="net", option_value=rule)
 
     def _warn_of_refusal(self) -> None:
-        """Log the refused connections that no error tells of: some libraries keep them to themselves."""
+        """Log the refused connections that no error names: some libraries keep them to themselves."""
         attempts = self._runtime.attempts
         if attempts is None or self._told_refusal:
             return

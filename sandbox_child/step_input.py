@@ -1,4 +1,4 @@
-"""What one execution of a step is given.
+"""The input of one execution of a step.
 
 All of it is kept encoded, and whoever asks gets a copy: nothing that a job does to its input is seen
 by another execution, nor by the report of its own failure.
@@ -23,7 +23,7 @@ class PlanValues:
         self._encoded: dict[int, bytes] = {}
 
     def encoded(self, value: Any) -> bytes | None:
-        """Return a value of the plan as bytes, None if there is none.
+        """Return a value of the plan as bytes, None if the plan has none.
 
         The value itself is never given to a job, so that it is still what the engine has sent.
         """
@@ -91,7 +91,7 @@ def _assemble(
         if layer is None:
             continue
         last = layer
-        # What is no object cannot be merged: then the last one has it all.
+        # A value that is not a map cannot be merged: then the last value stays alone.
         together = (
             {**together, **layer} if together is not None and isinstance(layer, dict) else None
         )

@@ -1,4 +1,4 @@
-"""Warnings and errors that reach no caller: told in the log without a path or a line of the engine.
+"""Logs warnings and errors that reach no caller, without a path or a line of the engine.
 
 Python writes them to standard error with the files and the source lines of every frame below: the
 engine's, and the paths of this host.  Imported only when there is such a thing to tell.
@@ -26,11 +26,11 @@ class _Logs(Protocol):
 
 
 class Listener(Protocol):
-    """What is known of the run when a stray is told."""
+    """The facts about the run when a stray is reported."""
 
     @property
     def logs(self) -> _Logs:
-        """Where it is told."""
+        """Where it is reported."""
 
     @property
     def adaptor_directories(self) -> Mapping[str, str]:

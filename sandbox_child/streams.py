@@ -17,7 +17,7 @@ _NUMBERS: Final = {"stdout": 1, "stderr": 2}
 _own: Final[dict[str, Any]] = {name: getattr(sys, name) for name in _NUMBERS}
 """The objects that Python made; a closed one is replaced."""
 _left: Final[list[Any]] = []
-"""What has stood in for them: when such an object is destroyed it may close the stream below it."""
+"""Objects that have replaced them: when such an object is destroyed it may close the stream below it."""
 
 _WAIT_S: Final = 1.0
 """Seconds that a step waits for the engine to read what was written."""
@@ -80,7 +80,7 @@ def put_back(warn: Callable[[str], object]) -> None:
 def wait_until_read() -> None:
     """Wait until the engine has read what the step wrote, at most a second.
 
-    What the engine reads after the step has ended it takes for output of the next step.
+    The engine takes what it reads after the end of a step for output of the next step.
     """
     from sandbox_child.confine.kernel import Call, Long, address_of
 

@@ -180,7 +180,7 @@ class _Zygote:
 
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
         if len(fds) < _ENDS:
-            # The kernel drops descriptors for which there is no number: recvmsg(2), MSG_CTRUNC.
+            # The kernel drops descriptors for which no number is free: recvmsg(2), MSG_CTRUNC.
             self._refuse(errno.EMFILE, fds)
             return
         self._wanted = wanted.request

@@ -24,7 +24,7 @@ USUAL: Final = (
     "/usr/share/ca-certificates",
     "/var/lib/ca-certificates",
 )
-"""What libraries with an OpenSSL or a TLS of their own open by name."""
+"""Paths that libraries with an OpenSSL or a TLS of their own open by name."""
 
 
 @functools.cache

@@ -104,7 +104,7 @@ def _passwords_of_authority(tail: str, scheme: str) -> Iterator[str]:
         return
     else:
         logins = set()
-    # What is not encoded as it should be: a password with a slash in it.
+    # A password that is not encoded as it should be: it has a slash in it.
     logins.add(tail.rpartition("@")[0])
     for login in logins:
         user, colon, password = login.partition(":")

@@ -136,7 +136,7 @@ class Layers:
 
     @property
     def finder(self) -> Matcher | Layers:
-        """What to search with: a sole layer by itself, which saves a call for each text."""
+        """The function that searches: that of a sole layer by itself, which avoids a call for each text."""
         return self._layers[0] if len(self._layers) == 1 else self
 
     def and_also(self, needles: Iterable[bytes]) -> Layers:

@@ -26,7 +26,7 @@ def secrets_of(configuration: object, public_keys: Collection[str]) -> Iterator[
 
     A secret is a string or bytes value of six characters or more, at any depth, unless it is
     itself the value of a public key.  So is the password in a URL, also in a public one, and
-    what else `secrets_within` finds.  Keys, numbers and blank strings are none.
+    what else `secrets_within` finds.  Keys, numbers and blank strings are not secrets.
 
     Args:
         configuration: Any value; whatever a state can carry is looked into.

@@ -35,7 +35,7 @@ class Redactor(Values):
 
     Args:
         public_keys: Keys of a configuration whose values are no secrets, in any case.
-        is_id: Whether a text is the id of a step or of an execution; such ids are no secrets
+        is_id: Whether a text is the id of a step or of an execution; such ids are not secrets
             where the engine itself writes them.
         named: Ids of credentials and states, which messages of the engine name.
         max_spellings: So many needles are looked for; later secrets only as they are.

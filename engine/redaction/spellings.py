@@ -28,7 +28,7 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _PERCENT_SAFE: Final = (
     "", "/", "!'()*~", "!#$%&'()*+,/:;=?@[]~", "!$&'()*+,;=:", "!$'()*,/:?@~",
 )  # fmt: skip
-"""What is left as it is by: quote(safe=""), quote, encodeURIComponent, encodeURI and requests,
+"""Characters that are left as they are by: quote(safe=""), quote, encodeURIComponent, encodeURI and requests,
 by RFC 3986 in the userinfo of a URL, and by yarl in a query."""
 
 _NORMAL_FORMS: Final[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...]] = (

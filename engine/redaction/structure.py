@@ -45,7 +45,7 @@ at the most quote a user."""
 
 
 class Shape(Enum):
-    """What the keys of a map, or of the maps in it, are."""
+    """The kind of the keys of a map, or of the maps in it."""
 
     USER = auto()
     """All keys are the user's."""

@@ -21,7 +21,7 @@ _MANY: Final = 1000
 
 
 class Studied:
-    """What is to be looked for because of one configuration.  Its repr shows no secret."""
+    """The needles that one configuration adds.  Its repr shows no secret."""
 
     def __init__(self) -> None:
         self.secrets: set[str | bytes] = set()

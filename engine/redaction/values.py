@@ -60,7 +60,7 @@ class Values(ABC):
 
     @abstractmethod
     def raw(self, data: bytes | msgspec.Raw, shape: Shape = Shape.USER) -> bytes | None:
-        """Return encoded msgpack with its secrets redacted, or None if there is none in it."""
+        """Return encoded msgpack with its secrets redacted, or None if it holds no secret."""
 
     @abstractmethod
     def _spans_in_bytes(self, data: bytes) -> list[tuple[int, int]]: ...

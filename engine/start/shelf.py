@@ -25,7 +25,7 @@ IN_USE_S: Final = 10.0
 
 
 class Retirable(Protocol):
-    """What the shelf needs to know of a zygote."""
+    """The part of a zygote that the shelf uses."""
 
     def retire(self) -> None:
         """Go when the last child has ended."""

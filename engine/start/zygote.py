@@ -186,7 +186,7 @@ class _Zygote:
 
     def __init__(self, request: ConfinementRequest, watcher: Watcher) -> None:
         self._watcher = watcher
-        # What may be replaced while the engine lives: all but the interpreter.
+        # These may be replaced while the engine lives: all but the interpreter.
         fixed = set(readable())
         self._places = [path for path in request.read_paths if path not in fixed]
         self._identity = identity(self._places)

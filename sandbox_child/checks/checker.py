@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sandbox_child.channel import Channel
 
 _RECURSION: Final = 20_000
-"""What is walked here was compiled, so its depth has a limit; functions of Python take no C stack."""
+"""A tree that is walked here was compiled, so its depth has a limit; functions of Python take no C stack."""
 
 _MAX_PLACES: Final = 5
 _MAX_FINDINGS: Final = 100
@@ -145,7 +145,7 @@ class Checker:
         try:
             tree = parsing.parse(written, source, filename="<check>", mode="exec", step_id=None)
         except LanguageError:
-            return findings  # told already
+            return findings  # reported already
         assert isinstance(tree, ast.Module)
         is_job = text.kind == "job"
         form = forms.form_of(tree) if is_job else None

@@ -1,4 +1,4 @@
-"""Operations of a job: those that are thrown away, and what is no operation at all."""
+"""Operations of a job: those that are thrown away, and values that are not operations."""
 
 from __future__ import annotations
 

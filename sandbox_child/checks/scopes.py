@@ -45,7 +45,7 @@ class _Binding(NamedTuple):
 
 
 class Scope:
-    """One scope of a text, with what it binds and uses."""
+    """A scope of a text, with the names that it binds and uses."""
 
     def __init__(self, kind: str, parent: Scope | None) -> None:
         self.kind = kind

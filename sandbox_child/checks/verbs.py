@@ -1,4 +1,4 @@
-"""What a text takes from modules: imports that fail, verbs that are not there, wrong arguments.
+"""Checks what a text takes from modules: imports that fail, verbs that do not exist, wrong arguments.
 
 Only what is certain is reported.  A name that the text binds more than once may mean anything.
 """
@@ -28,7 +28,7 @@ _IMPORT: Final = _ALL | {"ImportError", "ModuleNotFoundError"}
 
 
 class Wrong(NamedTuple):
-    """One thing that is wrong, and where."""
+    """A problem, and where it is."""
 
     node: ast.AST
     kind: str
@@ -37,7 +37,7 @@ class Wrong(NamedTuple):
 
 
 class Verbs:
-    """What the names of a text mean, as far as that is known for certain.
+    """The meaning of the names of a text, as far as that is known for certain.
 
     Args:
         tree: The text.

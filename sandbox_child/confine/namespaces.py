@@ -19,7 +19,7 @@ NEW_IPC: Final = 0x08000000
 NEW_USER: Final = 0x10000000
 NEW_NET: Final = 0x40000000
 HOST_NAME: Final = b"jobcell"
-"""What `uname` tells every run."""
+"""The host name that `uname` gives every run."""
 
 
 def unavailable() -> str | None:
@@ -62,7 +62,7 @@ def apply(task: Task) -> str | None:
 
 
 def _forget_host_name() -> None:
-    """Give the new namespace names that tell nothing: it begins with a copy of the machine's.
+    """Give the new namespace names that say nothing: it begins with a copy of the machine's.
 
     Source: uts_namespaces(7), sethostname(2).
     """

@@ -1,4 +1,4 @@
-"""What a condition has raised, for its author: the message, the place in its text, and a hint."""
+"""Describes an error of a condition to its author: the message, the place in its text, and a hint."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _begin_in_text(body: ast.expr, text: SourceText) -> None:
             "write any(... for ...) or all(... for ...)",
         )
     if isinstance(body, ast.Tuple) and not body.elts:
-        raise _crash("there is no expression, only comments", text.position(1, None), None)
+        raise _crash("the condition holds only comments", text.position(1, None), None)
     body.lineno, body.col_offset = 1, 0
     body.end_lineno = len(text.lines)
     body.end_col_offset = len(text.lines[-1].encode("utf-8", "replace"))

@@ -46,7 +46,7 @@ _MAX_NAMES = 2_000
 
 
 class Facts(NamedTuple):
-    """What is known of an error beside the exception itself."""
+    """Facts about an error beside the exception itself."""
 
     message: str
     by_interpreter: bool = True

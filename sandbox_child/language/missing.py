@@ -1,6 +1,6 @@
 """Missing keys in a condition: a dotted chain that begins at `state` gives None for one.
 
-`not state.errors` holds if there are none, and `state.data.age >= 18` is False, with a warning, if
+`not state.errors` holds if no error is there, and `state.data.age >= 18` is False, with a warning, if
 nobody has an age.  In a job a missing key stays an error.
 
 A tree that the policy has judged is rewritten once more, so that each read of a chain knows what

@@ -38,7 +38,7 @@ _TREE_BYTES = 200
 """For one character of a text; measured: 400 for a text that consists of short names."""
 
 MARK = "\ufeff"
-"""The byte order mark that some editors write before a text; it is no part of it."""
+"""The byte order mark that some editors write before a text; it does not belong to it."""
 
 _LONG_LINE_CHARS = 1_000
 
@@ -110,7 +110,7 @@ def parse(
 
 
 def without_mark(source: str) -> str:
-    """Return *source* without a byte order mark, which is no column of its first line."""
+    """Return *source* without a byte order mark, which does not count as a column of the first line."""
     return source.removeprefix(MARK) if type(source) is str else source
 
 

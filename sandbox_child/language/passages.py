@@ -1,4 +1,4 @@
-"""What the author's text says at the place of an error, read as a syntax tree.
+"""Reads the author's text at the place of an error as a syntax tree.
 
 Imported only after an error.  The text is parsed once more for it; nothing of it is run.
 """

@@ -31,7 +31,7 @@ _GO_DOWN_BY_THEMSELVES = frozenset({"BinOp", "If"})
 
 
 class Refusal(str):
-    """One entry of RestrictedPython's list of errors, with the node that is refused."""
+    """An entry of RestrictedPython's list of errors, with the node that is refused."""
 
     __slots__ = ("fix", "node", "security")
 

@@ -1,4 +1,4 @@
-"""What adaptors and their libraries say through `logging` and `warnings` becomes log events."""
+"""Turns what adaptors and their libraries say through `logging` and `warnings` into log events."""
 
 from __future__ import annotations
 

@@ -53,7 +53,10 @@ NAMES = sorted(
         *("ValueError", "SIGKILL", "adaptors", "common", "python", "engine", "landlock", "default"),
     }
 )  # fmt: skip
-WORDS = st.lists(st.sampled_from([name for name in NAMES if len(name) >= 6]), max_size=12)
+# Not "redacted": the mark that takes the place of a secret would show it.
+WORDS = st.lists(
+    st.sampled_from([name for name in NAMES if len(name) >= 6 and name != "redacted"]), max_size=12
+)
 
 
 @st.composite

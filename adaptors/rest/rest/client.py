@@ -75,7 +75,7 @@ def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> s
     parts = urlsplit(_encoded(whole, "\t\n\r"))
     given = _encoded(parts.query)
     joined = "&".join(part for part in (given, urlencode(pairs, doseq=True)) if part)
-    # What follows "#" is for the client alone and is not sent.
+    # The part after "#" is for the client alone and is not sent.
     encoded = (parts.scheme, _encoded_host(parts, whole), _encoded(parts.path), joined, "")
     return urlunsplit(encoded)
 
