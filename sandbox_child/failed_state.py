@@ -64,7 +64,7 @@ def encode_failed(
     if report.severity != "fail":
         return NIL, report  # the run ends with this report, and needs no state
     if short_of_memory and not size:
-        return NIL, _replaced(report, "OOMError", "there is no memory for its state")
+        return NIL, _replaced(report, "OOMError", "no memory is left for its state")
     if too_many and not size:
         reason = f"the state of step {step_id!r} has more than {max_items} items (state_items)"
         return NIL, _replaced(report, "StateTooLargeError", reason, option="state_items")
