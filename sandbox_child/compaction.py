@@ -20,6 +20,8 @@ what it finds room for."""
 _POOL_BYTES: Final = 1 << 14
 _FIRST_IN_POOL: Final = 48
 """After the header of a pool, which takes small objects of one size."""
+_IN_ORDER: Final = 4
+"""So many objects next to each other, from the start of a pool on, mean that the pool is new."""
 _MOST: Final = 5_000
 """For one size: what has more gaps than that is not worth it."""
 
@@ -42,12 +44,21 @@ def close_gaps() -> None:
 
 
 def _fill_pools(size: int) -> None:
-    """Take objects of one size until one is the first of a new pool."""
+    """Take objects of one size until they come one after the other from the start of a new pool.
+
+    The place at the start of a pool in use may be a gap as well, but the places behind it hardly are.
+    """
+    expected, in_order = -1, 0
     for _ in range(_MOST):
         plug = _plug(size)
         _plugs.append(plug)
         if id(plug) % _POOL_BYTES == _FIRST_IN_POOL:
+            in_order = 1
+        else:
+            in_order = in_order + 1 if in_order and id(plug) == expected else 0
+        if in_order == _IN_ORDER:
             return
+        expected = id(plug) + size
 
 
 def _fill_heap(size: int, end: int) -> None:
