@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MAX_DIGITS: Final = 4_000
 """A longer integer is written as `engine.to_json` does: few readers take it as a number."""
 
+DEEPEST: Final = 400
+"""Levels of a value that only Python can write.  Python 3.11 follows little more and 3.12 twice as many;
+with a limit of ours an event is written in the same form by each of them."""
+
 _UNSEEN: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """Characters that JSON need not escape, and that steer some terminals."""
 
@@ -85,11 +89,13 @@ def _encode(value: Any, indent: int) -> bytes:
         raise ValueError("nested too deeply to be written as JSON") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise RecursionError
     if isinstance(value, dict):
-        return {_key(key): _plain(member) for key, member in value.items()}
+        return {_key(key): _plain(member, depth + 1) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(member) for member in value]
+        return [_plain(member, depth + 1) for member in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, float):
@@ -101,7 +107,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         tag = value.__struct_config__.tag
         named = {value.__struct_config__.tag_field: tag} if tag is not None else {}
-        return named | {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+        members = {name: getattr(value, name) for name in value.__struct_fields__}
+        return named | _plain(members, depth)
     return msgspec.to_builtins(value)  # dates
 
 
