@@ -7,6 +7,9 @@ from _io import StringIO
 from types import FunctionType, GenericAlias
 from typing import TYPE_CHECKING, Any
 
+from sandbox_child.language.guards import asked_for_no_special_name
+from sandbox_child.language.names import LOOKUP_GUARD
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -111,12 +114,6 @@ class _TypeOfType(type):
     def __getitem__(cls, item: Any) -> Any:
         return GenericAlias(cls, item)  # `type[Shape]` in an annotation
 
-    def __eq__(cls, other: object) -> bool:
-        return other is cls or other is type
-
-    def __hash__(cls) -> int:
-        return hash(type)
-
     def __repr__(cls) -> str:
         return repr(type)
 
@@ -166,6 +163,7 @@ def make_builtins(guards: Guards) -> dict[str, Any]:
         "__build_class__": guards.build_class,
         "_classdone_": guards.class_done,
         "_keywords_": guards.keywords,
+        LOOKUP_GUARD: asked_for_no_special_name,
         "_open_": guards.open_classes,
         "_own_": guards.own,
         "_state_attr_": guards.state_attr,

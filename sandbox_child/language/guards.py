@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sandbox_child.language.dotted import make_state_guards
 from sandbox_child.language.names import (
+    CONSTRUCTORS,
+    COPIED_ATTRIBUTES,
     DEFINABLE_DUNDERS,
     DENIED_ATTRIBUTES,
     DYNAMIC_ATTRIBUTES,
@@ -32,7 +34,7 @@ from sandbox_child.language.templates import format_method
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Guards", "check_name"]
+__all__ = ["Guards", "asked_for_no_special_name", "check_name"]
 
 _FunctionType = types.FunctionType
 _MethodType = types.MethodType
@@ -43,6 +45,7 @@ _FORMATTERS = frozenset({"string", "collections"})
 _MISSING = object()
 _build_class = builtins.__build_class__
 _class_of_super = super.__dict__["__self_class__"].__get__
+_target_of_super = super.__dict__["__self__"].__get__
 
 
 def check_name(name: object) -> str:
@@ -160,6 +163,7 @@ class Guards:
             return cls in job_classes
 
         def build_class(function: Any, name: Any, /, *bases: Any, **keywords: Any) -> Any:
+            _refuse_metaclass(bases)
             # Counted, because a class of another maker may also bear the name of the job's module.
             nonlocal being_made
             being_made += 1
@@ -180,6 +184,8 @@ class Guards:
                 if issubclass(cls, BaseExceptionGroup):
                     # except* on a subclass with its own split() crashes CPython.
                     raise TypeError("a job cannot subclass ExceptionGroup; raise one as it is")
+                # Before the class can be registered or written to: some hooks run first.
+                clean_match_args(cls)
                 job_classes.add(cls)
                 if all(base in open_classes or base in known for base in cls.__mro__[1:]):
                     open_classes.add(cls)
@@ -286,6 +292,13 @@ class Guards:
             if name[0] == "_":
                 if may_read(target, name) or (name in READABLE_PRIVATE and _is_named_tuple(target)):
                     return getattr(target, name)
+                if (
+                    name in CONSTRUCTORS
+                    and type(target) is super
+                    # `super()` of a class gives the function itself, which takes any object.
+                    and not isinstance(_target_of_super(target), type)
+                ):
+                    return getattr(target, name)
                 refuse(target, name)
             if name == "register":
                 value = getattr(target, name)
@@ -299,6 +312,12 @@ class Guards:
                     raise JobSecurityError("the object behind an AttributeError is private")
                 return getattr(target, name)
             value = getattr(target, name)
+            if name in COPIED_ATTRIBUTES:
+                return _own_copy(target, value)
+            if name == "evaluate":
+                if type(getattr(value, "__self__", None)).__name__ == "ForwardRef":
+                    raise JobSecurityError("evaluate of an annotation would run its text")
+                return value
             if name == "parser":
                 # A module of a module is a facade's, as all that a job has are.
                 if isinstance(value, _ModuleType) and not isinstance(target, _ModuleType):
@@ -380,6 +399,22 @@ def clean_match_args(cls: type) -> None:
         return
 
 
+def _refuse_metaclass(bases: tuple[Any, ...]) -> None:
+    """Raise TypeError if a class statement with *bases* would make a class that makes classes.
+
+    An object that is no class says by itself what it stands for.  Those of Python say the same each time, and a
+    job has no other way to get hold of `type`.
+    """
+    for base in bases:
+        if not isinstance(base, type):
+            entries = getattr(base, "__mro_entries__", None)
+            stands_for = entries(bases) if entries is not None else ()
+        else:
+            stands_for = (base,)
+        if any(isinstance(entry, type) and issubclass(entry, type) for entry in stands_for):
+            raise TypeError("a job cannot define a metaclass")
+
+
 def _is_remade(cls: type, job_classes: set[type]) -> bool:
     """Whether a decorator built *cls* anew from a class of the job, as dataclass(slots=True)."""
     return any(
@@ -444,6 +479,41 @@ def _checked_keywords(mapping: Any) -> dict[Any, Any]:
         if name in DENIED_ATTRIBUTES or (name[:2] == "__" and name[-2:] == "__"):
             raise JobSecurityError(f"{name} cannot be the name of an argument in a job")
     return mapping  # type: ignore[no-any-return]
+
+
+def _own_copy(target: Any, value: Any) -> Any:
+    """Return a copy of *value* if it is a dict, or shows a dict, that the maker of *target* goes on to use.
+
+    An operator of a job's object gets the dict behind a mapping proxy (``proxy | o``).  Names of arguments
+    have been checked before a partial function keeps them.
+    """
+    if type(value) is types.MappingProxyType:
+        return types.MappingProxyType(dict(value))
+    owner = _target_of_super(target) if type(target) is super else target
+    bases = (owner if isinstance(owner, type) else type(owner)).__mro__
+    if type(value) is dict and any(
+        base.__module__ in ("contextlib", "functools") for base in bases
+    ):
+        return dict(value)
+    return value
+
+
+def asked_for_no_special_name(function: Any) -> Any:
+    """Return *function*, the ``__getattr__`` of a class of the job, as one that special names do not reach.
+
+    Libraries ask objects for ``__dict__`` and the like, and use what comes without a check.
+    """
+    bind = None if type(function) is _FunctionType else getattr(type(function), "__get__", None)
+
+    def lookup(self: Any, name: Any) -> Any:
+        if type(name) is str and name[:2] == "__" and name[-2:] == "__":
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+        if bind is not None:
+            return bind(function, self, type(self))(name)
+        return function(self, name)
+
+    return _named(lookup, "__getattr__")
 
 
 def _is_named_tuple(target: Any) -> bool:

@@ -27,6 +27,7 @@ KEYWORDS_GUARD = "_keywords_"
 STATE_READ = "_state_attr_"
 STATE_TARGET = "_state_target_"
 UNRUN_GUARD = "_unrun_"
+LOOKUP_GUARD = "_lookup_"
 
 _INTERNAL_TYPES = (
     types.FrameType,
@@ -53,11 +54,16 @@ DENIED_ATTRIBUTES: frozenset[str] = (
 )
 """Attributes that lead to frames, code, tracebacks or the event loop, whatever has them."""
 
-DYNAMIC_ATTRIBUTES = frozenset(
-    {"format", "format_map", "get_field", "get_value", "obj", "register", "vformat"}
-) | (
+COPIED_ATTRIBUTES = frozenset({"groupindex", "keywords", "kwds", "mapping"})
+"""Attributes that give a dict which others use: of patterns, partial functions, views of dicts."""
+
+DYNAMIC_ATTRIBUTES = (
+    frozenset({"format", "format_map", "get_field", "get_value", "obj", "register", "vformat"})
+    | COPIED_ATTRIBUTES
     # Of a pure path: posixpath itself, which leads to os.
-    {"parser"} if sys.version_info >= (3, 13) else set()
+    | ({"parser"} if sys.version_info >= (3, 13) else set())
+    # Of a text in an annotation: it runs the text.
+    | ({"evaluate"} if sys.version_info >= (3, 14) else set())
 )
 """Attributes that are harmless on most objects and a way out on some."""
 
@@ -110,7 +116,11 @@ DEFINABLE_DUNDERS = ENUM_HOOKS | frozenset(
 )
 """Special methods that a class of a job may define, and call on ``super()``."""
 
-GUARDED_ON_SUPER = frozenset({"__delete__", "__get__", "__set__", "__set_name__"})
+CONSTRUCTORS = frozenset({"__init__", "__post_init__"})
+
+GUARDED_ON_SUPER = CONSTRUCTORS | frozenset(
+    {"__delete__", "__get__", "__getattr__", "__set__", "__set_name__"}
+)
 """Special methods that a guard must allow on ``super()``: those of a foreign base take any object."""
 
 LISTS_OF_NAMES = frozenset({"__match_args__", "__slots__"})

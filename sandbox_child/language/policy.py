@@ -36,6 +36,7 @@ from sandbox_child.language.names import (
     GUARDED_ON_SUPER,
     KEYWORDS_GUARD,
     LISTS_OF_NAMES,
+    LOOKUP_GUARD,
     READABLE_DUNDERS,
     READABLE_NAMES,
     READABLE_PRIVATE,
@@ -371,6 +372,8 @@ class Policy(Walker):
                 self._check_special_value(member)
                 self._class_members.update(member.targets)
         self.node_contents_visit(node)
+        for member in node.body:
+            _guard_lookup(member)
         outermost = place(ast.Name(CLASS_DONE_GUARD, ast.Load()), node)
         innermost = place(ast.Name(CLASS_GUARD, ast.Load()), node)
         node.decorator_list = [outermost, *node.decorator_list, innermost]
@@ -446,6 +449,17 @@ class Policy(Walker):
         if name[0] == "_" or name in DYNAMIC_ATTRIBUTES:
             message = f"a pattern cannot read the attribute {name}"
             self.error(node, message, "bind the object and test the attribute in an `if`")
+
+
+def _guard_lookup(member: ast.stmt) -> None:
+    """Keep special names away from the ``__getattr__`` that *member* of a class defines."""
+    if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+        if member.name == "__getattr__":
+            member.decorator_list.insert(0, place(ast.Name(LOOKUP_GUARD, ast.Load()), member))
+    elif isinstance(member, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == "__getattr__" for target in member.targets
+    ):
+        member.value = call_guard(LOOKUP_GUARD, member.value, member.value)
 
 
 def _needs_no_guard(node: ast.Attribute) -> bool:

@@ -9,7 +9,11 @@ from _string import (  # type: ignore[import-not-found]  # what str.format itsel
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.names import DENIED_ATTRIBUTES, DYNAMIC_ATTRIBUTES
+from sandbox_child.language.names import (
+    COPIED_ATTRIBUTES,
+    DENIED_ATTRIBUTES,
+    DYNAMIC_ATTRIBUTES,
+)
 from sandbox_child.language.refusals import JobSecurityError
 
 if TYPE_CHECKING:
@@ -140,4 +144,4 @@ def _lookup(
     return value
 
 
-_UNREADABLE = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
+_UNREADABLE = DENIED_ATTRIBUTES | (DYNAMIC_ATTRIBUTES - COPIED_ATTRIBUTES)

@@ -1,4 +1,4 @@
-"""Stand-ins that make or change classes: abc, collections, dataclasses, enum, typing.
+"""Stand-ins that make or change classes: abc, collections, enum, typing.
 
 Each refuses to touch a class that the job did not define: the next step would see the change.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.guards import clean_match_args
+from sandbox_child.language.builtins import TypeFacade
 from sandbox_child.language.names import is_reserved
 
 if TYPE_CHECKING:
@@ -24,14 +24,41 @@ def require_own_class(facades: Facades, cls: Any, who: str) -> None:
         raise TypeError(f"{who} takes a class that the job defined, not {label!r}")
 
 
+def without_metaclass(value: Any) -> Any:
+    """Return *value*, or the stand-in of `type` for a class that makes classes, or for `type[X]`."""
+    origin = typing_origin(value)
+    if isinstance(origin, type) and issubclass(origin, type):
+        return TypeFacade[value.__args__]
+    return TypeFacade if isinstance(value, type) and issubclass(value, type) else value
+
+
+def typing_origin(value: Any) -> Any:
+    """Return what stands before the brackets of a type such as ``list[int]``; None for other values."""
+    return value.__origin__ if type(value).__name__ in ("GenericAlias", "_GenericAlias") else None
+
+
 def make_abc(facades: Facades) -> dict[str, Any]:
     """Return an ABC of the scope: what is registered below it is remembered there."""
     import abc
 
+    def abstractmethod(funcobj: Any) -> Any:
+        # Python's leaves a mark on any object, also on a function that others use.
+        is_own = facades.guards.is_own
+        if (
+            is_own(funcobj)
+            or isinstance(funcobj, property | classmethod | staticmethod)
+            or type(funcobj).__module__ == "functools"
+            or is_own(getattr(funcobj, "__wrapped__", None))
+        ):
+            return abc.abstractmethod(funcobj)
+        raise TypeError(
+            f"abstractmethod takes a function of the job, not {type(funcobj).__name__!r}"
+        )
+
     namespace = {"__slots__": (), "__module__": "abc", "__doc__": abc.ABC.__doc__}
     own = abc.ABCMeta("ABC", (), namespace)
     facades.guards.register_class(own)
-    return {"ABC": own}
+    return {"ABC": own, "abstractmethod": abstractmethod}
 
 
 def make_collections(facades: Facades) -> dict[str, Any]:
@@ -60,7 +87,6 @@ def make_collections(facades: Facades) -> dict[str, Any]:
             module=facades.globals["__name__"],
         )
         facades.guards.register_class(made)
-        clean_match_args(made)
         return made
 
     return {"namedtuple": namedtuple}
@@ -77,33 +103,6 @@ def make_collections_abc(facades: Facades) -> dict[str, Any]:
     """Return nothing new; note that these bases keep nothing private."""
     _know_abstract_bases(facades)
     return {}
-
-
-def make_dataclasses(facades: Facades) -> dict[str, Any]:
-    """Return a dataclass decorator for classes of the job."""
-    import dataclasses
-
-    def decorate(cls: Any, options: dict[str, Any]) -> Any:
-        require_own_class(facades, cls, "dataclass")
-        check_fields(getattr(cls, "__annotations__", {}), "dataclass")
-        # With slots=True hooks of the job run while the class is made anew: no list of names may be
-        # there by then that holds a private one.
-        wants_match_args = options.pop("match_args", True)
-        made = dataclasses.dataclass(match_args=False, **options)(cls)
-        facades.guards.register_class(made)  # slots=True makes another class
-        if wants_match_args and "__match_args__" not in made.__dict__:
-            fields = dataclasses.fields(made)
-            names = tuple(field.name for field in fields if field.init and not field.kw_only)
-            type.__setattr__(made, "__match_args__", names)
-        clean_match_args(made)
-        return made
-
-    def dataclass(cls: Any = None, /, **options: Any) -> Any:
-        if cls is None:
-            return lambda cls: decorate(cls, dict(options))
-        return decorate(cls, options)
-
-    return {"dataclass": dataclass}
 
 
 def make_enum(facades: Facades) -> dict[str, Any]:
@@ -150,10 +149,11 @@ def _checked_members(names: Any) -> list[Any]:
 class _Factory:
     """A function that may also be written as the base of a class statement."""
 
-    real: Any
+    _real: Any
+    """What Python offers under this name; a job must not get hold of it."""
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        real = type(self).real
+        real = type(self)._real  # noqa: SLF001 - of a subclass of this one
         entries: tuple[type, ...] = real.__mro_entries__(
             tuple(real if base is self else base for base in bases)
         )
@@ -183,15 +183,15 @@ def make_typing(facades: Facades) -> dict[str, Any]:
         return target
 
     def get_origin(annotation: Any) -> Any:
-        origin = typing.get_origin(annotation)
-        if isinstance(origin, type) and issubclass(origin, type):
-            return facades.globals["__builtins__"]["type"]
-        return origin
+        return without_metaclass(typing.get_origin(annotation))
+
+    def get_args(annotation: Any) -> tuple[Any, ...]:
+        return tuple(map(without_metaclass, typing.get_args(annotation)))
 
     class NamedTuple(_Factory):
         """Stands for `typing.NamedTuple`, as a base and as a function."""
 
-        real = typing.NamedTuple
+        _real = typing.NamedTuple
 
         def __call__(self, typename: str, fields: Any = (), /) -> type:
             pairs = [(name, kind) for name, kind in fields]
@@ -204,7 +204,7 @@ def make_typing(facades: Facades) -> dict[str, Any]:
     class TypedDict(_Factory):
         """Stands for `typing.TypedDict`, as a base and as a function."""
 
-        real = typing.TypedDict
+        _real = typing.TypedDict
 
         def __call__(self, typename: str, fields: Any = (), /, *, total: bool = True) -> Any:
             kinds = dict(fields)
@@ -218,7 +218,9 @@ def make_typing(facades: Facades) -> dict[str, Any]:
     return {
         "NamedTuple": NamedTuple(),
         "TypedDict": TypedDict(),
+        "Type": TypeFacade,
         "final": unchanged,
+        "get_args": get_args,
         "get_origin": get_origin,
         "no_type_check": unchanged,
         "overload": unchanged,

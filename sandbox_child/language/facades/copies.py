@@ -25,7 +25,14 @@ def make_copy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room 
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     vars(module)["getattr"] = _ask_class
-    return {"deepcopy": module.deepcopy, "Error": module.Error}
+
+    def deepcopy(x: Any, memo: Any = None) -> Any:
+        if memo is not None:
+            # It would collect all parts of a foreign object, also the private ones.
+            raise TypeError("deepcopy() takes no memo in a job: write copy.deepcopy(x)")
+        return module.deepcopy(x)
+
+    return {"deepcopy": deepcopy, "Error": module.Error}
 
 
 def _ask_class(target: Any, name: str, default: Any = None) -> Any:

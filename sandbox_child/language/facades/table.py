@@ -31,9 +31,10 @@ TABLE: dict[str, Entry] = {
         "nested_scopes print_function unicode_literals with_statement"
     ),
     "abc": Entry(
-        "abstractmethod abstractproperty abstractclassmethod abstractstaticmethod",
+        "abstractproperty abstractclassmethod abstractstaticmethod",
         room="classes",
-        changed="ABC belongs to the step, so that register() reaches no other one",
+        changed="ABC belongs to the step, so that register() reaches no other one; abstractmethod marks "
+        "functions of the job only",
         left_out="ABCMeta: it makes classes past the checks on class statements",
     ),
     "asyncio": Entry(
@@ -90,7 +91,7 @@ TABLE: dict[str, Entry] = {
     "copy": Entry(
         "Error copy replace",
         room="copies",
-        changed="deepcopy asks the class for special methods, never the instance",
+        changed="deepcopy asks the class for special methods, never the instance, and takes no memo",
     ),
     "csv": Entry(
         "Dialect DictReader DictWriter Error QUOTE_ALL QUOTE_MINIMAL QUOTE_NONE QUOTE_NONNUMERIC "
@@ -98,10 +99,10 @@ TABLE: dict[str, Entry] = {
         left_out="register_dialect, field_size_limit: they would change other steps",
     ),
     "dataclasses": Entry(
-        "FrozenInstanceError InitVar KW_ONLY MISSING asdict astuple field fields is_dataclass "
-        "replace",
-        room="classes",
-        changed="dataclass takes classes that the job defined",
+        "FrozenInstanceError InitVar KW_ONLY MISSING is_dataclass replace",
+        room="records",
+        changed="dataclass takes classes that the job defined; asdict and astuple read what a job may "
+        "read; fields returns copies",
         left_out="make_dataclass: it makes classes past the checks on class statements",
     ),
     "datetime": Entry("MAXYEAR MINYEAR UTC date datetime time timedelta timezone tzinfo"),
@@ -259,9 +260,9 @@ TABLE: dict[str, Entry] = {
         "LiteralString Mapping MappingView MutableMapping MutableSequence MutableSet "
         "Never NewType NoReturn NotRequired Optional OrderedDict ParamSpec Protocol Required "
         "Reversible Self Sequence Set Sized SupportsAbs SupportsBytes SupportsComplex "
-        "SupportsFloat SupportsIndex SupportsInt SupportsRound TYPE_CHECKING Text Tuple Type "
+        "SupportsFloat SupportsIndex SupportsInt SupportsRound TYPE_CHECKING Text Tuple "
         "TypeAlias TypeGuard TypeVar TypeVarTuple Union Unpack ValuesView assert_never "
-        "assert_type cast get_args is_typeddict",
+        "assert_type cast is_typeddict",
         room="classes",
         changed="final, overload, override, runtime_checkable touch classes of the job only; fields of "
         "NamedTuple and TypedDict are public identifiers",
@@ -303,5 +304,9 @@ TABLE: dict[str, Entry] = {
         changed="decompress has a limit on its output",
         left_out="compressobj, decompressobj: their output has no limit",
     ),
-    "zoneinfo": Entry("InvalidTZPathWarning ZoneInfo ZoneInfoNotFoundError available_timezones"),
+    "zoneinfo": Entry(
+        "InvalidTZPathWarning ZoneInfoNotFoundError available_timezones",
+        room="times",
+        changed="ZoneInfo keeps its zones for the step",
+    ),
 }
