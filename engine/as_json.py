@@ -137,10 +137,18 @@ def _map(value: dict[Any, Any], depth: int) -> dict[str, Any]:
 
 
 def _pack(value: Any) -> str:
+    def pack() -> str:
+        try:
+            return base64.b64encode(encode_state(value)).decode()
+        except StateNotCarriedError as error:
+            failed.append(str(error))
+            raise RecursionError from None  # perhaps: an empty stack will show
+
+    failed: list[str] = []
     try:
-        return base64.b64encode(encode_state(value)).decode()
-    except StateNotCarriedError as error:
-        raise TypeError(f"to_json: {error}") from None
+        return _with_room(pack)
+    except ValueError:
+        raise TypeError(f"to_json: {failed[-1]}") from None
 
 
 # --- from JSON ---

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import resource
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -190,7 +192,18 @@ def lift(end: int) -> int:
     """Return a descriptor for *end*, which it replaces, that is above all reserved numbers."""
     if end >= _LOWEST_END:
         return end
-    lifted = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _LOWEST_END)
+    try:
+        lifted = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _LOWEST_END)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # fcntl(2): RLIMIT_NOFILE allows no descriptor of so high a number.  Waiting does not help.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        reason = (
+            f"this process may have {soft} open files (RLIMIT_NOFILE), too few for any child;"
+            f" raise the limit (at most {hard}) with `ulimit -n` or resource.setrlimit"
+        )
+        raise OSError(errno.EINVAL, reason) from None
     os.close(end)
     return lifted
 

@@ -56,6 +56,8 @@ class Exit(msgspec.Struct, frozen=True):
     """Why nobody can tell, where the one who waited for the child is gone as well."""
     refused: int | None = None
     """The error number, if there never was a child because none could be forked."""
+    orphaned: bool = False
+    """The zygote died, and the child with it."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 from engine.confinement.policy import Policy
 from engine.errors import EngineClosedError, EngineError, RunError
@@ -28,6 +29,7 @@ from protocol.events import AnyEvent
 from protocol.plan import Plan
 
 StartMode = Literal["exec", "zygote"]
+_CLOSED: Final = "the engine is closed; no run was started"
 PlanSource = Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]
 
 
@@ -76,7 +78,8 @@ class Engine:
         self._start_mode = start_mode
         self._spares = spares
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        # A signal handler that closes the engine may interrupt a method that holds it.
+        self._lock = threading.RLock()
         self._supervisor: Supervisor | None = None
         self._retire: weakref.finalize[[], Engine] | None = None
         self._closed = False
@@ -100,7 +103,8 @@ class Engine:
             PlanError: The plan or the state cannot be run; no process was started.
             TypeError: Options or resolvers are something else.
             EngineClosedError: The engine was closed.
-            EngineError: The engine belongs to another process (this one is a fork of it).
+            EngineError: The engine belongs to another process (this one is a fork of it), or the
+                interpreter is ending.
 
         """
         self._check_usable()
@@ -127,23 +131,27 @@ class Engine:
         asker = current_asker()
         asker = asker if isinstance(asker, Lane) else None
         lane = Lane(Session(order, log), run, supervisor, asker=asker)
-        supervisor.submit(lane)
+        if not supervisor.submit(lane):
+            raise EngineClosedError(_CLOSED)
         return run
 
     def close(self) -> None:
         """Cancel what is queued or running, wait until it is over, and let go of everything.
 
-        May be called again, and from any thread.
+        May be called again, and from any thread; each call waits.  An engine that nobody has closed
+        is closed when the interpreter ends.
         """
         if os.getpid() != self._pid:
             return  # a fork: the lock may be held for ever, and nothing here is its own
         with self._lock:
             self._closed = True
-            supervisor, self._supervisor = self._supervisor, None
+            supervisor, retire = self._supervisor, self._retire
         if supervisor is not None:
-            assert self._retire is not None
-            self._retire.detach()  # or it would keep the supervisor as long as the engine lives
+            assert retire is not None
+            retire.detach()  # or it would keep the supervisor as long as the engine lives
             supervisor.close()
+            # Not earlier: another thread that closes the engine has to wait as well.
+            self._supervisor = None
 
     def __enter__(self) -> Self:
         return self
@@ -162,15 +170,22 @@ class Engine:
                 f"this engine belongs to process {self._pid}; after a fork, make a new one"
             )
         if self._closed:
-            raise EngineClosedError("the engine is closed; no run was started")
+            raise EngineClosedError(_CLOSED)
+        if sys.is_finalizing():
+            raise EngineError("the interpreter is ending; no run was started")
 
     def _get_supervisor(self) -> Supervisor:
         with self._lock:
             self._check_usable()
             if self._supervisor is None:
-                self._supervisor = Supervisor(self._make_starter(), max_runs=self._max_runs)
+                supervisor = Supervisor(self._make_starter(), max_runs=self._max_runs)
                 # An engine that nobody closed goes when its last run is over.
-                self._retire = weakref.finalize(self, self._supervisor.retire)
+                self._retire = weakref.finalize(self, supervisor.retire)
+                self._retire.atexit = False  # it is closed then
+                self._supervisor = supervisor
+                if self._closed:  # by a signal handler, just now
+                    self.close()
+                    raise EngineClosedError(_CLOSED)
             return self._supervisor
 
     def _make_starter(self) -> Starter:
@@ -202,9 +217,12 @@ def run(
 
     Raises:
         PlanError: The plan cannot be run.
+        TypeError: *on_event* cannot be called, or is a coroutine function.
         RunError: The run ended before the workflow did (crash, kill, exception, cancelled).
 
     """
+    if on_event is not None and not callable(on_event):
+        raise TypeError(f"on_event must be callable, not {on_event!r}")
     # A zygote is worth its start from the second run on.
     with Engine(repo_dir=repo_dir, max_runs=1, start_mode="exec") as engine:
         handle = engine.execute(plan_or_source, state, options=options, resolvers=resolvers)
@@ -222,6 +240,12 @@ def _report_events(handle: Run, on_event: Callable[[AnyEvent], object]) -> None:
         done = handle.done
         for event in handle.poll(after=after, timeout_s=None):
             after = event.seq
-            on_event(event)
+            answer = on_event(event)
+            if isinstance(answer, Coroutine):
+                answer.close()
+                raise TypeError(
+                    f"on_event must be an ordinary function; {on_event!r} returned a coroutine,"
+                    " which nobody awaits: use Engine.execute and `async for`"
+                )
         if done:
             return

@@ -57,6 +57,9 @@ class Host(Watcher, Protocol):
     def wait_for_room(self, lane: Lane, number: int | None) -> bool:
         """Queue a lane again whose child could not be started; return False if it must end."""
 
+    def start_again(self, lane: Lane) -> None:
+        """Queue a lane again, before all others, whose child died before it did anything."""
+
     def ended(self, lane: Lane) -> None:
         """Say that the child is gone and the run is over."""
 
@@ -97,6 +100,7 @@ class Lane:
         self._timer = _Timer(self)
         self._armed = float("inf")
         self._killed = False
+        self._started_again = False
         self._outcome: Outcome | None = None
         """How the run ended, once the last event was emitted: nothing that the child still does counts."""
         self._exited: Exit | None = None
@@ -152,13 +156,32 @@ class Lane:
         self.session.judge(spawn_error(number, reason))
         self._end()
 
+    def _start_again(self) -> bool:
+        """Start another child, once, for one that died with its zygote before it said a word.
+
+        It had run nothing: a child says that it is ready before it runs any code of the run.
+        """
+        if self._started_again or self.session.order is None:
+            return False
+        self._receive(everything=True)
+        if self.session.order is None or self.session.verdict is not None:
+            return False
+        self._take_back()
+        self._started_again = True
+        self._host.start_again(self)
+        return True
+
     def _take_back(self) -> None:
-        """Let go of a child that never was: the zygote could not fork."""
+        """Let go of a child that never was, or that did nothing."""
         connection, meter = self._connection, self._meter
         assert connection is not None
         assert meter is not None
         connection.close()
         meter.close()
+        if self._cgroup is not None:
+            self._host.leave_cgroup(self._cgroup)
+            self._cgroup = None
+        self._cgroup_asked = False
         self._child = self._connection = self._meter = self._exited = None
         self._armed = float("inf")
         # Its pipes were closed before the exit was reported: that was not the child's last word.
@@ -323,6 +346,8 @@ class Lane:
         if exited.refused is not None and self.session.order is not None:
             self._take_back()
             self._not_started(exited.refused, str(exited.lost))
+            return
+        if exited.orphaned and self._outcome is None and self._start_again():
             return
         if self._outcome is None:
             self._receive(everything=True)

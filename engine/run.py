@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
@@ -120,11 +122,12 @@ class Run:
                 or the run is over.
 
         Raises:
-            ValueError: *after* is no number that an event can have.
+            ValueError: *after* is no number that an event can have, or *timeout_s* is not a number.
 
         """
-        if after is not None and (not isinstance(after, int) or after < 0):
+        if after is not None and (type(after) is not int or after < 0):
             raise ValueError(f"after must be the seq of an event, 0 or None, not {after!r}")
+        _check_timeout(timeout_s)
         self._check_process()
         return self._log.read(after, timeout_s)
 
@@ -133,8 +136,10 @@ class Run:
 
         Raises:
             TimeoutError: *timeout_s* seconds went by; the run goes on.
+            ValueError: *timeout_s* is not a number.
 
         """
+        _check_timeout(timeout_s)
         self._check_process()
         if self.done and timeout_s is not None:
             timeout_s = max(timeout_s, _BURIAL_S)
@@ -211,6 +216,8 @@ class Run:
                 f"run {self.id} belongs to process {self._pid}; it cannot be followed from a"
                 f" fork of it (process {os.getpid()})"
             )
+        if sys.is_finalizing() and not self._log.closed:
+            raise EngineError(f"run {self.id} cannot go on: the interpreter is ending")
 
 
 def finish(run: Run, outcome: Outcome) -> None:
@@ -221,6 +228,14 @@ def finish(run: Run, outcome: Outcome) -> None:
     run._outcome = outcome  # noqa: SLF001 - this module's own class
     run._cancel = _nothing_to_cancel  # noqa: SLF001 - else the handle would keep its lane
     run._log.close()  # noqa: SLF001
+
+
+def _check_timeout(timeout_s: float | None) -> None:
+    if timeout_s is None:
+        return
+    number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if not number or math.isnan(timeout_s):
+        raise ValueError(f"timeout_s must be a number of seconds or None, not {timeout_s!r}")
 
 
 def _nothing_to_cancel(_reason: str) -> None:

@@ -7,14 +7,17 @@ the child, by the caller, or by a thread of its own.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import heapq
 import itertools
 import logging
 import os
 import select
+import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -46,6 +49,9 @@ class Supervisor:
         self._numbers = itertools.count()
         self._closing = False
         self._retired = False
+        self._ended = False
+        """The thread runs no more runs: what is posted now may never be called."""
+        self._pid = os.getpid()
         self._cgroups = Cgroups()
         self._room = Room(lambda when: self.call_at(when, _look_again))
         self._wake_fd = -1
@@ -62,6 +68,7 @@ class Supervisor:
             self._thread.start()
         except RuntimeError as error:
             raise EngineError(f"the engine could not be started: {error}") from error
+        _living.add(self)
 
     def __del__(self) -> None:
         # Not earlier: whoever posts after the end would write to a stranger of the same number.
@@ -75,9 +82,17 @@ class Supervisor:
         self._posted.append(callback)
         os.eventfd_write(self._wake_fd, 1)
 
-    def submit(self, lane: Lane) -> None:
-        """Queue a run."""
-        self.post(lambda: self._submit(lane))
+    def submit(self, lane: Lane) -> bool:
+        """Queue a run; return False if it was too late, because the engine was closed meanwhile."""
+        queue = partial(self._submit, lane)
+        self.post(queue)
+        if not self._ended:
+            return True
+        try:
+            self._posted.remove(queue)
+        except ValueError:
+            return True  # the thread has taken it as one of the last, and ends it
+        return False
 
     def cancel(self, lane: Lane, reason: str) -> None:
         """Cancel a run, queued or running; harmless when it is over."""
@@ -85,9 +100,17 @@ class Supervisor:
 
     def close(self) -> None:
         """Cancel all runs, wait until they are over, and end the thread."""
-        self.post(self._close)
-        if threading.current_thread() is not self._thread:
+        self.begin_close()
+        # While the interpreter ends, no daemon thread runs any more.
+        if threading.current_thread() is not self._thread and not sys.is_finalizing():
             self._thread.join()
+            with contextlib.suppress(ValueError):  # posted too late, it would keep this object
+                self._posted.remove(self._close)
+
+    def begin_close(self) -> None:
+        """Cancel all runs, and wait for nothing."""
+        if not self._ended:
+            self.post(self._close)
 
     def retire(self) -> None:
         """Have the thread end when the last run is over: nobody is left to submit another.
@@ -138,6 +161,12 @@ class Supervisor:
         self._places.add_first(lane)
         return True
 
+    def start_again(self, lane: Lane) -> None:
+        """See `Host.start_again`."""
+        self._places.add_first(lane)
+        if self._closing:
+            self._cancel(lane, CLOSED)
+
     def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
         """See `Host.enter_cgroup`."""
         self._cgroups.enter(pid, memory_bytes, lambda group: self.post(lambda: entered(group)))
@@ -161,7 +190,8 @@ class Supervisor:
             self._fill()
         self._starter.close()
         self._cgroups.close()
-        while self._posted:  # a group that was entered too late
+        self._ended = True
+        while self._posted:  # a group that was entered too late, a run that was queued too late
             self._guard(self._posted.popleft())
         self._epoll.close()
         # All these hold the supervisor; without them it goes, and its descriptor, with its last user.
@@ -236,6 +266,22 @@ class Supervisor:
         self._closing = True
         for lane in self._places.all():
             self._cancel(lane, CLOSED)
+
+
+_living: Final[weakref.WeakSet[Supervisor]] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """Close what nobody has closed, while threads still run: later no run could ever end."""
+    pid = os.getpid()
+    mine = [supervisor for supervisor in [*_living] if supervisor._pid == pid]  # noqa: SLF001
+    for supervisor in mine:
+        supervisor.begin_close()
+    for supervisor in mine:
+        supervisor.close()
+
+
+atexit.register(_close_all)
 
 
 def _look_again() -> None:

@@ -36,9 +36,16 @@ from protocol.zygote import (
     encode,
 )
 
-HANG_S: Final = 15.0
-"""A zygote answers within milliseconds, or when it has loaded all; one that is twice found not to
-have, with so much time between, hangs and is replaced."""
+LOOK_S: Final = 2.0
+"""How often a zygote with children is looked at.  One that does not answer for long hangs, and is
+replaced.  Looks are counted, not seconds: while the whole machine is stopped there are none."""
+
+HANG_LOOKS: Final = 8
+"""So many looks in a row find a child that is due.  A zygote answers within milliseconds, or when it
+has loaded all."""
+
+KILLED_LOOKS: Final = 3
+"""The same for a child that was killed: a limit, or a cancel, ends its run in a few seconds."""
 
 TRY_AGAIN_S: Final = 0.02
 _TRY_AGAIN: Final = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
@@ -134,7 +141,7 @@ class ForkedChild:
         self._pidfd = -1
         self._kill_wanted = False
         self._exit: Exit | None = None
-        self._was_due = False
+        self._due_looks = 0
 
     def gone(self) -> bool:
         """See `Child.gone`."""
@@ -170,9 +177,9 @@ class ForkedChild:
             self.kill()
 
     def overdue(self) -> bool:
-        """Whether its birth or its end was due when this was asked before, and still is."""
-        was_due, self._was_due = self._was_due, self.pid is None or self.gone()
-        return was_due and self._was_due
+        """Whether its birth or its end is due, and was in too many looks before; this is one."""
+        self._due_looks = self._due_looks + 1 if self.pid is None or self.gone() else 0
+        return self._due_looks >= (KILLED_LOOKS if self._kill_wanted else HANG_LOOKS)
 
     def ended(self, how: Exit) -> None:
         """Take note of how it ended."""
@@ -231,7 +238,7 @@ class _Zygote:
     def _watch_over(self) -> None:
         if not self._watched_over:
             self._watched_over = True
-            self._watcher.call_at(time.monotonic() + HANG_S, self._look_after)
+            self._watcher.call_at(time.monotonic() + LOOK_S, self._look_after)
 
     def _look_after(self) -> None:
         """Replace a zygote that hangs: its runs could neither begin nor end."""
@@ -269,7 +276,7 @@ class _Zygote:
         except (ProcessLookupError, ChildProcessError):
             pass  # somebody else has waited for it
         for child in self._children:
-            child.ended(Exit(lost=_ZYGOTE_DIED))
+            child.ended(Exit(lost=_ZYGOTE_DIED, orphaned=True))
         self._asked.clear()
         self._born.clear()
 

@@ -613,3 +613,38 @@ def test_memory_of_a_job_is_known_however_soon_its_child_is_gone():
             for _ in range(4):
                 [done] = [e for e in finish(made.execute(SAME)) if e.type == "job-complete"]
                 assert 1_000_000 < done.mem.system <= done.mem.peak, mode
+
+
+# --- arguments of a handle ---
+
+
+@pytest.mark.parametrize("timeout_s", ["1", float("nan"), True, object(), b"1", [1]])
+def test_a_timeout_that_is_no_number_is_quoted(shared: Engine, timeout_s: Any):
+    """Not compared, not added, not waited for."""
+    run = shared.execute(SAME)
+    for wait in (run.poll, run.result):
+        with pytest.raises(ValueError, match="timeout_s must be a number of seconds or None, not"):
+            wait(timeout_s=timeout_s)
+    finish(run)
+
+
+@pytest.mark.parametrize("after", [True, -1, 1.0, "1"])
+def test_a_cursor_that_is_no_seq_is_quoted(shared: Engine, after: Any):
+    """A bool is no number of an event."""
+    run = shared.execute(SAME)
+    with pytest.raises(ValueError, match=f"after must be the seq of an event.*not {after!r}"):
+        run.poll(after=after)
+    finish(run)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_called_with_events_is_refused():
+    """Before anything runs, or at the first event; a coroutine is not left unawaited."""
+
+    async def forgotten(_event: Any) -> None:
+        pass
+
+    with pytest.raises(TypeError, match="on_event must be callable, not 5"):
+        api.run(SAME, on_event=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="on_event must be an ordinary function"):
+        api.run(SAME, on_event=forgotten)

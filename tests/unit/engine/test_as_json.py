@@ -86,6 +86,8 @@ def test_an_integer_may_have_more_digits_than_python_reads():
         nested(200, b"deep"),
         nested(90, {1: 2}, lambda value: {1: value}),
         nested(240, 2**70, lambda value: {"$int": value}),
+        nested(850, 2**70),
+        nested(850, {1: math.inf}, lambda value: {"k": value}),
     ],
 )
 def test_a_state_may_be_as_deep_as_a_child_can_send(state):
