@@ -13,6 +13,7 @@ EXAMPLES = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, f
 #: The first and the last line that an example prints.
 PRINTED = {
     "service": ("event: workflow-start", "event: workflow-complete"),
+    "resume": (str([[1, 2, 3, 4, 5, 6], [5, 6]]), str([[1, 2, 3, 4, 5, 6], [5, 6]])),
     "json": (f"{{'data': [inf, b'raw', {2**80}, {{1: 'one'}}]}}", "workflow-complete"),
     "shutdown": (str(["success"] * 5), str(["success"] * 5)),
     "limits": (None, None),
