@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
 from engine import Engine, ModuleRef, Permissions, RunOptions
+
+LIBRARIES = (
+    *("requests", "urllib3", "charset_normalizer", "certifi", "idna"),
+    *("httpx", "httpcore", "h11", "anyio", "sniffio", "typing_extensions"),
+)
+"""Well-known libraries with their dependencies: an adaptor sees what lies in its own directory."""
 
 VERBS = """
 import asyncio, socket, urllib.request, http.client
@@ -91,10 +99,18 @@ def of_a_process(host, port):
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
     """The adaptor with all these verbs."""
-    package = tmp_path_factory.mktemp("adaptor") / "caller"
-    package.mkdir()
-    (package / "__init__.py").write_text(VERBS)
-    return {"modules": {"caller": ModuleRef(path=str(package))}}
+    directory = tmp_path_factory.mktemp("adaptor")
+    (directory / "caller").mkdir()
+    (directory / "caller/__init__.py").write_text(VERBS)
+    for library in LIBRARIES:
+        spec = importlib.util.find_spec(library)
+        if spec is not None and spec.origin is not None:
+            source = Path(spec.origin)
+            if spec.submodule_search_locations:
+                shutil.copytree(source.parent, directory / library)
+            else:
+                shutil.copy(source, directory)
+    return {"modules": {"caller": ModuleRef(path=str(directory))}}
 
 
 @pytest.fixture(scope="module")
