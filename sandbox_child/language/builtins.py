@@ -222,7 +222,12 @@ def make_print(
 
 
 def cut(text: str) -> str:
-    """Return *text*, cut to what one log message may hold."""
+    """Return *text* as exactly a text, cut to what one log message may hold.
+
+    A method of a job that is to return a text may return anything.
+    """
+    if type(text) is not str:
+        text = str.__str__(text) if isinstance(text, str) else f"(a {type(text).__name__}, no text)"
     if len(text) <= MAX_MESSAGE_CHARS:
         return text
     return f"{text[:MAX_MESSAGE_CHARS]}... ({len(text)} characters, cut)"

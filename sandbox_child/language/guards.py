@@ -14,6 +14,7 @@ way out on some objects (``names.DYNAMIC_ATTRIBUTES``).
 from __future__ import annotations
 
 import builtins
+import sys
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -163,7 +164,7 @@ class Guards:
             return cls in job_classes
 
         def build_class(function: Any, name: Any, /, *bases: Any, **keywords: Any) -> Any:
-            _refuse_metaclass(bases)
+            _refuse_bases(bases)
             # Counted, because a class of another maker may also bear the name of the job's module.
             nonlocal being_made
             being_made += 1
@@ -399,20 +400,31 @@ def clean_match_args(cls: type) -> None:
         return
 
 
-def _refuse_metaclass(bases: tuple[Any, ...]) -> None:
-    """Raise TypeError if a class statement with *bases* would make a class that makes classes.
+def _refuse_bases(bases: tuple[Any, ...]) -> None:
+    """Raise TypeError if a class statement has *bases* that no job may build on.
+
+    A class that makes classes makes them past the checks.  A future is handed the context of the task that
+    waits for it, with what adaptors keep there.
 
     An object that is no class says by itself what it stands for.  Those of Python say the same each time, and a
     job has no other way to get hold of `type`.
     """
+    future = getattr(sys.modules.get("asyncio"), "Future", _Unloaded)
     for base in bases:
         if not isinstance(base, type):
             entries = getattr(base, "__mro_entries__", None)
             stands_for = entries(bases) if entries is not None else ()
         else:
             stands_for = (base,)
-        if any(isinstance(entry, type) and issubclass(entry, type) for entry in stands_for):
-            raise TypeError("a job cannot define a metaclass")
+        for entry in stands_for:
+            if isinstance(entry, type) and issubclass(entry, type):
+                raise TypeError("a job cannot define a metaclass")
+            if isinstance(entry, type) and issubclass(entry, future):
+                raise TypeError(f"a job cannot subclass {entry.__name__}: await it as it is")
+
+
+class _Unloaded:
+    """Stands for a class of a module that nobody has imported."""
 
 
 def _is_remade(cls: type, job_classes: set[type]) -> bool:

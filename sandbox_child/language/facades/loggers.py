@@ -62,7 +62,7 @@ class Loggers:
         return _NAMES.get(level, LEVELS.get(level, f"Level {level}"))
 
     def _emit(self, level: int, message: Any, args: tuple[Any, ...], error: Any) -> None:
-        text = str(message)
+        text = str.__str__(str(message))  # its class may have its own `%`
         if args:
             try:
                 # One mapping may fill named fields, as in Python.

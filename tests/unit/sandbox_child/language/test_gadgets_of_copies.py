@@ -177,6 +177,22 @@ import abc, json
 abc.abstractmethod(json.loads)
 return "PWNED"
 """,
+    # What the machinery hands to a class of the job.
+    "the context of a task": """
+import asyncio
+found = []
+async def wait():
+    await asyncio.sleep(0)
+async def go():
+    task = asyncio.create_task(wait())
+    class F(type(task)):
+        def add_done_callback(self, call, *, context=None):
+            found.append(context)
+            return super().add_done_callback(call, context=context)
+    await F(wait())
+asyncio.run(go())
+return "PWNED " + str(list(found[0].items()))
+""",
     # A key that is looked at several times.
     "a time zone of any file": """
 import zoneinfo
@@ -367,3 +383,31 @@ def test_a_partial_function_and_a_copy_are_those_of_python(result_of):
     assert copy.deepcopy({"a": [1]}) == result_of(
         "import copy\nfn(lambda s: copy.deepcopy({'a': [1]}))"
     )
+
+
+LOGGED = {
+    "a printer": """
+import pprint
+class P(pprint.PrettyPrinter):
+    def pformat(self, value):
+        return [1, 2]
+P().pprint(1)
+""",
+    "a message": """
+import logging
+class T(str):
+    def __mod__(self, other):
+        return [1, 2]
+    def __str__(self):
+        return self
+logging.info(T("%s"), 1)
+""",
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_what_a_job_logs_is_exactly_text(name, run_job):
+    """A method of a job that is to return a text may return anything."""
+    ran = run_job(source_of(LOGGED[name] + "return 1"))
+    assert len(ran.logged) == 1
+    assert type(ran.logged[0][1]) is str
