@@ -170,7 +170,8 @@ class Checker:
                 continue  # a job defines it before it calls the function
             unsure = scope == "unknown" or (called is not None and name in called)
             findings.append(_unknown_name(unknown, known, source, note=unsure))
-        wrongs = [*verbs.wrong, *(shape(tree, form) if is_job and form else [])]
+        redefined = in_scope.keys() | (self._globals or frozenset())
+        wrongs = [*verbs.wrong, *(shape(tree, form, redefined) if is_job and form else [])]
         findings += (_finding(wrong, source) for wrong in wrongs)
         elsewhere = (self._check.workflow_globals or "") if is_job else ""
         lost = thrown_away(tree, form, elsewhere, verbs)

@@ -10,6 +10,8 @@ from sandbox_child.checks.verbs import MISSING, Wrong
 from sandbox_child.language import dropped
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from sandbox_child.checks.verbs import Verbs
     from sandbox_child.language.forms import Form
 
@@ -23,6 +25,14 @@ _COROUTINE: Final = 0x80
 """CO_COROUTINE of `inspect`, which takes long to import."""
 
 _MAX_FILE_BYTES: Final = 2_000_000
+
+_NEVER_OPERATIONS: Final = frozenset(
+    {"abs", "all", "any", "bool", "bytes", "callable", "chr", "dict", "divmod", "enumerate"}
+    | {"filter", "float", "format", "frozenset", "hasattr", "hash", "id", "int", "isinstance"}
+    | {"issubclass", "len", "list", "map", "ord", "print", "range", "repr", "reversed", "round"}
+    | {"set", "sorted", "str", "sum", "tuple", "zip"}
+)
+"""Built-in functions whose values cannot be called, so a run refuses them as operations."""
 
 _NO_LIST = (
     *(ast.Constant, ast.Dict, ast.Set, ast.Lambda, ast.JoinedStr, ast.Compare),
@@ -58,21 +68,31 @@ def thrown_away(
     return found
 
 
-def shape(tree: ast.Module, form: Form | None) -> list[Wrong]:
-    """Return what stands in the place of operations and cannot be one."""
+def shape(tree: ast.Module, form: Form | None, redefined: Container[str]) -> list[Wrong]:
+    """Return what stands in the place of operations and cannot be one.
+
+    Args:
+        tree: The job.
+        form: Its form.
+        redefined: Names that adaptors and globals give: they may hide a built-in function.
+
+    """
     if form == "script":
         return [
             Wrong(
                 call,
                 "ValidationError",
-                "print(...) at top level is not an operation",
-                "put print into an operation, like fn(lambda state: print(state) or state)",
+                f"{call.func.id}(...) at top level is not an operation",
+                "put print into an operation, like fn(lambda state: print(state) or state)"
+                if call.func.id == "print"
+                else f"give the value a name, like x = {call.func.id}(...), or use it in an operation",
             )
             for call in (s.value for s in tree.body if isinstance(s, ast.Expr))
             if isinstance(call, ast.Call)
             and isinstance(call.func, ast.Name)
-            and call.func.id == "print"
-            and not _binds(tree, "print")
+            and call.func.id in _NEVER_OPERATIONS
+            and call.func.id not in redefined
+            and not _binds(tree, call.func.id)
         ]
     name = "operations" if form == "operations" else "main"
     # The last statement that binds the name decides, if it does so whatever happens.

@@ -3,6 +3,7 @@
     post("x", state.data)                    a statement inside `main`, `if`, `for`, `with`, `try`
     [post(p) for p in patients]              a comprehension that nobody keeps
     x = get("y")                             a name that nobody reads
+    (x := post("x"))                         the same, within an expression
     post("x") and state                      a value that is only tested
 
 Which call makes an operation is not known here: `watch` has each value looked at when it is
@@ -129,6 +130,8 @@ class _Search:
         """Names of functions of the text, and of what it imports."""
         self._others: set[str] = set()
         """Names that are bound in any other way: their values may come from anywhere."""
+        self._named: set[int] = set()
+        """Nodes `name := value` whose name only this text can read."""
 
     # --- one walk ---
 
@@ -271,6 +274,10 @@ class _Search:
             self._others.add(name)
             self._aliased.add(name)
 
+    def _note_named(self, node: ast.NamedExpr, private: bool) -> None:
+        if private:
+            self._named.add(id(node))
+
     def _note_import(self, node: ast.Import | ast.ImportFrom, _private: bool) -> None:
         for alias in node.names:
             name = alias.asname or alias.name.partition(".")[0]
@@ -316,6 +323,7 @@ class _Search:
         ast.BoolOp: _note_and,
         ast.FormattedValue: _note_text,
         ast.Subscript: _note_elements,
+        ast.NamedExpr: _note_named,
         **dict.fromkeys((ast.Global, ast.Nonlocal), _note_scope),
         ast.MatchMapping: lambda self, node, _: self._bind(node.rest),
         **dict.fromkeys(
@@ -348,6 +356,9 @@ class _Search:
             elif isinstance(node, ast.GeneratorExp) and not iterated:
                 if isinstance(node.elt, ast.Call) and self._is_factory(node.elt.func):
                     yield _site(slot, node.elt.func, called=False)
+            elif isinstance(node, ast.NamedExpr):
+                if id(node) in self._named and not self._is_read(node.target.id):
+                    waiting.append((Slot(node, "value"), iterated))
             elif isinstance(node, ast.Lambda):
                 if isinstance(node.body, ast.Call) and self._is_factory(node.body.func):
                     yield _site(slot, node.body.func, called=False)
@@ -377,11 +388,15 @@ class _Search:
     def _release(self, name: str, reads: int) -> list[tuple[Slot, bool]]:
         """Take reads of a name away; return what nobody reads then."""
         self._reads[name] = self._reads.get(name, 0) - reads
-        if self._reads[name] > 0 or name in _READ_BY_THE_ENGINE or name in self._elsewhere:
+        if self._is_read(name):
             return []
         shared = name in self._aliased
         kept = self._kept.pop(name, [])
         return [(one.slot, one.iterated) for one in kept if not (one.put_in and shared)]
+
+    def _is_read(self, name: str) -> bool:
+        read_elsewhere = name in _READ_BY_THE_ENGINE or name in self._elsewhere
+        return read_elsewhere or self._reads.get(name, 0) > 0
 
     def _is_factory(self, callee: ast.expr) -> bool:
         """Whether the function may be a verb, or one of the text: its value is then made by the call."""

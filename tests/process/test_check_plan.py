@@ -148,6 +148,8 @@ def test_every_text_of_a_plan_is_checked_and_nothing_hides_another(repo):
         ("operations = [fn(lambda s: s), {}]", "not a function of state", 1),
         ("main = 'x'", "not a function of state", 1),
         ("print('x')", "not an operation", 1),
+        ("log('a')\nlen([1])", "len(...) at top level is not an operation", 2),
+        ("log('a')\nlist(map(str, [1]))", "list(...) at top level is not an operation", 2),
         ("x = 1", "no operations", None),
         ("def main(state):\n    post('x')\n    return state", "post(...) on line 2", 2),
         ("x = rest.get('y')\nlog('a')", "rest.get(...) on line 1", 1),
@@ -167,6 +169,8 @@ def test_one_thing_that_is_wrong_is_one_problem(repo, source, message, line):
     "source",
     [
         "loose(1, 2, x=3)\nfn(value)",
+        "def len(x): return fn(x)\nlen(value)",
+        "from common import fn as print\nprint(value)",
         "wrapped(1, 2, 3, 4, 5)",
         "exact(*[1], **{'d': 1})",
         "exact(1, d=2)\nexact(1, 2, 3, d=4, e=5)",
@@ -195,6 +199,14 @@ def test_one_thing_that_is_wrong_is_one_problem(repo, source, message, line):
 def test_what_may_be_right_is_no_problem(repo, source):
     """What cannot be known for certain is not reported."""
     assert check_plan(plan(job(source, "common", "rest", "odd")), repo_dir=repo) == []
+
+
+def test_globals_may_hide_a_built_in_function(repo):
+    """What they define under its name may make an operation."""
+    helpers = "def print(text): return fn(lambda state: state)\n"
+    bare = plan(job("print('x')", "common"), globals="def other(x): return x\n")
+    assert check_plan(plan(job("print('x')", "common"), globals=helpers), repo_dir=repo) == []
+    assert [p.line for p in check_plan(bare, repo_dir=repo)] == [1]
 
 
 def test_globals_are_in_scope_and_are_checked(repo):

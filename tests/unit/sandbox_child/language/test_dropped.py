@@ -75,6 +75,9 @@ LOST = {
     "list of map": "def main(state):\n    list(map(lambda p: post(p), ['x']))\n    return state",
     "a name nobody reads": "fn(lambda s: s)\nx = post('x')",
     "an annotated name": "fn(lambda s: s)\nx: object = post('x')",
+    "a walrus nobody reads": "fn(lambda s: s)\n(x := post('x'))",
+    "a walrus in a test": "def main(state):\n    if (x := post('x')): pass\n    return state",
+    "a walrus in a walrus": "def main(state):\n    (x := (y := post('x')))\n    return state",
     "several names": "fn(lambda s: s)\na, b = 1, post('x')",
     "a list nobody reads": "def main(state):\n    ops = [post('x')]\n    return state",
     "a name read for such a list": "def main(state):\n    a = post('x')\n    ops = [a]\n    return state",
@@ -147,6 +150,10 @@ KEPT = {
     ),
     "a global": "op = None\ndef f():\n    global op\n    op = post('x')\nf()\ndef main(state): return op(state)",
     "walrus": "def main(state):\n    return op(state) if (op := post('x')) else state",
+    "a walrus that is passed on": "each([], (x := post('x')))",
+    "a walrus that is read later": "fn(lambda s: s)\n(op := post('x'))\nfn(lambda state: op(state))",
+    "a walrus whose value is returned": "def main(state):\n    return (x := post('x'))(state)",
+    "a walrus in a class": "class A:\n    (op := post('x'))\ndef main(state): return A.op(state)",
     "a step that fails before": "def main(state):\n    ops = [post('x')]\n    return ops[0](state)",
 }
 
