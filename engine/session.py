@@ -20,6 +20,7 @@ from engine.ending import Ending, Exit, Facts, decide_ending, reason_of
 from engine.eventlog import EventLog
 from engine.order import Order
 from engine.redaction import Redactor, Studied
+from engine.redaction.embedded import secrets_within
 from engine.resolvers import Kind, Resolution
 from engine.roles import as_own, check_job_error
 from engine.run import Outcome, Usage
@@ -106,6 +107,10 @@ class Session:
         self._teller = Teller(order.run_id, order.options, log, self.judge, redactor)
         for configuration in order.configurations:
             self._teller.redactor.learn(configuration)
+        # A connection URL in place of an id is quoted in the error that there is no such credential.
+        for name in order.credential_ids | order.state_ids:
+            if within := list(secrets_within(name)):
+                self._teller.redactor.learn(within)
         self._resolutions: dict[tuple[Kind, str], Resolution] = {}
         self._asked_by: dict[tuple[Kind, str], str] = {}
         """For which execution of a step an id was resolved last."""

@@ -99,6 +99,10 @@ def parse_net_rules(texts: Iterable[str]) -> tuple[NetRule, ...]:
     return rules
 
 
+_LONGEST_USER: Final = 15
+_SHORTEST_TOKEN: Final = 6
+
+
 def parse_net_rule(text: str) -> NetRule:
     """Return the rule that *text* is.
 
@@ -148,8 +152,27 @@ def ports_of(rules: Iterable[NetRule]) -> set[int] | None:
 
 
 def _wrong(text: str, reason: str) -> ValueError:
+    text = _without_credentials(text)
     shown = text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
     return ValueError(f"the network rule {shown!r} {reason}")
+
+
+def _without_credentials(text: str) -> str:
+    """Return a rule, which may be a whole URL, without a password and without the values of its query."""
+    text, mark, query = text.partition("?")
+    before, at, host = text.rpartition("@")
+    scheme, separator, user = before.rpartition("://")
+    name, colon, _ = user.partition(":")
+    if colon:
+        text = f"{scheme}{separator}{name}:***{at}{host}"
+    elif len(user) > _LONGEST_USER:  # a token
+        text = f"{scheme}{separator}***{at}{host}"
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    shown = "&".join(
+        f"{key}={'***' if len(value) >= _SHORTEST_TOKEN else value}" if equals else key
+        for key, equals, value in pairs
+    )
+    return f"{text}{mark}{shown}"
 
 
 def _split(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:

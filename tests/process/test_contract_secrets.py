@@ -282,6 +282,17 @@ def test_plan_errors_show_no_secret(shared: Engine):
     assert "top-secret-token" not in f"{caught.value!r} {caught.value}"
 
 
+@pytest.mark.parametrize("key", ["configuration", "state"])
+def test_a_url_in_place_of_an_id_shows_no_password(shared: Engine, key: str):
+    """A text there is the id of a credential or state, which the error quotes; the rest of it stays."""
+    step = {"id": "a", "expression": "fn(lambda s: s)", key: "postgres://app:Zq7_kW9xVt@db/orders"}
+    run = shared.execute({"workflow": {"steps": [step]}})
+    events = finish(run)
+    text = everything(events, run.result(0))
+    assert "Zq7_kW9xVt" not in text
+    assert "postgres://app:[redacted]@db/orders" in text
+
+
 def test_a_run_error_shows_no_secret():
     """engine.run raises it."""
     import engine as api

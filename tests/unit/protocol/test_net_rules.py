@@ -168,3 +168,21 @@ def test_the_ports_of_all_rules_are_those_of_each():
     assert NetRule("any", "", ()).allows_port(7)
     assert parse_net_rule("a:5-7").allows_port(6)
     assert not parse_net_rule("a:5-7").allows_port(8)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://app:Zq7_kW9xVt@db:443/x", "'https://app:***@db:443/x'"),
+        ("app:Zq7_kW9xVt@db:443", "'app:***@db:443'"),
+        ("postgres://a:b@Zq7_kW9xVt@db", "'postgres://a:***@db'"),
+        ("https://ghp_Zq7_kW9xVtAAAAAA@db", "'https://***@db'"),
+        ("https://db/x?token=Zq7_kW9xVt", "'https://db/x?token=***'"),
+    ],
+)
+def test_the_error_about_a_url_shows_neither_password_nor_token(text, shown):
+    """An author copies the rule from a connection string."""
+    with pytest.raises(ValueError, match="network rule") as caught:
+        parse_net_rule(text)
+    assert "Zq7_kW9xVt" not in str(caught.value)
+    assert shown in str(caught.value)
