@@ -131,12 +131,27 @@ def run(
     Progress goes to standard error, the final state to --output or standard output.
     """
     from manager.errors import BadInputError, ReaderGoneError
-    from manager.inputs import check_adaptors, find_repo, read_credentials, read_json_file
+    from manager.inputs import (
+        check_adaptors,
+        check_written_files,
+        find_repo,
+        read_credentials,
+        read_json_file,
+    )
     from manager.plan_file import load_plan_file
 
     if output is None and sys.stdout.closed:
         raise BadInputError(["standard output is closed; give a file with --output"])
     plan = load_plan_file(target, start=start, end=end, adaptors=adaptor or (), warn=_print_warning)
+    check_written_files(
+        output,
+        events,
+        {
+            "the plan or job": target,
+            "the file of --state": state,
+            "the file of --credentials": credentials,
+        },
+    )
     initial = read_json_file(state) if state is not None else None
     known_credentials = read_credentials(credentials) if credentials is not None else None
     repo_dir = find_repo(repo)

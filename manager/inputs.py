@@ -11,6 +11,8 @@ from engine.plan_source import name_type, read_json, read_text_file
 from manager.errors import BadInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from protocol.plan import Plan
 
 __all__ = [
@@ -99,6 +101,47 @@ def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
                 " a directory with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
             )
             raise BadInputError([message])
+
+
+def check_written_files(
+    output: Path | None, events: Path | None, read: Mapping[str, Path | None]
+) -> None:
+    """Refuse a file to be written that is another file of the same command.
+
+    The final state may go to the file of the initial state, because that was read by then.
+
+    Args:
+        output: The file of --output.
+        events: The file of --events.
+        read: What each file is that the command reads, for the message.
+
+    Raises:
+        BadInputError: One file would be lost.
+
+    """
+    problems = []
+    for option, path in (("--output", output), ("--events", events)):
+        others = {**read, "the file of --output": output if option == "--events" else None}
+        for what, other in others.items():
+            if (
+                path is None
+                or other is None
+                or (option, what) == ("--output", "the file of --state")
+            ):
+                continue
+            if _is_same_file(path, other):
+                problems.append(f"{path}: is {what} as well; give {option} another file")
+    if problems:
+        raise BadInputError(problems)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        if one.exists():
+            return one.is_file() and one.samefile(other)
+        return one.resolve() == other.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other, in Python 3.12
+        return False
 
 
 class OutputFile:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from protocol.plan import Plan
 
 
+_UNREAD = "def main(state): return state"
+"""Stands for a job that cannot be read, while the rest of the plan is checked."""
+
+
 def load_plan_file(
     path: Path,
     *,
@@ -106,6 +110,7 @@ def _load_expressions(source: Any, directory: Path) -> list[Problem]:
         except PlanError as error:
             message = f"{expression} {error.problems[0].message}"
             problems.append(Problem(f"{place}.expression", message))
+            step["expression"] = _UNREAD  # the path is not a job, so nothing in it is wrong
     return problems
 
 

@@ -223,6 +223,21 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
         pytest.param(
             ["ok.py", "--events", "."], ".: cannot be written: Is a directory", id="events"
         ),
+        pytest.param(
+            ["ok.py", "--events", "new", "-o", "./new"],
+            "new: is the file of --output as well; give --events another file",
+            id="one-file-for-both",
+        ),
+        pytest.param(
+            ["ok.py", "-o", "../{here}/ok.py"],
+            "ok.py: is the plan or job as well; give --output another file",
+            id="output-over-the-job",
+        ),
+        pytest.param(
+            ["ok.py", "--state", "list.json", "--events", "list.json"],
+            "list.json: is the file of --state as well; give --events another file",
+            id="events-over-the-state",
+        ),
         pytest.param(["ok.py", "--credentials", "bad.json"], "bad.json: is not JSON", id="secrets"),
         pytest.param(["ok.py", "--adaptr", "x"], "No such option", id="option"),
         pytest.param([], "Missing argument", id="nothing"),
@@ -239,12 +254,37 @@ def test_bad_input_is_told_in_a_line(write, tmp_path, arguments, message):
     write("job.txt", "x")
     write("ok.py", ADD_ONE)
 
+    arguments = [argument.replace("{here}", tmp_path.name) for argument in arguments]
     done = jobcell("run", *arguments, cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]
     assert len(done.stderr.splitlines()) <= 4
+
+
+def test_the_final_state_may_replace_the_initial_one(write, tmp_path):
+    """That file was read before the run starts; a device may be named twice."""
+    write("ok.py", ADD_ONE)
+    state = write("state.json", {"data": 1})
+
+    done = jobcell("run", "ok.py", "--state", "state.json", "-o", "state.json", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(state.read_text())["data"] == 2
+    null = ["-o", "/dev/null", "--events", "/dev/null"]
+    assert jobcell("run", "ok.py", "--state", "state.json", *null, cwd=tmp_path).returncode == 0
+
+
+def test_a_job_file_that_cannot_be_read_is_one_problem(write):
+    """Its path is not taken for the source of a job."""
+    plan = write("plan.json", {"workflow": {"steps": [{"id": "a", "expression": "nowhere.py"}]}})
+
+    done = jobcell("validate", plan)
+
+    assert done.stderr.splitlines() == [
+        f"error: {plan}: workflow.steps[0].expression: nowhere.py cannot be read: No such file or directory"
+    ]
 
 
 def test_validate_prints_every_problem(write):
