@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from authority import Authority
 from runs import QUICK, make_engine
 
 from engine import Permissions, RunResult
@@ -50,46 +50,6 @@ def fetch(url, **trust):
             return {"data": answer.read().decode()}
     return operation
 '''
-
-
-class Authority:
-    """A certificate authority of a test."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self.directory = directory
-        self.certificate = directory / f"{name}.pem"
-        self._key = directory / f"{name}.key"
-        self._openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-keyout", self._key, "-out", self.certificate, "-days", "2", "-subj", f"/CN={name}"),
-        )
-
-    def issue(self, name: str) -> Path:
-        """Return a file with a key and a certificate for 127.0.0.1."""
-        key, made, both = (self.directory / f"{name}.{end}" for end in ("key", "crt", "both"))
-        extensions = self.directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-        self._openssl(
-            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-keyout", key, "-out", f"{made}.csr", "-subj", f"/CN={name}"),
-        )
-        self._openssl(
-            *("x509", "-req", "-in", f"{made}.csr", "-CA", self.certificate, "-CAkey", self._key),
-            *("-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", made),
-        )
-        both.write_text(key.read_text() + made.read_text())
-        return both
-
-    @property
-    def hash(self) -> str:
-        """Return the name, without its number, under which OpenSSL looks for it."""
-        return self._openssl("x509", "-hash", "-noout", "-in", self.certificate).strip()
-
-    def _openssl(self, *arguments: object) -> str:
-        done = subprocess.run(
-            ["openssl", *map(str, arguments)], capture_output=True, text=True, check=True
-        )
-        return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ method, URL, status, reason and headers.
 from __future__ import annotations
 
 import base64
-import json as _json
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from .arguments import check_header, checked_method, checked_timeout, encoded_json
 from .client import PARSERS, Request, make_url, origin, parse, send
 from .errors import RequestError, ResponseError, RestError, UnreachableError
 
@@ -167,13 +167,20 @@ def _prepare(wanted: dict[str, Any], configuration: dict[str, Any]) -> Request:
     if not isinstance(wanted["path"], str):
         raise RequestError(f"the path is a text, not {type(wanted['path']).__name__}")
     base_url = configuration.get("base_url") or configuration.get("baseUrl")
+    for name, value, kind in (
+        ("base_url", base_url, str),
+        ("query", wanted["query"], dict),
+        ("headers", wanted["headers"], dict),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise RequestError(f"{name} is a {kind.__name__}, not {type(value).__name__}")
     url = make_url(base_url, wanted["path"], wanted["query"])
     headers = {"Accept": "application/json, */*;q=0.5"}
     body = wanted["body"]
     if wanted["json"] is not None:
         if body is not None:
             raise RequestError("either json or body, not both")
-        body = _json.dumps(wanted["json"])
+        body = encoded_json(wanted["json"])
         headers["Content-Type"] = "application/json"
     if isinstance(body, str):
         body = body.encode()
@@ -181,13 +188,17 @@ def _prepare(wanted: dict[str, Any], configuration: dict[str, Any]) -> Request:
         raise RequestError(f"body is a text or bytes, not {type(body).__name__}; is json meant?")
     trusted = base_url is None or origin(url) == origin(base_url)
     headers |= {str(name): str(value) for name, value in (wanted["headers"] or {}).items()}
+    secret_headers = _secret_headers(configuration) if trusted else {}
+    for name, value in (*headers.items(), *secret_headers.items()):
+        check_header(name, value)
     return Request(
-        method=str(wanted["method"]).upper(),
+        method=checked_method(wanted["method"]),
         url=url,
         headers=headers,
-        secret_headers=_secret_headers(configuration) if trusted else {},
+        secret_headers=secret_headers,
         body=body,
-        timeout_s=float(wanted["timeout_s"]),
+        timeout_s=checked_timeout(wanted["timeout_s"]),
+        authorities=configuration.get("ca_certificate") if trusted else None,
     )
 
 

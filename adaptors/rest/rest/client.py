@@ -6,9 +6,10 @@ import base64
 import codecs
 import json
 import re
+import ssl
 import urllib.error
 import urllib.request
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
 from typing import IO, Any, NamedTuple
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -29,6 +30,8 @@ class Request(NamedTuple):
     secret_headers: dict[str, str]
     body: bytes | None
     timeout_s: float
+    authorities: str | None = None
+    """PEM: certificate authorities of the URL's own origin, besides those of the machine."""
 
 
 class Response(NamedTuple):
@@ -48,14 +51,32 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
         RequestError: It is not an http or https URL.
 
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RequestError(f"not an http or https URL: {url!r}", url=url)
     try:
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except ValueError:
-        raise RequestError(f"not an http or https URL: {url!r}", url=url) from None
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise RequestError(
+            f"not an http or https URL: {shown(url)!r} ({error})", url=shown(url)
+        ) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RequestError(f"not an http or https URL: {shown(url)!r}", url=shown(url))
+    if "@" in parts.netloc:
+        raise RequestError(
+            f"a user name or password stands in the URL {shown(url)!r}; put them into the"
+            " configuration as username and password",
+            url=shown(url),
+        )
+    if port is None:
+        port = {"http": 80, "https": 443}[parts.scheme]
     return parts.scheme, _looked_up(parts.hostname, url), port
+
+
+_USER = re.compile(r"//[^/?#]*@")
+
+
+def shown(url: str) -> str:
+    """Return *url* as an error may show it: without a user name and password."""
+    return _USER.sub("//***@", url)
 
 
 def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> str:
@@ -67,7 +88,9 @@ def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> s
     """
     whole = path if "://" in path else f"{(base_url or '').rstrip('/')}/{path.lstrip('/')}"
     if base_url is None and "://" not in path:
-        raise RequestError(f"{path!r} is not a whole URL and there is no base_url", url=path)
+        raise RequestError(
+            f"{shown(path)!r} is not a whole URL and there is no base_url", url=shown(path)
+        )
     pairs = {key: value for key, value in (query or {}).items() if value is not None}
     whole = whole.strip()
     origin(whole)
@@ -113,9 +136,8 @@ def _encoded_host(parts: SplitResult, url: str) -> str:
         if any(char <= " " or char == "\x7f" for char in parts.netloc):
             raise RequestError(f"the host of {url!r} has a space or a control character", url=url)
         return parts.netloc
-    user, at, place = parts.netloc.rpartition("@")
-    host, colon, port = place.partition(":")
-    return f"{_encoded(user)}{at}{_looked_up(host, url)}{colon}{port}"
+    host, colon, port = parts.netloc.partition(":")
+    return f"{_looked_up(host, url)}{colon}{port}"
 
 
 def _looked_up(host: str, url: str) -> str:
@@ -140,7 +162,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        target = make_url(None, urljoin(req.full_url, newurl), None)
+        try:
+            target = make_url(None, urljoin(req.full_url, newurl), None)
+        except RequestError:
+            fp.close()  # urllib would leave the connection open
+            raise
         same = origin(target) == origin(req.full_url)
         following = super().redirect_request(req, fp, code, msg, headers, target)
         if following is not None and same:
@@ -148,10 +174,45 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return following
 
 
+class _Https(urllib.request.HTTPSHandler):
+    """Trusts the authorities of a request for the origin of its URL, and no redirect's."""
+
+    def __init__(self, request: Request) -> None:
+        context = _context(request.authorities)
+        super().__init__()
+        self._trusting = context
+        self._for = origin(request.url)
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        if origin(req.full_url) != self._for:
+            return super().https_open(req)
+        return self.do_open(HTTPSConnection, req, context=self._trusting)
+
+
+def _context(authorities: str | None) -> ssl.SSLContext:
+    """Return what verifies a server.
+
+    Raises:
+        RequestError: *authorities* is not PEM.
+
+    """
+    context = ssl.create_default_context()
+    if authorities is not None:
+        try:
+            context.load_verify_locations(cadata=authorities)
+        except (ValueError, TypeError, ssl.SSLError):
+            raise RequestError(
+                "ca_certificate in the configuration is not a certificate in PEM form, which begins"
+                " with -----BEGIN CERTIFICATE-----"
+            ) from None
+    return context
+
+
 def send(request: Request) -> Response:
     """Send *request* and read the whole response.
 
     Raises:
+        RequestError: The configuration's authorities cannot be read.
         UnreachableError: There was no answer.
         ResponseError: The status is 400 or more.
 
@@ -164,7 +225,7 @@ def send(request: Request) -> Response:
     opener = urllib.request.OpenerDirector()  # not build_opener: that one also opens files and ftp
     for handler in (
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPSHandler() if request.authorities is None else _Https(request),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),

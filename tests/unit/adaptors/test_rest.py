@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import rest
+from authority import Authority
 from rest.client import make_url, origin
 
 PAGES = {
@@ -64,8 +67,19 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def serve():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+class Server(ThreadingHTTPServer):
+    """A server that says nothing of clients which do not trust it."""
+
+    def handle_error(self, *args):
+        """Say nothing."""
+
+
+def serve(tls=None):
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     server.redirects = {}
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
     return server
@@ -212,22 +226,64 @@ def test_a_redirect_to_a_file_is_refused(server):
         rest.get("to/file")(configured(server))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        (("x",), {}, "no base_url"),
-        (("file:///etc/passwd",), {}, "not an http or https URL"),
-        (("http://host:port/",), {}, "not an http or https URL"),
-        ((7,), {}, "the path is a text, not int"),
-        (("http://h/",), {"parse_as": "xml"}, "parse_as is one of"),
-        (("http://h/",), {"body": {}}, "is json meant"),
-        (("http://h/",), {"body": "", "json": {}}, "not both"),
-    ],
-)
-def test_wrong_arguments_are_told(arguments, options, message):
-    """Before anything is sent."""
-    with pytest.raises(rest.RequestError, match=message):
-        rest.get(*arguments, **options)({})
+def test_a_redirect_with_a_password_is_refused_and_not_shown(server):
+    """The server of the redirect has no business with it."""
+    server.redirects = {"/to/it": server.url.replace("//", "//ann:hush@") + "/json"}
+    with pytest.raises(rest.RequestError, match="put them into the configuration") as caught:
+        rest.get("to/it")(configured(server))
+    assert "hush" not in str(caught.value) + repr(caught.value.details)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate authority that no machine knows."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
+    return Authority(tmp_path_factory.mktemp("authority"), "private")
+
+
+@pytest.fixture
+def secure(authority):
+    """Two servers with certificates of that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("server"))
+    running = [serve(context), serve(context)]
+    for one in running:
+        one.url = f"https://127.0.0.1:{one.server_port}"
+    yield running
+    for one in running:
+        one.shutdown()
+        one.server_close()
+
+
+def test_a_private_authority_is_trusted_if_the_configuration_says_so(secure, authority):
+    """Without it the server is not believed."""
+    server, _ = secure
+    with pytest.raises(rest.UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        rest.get("json")(configured(server))
+    pem = authority.certificate.read_text()
+    server.redirects = {"/to/here": server.url + "/json"}
+    for path in ("json", "to/here"):
+        found = rest.get(path)(configured(server, ca_certificate=pem))
+        assert found["data"] == {"name": "\xe4"}
+
+
+def test_a_private_authority_is_not_trusted_for_another_origin(secure, authority):
+    """Neither in a whole URL nor in a redirect."""
+    server, other = secure
+    server.redirects = {"/to/other": other.url + "/json"}
+    state = configured(server, ca_certificate=authority.certificate.read_text())
+    for path in (other.url + "/json", "to/other"):
+        with pytest.raises(rest.UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+            rest.get(path)(state)
+
+
+@pytest.mark.parametrize("pem", ["", "/etc/ca.pem", "\xe4", 7, b"x"])
+def test_an_authority_that_is_not_pem_is_told(pem):
+    """A path is not: the child could not read the file."""
+    state = {"configuration": {"base_url": "https://127.0.0.1:1", "ca_certificate": pem}}
+    with pytest.raises(rest.RequestError, match=r"ca_certificate.*PEM"):
+        rest.get("x")(state)
 
 
 @pytest.mark.parametrize(
