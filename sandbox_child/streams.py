@@ -51,6 +51,11 @@ def is_own(stream: object) -> bool:
     return any(stream is own for own in _own.values())
 
 
+def is_error(stream: object) -> bool:
+    """Return whether *stream* is the standard error as Python made it."""
+    return stream is not None and stream is _own["stderr"]
+
+
 def put_back(warn: Callable[[str], object]) -> None:
     """Put the streams back that somebody has replaced or closed, and flush what stood in for them.
 

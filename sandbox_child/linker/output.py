@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sandbox_child import streams
 from sandbox_child.linker.records import Log
+
+if TYPE_CHECKING:
+    from protocol.words import LogLevel
 
 _MAX_HELD_CHARS: Final = 100_000
 """A line that is longer is written in parts."""
@@ -17,13 +20,15 @@ class Printer:
     """The `print` of one realm.
 
     Text is held back until it ends in a line break, so that a line which is printed in parts is one
-    event.  Where `sys.stdout` was replaced, the replacement gets the text, as in Python.
+    event; each of the two streams has a line of its own.  Where `sys.stdout` was replaced, the replacement
+    gets the text, as in Python.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._held: list[str] = []
+        self._held: dict[LogLevel, list[str]] = {}
+        """What is printed to the standard error is a warning, like what is written to it."""
         self._held_chars = 0
 
     def print(
@@ -48,21 +53,22 @@ class Printer:
             if flush:
                 file.flush()
             return
+        level: LogLevel = "warning" if streams.is_error(file) else "info"
         with self._lock:
-            self._held.append(text)
+            self._held.setdefault(level, []).append(text)
             self._held_chars += len(text)
             if text.endswith("\n") or flush or self._held_chars > _MAX_HELD_CHARS:
-                self._write()
+                self._write(level)
 
     def flush(self) -> None:
         """Write what is held back."""
         if self._held:
             with self._lock:
-                self._write()
+                for level in tuple(self._held):
+                    self._write(level)
 
-    def _write(self) -> None:
-        text = "".join(self._held)
-        self._held.clear()
-        self._held_chars = 0
+    def _write(self, level: LogLevel) -> None:
+        text = "".join(self._held.pop(level))
+        self._held_chars -= len(text)
         if text:
-            self._log("info", "adaptor", text.removesuffix("\n"))
+            self._log(level, "adaptor", text.removesuffix("\n"))

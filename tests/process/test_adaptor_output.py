@@ -99,6 +99,16 @@ def has_none():
 
 
 @verb
+def both_in_parts():
+    print("out 1", end=" ")
+    print("err 1", end=" ", file=sys.stderr)
+    print("out 2")
+    print("err 2", file=sys.stderr)
+    print("out 3", end="")
+    print("err 3", end="", file=sys.stderr)
+
+
+@verb
 def says():
     print("printed")
     print("on stderr", file=sys.stderr)
@@ -229,6 +239,21 @@ def test_a_line_that_is_printed_in_parts_is_one_event(shared: Engine):
     assert logs(run(shared, "parts()")) == [
         ("adaptor", "0 1 2 ", "s0"),
         ("adaptor", "no line break", "s0"),
+    ]
+
+
+def test_lines_of_both_streams_do_not_mix(shared: Engine):
+    """What is printed to the standard error is a warning, as what is written to it is."""
+    said = [
+        (event.level, event.source, event.message)
+        for event in run(shared, "both_in_parts()")
+        if event.type == "log"
+    ]
+    assert said == [
+        ("info", "adaptor", "out 1 out 2"),
+        ("warning", "adaptor", "err 1 err 2"),
+        ("info", "adaptor", "out 3"),
+        ("warning", "adaptor", "err 3"),
     ]
 
 
