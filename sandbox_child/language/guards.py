@@ -309,12 +309,12 @@ class Guards:
                     f"register of {_label(target)} would change it for other steps as well"
                 )
             if name == "obj":
-                if isinstance(target, AttributeError):
+                if isinstance(_owner(target), AttributeError):
                     raise JobSecurityError("the object behind an AttributeError is private")
                 return getattr(target, name)
             value = getattr(target, name)
             if name in COPIED_ATTRIBUTES:
-                return _own_copy(target, value)
+                return _own_copy(is_own, target, value)
             if name == "evaluate":
                 if type(getattr(value, "__self__", None)).__name__ == "ForwardRef":
                     raise JobSecurityError("evaluate of an annotation would run its text")
@@ -493,7 +493,19 @@ def _checked_keywords(mapping: Any) -> dict[Any, Any]:
     return mapping  # type: ignore[no-any-return]
 
 
-def _own_copy(target: Any, value: Any) -> Any:
+def _owner(target: Any) -> Any:
+    """Return the object that *target* asks for its attributes: types such as ``list[int]`` ask another one."""
+    if type(target) is super:
+        return _target_of_super(target)
+    while _FORWARDING & {(base.__module__, base.__name__) for base in type(target).__mro__}:
+        target = target.__origin__
+    return target
+
+
+_FORWARDING = {("types", "GenericAlias"), ("typing", "_BaseGenericAlias")}
+
+
+def _own_copy(is_own: Callable[[Any], bool], target: Any, value: Any) -> Any:
     """Return a copy of *value* if it is a dict, or shows a dict, that the maker of *target* goes on to use.
 
     An operator of a job's object gets the dict behind a mapping proxy (``proxy | o``).  Names of arguments
@@ -501,10 +513,10 @@ def _own_copy(target: Any, value: Any) -> Any:
     """
     if type(value) is types.MappingProxyType:
         return types.MappingProxyType(dict(value))
-    owner = _target_of_super(target) if type(target) is super else target
+    owner = _owner(target)
     bases = (owner if isinstance(owner, type) else type(owner)).__mro__
-    if type(value) is dict and any(
-        base.__module__ in ("contextlib", "functools") for base in bases
+    if type(value) is dict and (
+        not is_own(owner) or any(base.__module__ in ("contextlib", "functools") for base in bases)
     ):
         return dict(value)
     return value

@@ -92,6 +92,25 @@ p = P(print)
 p.poke()
 return "PWNED" if p.keywords else "no"
 """,
+    "the same by an alias": """
+import functools, types
+p = functools.partial(print)
+types.GenericAlias(p, ()).keywords["__reduce_ex__"] = 5
+return "PWNED" if p.keywords else "no"
+""",
+    "the same by an alias of typing": """
+import functools, typing
+p = functools.partial(print)
+type(typing.List[int])(p, (int,), name="x").keywords["__reduce_ex__"] = 5
+return "PWNED" if p.keywords else "no"
+""",
+    "the object behind an error, by an alias": """
+import types
+try:
+    CLIENT.missing
+except AttributeError as error:
+    return "PWNED " + str(types.GenericAlias(error, ()).obj)
+""",
     "special names by __getattr__": """
 from email.policy import default
 class D:
@@ -294,9 +313,16 @@ p = partial(dict, a=1)
 class Page:
     def __init__(self):
         self.keywords = {}
+from html.parser import HTMLParser
+class Parser(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.keywords = {}
 page = Page()
 page.keywords["a"] = 1
-return [p.keywords, p(b=2), page.keywords, f"{p.keywords}", "{0.keywords}".format(p)]
+parser = Parser()
+parser.keywords["b"] = 2
+return [p.keywords, p(b=2), page.keywords, parser.keywords, f"{p.keywords}", "{0.keywords}".format(p)]
 """,
     "a pattern's groups": """
 import re
