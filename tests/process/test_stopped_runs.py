@@ -168,6 +168,7 @@ def chained(request: pytest.FixtureRequest, server: Server) -> Iterator[Engine]:
 
 def check_chain(server: Server, events: list) -> None:
     """Each step that sent a request is reported, and at most one was stopped before it could."""
+    server.settle()
     requests = server.counted["chain"]
     assert len(requests) < LONG  # else nothing was stopped
     started = [f"{event.step_id}.1" for event in events if event.type == "job-start"]

@@ -7,6 +7,7 @@ told to stop.  Whatever the server counts after that was done by code that ran a
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Callable
@@ -91,6 +92,30 @@ def execute(*operations):
 """
 
 
+class _Listener(socketserver.ThreadingTCPServer):
+    """Knows how many connections it has taken and not yet served."""
+
+    daemon_threads = True
+
+    def __init__(self, handler: type[socketserver.StreamRequestHandler]) -> None:
+        self.open = 0
+        self.changed = threading.Condition()
+        super().__init__(("127.0.0.1", 0), handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.changed:
+            self.open += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self.changed:
+                self.open -= 1
+                self.changed.notify_all()
+
+
 class Server:
     """Counts requests of the form ``boundary what``, and holds back the answer at a trap."""
 
@@ -101,8 +126,7 @@ class Server:
         self.reached = {boundary: threading.Event() for boundary in JOBS}
         self.release = threading.Event()
         self._traps = traps
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Listener(self._handler())
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
@@ -112,18 +136,33 @@ class Server:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                server.take(*self.rfile.readline().decode().split())
-                self.wfile.write(b"!")
+                words = self.rfile.readline().decode().split()
+                if words:  # else the client was killed before it said anything
+                    server.take(*words)
+                    self.wfile.write(b"!")
 
         return Handler
 
     def take(self, boundary: str, what: str) -> None:
         """Count one request; wait if it is the trap of its run."""
+        if boundary == "settle":
+            return
         self.counted[boundary].append(what)
         if boundary == "chain":
             self.on_request(len(self.counted[boundary]))
         if self._traps.get(boundary) == what:
             self.hold(boundary)
+
+    def settle(self) -> None:
+        """Wait until all requests are counted that were sent before this call.
+
+        A killed child may have sent one that no thread has read yet.
+        """
+        with socket.create_connection(("127.0.0.1", self.port)) as last:
+            last.sendall(b"settle it\n")
+            last.recv(1)  # connections are taken in the order in which they were made
+        with self._server.changed:
+            assert self._server.changed.wait_for(lambda: self._server.open == 0, 60)
 
     def hold(self, boundary: str) -> None:
         """Say that a run has come to its boundary, and wait until it was told to stop."""
