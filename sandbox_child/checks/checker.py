@@ -27,7 +27,7 @@ from sandbox_child.language.chains import STATE
 from sandbox_child.language.condition_text import parse_condition
 from sandbox_child.language.facades import Facades
 from sandbox_child.language.guards import Guards
-from sandbox_child.language.hints import name_fix
+from sandbox_child.language.hints import condition_name_fix, name_fix
 from sandbox_child.language.imports import make_importer
 from sandbox_child.language.missing import MissingKeys
 from sandbox_child.language.names import REFUSED_BUILTINS
@@ -36,7 +36,7 @@ from sandbox_child.language.spans import SourceText
 from sandbox_child.linker import Linker
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from types import ModuleType
 
     from sandbox_child.channel import Channel
@@ -106,7 +106,7 @@ class Checker:
             return _violations(error)
         known = {*condition_scope(True, MissingKeys()), STATE, "upstream_step_id", *self._builtins}
         return [
-            _unknown_name(unknown, known, source, note=False)
+            _unknown_name(unknown, known, source, note=False, hint=condition_name_fix)
             for unknown in Names(tree).unknown(known)
         ]
 
@@ -283,12 +283,17 @@ def _called_names(tree: ast.Module) -> frozenset[str]:
 
 
 def _unknown_name(
-    unknown: Unknown, known: Collection[str], source: SourceText, *, note: bool
+    unknown: Unknown,
+    known: Collection[str],
+    source: SourceText,
+    *,
+    note: bool,
+    hint: Callable[..., str | None] = name_fix,
 ) -> Finding:
     """Return the finding for a name that is not there; *note*: unless an adaptor has it."""
     name, position = unknown.node.id, source.of(unknown.node)
     note = note and unknown.later is None
-    message, fix = f"the name {name!r} is not defined", name_fix(name, [*unknown.visible, *known])
+    message, fix = f"the name {name!r} is not defined", hint(name, [*unknown.visible, *known])
     if unknown.later is not None:
         message = f"{name!r} is used before it is defined on line {unknown.later}"
         fix = "define it before"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 from sandbox_child.language.condition_text import FILENAME
 from sandbox_child.language.frames import OwnFrame
-from sandbox_child.language.hints import Facts, error_fix, name_fix
+from sandbox_child.language.hints import Facts, condition_name_fix, error_fix
 from sandbox_child.language.plain_data import encodable
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _fix(
         line = facts.position.source if facts.position else None
         column = facts.position.column if facts.position else None
         known = (*CONDITION_NAMES, *sorted(NAMED_CONDITIONS))
-        return name_fix(name, known, line=line, column=column)
+        return condition_name_fix(name, known, line=line, column=column)
     of_missing = missing.hint(compiled.text)
     if of_missing is not None:
         return of_missing

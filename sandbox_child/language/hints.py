@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from protocol.words import NAMED_CONDITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -41,6 +43,7 @@ _TOO_MANY = r"takes .*positional arguments? but"
 _ARGUMENTS = r"positional argument"
 _NOT_INDEXED = r"string indices must be integers"
 _UNHASHABLE = r"unhashable type|cannot use '\w+' as a set element"
+_KEYS_OF_STATES = frozenset({"configuration", "data", "errors", "references", "response"})
 _MAX_NAME_CHARS = 100
 _MAX_NAMES = 2_000
 
@@ -109,6 +112,17 @@ def name_fix(
         return fix
     near = nearest(name, names)
     return f"did you mean {near}?" if near else None
+
+
+def condition_name_fix(
+    name: str, known: Iterable[str], *, line: str | None = None, column: int | None = None
+) -> str | None:
+    """Return a hint for the unknown *name* in a condition; the arguments are those of `name_fix`."""
+    if name in NAMED_CONDITIONS:
+        return f"{name} must be the whole condition: an expression cannot contain it"
+    if name in _KEYS_OF_STATES:
+        return f"write state.{name}"
+    return name_fix(name, known, line=line, column=column)
 
 
 def error_fix(error: BaseException, facts: Facts) -> str | None:

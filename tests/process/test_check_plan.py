@@ -319,3 +319,22 @@ def test_a_machine_without_walls_is_told_so():
     refused = msgspec.structs.replace(request, without=("landlock",))
     with pytest.raises(engine.EngineError, match="landlock"):
         checker.check_texts(Check(texts=(text,)), refused)
+
+
+@pytest.mark.parametrize(
+    ("condition", "fix"),
+    [
+        ("data.n == 1", "write state.data"),
+        ("not errors", "write state.errors"),
+        ("not on_job_failure", "on_job_failure must be the whole condition"),
+        ("on_job_success and state.data", "on_job_success must be the whole condition"),
+    ],
+)
+def test_a_name_of_the_state_in_a_condition_has_a_fix(condition, fix):
+    """A condition sees the state only, and a named condition is no variable."""
+    steps = [{"id": "a", "next": {"b": condition}}, {"id": "b"}]
+
+    (problem,) = check_plan({"workflow": {"steps": steps}})
+
+    assert problem.fix is not None
+    assert problem.fix.startswith(fix)
