@@ -12,6 +12,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
+import msgspec
 from RestrictedPython.compile import compile_restricted_eval, compile_restricted_exec
 
 from protocol.report import make_report
@@ -232,7 +233,11 @@ def _check_characters(source: str, text: SourceText, step_id: str | None) -> Non
 
 def _position_at(source: str, index: int, text: SourceText) -> Position:
     before = source[:index].replace("\r\n", "\n").replace("\r", "\n")
-    return text.position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+    position = text.position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+    line = position.source or ""
+    # The report travels as UTF-8, which has no form for half of a surrogate pair.
+    sendable = line.encode("utf-8", "backslashreplace").decode()
+    return position if sendable == line else msgspec.structs.replace(position, source=sendable)
 
 
 def unparsable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from sandbox_child.language.spans import SourceText
@@ -104,6 +105,8 @@ def test_half_a_surrogate_pair_is_told_with_its_place(refusal_of):
     report = refusal_of(MAIN + "x = '\udc00'")
     assert report.name == "CompileError"
     assert (report.position.line, report.position.column) == (3, 6)
+    assert report.position.source == "x = '\\udc00'"
+    msgspec.msgpack.encode(report)  # it could not be sent with the character itself
 
 
 def test_a_source_cookie_has_no_effect(result_of):
