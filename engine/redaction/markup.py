@@ -26,6 +26,7 @@ _USUAL: Final = (
     _style("&quot;", "&#39;"),  # lodash, Rails
 )
 _RARE: Final = (
+    {},  # what is beyond ASCII only: str.encode("ascii", "xmlcharrefreplace")
     _style("&quot;", "&#039;"),  # PHP
     _style("&quot;", "&apos;"),  # XML
     _style('"', "&apos;"),

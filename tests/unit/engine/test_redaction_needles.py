@@ -181,6 +181,7 @@ WAYS = {
     "ascii": lambda secret: [ascii(secret)],
     "repr of bytes": lambda secret: [repr(secret.encode()), repr(secret.encode() + b"'")],
     "HTML": lambda secret: [html.escape(secret), html.escape(secret, quote=False), html.escape(html.escape(secret))],
+    "references beyond ASCII": lambda secret: [secret.encode("ascii", "xmlcharrefreplace").decode()],
     "XML": lambda secret: [
         saxutils.escape(secret),
         saxutils.quoteattr(secret),
