@@ -7,7 +7,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-process test-escape lint format types imports check cov \
-	bench bench-compare bench-load bench-targets soak memory docs clean
+	bench bench-compare bench-load bench-targets soak memory fuzz fuzz-keep docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,9 +85,18 @@ soak: setup  ## Two thousand runs with random deaths: nothing grows, nothing is 
 memory: setup  ## Two thousand runs with large states: the manager's memory stays what it was
 	$(PY) -m benchmarks.memory
 
+# Atheris has no wheel for some machines; the fuzzer then says so, and mutates without coverage.
+fuzz: setup  ## Fuzz each border for SECONDS=60, or one of them: TARGET=frames
+	@$(PY) -c 'import atheris' 2>/dev/null \
+		|| $(PY) -m pip install --quiet --disable-pip-version-check -e '.[fuzz]' || true
+	PYTHONPATH=tests/support $(PY) -m fuzzing $(TARGET) --seconds $(or $(SECONDS),60)
+
+fuzz-keep: setup  ## Add to tests/fuzz/corpus what `make fuzz` has found that reaches new code
+	PYTHONPATH=tests/support $(PY) -m fuzzing $(TARGET) --keep
+
 docs: setup  ## Check the documents: links lead somewhere, examples run
 	$(PY) -m pytest -q tests/unit/manager/test_documents.py tests/process/test_examples.py tests/process/test_embedding_document.py
 
 clean:  ## Remove all that was made, .venv included
-	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis .fuzz
 	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -6,7 +6,7 @@ import re
 
 from RestrictedPython import compile_restricted_exec
 
-from sandbox_child.language.names import ASSIGNABLE_DUNDERS, READABLE_NAMES
+from sandbox_child.language.names import ASSIGNABLE_DUNDERS, READABLE_DUNDERS, READABLE_NAMES
 
 ALLOWED = (
     # Syntax that authors write today, reviewed construct by construct.
@@ -39,7 +39,9 @@ def _allowed(error: str, source: str) -> bool:
         # ... but a call of the built-in function is refused.
         return not error.endswith("calls are not allowed.") or _defines(error, source)
     special = _SPECIAL.match(error)
-    return special is not None and special[1] in ASSIGNABLE_DUNDERS | READABLE_NAMES
+    return special is not None and (
+        special[1] in ASSIGNABLE_DUNDERS | READABLE_DUNDERS | READABLE_NAMES
+    )
 
 
 def _defines(error: str, source: str) -> bool:

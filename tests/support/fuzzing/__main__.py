@@ -1,0 +1,129 @@
+"""Fuzz one border, or all, for a time: ``python -m fuzzing [TARGET ...] --seconds 1200``.
+
+The working corpus, the crashes and the log are in ``.fuzz/TARGET``.  Ends with status 1 if
+anything was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fuzzing import plain
+from fuzzing.crashes import Crashes
+from fuzzing.registry import PACKAGES
+from fuzzing.target import CORPUS, Target, name_of
+
+WORK = Path(".fuzz")
+MAX_KEPT_BYTES = 1_000
+INPUT_TIMEOUT_S = 60
+"""An input that takes so long is a hang.  What is only slow is found by its processor time."""
+
+
+def main() -> int:
+    """Fuzz, or keep what was found by an earlier run."""
+    parser = argparse.ArgumentParser(prog="fuzzing", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(PACKAGES))
+    parser.add_argument("--seconds", type=float, default=60, help="for each target")
+    parser.add_argument("--keep", action="store_true", help="add new small inputs to the corpus")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.targets if name not in PACKAGES]
+    if unknown:
+        parser.error(f"no target is called {unknown[0]!r}; targets: {', '.join(PACKAGES)}")
+    targets = [
+        importlib.import_module(f"fuzzing.{name}").TARGET for name in arguments.targets or PACKAGES
+    ]
+    if arguments.keep:
+        for target in targets:
+            _keep(target)
+        return 0
+    return max(_fuzz(target, arguments.seconds) for target in targets)
+
+
+def _fuzz(target: Target, seconds: float) -> int:
+    work = WORK / target.name
+    crashes = work / "crashes"
+    shutil.rmtree(crashes, ignore_errors=True)
+    crashes.mkdir(parents=True)
+    started = time.monotonic()
+    if importlib.util.find_spec("atheris"):
+        status, figures = _guided(target, seconds, work)
+    else:
+        print("atheris is not installed (pip install -e '.[fuzz]'): inputs are mutated blindly")
+        count = plain.run(target, seconds, Crashes(crashes))
+        status, figures = 0, f"{count} executions"
+    found = sorted(crashes.glob("*.txt")) + sorted(crashes.glob("timeout-*"))
+    taken = time.monotonic() - started
+    print(f"{target.name}: {figures} in {taken:.0f} s; {len(found)} found")
+    for path in found:
+        print(f"  {path}")
+    if status:
+        print(f"  the fuzzer ended early, with status {status}; see {work / 'log.txt'}")
+    return 1 if found or status else 0
+
+
+def _guided(target: Target, seconds: float, work: Path) -> tuple[int, str]:
+    corpus, seeds = work / "corpus", work / "seeds"
+    for directory in (corpus, seeds):
+        directory.mkdir(parents=True, exist_ok=True)
+    for data in target.corpus():
+        (seeds / name_of(data)).write_bytes(data)
+    options = [
+        f"-max_total_time={seconds:.0f}",
+        f"-max_len={target.max_bytes}",
+        f"-timeout={INPUT_TIMEOUT_S}",
+        f"-artifact_prefix={work / 'crashes'}/",
+        "-print_final_stats=1",
+        "-rss_limit_mb=4096",
+    ]
+    status = _libfuzzer(target, work, [*options, str(corpus), str(seeds)])
+    log = (work / "log.txt").read_text(errors="replace")
+    executed = re.findall(r"number_of_executed_units: (\d+)", log) or re.findall(r"#(\d+)", log)
+    progress = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", log)
+    first, last = (progress[0], progress[-1]) if progress else (("?",) * 3,) * 2
+    figures = (
+        f"{executed[-1] if executed else 0} executions, branches {first[0]} -> {last[0]},"
+        f" features {first[1]} -> {last[1]}, corpus {first[2]} -> {last[2]}"
+    )
+    return status, figures
+
+
+def _libfuzzer(target: Target, work: Path, arguments: list[str]) -> int:
+    command = [sys.executable, "-m", "fuzzing.guided", target.name, str(work / "crashes")]
+    with (work / "log.txt").open("wb") as log:
+        return subprocess.run(
+            [*command, *arguments], stdout=log, stderr=log, check=False
+        ).returncode
+
+
+def _keep(target: Target) -> None:
+    """Add to the corpus the small inputs that reach what nothing in it reaches."""
+    work, kept = WORK / target.name, CORPUS / target.name
+    kept.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        known, new = Path(directory) / "known", Path(directory) / "new"
+        known.mkdir()
+        new.mkdir()
+        for data in target.corpus():
+            (known / name_of(data)).write_bytes(data)
+        before = {path.name for path in known.iterdir()}
+        for path in (work / "corpus").iterdir():
+            if path.stat().st_size <= MAX_KEPT_BYTES:
+                shutil.copy(path, new / path.name)
+        status = _libfuzzer(target, work, ["-merge=1", str(known), str(new)])
+        added = [path for path in known.iterdir() if path.name not in before]
+        for path in added:
+            shutil.copy(path, kept / path.name)
+    print(f"{target.name}: {len(added)} inputs added to {kept} (status {status})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""Frames of a hostile child into the supervisor: framing, codec and session, without a process.
+
+An input is two bytes that choose the run and how the stream is cut, and then the stream itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import msgspec
+from fake_process import CONVERSATION
+
+from engine import Resolvers, RunOptions
+from engine.as_json import event_from_json, result_from_json, to_json
+from engine.ending import Exit
+from engine.eventlog import EventLog
+from engine.order import Order
+from engine.resolvers import Resolution
+from engine.session import Session
+from fuzzing.mutation import SECRET, mutate_bytes, mutate_value
+from fuzzing.target import Target
+from protocol import messages as m
+from protocol.codec import decode_from_child, decode_to_child, encode
+from protocol.confinement import ConfinementRequest
+from protocol.errors import RemoteProtocolError
+from protocol.events import JobComplete, JobError, JobStart, Versions
+from protocol.framing import FrameReceiver, header
+from protocol.limits import HEADER_BYTES
+from protocol.plan import Edge, Step, Workflow
+from protocol.report import OperationRef, Position, StackFrame, make_report
+from protocol.state import encode_state
+
+NO_STATES, SECRETS, SMALL, KILLED, FAILING, CANCELLED, OUTPUT, NO_EXIT = (1 << n for n in range(8))
+"""What the first byte chooses."""
+
+ENDS = ("workflow-complete", "workflow-error")
+MAX_FRAME_BYTES = 100_000
+READ_BYTES = 256
+EVENT_BYTES = 200_000
+BYTES_PER_BYTE = 200
+"""What a run may keep for each byte that its child sent, and `EVENT_BYTES` besides."""
+
+PLAN = Workflow(
+    steps=(
+        Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False)}),
+        Step(id="b", expression="x"),
+        Step(id="c", expression="x", next={"b": Edge()}),
+    )
+)
+OPTIONS = RunOptions()
+SMALL_OPTIONS = RunOptions(
+    max_events=12, max_log_bytes=200, payload_mb=0.0001, log_payload_mb=0.0001, state_mb=0.001
+)
+
+
+def check(data: bytes) -> None:
+    """Hold the conversation of one child, and assert what the manager may rely on."""
+    flags = data[0] if data else 0
+    log = EventLog()
+    session = Session(_order(flags), log)
+    session.deadlines.begin()
+    finished = _hear(session, data[2:], flags, (data[1] if len(data) > 1 else 0) or 1 << 16)
+    exited = Exit(signal=9) if flags & KILLED else Exit(code=0)
+    no_exit = flags & NO_EXIT and finished
+    outcome = session.finish(None if no_exit else exited)
+    log.close()
+    _check_events(log, data, secret=bool(flags & SECRETS))
+    result = outcome.decode()
+    assert result_from_json(to_json(result)).reason == result.reason
+    if flags & SECRETS:
+        assert SECRET not in to_json(result)
+
+
+def _order(flags: int) -> Order:
+    options = SMALL_OPTIONS if flags & SMALL else OPTIONS
+    return Order(
+        run_id="run-7",
+        start=b"",
+        workflow=PLAN,
+        request=ConfinementRequest(),
+        options=msgspec.structs.replace(options, event_state=not flags & NO_STATES),
+        resolvers=Resolvers(),
+        credential_ids=frozenset({"cred"}),
+        state_ids=frozenset({"stored"}),
+        max_step_runs=10,
+        versions=Versions(python="3", engine="0"),
+        configurations=({"password": SECRET},) if flags & SECRETS else (),
+    )
+
+
+def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
+    """Do with the bytes what a lane does; return whether the child came to its end by itself."""
+    receiver = FrameReceiver(MAX_FRAME_BYTES, read_bytes=READ_BYTES)
+    turns = 0
+    while stream:
+        turns += 1
+        buffer = receiver.buffer()
+        assert buffer, "no room to read into"
+        piece, stream = stream[: min(cut, len(buffer))], stream[min(cut, len(buffer)) :]
+        buffer[: len(piece)] = piece
+        buffer.release()
+        try:
+            for frame in receiver.received(len(piece)):
+                assert 0 < len(frame) <= MAX_FRAME_BYTES
+                session.receive(decode_from_child(frame), frame_bytes=len(frame))
+                _answer(session, flags)
+        except RemoteProtocolError as error:
+            return _break_off(session, str(error))
+        if flags & OUTPUT:
+            session.output("stderr" if turns % 2 else "stdout", piece)
+        if flags & CANCELLED and turns == 1:
+            assert isinstance(decode_to_child(session.cancel("enough")), m.Cancel)
+        if session.finished and not session.must_die:
+            return True
+        report = session.deadlines.exceeded()
+        assert report is None, "no time has gone by"
+    return False
+
+
+def _break_off(session: Session, reason: str) -> bool:
+    assert len(reason) < 1000, "the reason quotes the child at length"
+    session.judge(make_report("ProtocolError", reason))
+    return False
+
+
+def _answer(session: Session, flags: int) -> None:
+    request = session.load_request
+    if request is None or session.verdict is not None:
+        return
+    assert request.id in ("cred", "stored")
+    value = {"token": SECRET} if flags & SECRETS else {"token": "abcdefgh"}
+    outcome: Any = session.known_resolution(request)
+    if outcome is None:
+        outcome = Resolution(value=value, encoded=encode_state(value), expires=None)
+    if flags & FAILING:
+        outcome = make_report("CredentialLoadError", "no", step_id=request.step_id)
+    studied = session.study(request, outcome)
+    answer = decode_to_child(session.loaded(request, outcome, studied))
+    assert isinstance(answer, m.LoadFailed if flags & FAILING else m.Loaded)
+    assert session.load_request is None
+
+
+def _check_events(log: EventLog, data: bytes, *, secret: bool) -> None:
+    """Assert that the events are numbered, end once, close each job, and carry no secret."""
+    events = log.read(0, 0.0)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.type for event in events if event.type in ENDS] == [events[-1].type]
+    running = False
+    size = 0
+    for event in events:
+        if isinstance(event, JobStart):
+            assert not running, "a job starts within a job"
+            running = True
+        elif isinstance(event, (JobComplete, JobError)):
+            running = False
+        text = to_json(event)
+        size += len(text)
+        assert not (secret and SECRET in text), f"a secret is in a {event.type}"
+        assert event_from_json(text).type == event.type
+    assert not running, "a job has no end"
+    assert size <= EVENT_BYTES + BYTES_PER_BYTE * len(data), f"{size} bytes of events are kept"
+
+
+def split(stream: bytes) -> Iterator[bytes]:
+    """Cut a stream into the bodies of its frames; the last one may be what is left over."""
+    while stream:
+        length = int.from_bytes(stream[:HEADER_BYTES], "little")
+        yield stream[HEADER_BYTES : HEADER_BYTES + length]
+        stream = stream[HEADER_BYTES + length :]
+
+
+def joined(bodies: list[bytes]) -> bytes:
+    """Put bodies into frames."""
+    return b"".join(header(len(body)) + body for body in bodies if body)
+
+
+def mutate(data: bytes, rng: Random) -> bytes:
+    """Change the choice, the order of the frames, the values in one, or any byte."""
+    head, bodies = data[:2].ljust(2, b"\0"), list(split(data[2:]))
+    kind = rng.randrange(10)
+    if kind == 0:
+        return rng.randbytes(2) + data[2:]
+    if kind == 1:
+        return mutate_bytes(data, rng)
+    if not bodies or kind == 2:
+        bodies.insert(rng.randint(0, len(bodies)), rng.choice(BODIES))
+    elif kind == 3:
+        del bodies[rng.randrange(len(bodies))]
+    elif kind == 4:
+        bodies.insert(rng.randint(0, len(bodies)), rng.choice(bodies))
+    else:
+        place = rng.randrange(len(bodies))
+        bodies[place] = _changed(bodies[place], rng)
+    return head + joined(bodies)
+
+
+def _changed(body: bytes, rng: Random) -> bytes:
+    try:
+        return msgspec.msgpack.encode(mutate_value(msgspec.msgpack.decode(body), rng))
+    except (ValueError, TypeError, RecursionError, OverflowError, MemoryError):
+        return mutate_bytes(body, rng)
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(encode_state(value))
+
+
+def _rich() -> list[m.Message]:
+    """Return messages that say more than those of an ordinary conversation."""
+    report = make_report(
+        "AdaptorError",
+        f"refused {SECRET}",
+        step_id="b",
+        subtype="HTTPError",
+        operation=OperationRef(1, "get"),
+        position=Position(1, 2, 1, 5, f"get('{SECRET}')"),
+        stack=(StackFrame("b", "<job>", 3, f"x = '{SECRET}'"),),
+        details={"body": {"token": SECRET}, "codes": [1, 2]},
+        fix="no",
+        option="net",
+        option_value="host:443",
+    )
+    state = {"data": {"text": SECRET, SECRET: [1, 2.5, None]}, "errors": {"b": {"message": "m"}}}
+    raw = _raw(state)
+    said = [m.LogEntry(level, "job", f"{level} {SECRET[:9]}") for level in ("debug", "error")]
+    size = len(memoryview(raw))
+    return [
+        m.JobError(error=report, state=raw, state_bytes=size, next=(), duration_ms=1),
+        m.JobComplete(state=raw, state_bytes=size, next=("b",), duration_ms=-1),
+        m.JobComplete(state=_raw(2**80), state_bytes=1 << 40, next=("b", "c"), duration_ms=1),
+        m.LogBatch(entries=(*said, m.LogEntry("info", "job", SECRET[9:])), dropped=3),
+        m.LoadState(step_id="a", step_run_id="a", id="stored"),
+        m.WorkflowComplete(state=_raw(None), state_of="a"),
+        m.WorkflowComplete(state=raw, error=report),
+        m.WorkflowError(error=report),
+        m.ConfineFailed(layer="landlock", reason="no", remedy="none"),
+        m.InitStart(step_id="a", step_run_id="a-2"),
+        m.Linking(adaptor="common@1.0.0"),
+        m.Checked(),
+        m.EdgeResolved(from_step_id="a", to_step_id="c", taken=False),
+    ]
+
+
+BODIES = [encode(message) for message in (*CONVERSATION, *_rich())]
+
+
+def seeds() -> list[bytes]:
+    """Return a whole conversation in several kinds of run, its beginnings, and single messages."""
+    usual = [encode(message) for message in CONVERSATION]
+    stored = [*usual[:3], encode(_rich()[4]), *usual[4:]]
+    whole = [
+        bytes((flags, cut)) + joined(usual) for flags, cut in ((0, 0), (2, 7), (6, 0), (66, 1))
+    ]
+    whole += [bytes((flags, 0)) + joined(stored) for flags in (SECRETS, FAILING, CANCELLED)]
+    rich = [bytes((SECRETS, 0)) + joined([*usual[:6], body]) for body in BODIES[len(usual) :]]
+    return whole + rich
+
+
+TARGET = Target(
+    "frames", check, mutate, seeds, limit_s=1.0
+)  # fmt: skip

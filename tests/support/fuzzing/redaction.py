@@ -1,0 +1,208 @@
+"""Bytes into redaction: a planted secret is always found, and what is no secret stays.
+
+An input is three bytes that choose the spelling, the form and the length of the secret, then the
+secret, and then what stands around it.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import json
+import re
+import shlex
+import unicodedata
+from collections.abc import Callable
+from random import Random
+from typing import Any
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import quoteattr
+
+import msgspec
+
+from engine.redaction import MIN_SECRET_CHARACTERS, Redactor
+from fuzzing.mutation import mutate_bytes
+from fuzzing.target import Target
+from protocol.events import REDACTED
+from protocol.state import decode_state, encode_state
+
+LONG_BYTES = 60_000
+"""Every input is made so long once in a while: what grows with the square of it takes too long."""
+
+LONG, PIECES = 1, 2
+"""What the second byte chooses."""
+
+
+def _in_csv(secret: str) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow([secret])
+    return out.getvalue().rstrip("\r\n")
+
+
+SPELLINGS: tuple[Callable[[str], str], ...] = (
+    str,
+    repr,
+    ascii,
+    json.dumps,
+    lambda secret: json.dumps(secret, ensure_ascii=False),
+    lambda secret: json.dumps(json.dumps(secret)),
+    quote,
+    quote_plus,
+    lambda secret: quote(secret, safe=""),
+    lambda secret: quote(quote(secret, safe=""), safe=""),
+    html.escape,
+    lambda secret: html.escape(secret, quote=False),
+    shlex.quote,
+    _in_csv,
+    lambda secret: repr(secret.encode()),
+    lambda secret: secret.encode().hex(),
+    lambda secret: base64.b64encode(secret.encode()).decode(),
+    lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
+    lambda secret: base64.b64encode(f"user:{secret}".encode()).decode(),
+    lambda secret: secret.encode("unicode_escape").decode(),
+    lambda secret: secret.encode("ascii", "xmlcharrefreplace").decode(),
+    lambda secret: html.escape(secret).encode("ascii", "xmlcharrefreplace").decode(),
+    lambda secret: unicodedata.normalize("NFC", secret),
+    lambda secret: unicodedata.normalize("NFD", secret),
+    quoteattr,
+    re.escape,
+    lambda secret: secret.encode().hex().upper(),
+    lambda secret: json.dumps({"auth": repr(secret)}),
+    lambda secret: repr([secret, {secret: 1}]),
+)
+"""How ordinary code writes a value, by the standard library and not by the engine's own list."""
+
+
+def check(data: bytes) -> None:
+    """Plant a secret, in one of its spellings, and look for it in what comes out."""
+    head = data[:3].ljust(3, b"\0")
+    form, length = head[1], MIN_SECRET_CHARACTERS + head[2] % 59
+    text = data[3:].decode("utf-8", "replace")
+    secret, around = text[:length], text[length:]
+    redactor = Redactor()
+    redactor.learn({"password": secret, "host": around[:40]})
+    spelled = SPELLINGS[head[0] % len(SPELLINGS)](secret)
+    half = len(around) // 2
+    before, after = around[:half], around[half:]
+    if form & LONG and head[2] % 4 == 0 and around:
+        after *= max(1, LONG_BYTES // len(around))
+    whole = f"{before} {spelled} {after}"
+    redacted = redactor.text(whole)
+    hidden = _is_secret(secret)
+    if hidden:
+        assert _core(spelled) not in redacted, f"{spelled!r} was let through"
+    if form & PIECES:
+        _check_stream(redactor, whole, redacted, step=1 + head[2] % 7 if len(whole) < 2000 else 997)
+    _check_garbage(redactor, data, hidden=hidden, secret=secret)
+    _check_value(redactor, before, after[:2000], spelled, hidden=hidden)
+
+
+def _is_secret(secret: str) -> bool:
+    """Whether it is one, and the mark in its place cannot make another one of what is around it."""
+    mark = REDACTED
+    return (
+        len(secret) >= MIN_SECRET_CHARACTERS
+        and secret == secret.strip()
+        and len(secret.splitlines()) == 1
+        and not set(secret) <= set(mark)
+        and not any(secret.startswith(mark[-n:]) or secret.endswith(mark[:n]) for n in range(1, 11))
+        and mark not in secret
+    )
+
+
+def _core(spelled: str) -> str:
+    """Return a spelling without the quotes around it, which may stay."""
+    core = spelled.removeprefix("b")
+    for quotes in ("'", '"', '\\"', '"'):
+        if core.startswith(quotes) and core.endswith(quotes) and len(core) > 2 * len(quotes):
+            core = core[len(quotes) : -len(quotes)]
+    return core if len(core) >= MIN_SECRET_CHARACTERS else spelled
+
+
+def _check_stream(redactor: Redactor, whole: str, redacted: str, *, step: int) -> None:
+    stream = redactor.stream()
+    pieces = [stream.feed(whole[place : place + step]) for place in range(0, len(whole), step)]
+    emitted = "".join(pieces) + stream.flush()
+    # A text that keeps almost matching is taken for one hit, which a piece of it need not be.
+    assert emitted == redacted or redacted == REDACTED, "a stream is redacted like the whole"
+
+
+def _check_garbage(redactor: Redactor, data: bytes, *, hidden: bool, secret: str) -> None:
+    """Give it bytes in place of a state: anything may come, but not the secret."""
+    encoded = data[3:] + msgspec.msgpack.encode(secret)
+    scrubbed = redactor.raw(encoded)
+    if hidden:
+        assert secret.encode() not in (encoded if scrubbed is None else scrubbed)
+
+
+def _check_value(
+    redactor: Redactor, before: str, after: str, spelled: str, *, hidden: bool
+) -> None:
+    """Assert that a value keeps its shape, and its encoded form is redacted alike."""
+    value = {
+        "n": 1,
+        "before": before,
+        "list": [spelled, None, 2.5, spelled.encode(), {"deep": [after, spelled]}],
+        f"key {spelled}": True,
+        "filler": "-" * 5000,
+    }
+    scrubbed = redactor.value(value)
+    assert _shape(scrubbed) == _shape(value)
+    encoded = redactor.raw(encode_state(value))
+    assert (value if encoded is None else decode_state(encoded)) == scrubbed
+    if hidden:
+        assert _core(spelled) not in scrubbed["list"][0]
+        assert _core(spelled).encode() not in scrubbed["list"][3]
+        assert _core(spelled) not in scrubbed["list"][4]["deep"][1]
+    assert scrubbed["n"] == 1
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [_shape(item) for item in value.values()]
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return type(value)
+
+
+WORDS = tuple(
+    word.encode()
+    for word in (
+        "'", '"', "\\", "\\\\", "&", "&amp;", "&#x27;", "<", "%", "%25", "%2F", "/", "+", "=", " ", "\n",
+        "\t", "\r", "\0", "\x1b", "\x7f", "\x85", "\xa0", "\u0130", "\u00e9", "e\u0301", "\u200b", "\u2028",
+        "\ufb01", "\ufeff", "\U0001f511", "$", "`", "[", "]", "[redacted]", "redacted", "user:", "://", "@",
+        "https://user:hunter22@host/", "aaaaaaaa", "abababab", "{}", "null",
+    )
+)  # fmt: skip
+
+
+def mutate(data: bytes, rng: Random) -> bytes:
+    """Change the choice, or the secret and what is around it."""
+    head = bytearray(data[:3].ljust(3, b"\0"))
+    if rng.randrange(3) == 0:
+        head[rng.randrange(3)] = rng.randrange(256)
+    body = data[3:]
+    if rng.randrange(4) == 0:
+        body = body[: rng.randint(0, 60)] * 2 + body  # the secret once more, and parts of it
+    return bytes(head) + mutate_bytes(body, rng, WORDS)
+
+
+def seeds() -> list[bytes]:
+    """Return secrets of every kind, in every spelling."""
+    texts = (
+        "correct-horse-battery said the job to correct-horse",
+        "pa'ss\"w\\ord<&>%/+ =é and more pa'ss\"w\\ord",
+        "日本語のパスワード\U0001f511 is long",
+        "aaaaaaaaaaaa aaaaaaaaaaaaaaaaaaa",
+        "https://user:hunter22secret@host/db?x=1 was refused",
+        "-----BEGIN KEY-----\nabcdefghijkl\nmnopqrstuvwx\n-----END KEY-----\n",
+    )
+    kinds = range(len(SPELLINGS))
+    return [bytes((kind, kind % 4, 15)) + text.encode() for kind in kinds for text in texts]
+
+
+TARGET = Target(
+    "redaction", check, mutate, seeds, limit_s=2.0
+)  # fmt: skip

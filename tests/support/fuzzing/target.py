@@ -1,0 +1,60 @@
+"""What a fuzz target is, and how one input is given to it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
+"""A directory for each target; it keeps what was found."""
+
+
+class TooSlowError(AssertionError):
+    """An input took more processor time than any input of its size may take."""
+
+
+class Target(NamedTuple):
+    """One border."""
+
+    name: str
+    check: Callable[[bytes], None]
+    """Gives the input to the code at the border, and asserts what that code promises."""
+    mutate: Callable[[bytes, Random], bytes]
+    """Returns a variant that keeps the form of the input often enough to get past the first check."""
+    seeds: Callable[[], list[bytes]]
+    """Real inputs, made from what the repository holds."""
+    limit_s: float
+    """Processor seconds for one input."""
+    max_bytes: int = 8192
+
+    def corpus(self) -> list[bytes]:
+        """Return the seeds and the kept inputs, always in the same order."""
+        kept = sorted((CORPUS / self.name).glob("*"))
+        return self.seeds() + [path.read_bytes() for path in kept if path.is_file()]
+
+    def run(self, data: bytes) -> None:
+        """Give one input to the target.
+
+        Raises:
+            TooSlowError: It took longer than it may.
+            AssertionError: The code broke a promise.
+            Exception: The code let an exception through that it may not let through.
+
+        """
+        started = time.process_time()
+        self.check(data)
+        taken = time.process_time() - started
+        if taken > self.limit_s:
+            raise TooSlowError(
+                f"{self.name}: an input of {len(data)} bytes took {taken:.2f} s of processor time;"
+                f" allowed: {self.limit_s:g} s; input: {data[:200]!r}"
+            )
+
+
+def name_of(data: bytes) -> str:
+    """Return the file name under which an input is kept: what libFuzzer would call it."""
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
