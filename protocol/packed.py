@@ -89,8 +89,10 @@ def count_items(data: bytes | memoryview, most: int) -> int:
 def check_keys(data: bytes | memoryview) -> None:
     """Check that each key is text, bytes, an integer, a float, a boolean or None.
 
+    An extension is allowed only if it is a large integer.
+
     Raises:
-        PackedError: One is not, or *data* is not one whole value.
+        PackedError: A key or an extension is not allowed, or *data* is not one whole value.
 
     """
     place, end = 0, len(data)
@@ -167,8 +169,11 @@ def _head(data: bytes | memoryview, place: int, *, is_key: bool) -> tuple[int, i
         return _after(data, place), 0, False
     if head in _EXTENSIONS:
         end = _after(data, place)
-        if is_key and data[place + _LONG_EXTENSIONS.get(head, 0) + 1] != BIG_INTEGER:
-            raise PackedError("a key is of an unknown extension type")
+        if end > len(data):
+            raise PackedError("the value is cut off")
+        # Also not the timestamp of msgpack: a state holds a date as text.
+        if data[place + _LONG_EXTENSIONS.get(head, 0) + 1] != BIG_INTEGER:
+            raise PackedError(f"a {'key' if is_key else 'value'} is of an unknown extension type")
         return end, 0, False
     if is_key:
         raise PackedError("a key is neither text, bytes, a number, a boolean nor None")

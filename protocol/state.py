@@ -21,6 +21,7 @@ from protocol.state_look import (
     DATED,
     FOREIGN,
     MANY,
+    PLAIN,
     is_key,
     json_has_its_keys,
     look,
@@ -173,8 +174,8 @@ def decode_state(
     try:
         if len(view) <= _HARMLESS_BYTES:
             value = copy_state(encoded)
-            if look(value) is FOREIGN:
-                raise ValueError("not an encoded state: it has a key that no state has")
+            if look(value) is not PLAIN:
+                raise ValueError("not an encoded state: it has a key or a date that no state has")
             return value
         if max_items is not None and len(view) > max_items:  # no item has less than a byte
             from protocol.packed import count_items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 
 import msgspec
@@ -173,3 +174,34 @@ def test_an_object_in_many_places_counts_in_each():
         check_items(hundred, 110)
     with pytest.raises(TooManyItemsError):
         encode_state({"data": hundred}, max_items=100)
+
+
+@pytest.mark.parametrize(
+    "cut", [b"\xc7", b"\xc8", b"\xc9\0", b"\xd4", b"\xd8", b"\xc7\x09", b"\xd7\x4d"]
+)
+@pytest.mark.parametrize("before", [b"\x81", b"\x82\x01\x01"])
+def test_a_state_that_ends_within_a_key_is_told_as_one_that_is_cut_off(cut, before):
+    """A child may send it as its last state; the manager's `result()` must not raise."""
+    large = b"\x92" + msgspec.msgpack.encode("-" * 70_000)
+    with pytest.raises(PackedError, match="cut off"):
+        check_keys(large + before + cut)
+    with pytest.raises(ValueError, match="cut off"):
+        decode_state(large + before + cut)
+
+
+STAMPS = [
+    msgspec.msgpack.encode(dt.datetime(*date, tzinfo=dt.UTC))
+    for date in ((1970, 1, 1), (2026, 1, 2, 3, 4, 5, 6), (1800, 1, 1))
+]
+"""The three forms that msgpack has for a time."""
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+@pytest.mark.parametrize("levels", [0, 2, 9])
+@pytest.mark.parametrize("filler", ["", "-" * 70_000])
+def test_a_state_holds_no_timestamp(stamp, levels, filler):
+    """A date in a state is text; a timestamp of a child would be an object that no JSON can carry."""
+    text = msgspec.msgpack.encode(filler)
+    for value in (stamp, b"\x81\xa1k" + stamp, b"\x81" + stamp + b"\xc0"):
+        with pytest.raises(ValueError, match=r"not an encoded state|extension type"):
+            decode_state(b"\x92" + text + b"\x91" * levels + value)
