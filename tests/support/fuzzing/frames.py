@@ -30,7 +30,7 @@ from protocol.framing import FrameReceiver, header
 from protocol.limits import HEADER_BYTES
 from protocol.plan import Edge, Step, Workflow
 from protocol.report import OperationRef, Position, StackFrame, make_report
-from protocol.state import encode_state
+from protocol.state import decode_state, encode_state
 
 NO_STATES, SECRETS, SMALL, KILLED, FAILING, CANCELLED, OUTPUT, NO_EXIT = (1 << n for n in range(8))
 """What the first byte chooses."""
@@ -42,6 +42,22 @@ EVENT_BYTES = 200_000
 BYTES_PER_BYTE = 200
 """What a run may keep for each byte that its child sent, and `EVENT_BYTES` besides."""
 
+LARGE = b"\x92" + msgspec.msgpack.encode("-" * 4_100)
+"""The beginning of a list of a long text and of whatever follows."""
+
+DEEP_BYTES = 100
+
+BROKEN = (
+    b"\x81\xc7",
+    b"\x82\x01\x01\xd4",
+    b"\x81\x91\x01\x01",
+    b"\xd6\xff\0\0\0\0",
+    b"\x92\xc0",
+    b"\xa9",
+)
+HEADS = (*BROKEN, *(bytes([head]) for head in range(0x80, 0xE0) if not 0x91 < head < 0xC0))
+"""Of msgpack: states that are none, and first bytes."""
+
 PLAN = Workflow(
     steps=(
         Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False)}),
@@ -51,7 +67,12 @@ PLAN = Workflow(
 )
 OPTIONS = RunOptions()
 SMALL_OPTIONS = RunOptions(
-    max_events=12, max_log_bytes=200, payload_mb=0.0001, log_payload_mb=0.0001, state_mb=0.001
+    max_events=12,
+    state_items=20,
+    max_log_bytes=200,
+    payload_mb=0.0001,
+    log_payload_mb=0.0001,
+    state_mb=0.001,
 )
 
 
@@ -104,7 +125,9 @@ def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
         try:
             for frame in receiver.received(len(piece)):
                 assert 0 < len(frame) <= MAX_FRAME_BYTES
-                session.receive(decode_from_child(frame), frame_bytes=len(frame))
+                message = decode_from_child(frame)
+                _check_state(getattr(message, "state", None))
+                session.receive(message, frame_bytes=len(frame))
                 _answer(session, flags)
         except RemoteProtocolError as error:
             return _break_off(session, str(error))
@@ -117,6 +140,27 @@ def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
         report = session.deadlines.exceeded()
         assert report is None, "no time has gone by"
     return False
+
+
+def _check_state(state: memoryview | None) -> None:
+    """Assert that a state is decoded alike, and fails alike, whether it is small or in a large one.
+
+    A small state is decoded at once; of a large one the keys are looked at first.
+    """
+    if state is None:
+        return
+    large = LARGE + bytes(state)
+    values = []
+    for encoded in (state, large):
+        try:
+            values.append(repr(decode_state(encoded, max_items=10_000)))
+        except ValueError:
+            values.append("none")
+    if "none" in values:
+        # One level more may be one too many.
+        assert values == ["none", "none"] or state.nbytes > DEEP_BYTES, values
+    else:
+        assert values[1].endswith(f", {values[0]}]"), "a state is another one within a larger one"
 
 
 def _break_off(session: Session, reason: str) -> bool:
@@ -197,14 +241,28 @@ def mutate(data: bytes, rng: Random) -> bytes:
 
 
 def _changed(body: bytes, rng: Random) -> bytes:
+    """Change a message: any of its values, or what is in its state, which is bytes within it."""
     try:
-        return msgspec.msgpack.encode(mutate_value(msgspec.msgpack.decode(body), rng))
+        value = msgspec.msgpack.decode(body)
+        state = value.get("state") if isinstance(value, dict) else None
+        if isinstance(state, bytes) and rng.randrange(3) == 0:
+            cut = state[: rng.randint(0, len(state))] + rng.choice(HEADS)
+            ways = (_changed(state, rng), mutate_bytes(state, rng, HEADS), cut)
+            value["state"] = rng.choice(ways)
+        else:
+            value = mutate_value(value, rng)
+        return msgspec.msgpack.encode(value)
     except (ValueError, TypeError, RecursionError, OverflowError, MemoryError):
         return mutate_bytes(body, rng)
 
 
-def _raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(encode_state(value))
+def _raw(value: Any) -> memoryview:
+    return memoryview(encode_state(value))
+
+
+def _done(state: bytes) -> m.JobComplete:
+    view = memoryview(state)
+    return m.JobComplete(state=view, state_bytes=len(view), next=(), duration_ms=1)
 
 
 def _rich() -> list[m.Message]:
@@ -222,17 +280,20 @@ def _rich() -> list[m.Message]:
         option="net",
         option_value="host:443",
     )
-    state = {"data": {"text": SECRET, SECRET: [1, 2.5, None]}, "errors": {"b": {"message": "m"}}}
+    state = {
+        "data": {"text": SECRET, SECRET: [1, 2.5, None], 2**70: -(2**70), b"k": b"v" * 300},
+        "errors": {"b": {"message": "m"}},
+    }
     raw = _raw(state)
     said = [m.LogEntry(level, "job", f"{level} {SECRET[:9]}") for level in ("debug", "error")]
-    size = len(memoryview(raw))
+    size = len(raw)
     return [
         m.JobError(error=report, state=raw, state_bytes=size, next=(), duration_ms=1),
         m.JobComplete(state=raw, state_bytes=size, next=("b",), duration_ms=-1),
         m.JobComplete(state=_raw(2**80), state_bytes=1 << 40, next=("b", "c"), duration_ms=1),
         m.LogBatch(entries=(*said, m.LogEntry("info", "job", SECRET[9:])), dropped=3),
         m.LoadState(step_id="a", step_run_id="a", id="stored"),
-        m.WorkflowComplete(state=_raw(None), state_of="a"),
+        m.WorkflowComplete(state=None, state_of="a"),
         m.WorkflowComplete(state=raw, error=report),
         m.WorkflowError(error=report),
         m.ConfineFailed(layer="landlock", reason="no", remedy="none"),
@@ -255,7 +316,8 @@ def seeds() -> list[bytes]:
     ]
     whole += [bytes((flags, 0)) + joined(stored) for flags in (SECRETS, FAILING, CANCELLED)]
     rich = [bytes((SECRETS, 0)) + joined([*usual[:6], body]) for body in BODIES[len(usual) :]]
-    return whole + rich
+    broken = [bytes((0, 0)) + joined([*usual[:6], encode(_done(state))]) for state in BROKEN]
+    return whole + rich + broken
 
 
 TARGET = Target(

@@ -56,6 +56,8 @@ def mutate_value(value: Any, rng: Random, values: Sequence[Any] = VALUES) -> Any
             del holder[key]
         elif kind == 5:
             _add(holder, key, rng, values)
+        elif kind == 6 and isinstance(holder[key], bytes):
+            holder[key] = mutate_bytes(holder[key], rng)
         elif kind == 6 and isinstance(holder[key], str):
             text = holder[key].encode("utf-8", "surrogatepass")
             holder[key] = mutate_bytes(text, rng).decode("utf-8", "replace")
