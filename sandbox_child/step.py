@@ -15,7 +15,7 @@ from protocol.errors import RemoteProtocolError, TooManyItemsError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report, too_many_items
-from protocol.state import NIL, StateNotCarriedError, encode_state
+from protocol.state import NIL, StateNotCarriedError, copy_state, encode_state
 from sandbox_child import streams
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
@@ -244,9 +244,18 @@ class JobExecution:
     def _assemble(self, encoded: bytes) -> Any:
         """Put the input of the step together from its default state and what came before."""
         step, credentials = self._step, self._start.workflow.credentials
+        default = self._given(step.state, m.LoadState)
+        if isinstance(step.state, str) and not isinstance(copied := copy_state(default), dict):
+            report = make_report(
+                "StateLoadError",
+                f"cannot load the state {step.state!r} of step {step.id!r}: the resolver returned"
+                f" {type(copied).__name__}, the default state of a step must be a dict",
+                step_id=step.id,
+            )
+            raise StepCrashedError(report)
         self._input = StepInput(
             encoded,
-            default=self._given(step.state, m.LoadState),
+            default=default,
             configuration=self._given(step.configuration, m.LoadCredential),
             shared=self._given(credentials, m.LoadCredential),
         )

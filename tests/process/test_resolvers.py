@@ -165,3 +165,19 @@ def test_repr_shows_no_secret():
     """What ends up in a manager's log is safe."""
     assert "hunter2" not in repr(Resolved(SECRET))
     assert "hunter2" not in repr(Resolvers(credential=lambda _: SECRET))
+
+
+@pytest.mark.parametrize("value", [7, "text", [1, 2]], ids=["number", "text", "list"])
+def test_a_default_state_that_is_not_a_dict_is_an_error(zygote: Engine, value: object):
+    """It is never left out in silence; as the initial state of a run any value will do."""
+    job = "def main(state):\n    return state"
+    resolvers = Resolvers(state=lambda _: value)
+    run = zygote.execute(
+        plan_of({"id": "a", "expression": job, "state": "stored"}), resolvers=resolvers
+    )
+    result = run.result(20)
+    assert (result.reason, result.error.name) == ("crash", "StateLoadError")
+    assert f"'stored' of step 'a': the resolver returned {type(value).__name__}" in (
+        result.error.message
+    )
+    assert zygote.execute(job, "stored", resolvers=resolvers).result(20).state == value
