@@ -245,7 +245,11 @@ class JobExecution:
         """Put the input of the step together from its default state and what came before."""
         step, credentials = self._step, self._start.workflow.credentials
         default = self._given(step.state, m.LoadState)
-        if isinstance(step.state, str) and not isinstance(copied := copy_state(default), dict):
+        if (
+            isinstance(step.state, str)
+            and default is not None
+            and not isinstance(copied := copy_state(default), dict)
+        ):
             report = make_report(
                 "StateLoadError",
                 f"cannot load the state {step.state!r} of step {step.id!r}: the resolver returned"
