@@ -202,8 +202,7 @@ def _context(authorities: str | None) -> ssl.SSLContext:
             context.load_verify_locations(cadata=authorities)
         except (ValueError, TypeError, ssl.SSLError):
             raise RequestError(
-                "ca_certificate in the configuration is not a certificate in PEM form, which begins"
-                " with -----BEGIN CERTIFICATE-----"
+                "ca_certificate in the configuration is not the text of a PEM file with certificates"
             ) from None
     return context
 
@@ -261,6 +260,8 @@ def _why(error: BaseException) -> str:
     text = str(reason) or type(reason).__name__
     if isinstance(reason, PermissionError):
         return f"{text} (the run may not reach this host; its net permissions do not include it)"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"{text} (a private authority goes into the configuration, as ca_certificate)"
     return text
 
 
