@@ -120,7 +120,7 @@ class Engine:
             resolvers=resolvers or Resolvers(),
             repo_dir=self._repo_dir,
         )
-        log = EventLog()
+        log = EventLog(max_items=order.options.state_items)
         supervisor = self._get_supervisor()
 
         def cancel(reason: str) -> None:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from engine.decoded import DecodedStates
 from protocol.events import (
     REDACTED,
     AnyEvent,
@@ -25,6 +26,7 @@ from protocol.events import (
     WorkflowComplete,
     WorkflowError,
 )
+from protocol.limits import MAX_STATE_ITEMS
 from protocol.report import ErrorReport
 from protocol.state import decode_state
 
@@ -45,7 +47,8 @@ _E = TypeVar("_E", bound=StateEvent)
 class EventLog:
     """An append-only list of events, numbered from 1 without a gap."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_items: int = MAX_STATE_ITEMS) -> None:
+        self.decoded = DecodedStates(max_items)
         lock = threading.Lock()
         self._lock = lock
         # Whoever is woken in vain takes time from the supervisor, with whom it shares an interpreter.
@@ -128,7 +131,20 @@ class EventLog:
             events = [event for event in self._events[start:] if event is not None]
             if start < len(self._events):  # else nothing was read, wherever the cursor was
                 self._polled = len(self._events)
-        return [_with_state(event) for event in events]
+        return [self._readable(event) for event in events]
+
+    def _readable(self, event: AnyEvent) -> AnyEvent:
+        """Decode what an event keeps as the bytes that the child sent."""
+        if isinstance(event, JobError | WorkflowError) and event.error is not None:
+            error = with_details(event.error)
+            if error is not event.error:
+                event = msgspec.structs.replace(event, error=error)
+        if isinstance(event, StateEvent) and isinstance(event.state, msgspec.Raw):
+            try:
+                return self.decoded.into(event, event.state)
+            except ValueError:  # too many items, or something that only looks like a state
+                return without_state(event)
+        return event
 
     def wait_closed(self, timeout_s: float | None) -> bool:
         """Wait until the run is over, up to *timeout_s* seconds; return whether it is."""
@@ -175,6 +191,7 @@ class EventLog:
             self._state_bytes -= freed
             old = self._events[index]
             assert isinstance(old, StateEvent)
+            self.decoded.forget(old.state)
             self._events[index] = without_state(old)
         self._states.append((len(self._events), size))
         self._state_bytes += size
@@ -200,18 +217,3 @@ def with_details(report: ErrorReport | None) -> ErrorReport | None:
     except ValueError:
         details = None
     return msgspec.structs.replace(report, details=details)
-
-
-def _with_state(event: AnyEvent) -> AnyEvent:
-    """Decode what an event keeps as the bytes that the child sent."""
-    if isinstance(event, JobError | WorkflowError) and event.error is not None:
-        error = with_details(event.error)
-        if error is not event.error:
-            event = msgspec.structs.replace(event, error=error)
-    if isinstance(event, StateEvent) and isinstance(event.state, msgspec.Raw):
-        try:
-            state = decode_state(event.state)
-        except ValueError:  # a hostile child sent something that only looks like a state
-            return without_state(event)
-        return msgspec.structs.replace(event, state=state)
-    return event

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from engine.decoded import DecodedStates
 from engine.ending import Ending, Exit, Reason, reason_of
 from engine.errors import EngineError
 from engine.eventlog import EventLog, with_details
 from protocol.confinement import ConfinementReport
+from protocol.errors import TooManyItemsError
 from protocol.events import AnyEvent, Versions
-from protocol.report import ErrorReport, make_report
-from protocol.state import decode_state
+from protocol.report import ErrorReport, make_report, too_many_items
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,10 +35,11 @@ class Usage(msgspec.Struct, frozen=True):
     cpu_s: float = 0.0
 
 
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """How a run ended.
 
-    ``state`` is the final state, or None if the workflow was not walked to its end.
+    ``state`` is the final state, or None if the workflow was not walked to its end.  Events that carry the
+    same state share the object with it: copy what you want to change.
     """
 
     state: Any
@@ -66,24 +68,27 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         peak_bytes = max(self.usage.peak_memory_bytes, exited.peak_bytes)
         return msgspec.structs.replace(self, usage=Usage(peak_bytes, exited.cpu_s))
 
-    def decode(self) -> RunResult:
-        """Return the result, with a copy of the state of its own."""
-        reason, error, state = self.ending.reason, with_details(self.ending.error), None
-        if self.state is not None:
-            try:
-                state = decode_state(self.state)
-            except ValueError:
-                error = make_report("ProtocolError", "the child sent a final state that is none")
-                reason = reason_of(error)
-        return RunResult(
-            state=state,
-            reason=reason,
-            error=error,
+    def decode(self, decoded: DecodedStates | None = None) -> RunResult:
+        """Return the result, which shares its state with events that have the same one."""
+        decoded = decoded or DecodedStates()
+        result = RunResult(
+            state=None,
+            reason=self.ending.reason,
+            error=with_details(self.ending.error),
             duration_ms=self.duration_ms,
             usage=self.usage,
             confinement=self.confinement,
             versions=self.versions,
         )
+        if self.state is None:
+            return result
+        try:
+            return decoded.into(result, self.state)
+        except TooManyItemsError as error:
+            report = too_many_items("the final state", error.items, decoded.max_items)
+        except ValueError:
+            report = make_report("ProtocolError", "the child sent a final state that is none")
+        return msgspec.structs.replace(result, error=report, reason=reason_of(report))
 
 
 class Run:
@@ -147,7 +152,7 @@ class Run:
             raise TimeoutError(f"run {self.id} is not over after {timeout_s:g} s; it goes on")
         if self._result is None:
             assert self._outcome is not None
-            self._result = self._outcome.decode()
+            self._result = self._outcome.decode(self._log.decoded)
         return self._result
 
     def cancel(self, reason: str = "cancelled by the manager") -> None:

@@ -92,7 +92,7 @@ class JobStart(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
     """The first operation of a job is about to run."""
 
 
-class JobComplete(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+class JobComplete(StepEvent, frozen=True, kw_only=True, tag=kebab_case, weakref=True):
     """A job has returned."""
 
     state: Any
@@ -102,7 +102,7 @@ class JobComplete(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
     redacted: bool = False
 
 
-class JobError(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
+class JobError(StepEvent, frozen=True, kw_only=True, tag=kebab_case, weakref=True):
     """A job has failed, or was ended."""
 
     error: ErrorReport
@@ -133,7 +133,7 @@ class Log(Event, frozen=True, kw_only=True, tag=kebab_case):
     attempt: int | None = None
 
 
-class WorkflowComplete(Event, frozen=True, kw_only=True, tag=kebab_case):
+class WorkflowComplete(Event, frozen=True, kw_only=True, tag=kebab_case, weakref=True):
     """The workflow was walked to its end; always the last event."""
 
     state: Any

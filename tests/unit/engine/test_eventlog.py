@@ -136,12 +136,24 @@ def test_no_log_is_kept_for_whom_it_says_to_be_from(log, monkeypatch):
     assert not log.append(forged)
 
 
-def test_states_are_decoded_for_each_reader(log):
-    """What one does to its copy no other sees."""
+def test_a_state_is_decoded_once_for_as_long_as_somebody_has_it(log):
+    """A decoded state may take seventy times its bytes; polling twice does not take it twice."""
     log.append(complete(log, raw({"data": [1]})))
     (first,), (second,) = log.read(0, 0.0), log.read(0, 0.0)
+    assert first.state is second.state
     first.state["data"].append(2)
-    assert second.state == {"data": [1]}
+    del first, second
+    (third,) = log.read(0, 0.0)
+    assert third.state == {"data": [1]}  # nobody had it any more
+
+
+def test_a_state_with_too_many_items_is_left_out_of_its_event():
+    """A child that does not count them itself gains nothing by it."""
+    log = EventLog(max_items=100)
+    log.append(complete(log, raw({"data": [0] * 97})))
+    log.append(complete(log, raw({"data": [0] * 98})))
+    (small,), (large,) = log.read(0, 0.0)[:1], log.read(1, 0.0)
+    assert (small.redacted, large.redacted, large.state) == (False, True, REDACTED)
 
 
 def test_a_state_that_is_none_is_redacted(log):
