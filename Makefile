@@ -7,7 +7,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-process test-escape lint format types imports check cov \
-	bench bench-compare bench-load bench-targets soak memory fuzz fuzz-keep docs clean
+	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-targets: setup  ## What must be reached: each ratio, and whether it is
 
 bench-load: setup  ## Many lines, steps, runs and bytes: the cost of twice as many
 	$(PY) -m benchmarks.bench_load --long
+
+bench-attackers: setup  ## Honest runs beside each attacker: what docs/THREAT_MODEL.md promises
+	$(PY) -m benchmarks.bench_attackers
 
 bench-compare: setup  ## Which figures have moved since BASE=revision
 	$(PY) -m benchmarks.compare $(or $(BASE),$(error say which revision: make bench-compare BASE=...))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engine.connection import READS_AT_THE_END
 from engine.errors import EngineError
 from engine.start.child import Meter, Started, is_readable
 from engine.start.exec import ExecStarter
@@ -137,8 +138,9 @@ class _Child:
             gone = child.exit_fd in ready
             for end in (connection.stdout, connection.stderr):
                 if end in ready:
-                    for _ in connection.read_output(end, everything=gone):
-                        pass  # nobody wants what an adaptor says while it is imported
+                    for _ in range(READS_AT_THE_END if gone else 1):
+                        if not connection.read_output(end):
+                            break  # nobody wants what an adaptor says while it is imported
                     if not connection.is_open(end):
                         poll.unregister(end)
             self._receive(everything=gone)
@@ -158,10 +160,14 @@ class _Child:
         if self._killed is not None:
             return
         try:
-            for frame in self._started.connection.read(everything=everything):
-                message = codec.decode_from_child(frame)
-                self._phase = advance(self._phase, message)
-                self._take(message)
+            connection = self._started.connection
+            for _ in range(READS_AT_THE_END if everything else 1):
+                for frame in connection.read(to_the_end=everything):
+                    message = codec.decode_from_child(frame)
+                    self._phase = advance(self._phase, message)
+                    self._take(message)
+                if connection.emptied:
+                    break
         except RemoteProtocolError as error:
             self._kill(f"it broke the protocol: {error}")
 

@@ -12,8 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.errors import RemoteProtocolError
-from protocol.limits import MAX_DETAILS_BYTES, MAX_DETAILS_ITEMS, MAX_ERROR_TEXT
-from protocol.packed import count_items
+from protocol.limits import MAX_DETAILS_BYTES, MAX_ERROR_TEXT
 from protocol.plan import Workflow
 from protocol.report import OPTIONS, ErrorReport, StackFrame
 from protocol.state import NIL
@@ -120,17 +119,12 @@ def bounded(report: ErrorReport) -> ErrorReport:
 
 
 def _bounded_details(details: Any) -> msgspec.Raw | None:
-    """Return details as the bytes that they are, unless there is too much in them to be decoded later."""
+    """Return details as the bytes that they are; their items are counted by whoever reads them."""
     if details is None:
         return None
     encoded = memoryview(details)
     if not 0 < len(encoded) <= MAX_DETAILS_BYTES:
         return None
-    if len(encoded) > MAX_DETAILS_ITEMS:
-        try:
-            count_items(encoded, MAX_DETAILS_ITEMS)
-        except ValueError:
-            return None
     return (
         None if bytes(encoded[:1]) == NIL else msgspec.Raw(bytes(encoded))
     )  # a copy: not the whole frame

@@ -14,8 +14,11 @@ from typing import Final
 from protocol.framing import FrameReceiver, header
 from protocol.limits import FRAME_SLACK_BYTES, MAX_FRAME_BYTES, PIPE_BYTES
 
-READS_PER_TURN: Final = 16
-"""One child may not keep the supervisor from the others, however fast it writes."""
+BYTES_PER_TURN: Final = 1 << 16
+"""Small frames, or output, that are read from one child at a turn: some thousands of frames."""
+
+LARGE_BYTES_PER_TURN: Final = 1 << 22
+"""The same of a large frame, which costs nothing but the copy: two milliseconds."""
 
 READS_AT_THE_END: Final = 128
 """More than a full pipe takes, so that nothing of a child that is gone is lost.  Without walls it
@@ -27,7 +30,6 @@ above the standard streams, which a manager may have closed."""
 
 _PIPES: Final = 4
 
-_OUTPUT_BYTES: Final = 1 << 16
 _MAX_IOV: Final = 16
 
 
@@ -78,6 +80,8 @@ class Connection:
         # Until it is known how large the states of its run may be.
         self._receiver = FrameReceiver(FRAME_SLACK_BYTES)
         self._outgoing: deque[memoryview] = deque()
+        self.emptied = False
+        """Whether the last `read` has left nothing in the pipe."""
         self.ended = False
         """Whether the child has closed its end, or died."""
         self._open = {self.requests, self.answers, self.stdout, self.stderr}
@@ -121,54 +125,60 @@ class Connection:
                 written -= len(first)
                 self._outgoing.popleft()
 
-    def read(self, *, everything: bool = False) -> Iterator[bytes | bytearray]:
-        """Yield the frames that have arrived.
+    def read(self, *, to_the_end: bool = False) -> Iterator[bytes | bytearray]:
+        """Yield frames that have arrived, for one turn.
 
         Args:
-            everything: Read all that a child that is gone has left; else only for a turn.
+            to_the_end: Of a child that is gone: notice the end of the pipe.
 
         Raises:
             RemoteProtocolError: A frame has a length that none may have.
 
         """
-        turns = 0
-        most = READS_AT_THE_END if everything else READS_PER_TURN
-        while not self.ended and turns < most:
-            turns += 1
+        small = large = 0
+        self.emptied = False
+        while small < BYTES_PER_TURN and large < LARGE_BYTES_PER_TURN:
+            if self.ended:
+                self.emptied = True
+                return
+            in_large = self._receiver.in_large_frame
             buffer = self._receiver.buffer()
             try:
                 count = os.readv(self.answers, [buffer])
             except BlockingIOError:
+                self.emptied = True
                 return
             finally:
                 size = len(buffer)
                 buffer.release()  # or the receiver could not let its buffer grow
             if count == 0:
-                self.ended = True
+                self.ended = self.emptied = True
                 return
+            if in_large:
+                large += count
+            else:
+                small += count
             yield from self._receiver.received(count)
-            if count < size and not everything:
-                return  # the pipe is empty; asking again would cost a call to hear so
+            if count < size and not to_the_end:
+                self.emptied = True
+                return  # asking again would cost a call to hear that the pipe is empty
 
     @property
     def at_boundary(self) -> bool:
         """Whether no frame was begun and left unfinished."""
         return self._receiver.at_boundary
 
-    def read_output(self, end: int, *, everything: bool = False) -> Iterator[bytes]:
-        """Yield what the child wrote to `stdout` or `stderr`."""
-        turns = 0
-        most = READS_AT_THE_END if everything else READS_PER_TURN
-        while end in self._open and turns < most:
-            turns += 1
-            try:
-                data = os.read(end, _OUTPUT_BYTES)
-            except BlockingIOError:
-                return
-            if not data:
-                self.close_end(end)
-                return
-            yield data
+    def read_output(self, end: int) -> bytes:
+        """Return what the child wrote to `stdout` or `stderr`, for one turn; nothing if there is nothing."""
+        if end not in self._open:
+            return b""
+        try:
+            data = os.read(end, BYTES_PER_TURN)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self.close_end(end)
+        return data
 
     def is_open(self, end: int) -> bool:
         """Whether an end is still ours."""

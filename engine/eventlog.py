@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from engine.decoded import DecodedStates
+from protocol.codec import encode
 from protocol.events import (
     REDACTED,
     AnyEvent,
@@ -26,7 +27,7 @@ from protocol.events import (
     WorkflowComplete,
     WorkflowError,
 )
-from protocol.limits import MAX_STATE_ITEMS
+from protocol.limits import MAX_DETAILS_ITEMS, MAX_STATE_ITEMS
 from protocol.report import ErrorReport
 from protocol.state import decode_state
 
@@ -34,7 +35,11 @@ MAX_KEPT_LOGS: Final = 1 << 17
 """Log events; at some 400 bytes each."""
 
 MAX_KEPT_STATE_BYTES: Final = 200_000_000
-"""Serialised states in events."""
+"""Serialised states in events, and the errors of jobs."""
+
+_SHORT_MESSAGE: Final = 1_000
+_SHORT_STACK: Final = 5
+"""What is kept of an error for which there is no room."""
 
 _NOTHING: Final = sys.maxsize
 """Awaited when nobody waits: no event has such a number."""
@@ -179,20 +184,21 @@ class EventLog:
         return True
 
     def _make_room_for_state(self, event: StateEvent) -> StateEvent:
-        if not isinstance(event.state, msgspec.Raw):
+        size = _size_of(event)
+        if not size:
             return event
-        size = len(memoryview(event.state))
         while self._states and self._state_bytes + size > MAX_KEPT_STATE_BYTES:
             index, freed = self._states[0]
             if index >= self._polled:
                 # Not the final state: it is kept for the result anyway.
-                return event if isinstance(event, WorkflowComplete) else without_state(event)
+                return event if isinstance(event, WorkflowComplete) else _lightened(event)
             self._states.popleft()
             self._state_bytes -= freed
             old = self._events[index]
             assert isinstance(old, StateEvent)
-            self.decoded.forget(old.state)
-            self._events[index] = without_state(old)
+            if isinstance(old.state, msgspec.Raw):
+                self.decoded.forget(old.state)
+            self._events[index] = _lightened(old)
         self._states.append((len(self._events), size))
         self._state_bytes += size
         return event
@@ -208,12 +214,34 @@ def without_state(event: _E) -> _E:
     return msgspec.structs.replace(event, state=REDACTED, redacted=True)
 
 
+def _size_of(event: StateEvent) -> int:
+    """Return the bytes that an event keeps because a child has sent them."""
+    size = len(memoryview(event.state)) if isinstance(event.state, msgspec.Raw) else 0
+    return size + len(encode(event.error)) if isinstance(event, JobError) else size
+
+
+def _lightened(event: StateEvent) -> StateEvent:
+    """Return an event without its state, and without what of its error can be large."""
+    if isinstance(event.state, msgspec.Raw):
+        event = without_state(event)
+    if isinstance(event, JobError):
+        error = event.error
+        short = msgspec.structs.replace(
+            error,
+            message=error.message[:_SHORT_MESSAGE],
+            stack=error.stack[:_SHORT_STACK],
+            details=None,
+        )
+        return msgspec.structs.replace(event, error=short)
+    return event
+
+
 def with_details(report: ErrorReport | None) -> ErrorReport | None:
     """Return a report with its details decoded, which are kept as the bytes that the child sent."""
     if report is None or not isinstance(report.details, msgspec.Raw):
         return report
     try:
-        details = decode_state(report.details)
+        details = decode_state(report.details, max_items=MAX_DETAILS_ITEMS)
     except ValueError:
         details = None
     return msgspec.structs.replace(report, details=details)

@@ -6,6 +6,7 @@ import logging
 import select
 import time
 import weakref
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
@@ -19,11 +20,19 @@ from engine.resolvers import Resolution, late, resolve
 from engine.room import spawn_error
 from engine.run import Outcome, Run, finish
 from engine.session import LoadRequest, Session, internal_error
+from engine.share import LONG_PARTING_S, PARTING_S, SLICE_S, Share
 from engine.start.child import Child, Meter, Starter, Watcher
 from protocol import codec
 from protocol.errors import RemoteProtocolError
-from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
-from protocol.messages import JobComplete, JobError, WorkflowComplete, WorkflowError
+from protocol.limits import FRAME_SLACK_BYTES, MAX_MESSAGE_BYTES, MEGABYTE
+from protocol.messages import (
+    JobComplete,
+    JobError,
+    LogBatch,
+    Message,
+    WorkflowComplete,
+    WorkflowError,
+)
 from protocol.report import ErrorReport, make_report
 from protocol.words import LogSource
 
@@ -37,6 +46,13 @@ CHECK_S: Final = 0.05
 
 _ENDS: Final = (JobComplete, JobError, WorkflowComplete, WorkflowError)
 """Messages after which a step, or the run, has no more output."""
+
+
+_LINES: Final = 64
+"""Log lines that are taken at once."""
+
+_PIECE_BYTES: Final = 512
+"""Of output of many lines so many bytes are taken at once."""
 
 
 class Host(Watcher, Protocol):
@@ -62,6 +78,17 @@ class Host(Watcher, Protocol):
 
     def ended(self, lane: Lane) -> None:
         """Say that the child is gone and the run is over."""
+
+    def again(self, callback: Callable[[], None]) -> None:
+        """Call *callback* in the next round, after all children that have something to say."""
+
+    @property
+    def turn(self) -> int:
+        """The number of the round."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether other runs are going on."""
 
 
 class _Timer:
@@ -99,11 +126,20 @@ class Lane:
         self._meter: Meter | None = None
         self._timer = _Timer(self)
         self._armed = float("inf")
+        self._log_bytes = MAX_MESSAGE_BYTES
         self._killed = False
         self._started_again = False
         self._outcome: Outcome | None = None
         """How the run ended, once the last event was emitted: nothing that the child still does counts."""
         self._exited: Exit | None = None
+        self._hearing: Iterator[None] | None = None
+        """What was read and not yet taken."""
+        self._share = Share()
+        self._heard_in = -1
+        """The round in which the child had its turn."""
+        self._paused = False
+        self._parting_s = 0.0
+        """Processor time for what the child has left behind."""
         self._gone = False
         """The child was reaped, or there never was one, and all is let go of: the run is over."""
 
@@ -138,12 +174,13 @@ class Lane:
         line_bytes = int(options.log_payload_mb * MEGABYTE) * _MAX_CHARACTER_BYTES
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE), line_bytes)
         connection.allow(largest + FRAME_SLACK_BYTES)
+        self._log_bytes = line_bytes + MAX_MESSAGE_BYTES
         self._meter = Meter(child)
         session.read_memory = self._meter.resident_bytes
         connection.send(order.start)
-        self._host.watch(connection.answers, select.EPOLLIN, self._on_answers)
-        self._host.watch(connection.stdout, select.EPOLLIN, self._on_output)
-        self._host.watch(connection.stderr, select.EPOLLIN, self._on_output)
+        self._host.watch(connection.answers, select.EPOLLIN, self._on_readable)
+        self._host.watch(connection.stdout, select.EPOLLIN, self._on_readable)
+        self._host.watch(connection.stderr, select.EPOLLIN, self._on_readable)
         self._host.watch(child.exit_fd, select.EPOLLIN, self._on_exit)
         self._host.started(max(connection.stderr, child.exit_fd))
         self._write()
@@ -203,8 +240,7 @@ class Lane:
             self._kill()
             return
         self._send(message)
-        self._receive(everything=False)
-        self._follow_up()
+        self._take_turn()
         # A child looks for the message after it has said that it is ready and before it runs any
         # code of a job.  One that has said nothing by now will see the message: no job is running.
         if not (self.session.ready or self._over):
@@ -225,45 +261,123 @@ class Lane:
         """Kill the child, with all that it may have started."""
         assert self._child is not None
         self._killed = True
+        if self._exited is not None:
+            return  # it was reaped: its number may be another's
         self._child.kill()
         if self._cgroup is not None:
             self._cgroup.kill()
 
     # --- what the child does ---
 
-    def _on_answers(self, _events: int) -> None:
-        self._receive(everything=False)
-        self._follow_up()
+    def _on_readable(self, _events: int) -> None:
+        """Hear the child, once in a round of the supervisor however many of its pipes have something."""
+        if self._heard_in != self._host.turn:
+            self._take_turn()
 
-    def _receive(self, *, everything: bool) -> None:
+    def _take_turn(self) -> None:
+        """Hear the child for a turn; have it heard again if that was not all."""
+        if self._over or self._connection is None:
+            return
+        self._heard_in = self._host.turn
+        began = time.thread_time()
+        self._hear(began + SLICE_S)
+        self._follow_up()
+        self._look_at_share(time.thread_time() - began)
+
+    def _hear(self, until: float) -> None:
+        """Take what the child says until the thread has used so much processor time."""
+        leaving = self._exited is not None
+        while True:
+            if self._hearing is None:
+                self._hearing = self._receive(leaving=leaving)
+            for _ in self._hearing:
+                if time.thread_time() >= until:
+                    return
+            self._hearing = None
+            connection = self._connection
+            if not leaving or connection is None or connection.emptied:
+                return
+
+    def _look_at_share(self, used_s: float) -> None:
+        """Have the child wait if it has used more than its share, and say when it is heard again."""
         connection = self._connection
         assert connection is not None
-        frames, broken = self._read_frames(everything=everything)
+        leaving = self._exited is not None
+        if leaving:
+            self._parting_s += used_s
+            patience_s = PARTING_S if self.session.verdict is not None else LONG_PARTING_S
+            stopped = self._parting_s > patience_s
+            if self._gone or (self._hearing is None and connection.emptied) or stopped:
+                self._part()
+                return
+        if self._over:
+            self._hearing = None
+            return
+        wait_s = 0.0
+        now = time.monotonic()
+        if used_s > 0 and self._host.crowded:
+            wait_s = self._share.charge(used_s, now)
+        if wait_s > 0:
+            self._pause()
+            self._host.call_at(now + wait_s, self._resume)
+        elif self._hearing is not None or leaving:
+            self._host.again(self._resume)
+
+    def _pause(self) -> None:
+        """Hear nothing of the child for a while; its limits of time hold."""
+        connection = self._connection
+        assert connection is not None
+        if not self._paused:
+            self._paused = True
+            for end in (connection.answers, connection.stdout, connection.stderr):
+                if connection.is_open(end):
+                    self._host.unwatch(end)
+
+    def _resume(self) -> None:
+        connection = self._connection
+        if self._over or connection is None:
+            return
+        if self._paused:
+            self._paused = False
+            for end in (connection.answers, connection.stdout, connection.stderr):
+                if connection.is_open(end):
+                    self._host.watch(end, select.EPOLLIN, self._on_readable)
+        self._take_turn()
+
+    def _receive(self, *, leaving: bool) -> Iterator[None]:
+        """Read for a turn and take what was read, message by message."""
+        connection = self._connection
+        assert connection is not None
+        frames, broken = self._read_frames(leaving=leaving)
         certain = len(frames)
-        output = self._read_output(everything=everything)
+        # What is still in the pipe was sent before what is in the others now.
+        output = self._read_output() if connection.emptied else []
         if output and broken is None:
             # The start of the step that wrote it may have arrived since.
-            more, broken = self._read_frames(everything=everything)
+            more, broken = self._read_frames(leaving=leaving)
             frames += more
+            connection.emptied = False  # there may be more output
         if frames and self.session.order is not None:
             self.session.order = None  # it holds secrets, and the child has them now
             self._host.lives()
         try:
             for index, frame in enumerate(frames):
-                message = codec.decode_from_child(frame)
+                message = codec.decode_from_child(frame, log_bytes=self._log_bytes)
                 # A child that wrote waits with the end of the step until its output was read: what
                 # was read after an end belongs to a later step, what was read before it does not.
                 if output and index >= certain and isinstance(message, _ENDS):
-                    self._take_output(output)
+                    yield from self._take_output(output)
                     output = []
-                asked = self.session.load_request
-                self.session.receive(message, frame_bytes=len(frame))
-                request = self.session.load_request
-                if request is not None and request is not asked:
-                    self._load(request)
+                for part in _parts(message):
+                    asked = self.session.load_request
+                    self.session.receive(part, frame_bytes=len(frame))
+                    request = self.session.load_request
+                    if request is not None and request is not asked:
+                        self._load(request)
+                    yield
         except RemoteProtocolError as error:
             broken = str(error)
-        self._take_output(output)
+        yield from self._take_output(output)
         if broken is not None:
             self._break_off(broken)
         if connection.ended:
@@ -275,11 +389,7 @@ class Lane:
         self.session.judge(make_report("ProtocolError", reason))
         self._connection.ended = True
 
-    def _on_output(self, _events: int) -> None:
-        self._receive(everything=False)  # messages that were sent before it come before it
-        self._follow_up()
-
-    def _read_frames(self, *, everything: bool) -> tuple[list[bytes | bytearray], str | None]:
+    def _read_frames(self, *, leaving: bool) -> tuple[list[bytes | bytearray], str | None]:
         """Return the frames that have arrived, and what is wrong with the one after them.
 
         The text only: a traceback holds its frames, and with them the states in what was read.
@@ -287,27 +397,27 @@ class Lane:
         assert self._connection is not None
         frames: list[bytes | bytearray] = []
         try:
-            frames.extend(self._connection.read(everything=everything))
+            frames.extend(self._connection.read(to_the_end=leaving))
         except RemoteProtocolError as error:
             return frames, str(error)  # what came before it counts, wherever the reads were cut
         return frames, None
 
-    def _read_output(self, *, everything: bool) -> list[tuple[LogSource, bytes]]:
+    def _read_output(self) -> list[tuple[LogSource, bytes]]:
         connection = self._connection
         assert connection is not None
         streams: tuple[tuple[LogSource, int], ...] = (
             ("stdout", connection.stdout),
             ("stderr", connection.stderr),
         )
-        return [
-            (source, data)
-            for source, end in streams
-            for data in connection.read_output(end, everything=everything)
-        ]
+        read = [(source, connection.read_output(end)) for source, end in streams]
+        return [(source, data) for source, data in read if data]
 
-    def _take_output(self, output: list[tuple[LogSource, bytes]]) -> None:
+    def _take_output(self, output: list[tuple[LogSource, bytes]]) -> Iterator[None]:
         for source, data in output:
-            self.session.output(source, data)
+            size = len(data) if data.count(b"\n") <= _LINES else _PIECE_BYTES
+            for begin in range(0, len(data), size):
+                self.session.output(source, data[begin : begin + size])
+                yield
 
     def _follow_up(self) -> None:
         """Do what follows from what was heard."""
@@ -317,10 +427,11 @@ class Lane:
         assert connection is not None
         if session.must_die:
             self._kill()
-        elif session.finished:
-            self._dismiss()
-        elif connection.ended:
-            session.deadlines.finished()
+        elif self._hearing is None:
+            if session.finished and self._exited is None:
+                self._dismiss()
+            elif connection.ended:
+                session.deadlines.finished()
         self._arm()
 
     def _dismiss(self) -> None:
@@ -350,16 +461,26 @@ class Lane:
         if exited.orphaned and self._outcome is None and self._start_again():
             return
         if self._outcome is None:
-            self._receive(everything=True)
-            if not connection.at_boundary and exited.code == 0 and exited.signal is None:
-                self.session.judge(
-                    make_report("ProtocolError", "the child ended in the middle of a frame")
-                )
+            self._take_turn()
+        else:
+            self._end()
+
+    def _part(self) -> None:
+        """End the run of a child that is gone, once it was heard to its end."""
+        exited, connection = self._exited, self._connection
+        assert exited is not None
+        assert connection is not None
+        self._hearing = None
+        if not connection.at_boundary and exited.code == 0 and exited.signal is None:
+            self.session.judge(
+                make_report("ProtocolError", "the child ended in the middle of a frame")
+            )
         self._end()
 
     def _end(self) -> None:
         """Let go of everything: the child was reaped, or there never was one."""
         self._gone = True
+        self._hearing = None
         outcome = self._outcome or self._tell_end(self._exited)
         if self._connection is not None:
             self._connection.close()
@@ -433,7 +554,7 @@ class Lane:
     def check(self) -> None:
         """Look at the clock, the memory and the CPU time; the supervisor calls this on time."""
         self._armed = float("inf")
-        if self._over or self._killed or self._child is None:
+        if self._over or self._killed or self._child is None or self._exited is not None:
             return
         self._ask_for_cgroup()
         deadlines, request = self.session.deadlines, self.session.load_request
@@ -494,7 +615,7 @@ class Lane:
         return None
 
     def _arm(self) -> None:
-        if self._killed:
+        if self._killed or self._exited is not None:
             return
         when = min(self.session.deadlines.next, time.monotonic() + CHECK_S)
         if when < self._armed:
@@ -520,3 +641,19 @@ class Lane:
 
     def _on_writable(self, _events: int) -> None:
         self._write()
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """Yield a message, a batch of many log lines in parts: each takes a fraction of a millisecond."""
+    if not isinstance(message, LogBatch) or len(message.entries) <= _LINES:
+        yield message
+        return
+    entries = message.entries
+    for begin in range(0, len(entries), _LINES):
+        part = entries[begin : begin + _LINES]
+        last = begin + _LINES >= len(entries)
+        yield LogBatch(
+            entries=part,
+            dropped=message.dropped if last else 0,
+            dropped_bytes=message.dropped_bytes if last else 0,
+        )

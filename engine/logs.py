@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Callable
 from typing import Final
 
@@ -38,7 +39,8 @@ class LogBook:
         self._decoders = {
             source: codecs.getincrementaldecoder("utf-8")("replace") for source in _STREAM_LEVEL
         }
-        self._partial = dict.fromkeys(_STREAM_LEVEL, "")
+        self._partial = {source: io.StringIO(newline="") for source in _STREAM_LEVEL}
+        """Unfinished lines, which grow in place: to make a new text each time would take quadratic time."""
 
     @property
     def excessive(self) -> bool:
@@ -79,14 +81,23 @@ class LogBook:
 
     def output(self, source: LogSource, data: bytes) -> None:
         """Take bytes of a standard stream; every line becomes an entry."""
-        text = self._partial[source] + self._decoders[source].decode(data)
-        *lines, rest = text.split("\n")
-        if len(rest) > self._options.log_payload_mb * MEGABYTE:
-            lines.append(rest)
-            rest = ""
-        self._partial[source] = rest
+        first, *lines = self._decoders[source].decode(data).split("\n")
+        self._partial[source].write(first)
         for line in lines:
-            self.add(LogEntry(_STREAM_LEVEL[source], source, line.removesuffix("\r")))
+            self._add_line(source, self._taken(source).removesuffix("\r"))
+            self._partial[source].write(line)
+        if self._partial[source].tell() > self._options.log_payload_mb * MEGABYTE:
+            self._add_line(source, self._taken(source).removesuffix("\r"))
+
+    def _taken(self, source: LogSource) -> str:
+        """Return an unfinished line, which is none any more."""
+        line = self._partial[source].getvalue()
+        self._partial[source].seek(0)
+        self._partial[source].truncate()
+        return line
+
+    def _add_line(self, source: LogSource, line: str) -> None:
+        self.add(LogEntry(_STREAM_LEVEL[source], source, line))
 
     def count_dropped(self, lines: int, size: int) -> None:
         """Take note of lines that the child has dropped by itself."""
@@ -96,12 +107,10 @@ class LogBook:
     def flush(self, *, final: bool = False) -> None:
         """Hand on what was held back: unfinished lines, and what might have been secrets."""
         for source in _STREAM_LEVEL:
-            rest = self._partial[source]
             if final:
-                rest += self._decoders[source].decode(b"", final=True)
-            if rest:
-                self._partial[source] = ""
-                self.add(LogEntry(_STREAM_LEVEL[source], source, rest))
+                self._partial[source].write(self._decoders[source].decode(b"", final=True))
+            if self._partial[source].tell():
+                self._add_line(source, self._taken(source))
         for settled, text in self._records.flush():
             self._emit(msgspec.structs.replace(settled, message=text))
 

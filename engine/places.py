@@ -29,6 +29,11 @@ class Places:
     def __bool__(self) -> bool:
         return bool(self._queue or self._running)
 
+    @property
+    def running(self) -> int:
+        """How many runs are going on."""
+        return len(self._running)
+
     def __contains__(self, lane: Lane) -> bool:
         """Whether a run is in the queue."""
         return lane in self._queue

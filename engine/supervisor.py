@@ -45,6 +45,9 @@ class Supervisor:
         self._places = Places(max_runs)
         self._posted: deque[Callable[[], None]] = deque()
         self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._again: deque[Callable[[], None]] = deque()
+        self.turn = 0
+        """Counts the rounds of the loop: in each, every child is heard once."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._closing = False
@@ -139,6 +142,15 @@ class Supervisor:
         """See `Watcher.call_at`."""
         heapq.heappush(self._timers, (when, next(self._numbers), callback))
 
+    def again(self, callback: Callable[[], None]) -> None:
+        """See `Host.again`."""
+        self._again.append(callback)
+
+    @property
+    def crowded(self) -> bool:
+        """See `Host.crowded`."""
+        return self._places.running > 1
+
     def ended(self, lane: Lane) -> None:
         """See `Host.ended`."""
         self._places.ended(lane)
@@ -180,8 +192,11 @@ class Supervisor:
     def _supervise(self) -> None:
         self._starter.attach(self)
         while self._places or not (self._closing or self._retired):
+            self.turn += 1
             for fd, mask in self._epoll.poll(self._wait_s()):
                 self._dispatch(fd, mask)
+            for _ in range(len(self._again)):  # those that come back wait for the next round
+                self._guard(self._again.popleft())
             while self._posted:
                 self._guard(self._posted.popleft())
             self._check_timers()
@@ -209,7 +224,7 @@ class Supervisor:
             self._guard(callback, mask)
 
     def _wait_s(self) -> float:
-        if self._posted:
+        if self._posted or self._again:
             return 0.0
         if not self._timers:
             return _MAX_WAIT_S

@@ -93,6 +93,11 @@ class FrameReceiver:
                 return
 
     @property
+    def in_large_frame(self) -> bool:
+        """Whether what is read next belongs to a frame that has a buffer of its own."""
+        return self._large is not None
+
+    @property
     def at_boundary(self) -> bool:
         """Whether the stream may end here without cutting a frame in two."""
         return self._large is None and self._start == self._end

@@ -172,15 +172,15 @@ def decode_state(
     """
     view = memoryview(encoded)
     try:
+        if max_items is not None and len(view) > max_items:  # no item has less than a byte
+            from protocol.packed import count_items
+
+            count_items(view, max_items)
         if len(view) <= _HARMLESS_BYTES:
             value = copy_state(encoded)
             if look(value) is not PLAIN:
                 raise ValueError("not an encoded state: it has a key or a date that no state has")
             return value
-        if max_items is not None and len(view) > max_items:  # no item has less than a byte
-            from protocol.packed import count_items
-
-            count_items(view, max_items)
         return _decode_strictly(view)
     except (TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"not an encoded state: {type(error).__name__}") from None

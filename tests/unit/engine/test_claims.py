@@ -339,11 +339,11 @@ def test_details_may_be_any_bytes(body):
     assert details is None if body == b"\xc0" else bytes(details) == body
 
 
-def test_details_of_too_many_items_are_left_out():
+def test_details_of_too_many_items_are_left_out_where_they_are_read():
     """Empty maps take a byte each here, and 64 in memory."""
     for count, kept in ((MAX_DETAILS_ITEMS - 1, True), (MAX_DETAILS_ITEMS, False)):
         report = bounded(msgspec.structs.replace(REPORT, details=packed([{}] * count)))
-        assert (report.details is not None) is kept
+        assert (plain(report).details is not None) is kept
 
 
 @pytest.mark.parametrize("character", ["x", "\u00e9", "\U0001f511"], ids=ascii)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.connection import READS_PER_TURN, Connection
+from engine.connection import BYTES_PER_TURN, LARGE_BYTES_PER_TURN, Connection
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.framing import header
 from protocol.limits import FRAME_SLACK_BYTES, PIPE_BYTES, READ_BYTES
@@ -120,7 +120,7 @@ def test_frames_of_any_size_come_through_the_pipe(lengths):
             rest = memoryview(frame(bytes([number + 1]) * length))
             while rest:
                 rest = rest[os.write(connection.child_ends.answers, rest[: 1 << 15]) :]
-                got += map(bytes, connection.read(everything=True))
+                got += map(bytes, connection.read(to_the_end=True))
         assert got == [bytes([n + 1]) * length for n, length in enumerate(lengths)]
     finally:
         connection.close()
@@ -132,15 +132,16 @@ def test_the_end_of_the_pipe_is_noticed(connection, cut):
     """And whether it came in the middle of a frame."""
     os.write(connection.child_ends.answers, frame(b"abc") + frame(b"def")[:cut])
     connection.child_ends.close()
-    assert list(connection.read(everything=True)) == [b"abc"]
+    assert list(connection.read(to_the_end=True)) == [b"abc"]
     assert connection.ended
     assert connection.at_boundary is (cut == 0)
-    assert list(connection.read(everything=True)) == []
+    assert list(connection.read(to_the_end=True)) == []
 
 
-def test_a_turn_has_an_end(connection):
+@pytest.mark.parametrize("size", [50_000, 20])
+def test_a_turn_has_an_end(connection, size):
     """A child that writes faster than it is read keeps nobody from its turn."""
-    body = b"x" * 50_000
+    body = b"x" * size
     stream = memoryview(frame(body) * 40)
     written = 0
     os.set_blocking(connection.child_ends.answers, False)
@@ -156,7 +157,9 @@ def test_a_turn_has_an_end(connection):
     refill()
     for frames, _ in enumerate(connection.read(), start=1):
         refill()
-        assert frames * len(body) <= (READS_PER_TURN + 1) * READ_BYTES
+        most = LARGE_BYTES_PER_TURN if size > READ_BYTES // 2 else BYTES_PER_TURN
+        assert frames * len(body) <= most + PIPE_BYTES
+    assert not connection.emptied
 
 
 def test_before_a_run_is_assigned_only_small_frames_are_taken(connection):
@@ -177,11 +180,11 @@ def test_a_run_allows_frames_of_its_size(connection):
 def test_standard_output_is_read_as_it_comes(connection):
     """Until the child closes it; our end is closed then."""
     os.write(connection.child_ends.stdout, b"hello")
-    assert list(connection.read_output(connection.stdout)) == [b"hello"]
-    assert list(connection.read_output(connection.stdout)) == []
+    assert connection.read_output(connection.stdout) == b"hello"
+    assert connection.read_output(connection.stdout) == b""
     assert connection.is_open(connection.stdout)
     connection.child_ends.close()
-    assert list(connection.read_output(connection.stdout)) == []
+    assert connection.read_output(connection.stdout) == b""
     assert not connection.is_open(connection.stdout)
     assert connection.is_open(connection.stderr)
 

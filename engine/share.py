@@ -1,0 +1,45 @@
+"""How much of the supervisor's time one child may take, so that the others have theirs.
+
+A child decides how much it writes.  It is heard in short turns; and while other runs are going on, a child
+that has used more than its share is not heard until the share has grown again.  A child that waits this
+way is not late by its own fault, but its limits of time hold all the same: they are the engine's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SLICE_S: Final = 0.000_5
+"""Processor time of one turn.  A single message may take more; it is charged."""
+
+SHARE: Final = 0.2
+"""Part of the supervisor's time that one child may take for long while others run."""
+
+_SAVED_S: Final = 0.004
+"""Processor time that a child may have saved up: an ordinary run of ten steps never takes so much at once."""
+
+PARTING_S: Final = 0.1
+"""Processor time for what a child has left behind that was stopped: some twenty thousand lines."""
+
+LONG_PARTING_S: Final = 2.0
+"""The same of a child that was not stopped.  Without walls it may have left a process behind that writes on."""
+
+
+class Share:
+    """Of one child."""
+
+    def __init__(self) -> None:
+        self._saved = _SAVED_S
+        self._since = 0.0
+
+    def charge(self, used_s: float, now: float) -> float:
+        """Take note that *used_s* of processor time was used; return how long the child must wait.
+
+        Args:
+            used_s: Seconds.
+            now: On the monotonic clock.
+
+        """
+        self._saved = min(_SAVED_S, self._saved + SHARE * (now - self._since)) - used_s
+        self._since = now
+        return max(0.0, -self._saved / SHARE)
