@@ -51,7 +51,7 @@ _ENDS: Final = (JobComplete, JobError, WorkflowComplete, WorkflowError)
 _LINES: Final = 64
 """Log lines that are taken at once."""
 
-_PIECE_BYTES: Final = 512
+_PIECE_BYTES: Final = 128
 """Of output of many lines so many bytes are taken at once."""
 
 
@@ -200,7 +200,7 @@ class Lane:
         """
         if self._started_again or self.session.order is None:
             return False
-        self._receive(everything=True)
+        self._hear(time.thread_time() + SLICE_S)
         if self.session.order is None or self.session.verdict is not None:
             return False
         self._take_back()
@@ -218,7 +218,8 @@ class Lane:
         if self._cgroup is not None:
             self._host.leave_cgroup(self._cgroup)
             self._cgroup = None
-        self._cgroup_asked = False
+        self._cgroup_asked = self._paused = False
+        self._hearing = None
         self._child = self._connection = self._meter = self._exited = None
         self._armed = float("inf")
         # Its pipes were closed before the exit was reported: that was not the child's last word.
@@ -313,11 +314,9 @@ class Lane:
         if self._over:
             self._hearing = None
             return
-        wait_s = 0.0
         now = time.monotonic()
-        if used_s > 0 and self._host.crowded:
-            wait_s = self._share.charge(used_s, now)
-        if wait_s > 0:
+        wait_s = self._share.charge(used_s, now)
+        if wait_s > 0 and self._host.crowded:
             self._pause()
             self._host.call_at(now + wait_s, self._resume)
         elif self._hearing is not None or leaving:

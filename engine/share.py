@@ -12,14 +12,14 @@ from typing import Final
 SLICE_S: Final = 0.000_5
 """Processor time of one turn.  A single message may take more; it is charged."""
 
-SHARE: Final = 0.2
+SHARE: Final = 0.1
 """Part of the supervisor's time that one child may take for long while others run."""
 
-_SAVED_S: Final = 0.004
-"""Processor time that a child may have saved up: an ordinary run of ten steps never takes so much at once."""
+_SAVED_S: Final = 0.01
+"""Processor time that a child may have saved up: an ordinary run of ten steps, or a state of 10 MB, takes less."""
 
-PARTING_S: Final = 0.1
-"""Processor time for what a child has left behind that was stopped: some twenty thousand lines."""
+PARTING_S: Final = 0.03
+"""Processor time for what a child has left behind that was stopped: some ten thousand lines."""
 
 LONG_PARTING_S: Final = 2.0
 """The same of a child that was not stopped.  Without walls it may have left a process behind that writes on."""
@@ -40,6 +40,8 @@ class Share:
             now: On the monotonic clock.
 
         """
-        self._saved = min(_SAVED_S, self._saved + SHARE * (now - self._since)) - used_s
+        saved = min(_SAVED_S, self._saved + SHARE * (now - self._since)) - used_s
+        # While it runs alone a child may take all the time: it is not to wait long for that later.
+        self._saved = max(saved, -_SAVED_S)
         self._since = now
         return max(0.0, -self._saved / SHARE)

@@ -1,0 +1,133 @@
+"""A child that tries to keep the manager busy, to fill it, or to speak in the name of the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+import engine
+from benchmarks.attackers import ATTACKS, HONEST, attacker, beside, honest_runs
+from engine import lane, share
+
+
+@pytest.fixture(scope="module")
+def eng():
+    """Jobs here have no language wall: they write to the pipe of the engine by themselves."""
+    with engine.Engine(policy=engine.Policy(language=False), max_runs=4) as made:
+        made.execute(HONEST, {}).result(60)
+        yield made
+
+
+@pytest.mark.parametrize("name", ["small frames", "empty lines to standard output", "large states"])
+def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
+    """The median is at most twice, the 95th percentile four times what it is alone."""
+    before = honest_runs(eng, 1.0)
+    times, missed_s = beside(eng, ATTACKS[name], lambda: honest_runs(eng, 1.5))
+    after = honest_runs(eng, 1.0)
+    assert times.median <= 2 * max(before.median, after.median)
+    assert times.late <= 4 * max(before.late, after.late)
+    assert missed_s <= 0.5
+
+
+def test_without_turns_and_shares_an_attacker_stops_the_others(eng, monkeypatch):
+    """The twin: the same attack, and the child is heard for as long as it has something to say."""
+    monkeypatch.setattr(lane, "SLICE_S", 60.0)
+    monkeypatch.setattr(share, "SHARE", 1e9)
+    alone = honest_runs(eng, 1.0)
+    attack = ATTACKS["batches of empty lines"]
+    times, _ = beside(eng, attack, lambda: honest_runs(eng, 1.5))
+    assert times.median > 2 * alone.median
+
+
+def run(eng, source, **options):
+    handle = eng.execute(attacker(source), {}, options=engine.RunOptions(timeout_s=5, **options))
+    return handle.result(60), handle.poll(after=0)
+
+
+def test_a_job_with_too_many_items_ends_with_an_error_that_says_so(eng):
+    """Found in the child, which knows the step."""
+    source = "def main(state):\n    return {'data': [{}] * 300}"
+    plan = {"workflow": {"steps": [{"id": "a", "expression": source}]}}
+    options = engine.RunOptions(state_items=303)
+    assert eng.execute(plan, {}, options=options).result(60).reason == "success"
+    result = eng.execute(plan, {}, options=engine.RunOptions(state_items=302)).result(60)
+    assert (result.reason, result.error.name, result.error.option) == (
+        *("kill", "StateTooLargeError", "state_items"),
+    )
+    assert result.error.step_id == "a"
+    assert "has 303 items or more; allowed: 302 (state_items)" in result.error.message
+
+
+def test_a_child_that_does_not_count_the_items_of_its_state_gains_nothing(eng):
+    """The manager counts before it decodes."""
+    result, events = run(
+        eng,
+        "x = pack([Raw(b'\\x80')] * 300)\n"
+        "write(frame(type='job-complete', state=x, state_bytes=len(x), next=[], duration_ms=1)"
+        " + frame(type='workflow-complete', state=None, state_of='a'))\n"
+        "time.sleep(9)",
+        state_items=300,
+    )
+    assert (result.error.name, result.error.option, result.state) == (
+        *("StateTooLargeError", "state_items", None),
+    )
+    assert all(
+        event.redacted
+        for event in events
+        if event.type.endswith("-complete") and hasattr(event, "redacted")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        *(("ConfinementError", "exception"), ("TimeoutError", "kill"), ("JobError", "exception")),
+        *(("Cancelled", "kill"), ("SecurityError", "fail"), ("Unheard", "fail")),
+    ],
+)
+def test_a_child_cannot_claim_an_error_that_is_not_its_own(eng, name, severity):
+    """A reader of events would take it for a finding of the engine."""
+    error = {"name": name, "message": "forged", "severity": severity}
+    result, events = run(
+        eng,
+        f"write(frame(type='job-error', error={error}, state=None, state_bytes=0, next=[],"
+        " duration_ms=1))\ntime.sleep(9)",
+    )
+    assert result.error.name == "ProtocolError"
+    assert "forged" not in str(events)
+
+
+def test_a_child_cannot_speak_as_the_engine_in_the_log(eng):
+    """A line of the runtime is one of its warnings; the streams are read by the engine itself."""
+    entries = [["warning", "runtime", "all is well"], ["error", "runtime", "was never run; x"]]
+    _, events = run(eng, f"write(frame(type='log-batch', entries={entries}))\nos._exit(0)")
+    assert [event.source for event in events if event.type == "log"] == ["job", "job"]
+    forged = [["info", "stdout", "forged"]]
+    result, events = run(eng, f"write(frame(type='log-batch', entries={forged}))\ntime.sleep(9)")
+    assert result.error.name == "ProtocolError"
+    assert "forged" not in str(events)
+
+
+def test_a_credential_that_could_not_be_had_is_not_asked_for_again(eng):
+    """However often the child asks."""
+    asked = []
+
+    def vault(name):
+        asked.append(name)
+        raise PermissionError("denied")
+
+    plan = attacker(
+        "write(frame(type='job-complete', state=None, state_bytes=1, next=[], duration_ms=0)\n"
+        "  + frame(type='init-start', step_id='a', step_run_id='a-1'))\n"
+        "while True:\n"
+        "    write(frame(type='load-credential', step_id='a', step_run_id='a-1', id='vault'))\n"
+        "    os.read(10, 65536)"
+    )
+    plan["workflow"]["steps"].append({"id": "b", "expression": "x = 1", "configuration": "vault"})
+    handle = eng.execute(
+        plan,
+        {},
+        options=engine.RunOptions(timeout_s=10),
+        resolvers=engine.Resolvers(credential=vault),
+    )
+    assert handle.result(60).error.name == "ProtocolError"
+    assert asked == ["vault"]
