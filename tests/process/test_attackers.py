@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import engine
-from benchmarks.attackers import ATTACKS, HONEST, attacker, beside, honest_runs
+from benchmarks.attackers import ATTACKS, attacker, beside, honest_runs
 from engine import lane, share
 
 
@@ -13,7 +13,9 @@ from engine import lane, share
 def eng():
     """Jobs here have no language wall: they write to the pipe of the engine by themselves."""
     with engine.Engine(policy=engine.Policy(language=False), max_runs=4) as made:
-        made.execute(HONEST, {}).result(60)
+        # The thread that makes control groups begins with the first run that lasts, and ends with the engine.
+        lasting = "import time\ndef main(state):\n    time.sleep(0.6)\n    return state"
+        made.execute({"workflow": {"steps": [{"id": "a", "expression": lasting}]}}, {}).result(60)
         yield made
 
 

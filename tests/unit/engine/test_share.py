@@ -28,4 +28,4 @@ def test_a_pause_saves_up_little():
     """Who was silent for long may not hold the others for long after it."""
     share = Share()
     share.charge(0.0, 100.0)
-    assert share.charge(0.01, 1000.0) > 0
+    assert share.charge(0.02, 1000.0) > 0
