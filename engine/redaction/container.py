@@ -80,9 +80,17 @@ def _from_extension(value: _Extension) -> msgspec.msgpack.Ext:
     return msgspec.msgpack.Ext(value.code, value.data)
 
 
-def as_key(plain: Any) -> Any:
-    """Return a decoded key as what can be a key: arrays as tuples, at every level."""
-    return tuple(map(as_key, plain)) if isinstance(plain, list) else plain
+def as_key(encoded: bytes | msgspec.Raw) -> Any:
+    """Return a key decoded.
+
+    Raises:
+        ValueError: It is a list or a map, which is not a key of a state.
+
+    """
+    key = decode(encoded)
+    if isinstance(key, (list, dict)):
+        raise ValueError("a key of a state is not a list")  # noqa: TRY004 - the bytes are wrong
+    return key
 
 
 encode = msgspec.msgpack.Encoder(enc_hook=_from_extension).encode

@@ -16,6 +16,7 @@ from engine.redaction.structure import IsId, Shape, below, keeps, of_result
 from engine.redaction.study import MAX_SPELLED_BYTES, MAX_SPELLINGS, Studied, study
 from engine.redaction.values import StructType, Values, distinct
 from protocol.events import REDACTED
+from protocol.packed import check_keys
 
 Record = TypeVar("Record")
 
@@ -222,6 +223,8 @@ class Redactor(Values):
         """
         container = Container.opened(data) if len(data) >= _SMALL_BYTES else None
         if container is None or level >= _MAX_LEVELS or shape is Shape.REPORT:
+            if len(data) >= _SMALL_BYTES:
+                check_keys(data)  # a child has chosen them: lists as keys would collide
             return encode(self._value(decode(data), shape))
         if shape is Shape.RESULT:
             shape = of_result(shape, list(map(decode, container.keys)), self._is_id)
@@ -241,13 +244,13 @@ class Redactor(Values):
     def _rename(self, container: Container, hit_keys: list[int], shape: Shape) -> None:
         names = {}
         for index in hit_keys:
-            key = as_key(decode(container.items[index]))
+            key = as_key(container.items[index])
             new = key if keeps(shape, key, self._is_id) else self._value(key)
             if new is not key:
                 names[index] = new
         if names:
             indices = range(0, len(container.items), 2)
-            taken = {as_key(decode(container.items[i])) for i in indices if i not in names}
+            taken = {as_key(container.items[i]) for i in indices if i not in names}
             for index, new in zip(names, distinct(names.values(), taken), strict=True):
                 container.items[index] = encode(new)
 

@@ -337,3 +337,16 @@ def test_a_redactor_shows_and_keeps_no_secret(redactor):
     assert not redactor.active
     assert SECRET not in str(vars(redactor))
     assert redactor.text(SECRET) == SECRET
+
+
+def test_lists_as_keys_are_not_decoded_beside_a_secret():
+    """They become tuples, whose hashes a child can make collide; the state is hidden as a whole."""
+    redactor = Redactor()
+    redactor.learn(["s3cret-Pa55"])
+    secret = msgspec.msgpack.encode("s3cret-Pa55")
+    pairs = b"".join(b"\x92\xcd" + n.to_bytes(2, "big") + b"\x01\x00" for n in range(2_000))
+    state = b"\xde" + (2_001).to_bytes(2, "big") + pairs + secret + secret
+    assert redactor.raw(state) == msgspec.msgpack.encode("[redacted]")
+    inner = b"\x91" * 8 + state  # below the levels that are opened one by one
+    assert b"s3cret" not in redactor.raw(inner)
+    assert len(redactor.raw(inner)) < 100
