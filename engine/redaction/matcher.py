@@ -42,6 +42,7 @@ _RANKS: Final = bytes(
 """Bytes of JSON and prose, the rarest first; between capitals and the rest come control
 characters, the heads of msgpack, and what is not ASCII.  A wrong guess costs time, nothing else."""
 
+_LAST_BYTES: Final = 16
 _FREE_COMPARISONS: Final = 1000
 _BYTES_PER_COMPARISON: Final = 8
 
@@ -193,12 +194,19 @@ class _Openings:
     def find(self, data: bytes) -> int:
         begin = max(0, len(data) - self._longest + 1)
         match = self._heads.search(data, begin)
+        allowance = _FREE_COMPARISONS + (len(data) - begin) // _BYTES_PER_COMPARISON
         while match:
             place = match.start()
-            tail = data[place:]
+            size = len(data) - place
             for needle in self._by_head[match[0]]:
-                if len(needle) > len(tail) and needle.startswith(tail):
-                    return place
+                allowance -= 1
+                # The last bytes differ nearly always; else a long text is compared and copied.
+                if len(needle) > size and data.endswith(needle[max(0, size - _LAST_BYTES) : size]):
+                    allowance -= size // _BYTES_PER_COMPARISON
+                    if needle.startswith(data[place:]):
+                        return place
+            if allowance < 0:
+                return place  # as if it were one: more is held back, and time is linear
             match = self._heads.search(data, place + 1)
         for size in range(min(_MIN_NEEDLE_BYTES - 1, len(data)), 0, -1):
             if data[-size:] in self._short:

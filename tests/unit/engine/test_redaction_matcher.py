@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -116,3 +117,14 @@ def test_layers_find_what_one_matcher_of_all_finds():
             assert found.spans(text) == whole.spans(text)
             assert found.opening(text) == whole.opening(text)
             assert found.may_be_in(text) == whole.may_be_in(text)
+
+
+def test_a_text_that_keeps_almost_opening_a_needle_takes_linear_time():
+    """Each place in it begins like the needle; more of it is held back than need be."""
+    matcher = Matcher([b"ab" * 200_000 + b"!"])
+    matcher.opening(b"ab")
+    text = b"ab" * 100_000 + b"?"
+    began = time.thread_time()
+    assert matcher.opening(text) <= len(text)
+    assert time.thread_time() - began < 0.3  # it took a second, and grew with the square
+    assert matcher.opening(b"c" + b"ab" * 100_000) == 1
