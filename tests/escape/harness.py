@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import resource
 import selectors
 import signal
 import time
@@ -102,6 +103,7 @@ class Child:
         if environment is None:
             environment = interpreter.CHILD_ENVIRONMENT
         self.started = time.monotonic()
+        self.inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
         for ours in leaked:
             os.close(ours)
@@ -179,7 +181,8 @@ class Child:
             refusal=refusal,
             pid=self.pid,
             seconds=time.monotonic() - self.started,
-            peak_bytes=usage.ru_maxrss * 1024,
+            # A process begins with the peak of the one that has started it: getrusage(2).
+            peak_bytes=usage.ru_maxrss * 1024 if usage.ru_maxrss > self.inherited else 0,
         )
 
 
