@@ -188,16 +188,16 @@ def _with_other_node(source: str, rng: Random) -> str | None:
     if not donors or not places:
         return None
     holder, field, index = rng.choice(places)
-    donor = copy.deepcopy(rng.choice(donors))
     value = getattr(holder, field)
-    if isinstance(value, list):
-        value[index : index + rng.randrange(2)] = [donor]
-    else:
-        setattr(holder, field, donor)
     try:
+        donor = copy.deepcopy(rng.choice(donors))
+        if isinstance(value, list):
+            value[index : index + rng.randrange(2)] = [donor]
+        else:
+            setattr(holder, field, donor)
         return ast.unparse(tree)
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
-        return None
+        return None  # nested too deep, or a node that cannot stand there
 
 
 _SEEDS: list[bytes] = []
