@@ -155,6 +155,7 @@ def to_code(
         if restore_body(tree) and not errors:
             code = compile(tree, filename, mode, dont_inherit=True)
     except SyntaxError as error:
+        _count_characters(error, text)
         raise syntax_error(error, text, step_id) from None
     except _FAILURES as error:
         raise unparsable(error, text, tree, step_id) from None
@@ -180,6 +181,18 @@ def _say_nothing_of_taste() -> None:
     """
     if warnings.filters[:1] != [_OF_JOBS]:
         warnings.filterwarnings("ignore", module=_FILENAMES)
+
+
+def _count_characters(error: SyntaxError, text: SourceText) -> None:
+    """Turn the columns of an error of the compiler into characters.
+
+    The parser counts characters, and the compiler, such as for ``return`` outside a function, bytes of
+    UTF-8 (`compiler_error` in CPython's compile.c).
+    """
+    if error.offset and error.offset > 0:
+        error.offset = text.column(error.lineno, error.offset - 1)
+    if error.end_offset and error.end_offset > 0:
+        error.end_offset = text.column(error.end_lineno, error.end_offset - 1)
 
 
 def syntax_error(error: SyntaxError, text: SourceText, step_id: str | None) -> LanguageError:

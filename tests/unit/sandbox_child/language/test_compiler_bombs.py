@@ -109,6 +109,28 @@ def test_half_a_surrogate_pair_is_told_with_its_place(refusal_of):
     msgspec.msgpack.encode(report)  # it could not be sent with the character itself
 
 
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [
+        ("é = 'ééé'; return 1", "return 1"),
+        ("éé = '日本'; yield 1", "yield 1"),
+        ("'日本'; break", "break"),
+        ("'日本'; nonlocal x", "nonlocal x"),
+        ("def f(é, é): pass", "é): pass"),
+        ("x = '日本' * (await y)", "await y"),
+        ("é = [1", "[1"),
+    ],
+)
+def test_columns_of_an_error_count_characters_whether_the_parser_or_the_compiler_finds_it(
+    refusal_of, line, at
+):
+    """The compiler of Python counts bytes."""
+    position = refusal_of(f"x = 1\n{line}\n").position
+    assert position.line == 2
+    assert position.source[position.column - 1 :].startswith(at)
+    assert position.end_column is None or position.end_column <= len(line) + 1
+
+
 def test_a_source_cookie_has_no_effect(result_of):
     """The text is text already: what a comment says of its encoding is a comment."""
     source = "# -*- coding: utf_7 -*-\ndef main(state):\n    return '+AGE-'"
