@@ -51,7 +51,7 @@ class OwnWords:
         The part must be longer than what it covers, or any word of ours would excuse a secret.
         """
         hit = text[start:stop]
-        if _LITERALS in hit or _VALUES in hit:
+        if not hit or _LITERALS in hit or _VALUES in hit:
             return False
         joined = self._joined
         place = joined.find(hit)

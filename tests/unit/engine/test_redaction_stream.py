@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 
@@ -106,3 +107,70 @@ def test_without_secrets_nothing_is_held_back():
     redactor = Redactor()
     assert redactor.stream().feed("s3cr") == "s3cr"
     assert redactor.records().feed(1, "s3cr") == [(1, "s3cr")]
+
+
+def test_an_empty_record_within_a_secret_stays_empty():
+    """Also one of the engine's own, of which no part is looked for among the engine's words."""
+    redactor = Redactor()
+    redactor.learn([SECRET])
+    for is_own in (lambda _: True, lambda _: False):
+        records = redactor.records(is_own)
+        assert records.feed(1, SECRET[:5]) == []
+        assert records.feed(2, "") == []
+        assert records.feed(3, SECRET[5:]) == [(1, "[redacted]"), (2, ""), (3, "[redacted]")]
+
+
+def seconds(work):
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def feed_all(records, pieces):
+    done = [pair for index, piece in enumerate(pieces) for pair in records.feed(index, piece)]
+    return done + records.flush()
+
+
+@pytest.mark.parametrize("piece", ["ab", "ab" * 50, "ab" * 5_000])
+def test_records_that_spell_out_a_long_secret_take_linear_time(piece):
+    """A job may know its secret, or write the plan that holds it: the supervisor must not stall."""
+    redactor = Redactor()
+    redactor.learn(["ab" * 250_000 + "X"])
+    pieces = [piece] * min(4_000, 400_000 // len(piece))
+    took = seconds(lambda: feed_all(redactor.records(), pieces))
+    assert took < 1, f"{len(pieces)} records took {took:.1f} s"
+
+
+def test_a_long_secret_in_small_pieces_is_still_found():
+    """The looking is put off, not left out."""
+    redactor = Redactor()
+    secret = "".join(f"<{number}>" for number in range(4_000))
+    redactor.learn([secret])
+    pieces = ["so: ", *(secret[place : place + 70] for place in range(0, len(secret), 70)), "!"]
+    done = feed_all(redactor.records(), pieces)
+    assert [text for _, text in done] == ["so: ", *["[redacted]"] * (len(pieces) - 2), "!"]
+    stream = redactor.stream()
+    emitted = "".join(stream.feed(piece) for piece in pieces) + stream.flush()
+    assert emitted == "so: [redacted]!"
+
+
+def test_more_records_than_a_secret_has_lines_are_not_waited_for():
+    """What has begun a secret in a thousand records is one as far as anybody can know."""
+    redactor = Redactor()
+    redactor.learn(["abcdefgh"])
+    records = redactor.records()
+    assert records.feed(0, "x abcdef") == []
+    done = [pair for index in range(1, 1_001) for pair in records.feed(index, "")]
+    assert done[0] == (0, "x [redacted]") or done[0] == (0, "x abcdef")
+    assert len(done) == 1_001
+    assert records.feed(1_001, "gh!") == [(1_001, "[redacted]!")]
+
+
+def test_the_beginning_of_a_long_secret_is_found_in_linear_time():
+    """Whatever stands before it: a text may begin the secret at each place, and never go on so."""
+    redactor = Redactor()
+    secret = ("a" * 50 + "b") * 20_000
+    redactor.learn([secret])
+    for text in (secret[:60] * 10_000, "a" * 600_000, secret[:40_000] * 10):
+        took = seconds(lambda text=text: redactor.settled(text))
+        assert took < 1, f"{took:.1f} s"
