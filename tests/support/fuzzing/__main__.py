@@ -13,17 +13,16 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from fuzzing import plain
 from fuzzing.crashes import Crashes
+from fuzzing.keep import keep
 from fuzzing.registry import PACKAGES
 from fuzzing.target import CORPUS, Target, name_of
 
 WORK = Path(".fuzz")
-MAX_KEPT_BYTES = 1_000
 INPUT_TIMEOUT_S = 60
 """An input that takes so long is a hang.  What is only slow is found by its processor time."""
 
@@ -43,7 +42,8 @@ def main() -> int:
     ]
     if arguments.keep:
         for target in targets:
-            _keep(target)
+            added = keep(target, WORK / target.name / "corpus")
+            print(f"{target.name}: {len(added)} inputs added to {CORPUS / target.name}")
         return 0
     return max(_fuzz(target, arguments.seconds) for target in targets)
 
@@ -102,27 +102,6 @@ def _libfuzzer(target: Target, work: Path, arguments: list[str]) -> int:
         return subprocess.run(
             [*command, *arguments], stdout=log, stderr=log, check=False
         ).returncode
-
-
-def _keep(target: Target) -> None:
-    """Add to the corpus the small inputs that reach what nothing in it reaches."""
-    work, kept = WORK / target.name, CORPUS / target.name
-    kept.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as directory:
-        known, new = Path(directory) / "known", Path(directory) / "new"
-        known.mkdir()
-        new.mkdir()
-        for data in target.corpus():
-            (known / name_of(data)).write_bytes(data)
-        before = {path.name for path in known.iterdir()}
-        for path in (work / "corpus").iterdir():
-            if path.stat().st_size <= MAX_KEPT_BYTES:
-                shutil.copy(path, new / path.name)
-        status = _libfuzzer(target, work, ["-merge=1", str(known), str(new)])
-        added = [path for path in known.iterdir() if path.name not in before]
-        for path in added:
-            shutil.copy(path, kept / path.name)
-    print(f"{target.name}: {len(added)} inputs added to {kept} (status {status})")
 
 
 if __name__ == "__main__":

@@ -151,12 +151,26 @@ def _check_value(
     scrubbed = redactor.value(value)
     assert _shape(scrubbed) == _shape(value)
     encoded = redactor.raw(encode_state(value))
-    assert (value if encoded is None else decode_state(encoded)) == scrubbed
+    assert _alike(value if encoded is None else decode_state(encoded), scrubbed)
     if hidden:
         assert _core(spelled) not in scrubbed["list"][0]
         assert _core(spelled).encode() not in scrubbed["list"][3]
         assert _core(spelled) not in scrubbed["list"][4]["deep"][1]
     assert scrubbed["n"] == 1
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same, except for texts that one of them hides as a whole.
+
+    A text that keeps almost matching is hidden so, and within a larger one it need not be.
+    """
+    if isinstance(one, dict):
+        pairs = zip(one.items(), other.items(), strict=True)
+        return all(_alike(a, b) and _alike(x, y) for (a, x), (b, y) in pairs)
+    if isinstance(one, list):
+        return all(_alike(a, b) for a, b in zip(one, other, strict=True))
+    hidden = (REDACTED, REDACTED.encode())
+    return one == other or one in hidden or other in hidden
 
 
 def _shape(value: Any) -> Any:

@@ -30,10 +30,11 @@ class Target(NamedTuple):
     limit_s: float
     """Processor seconds for one input."""
     max_bytes: int = 8192
+    corpus_dir: Path = CORPUS
 
     def corpus(self) -> list[bytes]:
         """Return the seeds and the kept inputs, always in the same order."""
-        kept = sorted((CORPUS / self.name).glob("*"))
+        kept = sorted((self.corpus_dir / self.name).glob("*"))
         return self.seeds() + [path.read_bytes() for path in kept if path.is_file()]
 
     def run(self, data: bytes) -> None:
