@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -191,15 +193,42 @@ def test_a_run_survives_a_zygote_that_dies_before_the_run_begins():
             assert [event.seq for event in run.poll(after=0)] == list(range(1, len(types) + 1))
 
 
+def _confined_forks(zygote: psutil.Process) -> list[psutil.Process]:
+    """Return the forks of a zygote as soon as there are some, and all have their filter of system calls."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        forks = zygote.children()
+        statuses = [Path(f"/proc/{fork.pid}/status").read_text() for fork in forks]
+        if forks and all("Seccomp:\t2" in status for status in statuses):
+            return forks
+        os.sched_yield()
+    raise AssertionError("no spare was confined")
+
+
+def _wait_gone(processes: list[psutil.Process]) -> None:
+    """Wait until processes run no more; one that nobody has reaped yet is a zombie."""
+
+    def runs(one: psutil.Process) -> bool:
+        try:
+            return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    deadline = time.monotonic() + 30
+    while any(map(runs, processes)):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
 def test_a_spare_that_died_with_its_zygote_is_given_to_no_run():
     """Both are replaced before the run begins."""
     before = psutil.Process().children()
     with make_engine("zygote+spare") as made:
         for _ in range(3):
             zygote = _zygote_of(made, before)
-            spares = zygote.children()
+            spares = _confined_forks(zygote)
             zygote.kill()
-            psutil.wait_procs(spares, timeout=30)
+            _wait_gone([zygote, *spares])
             result = made.execute(CALM).result(30)
             assert result.reason == "success", result.error
 
