@@ -129,6 +129,9 @@ class RecordRedactor(Generic[Record]):
     def feed(self, record: Record, text: str) -> list[tuple[Record, str]]:
         """Add a record; return those that are settled by it, with their texts redacted."""
         begin, self._end = self._end, self._end + len(text)
+        if begin == self._settled and not self._held and self._is_settled(text):
+            self._settled = self._end  # nearly every line goes this way
+            return [(record, text)]
         self._held.append(_Held(record, text, begin, self._end))
         self._opening.add(text)
         if len(self._held) > _MANY_RECORDS:
@@ -151,6 +154,10 @@ class RecordRedactor(Generic[Record]):
             within = self._redactor.spans(self._opening.text)
         # Else all of it is taken for a secret, because to look once for each step takes too long.
         return self._let_out(len(self._held), within)
+
+    def _is_settled(self, text: str) -> bool:
+        """Whether nothing is to be hidden in *text*, and no secret begins at its end."""
+        return self._redactor.settled(text) == len(text) and not self._redactor.spans(text)
 
     def _settle(self) -> None:
         settled = self._opening.settle()
