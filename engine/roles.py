@@ -39,6 +39,12 @@ _SAID_BY_THE_RUNTIME: Final = re.compile("|".join(_SENTENCES), re.DOTALL)
 """What the runtime of a child warns of.  A line that is none of these is the job's."""
 
 
+_LEFT_OUT: Final = re.compile(
+    r"\[a message of [0-9]{1,12} characters was left out; allowed: [0-9.e+-]{1,20} MB \(log_payload_mb\)\]"
+)
+"""The text that a child puts in place of a line that is too long; only that is marked as redacted."""
+
+
 def check_job_error(report: ErrorReport, *, cancelled: bool) -> None:
     """Check the name and the severity of an error with which a job is said to have ended.
 
@@ -71,12 +77,17 @@ def described(report: ErrorReport) -> str:
 
 
 def as_own(entry: LogEntry) -> LogEntry:
-    """Return a line of a child with a source that it may have.
+    """Return a line of a child with a source and a mark that it may have.
+
+    Redaction spares the engine's own words in a line that is marked as redacted, so a child may mark
+    only the text that stands for a line that was too long.
 
     Raises:
         RemoteProtocolError: The line is said to come from a stream, which the engine reads itself.
 
     """
+    if entry.redacted and not _LEFT_OUT.fullmatch(entry.message):
+        entry = msgspec.structs.replace(entry, redacted=False)
     if entry.source in ("job", "adaptor"):
         return entry
     if entry.source != "runtime":
