@@ -41,9 +41,10 @@ test-process: setup  ## Tests with real children: start, stop, die, time out
 test-escape: setup  ## Hostile jobs; says which layers this machine cannot test
 	$(PY) -m pytest -q -rs tests/escape
 
-lint: setup  ## Ruff: rules and format
+lint: setup  ## Ruff: rules and format; then the English of documents, docstrings, comments and errors
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	@PYTHONPATH=tests/support $(PY) -m prose
 
 format: setup  ## Put the code into its format and mend what can be mended
 	$(PY) -m ruff check --fix-only --quiet .
