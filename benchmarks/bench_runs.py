@@ -161,9 +161,9 @@ def document(tables: list[Table], absent: dict[str, str], rounds: int) -> str:
     missing = "".join(f"\nNot measured: {name} ({reason}).\n" for name, reason in absent.items())
     return (
         "# Benchmarks\n\n"
-        "Made by `python -m benchmarks.bench_runs --peers --markdown`; compare ratios, not\n"
+        "Made by `python -m benchmarks.bench_runs --peers --markdown`. Compare ratios, not\n"
         "milliseconds. Latency is the time from `execute` to the terminal event, with the full\n"
-        "default policy; everything takes its turn in every round, and every result is checked.\n\n"
+        "default policy. Every round measures each of them once, and every result is checked.\n\n"
         f"Machine: {machine_line()}. Rounds: {rounds}.\n\n"
         f"| workload | what it is |\n| --- | --- |\n{loads}\n\n"
         + "\n".join(table.markdown() for table in tables)

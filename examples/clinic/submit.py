@@ -1,4 +1,4 @@
-# Stands for the register. Like a real one, it takes only so much at once.
+# Plays the register. Like a real register, it accepts only a limited number of entries at once.
 class BundleTooLarge(Exception):
     pass
 

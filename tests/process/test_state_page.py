@@ -52,7 +52,7 @@ def shared():
 
 
 @pytest.mark.parametrize(
-    ("heading", "shape"), [("What becomes of a value", "{}"), ("Keys", "{{{}: 1}}")]
+    ("heading", "shape"), [("How values are carried", "{}"), ("Keys", "{{{}: 1}}")]
 )
 def test_each_type_becomes_what_the_page_says(shared, heading, shape):
     """In value and in type."""
@@ -67,7 +67,7 @@ def test_each_type_becomes_what_the_page_says(shared, heading, shape):
 
 def test_each_error_is_the_one_of_the_page(shared):
     """The whole message."""
-    table = rows("What cannot be carried")
+    table = rows("Values that cannot be carried")
     assert len(table) > 3
     for value, message in table:
         source = PRELUDE + f"def main(state): return {{'data': {value}}}"
