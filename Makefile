@@ -1,7 +1,7 @@
 # `make` alone lists the targets.  Everything runs in .venv, which any of them makes if need be.
 
 PY := .venv/bin/python
-PACKAGES := protocol engine sandbox_child manager
+PACKAGES := protocol engine sandbox_child jobcell
 STAMP := .venv/.installed
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
@@ -64,7 +64,7 @@ imports: setup  ## Which package may import which
 check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process
-	$(PY) -m coverage run --branch --source=protocol,engine,sandbox_child,manager \
+	$(PY) -m coverage run --branch --source=protocol,engine,sandbox_child,jobcell \
 		-m pytest -q tests/unit tests/property
 	$(PY) -m coverage report --skip-covered --show-missing
 
@@ -99,7 +99,7 @@ fuzz-keep: setup  ## Add to tests/fuzz/corpus what `make fuzz` has found that re
 	PYTHONPATH=tests/support $(PY) -m fuzzing $(TARGET) --keep
 
 docs: setup  ## Check the documents: links lead somewhere, examples run
-	$(PY) -m pytest -q tests/unit/manager/test_documents.py tests/process/test_examples.py tests/process/test_embedding_document.py
+	$(PY) -m pytest -q tests/unit/jobcell/test_documents.py tests/process/test_examples.py tests/process/test_embedding_document.py
 
 clean:  ## Remove all that was made, .venv included
 	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis .fuzz

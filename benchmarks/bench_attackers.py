@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _without_shares() -> None:
-    from engine import lane, share
+    from engine.running import lane, share
 
     lane.SLICE_S = 60.0  # type: ignore[misc]  # switched off on purpose
     share.SHARE = 1e9  # type: ignore[misc]

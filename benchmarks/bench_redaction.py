@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from engine.redaction import Redactor
-from engine.redaction.matcher import Matcher
-from engine.redaction.spellings import spellings
+from engine.reporting.redaction import Redactor
+from engine.reporting.redaction.matcher import Matcher
+from engine.reporting.redaction.spellings import spellings
 from protocol.state import decode_state, encode_state
 
 STATE_BYTES = 10_000_000

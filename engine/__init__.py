@@ -1,16 +1,25 @@
-"""The engine: runs other people's workflow code, every run in a confined child of its own."""
+"""The engine: runs other people's workflow code, every run in a confined child of its own.
+
+Raises:
+    ImportError: Another module called ``protocol`` or ``sandbox_child`` comes first on the import path.
+
+"""
 
 from __future__ import annotations
 
-from engine.as_json import event_from_json, result_from_json, to_json
+from engine.neighbours import check_neighbours
+
+check_neighbours()  # before anything of ours is imported from there
+
+from engine.api.errors import EngineClosedError, EngineError, PlanError, PlanWarning, Problem
+from engine.api.options import Permissions, RunOptions
 from engine.checks import check_plan
 from engine.confinement.policy import Policy
-from engine.ending import Reason
 from engine.engine import Engine, StartMode, run
-from engine.errors import EngineClosedError, EngineError, PlanError, PlanWarning, Problem, RunError
-from engine.options import Permissions, RunOptions
-from engine.resolvers import Resolved, Resolvers
-from engine.run import Run, RunResult, Usage
+from engine.reporting.as_json import event_from_json, result_from_json, to_json
+from engine.reporting.result import Reason, RunError, RunResult, Usage
+from engine.reporting.run import Run
+from engine.running.resolvers import Resolved, Resolvers
 from protocol.adaptor import ModuleRef
 from protocol.confinement import ConfinementReport, LayerReport, ProbeReport
 from protocol.events import (

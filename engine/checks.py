@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.checker import check_texts
+from engine.adaptors.repo import Repo, RepoError
+from engine.api.errors import PlanError, Problem
+from engine.api.options import RunOptions
 from engine.confinement.policy import Policy
-from engine.errors import PlanError, Problem
-from engine.options import RunOptions
-from engine.order import readable
-from engine.plan_object import Findings, PlanObject
-from engine.plan_source import read_plan
-from engine.plan_steps import Node, read_steps
-from engine.repo import Repo, RepoError
-from engine.validation import OPTION_KEYS, PLAN_KEYS, WORKFLOW_KEYS, load_plan
+from engine.plan.objects import Findings, PlanObject
+from engine.plan.source import read_plan
+from engine.plan.steps import Node, read_steps
+from engine.plan.validation import OPTION_KEYS, PLAN_KEYS, WORKFLOW_KEYS, load_plan
+from engine.running.order import readable
+from engine.start.checker import check_texts
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding
 from protocol.plan import Plan

@@ -10,21 +10,22 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
+from engine.api.errors import EngineClosedError, EngineError
+from engine.api.options import RunOptions
 from engine.confinement.policy import Policy
-from engine.errors import EngineClosedError, EngineError, RunError
-from engine.eventlog import EventLog
-from engine.lane import Lane
-from engine.options import RunOptions
-from engine.order import prepare, readable
-from engine.resolvers import Resolvers, current_asker
-from engine.run import Run
-from engine.session import Session
+from engine.plan.validation import load_plan
+from engine.reporting.eventlog import EventLog
+from engine.reporting.result import RunError
+from engine.reporting.run import Run
+from engine.running.lane import Lane
+from engine.running.order import prepare, readable
+from engine.running.resolvers import Resolvers, current_asker
+from engine.running.session import Session
+from engine.running.supervisor import Supervisor
 from engine.start.child import Starter
 from engine.start.exec import ExecStarter
 from engine.start.spares import SpareStarter
 from engine.start.zygote import ZygoteStarter
-from engine.supervisor import Supervisor
-from engine.validation import load_plan
 from protocol.events import AnyEvent
 from protocol.plan import Plan
 
@@ -94,7 +95,7 @@ class Engine:
         """Queue one run and return its handle at once.
 
         Args:
-            plan: A plan in any form that `engine.validation.load_plan` takes.
+            plan: A plan in any form that `engine.plan.validation.load_plan` takes.
             state: The initial state; a string is the id of a stored one.
             options: Instead of the engine's own.
             resolvers: How to get at credentials and stored states.
@@ -127,7 +128,7 @@ class Engine:
             supervisor.cancel(lane, reason)
 
         run = Run(order.run_id, log, cancel)
-        # A resolver may run something here: see `engine.places`.
+        # A resolver may run something here: see `engine.running.places`.
         asker = current_asker()
         asker = asker if isinstance(asker, Lane) else None
         lane = Lane(Session(order, log), run, supervisor, asker=asker)

@@ -1,4 +1,4 @@
-"""The plan of one run, as data.  Checking one is the engine's work (`engine.validation`)."""
+"""The plan of one run, as data.  Checking one is the engine's work (`engine.plan.validation`)."""
 
 from __future__ import annotations
 

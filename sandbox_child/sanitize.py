@@ -2,7 +2,7 @@
 
 The policies are those of the JavaScript runtime's logger (`@openfn/logger`), under the same
 names and with the same words.  They decide how much data a log may hold; keeping secrets out of
-it is another matter (`engine.redaction`), and is done whatever the policy.
+it is another matter (`engine.reporting.redaction`), and is done whatever the policy.
 """
 
 from __future__ import annotations

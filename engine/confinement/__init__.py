@@ -1,1 +1,4 @@
-"""What is arranged around a child from outside: policy, interpreter, environment, cgroup."""
+"""Room `confinement`: which walls a child gets, and the interpreter and files it needs behind them.
+
+Other rooms import `policy`, `interpreter` and `probe`; the rest is private.
+"""

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, Protocol
 
 import psutil
 
-from engine.connection import Connection
-from engine.ending import Exit
+from engine.start.connection import Connection
+from engine.start.exit import Exit
 from protocol import codec
 from protocol.confinement import ConfinementRequest
 from protocol.limits import PROTOCOL_VERSION

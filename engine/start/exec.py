@@ -9,9 +9,9 @@ import signal
 from collections.abc import Mapping
 
 from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
-from engine.connection import Connection
-from engine.ending import Exit
 from engine.start.child import Started, Watcher, exit_of, greet, is_readable, kill_group
+from engine.start.connection import Connection
+from engine.start.exit import Exit
 from protocol.confinement import ConfinementRequest
 from protocol.limits import ANSWERS_FD, REQUESTS_FD
 

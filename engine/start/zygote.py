@@ -19,10 +19,10 @@ from typing import Final
 
 from engine.confinement.interpreter import ZYGOTE_ENVIRONMENT, child_command, readable
 from engine.confinement.policy import identity, zygote_serves
-from engine.connection import ChildEnds, Connection, lift
-from engine.ending import Exit
 from engine.start.child import Started, Watcher, exit_of, is_readable
+from engine.start.connection import ChildEnds, Connection, lift
 from engine.start.exec import ExecStarter, spawn
+from engine.start.exit import Exit
 from engine.start.shelf import Shelf, base_of
 from protocol.confinement import ConfinementRequest
 from protocol.limits import CONTROL_FD

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engine.confinement import interpreter
-from engine.connection import lift
+from engine.start.connection import lift
 from protocol.confinement import LAYERS, REQUIRED, ConfinementReport, ConfinementRequest
 
 HERE = Path(__file__).parent

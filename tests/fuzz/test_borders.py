@@ -19,9 +19,9 @@ from fuzzing.keep import keep
 from fuzzing.registry import PACKAGES
 from fuzzing.target import CORPUS, TooSlowError
 
-from engine.errors import PlanError
-from engine.eventlog import EventLog
-from engine.redaction import Redactor
+from engine.api.errors import PlanError
+from engine.reporting.eventlog import EventLog
+from engine.reporting.redaction import Redactor
 
 TARGETS = {target.name: target for target in (m.TARGET for m in (frames, jobs, plans, redaction))}
 INPUTS = {"frames": 700, "jobs": 1000, "plans": 5000, "redaction": 100}

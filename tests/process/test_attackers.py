@@ -6,7 +6,7 @@ import pytest
 
 import engine
 from benchmarks.attackers import ATTACKS, attacker, beside, honest_runs
-from engine import lane, share
+from engine.running import lane, share
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 import engine
-from engine import check_plan, checker
+from engine import check_plan
+from engine.start import checker
 from protocol.checks import CheckedText
 from protocol.messages import Check
 

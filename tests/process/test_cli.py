@@ -13,7 +13,7 @@ import pytest
 
 from protocol.events import AnyEvent
 
-COMMAND = [sys.executable, "-m", "manager"]
+COMMAND = [sys.executable, "-m", "jobcell"]
 
 ENDLESS = """
 def main(state):
@@ -454,7 +454,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
 
 def jobcell_without(module: str, *arguments):
     """Run the command where *module* cannot be imported."""
-    program = f"import sys; sys.modules[{module!r}] = None; from manager.cli import main; main()"
+    program = f"import sys; sys.modules[{module!r}] = None; from jobcell.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
@@ -476,12 +476,12 @@ def test_without_its_packages_the_command_says_which(write):
 
 def test_a_broken_command_does_not_break_the_others(write):
     """Each is loaded when it is called; a mistake of ours is told in a line too."""
-    done = jobcell_without("manager.doctor", "doctor")
+    done = jobcell_without("jobcell.doctor", "doctor")
     assert done.returncode == 5
     assert "this is a mistake of jobcell's" in done.stderr
     assert "Traceback" not in done.stderr
 
-    assert jobcell_without("manager.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
+    assert jobcell_without("jobcell.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
 
 
 STREAMS = {

@@ -48,7 +48,7 @@ def test_the_tests_of_the_page_pass(folder):
 @pytest.mark.parametrize("words", [("check", "years.py"), ("validate", "plan.json")])
 def test_the_commands_of_the_page_find_nothing(folder, words):
     """The job and the plan are as they should be."""
-    done = call(folder, "manager", *words)
+    done = call(folder, "jobcell", *words)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -58,5 +58,5 @@ def test_what_the_page_says_of_warnings_is_true(folder):
         "def put(k): return lambda state: state\ndef main(state):\n    put(1)\n    return state\n"
     )
     (folder / "lost.py").write_text(lost)
-    done = call(folder, "manager", "check", "lost.py")
+    done = call(folder, "jobcell", "check", "lost.py")
     assert (done.returncode, "put(...) on line 3" in done.stdout) == (1, True)

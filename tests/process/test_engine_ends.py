@@ -15,7 +15,7 @@ from runs import make_engine, wait_for
 
 import engine.engine
 from engine import Engine, EngineClosedError, RunOptions
-from engine.session import Session
+from engine.running.session import Session
 
 CALM = "def main(state): return {**state, 'calm': True}"
 SLEEPS = "import time\ndef main(state): time.sleep(60)"
@@ -84,10 +84,10 @@ def test_what_runs_at_exit_may_use_an_engine():
                     print(new.execute(CALM).result(30).reason)
             # `engine` was imported, so its own function is called before one that is registered earlier.
             functions = []
-            sys.modules.pop("engine.supervisor")
+            sys.modules.pop("engine.running.supervisor")
             atexit.register(before)
-            import engine.engine, engine.supervisor
-            engine.engine.Supervisor = engine.supervisor.Supervisor
+            import engine.engine, engine.running.supervisor
+            engine.engine.Supervisor = engine.running.supervisor.Supervisor
             old = make_engine(MODE)
             old.execute(CALM).result(30)
             """

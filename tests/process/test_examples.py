@@ -34,7 +34,7 @@ def commands(page: str, name: str) -> list[list[str]]:
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "manager", *words],
+        [sys.executable, "-m", "jobcell", *words],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -47,7 +47,7 @@ def run_clinic(tmp_path, *options):
     output, events = tmp_path / "out.json", tmp_path / "events.jsonl"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "manager", "run", CLINIC / "plan.json"),
+            *(sys.executable, "-m", "jobcell", "run", CLINIC / "plan.json"),
             *("--state", CLINIC / "state.json", "--output", output, "--events", events),
             *options,
         ],

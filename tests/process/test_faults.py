@@ -234,8 +234,8 @@ def test_a_starter_that_always_fails_ends_every_queued_run():
 
 def test_a_bug_of_ours_ends_the_run_and_only_it(fakes: FakeEngine, monkeypatch, caplog):
     """Told as what it is, wherever it is met, never as a success; the next run is fine."""
-    from engine.connection import Connection
-    from engine.session import Session
+    from engine.running.session import Session
+    from engine.start.connection import Connection
 
     def broken(*_args: object, **_kwargs: object) -> None:
         raise ZeroDivisionError("a bug")

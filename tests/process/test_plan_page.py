@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine.plan_schema import DESCRIPTIONS, KEYS, plan_schema, spellings
-from engine.validation import load_plan
+from engine.plan.schema import DESCRIPTIONS, KEYS, plan_schema, spellings
+from engine.plan.validation import load_plan
 from protocol.plan import Edge, Step, Workflow
 from protocol.state import encode_state
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
@@ -121,7 +121,7 @@ def test_the_page_has_every_key_in_every_spelling():
 
 def test_the_schema_is_printed_as_it_is(capsys):
     """By `jobcell schema`."""
-    from manager.cli import main
+    from jobcell.cli import main
 
     with pytest.raises(SystemExit) as ended:
         main(["schema"])

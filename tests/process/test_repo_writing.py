@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.repo import Repo
-from manager.repo import RepoWriteError, add, initialise, lock, remove, sync, verify
+from engine.adaptors.repo import Repo
+from jobcell.repo import RepoWriteError, add, initialise, lock, remove, sync, verify
 
-COMMAND = [sys.executable, "-c", "from manager.cli import main; main()", "repo"]
+COMMAND = [sys.executable, "-c", "from jobcell.cli import main; main()", "repo"]
 
 # Kills itself right before the n-th thing that it does to the file system, or starts.
 DYING = """
@@ -27,8 +27,8 @@ def watch(event, args):
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-from manager.cli import main
-import manager.repo.install, manager.repo.removal
+from jobcell.cli import main
+import jobcell.repo.install, jobcell.repo.removal
 sys.addaudithook(watch)
 main()
 """

@@ -416,7 +416,7 @@ def test_the_command_line_shows_no_secret(repo, tmp_path, way, form):
     credentials.write_text(json.dumps({"my-login": CREDENTIAL}))
     events, output = tmp_path / "events.jsonl", tmp_path / "state.json"
 
-    command = [sys.executable, "-m", "manager", "run", plan_file, form, "--repo", repo]
+    command = [sys.executable, "-m", "jobcell", "run", plan_file, form, "--repo", repo]
     files = ["--credentials", credentials, "--events", events, "--output", output]
     done = subprocess.run(
         [*command, *files],

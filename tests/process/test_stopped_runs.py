@@ -219,7 +219,7 @@ def test_a_signal_to_the_command_leaves_no_step_unreported(
     server.counted["chain"].clear()
     plan, record = tmp_path / "plan.json", tmp_path / "events.jsonl"
     plan.write_text(json.dumps(chain(LONG)))
-    command = [sys.executable, "-m", "manager", "run", str(plan), "--events", str(record)]
+    command = [sys.executable, "-m", "jobcell", "run", str(plan), "--events", str(record)]
     command += ["--repo", str(server.repo), "--net", f"127.0.0.1:{server.port}"]
     command += ["--start-mode", mode, "--plain"]
     started = threading.Event()

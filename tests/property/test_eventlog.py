@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import eventlog
-from engine.eventlog import EventLog
+from engine.reporting import eventlog
+from engine.reporting.eventlog import EventLog
 from protocol.events import JobComplete, JobStart, Log, Memory
 from protocol.state import encode_state
 

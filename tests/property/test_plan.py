@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import PlanError
-from engine.validation import load_plan
+from engine.api.errors import PlanError
+from engine.plan.validation import load_plan
 from protocol.plan import Plan
 
 names = st.sampled_from(["a", "b", "c", "job-1", "job-2", "", "é b"])

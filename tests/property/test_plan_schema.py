@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import PlanError
-from engine.plan_object import ALIASES
-from engine.plan_schema import KEYS, plan_schema
-from engine.validation import load_plan
+from engine.api.errors import PlanError
+from engine.plan.objects import ALIASES
+from engine.plan.schema import KEYS, plan_schema
+from engine.plan.validation import load_plan
 from protocol.plan import Edge, Plan, PlanOptions, Step, Workflow
 
 jsonschema = pytest.importorskip("jsonschema", reason="a development dependency: make setup")

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.redaction import Redactor
-from engine.redaction.matcher import Matcher
+from engine.reporting.redaction import Redactor
+from engine.reporting.redaction.matcher import Matcher
 from protocol.state import decode_state, encode_state
 
 LETTERS = st.sampled_from(b"abAQ")

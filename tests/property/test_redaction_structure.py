@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.claims import Claims
-from engine.redaction import Redactor
+from engine.reporting.redaction import Redactor
+from engine.running.claims import Claims
 from protocol import events
 from protocol.confinement import ConfinementReport
 from protocol.plan import Step, Workflow
@@ -35,7 +35,7 @@ MESSAGES = {
     "ExitError": "the child ended on its own with exit code 0 before the workflow did",
     "SecurityError": "the run was ended by the kernel because of a forbidden system call",
 }
-"""Texts of `engine.ending`, `engine.teller`; each must be what is really written there."""
+"""Texts of `engine.running.ending`, `engine.reporting.reporter`; each must be what is really written there."""
 
 STRUCTS = [*msgspec.inspect.type_info(events.AnyEvent).types]
 NAMES = sorted(

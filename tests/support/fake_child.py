@@ -7,8 +7,8 @@ from collections import deque
 from pathlib import Path
 
 from engine import Engine
-from engine.connection import Connection
 from engine.start.child import Started, Starter, Watcher, greet
+from engine.start.connection import Connection
 from engine.start.exec import SpawnedChild, spawn
 from protocol.confinement import ConfinementRequest
 from protocol.limits import ANSWERS_FD, REQUESTS_FD

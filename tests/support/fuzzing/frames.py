@@ -14,12 +14,12 @@ import msgspec
 from fake_process import CONVERSATION
 
 from engine import Resolvers, RunOptions
-from engine.as_json import event_from_json, result_from_json, to_json
-from engine.ending import Exit
-from engine.eventlog import EventLog
-from engine.order import Order
-from engine.resolvers import Resolution
-from engine.session import Session
+from engine.reporting.as_json import event_from_json, result_from_json, to_json
+from engine.reporting.eventlog import EventLog
+from engine.running.order import Order
+from engine.running.resolvers import Resolution
+from engine.running.session import Session
+from engine.start.exit import Exit
 from fuzzing.mutation import SECRET, mutate_bytes, mutate_value
 from fuzzing.target import Target
 from protocol import messages as m

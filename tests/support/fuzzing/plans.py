@@ -10,10 +10,10 @@ from pathlib import Path
 from random import Random
 
 from engine import Resolvers, RunOptions
+from engine.api.errors import PlanError, Problem
 from engine.confinement.policy import Policy
-from engine.errors import PlanError, Problem
-from engine.order import prepare
-from engine.validation import load_plan
+from engine.plan.validation import load_plan
+from engine.running.order import prepare
 from fuzzing.mutation import VALUES, mutate_bytes, mutate_value
 from fuzzing.target import Target
 from protocol.codec import decode_to_child

@@ -22,7 +22,7 @@ from xml.sax.saxutils import quoteattr
 
 import msgspec
 
-from engine.redaction import MIN_SECRET_CHARACTERS, Redactor
+from engine.reporting.redaction import MIN_SECRET_CHARACTERS, Redactor
 from fuzzing.mutation import mutate_bytes
 from fuzzing.target import Target
 from protocol.events import REDACTED

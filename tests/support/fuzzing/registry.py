@@ -8,6 +8,6 @@ PACKAGES: Final = {
     "frames": ("engine", "protocol"),
     "jobs": ("sandbox_child.language",),
     "plans": ("engine", "protocol"),
-    "redaction": ("engine.redaction",),
+    "redaction": ("engine.reporting.redaction",),
 }
 """For each target, the packages whose branches are counted."""

@@ -13,7 +13,7 @@ from engine import AnyEvent, Run
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("package", ["engine", "protocol", "manager"])
+@pytest.mark.parametrize("package", ["engine", "protocol", "jobcell"])
 def test_a_package_is_marked_as_typed_and_the_mark_is_in_the_wheel(package: str):
     """Without ``py.typed`` a type checker takes everything of a package for Any (PEP 561)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from engine.eventlog import with_details
+from engine.reporting.eventlog import with_details
 from protocol.codec import decode_from_child, decode_to_child, encode
 from protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from protocol.messages import Cancel, JobStart, WorkflowComplete, WorkflowError

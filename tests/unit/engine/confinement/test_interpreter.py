@@ -39,7 +39,7 @@ del sys.path[0]
 finder.install(pairs)
 import msgspec, protocol.plan, sandbox_child.finder, RestrictedPython.transformer
 assert not hasattr(RestrictedPython, "compile_restricted")
-for name in ("engine", "manager", "psutil", "pytest", "pip"):
+for name in ("engine", "jobcell", "psutil", "pytest", "pip"):
     try:
         __import__(name)
     except ImportError:

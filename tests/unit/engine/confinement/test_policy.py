@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from engine.api.options import Permissions, RunOptions
 from engine.confinement import interpreter
 from engine.confinement.policy import Policy, identity, zygote_serves
-from engine.options import Permissions, RunOptions
 from protocol.confinement import LAYERS, REQUIRED
 
 

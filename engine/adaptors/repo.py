@@ -1,0 +1,272 @@
+"""The repo: which adaptors are installed, and which version a run gets.
+
+The engine reads it and never writes it; installing is the manager's work (`jobcell.repo`).  No
+message of this module holds a path of the host: a run's report quotes it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.adaptors.treehash import TreeError, tree_hash
+from engine.adaptors.versions import is_prerelease, sort_key
+from engine.api.suggestion import hint, shorten
+from protocol.adaptor import AdaptorLink, ModuleRef
+
+__all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "module_name", "split_spec"]
+
+INDEX: Final = "repo.json"
+
+
+class RepoError(ValueError):
+    """An adaptor cannot be had; the message says which, and why, in one line."""
+
+
+class RepoEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One installed version of an adaptor, as `repo.json` lists it."""
+
+    name: str
+    version: str
+    path: str
+    """The directory below the repo in which the importable module lies."""
+    module: str | None = None
+    """The import name; None: made from the name."""
+    sha256: str | None = None
+    """Of the files (`engine.adaptors.treehash`); None: they cannot be verified."""
+    bytecode_sha256: str | None = None
+    """Of the compiled files, which differ from one interpreter to another."""
+    dependencies: dict[str, str] = {}
+    """Name to version of the distributions that were installed into the same directory."""
+
+    @property
+    def spec(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def import_name(self) -> str:
+        """The name under which jobs import it."""
+        return self.module or module_name(self.name)
+
+
+_NUMBERED = re.compile(r"v?[0-9]")
+"""How a version begins; `latest` and `^1.0` are not versions."""
+
+
+class _Index(msgspec.Struct):
+    adaptors: list[RepoEntry] = []
+
+
+class Repo:
+    """The adaptors of one repo directory, as they were when it was read.
+
+    An entry that is broken hurts nobody but itself: `resolve` says what is wrong with it.
+    """
+
+    def __init__(self, directory: str | None, entries: list[RepoEntry]) -> None:
+        self._directory = directory
+        self._by_name: dict[str, list[RepoEntry]] = {}
+        for entry in sorted(entries, key=lambda e: sort_key(e.version), reverse=True):
+            self._by_name.setdefault(entry.name, []).append(entry)
+
+    @classmethod
+    def read(cls, repo_dir: str | os.PathLike[str] | None) -> Repo:
+        """Read the index of *repo_dir*; None is a repo without adaptors.
+
+        Raises:
+            RepoError: There is no index, or it is not one.
+
+        """
+        if repo_dir is None:
+            return cls(None, [])
+        directory = os.path.realpath(repo_dir)
+        try:
+            entries = msgspec.json.decode(Path(directory, INDEX).read_bytes(), type=_Index).adaptors
+        except OSError as error:
+            raise RepoError(f"the repo has no readable {INDEX} ({error.strerror})") from None
+        # Not only msgspec's own: bad UTF-8 and deep nesting raise others.
+        except (ValueError, RecursionError) as error:
+            raise RepoError(f"{INDEX} of the repo is corrupt: {str(error)[:200]}") from None
+        _check(entries)
+        return cls(directory, entries)
+
+    def entries(self) -> list[RepoEntry]:
+        """Return what is installed, by name, newest version first."""
+        return [entry for name in sorted(self._by_name) for entry in self._by_name[name]]
+
+    def resolve(self, spec: str, modules: Mapping[str, ModuleRef] | None = None) -> AdaptorLink:
+        """Choose the installed version that *spec* means.
+
+        Args:
+            spec: ``name`` (the newest by PEP 440; a pre-release only if there is no other) or
+                ``name@version``.
+            modules: What to take instead of the repo's choice, by name; it wins over the
+                version in *spec*, too.
+
+        Raises:
+            RepoError: There is no such adaptor or version, or it is broken.
+
+        """
+        name, version = split_spec(spec)
+        ref = (modules or {}).get(name)
+        if ref is None:
+            return self._link(self._choose(name, version, modules or {}))
+        if ref.path is not None:
+            return link_module(name, ref, ref.path)
+        try:
+            return self._link(self._choose(name, ref.version, modules or {}))
+        except RepoError as error:
+            raise RepoError(f"{error} (asked for by RunOptions.modules)") from None
+
+    def newest(self, modules: Mapping[str, ModuleRef] | None = None) -> list[AdaptorLink]:
+        """Return what each name alone means, for all names; broken ones are left out."""
+        links = []
+        for name in sorted({*self._by_name, *(modules or {})}):
+            try:
+                links.append(self.resolve(name, modules))
+            except RepoError:
+                continue
+        return links
+
+    def verify(self, link: AdaptorLink) -> None:
+        """Check that the files of an adaptor are those that were installed.
+
+        Raises:
+            RepoError: They are not, cannot be read, or no hash was recorded.
+
+        """
+        entry = self._choose(link.name, link.version, {})
+        label = f"adaptor {entry.spec}"
+        directory = self._locate(entry)
+        if entry.sha256 is None:
+            raise RepoError(f"{label}: no sha256 is recorded, so it cannot be verified")
+        try:
+            if tree_hash(directory) != entry.sha256.lower():
+                raise RepoError(f"{label}: its files are not those that were installed (sha256)")
+            recorded = entry.bytecode_sha256
+            if recorded is not None and tree_hash(directory, bytecode=True) != recorded.lower():
+                raise RepoError(f"{label}: its compiled files were changed (bytecode_sha256)")
+        except TreeError as error:
+            raise RepoError(f"{label}: {error}") from None
+
+    def _choose(
+        self, name: str, version: str | None, modules: Mapping[str, ModuleRef]
+    ) -> RepoEntry:
+        entries = self._by_name.get(name)
+        if entries is None:
+            if self._directory is None:
+                raise RepoError(f"there is no adaptor {shorten(name)}: the engine has no repo_dir")
+            known = sorted({*self._by_name, *modules})
+            raise RepoError(
+                f"there is no adaptor {shorten(name)} in the repo"
+                + (hint(name, known, kind="installed") if known else "; it is empty")
+            )
+        if version is None:
+            return next((e for e in entries if not is_prerelease(e.version)), entries[0])
+        key = sort_key(version)
+        for entry in entries:
+            if entry.version == version or sort_key(entry.version) == key:
+                return entry
+        installed = ", ".join(e.version for e in entries)
+        newest = "" if _NUMBERED.match(version) else f"; {name!r} alone means the newest version"
+        raise RepoError(
+            f"there is no version {shorten(version)} of adaptor {name!r} in the repo"
+            f"; installed: {installed[:300]}{newest}"
+        )
+
+    def _link(self, entry: RepoEntry) -> AdaptorLink:
+        link = AdaptorLink(entry.name, entry.version, self._locate(entry), entry.import_name)
+        _check_module(link)
+        return link
+
+    def _locate(self, entry: RepoEntry) -> str:
+        assert self._directory is not None
+        path = os.path.realpath(Path(self._directory, entry.path))
+        if os.path.commonpath((self._directory, path)) != self._directory:
+            raise RepoError(f"adaptor {entry.spec}: its path leads out of the repo")
+        if not Path(path).is_dir():
+            raise RepoError(f"adaptor {entry.spec}: its directory {shorten(entry.path)} is missing")
+        return path
+
+
+def split_spec(spec: str) -> tuple[str, str | None]:
+    """Split ``name@version``; the name may begin with ``@`` (``@openfn/language-http@6.0.0``).
+
+    Raises:
+        RepoError: One of them is empty.
+
+    """
+    at = spec.rfind("@")
+    name, version = (spec, None) if at <= 0 else (spec[:at], spec[at + 1 :])
+    if not name.strip("@") or version == "":
+        raise RepoError(f"{shorten(spec)} is no adaptor: write name or name@version")
+    return name, version
+
+
+def module_name(name: str) -> str:
+    """Return the import name that an adaptor has if nothing else is said.
+
+    ``@openfn/language-http`` is ``language_http``.
+    """
+    return name.rpartition("/")[2].lstrip("@").replace("-", "_").replace(".", "_")
+
+
+def link_module(name: str, ref: ModuleRef, place: str) -> AdaptorLink:
+    """Return the link to a module that does not come from the repo, but from *place*.
+
+    That is a directory with the importable module in it, the package's own directory, or
+    its ``.py`` file.
+
+    Raises:
+        RepoError: There is no module.
+
+    """
+    version = ref.version or "0"
+    label = f"adaptor {name}@{version} (from RunOptions.modules)"
+    path = Path(os.path.realpath(place))
+    module = module_name(name)
+    if path.is_file() and path.suffix == ".py" and path.stem != "__init__":
+        link = AdaptorLink(name, version, str(path.parent), path.stem)
+    elif (path / "__init__.py").is_file():
+        link = AdaptorLink(name, version, str(path.parent), path.name)
+    elif path.is_dir():
+        link = AdaptorLink(name, version, str(path), module)
+    else:
+        raise RepoError(f"{label}: its path is neither a directory nor a .py file")
+    _check_module(link)
+    return link
+
+
+def _check(entries: list[RepoEntry]) -> None:
+    seen = set()
+    for number, entry in enumerate(entries):
+        where = f"{INDEX} of the repo is corrupt: adaptors[{number}]"
+        for field in ("name", "version", "path"):
+            text = getattr(entry, field)
+            if not text or not text.isprintable():
+                raise RepoError(f"{where}.{field} is {shorten(text)}")
+        if not all(part.isidentifier() for part in entry.import_name.split(".")):
+            raise RepoError(f"{where}.module is {shorten(entry.import_name)}, no import name")
+        key = entry.name, sort_key(entry.version)
+        if key in seen:
+            raise RepoError(f"{where} is a second entry of {entry.spec}")
+        seen.add(key)
+
+
+def _check_module(link: AdaptorLink) -> None:
+    label = f"adaptor {link.name}@{link.version}"
+    if link.module.partition(".")[0] in sys.stdlib_module_names:
+        raise RepoError(
+            f"{label}: its module {link.module!r} has the name of a standard module; rename it"
+        )
+    place = Path(link.path, *link.module.split("."))
+    files = place.parent.glob(f"{place.name}.*") if not place.is_dir() else ()
+    if not place.is_dir() and not any(f.name.endswith((".py", ".so")) for f in files):
+        raise RepoError(f"{label}: its directory holds no module {link.module!r}")

@@ -1,0 +1,220 @@
+"""What a caller may set for one run.  Units are in the names; `None` means: no such limit."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import msgspec
+
+from protocol.adaptor import ModuleRef
+from protocol.limits import MAX_STATE_ITEMS, MEGABYTE
+from protocol.words import LogLevel
+
+if TYPE_CHECKING:
+    from protocol.net_rules import NetRule
+
+_POSITIVE: Final = (
+    "timeout_s",
+    "step_timeout_s",
+    "idle_timeout_s",
+    "resolve_timeout_s",
+    "cpu_s",
+    "memory_mb",
+    "state_mb",
+    "state_items",
+    "payload_mb",
+    "log_payload_mb",
+    "max_log_bytes",
+    "max_step_runs",
+    "max_events",
+)
+
+
+DEFAULT_PUBLIC_KEYS: Final = (
+    "username", "user", "email", "host", "hostname", "port", "baseUrl", "base_url", "url",
+    "database", "schema", "apiVersion", "api_version", "client_id", "clientId", "account", "region",
+)  # fmt: skip
+"""Keys of a configuration whose values are not secret; upper and lower case do not count."""
+
+_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events")
+
+
+def _is_names(value: Any) -> bool:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(item, str) for item in value)
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run may reach beyond its state.
+
+    ``net``: rules as in `protocol.net_rules` (``"host:port"``, ``"*.example.org:443"``, ``"*"``);
+    ``read``: extra absolute paths, read-only.
+
+    Raises:
+        TypeError: A field is not a sequence of text.
+        ValueError: A rule or a path is not one; the text quotes it.
+
+    """
+
+    net: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, example in (("net", "example.org:443"), ("read", "/srv/data")):
+            value = getattr(self, name)
+            if not _is_names(value):
+                raise TypeError(
+                    f"Permissions.{name} must be a sequence of str, not {value!r};"
+                    f" write {name}=[{(value if isinstance(value, str) else example)!r}]"
+                )
+            msgspec.structs.force_setattr(self, name, tuple(value))
+        if self.net:
+            from protocol.net_rules import parse_net_rules  # most runs have no network
+
+            parse_net_rules(self.net)
+        for path in self.read:
+            _check_read_path(path)
+
+    @property
+    def net_rules(self) -> tuple[NetRule, ...]:
+        """The rules of ``net``, read."""
+        from protocol.net_rules import parse_net_rules
+
+        return parse_net_rules(self.net)
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits and the scope of one run.
+
+    Raises:
+        ValueError, TypeError: A value makes no sense; the text says which and what would.
+
+    """
+
+    timeout_s: float | None = 600.0
+    """The whole run, from the start of its child; waiting in the queue does not count."""
+    step_timeout_s: float | None = None
+    """One job, from ``job-start`` on."""
+    idle_timeout_s: float | None = None
+    """The longest silence: no event, log or output of any kind."""
+    resolve_timeout_s: float = 30.0
+    """One call of a resolver."""
+    cancel_grace_s: float = 0.25
+    """What a cancelled run gets to come to an end by itself."""
+    memory_mb: float = 500
+    cpu_s: float | None = None
+    state_mb: float | None = None
+    """One serialised state; a quarter of ``memory_mb`` if not given."""
+    state_items: int = MAX_STATE_ITEMS
+    """One state: each key and each value is an item, and so is each list and each map."""
+    payload_mb: float = 10.0
+    """A state in an event; a larger one is replaced there."""
+    log_payload_mb: float = 1.0
+    """One log message; a larger one is replaced."""
+    max_log_bytes: int = 10 * MEGABYTE
+    """All log messages together; more are dropped and counted, ten times more end the run."""
+    max_step_runs: int | None = None
+    """Executions of steps; ten for each step of the plan, but at least 1,000, if not given."""
+    max_events: int = 1_000_000
+    log_level: LogLevel = "debug"
+    """The least level of all log lines."""
+    adaptor_log_level: LogLevel = "warning"
+    """The least level of what adaptors and their libraries write with `logging` and `warnings`."""
+    sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
+    """What becomes of objects in log lines."""
+    modules: dict[str, ModuleRef] = {}
+    whitelist: tuple[str, ...] | None = None
+    """Regular expressions.  A job may import a module of the repo if `re.search` finds one of them
+    in the name of the module; ``^`` and ``$`` stand for its ends.  None: all."""
+    permissions: Permissions = Permissions()
+    remove_from_state: tuple[str, ...] = ("configuration",)
+    public_credential_keys: tuple[str, ...] = tuple(DEFAULT_PUBLIC_KEYS)
+    event_state: bool = True
+    """Whether ``job-complete`` and ``job-error`` carry the state."""
+    start: str | None = None
+    end: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            _check_positive(name, getattr(self, name))
+        for name in _COUNTS:
+            if not isinstance(getattr(self, name), int | None):
+                raise TypeError(f"{name} must be an int, not {getattr(self, name)!r}")
+        if not (_is_number(self.cancel_grace_s) and self.cancel_grace_s >= 0):
+            raise ValueError(f"cancel_grace_s must be seconds >= 0, not {self.cancel_grace_s!r}")
+        for name in ("whitelist", "remove_from_state", "public_credential_keys"):
+            _check_names(self, name)
+        for pattern in self.whitelist or ():
+            _check_pattern(pattern)
+        for name, allowed in (
+            ("log_level", get_args(LogLevel)),
+            ("adaptor_log_level", get_args(LogLevel)),
+            ("sanitize", ("none", "remove", "obfuscate", "summarize")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
+        if not isinstance(self.event_state, bool):
+            raise TypeError(f"event_state must be True or False, not {self.event_state!r}")
+        if not isinstance(self.modules, dict) or not all(isinstance(n, str) for n in self.modules):
+            raise TypeError(f"modules must be a dict of name to ModuleRef, not {self.modules!r}")
+        for name, ref in self.modules.items():
+            if not isinstance(ref, ModuleRef):
+                raise TypeError(f"modules[{name!r}] must be a ModuleRef, not {ref!r}")
+        if not isinstance(self.permissions, Permissions):
+            raise TypeError(f"permissions must be Permissions, not {self.permissions!r}")
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory limit in bytes."""
+        return int(self.memory_mb * MEGABYTE)
+
+    @property
+    def state_bytes(self) -> int:
+        """The largest serialised state in bytes."""
+        return int((self.memory_mb / 4 if self.state_mb is None else self.state_mb) * MEGABYTE)
+
+
+def _check_read_path(path: str) -> None:
+    """Raise ValueError unless *path* is absolute: the rest would depend on where the engine runs."""
+    if "\0" in path:
+        raise ValueError(f"Permissions.read has a path with a NUL in it: {path!r}")
+    if not path.startswith("/"):
+        right = "/srv/data" if not path or path.startswith("~") else os.path.realpath(path)
+        raise ValueError(
+            f"Permissions.read has {path!r}, which is not an absolute path; write {right!r}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_positive(name: str, value: Any) -> None:
+    optional = RunOptions.__annotations__[name].endswith("None")
+    if value is None and optional:
+        return
+    if not _is_number(value) or value <= 0:
+        hint = " or None" if optional else ""
+        raise ValueError(f"{name} must be a finite number above 0{hint}, not {value!r}")
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    # The others: a repetition that is too large, brackets that nest too deep.
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"whitelist: {pattern!r} is not a regular expression: {error}") from None
+
+
+def _check_names(options: RunOptions, name: str) -> None:
+    value = getattr(options, name)
+    if value is None and name == "whitelist":
+        return
+    if not _is_names(value):
+        raise TypeError(f"{name} must be a sequence of str, not {value!r}")
+    msgspec.structs.force_setattr(options, name, tuple(value))

@@ -1,0 +1,297 @@
+"""One object of a plan, read member by member.
+
+A reader never stops at a mistake: it notes the problem with its path and goes on with nothing in
+that place, so that one look at a plan finds all that is wrong with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.api.errors import Problem
+from engine.api.suggestion import hint, shorten
+from engine.plan.source import name_type
+from protocol.state import StateNotCarriedError, decode_state, encode_state
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+ALIASES = {
+    "adaptor": "adaptors",
+    "jobs": "steps",
+    "sourceMap": "source_map",
+    "stepTimeout": "step_timeout",
+}
+"""Other spellings, of the JavaScript runtime and of its older plans."""
+
+IGNORED_KEYS = ("previous", "linker", "source_map", "openfn", "history", "cursor", "meta")
+"""Keys that the JavaScript tools write into plans, workflows and steps."""
+
+
+class Findings:
+    """The findings of the readers of one plan, besides its members."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.ignored: dict[str, str] = {}
+        """A key that is accepted and ignored, as its author spells it, to its first path."""
+
+
+class PlanObject:
+    """The members of one JSON object (or struct), by the names that we have for them.
+
+    A member that is ``null`` is one that is not there.
+    """
+
+    def __init__(
+        self,
+        value: Mapping[Any, Any] | msgspec.Struct,
+        path: str,
+        findings: Findings,
+        *,
+        known: Collection[str],
+        ignored: Collection[str] = (),
+        others_allowed: bool = False,
+    ) -> None:
+        """Read the keys.
+
+        Args:
+            value: The object.
+            path: Where it is in the plan; empty for the plan itself.
+            findings: Where to note what is wrong, and what is ignored.
+            known: The names that an object of this kind has.
+            ignored: Names that are accepted, but have no meaning here.
+            others_allowed: Keys that are not known are passed over, not noted.
+
+        """
+        self.path = path
+        self._findings = findings
+        self._problems = findings.problems
+        self._members: dict[str, Any] = {}
+        self._spelling: dict[str, str] = {}
+        is_written = isinstance(value, Mapping)  # the engine's own types hold no such keys
+        for key, member in _items(value):
+            name = ALIASES.get(key, key) if isinstance(key, str) else key
+            if isinstance(key, str) and name in ignored and is_written and member is not None:
+                findings.ignored.setdefault(key, join_path(path, key))
+            if not isinstance(name, str) or name not in known:
+                if not others_allowed and name not in ignored:
+                    self._refuse_key(key, known)
+            elif member is None:
+                continue
+            elif name in self._members:
+                twin = shorten(self._spelling[name])
+                message = f"says the same as {twin}; leave one out"
+                self._problems.append(Problem(join_path(path, key), message))
+            else:
+                self._members[name] = member
+                self._spelling[name] = key
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def note(self, name: str, message: str) -> None:
+        """Note a problem with one member."""
+        self._problems.append(Problem(self.where(name), message))
+
+    def add_problem(self, path: str, message: str) -> None:
+        """Note a problem with what is at *path*."""
+        self._problems.append(Problem(path, message))
+
+    def where(self, name: str) -> str:
+        """Return the path of a member, in its author's spelling."""
+        return join_path(self.path, self._spelling.get(name, name))
+
+    def get(self, name: str) -> Any:
+        """Return a member as it is, None if it is not there."""
+        return self._members.get(name)
+
+    def text(
+        self, name: str, *, what: str = "text", empty: bool = True, quoted: bool = False
+    ) -> str | None:
+        """Return a member that must be text; *what* says which one.
+
+        Messages show a number in its place if it is *quoted*.
+        """
+        value = self._members.get(name)
+        if value is None:
+            return None
+        problem = _text_problem(value, what, empty=empty, quoted=quoted)
+        if problem is not None:
+            self.note(name, problem)
+            return None
+        return str.__str__(value)  # of a subclass, such as a member of a StrEnum, the text alone
+
+    def check_text(
+        self, value: object, path: str, what: str, *, empty: bool, quoted: bool = False
+    ) -> str | None:
+        """Return *value*, found at *path*, if it is text as in `text`."""
+        problem = _text_problem(value, what, empty=empty, quoted=quoted)
+        if problem is not None:
+            self._problems.append(Problem(path, problem))
+            return None
+        return str.__str__(value)
+
+    def flag(self, name: str) -> bool:
+        """Return a member that must be true or false; false if it is not there."""
+        value = self.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.note(name, f"must be true or false, not {name_type(value)}")
+        return value is True
+
+    def duration_ms(self, name: str) -> float | None:
+        """Return a member that must be a positive number of milliseconds."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            self.note(name, f"must be a number of milliseconds, not {name_type(value)}")
+            return None
+        try:
+            duration_ms = float(value)
+        except OverflowError:
+            duration_ms = math.inf
+        if not (math.isfinite(duration_ms) and duration_ms > 0):
+            shown = value if isinstance(value, float) else f"{duration_ms:g}"
+            self.note(name, f"must be finite and more than 0 milliseconds, not {shown}")
+            return None
+        return duration_ms
+
+    def child(
+        self, name: str, *, known: Collection[str], ignored: Collection[str] = ()
+    ) -> PlanObject | None:
+        """Return a reader of a member that must be an object; None if it is not there."""
+        value = self.get(name)
+        if value is None:
+            return None
+        return self.read(value, self.where(name), known=known, ignored=ignored)
+
+    def read(
+        self,
+        value: object,
+        path: str,
+        *,
+        known: Collection[str],
+        ignored: Collection[str] = (),
+        what: str = "an object",
+        others_allowed: bool = False,
+    ) -> PlanObject | None:
+        """Return a reader of *value*, which must be an object; None if it is not one."""
+        if not isinstance(value, (Mapping, msgspec.Struct)):
+            self._problems.append(Problem(path, f"must be {what}, not {name_type(value)}"))
+            return None
+        return PlanObject(
+            value,
+            path,
+            self._findings,
+            known=known,
+            ignored=ignored,
+            others_allowed=others_allowed,
+        )
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a copy of a member that must be an object with text as keys; {} if it is not there."""
+        value = self.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.note(name, f"must be an object, not {name_type(value)}")
+            return {}
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        if odd is not None:
+            self.note(name, f"must have text as keys, not {name_type(odd)}")
+            return {}
+        carried: dict[str, Any] | None = self.value(name)
+        return carried or {}
+
+    def secrets(self, name: str) -> dict[str, Any] | str | None:
+        """Return a configuration: an object, or the id of a credential.
+
+        A message about one names its keys, never a value.
+        """
+        value = self.get(name)
+        what = "an object or the id of a credential"
+        if value is None or isinstance(value, str):
+            return self.text(name, what=what, empty=False)
+        if not isinstance(value, Mapping):
+            self.note(name, f"must be {what}, not {name_type(value)}")
+            return None
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        if odd is not None:
+            self.note(name, f"must have text as keys, not {name_type(odd)}")
+            return None
+        carried: dict[str, Any] | None = self.value(name)
+        return carried
+
+    def value(self, name: str) -> Any:
+        """Return a copy of a member as the child will see it.
+
+        Changing the original afterwards does not change the plan.
+        """
+        value = self.get(name)
+        if value is None:
+            return None
+        path = self.where(name)
+        try:
+            return decode_state(encode_state(_plain_mapping(value), root=path))
+        except StateNotCarriedError as error:
+            self._problems.append(Problem(error.path, error.reason))
+        return None
+
+    def _refuse_key(self, key: object, known: Collection[str]) -> None:
+        if isinstance(key, str):
+            spellings = [*known, *(alias for alias, name in ALIASES.items() if name in known)]
+            message = f"unknown key{hint(key, spellings, kind='known are')}"
+        else:
+            message = f"a key must be text, not {name_type(key)}"
+        self._problems.append(Problem(join_path(self.path, key), message))
+
+
+def join_path(path: str, key: object) -> str:
+    """Return the path of the member *key*: ``steps.next``, ``steps['first name']``, ``a[5]``."""
+    if isinstance(key, str):
+        if 0 < len(key) <= 60 and key.isascii() and key.replace("-", "").replace("_", "").isalnum():
+            return f"{path}.{key}" if path else key
+        return f"{path}[{shorten(key)}]"
+    plain = isinstance(key, (int, float, bytes)) or key is None
+    return f"{path}[{repr(key)[:60] if plain else name_type(key)}]"
+
+
+def _items(value: Mapping[Any, Any] | msgspec.Struct) -> list[tuple[Any, Any]]:
+    if isinstance(value, msgspec.Struct):
+        return [(name, getattr(value, name)) for name in value.__struct_fields__]
+    return list(value.items())
+
+
+def _plain_mapping(value: Any) -> Any:
+    """Return a read-only mapping as the dict that it stands for."""
+    return dict(value) if isinstance(value, Mapping) and not isinstance(value, dict) else value
+
+
+def _text_problem(value: Any, what: str, *, empty: bool, quoted: bool) -> str | None:
+    """Say why *value* is not a text that Python can compile and msgpack can carry.
+
+    With *quoted* the message shows a number: it was meant as an id, not as a secret.
+    """
+    if not isinstance(value, str):
+        shown = f": {value!r:.60}" if quoted and isinstance(value, (int, float)) else ""
+        return f"must be {what}, not {name_type(value)}{shown}"
+    if not value and not empty:
+        return f"must be {what}, not an empty string"
+    if "\0" in value:
+        return f"has a NUL at character {value.index(chr(0)) + 1}: is it binary data?"
+    if not _is_unicode(value):
+        return "has a lone surrogate, which is no text"
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

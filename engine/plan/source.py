@@ -1,0 +1,199 @@
+"""Where a plan comes from: data, JSON text, a file, or the source of a single job.
+
+Reading is all that happens here; whether the plan makes sense is `engine.plan.validation`'s to say.
+Nothing that the plan's author wrote is compiled or run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.api.errors import PlanError, Problem
+from engine.api.suggestion import shorten
+
+if TYPE_CHECKING:
+    from protocol.plan import Plan
+
+_MAX_FILE_NAME = 4_096  # PATH_MAX
+
+type_names: dict[type, str] = {
+    bool: "true or false",
+    bytes: "bytes",
+    dict: "an object",
+    float: "a number",
+    int: "a number",
+    list: "a list",
+    str: "text",
+    type(None): "null",
+}
+
+
+def name_type(value: object) -> str:
+    """Return what *value* is in the words of JSON: ``a list``, ``text``, ``a function``."""
+    known = type_names.get(type(value))
+    if known is not None:
+        return known
+    name = "class" if isinstance(value, type) else type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def strip_blanks(text: str) -> str:
+    """Return *text* without white space and byte order marks around it."""
+    stripped = text.strip()
+    while stripped[:1] == "\ufeff" or stripped[-1:] == "\ufeff":
+        stripped = stripped.strip("\ufeff").strip()
+    return stripped
+
+
+def is_blank(text: str) -> bool:
+    """Whether *text* is empty but for white space."""
+    return not strip_blanks(text)
+
+
+def read_plan(source: Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]) -> Any:
+    """Return the plan as unchecked data.
+
+    Args:
+        source: Data (`dict` or `Plan`), JSON text (what begins with ``{``), or else the source of
+            one job, which becomes a plan of one step.  A file is read only if it is given as a
+            path object: a string is never taken for a file name.
+
+    Raises:
+        PlanError: There is no such file, or the text is not JSON.
+
+    """
+    if isinstance(source, os.PathLike):
+        return read_file(Path(source))
+    if isinstance(source, (bytes, bytearray)):
+        return _read_bytes(bytes(source))
+    if isinstance(source, str):
+        return _read_text(source)
+    if isinstance(source, (Mapping, msgspec.Struct)):
+        return source
+    message = (
+        "must be an object with a workflow, JSON text, a path, or the source of one job, "
+        f"not {name_type(source)}"
+    )
+    raise PlanError([Problem("plan", message)])
+
+
+def read_file(path: Path) -> Any:
+    """Return the plan in a ``.json`` file, or the plan of the one job in a ``.py`` file.
+
+    Raises:
+        PlanError: The file is missing, unreadable, of another kind, not UTF-8, or not JSON.
+
+    """
+    if path.suffix not in {".json", ".py"}:
+        raise PlanError([Problem(str(path), "must be a plan (.json) or a job (.py)")])
+    text = read_text_file(path)
+    if path.suffix == ".json":
+        return read_json(text, origin=str(path))
+    return plan_of_job(text, origin=str(path))
+
+
+def read_text_file(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        PlanError: The file is missing, a directory, unreadable, binary, or not UTF-8.
+
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"is not text: byte {error.start + 1} is not UTF-8"
+        raise PlanError([Problem(str(path), message)]) from None
+    # ValueError: a NUL in the path.
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise PlanError([Problem(str(path), f"cannot be read: {reason}")]) from None
+    return text
+
+
+def read_json(text: str, *, origin: str = "plan") -> Any:
+    """Return the value of a JSON text; integers of any size, ``NaN`` and ``Infinity`` included.
+
+    Raises:
+        PlanError: It is not JSON, nests too deeply, or an object has the same key twice (of which
+            a reader would silently keep one).
+
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        reason = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    except RecursionError:
+        reason = "is nested too deeply"
+    # A key that is there twice, or a number of more digits than int() takes.
+    except ValueError as error:
+        reason = str(error)
+    raise PlanError([Problem(origin, reason)])
+
+
+def plan_of_job(source: str, *, origin: str = "plan") -> dict[str, Any]:
+    """Return the plan that runs one job.
+
+    Raises:
+        PlanError: The source is empty but for white space.
+
+    """
+    if is_blank(source):
+        message = "is empty; a job has operations, or a function main"
+        raise PlanError([Problem(origin, message)])
+    return {"workflow": {"steps": [{"expression": source}]}}
+
+
+def _read_text(text: str) -> Any:
+    # No job begins with a brace: as Python that is a dict or a set that nobody uses.
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return read_json(text.lstrip("\ufeff"))
+    if _names_file(text):
+        # No job looks like that, and many a caller will try.
+        message = "a string is the source of a job, not the name of a file; pass a pathlib.Path"
+        raise PlanError([Problem("plan", message)])
+    return plan_of_job(text)
+
+
+def _names_file(text: str) -> bool:
+    """Whether a text is the name of a file rather than the source of a job."""
+    if "\n" in text or len(text) > _MAX_FILE_NAME or "\0" in text:
+        return False
+    if text.endswith(".json") or re.fullmatch(r"[\w./~ -]+\.py", text):
+        return True
+    try:
+        return bool(text) and Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _read_bytes(body: bytes) -> Any:
+    if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        raise PlanError([Problem("plan", "a job must be text, not bytes")])
+    try:
+        return _read_text(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        message = f"is not text: byte {error.start + 1} is not UTF-8"
+        raise PlanError([Problem("plan", message)]) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members.
+
+    Raises:
+        ValueError: Two of them have the same key.
+
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # add() returns None on purpose
+        raise ValueError(f"has the key {shorten(twice)} twice in one object")
+    return members

@@ -1,0 +1,73 @@
+"""Which values of a configuration are secrets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+import msgspec
+
+from engine.reporting.redaction.embedded import secrets_within
+
+MIN_SECRET_CHARACTERS: Final = 6
+"""Shorter strings of a configuration are no secrets: they would blank half of every log."""
+
+
+def secrets_of(configuration: object, public_keys: Collection[str]) -> Iterator[str | bytes]:
+    """Yield every secret of a configuration, as it is.
+
+    A secret is a string or bytes value of six characters or more, at any depth, unless it is
+    itself the value of a public key.  So is the password in a URL, also in a public one, and
+    what else `secrets_within` finds.  Keys, numbers and blank strings are not secrets.
+
+    Args:
+        configuration: Any value; whatever a state can carry is looked into.
+        public_keys: Casefolded.
+
+    """
+    pending: list[tuple[Any, bool]] = [(configuration, False)]
+    seen: set[int] = set()
+    while pending:
+        value, public = pending.pop()
+        if isinstance(value, (str, bytes)):
+            if not public and _is_long(value):
+                yield value
+            text = value if isinstance(value, str) else value.decode("utf-8", "ignore")
+            yield from filter(_is_long, secrets_within(text))
+        elif isinstance(value, (bytearray, memoryview)):
+            pending.append((bytes(value), public))
+        elif value is None or isinstance(value, (int, float)) or id(value) in seen:
+            continue
+        elif isinstance(value, dict):
+            seen.add(id(value))  # a manager may hand in a value that contains itself
+            pending.extend((item, _named(key, public_keys)) for key, item in value.items())
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
+            seen.add(id(value))
+            pending.extend((item, False) for item in value)
+        else:
+            pending.extend((plain, public) for plain in _plain(value))
+
+
+def _is_long(value: str | bytes) -> bool:
+    return len(value) >= MIN_SECRET_CHARACTERS and bool(value.strip())
+
+
+def _plain(value: Any) -> Iterator[Any]:
+    """Yield what a job gets for a value of a class: a struct, a dataclass, an enum, a UUID."""
+    if isinstance(value, msgspec.Struct):
+        yield {name: getattr(value, name) for name in value.__struct_fields__}
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield {field.name: getattr(value, field.name, None) for field in fields(value)}
+    else:
+        try:
+            plain = msgspec.to_builtins(value)
+        except Exception:  # noqa: BLE001 - the code of a foreign class; a state cannot carry it either
+            return
+        if plain is not value:
+            yield plain
+
+
+def _named(key: Any, public_keys: Collection[str]) -> bool:
+    return isinstance(key, str) and key.casefold() in public_keys

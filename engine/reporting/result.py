@@ -1,0 +1,114 @@
+"""How a run ended, as the caller gets it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from engine.api.errors import EngineError
+from engine.reporting.decoded import DecodedStates
+from engine.reporting.eventlog import with_details
+from protocol.confinement import ConfinementReport
+from protocol.errors import TooManyItemsError
+from protocol.events import Versions
+from protocol.report import ErrorReport, make_report, too_many_items
+
+Reason = Literal["success", "fail", "crash", "kill", "exception", "cancelled"]
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The reason, in the words of a result, and the report unless all went well."""
+
+    reason: Reason
+    error: ErrorReport | None = None
+
+
+def reason_of(report: ErrorReport) -> Reason:
+    """Return the reason of a run that ended with *report*."""
+    return "cancelled" if report.name == "Cancelled" else report.severity
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a run has used, as the kernel counts it."""
+
+    peak_memory_bytes: int = 0
+    cpu_s: float = 0.0
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
+    """How a run ended.
+
+    ``state`` is the final state, or None if the workflow was not walked to its end.  Events that carry the
+    same state share the object with it: copy what you want to change.
+    """
+
+    state: Any
+    reason: Reason
+    error: ErrorReport | None
+    duration_ms: int
+    usage: Usage
+    confinement: ConfinementReport
+    versions: Versions
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A result whose state is still the bytes that the child sent."""
+
+    ending: Ending
+    state: msgspec.Raw | None
+    duration_ms: int
+    usage: Usage
+    confinement: ConfinementReport
+    versions: Versions
+
+    def with_usage(self, counted: Usage) -> Outcome:
+        """Return the same outcome with what the kernel counted when the child was reaped."""
+        peak_bytes = max(self.usage.peak_memory_bytes, counted.peak_memory_bytes)
+        return msgspec.structs.replace(self, usage=Usage(peak_bytes, counted.cpu_s))
+
+    def decode(self, decoded: DecodedStates | None = None) -> RunResult:
+        """Return the result, which shares its state with events that have the same one."""
+        decoded = decoded or DecodedStates()
+        result = RunResult(
+            state=None,
+            reason=self.ending.reason,
+            error=with_details(self.ending.error),
+            duration_ms=self.duration_ms,
+            usage=self.usage,
+            confinement=self.confinement,
+            versions=self.versions,
+        )
+        if self.state is None:
+            return result
+        try:
+            return decoded.into(result, self.state)
+        except TooManyItemsError as error:
+            report = too_many_items("the final state", error.items, decoded.max_items)
+        except ValueError:
+            report = make_report("ProtocolError", "the child sent a final state that is none")
+        return msgspec.structs.replace(result, error=report, reason=reason_of(report))
+
+
+class RunError(EngineError):
+    """A run ended before its workflow did.
+
+    Attributes:
+        run_id: Which run.
+        result: How it ended; ``result.error`` is the report.
+        error: The report itself.
+        reason: ``crash``, ``kill``, ``exception`` or ``cancelled``.
+        severity, step_id: As in the report.
+
+    """
+
+    def __init__(self, run_id: str, result: RunResult) -> None:
+        assert result.error is not None
+        self.run_id = run_id
+        self.result = result
+        self.error = result.error
+        self.reason = result.reason
+        self.severity = result.error.severity
+        self.step_id = result.error.step_id
+        step = f" in step {self.step_id!r}" if self.step_id else ""
+        super().__init__(f"{self.error.name}{step}: {self.error.message}")

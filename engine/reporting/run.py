@@ -1,0 +1,190 @@
+"""The handle of one run: its events, its result, and the way to cancel it."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.api.errors import EngineError
+from engine.reporting.eventlog import EventLog
+from engine.reporting.result import Outcome, RunResult
+from protocol.events import AnyEvent
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+_BURIAL_S: Final = 1.0
+"""What the kernel takes to do away with a child that was killed: milliseconds, and more under load."""
+
+
+class Run:
+    """One plan executed in one child.  Every method may be called from any thread.
+
+    Iterate it (``async for``) for its events, await it for its result.
+    """
+
+    def __init__(self, run_id: str, log: EventLog, cancel: Callable[[str], None]) -> None:
+        self._id = run_id
+        self._log = log
+        self._cancel = cancel
+        self._outcome: Outcome | None = None
+        self._result: RunResult | None = None
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {'done' if self.done else 'going on'}>"
+
+    @property
+    def id(self) -> str:
+        """The id of the run: that of its plan, or one that was made for it."""
+        return self._id
+
+    @property
+    def done(self) -> bool:
+        """Whether the last event is there: the child was killed, or is gone."""
+        return self._log.ended
+
+    def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[AnyEvent]:
+        """Return the events with ``seq > after``.
+
+        Args:
+            after: A number, or None for those that this handle has not polled yet.
+            timeout_s: Seconds to wait for the first of them; None waits until there is one
+                or the run is over.
+
+        Raises:
+            ValueError: *after* is no number that an event can have, or *timeout_s* is not a number.
+
+        """
+        if after is not None and (type(after) is not int or after < 0):
+            raise ValueError(f"after must be the seq of an event, 0 or None, not {after!r}")
+        _check_timeout(timeout_s)
+        self._check_process()
+        return self._log.read(after, timeout_s)
+
+    def result(self, timeout_s: float | None = None) -> RunResult:
+        """Wait until the child is gone and return how the run was; a bad job is no reason to raise.
+
+        Raises:
+            TimeoutError: *timeout_s* seconds went by; the run goes on.
+            ValueError: *timeout_s* is not a number.
+
+        """
+        _check_timeout(timeout_s)
+        self._check_process()
+        if self.done and timeout_s is not None:
+            timeout_s = max(timeout_s, _BURIAL_S)
+        if not self._log.wait_closed(timeout_s):
+            raise TimeoutError(f"run {self.id} is not over after {timeout_s:g} s; it goes on")
+        if self._result is None:
+            assert self._outcome is not None
+            self._result = self._outcome.decode(self._log.decoded)
+        return self._result
+
+    def cancel(self, reason: str = "cancelled by the manager") -> None:
+        """End the run with the error ``Cancelled``; returns at once.
+
+        May be called again, after the end, from ``on_event`` and from a signal handler: it
+        takes no lock.
+
+        Raises:
+            TypeError: *reason* is no text.
+
+        """
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a str, not {type(reason).__name__}")
+        self._check_process()
+        # Lone surrogates have no place in a message.
+        self._cancel(reason.encode(errors="backslashreplace").decode())
+
+    async def __aiter__(self) -> AsyncIterator[AnyEvent]:
+        self._check_process()
+        after = 0
+        while True:
+            done = self.done
+            for event in self._log.read(after, 0.0):
+                after = event.seq
+                yield event
+            if done:
+                return
+            await self._changed(after)
+
+    def __await__(self) -> Generator[Any, None, RunResult]:
+        return self._wait_result().__await__()
+
+    async def _wait_result(self) -> RunResult:
+        self._check_process()
+        while not self._log.closed:
+            await self._changed(None)
+        return self.result()
+
+    async def _changed(self, after: int | None) -> None:
+        """Wait for an event after *after*, or (None) until the run is over."""
+        import asyncio  # only a manager that awaits pays for it
+
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+
+        def wake() -> None:
+            if after is None and not self._log.closed:
+                return
+            _call_soon(loop, changed.set)
+
+        stop = self._log.listen(wake)
+        try:
+            if after is None:
+                waits = not self._log.closed
+            else:
+                waits = not self.done and self._log.next_seq <= after + 1
+            if waits:
+                await changed.wait()
+        finally:
+            stop()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineError(
+                f"run {self.id} belongs to process {self._pid}; it cannot be followed from a"
+                f" fork of it (process {os.getpid()})"
+            )
+        if sys.is_finalizing() and not self._log.closed:
+            raise EngineError(f"run {self.id} cannot go on: the interpreter is ending")
+
+
+def finish(run: Run, outcome: Outcome) -> None:
+    """Record how *run* ended; its lane calls this once, when the child is gone.
+
+    Not a method: a user of the handle must not find it there.
+    """
+    run._outcome = outcome  # noqa: SLF001 - this module's own class
+    run._cancel = _nothing_to_cancel  # noqa: SLF001 - else the handle would keep its lane
+    run._log.close()  # noqa: SLF001
+
+
+def _check_timeout(timeout_s: float | None) -> None:
+    if timeout_s is None:
+        return
+    number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if not number or math.isnan(timeout_s):
+        raise ValueError(f"timeout_s must be a number of seconds or None, not {timeout_s!r}")
+
+
+def _nothing_to_cancel(_reason: str) -> None:
+    pass
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # the loop was closed under the listener: nobody waits any more
+
+
+def now_ms(since_s: float) -> int:
+    """Return whole milliseconds since *since_s* on the monotonic clock."""
+    return round((time.monotonic() - since_s) * 1000)

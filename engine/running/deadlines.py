@@ -1,0 +1,129 @@
+"""When a run has had its time, and what to say then.  The only clock is the monotonic one."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final
+
+from engine.api.options import RunOptions
+from protocol.report import ErrorReport, make_report
+
+START_S: Final = 30.0
+"""A child that is not ready by then will never be: a start takes milliseconds."""
+
+LINGER_S: Final = 1.0
+"""A child that has closed its pipe has this long to be gone."""
+
+
+class Deadlines:
+    """All the deadlines of one run.  Asked for the next one, and whether one has passed."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        self._begun = time.monotonic()
+        self._heard = self._begun
+        self._ready = False
+        self._job_started: float | None = None
+        self._step_id: str | None = None
+        self._loading_since: float | None = None
+        self._stop_at = math.inf
+
+    def begin(self) -> None:
+        """Start the clock: the run has left the queue."""
+        self._begun = self._heard = time.monotonic()
+
+    def ready(self) -> None:
+        """The child is confined and has its plan."""
+        self._ready = True
+
+    def heard(self) -> None:
+        """The child has given a sign of life."""
+        self._heard = time.monotonic()
+
+    def job_started(self, step_id: str) -> None:
+        """A job has started."""
+        self._job_started, self._step_id = time.monotonic(), step_id
+
+    def job_ended(self) -> None:
+        """The job has ended."""
+        self._job_started = None
+
+    def loading(self) -> None:
+        """The manager was asked for a credential or a state: silence is not the child's."""
+        self._loading_since = time.monotonic()
+
+    def loaded(self) -> None:
+        """The manager has answered."""
+        self._loading_since = None
+        self._heard = time.monotonic()
+
+    def finished(self) -> None:
+        """Nothing more will be heard of the child: its last word was, or it has closed its pipe."""
+        self._stop_at = min(self._stop_at, time.monotonic() + LINGER_S)
+
+    def cancelled(self) -> None:
+        """The child was asked to come to an end."""
+        self._stop_at = min(self._stop_at, time.monotonic() + self._options.cancel_grace_s)
+        if self._options.timeout_s is not None:
+            self._stop_at = min(self._stop_at, self._begun + self._options.timeout_s)
+
+    def elapsed_ms(self) -> int:
+        """Return milliseconds since the run left the queue."""
+        return round((time.monotonic() - self._begun) * 1000)
+
+    @property
+    def next(self) -> float:
+        """When to look again; infinity if never."""
+        return min(when for when, _ in self._list())
+
+    def load_is_late(self) -> bool:
+        """Whether the manager has had its time to answer."""
+        since = self._loading_since
+        return since is not None and time.monotonic() >= since + self._options.resolve_timeout_s
+
+    def must_stop(self) -> bool:
+        """Whether the child was asked to be gone by now."""
+        return time.monotonic() >= self._stop_at
+
+    def exceeded(self) -> ErrorReport | None:
+        """Return the report of a limit that has passed."""
+        now = time.monotonic()
+        for when, name in self._list():
+            if now >= when and name is not None:
+                return self._report(name)
+        return None
+
+    def _list(self) -> list[tuple[float, str | None]]:
+        options = self._options
+        deadlines: list[tuple[float, str | None]] = [(self._stop_at, None)]
+        if self._stop_at < math.inf:
+            return deadlines
+        if options.timeout_s is not None:
+            deadlines.append((self._begun + options.timeout_s, "timeout_s"))
+        if not self._ready:
+            deadlines.append((self._begun + START_S, "start"))
+        if self._loading_since is not None:
+            deadlines.append((self._loading_since + options.resolve_timeout_s, None))
+        elif options.idle_timeout_s is not None:
+            deadlines.append((self._heard + options.idle_timeout_s, "idle_timeout_s"))
+        if self._job_started is not None and options.step_timeout_s is not None:
+            deadlines.append((self._job_started + options.step_timeout_s, "step_timeout_s"))
+        return deadlines
+
+    def _report(self, name: str) -> ErrorReport:
+        if name == "start":
+            return make_report("SpawnError", f"the child was not ready after {START_S:g} s")
+        limit = getattr(self._options, name)
+        what, step_id = {
+            "timeout_s": ("the run took longer than", None),
+            "idle_timeout_s": ("nothing was heard from the run for", None),
+            "step_timeout_s": (f"step {self._step_id!r} took longer than", self._step_id),
+        }[name]
+        milliseconds = round(limit * 1000, 3)
+        return make_report(
+            "TimeoutError",
+            f"{what} its limit of {milliseconds:g} ms ({name})",
+            step_id=step_id,
+            option=name,
+        )

@@ -1,0 +1,196 @@
+"""Why a run is over: one pure function of facts.
+
+The order is that of trust.  What the engine did comes first (a limit that fired, a
+cancellation), then what the kernel says (exit status, signal, out of memory), and only then
+what the child said last.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import msgspec
+
+from engine.reporting.result import Ending, reason_of
+from engine.running.roles import described, may_claim
+from engine.start.exit import Exit
+from protocol.limits import OUT_OF_MEMORY_CODE
+from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
+from protocol.report import ErrorReport, make_report
+
+_MOSTLY = 0.9
+"""Share of its memory from which on a child that died for no other reason died of memory."""
+
+_MAX_LINE = 300
+"""Characters of the last line that a child wrote, as they are quoted."""
+
+_OF_ITS_OWN = frozenset(
+    {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL}
+)
+"""Signals that end a program which gets no memory: it aborts, or uses an address that it never got."""
+
+_SIGNS_OF_MEMORY = (
+    b"memoryerror",
+    b"bad_alloc",
+    b"cannot allocate memory",
+    b"out of memory",
+    b"memory allocation of",
+    b"failed to allocate",
+)
+"""What C, C++, Rust and Python say before they give up, in lower case."""
+
+_MUCH = 0.6
+"""The same for a child that crashed.  C code asks for a buffer of 1.5 or 2 times the size when one is
+full: the request fails, and nothing of it is resident.  msgspec, for one, does not survive that."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known about the end of one run."""
+
+    verdict: ErrorReport | None = None
+    """The first limit that fired, a cancellation, or a frame that the protocol forbids."""
+    exit: Exit | None = None
+    """``None``: there never was a child, or it was heard to its last word and then killed."""
+    oom_killed: bool = False
+    """The kernel says so, of the cgroup of this run."""
+    memory_bytes: int
+    """The limit."""
+    cpu_limit_s: float | None = None
+    last: WorkflowComplete | WorkflowError | ConfineFailed | None = None
+    """The terminal message, if there was one."""
+    step_id: str | None = None
+    """The step that was open."""
+    ready: bool = True
+    """The child was confined and had said so: before that no job could be at fault."""
+    stderr: bytes = b""
+    """The end of what it has written to its standard error."""
+
+
+def decide_ending(facts: Facts) -> Ending:
+    """Return why the run is over."""
+    report = facts.verdict or _kernel_report(facts) or _last_report(facts)
+    if report is not None:
+        if report.step_id is None and facts.step_id is not None:
+            report = msgspec.structs.replace(report, step_id=facts.step_id)
+        return Ending(reason_of(report), report)
+    assert isinstance(facts.last, WorkflowComplete)
+    if facts.last.error is not None:
+        return Ending("fail", facts.last.error)
+    return Ending("success")
+
+
+def _kernel_report(facts: Facts) -> ErrorReport | None:
+    ended = facts.exit
+    if facts.oom_killed:
+        return _out_of_memory(facts, "the kernel ended the run")
+    if ended is None:
+        return None
+    if ended.lost is not None:
+        return make_report("SpawnError", ended.lost)
+    if ended.code == OUT_OF_MEMORY_CODE:
+        return _out_of_memory(facts, "the child ended")
+    if not facts.ready and not isinstance(facts.last, ConfineFailed):
+        return _never_ready(facts, ended)
+    if ended.signal is not None:
+        return _signal_report(facts, ended.signal, ended.peak_bytes)
+    if ended.code:
+        if _speaks_of_memory(facts.stderr):
+            return _out_of_memory(facts, f"the child ended with exit code {ended.code}")
+        return make_report("ExitError", f"the child ended on its own with exit code {ended.code}")
+    return None
+
+
+def _never_ready(facts: Facts, ended: Exit) -> ErrorReport:
+    """Return the report of a child that ended before it could have read its plan."""
+    how = f"exit code {ended.code}"
+    if ended.signal is not None:
+        how = f"the signal {_signal_name(ended.signal)}"
+    if _died_of_memory(facts, ended):
+        return _out_of_memory(facts, f"the child ended with {how} before it was ready")
+    lines = facts.stderr.decode(errors="replace").strip().splitlines()
+    said = f": {lines[-1][:_MAX_LINE]}" if lines else ""
+    return make_report("SpawnError", f"the child ended with {how} before it was ready{said}")
+
+
+def _died_of_memory(facts: Facts, ended: Exit) -> bool:
+    return ended.peak_bytes >= _MOSTLY * facts.memory_bytes or _speaks_of_memory(facts.stderr)
+
+
+def _speaks_of_memory(stderr: bytes) -> bool:
+    """Whether a library or the interpreter has said that it could not get memory.
+
+    A large request that fails leaves no trace in the counts of the kernel.
+    """
+    text = stderr.lower()
+    return any(sign in text for sign in _SIGNS_OF_MEMORY)
+
+
+def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
+    if number == signal.SIGSYS:
+        return make_report(
+            "SecurityError",
+            "the run was ended by the kernel because of a forbidden system call",
+            subtype="SIGSYS",
+        )
+    if number == signal.SIGXCPU:
+        limit = f" of {facts.cpu_limit_s:g} s" if facts.cpu_limit_s else ""
+        return make_report(
+            "CPULimitError", f"the run used up its CPU time{limit} (cpu_s)", option="cpu_s"
+        )
+    crashed = number in _OF_ITS_OWN
+    share = _MUCH if crashed else _MOSTLY
+    if peak_bytes >= share * facts.memory_bytes or (crashed and _speaks_of_memory(facts.stderr)):
+        return _out_of_memory(facts, f"the child died of {_signal_name(number)}")
+    name = _signal_name(number)
+    return make_report("ExitError", f"the child was ended by the signal {name}", subtype=name)
+
+
+def _out_of_memory(facts: Facts, what: str) -> ErrorReport:
+    megabytes = facts.memory_bytes / 1_000_000
+    return make_report(
+        "OOMError",
+        f"{what} at its memory limit of {megabytes:g} MB (memory_mb)",
+        option="memory_mb",
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"number {number}"
+
+
+def _last_report(facts: Facts) -> ErrorReport | None:
+    if isinstance(facts.last, WorkflowError):
+        return _claimed_report(facts.last.error)
+    if isinstance(facts.last, ConfineFailed):
+        return confinement_report(facts.last)
+    if facts.last is None:
+        return make_report(
+            "ExitError", "the child ended on its own with exit code 0 before the workflow did"
+        )
+    return None
+
+
+def _claimed_report(error: ErrorReport) -> ErrorReport:
+    """Return the report that the child ended with, unless it may not end with that.
+
+    A ``fail`` ends no run, ``exception`` would say that the job is not at fault, and whether a
+    run was cancelled the engine knows better.
+    """
+    if error.severity in ("crash", "kill") and may_claim(error):
+        return error
+    return make_report(
+        "ProtocolError", f"child ended the run with {described(error)}, with which it may not"
+    )
+
+
+def confinement_report(failed: ConfineFailed) -> ErrorReport:
+    """Return the report of a required layer that is missing."""
+    return make_report(
+        "ConfinementError",
+        f"the policy requires the layer {failed.layer!r}, which cannot be applied here:"
+        f" {failed.reason}; no job was started",
+        fix=failed.remedy,
+    )

@@ -1,0 +1,246 @@
+"""Everything that is decided about a run before its child is started."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+from typing import Any, Final
+
+import msgspec
+
+from engine.adaptors.repo import Repo, RepoError
+from engine.api.errors import PlanError, Problem
+from engine.api.options import RunOptions
+from engine.confinement.policy import Policy
+from engine.running.resolvers import Resolvers
+from protocol import codec
+from protocol.adaptor import AdaptorLink
+from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.events import Versions
+from protocol.limits import MEGABYTE
+from protocol.messages import ChildLimits, Start
+from protocol.plan import Plan, Workflow
+from protocol.state import NIL, StateNotCarriedError, encode_state
+
+VERSION: Final = "0.1.0"
+
+_MIN_STEP_RUNS: Final = 1_000
+_STEP_RUNS_PER_STEP: Final = 10
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, ready to be sent to a child.  Holds secrets: it is dropped when they are sent."""
+
+    run_id: str
+    start: bytes
+    """The encoded `Start`."""
+    workflow: Workflow
+    """Its steps and edges, to hold against them what the child says."""
+    request: ConfinementRequest
+    """The layers that its child puts on before it reads that."""
+    options: RunOptions
+    """With the limits of the plan worked in: the smaller one holds."""
+    resolvers: Resolvers
+    credential_ids: frozenset[str]
+    state_ids: frozenset[str]
+    max_step_runs: int
+    versions: Versions
+    meta: dict[str, Any] = {}
+    """Of the plan, for ``workflow-start``."""
+    configurations: tuple[Any, ...]
+    """Every value in the plan and the state that may hold secrets."""
+
+    def __repr__(self) -> str:
+        return f"<Order {self.run_id}>"
+
+    @property
+    def confinement(self) -> ConfinementReport:
+        """What can be said about the walls before the child has tried them."""
+        return ConfinementReport(level=self.request.level, language=self.request.language)
+
+
+class _Linking(msgspec.Struct, frozen=True):
+    """Which adaptors a run may link, and which of its steps cannot have theirs."""
+
+    links: tuple[AdaptorLink, ...]
+    by_step: dict[str, tuple[str, ...]]
+    unlinked: dict[str, str]
+    repo_error: str | None
+
+
+def prepare(
+    plan: Plan,
+    state: Any,
+    *,
+    options: RunOptions,
+    policy: Policy,
+    resolvers: Resolvers,
+    repo_dir: str | os.PathLike[str] | None,
+) -> Order:
+    """Return the order for one run of a checked plan.
+
+    Raises:
+        PlanError: The initial state cannot be carried.
+
+    """
+    options = _limits_of(plan, options)
+    linking = _link(plan, options, repo_dir)
+    workflow = plan.workflow
+    max_step_runs = options.max_step_runs or max(
+        _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
+    )
+    state_id = state if isinstance(state, str) else None
+    start = Start(
+        run_id=plan.id,
+        workflow=_with_encoded_values(workflow),
+        start=options.start or plan.options.start or workflow.start or workflow.steps[0].id,
+        end=options.end or plan.options.end,
+        state=msgspec.Raw(NIL if state_id is not None else _encode_initial(state)),
+        state_id=state_id,
+        limits=ChildLimits(
+            state_bytes=options.state_bytes,
+            state_items=options.state_items,
+            payload_bytes=int(options.payload_mb * MEGABYTE),
+            log_payload_bytes=int(options.log_payload_mb * MEGABYTE),
+            max_log_bytes=options.max_log_bytes,
+            max_step_runs=max_step_runs,
+            memory_bytes=options.memory_bytes,
+        ),
+        adaptors=linking.links,
+        step_adaptors=linking.by_step,
+        unlinked=linking.unlinked,
+        repo_error=linking.repo_error,
+        whitelist=options.whitelist,
+        log_level=options.log_level,
+        adaptor_log_level=options.adaptor_log_level,
+        sanitize=options.sanitize,
+        remove_from_state=options.remove_from_state,
+        event_state=options.event_state,
+        language=policy.language,
+    )
+    request = policy.request(options=options, read_paths=readable(repo_dir, options))
+    used = {spec for specs in linking.by_step.values() for spec in specs}
+    return Order(
+        run_id=plan.id,
+        start=codec.encode(start),
+        workflow=workflow,
+        request=request,
+        options=options,
+        resolvers=resolvers,
+        credential_ids=frozenset(
+            value
+            for value in (*(step.configuration for step in workflow.steps), workflow.credentials)
+            if isinstance(value, str)
+        ),
+        state_ids=frozenset(
+            value for value in (*(s.state for s in workflow.steps), state) if isinstance(value, str)
+        ),
+        max_step_runs=max_step_runs,
+        versions=Versions(
+            python=platform.python_version(),
+            engine=VERSION,
+            adaptors=_versions(link for link in linking.links if _spec(link) in used),
+        ),
+        meta=plan.meta,
+        configurations=tuple(_configurations(plan, state)),
+    )
+
+
+def readable(repo_dir: str | os.PathLike[str] | None, options: RunOptions) -> list[str]:
+    """Return what a run may read of adaptors: the repo, and what stands in for parts of it."""
+    places = [ref.path for ref in options.modules.values() if ref.path is not None]
+    if repo_dir is not None:
+        places.append(os.fspath(repo_dir))
+    return sorted({os.path.realpath(place) for place in places})
+
+
+def _with_encoded_values(workflow: Workflow) -> Workflow:
+    """Encode the user's values by the rules for states: they may hold larger integers, say.
+
+    They travel inside of the plan, whose own encoder does not know those rules.
+    """
+    steps = tuple(
+        msgspec.structs.replace(
+            step, state=_encoded(step.state), configuration=_encoded(step.configuration)
+        )
+        for step in workflow.steps
+    )
+    credentials = _encoded(workflow.credentials)
+    return msgspec.structs.replace(workflow, steps=steps, credentials=credentials)
+
+
+def _encoded(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else msgspec.Raw(encode_state(value))
+
+
+def _encode_initial(state: Any) -> bytes:
+    try:
+        return encode_state({} if state is None else state)
+    except StateNotCarriedError as error:
+        raise PlanError([Problem(error.path, error.reason)]) from None
+
+
+def _limits_of(plan: Plan, options: RunOptions) -> RunOptions:
+    """Work the limits of a plan (milliseconds) into those of the caller (seconds)."""
+    timeout_s = _smaller(options.timeout_s, plan.options.timeout)
+    step_timeout_s = _smaller(options.step_timeout_s, plan.options.step_timeout)
+    if (timeout_s, step_timeout_s) == (options.timeout_s, options.step_timeout_s):
+        return options
+    limited = copy.copy(options)  # not `replace`, which would check all of them again
+    msgspec.structs.force_setattr(limited, "timeout_s", timeout_s)
+    msgspec.structs.force_setattr(limited, "step_timeout_s", step_timeout_s)
+    return limited
+
+
+def _smaller(seconds: float | None, milliseconds: float | None) -> float | None:
+    if milliseconds is None:
+        return seconds
+    return milliseconds / 1000 if seconds is None else min(seconds, milliseconds / 1000)
+
+
+def _link(plan: Plan, options: RunOptions, repo_dir: str | os.PathLike[str] | None) -> _Linking:
+    """Choose a version for every adaptor of every step, once for the whole run."""
+    repo_error = None
+    try:
+        repo = Repo.read(repo_dir)
+    except RepoError as error:
+        repo, repo_error = Repo.read(None), str(error)
+    links = {_spec(link): link for link in repo.newest(options.modules)}
+    by_step: dict[str, tuple[str, ...]] = {}
+    unlinked: dict[str, str] = {}
+    for step in plan.workflow.steps:
+        specs = []
+        for spec in step.adaptors:
+            try:
+                link = repo.resolve(spec, options.modules)
+            except RepoError as error:
+                unlinked.setdefault(step.id, repo_error or str(error))
+                continue
+            links[_spec(link)] = link
+            specs.append(_spec(link))
+        if specs:
+            by_step[step.id] = tuple(specs)
+    return _Linking(tuple(links.values()), by_step, unlinked, repo_error)
+
+
+def _spec(link: AdaptorLink) -> str:
+    return f"{link.name}@{link.version}"
+
+
+def _versions(links: Any) -> dict[str, list[str]]:
+    versions: dict[str, list[str]] = {}
+    for link in links:
+        versions.setdefault(link.name, []).append(link.version)
+    return versions
+
+
+def _configurations(plan: Plan, state: Any) -> list[Any]:
+    steps = plan.workflow.steps
+    holders = (state, *(step.state for step in steps))
+    given = (plan.workflow.credentials, *(step.configuration for step in steps))
+    return [
+        # Elsewhere a string is the id of a credential, and no secret; in a state it is one.
+        *(value for value in given if not isinstance(value, str)),
+        *(holder.get("configuration") for holder in holders if isinstance(holder, dict)),
+    ]

@@ -1,0 +1,110 @@
+"""Which run of the queue is next, and why a run that a resolver starts is not locked out.
+
+A resolver may run something on the engine that has called it.  The run that it resolves for holds a
+place meanwhile, and its child only waits.  If all places were held so, nothing would ever go on.
+So such a run lends its place, to one run at a time.
+
+For the supervisor's thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from engine.running.lane import Lane
+
+
+class Places:
+    """The queue of an engine, and the runs that are going on."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._queue: deque[Lane] = deque()
+        self._asked_for: list[Lane] = []
+        """Those in the queue that a resolver has started."""
+        self._running: set[Lane] = set()
+        self._lent: dict[Lane, Lane] = {}
+        """Lenders of places, and the runs that have them; both are going on."""
+
+    def __bool__(self) -> bool:
+        return bool(self._queue or self._running)
+
+    @property
+    def running(self) -> int:
+        """How many runs are going on."""
+        return len(self._running)
+
+    def __contains__(self, lane: Lane) -> bool:
+        """Whether a run is in the queue."""
+        return lane in self._queue
+
+    def all(self) -> list[Lane]:
+        """Return all runs, those in the queue first."""
+        return [*self._queue, *self._running]
+
+    def add(self, lane: Lane) -> None:
+        """Queue a run."""
+        self._queue.append(lane)
+        if lane.asker is not None:
+            self._asked_for.append(lane)
+
+    def add_first(self, lane: Lane) -> None:
+        """Queue a run again that could not be started."""
+        self.ended(lane)
+        self._queue.appendleft(lane)
+        if lane.asker is not None:
+            self._asked_for.insert(0, lane)
+
+    def remove(self, lane: Lane) -> None:
+        """Take a run out of the queue."""
+        self._queue.remove(lane)
+        if lane in self._asked_for:
+            self._asked_for.remove(lane)
+
+    def next(self) -> Lane | None:
+        """Return the run that may be started now; it stays in the queue."""
+        if not self._queue:
+            return None
+        if self._has_free():
+            return self._queue[0]
+        return next((lane for lane in self._asked_for if self._lender(lane)), None)
+
+    def start(self, lane: Lane) -> None:
+        """Take a run out of the queue: it gets a place."""
+        lender = None if self._has_free() else self._lender(lane)
+        self.remove(lane)
+        self._running.add(lane)
+        if lender is not None:
+            self._lent[lender] = lane
+
+    def ended(self, lane: Lane) -> None:
+        """Give the place of a run back."""
+        self._running.discard(lane)
+        self._lent.pop(lane, None)
+        for lender, borrower in [*self._lent.items()]:
+            if borrower is lane:
+                del self._lent[lender]
+
+    def beside(self, lane: Lane) -> int:
+        """Return how many other runs are going on whose end makes room for this one.
+
+        Not those that wait for a resolver, if a resolver has started this run: they may wait for it.
+        """
+        if lane.asker is None:
+            return len(self._running) - (lane in self._running)
+        return sum(1 for other in self._running if other is not lane and not other.resolving)
+
+    def _has_free(self) -> bool:
+        return len(self._running) - len(self._lent) < self._most
+
+    def _lender(self, lane: Lane) -> Lane | None:
+        """Return the nearest run here that waits for *lane*, be it by way of another engine."""
+        asker = lane
+        while asker.asker is not None:
+            above = asker.asker()
+            if above is None:
+                return None
+            asker = above
+            if asker in self._running and asker not in self._lent and asker.resolving:
+                return asker
+        return None

@@ -1,0 +1,180 @@
+"""The files that a user names: read and checked before anything is started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.api.errors import PlanError
+from engine.plan.source import name_type, read_json, read_text_file
+from jobcell.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from protocol.plan import Plan
+
+__all__ = [
+    "BadInputError",
+    "OutputFile",
+    "check_adaptors",
+    "check_repo",
+    "find_repo",
+    "read_credentials",
+    "read_json_file",
+]
+
+
+def read_json_file(path: Path) -> Any:
+    """Return the value in a JSON file; ``-`` is standard input.
+
+    Raises:
+        BadInputError: It cannot be read, or is not JSON.
+
+    """
+    file = Path("/dev/stdin") if str(path) == "-" else path
+    try:
+        return read_json(read_text_file(file), origin=str(path))
+    except PlanError as error:
+        raise BadInputError(str(problem) for problem in error.problems) from None
+
+
+def read_credentials(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the credentials in a JSON file by their ids.
+
+    Raises:
+        BadInputError: It is not an object of objects.  The message shows no value.
+
+    """
+    found = read_json_file(path)
+    wanted = "must be an object of credential id to configuration"
+    if not isinstance(found, dict):
+        raise BadInputError([f"{path}: {wanted}, not {name_type(found)}"])
+    wrong = [key for key, value in found.items() if not isinstance(value, dict)]
+    if wrong:
+        raise BadInputError(
+            f"{path}: {wanted}; {key!r} is {name_type(found[key])}" for key in wrong
+        )
+    return found
+
+
+def check_repo(path: Path) -> Path:
+    """Return the directory of installed adaptors.
+
+    Raises:
+        BadInputError: It is none.
+
+    """
+    if not path.is_dir():
+        reason = "is not a directory" if path.exists() else "does not exist"
+        raise BadInputError([f"{path}: {reason}; --repo takes a directory of adaptors"])
+    if not (path / "repo.json").is_file():
+        raise BadInputError([f"{path}: has no repo.json; jobcell repo init {path} makes a repo"])
+    return path
+
+
+def find_repo(given: Path | None) -> Path | None:
+    """Return the directory of installed adaptors: *given*, that of JOBCELL_REPO, or ``./repo``.
+
+    None if none of them is there; ``./repo`` counts only if it is a repo.
+
+    Raises:
+        BadInputError: The directory that was named is not a repo.
+
+    """
+    named = given if given is not None else os.environ.get("JOBCELL_REPO")
+    if named:
+        return check_repo(Path(named))
+    usual = Path("repo")
+    return usual if (usual / "repo.json").is_file() else None
+
+
+def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
+    """Raise BadInputError if a step wants an adaptor, and no repo was found."""
+    if repo_dir is not None:
+        return
+    for step in plan.workflow.steps:
+        if step.adaptors:
+            message = (
+                f"there is no repo of adaptors, and step {step.id!r} wants {step.adaptors[0]!r}; give"
+                " a directory with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
+            )
+            raise BadInputError([message])
+
+
+def check_written_files(
+    output: Path | None, events: Path | None, read: Mapping[str, Path | None]
+) -> None:
+    """Refuse a file to be written that is another file of the same command.
+
+    The final state may go to the file of the initial state, because that was read by then.
+
+    Args:
+        output: The file of --output.
+        events: The file of --events.
+        read: What each file is that the command reads, for the message.
+
+    Raises:
+        BadInputError: One file would be lost.
+
+    """
+    problems = []
+    for option, path in (("--output", output), ("--events", events)):
+        others = {**read, "the file of --output": output if option == "--events" else None}
+        for what, other in others.items():
+            if (
+                path is None
+                or other is None
+                or (option, what) == ("--output", "the file of --state")
+            ):
+                continue
+            if _is_same_file(path, other):
+                problems.append(f"{path}: is {what} as well; give {option} another file")
+    if problems:
+        raise BadInputError(problems)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        if one.exists():
+            return one.is_file() and one.samefile(other)
+        return one.resolve() == other.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other, in Python 3.12
+        return False
+
+
+class OutputFile:
+    """A file that will be written when the run is over.
+
+    It is opened before the run is started, because an hour later is too late to hear that a
+    directory does not exist; what is in it stays until there is something better.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            BadInputError: It cannot be written.
+
+        """
+        self.path = path
+        self._is_new = not path.exists()
+        try:
+            self._file = path.open("ab")
+        except OSError as error:
+            raise BadInputError([f"{path}: cannot be written: {error.strerror}"]) from None
+
+    def write(self, content: bytes) -> None:
+        """Replace what is in the file."""
+        if self.path.is_file():  # not a pipe or /dev/null, which have no length
+            os.truncate(self._file.fileno(), 0)
+        self._file.write(content)
+        self._is_new = False
+        self._file.close()
+
+    def close(self) -> None:
+        """Leave the file as it was before, if nothing was written."""
+        self._file.close()
+        if self._is_new:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""The view for a terminal: a table of the steps that changes in its place, log lines above it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from jobcell.views import describe, describe_source
+from jobcell.wording import label, printable, tell_duration, tell_result, tell_size
+from protocol.events import (
+    Event,
+    InitStart,
+    JobComplete,
+    JobError,
+    JobStart,
+    Log,
+    StepEvent,
+    WorkflowError,
+    WorkflowStart,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+    from engine import RunResult
+    from protocol.report import ErrorReport
+
+MAX_ROWS = 30
+"""Steps in the table; of more, the first are only counted."""
+
+_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
+_REASON_STYLES = {"success": "bold green", "fail": "bold yellow"}
+
+
+class _Row:
+    """What is known of one execution of a step."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.status = "preparing"
+        self.style = ""
+        self.started_s = time.monotonic()
+        self.duration_ms: float | None = None
+        self.memory = ""
+        self.note = ""
+        self.spinner = Spinner("dots")
+
+    def cells(self) -> tuple[RenderableType, ...]:
+        """Return the cells of the row, as of now."""
+        running = self.duration_ms is None
+        elapsed_ms = self.duration_ms
+        if elapsed_ms is None:
+            elapsed_ms = (time.monotonic() - self.started_s) * 1000
+        mark = self.spinner if running else Text("✓" if self.style == "green" else "✗", self.style)
+        return (
+            mark,
+            Text(self.name),
+            Text(printable(self.status, limit=60), self.style),
+            Text(tell_duration(elapsed_ms)),
+            Text(self.memory),
+            Text(self.note, "dim"),
+        )
+
+
+class LiveView:
+    """Draws while it is open; whatever is written meanwhile goes above the table."""
+
+    def __init__(self, console: Console | None = None, names: Mapping[str, str] = {}) -> None:
+        """Begin to draw.
+
+        Args:
+            console: Where; by default standard error.
+            names: Step id to the name of the step.
+
+        """
+        self._console = console or Console(stderr=True)
+        self._names = names
+        self._width = self._console.width
+        self._closed = False
+        self._rows: dict[str, _Row] = {}
+        self._error: ErrorReport | None = None
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=12,
+            transient=False,
+        )
+        self._live.start()
+
+    def show(self, event: Event) -> None:
+        """Bring the table up to date, or write a line above it."""
+        match event:
+            case Log():
+                line = Text(f"{describe_source(event, self._names)} ", "dim")
+                line.append(printable(event.message), _STYLES[event.level])
+                self._print(line)
+            case WorkflowError(error=error) if error == self._error:
+                pass  # the step within which the run ended has said it
+            case WorkflowStart() | WorkflowError():
+                style = "red" if isinstance(event, WorkflowError) else "dim"
+                for text in describe(event, self._names):
+                    self._print(Text(text, style))
+            case StepEvent():
+                self._show_step(event)
+
+    def close(self, result: RunResult | None) -> None:
+        """Leave the table as it is, and the ending below it."""
+        for row in self._rows.values():
+            if row.duration_ms is None:  # the run has ended within this step
+                row.duration_ms = (time.monotonic() - row.started_s) * 1000
+                row.status, row.style = "ended", "red"
+        self._closed = True
+        self._live.stop()
+        if result is not None:
+            style = _REASON_STYLES.get(result.reason, "bold red")
+            self._print(Text(tell_result(result), style))
+
+    def _show_step(self, event: StepEvent) -> None:
+        name = label(event.step_id, self._names, of=event.step_run_id)
+        row = self._rows.setdefault(event.step_run_id, _Row(name))
+        match event:
+            case InitStart():
+                row.status = "preparing"
+            case JobStart():
+                row.status, row.started_s = "running", time.monotonic()
+            case JobComplete():
+                row.status, row.style, row.duration_ms = "done", "green", event.duration_ms
+                row.memory = tell_size(event.mem.peak)
+                row.note = self._tell_next(event.next)
+            case JobError():
+                row.status, row.style, row.duration_ms = event.error.name, "red", event.duration_ms
+                row.note = self._tell_next(event.next)
+                self._error = event.error
+                for text in describe(event, self._names)[1:]:
+                    self._print(Text(text, "red"))
+
+    def _print(self, text: Text) -> None:
+        """Write a line above the table."""
+        self._forget_other_width()
+        self._console.print(text)
+
+    def _tell_next(self, following: tuple[str, ...]) -> str:
+        if not following:
+            return ""
+        return f"→ {', '.join(label(step, self._names) for step in following)}"
+
+    def _forget_other_width(self) -> None:
+        """Draw below what was drawn before the terminal got another width.
+
+        The terminal has wrapped those lines anew: to go back over them would go to a wrong line.
+        """
+        width = self._console.width
+        if width != self._width:
+            self._width = width
+            drawn = getattr(self._live, "_live_render", None)
+            if drawn is not None:
+                drawn._shape = None  # noqa: SLF001 - rich has no other way to begin anew
+
+    def _render(self) -> RenderableType:
+        self._forget_other_width()
+        # A column is left free: some terminals draw some characters wider than they are said to be.
+        table = Table(box=None, pad_edge=False, show_header=False, width=None)
+        for column in ("", "step", "status", "time", "memory", "next"):
+            # A row is a line: of a table that wraps nobody knows the height.
+            table.add_column(
+                column,
+                justify="right" if column in {"time", "memory"} else "left",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+        rows = list(self._rows.values())
+        shown = len(rows) if self._closed else max(1, min(MAX_ROWS, self._console.height - 3))
+        for row in rows[-shown:]:
+            table.add_row(*row.cells())
+        if len(rows) <= shown:
+            return table
+        return Group(Text(f"... {len(rows) - shown} steps before these", "dim"), table)

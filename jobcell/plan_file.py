@@ -1,0 +1,136 @@
+"""A plan or a job in a file, as the command line takes it.
+
+In a plan file the ``expression`` of a step may be the path of a ``.py`` file, relative to the
+plan.  The engine knows nothing of that: what it gets is the source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from engine.api.errors import PlanError, Problem
+from engine.plan.source import name_type, plan_of_job, read_file, read_text_file
+from engine.plan.validation import load_plan
+from jobcell.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from protocol.plan import Plan
+
+
+_UNREAD = "def main(state): return state"
+"""Stands for a job that cannot be read, while the rest of the plan is checked."""
+
+
+def load_plan_file(
+    path: Path,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    adaptors: Sequence[str] = (),
+    warn: Callable[[str], object] | None = None,
+) -> Plan:
+    """Return the checked plan in a ``.json`` file, or that of the one job in a ``.py`` file.
+
+    Args:
+        path: The file.
+        start: The id of the step to start with, in place of the plan's.
+        end: The id of the step to end with, in place of the plan's.
+        adaptors: Those of a single job; a plan names its own.
+        warn: Takes a line for each key of the plan that is ignored; by default it is a warning of
+            Python's.
+
+    Raises:
+        BadInputError: With a line for each problem of the plan and of the job files it names.
+
+    """
+    source, problems = read_plan_file(path, adaptors)
+    try:
+        plan = load_plan(source, start=start, end=end, warn=warn and named(path, warn))
+    except PlanError as error:
+        problems += error.problems
+    if problems:
+        raise BadInputError(tell_problem(problem, path) for problem in problems)
+    return plan
+
+
+def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[Problem]]:
+    """Return the plan in a file as data, and what is wrong with the job files that it names.
+
+    Args:
+        path: As for `load_plan_file`.
+        adaptors: As for `load_plan_file`.
+
+    Raises:
+        BadInputError: The file does not hold a plan.
+
+    """
+    if path.is_dir():
+        raise BadInputError([f"{path}: is a directory; give a plan (.json) or a job (.py)"])
+    if adaptors and path.suffix != ".py":
+        raise BadInputError([f"{path}: --adaptor is for a single job; in a plan each step has its"])
+    try:
+        source = read_file(path)
+        if path.suffix == ".py":
+            return _plan_of_job(source, path, adaptors), []
+        if not isinstance(source, dict):
+            message = f"must be an object with a workflow, not {name_type(source)}"
+            raise PlanError([Problem(str(path), message)])
+    except PlanError as error:
+        raise BadInputError(tell_problem(problem, path) for problem in error.problems) from None
+    return source, _load_expressions(source, path.parent)
+
+
+def named(path: Path, warn: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a function that warns with the name of the file in front."""
+    return lambda sentence: warn(f"{path}: {sentence}")
+
+
+def _plan_of_job(source: dict[str, Any], path: Path, adaptors: Sequence[str]) -> dict[str, Any]:
+    expression = source["workflow"]["steps"][0]["expression"]
+    plan = plan_of_job(expression, origin=str(path))
+    plan["workflow"]["steps"][0]["adaptors"] = list(adaptors)
+    return plan
+
+
+def _load_expressions(source: Any, directory: Path) -> list[Problem]:
+    """Put the source of jobs in the place of their paths; return what could not be read."""
+    problems = []
+    for step, place in _steps(source):
+        expression = step.get("expression")
+        if not _is_path(expression):
+            continue
+        try:
+            source = read_text_file(directory / expression)
+            # A step without an expression is a trigger: this file was meant to be a job.
+            plan_of_job(source, origin=expression)
+            step["expression"] = source
+        except PlanError as error:
+            message = f"{expression} {error.problems[0].message}"
+            problems.append(Problem(f"{place}.expression", message))
+            step["expression"] = _UNREAD  # the path is not a job, so nothing in it is wrong
+    return problems
+
+
+def _steps(source: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield whatever looks like a step; that all of it makes sense is checked later."""
+    if not isinstance(source, dict):
+        return
+    for prefix, holder in (("", source), ("workflow.", source.get("workflow"))):
+        for key in ("steps", "jobs"):
+            steps = holder.get(key) if isinstance(holder, dict) else None
+            for index, step in enumerate(steps if isinstance(steps, list) else ()):
+                if isinstance(step, dict):
+                    yield step, f"{prefix}{key}[{index}]"
+
+
+def _is_path(expression: object) -> TypeGuard[str]:
+    return isinstance(expression, str) and expression.endswith(".py") and "\n" not in expression
+
+
+def tell_problem(problem: Problem, path: Path) -> str:
+    """Return the line about a problem of the plan in the file *path*."""
+    line = str(problem)
+    return line if problem.path == str(path) else f"{path}: {line.removeprefix('plan: ')}"

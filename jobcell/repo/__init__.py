@@ -1,0 +1,19 @@
+"""Writing to the repo: installing, removing, locking.  The engine only reads it (`engine.adaptors.repo`)."""
+
+from jobcell.repo.commands import app
+from jobcell.repo.index import RepoWriteError, initialise
+from jobcell.repo.install import Installed, add
+from jobcell.repo.lockfile import lock, sync
+from jobcell.repo.removal import remove, verify
+
+__all__ = [
+    "Installed",
+    "RepoWriteError",
+    "add",
+    "app",
+    "initialise",
+    "lock",
+    "remove",
+    "sync",
+    "verify",
+]

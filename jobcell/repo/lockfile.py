@@ -1,0 +1,141 @@
+"""The lock file: what is in a repo, so that another machine gets the same files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.adaptors.repo import Repo, RepoError
+from jobcell.repo import index
+from jobcell.repo.index import RepoWriteError
+from jobcell.repo.install import Installed, Staged, publish, stage_adaptor
+from jobcell.repo.source import Source, read_source
+
+FORMAT: Final = 1
+
+
+class LockedAdaptor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One adaptor with the exact versions of all that lies in its directory."""
+
+    name: str
+    version: str
+    module: str
+    sha256: str
+    dependencies: dict[str, str] = {}
+    distribution: str | None = None
+    source: str | None = None
+    """The directory that it was copied from; registries do not have it."""
+
+
+class LockFile(msgspec.Struct, frozen=True):
+    """All adaptors of a repo."""
+
+    format: int
+    adaptors: tuple[LockedAdaptor, ...]
+
+
+def lock(repo_dir: Path) -> str:
+    """Return the text of a lock file for what is in the repo.
+
+    Raises:
+        RepoWriteError: An adaptor was not installed by `add`, so nobody could do it again.
+
+    """
+    whole = index.read(repo_dir)
+    adaptors = []
+    for entry in sorted(whole["adaptors"], key=lambda e: (e["name"], e["version"])):
+        if not entry.get("sha256"):
+            raise RepoWriteError(f"{entry['name']}@{entry['version']} has no sha256 to be locked")
+        adaptors.append(
+            LockedAdaptor(
+                name=entry["name"],
+                version=entry["version"],
+                module=entry["module"],
+                sha256=entry["sha256"],
+                dependencies=entry.get("dependencies", {}),
+                distribution=entry.get("distribution"),
+                source=entry.get("source"),
+            )
+        )
+    plain = msgspec.to_builtins(LockFile(FORMAT, tuple(adaptors)))
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
+def sync(
+    repo_dir: Path, text: str, *, allow_build: bool = False, find_links: Sequence[str] = ()
+) -> list[Installed]:
+    """Make the repo hold exactly what a lock file lists: the same files, and nothing else.
+
+    Raises:
+        RepoWriteError: The lock file is broken, something cannot be had, or the files that
+            were installed are not the locked ones.  Nothing was changed.
+
+    """
+    wanted = _read(text)
+    index.read(repo_dir)
+    repo = Repo.read(repo_dir)
+    with index.stage(repo_dir) as room:
+        staged = []
+        for number, adaptor in enumerate(wanted.adaptors):
+            there = _there(repo, adaptor)
+            if there is not None:
+                staged.append(there)
+                continue
+            fresh = stage_adaptor(
+                _source(adaptor, allow_build=allow_build),
+                room / str(number),
+                name=adaptor.name,
+                module=adaptor.module,
+                allow_build=allow_build,
+                find_links=find_links,
+                pinned=_pins(adaptor),
+            )
+            got = fresh.entry["sha256"]
+            if got != adaptor.sha256:
+                raise RepoWriteError(
+                    f"{adaptor.name}@{adaptor.version}: the files are not the locked ones"
+                    f" (sha256 {got[:12]}..., locked {adaptor.sha256[:12]}...)"
+                )
+            staged.append(fresh)
+        return publish(repo_dir, staged, room, only=True)
+
+
+def _read(text: str) -> LockFile:
+    try:
+        found = msgspec.json.decode(text, type=LockFile)
+    except (ValueError, RecursionError) as error:
+        raise RepoWriteError(f"this is no lock file: {str(error)[:200]}") from None
+    if found.format != FORMAT:
+        raise RepoWriteError(f"this lock file has format {found.format}, not {FORMAT}")
+    return found
+
+
+def _there(repo: Repo, adaptor: LockedAdaptor) -> Staged | None:
+    """Return the entry of the repo if its files are the locked ones, every byte."""
+    for entry in repo.entries():
+        same = entry.name == adaptor.name and entry.version == adaptor.version
+        if same and entry.sha256 == adaptor.sha256:
+            try:
+                repo.verify(repo.resolve(entry.spec))
+            except RepoError:
+                return None
+            return Staged(None, msgspec.to_builtins(entry))
+    return None
+
+
+def _source(adaptor: LockedAdaptor, *, allow_build: bool) -> Source:
+    if adaptor.source is not None:
+        return read_source(adaptor.source, allow_build=allow_build)
+    name = adaptor.distribution or adaptor.name
+    return Source(f"{name}=={adaptor.version}", name, ())
+
+
+def _pins(adaptor: LockedAdaptor) -> list[str]:
+    pins = [f"{name}=={version}" for name, version in adaptor.dependencies.items()]
+    if adaptor.source is None:
+        pins.insert(0, f"{adaptor.distribution or adaptor.name}=={adaptor.version}")
+    return pins

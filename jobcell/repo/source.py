@@ -1,0 +1,130 @@
+"""What may be installed: a name in a registry, a wheel, or a directory of Python source."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from jobcell.repo.index import RepoWriteError
+
+_CODE_TO_BUILD: Final = (".c", ".cc", ".cpp", ".pyx", ".rs")
+_LEFT_OUT: Final = ("__pycache__", "*.pyc", ".git", ".*")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where one adaptor comes from.
+
+    Attributes:
+        requirements: What the installer is asked for: the adaptor itself first, unless it is
+            a directory that is copied; then these are its dependencies.
+        directory: Pure Python source that is copied as it is.
+
+    """
+
+    spec: str
+    distribution: str
+    requirements: tuple[str, ...]
+    directory: Path | None = None
+    version: str | None = None
+
+
+def read_source(spec: str, *, allow_build: bool) -> Source:
+    """Find out what *spec* is.
+
+    Raises:
+        RepoWriteError: It is nothing that can be installed, or only by running its code.
+
+    """
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _directory(spec, path.resolve(), allow_build=allow_build)
+    if path.suffix == ".whl" and path.is_file():
+        return Source(spec, path.name.partition("-")[0], (str(path.resolve()),))
+    if path.is_file() or "/" in spec.partition("@")[0] or spec.startswith(("-", ".")):
+        if path.is_file() and allow_build:
+            return Source(spec, path.name.rpartition("-")[0], (str(path.resolve()),))
+        kind = "no wheel, so it must be built: --allow-build" if path.is_file() else "not there"
+        raise RepoWriteError(f"{spec!r} is {kind}")
+    try:
+        requirement = Requirement(spec.replace("@", "==", 1) if "://" not in spec else spec)
+    except InvalidRequirement as error:
+        text = str(error).splitlines()[0]
+        raise RepoWriteError(f"{spec!r} is no directory, wheel or requirement: {text}") from None
+    if requirement.url and not requirement.url.endswith(".whl") and not allow_build:
+        raise RepoWriteError(f"{spec!r} is no wheel, so it must be built: --allow-build")
+    return Source(spec, requirement.name, (str(requirement),))
+
+
+def copy_source(source: Source, target: Path) -> None:
+    """Copy a source directory's modules to *target*, with the metadata that an installer writes.
+
+    Raises:
+        RepoWriteError: There is no module in it.
+
+    """
+    assert source.directory is not None
+    assert source.version is not None
+    root = source.directory / "src" if (source.directory / "src").is_dir() else source.directory
+    left_out = shutil.ignore_patterns(*_LEFT_OUT)
+    found = False
+    for item in sorted(root.iterdir()):
+        if item.name.startswith((".", "_")) or item.stem in {"setup", "conftest", "tests", "test"}:
+            continue
+        if item.is_dir() and item.name.isidentifier() and any(item.rglob("*.py")):
+            shutil.copytree(item, target / item.name, ignore=left_out)
+            found = True
+        elif item.suffix == ".py" and item.stem.isidentifier():
+            shutil.copyfile(item, target / item.name)
+            found = True
+    if not found:
+        raise RepoWriteError(f"{source.spec!r} holds no Python module")
+    name = canonicalize_name(source.distribution).replace("-", "_")
+    information = target / f"{name}-{source.version}.dist-info"
+    information.mkdir()
+    lines = ["Metadata-Version: 2.1", f"Name: {source.distribution}", f"Version: {source.version}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in source.requirements]
+    (information / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _directory(spec: str, path: Path, *, allow_build: bool) -> Source:
+    project = _project(spec, path)
+    name, version = project.get("name"), project.get("version")
+    why = None
+    if not isinstance(name, str) or not isinstance(version, str):
+        why = "its pyproject.toml does not say [project] name and version"
+    elif any(file.suffix in _CODE_TO_BUILD for file in path.rglob("*")):
+        why = "it holds code to be compiled"
+    elif (path / "setup.py").exists():
+        why = "it has a setup.py"
+    if why is not None:
+        if not allow_build:
+            raise RepoWriteError(
+                f"{spec!r} must be built, which runs its code: {why}; --allow-build"
+            )
+        return Source(spec, name if isinstance(name, str) else path.name, (str(path),))
+    assert isinstance(name, str)
+    assert isinstance(version, str)
+    dependencies = project.get("dependencies", [])
+    try:
+        requirements = tuple(str(Requirement(text)) for text in dependencies)
+        version = str(Version(version))
+    except (InvalidRequirement, InvalidVersion, TypeError) as error:
+        raise RepoWriteError(f"{spec!r}: {str(error).splitlines()[0]}") from None
+    return Source(spec, name, requirements, path, version)
+
+
+def _project(spec: str, path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads((path / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RepoWriteError(f"{spec!r}: cannot read its pyproject.toml: {error}") from None
+    return table if isinstance(table, dict) else {}

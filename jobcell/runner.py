@@ -1,0 +1,195 @@
+"""One run from the command line: start it, show it, cancel it on a signal, say how it ended."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
+
+import engine
+from jobcell.errors import BadInputError
+from jobcell.exit_codes import OF_REASON
+from jobcell.inputs import OutputFile
+from jobcell.json_text import encode_json, event_line
+from jobcell.wording import tell_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import FrameType
+
+    from engine import RunOptions, RunResult
+    from jobcell.views import View
+    from protocol.events import Event
+    from protocol.plan import Plan
+
+POLL_S = 0.5
+"""Seconds to wait for an event.  Python runs a signal handler between two waits only."""
+
+
+class RunRequest(NamedTuple):
+    """All that is needed for one run, read and checked."""
+
+    plan: Plan
+    state: Any
+    options: RunOptions
+    credentials: Mapping[str, dict[str, Any]] | None
+    repo_dir: Path | None
+    start_mode: Literal["exec", "zygote"]
+    policy: engine.Policy
+    output: Path | None
+    events: Path | None
+    print_state: bool
+    """Whether the final state goes to standard output if there is no file for it."""
+
+
+def names_of(plan: Plan) -> dict[str, str]:
+    """Return step id to name, of the steps that have one."""
+    return {step.id: step.name for step in plan.workflow.steps if step.name}
+
+
+def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
+    """Run a plan and return the exit code.
+
+    Args:
+        request: The run.
+        make_view: Called without arguments once all files are open, so that a mistake in one of
+            them is not told below an empty table.
+
+    Raises:
+        BadInputError: A file cannot be written.
+
+    """
+    with ExitStack() as stack:
+        output = OutputFile(request.output) if request.output is not None else None
+        if output is not None:
+            stack.callback(output.close)
+        record = _open_record(request.events) if request.events is not None else None
+        if record is not None:
+            stack.enter_context(record)
+        view = make_view()
+        result: RunResult | None = None
+        try:
+            result, signal_number = _watch(
+                request, view if record is None else _Recorder(record, view)
+            )
+        finally:
+            view.close(result)
+        if result.error is not None and result.reason == "fail":
+            # An error that ended the run was an event; that of a leaf was one among others.
+            print(next(tell_error(result.error, names_of(request.plan))), file=sys.stderr)
+        if result.reason in {"success", "fail"}:
+            _write_state(result, output, print_state=request.print_state)
+    return 128 + signal_number if signal_number else OF_REASON[result.reason]
+
+
+def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
+    """Show the run till its end; return the result, and the signal that cancelled it or 0."""
+    credentials = request.credentials
+    resolvers = engine.Resolvers(credential=_resolve_from(credentials)) if credentials else None
+    with (
+        _Signals() as signals,
+        engine.Engine(
+            repo_dir=request.repo_dir,
+            start_mode=request.start_mode,
+            policy=request.policy,
+            options=request.options,
+        ) as eng,
+    ):
+        run = eng.execute(request.plan, request.state, resolvers=resolvers)
+        signals.cancel_on_arrival(run)
+        while True:
+            done = run.done
+            for event in run.poll(timeout_s=POLL_S):
+                view.show(event)
+            if done:
+                break
+        result = run.result()
+    return result, signals.received if result.reason == "cancelled" else 0
+
+
+def _resolve_from(credentials: Mapping[str, dict[str, Any]]) -> Any:
+    def resolve(credential_id: str) -> dict[str, Any]:
+        if credential_id not in credentials:
+            raise LookupError(f"the file of --credentials has no {credential_id!r}")
+        return credentials[credential_id]
+
+    return resolve
+
+
+def _write_state(result: RunResult, output: OutputFile | None, *, print_state: bool) -> None:
+    if output is None and not print_state:
+        return
+    try:
+        text = encode_json(result.state, indent=2) + b"\n"
+    except ValueError as error:
+        raise BadInputError([f"the run is over, but its final state is {error}"]) from None
+    if output is not None:
+        output.write(text)
+    else:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+
+
+class _Signals:
+    """While this is entered, Ctrl-C and SIGTERM cancel the run; a second one gives up at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._run: engine.Run | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def cancel_on_arrival(self, run: engine.Run) -> None:
+        """Cancel *run* when a signal arrives, or now if one has arrived while it was being made."""
+        self._run = run
+        if self.received:
+            self._cancel()
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = number
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._run is not None:
+            name = (
+                "Ctrl-C" if self.received == signal.SIGINT else signal.Signals(self.received).name
+            )
+            self._run.cancel(f"interrupted by {name}")
+
+
+class _Shows(Protocol):
+    """Whoever wants to see events."""
+
+    def show(self, event: Event) -> None: ...
+
+
+class _Recorder:
+    """Writes every event to a file, as a line of JSON, before a view shows it."""
+
+    def __init__(self, record: BinaryIO, view: View) -> None:
+        self._record = record
+        self._view = view
+
+    def show(self, event: Event) -> None:
+        self._record.write(event_line(event))
+        self._record.flush()  # somebody may be reading along
+        self._view.show(event)
+
+
+def _open_record(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise BadInputError([f"{path}: cannot be written: {error.strerror}"]) from None

@@ -1,0 +1,191 @@
+"""`jobcell stubs`: what a job may use, told to an editor.
+
+Written into one directory:
+
+    mypy.ini        the settings with which mypy checks a job
+    typeshed/       the standard library and the built-ins, as a job has them
+    <module>/       the verbs of each adaptor
+
+An adaptor's source is parsed and never run.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.adaptors.repo import Repo, RepoError
+from jobcell.inputs import BadInputError, find_repo
+from jobcell.stub_library import NoTypeshedError, hide_imports, write_library
+from jobcell.stub_source import to_stub
+from protocol.adaptor import AdaptorLink
+from sandbox_child.language import condition_scope
+from sandbox_child.language.facades import Facades
+from sandbox_child.language.guards import Guards
+
+MARK = "# Written by `jobcell stubs`; the whole directory is replaced when it is run again.\n"
+
+SETTINGS = (
+    MARK
+    + """[mypy]
+python_version = {version}
+custom_typeshed_dir = $MYPY_CONFIG_FILE_DIR/typeshed
+mypy_path = $MYPY_CONFIG_FILE_DIR
+no_site_packages = True
+check_untyped_defs = True
+# Jobs are short scripts: tell what is refused, not what might be None.
+strict_optional = False
+disable_error_code = var-annotated
+cache_dir = $MYPY_CONFIG_FILE_DIR/.mypy_cache
+"""
+)
+
+ADAPTOR_SETTINGS = """
+[mypy-{module}.*]
+ignore_errors = True
+ignore_missing_imports = True
+"""
+
+STATE = "state: Any\n"
+"""Known everywhere in a job: `state` in an argument of an operation is lazy."""
+
+
+def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
+    """Write the stubs and say how to use them.
+
+    Args:
+        adaptors: `name` or `name@version`, as a step would say it.
+        output: A directory that does not exist, is empty, or was written by this command.
+        repo: The directory of installed adaptors.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        BadInputError: An adaptor is not there or cannot be parsed, *output* holds something
+            else, or mypy, whose stubs of the standard library are needed, is not installed.
+
+    """
+    links = _find(adaptors, repo)
+    _check_output(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
+        made = Path(scratch) / "stubs"
+        made.mkdir()
+        _write(made, links)
+        if output.exists():
+            shutil.rmtree(output)
+        made.rename(output)
+    modules = ", ".join(f"{link.module} ({link.name}@{link.version})" for link in links)
+    print(f"{output}: {modules or 'no adaptors'}")
+    print(f"mypy --config-file {output / 'mypy.ini'} JOB.py")
+    return 0
+
+
+def _find(adaptors: Sequence[str], repo: Path | None) -> list[AdaptorLink]:
+    repo = find_repo(repo)
+    if repo is None and adaptors:
+        raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, to look into it"])
+    try:
+        known = Repo.read(repo)
+        links = [known.resolve(spec) for spec in adaptors]
+    except RepoError as error:
+        raise BadInputError([str(error)]) from None
+    by_module: dict[str, AdaptorLink] = {}
+    for link in links:
+        other = by_module.setdefault(link.module, link)
+        if other != link:
+            pair = f"{other.name}@{other.version} and {link.name}@{link.version}"
+            raise BadInputError(
+                [f"{pair} are both imported as {link.module!r}: one job has one of them"]
+            )
+    return list(by_module.values())
+
+
+def _check_output(output: Path) -> None:
+    settings = output / "mypy.ini"
+    ours = settings.is_file() and settings.read_text().startswith(MARK)
+    if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
+        raise BadInputError([f"{output} exists and was not written by this command"])
+
+
+def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
+    prelude, settings = STATE, SETTINGS.format(version="{}.{}".format(*sys.version_info))
+    needed: list[str] = []
+    try:
+        for link in links:
+            names, imported = _write_adaptor(target, link)
+            needed += imported
+            # mypy forgets what `builtins` imports, hence assignments.
+            prelude += f"import {link.module} as _{link.module}\n"
+            prelude += "".join(f"{name} = _{link.module}.{name}\n" for name in names)
+            settings += ADAPTOR_SETTINGS.format(module=link.module)
+        builtins, modules = allowed_names()
+        write_library(
+            target / "typeshed", builtins=builtins, modules=modules, prelude=prelude, needed=needed
+        )
+    except NoTypeshedError as error:
+        raise BadInputError([str(error)]) from None
+    (target / "mypy.ini").write_text(settings)
+
+
+def allowed_names() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """Return which built-in names a job has, and what it gets of each standard module.
+
+    The sandbox itself is asked, so that there is no second list to keep.
+    """
+    scope = condition_scope(language=True)  # the built-ins of a job are the same
+    facades = Facades(Guards(scope), scope, lambda _level, _message: None)
+    modules = {
+        name: frozenset(public for public in vars(facades.get(name)) if public[0] != "_")
+        for name in facades.names()
+    }
+    return frozenset(scope["__builtins__"]), modules
+
+
+def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str]]:
+    """Write the stubs of one adaptor; return its public names and the modules that it needs."""
+    root = Path(link.path)
+    package = root / link.module
+    files = sorted(package.rglob("*.py")) if package.is_dir() else [root / f"{link.module}.py"]
+    names: list[str] = []
+    needed: list[str] = []
+    for file in files:
+        inner = file.relative_to(root)
+        try:
+            source = file.read_text(encoding="utf-8")
+            stub, imported = hide_imports(to_stub(source, filename=str(inner)))
+        except (OSError, SyntaxError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadInputError([f"{link.name}@{link.version}: {inner}: {reason}"]) from None
+        place = target / inner.with_suffix(".pyi")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(stub)
+        needed += imported
+        if inner.as_posix() in (f"{link.module}.py", f"{link.module}/__init__.py"):
+            names = public_names(source)
+    return names, needed
+
+
+def public_names(source: str) -> list[str]:
+    """Return the names that a module offers: its `__all__`, else those without an underscore."""
+    found: list[str] = []
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return [str(name) for name in ast.literal_eval(value)]
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.append(name)
+            case ast.ClassDef(name=name):
+                found.append(name)
+            case ast.Assign(targets=targets):
+                found += [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found.append(name)
+            case ast.ImportFrom(level=level, names=aliases) if level:
+                found += [alias.asname or alias.name for alias in aliases if alias.name != "*"]
+    return list(dict.fromkeys(name for name in found if not name.startswith("_")))

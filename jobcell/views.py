@@ -1,0 +1,155 @@
+"""What a user sees while a workflow runs: lines where nobody can watch, JSON for programs.
+
+`jobcell.live` is the view for a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import IO, TYPE_CHECKING, Protocol
+
+from jobcell.json_text import encode_json, event_line
+from jobcell.wording import (
+    MAX_LINE,
+    label,
+    printable,
+    tell_confinement,
+    tell_duration,
+    tell_error,
+    tell_result,
+    tell_size,
+)
+from protocol.events import (
+    EdgeResolved,
+    Event,
+    JobComplete,
+    JobError,
+    JobStart,
+    Log,
+    StepEvent,
+    WorkflowError,
+    WorkflowStart,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine import RunResult
+    from protocol.report import ErrorReport
+
+
+class View(Protocol):
+    """Somewhere to show the events of a run."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+
+    def close(self, result: RunResult | None) -> None:
+        """Show how the run has ended; None: the command was given up."""
+
+
+class LineView:
+    """A line for each event that a person wants to know of.
+
+    Args:
+        stream: Where they are written.
+        names: Step id to the name of the step.
+
+    """
+
+    def __init__(self, stream: IO[str], names: Mapping[str, str] = {}) -> None:
+        self._stream = stream
+        self._names = names
+        self._error: ErrorReport | None = None
+
+    def show(self, event: Event) -> None:
+        """Write the event, unless it is of no interest."""
+        if isinstance(event, WorkflowError) and event.error == self._error:
+            return  # the step within which the run ended has said it
+        if isinstance(event, JobError):
+            self._error = event.error
+        for number, line in enumerate(describe(event, self._names)):
+            moment = time.strftime("%H:%M:%S", time.localtime(event.time))
+            millis = int(event.time % 1 * 1000)
+            stamp = f"{moment}.{millis:03}" if number == 0 else " " * 12
+            print(f"{stamp}  {line}", file=self._stream)
+        self._stream.flush()
+
+    def close(self, result: RunResult | None) -> None:
+        """Write the line that says how it ended."""
+        if result is not None:
+            print(tell_result(result), file=self._stream, flush=True)
+
+
+class JsonView:
+    """A JSON object on a line of its own for each event, and one for the result."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def show(self, event: Event) -> None:
+        """Write the event."""
+        self._stream.write(event_line(event))
+        self._stream.flush()
+
+    def close(self, result: RunResult | None) -> None:
+        """Write how it ended; the state is in ``workflow-complete``, if it came to that."""
+        if result is None:
+            return
+        summary = {
+            "type": "result",
+            "reason": result.reason,
+            "error": result.error,
+            "duration_ms": result.duration_ms,
+            "usage": result.usage,
+            "versions": result.versions,
+        }
+        self._stream.write(encode_json(summary, exact=True) + b"\n")
+        self._stream.flush()
+
+
+def describe(event: Event, names: Mapping[str, str] = {}) -> list[str]:
+    """Return what an event says to a person; nothing if it is of no interest.
+
+    Every line is printable, whatever is in the event.
+    """
+    return [printable(line, limit=3 * MAX_LINE) for line in _described(event, names)]
+
+
+def _described(event: Event, names: Mapping[str, str]) -> list[str]:
+    step = label(event.step_id, names, of=event.step_run_id) if isinstance(event, StepEvent) else ""
+    match event:
+        case WorkflowStart():
+            program = f"Python {event.versions.python}, jobcell {event.versions.engine}"
+            return [f"started: {program}, {tell_confinement(event.confinement)}"]
+        case JobStart():
+            return [f"[{step}] started"]
+        case JobComplete():
+            cost = f"{tell_duration(event.duration_ms)}, {tell_size(event.mem.peak)}"
+            return [f"[{step}] done in {cost}{_tell_next(event.next, names)}"]
+        case JobError():
+            head = f"[{step}] failed after {tell_duration(event.duration_ms)}"
+            errors = [f"  {line}" for line in tell_error(event.error, names)]
+            return [f"{head}{_tell_next(event.next, names)}", *errors]
+        case EdgeResolved(condition=str()):
+            taken = "taken" if event.taken else "not taken"
+            way = f"{label(event.from_step_id, names)} -> {label(event.to_step_id, names)}"
+            return [f"edge {way} {taken}: {printable(str(event.condition), limit=200)}"]
+        case Log():
+            return [f"{describe_source(event, names)} {printable(event.message)}"]
+        case WorkflowError():
+            return list(tell_error(event.error, names))
+    return []
+
+
+def describe_source(log: Log, names: Mapping[str, str] = {}) -> str:
+    """Return where a log line comes from and how bad it is: ``[fetch] warning (adaptor):``."""
+    step = ""
+    if log.step_run_id:
+        step = f"[{label(log.step_id or log.step_run_id, names, of=log.step_run_id)}] "
+    source = "" if log.source == "job" else f" ({log.source})"
+    return f"{step}{log.level}{source}:"
+
+
+def _tell_next(following: tuple[str, ...], names: Mapping[str, str]) -> str:
+    return f", then {', '.join(label(step, names) for step in following)}" if following else ""

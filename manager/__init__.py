@@ -1,1 +1,0 @@
-"""What only a manager needs: the command line."""

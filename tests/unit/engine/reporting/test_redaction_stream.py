@@ -1,0 +1,176 @@
+"""A secret that arrives in pieces is found; nothing else is held back."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+import pytest
+
+from engine.reporting.redaction import Redactor
+
+SECRET = "s3cret-Pa55"
+
+
+@pytest.fixture
+def redactor():
+    redactor = Redactor()
+    redactor.learn([SECRET, "s3cret-Pa55-longer", "ключ-ключ"])
+    return redactor
+
+
+@pytest.mark.parametrize("cut", range(1, len(SECRET)))
+def test_a_secret_in_two_pieces_is_found(redactor, cut):
+    """Wherever it is cut."""
+    stream = redactor.stream()
+    emitted = stream.feed("before " + SECRET[:cut])
+    assert emitted == "before "
+    emitted += stream.feed(SECRET[cut:] + " after")
+    assert emitted + stream.flush() == "before [redacted] after"
+
+
+def test_a_secret_in_single_characters_is_found(redactor):
+    """And is replaced once."""
+    stream = redactor.stream()
+    text = f"a {SECRET} b ключ-ключ c {base64.b64encode(SECRET.encode()).decode()} d"
+    emitted = "".join(map(stream.feed, text)) + stream.flush()
+    assert emitted == "a [redacted] b [redacted] c [redacted] d"
+
+
+def test_a_longer_secret_is_waited_for(redactor):
+    """One secret may be the beginning of another."""
+    stream = redactor.stream()
+    assert stream.feed(SECRET) == ""
+    assert stream.feed("-longer") + stream.flush() == "[redacted]"
+    assert stream.feed(SECRET) == ""
+    assert stream.feed("-lo") == ""
+    assert stream.feed("st") + stream.flush() == "[redacted]-lost"
+
+
+def test_what_is_no_secret_goes_out_at_once(redactor):
+    """Only the beginning of a secret is held back, and given out when it was none."""
+    stream = redactor.stream()
+    assert stream.feed("a line\n") == "a line\n"
+    assert stream.feed("s3cr") == ""
+    assert stream.feed("ap") == "s3crap"
+    assert stream.feed("s3cr") == ""
+    assert stream.flush() == "s3cr"
+    assert stream.flush() == ""
+
+
+def test_records_stay_records(redactor):
+    """A log message is held back only while it may end in a secret."""
+    records = redactor.records()
+    assert records.feed(1, "hello!") == [(1, "hello!")]
+    assert records.feed(2, "key " + SECRET[:5]) == []
+    assert records.feed(3, SECRET[5:] + " !") == [(2, "key [redacted]"), (3, "[redacted] !")]
+    assert records.feed(4, "s3cr") == []
+    assert records.feed(5, "ap!") == [(4, "s3cr"), (5, "ap!")]
+    assert records.feed(6, "s3cr") == []
+    assert records.flush() == [(6, "s3cr")]
+
+
+def test_two_characters_that_begin_a_secret_hold_up_no_record(redactor):
+    """Many words end so.  If it was a secret, the rest of it is hidden."""
+    records = redactor.records()
+    assert records.feed(1, "it is s3") == [(1, "it is s3")]
+    assert records.feed(2, SECRET[2:] + " !") == [(2, "[redacted] !")]
+
+
+def test_what_follows_a_flush_is_hidden_if_it_completes_a_secret(redactor):
+    """A step may end between the two halves."""
+    records = redactor.records()
+    assert records.feed(1, SECRET[:8]) == []
+    assert records.flush() == [(1, SECRET[:8])]
+    assert records.feed(2, SECRET[8:] + "!") == [(2, "[redacted]!")]
+
+
+def test_a_secret_in_many_records_is_taken_out_of_each(redactor):
+    """One character at a time; two are out before anybody can know."""
+    records = redactor.records()
+    done = [pair for index, char in enumerate(SECRET) for pair in records.feed(index, char)]
+    done += records.flush()
+    assert [text for _, text in done] == [*SECRET[:2], *["[redacted]"] * (len(SECRET) - 2)]
+    assert [index for index, _ in done] == list(range(len(SECRET)))
+
+
+def test_a_record_waits_with_the_one_it_shares_a_secret_with(redactor):
+    """The second record is not settled, so the first one is not either."""
+    records = redactor.records()
+    assert records.feed(1, SECRET[:5]) == []
+    assert records.feed(2, SECRET[5:] + " and s3cr") == []
+    assert records.feed(3, "!") == [(1, "[redacted]"), (2, "[redacted] and s3cr"), (3, "!")]
+
+
+def test_without_secrets_nothing_is_held_back():
+    """A run without credentials pays nothing."""
+    redactor = Redactor()
+    assert redactor.stream().feed("s3cr") == "s3cr"
+    assert redactor.records().feed(1, "s3cr") == [(1, "s3cr")]
+
+
+def test_an_empty_record_within_a_secret_stays_empty():
+    """Also one of the engine's own, of which no part is looked for among the engine's words."""
+    redactor = Redactor()
+    redactor.learn([SECRET])
+    for is_own in (lambda _: True, lambda _: False):
+        records = redactor.records(is_own)
+        assert records.feed(1, SECRET[:5]) == []
+        assert records.feed(2, "") == []
+        assert records.feed(3, SECRET[5:]) == [(1, "[redacted]"), (2, ""), (3, "[redacted]")]
+
+
+def seconds(work):
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def feed_all(records, pieces):
+    done = [pair for index, piece in enumerate(pieces) for pair in records.feed(index, piece)]
+    return done + records.flush()
+
+
+@pytest.mark.parametrize("piece", ["ab", "ab" * 50, "ab" * 5_000])
+def test_records_that_spell_out_a_long_secret_take_linear_time(piece):
+    """A job may know its secret, or write the plan that holds it: the supervisor must not stall."""
+    redactor = Redactor()
+    redactor.learn(["ab" * 250_000 + "X"])
+    pieces = [piece] * min(4_000, 400_000 // len(piece))
+    took = seconds(lambda: feed_all(redactor.records(), pieces))
+    assert took < 1, f"{len(pieces)} records took {took:.1f} s"
+
+
+def test_a_long_secret_in_small_pieces_is_still_found():
+    """The looking is put off, not left out."""
+    redactor = Redactor()
+    secret = "".join(f"<{number}>" for number in range(4_000))
+    redactor.learn([secret])
+    pieces = ["so: ", *(secret[place : place + 70] for place in range(0, len(secret), 70)), "!"]
+    done = feed_all(redactor.records(), pieces)
+    assert [text for _, text in done] == ["so: ", *["[redacted]"] * (len(pieces) - 2), "!"]
+    stream = redactor.stream()
+    emitted = "".join(stream.feed(piece) for piece in pieces) + stream.flush()
+    assert emitted == "so: [redacted]!"
+
+
+def test_more_records_than_a_secret_has_lines_are_not_waited_for():
+    """What has begun a secret in a thousand records is one as far as anybody can know."""
+    redactor = Redactor()
+    redactor.learn(["abcdefgh"])
+    records = redactor.records()
+    assert records.feed(0, "x abcdef") == []
+    done = [pair for index in range(1, 1_001) for pair in records.feed(index, "")]
+    assert done[0] == (0, "x [redacted]") or done[0] == (0, "x abcdef")
+    assert len(done) == 1_001
+    assert records.feed(1_001, "gh!") == [(1_001, "[redacted]!")]
+
+
+def test_the_beginning_of_a_long_secret_is_found_in_linear_time():
+    """Whatever stands before it: a text may begin the secret at each place, and never go on so."""
+    redactor = Redactor()
+    secret = ("a" * 50 + "b") * 20_000
+    redactor.learn([secret])
+    for text in (secret[:60] * 10_000, "a" * 600_000, secret[:40_000] * 10):
+        took = seconds(lambda text=text: redactor.settled(text))
+        assert took < 1, f"{took:.1f} s"

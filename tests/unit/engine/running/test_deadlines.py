@@ -1,0 +1,221 @@
+"""When a run has had its time, and which limit the report names."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from engine.api.options import RunOptions
+from engine.running import deadlines as module
+from engine.running.deadlines import Deadlines
+
+NOW = 1000.0
+
+
+class Clock:
+    """A monotonic clock that goes on when it is told to."""
+
+    def __init__(self):
+        self.now = NOW
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the module under test; nothing else in the process sees it."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def running(**options):
+    """Return the deadlines of a run whose child is ready."""
+    made = Deadlines(RunOptions(**options))
+    made.begin()
+    made.ready()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("options", "prepare", "message", "step_id"),
+    [
+        pytest.param(
+            {"timeout_s": 5},
+            lambda run: None,
+            "the run took longer than its limit of 5000 ms (timeout_s)",
+            None,
+            id="run",
+        ),
+        pytest.param(
+            {"idle_timeout_s": 5},
+            lambda run: None,
+            "nothing was heard from the run for its limit of 5000 ms (idle_timeout_s)",
+            None,
+            id="idle",
+        ),
+        pytest.param(
+            {"step_timeout_s": 5},
+            lambda run: run.job_started("a"),
+            "step 'a' took longer than its limit of 5000 ms (step_timeout_s)",
+            "a",
+            id="step",
+        ),
+    ],
+)
+def test_a_limit_is_named_with_its_value(clock, options, prepare, message, step_id):
+    """Not a moment before it has passed."""
+    run = running(**options)
+    prepare(run)
+    assert run.next == NOW + 5
+    clock.now = NOW + 4.99
+    assert run.exceeded() is None
+    clock.now = NOW + 5
+    report = run.exceeded()
+    assert (report.name, report.severity, report.step_id) == ("TimeoutError", "kill", step_id)
+    assert report.message == message
+
+
+def test_a_limit_below_a_millisecond_is_shown(clock):
+    """Never as zero."""
+    run = running(timeout_s=0.0005)
+    clock.now += 1
+    assert "0.5 ms" in run.exceeded().message
+
+
+def test_the_queue_does_not_count(clock):
+    """The clock of a run starts with its child."""
+    run = Deadlines(RunOptions(timeout_s=5))
+    clock.now += 100
+    run.begin()
+    run.ready()
+    assert run.exceeded() is None
+    assert run.elapsed_ms() == 0
+    clock.now += 1.5
+    assert run.elapsed_ms() == 1500
+
+
+def test_a_child_that_is_never_ready_is_not_the_fault_of_the_job(clock):
+    """A start takes milliseconds."""
+    run = Deadlines(RunOptions(timeout_s=None))
+    run.begin()
+    clock.now += module.START_S
+    report = run.exceeded()
+    assert (report.name, report.severity) == ("SpawnError", "exception")
+    run.ready()
+    assert run.exceeded() is None
+    assert run.next == math.inf
+
+
+def test_a_step_that_ended_has_no_deadline(clock):
+    """Each job gets the whole limit again."""
+    run = running(timeout_s=None, step_timeout_s=5)
+    run.job_started("a")
+    clock.now += 4
+    run.job_ended()
+    clock.now += 4
+    assert run.exceeded() is None
+    run.job_started("b")
+    clock.now += 4
+    assert run.exceeded() is None
+    clock.now += 1
+    assert run.exceeded().step_id == "b"
+
+
+def test_any_sign_of_life_starts_the_silence_anew(clock):
+    """Silence is measured from what was heard last."""
+    run = running(idle_timeout_s=5)
+    clock.now += 4
+    run.heard()
+    assert run.next == clock.now + 5
+    clock.now += 4
+    assert run.exceeded() is None
+
+
+def test_waiting_for_the_manager_is_no_silence_of_the_child(clock):
+    """Its own deadline holds instead; after the answer the child has its time again."""
+    run = running(timeout_s=None, idle_timeout_s=5, resolve_timeout_s=20)
+    run.loading()
+    assert run.next == NOW + 20
+    clock.now += 19
+    assert run.exceeded() is None
+    assert not run.load_is_late()
+    clock.now += 1
+    assert run.load_is_late()
+    assert run.exceeded() is None
+    run.loaded()
+    assert not run.load_is_late()
+    assert run.next == clock.now + 5
+
+
+def test_waiting_for_the_manager_counts_for_the_run(clock):
+    """A resolver that takes for ever does not keep a run alive."""
+    run = running(timeout_s=3, resolve_timeout_s=20)
+    run.loading()
+    clock.now += 3
+    assert "timeout_s" in run.exceeded().message
+
+
+@pytest.mark.parametrize(
+    ("end", "timeout_s", "patience"),
+    [
+        pytest.param(Deadlines.finished, 0.001, module.LINGER_S, id="finished"),
+        pytest.param(Deadlines.cancelled, 0.25, 0.25, id="cancelled"),
+        pytest.param(Deadlines.cancelled, None, 0.25, id="cancelled without a limit"),
+    ],
+)
+def test_a_child_that_should_be_gone_has_a_moment(clock, end, timeout_s, patience):
+    """From then on no other limit fires; what counts is that it goes."""
+    run = running(timeout_s=timeout_s, step_timeout_s=0.001, idle_timeout_s=0.001)
+    run.job_started("a")
+    end(run)
+    clock.now += patience - 0.01
+    assert not run.must_stop()
+    assert run.exceeded() is None
+    assert run.next == NOW + patience
+    clock.now = NOW + patience
+    assert run.must_stop()
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "left"),
+    [(0.0, 0.25), (4.5, 0.25), (4.75, 0.25), (4.9, 0.1), (5.0, 0.0), (7.0, 0.0)],
+)
+def test_the_grace_of_a_cancelled_child_ends_with_the_time_of_its_run(clock, elapsed, left):
+    """A cancellation gives nobody more time; the report stays that of the cancellation."""
+    run = running(timeout_s=5, cancel_grace_s=0.25)
+    clock.now += elapsed
+    run.cancelled()
+    assert max(run.next, clock.now) == pytest.approx(clock.now + left)
+    assert run.must_stop() is (left == 0)
+    assert run.exceeded() is None
+    clock.now += left + 0.001
+    assert run.must_stop()
+    assert run.exceeded() is None
+
+
+def test_the_moment_is_not_prolonged_by_saying_so_again(clock):
+    """A child that keeps talking, and a manager that keeps cancelling, gain nothing."""
+    run = running()
+    run.cancelled()
+    clock.now += 0.2
+    run.cancelled()
+    run.finished()
+    assert run.next == NOW + 0.25
+
+
+def test_the_earliest_deadline_is_next(clock):
+    """Whichever it is."""
+    run = running(timeout_s=9, step_timeout_s=2, idle_timeout_s=4)
+    assert run.next == NOW + 4
+    run.job_started("a")
+    assert run.next == NOW + 2
+
+
+def test_the_clock_is_the_monotonic_one():
+    """Setting the time of day ends no run."""
+    run = running(timeout_s=60)
+    assert abs(run.next - time.monotonic() - 60) < 5

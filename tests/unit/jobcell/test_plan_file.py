@@ -1,0 +1,135 @@
+"""A plan file may name the files of its jobs; a problem in either is told with its place."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobcell.inputs import BadInputError
+from jobcell.plan_file import load_plan_file
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, content) -> Path:
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return file
+
+    return write
+
+
+def lines_of(path, **options):
+    with pytest.raises(BadInputError) as raised:
+        load_plan_file(path, **options)
+    return list(raised.value.lines)
+
+
+@pytest.mark.parametrize("key", ["steps", "jobs"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_an_expression_may_be_the_path_of_a_job(write, key, flat):
+    """Relative to the plan, wherever the command is called from."""
+    write("jobs/a.py", "def main(state): return state\n")
+    workflow = {key: [{"id": "a", "expression": "jobs/a.py"}, {"id": "b", "expression": "x.py\n"}]}
+
+    plan = load_plan_file(write("plan.json", workflow if flat else {"workflow": workflow}))
+
+    assert [step.expression for step in plan.workflow.steps] == [
+        "def main(state): return state\n",
+        "x.py\n",
+    ]
+
+
+def test_a_job_file_is_a_plan_of_one_step(write):
+    """With the adaptors that the command line names."""
+    plan = load_plan_file(write("job.py", "x = 1"), adaptors=["common@1.0.0", "rest"])
+
+    (step,) = plan.workflow.steps
+    assert (step.id, step.expression, step.adaptors) == ("job-1", "x = 1", ("common@1.0.0", "rest"))
+
+
+def test_missing_jobs_and_other_problems_are_told_together(write, tmp_path):
+    """The command does not stop at the first."""
+    (tmp_path / "binary.py").write_bytes(b"\x7fELF\x80")
+    plan = write(
+        "plan.json",
+        {
+            "workflow": {
+                "steps": [
+                    {"id": "a", "expression": "nowhere.py", "next": "c"},
+                    {"id": "b", "expression": "binary.py"},
+                ]
+            },
+            "option": {},
+        },
+    )
+
+    assert lines_of(plan) == [
+        (
+            f"{plan}: workflow.steps[0].expression: nowhere.py cannot be read: "
+            "No such file or directory"
+        ),
+        f"{plan}: workflow.steps[1].expression: binary.py is not text: byte 5 is not UTF-8",
+        f"{plan}: option: unknown key; did you mean 'options'?",
+        f"{plan}: workflow.steps[0].next: no step has the id 'c'; did you mean 'b'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "end"),
+    [
+        ("plan.json", "[]", "must be an object with a workflow, not a list"),
+        (
+            "plan.json",
+            "{",
+            "is not JSON: Expecting property name enclosed in double quotes at line",
+        ),
+        ("plan.json", "{}", "workflow: is missing; a plan has a workflow, which has steps"),
+        ("plan.json", '{"workflow": {"steps": []}}', "workflow.steps: is empty;"),
+        ("job.py", " \n", "is empty; a job has operations, or a function main"),
+        ("plan.toml", "", "must be a plan (.json) or a job (.py)"),
+    ],
+)
+def test_a_file_that_holds_no_plan_is_told_in_one_line(write, name, content, end):
+    """The file first, as a compiler does, so that an editor can jump to it."""
+    file = write(name, content)
+
+    (line,) = lines_of(file)
+
+    assert line.startswith(f"{file}: {end}")
+
+
+def test_a_directory_is_no_plan(tmp_path):
+    """Nor is a place that does not exist."""
+    assert lines_of(tmp_path) == [f"{tmp_path}: is a directory; give a plan (.json) or a job (.py)"]
+    missing = tmp_path / "plan.json"
+    assert lines_of(missing) == [f"{missing}: cannot be read: No such file or directory"]
+
+
+def test_adaptors_are_for_a_single_job(write):
+    """A plan says for each step which it has."""
+    plan = write("plan.json", {"workflow": {"steps": [{"expression": "x"}]}})
+
+    (line,) = lines_of(plan, adaptors=["rest"])
+
+    assert "--adaptor is for a single job" in line
+
+
+def test_a_job_file_that_is_empty_is_told_with_its_step(write):
+    """It would make a trigger of the step."""
+    write("empty.py", " \n")
+    plan = write("plan.json", {"workflow": {"steps": [{"id": "a", "expression": "empty.py"}]}})
+    [line] = lines_of(plan)
+    place, _, message = line.partition("expression: ")
+    assert place == f"{plan}: workflow.steps[0]."
+    assert message == "empty.py is empty; a job has operations, or a function main"
+
+
+def test_a_key_that_is_ignored_is_told_with_the_file(write):
+    """Once."""
+    steps = [{"id": "a", "openfn": 1}, {"id": "b", "openfn": 2}]
+    plan, lines = write("plan.json", {"workflow": {"steps": steps}}), []
+    load_plan_file(plan, warn=lines.append)
+    place = "'openfn' (workflow.steps[0].openfn)"
+    assert lines == [f"{plan}: the key {place} is ignored: it has no meaning for a run"]

@@ -1,0 +1,200 @@
+"""A checker that uses the library refuses what the sandbox refuses, and knows the real types."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from jobcell.stub_library import write_library
+from jobcell.stub_source import to_stub
+
+MODULES = {
+    "asyncio": {"gather", "sleep"},
+    "collections": {"Counter", "namedtuple"},
+    "collections.abc": {"Iterable"},
+    "dataclasses": {"dataclass", "field"},
+    "datetime": {"date", "datetime", "timedelta"},
+    "enum": {"Enum"},
+    "functools": {"reduce"},
+    "json": {"JSONDecodeError", "dumps", "loads"},
+    "re": {"sub"},
+    "xml.etree.ElementTree": {"fromstring"},
+}
+
+GOOD = """
+import json, re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import reduce
+import asyncio
+
+@dataclass
+class Patient:
+    age: int
+    tags: list[str] = field(default_factory=list)
+
+class Kind(Enum):
+    A = 1
+
+async def wait(state):
+    await asyncio.sleep(1)
+    return state
+
+def main(state):
+    text = json.dumps([Patient(1, tags=["a"]).age + 1, Kind.A.value])
+    total = reduce(lambda a, b: a + b, [1, 2])
+    when = datetime.now() - timedelta(days=1)
+    match total:
+        case 3:
+            text += re.sub("a", "b", f"{when:%d}")
+    return {**state, "x": ET.fromstring("<a/>").tag, "n": Counter(text).most_common(1)}
+"""
+
+BAD = [
+    ("import os", "os"),
+    ("import subprocess, json", "subprocess"),
+    ("from pathlib import Path", "pathlib"),
+    ("import sys; sys.exit()", "exit"),
+    ("open('x')", "open"),
+    ("eval('1')", "eval"),
+    ("exit()", "exit"),
+    ("import json; json.load(1)", "load"),
+    ("import json; json.codecs", "codecs"),
+    ("import datetime; datetime.sys", "sys"),
+    ("from functools import update_wrapper", "update_wrapper"),
+    ("import xml.etree.ElementTree as e; e.parse('x')", "parse"),
+    ("import collections.abc; collections.abc.nope", "nope"),
+    ("'a'.nope()", "nope"),
+    ("len(1)", "len"),
+]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """The library, written once."""
+    target = tmp_path_factory.mktemp("stubs") / "typeshed"
+    write_library(
+        target,
+        builtins=frozenset({"len", "print", "isinstance"}),
+        modules={name: frozenset(names) for name, names in MODULES.items()},
+        prelude="state: Any\n",
+    )
+    return target
+
+
+@pytest.fixture(scope="module")
+def complaints(library, tmp_path_factory):
+    """What mypy says about both jobs: (file, line, message), in order."""
+    jobs = tmp_path_factory.mktemp("jobs")
+    (jobs / "good.py").write_text(GOOD + "print(state.data.rows[0])\n")
+    (jobs / "bad.py").write_text("\n".join(text for text, _ in BAD))
+    command = [sys.executable, "-m", "mypy", "--custom-typeshed-dir", str(library)]
+    command += ["--no-site-packages", "--check-untyped-defs", "--config-file="]
+    command += ["--cache-dir", str(library / ".cache"), "--python-version", "3.11"]
+    done = subprocess.run(
+        [*command, "good.py", "bad.py"],
+        cwd=jobs,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    pattern = re.compile(r"^([^:\n]+):(\d+): error: (.*)$", re.MULTILINE)
+    found = [(file, int(line), text) for file, line, text in pattern.findall(done.stdout)]
+    assert found, done.stdout + done.stderr
+    return found
+
+
+def test_a_good_job_has_nothing_to_complain_about(complaints):
+    """Allowed modules, special forms that checkers know by name, and free `state`."""
+    assert [complaint for complaint in complaints if complaint[0] != "bad.py"] == []
+
+
+def test_everything_refused_is_flagged_in_its_line(complaints):
+    """One line each; the message names what is refused."""
+    messages = {line: text for file, line, text in reversed(complaints) if file == "bad.py"}
+    assert sorted(messages) == list(range(1, len(BAD) + 1)), complaints
+    for line, (text, name) in enumerate(BAD, 1):
+        assert f'"{name}"' in messages[line], (text, messages[line])
+
+
+SOURCE = '''
+"""Verbs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeVar
+
+T = TypeVar("T")
+Alias = dict[str, T]
+__all__ = ["verb", "Thing"]
+logger = logging.getLogger("x")
+LIMIT: int = compute()
+
+def verb(path: str, *rest: T, size: int = 3, mode=object()) -> Alias:
+    """Do it."""
+    if path:
+        raise ValueError
+    return {}
+
+class Thing:
+    """A thing."""
+
+    size: int
+    kind = "x"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count: int = 0
+        self.size = 1
+
+if True:
+    async def later(): return 1
+else:
+    later = None
+for one in (): pass
+'''
+
+STUB = '''"""Verbs."""
+from typing import Any as _Any
+import logging
+from typing import TypeVar
+T = TypeVar('T')
+Alias = dict[str, T]
+__all__ = ['verb', 'Thing']
+logger: _Any
+LIMIT: int
+
+def verb(path: str, *rest: T, size: int=3, mode=...) -> Alias:
+    """Do it."""
+    ...
+
+class Thing:
+    """A thing."""
+    name: _Any
+    count: int
+    size: int
+    kind: _Any
+
+    def __init__(self, name: str) -> None:
+        ...
+if True:
+
+    async def later():
+        ...
+else:
+    later: _Any
+'''
+
+
+def test_a_stub_has_signatures_and_no_bodies():
+    """What a reader of the module may rely on, and nothing else."""
+    assert to_stub(SOURCE, filename="verbs.py") == STUB

@@ -1,0 +1,146 @@
+"""`jobcell stubs` tells a checker what a job may use, from the lists that the sandbox uses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobcell.inputs import BadInputError
+from jobcell.stubs import public_names, run
+
+ADAPTORS = Path(__file__).parents[3] / "adaptors"
+
+GOOD = """
+import json
+from datetime import datetime
+from common import each, fn as make
+
+make(lambda state: {**state, "text": json.dumps(state["data"])})
+each(state.data.rows, fn(lambda state: {**state, "n": len(state["data"])}))
+get("patients", query={"since": state.data.cursor})
+cursor(datetime.now().isoformat(), default="today")
+"""
+
+BAD = [
+    ("import os", "os"),
+    ("open('x')", "open"),
+    ("eech(state.rows, fn(print))", "eech"),
+    ("from common import nope", "nope"),
+    ("import json; json.codecs", "codecs"),
+    ("chunk([1], 'x')", "int"),
+    ("split_keys({'a': 1}, ['a']).a", "a"),
+]
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """A repo with the two adaptors of this project, and two that are no good together."""
+    root = tmp_path_factory.mktemp("repo")
+    entries = []
+    for name, version, module in [
+        ("common", "1.0.0", "common"),
+        ("rest", "1.0.0", "rest"),
+        ("broken", "1.0.0", "broken"),
+        ("other", "2.0.0", "common"),
+    ]:
+        path = f"{name}_{version}"
+        if (ADAPTORS / name).is_dir():
+            shutil.copytree(ADAPTORS / name / module, root / path / module)
+        else:
+            (root / path).mkdir()
+            (root / path / f"{module}.py").write_text("def (:\n")
+        entries.append({"name": name, "version": version, "path": path, "module": module})
+    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def stubs(repo, tmp_path_factory):
+    """The stubs for common and rest, written once."""
+    output = tmp_path_factory.mktemp("out") / "deep" / "stubs"
+    assert run(["common@1.0.0", "rest"], output, repo) == 0
+    return output
+
+
+@pytest.fixture(scope="module")
+def complaints(stubs, tmp_path_factory):
+    """What mypy says about both jobs: (file, line, message), in order."""
+    jobs = tmp_path_factory.mktemp("jobs")
+    (jobs / "good.py").write_text(GOOD)
+    (jobs / "bad.py").write_text("\n".join(text for text, _ in BAD))
+    command = [sys.executable, "-m", "mypy", "--config-file", str(stubs / "mypy.ini")]
+    done = subprocess.run(
+        [*command, "good.py", "bad.py"],
+        cwd=jobs,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    pattern = re.compile(r"^([^:\n]+):(\d+): error: (.*)$", re.MULTILINE)
+    found = [(file, int(line), text) for file, line, text in pattern.findall(done.stdout)]
+    assert found, done.stdout + done.stderr
+    return found
+
+
+def test_mypy_has_nothing_against_a_good_job(complaints):
+    """Verbs with and without import, allowed modules, lazy state."""
+    assert [complaint for complaint in complaints if complaint[0] != "bad.py"] == []
+
+
+def test_mypy_flags_what_the_sandbox_would_refuse(complaints):
+    """Each line of the bad job gets its error."""
+    messages = {line: text for file, line, text in reversed(complaints) if file == "bad.py"}
+    assert sorted(messages) == list(range(1, len(BAD) + 1)), complaints
+    for line, (text, name) in enumerate(BAD, 1):
+        assert f'"{name}"' in messages[line], (text, messages[line])
+
+
+def test_writing_again_replaces_what_was_written(stubs, repo, capsys):
+    """What was there for rest is gone when rest is not asked for."""
+    again = stubs.with_name("again")
+    (again / "rest").mkdir(parents=True)
+    (again / "mypy.ini").write_text((stubs / "mypy.ini").read_text())
+    run(["common"], again, repo)
+    assert not (again / "rest").exists()
+    assert f"mypy --config-file {again}/mypy.ini JOB.py" in capsys.readouterr().out
+    assert [path.name for path in stubs.parent.iterdir() if path.name[0] == "."] == []
+
+
+@pytest.mark.parametrize(
+    ("adaptors", "message"),
+    [
+        (["nope"], "nope"),
+        (["common@9"], "common"),
+        (["broken"], r"broken@1\.0\.0: broken\.py: .*syntax"),
+        (["common", "other"], "both imported as 'common'"),
+    ],
+)
+def test_wrong_adaptors_are_told_and_nothing_is_written(repo, tmp_path, adaptors, message):
+    """The message names the adaptor and no path of this machine."""
+    with pytest.raises(BadInputError, match=message) as caught:
+        run(adaptors, tmp_path / "stubs", repo)
+    assert str(repo) not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_of_somebody_else_is_left_alone(repo, tmp_path):
+    """Only what this command wrote is replaced."""
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(BadInputError, match="was not written by this command"):
+        run(["common"], tmp_path, repo)
+    assert (tmp_path / "precious.txt").read_text() == "x"
+
+
+def test_public_names_are_those_a_job_sees():
+    """`__all__`, else names without underscore that the module defines or takes from its own."""
+    assert public_names('__all__ = ["b"]\ndef a(): ...') == ["b"]
+    source = "import os\nfrom .x import y, _z\nfrom json import dumps\n"
+    source += "def a(): ...\nclass B: ...\nC = D = 1\nE: int = 2\n_f = 3\n"
+    assert public_names(source) == ["y", "a", "B", "C", "D", "E"]
