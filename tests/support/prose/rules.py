@@ -26,7 +26,7 @@ MARKS: dict[str, re.Pattern[str]] = {
     # "...; what it holds is lost", "...: who knows it finds ..."
     "clause": _pattern(r"; (?:and |but |or )?(?:what|who|which|one|that)\b|: who\b"),
     # "a run is no job": say "is not a job".
-    "is no": _pattern(r"\b(?:is|are|was|were|be|been) (?:no (?!longer|more\b)|none\b|nothing\b)"),
+    "is no": re.compile(r"\b(?:is|are|was|were|be|been) (?:no (?!longer|more\b)|none\b|nothing\b)"),
     "tell": _pattern(r"\b(?:tells?|told|telling)\b"),
     # "all save the last": say "except".
     "save": _pattern(r"\bsave (?:for|that|the last|the first|where|when|in|by|of|one|those)\b"),
@@ -57,7 +57,7 @@ GOAL = Budget(marks=25, openings=3, long=60)
 """Where every kind of text should arrive."""
 
 BUDGETS: dict[str, Budget] = {
-    "documents": Budget(marks=70, openings=45, long=60),
+    "documents": Budget(marks=53, openings=31, long=30),
     "decisions": Budget(marks=116, openings=49, long=99),
     "docstrings": Budget(marks=152, openings=75, long=60),
     "comments": Budget(marks=110, openings=41, long=60),
