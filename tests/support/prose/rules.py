@@ -58,7 +58,7 @@ GOAL = Budget(marks=25, openings=3, long=60)
 
 BUDGETS: dict[str, Budget] = {
     "documents": Budget(marks=25, openings=8, long=25),
-    "decisions": Budget(marks=116, openings=49, long=99),
+    "decisions": Budget(marks=90, openings=38, long=80),
     "docstrings": Budget(marks=152, openings=75, long=60),
     "comments": Budget(marks=110, openings=41, long=60),
     "messages": Budget(marks=38, openings=3, long=60),
