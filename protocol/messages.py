@@ -67,6 +67,16 @@ class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
 
 
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """The first execution of a step after the replayed ones, which an earlier child has begun."""
+
+    step_run_id: str
+    attempt: int = 1
+    """The number of the attempt that begins now, or that has died."""
+    died: ErrorReport | None = None
+    """The step has failed with this report, because an earlier child died.  It does not run again."""
+
+
 class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Run this workflow on this state."""
 
@@ -93,6 +103,29 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Step id to the reason why its adaptors cannot be had."""
     repo_error: str | None = None
     """Why no module of the repo can be imported, if none can."""
+    replay: int = 0
+    """Number of `Replay` messages that follow: the executions that earlier children have finished."""
+    resume: Resume | None = None
+    """The execution after the replayed ones, if an earlier child has begun it."""
+    whole: bool = False
+    """The end of a step carries its whole state, whatever ``event_state`` and ``payload_bytes`` say."""
+    barrier: bool = False
+    """After the end of a step the child waits for `Proceed`."""
+    here: tuple[str, ...] | None = None
+    """The steps that this child may run; None: all.  For any other step it sends `Elsewhere`."""
+
+
+class Replay(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """One execution of a step that an earlier child has finished, in the order of their ends."""
+
+    step_run_id: str
+    state: msgspec.Raw
+    next: tuple[str, ...] = ()
+    error: ErrorReport | None = None
+
+
+class Proceed(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """Go on: the last end of a step is recorded, or the delay before its next attempt is over."""
 
 
 class Check(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -176,6 +209,7 @@ class InitStart(Message, frozen=True, kw_only=True, tag=kebab_case):
 
     step_id: str
     step_run_id: str
+    attempt: int = 1
 
 
 class InitComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -214,6 +248,8 @@ class JobComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
     state_bytes: int
     next: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_NEXT)]
     duration_ms: int
+    ends_run: bool = False
+    """The workflow cannot go on after this step: `WorkflowError` follows without a `Proceed`."""
 
 
 class JobError(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -224,6 +260,26 @@ class JobError(Message, frozen=True, kw_only=True, tag=kebab_case):
     state_bytes: int
     next: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_NEXT)]
     duration_ms: int
+    ends_run: bool = False
+    """The workflow cannot go on after this step: `WorkflowError` follows without a `Proceed`."""
+    retry: bool = False
+    """Another attempt follows after a `Proceed`.  Edges are not decided: ``next`` is empty."""
+    retry_after_s: float | None = None
+    """The delay in seconds that the exception of an adaptor asks for: finite and not negative."""
+
+
+class StepDied(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The step of ``Start.resume`` has died with an earlier child; `JobError` with its state follows."""
+
+    step_id: str
+    step_run_id: str
+
+
+class Elsewhere(Message, frozen=True, kw_only=True, tag=kebab_case):
+    """The next step is not one of ``Start.here``; the child ends."""
+
+    step_id: str
+    step_run_id: str
 
 
 class EdgeResolved(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -270,7 +326,7 @@ class WorkflowError(Message, frozen=True, kw_only=True, tag=kebab_case):
     error: SentReport
 
 
-ToChild = Hello | Confine | Start | Check | Loaded | LoadFailed | Cancel
+ToChild = Hello | Confine | Start | Check | Loaded | LoadFailed | Cancel | Replay | Proceed
 FromChild = (
     Hello
     | Ready
@@ -284,6 +340,8 @@ FromChild = (
     | JobStart
     | JobComplete
     | JobError
+    | StepDied
+    | Elsewhere
     | EdgeResolved
     | LogBatch
     | WorkflowComplete

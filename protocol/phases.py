@@ -27,6 +27,12 @@ class Phase(enum.Enum):
     LINKED = "linked"
     RUNNING = "running"
     """A job is running."""
+    RECORDING = "recording"
+    """A job has ended; the child waits for `Proceed`, then it decides what comes next."""
+    RETRYING = "retrying"
+    """A job has failed; the child waits for `Proceed`, then it begins the next attempt."""
+    FAILING = "failing"
+    """A step died with an earlier child; this child puts its state together."""
     CHECKING = "checking"
     """Texts are checked in place of a run; the engine asked for it."""
     DONE = "done"
@@ -37,6 +43,8 @@ FROM_CHILD: dict[Phase, dict[type[m.Message], Phase]] = {
     Phase.GREETED: {m.Ready: Phase.WALKING, m.ConfineFailed: Phase.DONE},
     Phase.WALKING: {
         m.InitStart: Phase.INITIALISING,
+        m.StepDied: Phase.FAILING,
+        m.Elsewhere: Phase.DONE,
         m.EdgeResolved: Phase.WALKING,
         m.LogBatch: Phase.WALKING,
         m.LoadCredential: Phase.WALKING,
@@ -57,13 +65,34 @@ FROM_CHILD: dict[Phase, dict[type[m.Message], Phase]] = {
         m.JobComplete: Phase.WALKING,
         m.JobError: Phase.WALKING,
     },
+    Phase.RECORDING: {m.LogBatch: Phase.RECORDING, m.WorkflowError: Phase.DONE},
+    Phase.RETRYING: {m.LogBatch: Phase.RETRYING, m.WorkflowError: Phase.DONE},
+    Phase.FAILING: {
+        m.LoadCredential: Phase.FAILING,
+        m.LoadState: Phase.FAILING,
+        m.LogBatch: Phase.FAILING,
+        m.JobError: Phase.WALKING,
+        m.WorkflowError: Phase.DONE,
+    },
     Phase.CHECKING: {m.Linking: Phase.CHECKING, m.Checked: Phase.CHECKING},
     Phase.DONE: {},
 }
 
 
-def advance(phase: Phase, message: m.Message) -> Phase:
+AFTER_PROCEED: dict[Phase, Phase] = {
+    Phase.RECORDING: Phase.WALKING,
+    Phase.RETRYING: Phase.LINKED,
+}
+"""The phases in which the child waits for `Proceed`, and the phase after it."""
+
+
+def advance(phase: Phase, message: m.Message, *, barrier: bool = False) -> Phase:
     """Return the phase after *message*.
+
+    Args:
+        phase: The phase before it.
+        message: From the child.
+        barrier: Whether the child waits for `Proceed` after the end of a step (``Start.barrier``).
 
     Raises:
         RemoteProtocolError: The child may not send this message now.
@@ -76,4 +105,21 @@ def advance(phase: Phase, message: m.Message) -> Phase:
         raise RemoteProtocolError(
             f"child sent {type(message).__name__} in phase {phase.name}; allowed there: {names}"
         )
-    return following
+    if not isinstance(message, m.JobComplete | m.JobError):
+        return following
+    waiting = waiting_after(message, barrier=barrier)
+    if waiting is Phase.RETRYING and phase is Phase.FAILING:
+        raise RemoteProtocolError("child wants to retry a step that died with an earlier child")
+    return waiting or following
+
+
+def waiting_after(end: m.JobComplete | m.JobError, *, barrier: bool) -> Phase | None:
+    """Return the phase in which the child waits after the end of a step; None if it does not wait."""
+    if isinstance(end, m.JobError) and end.retry:
+        return Phase.RETRYING
+    return Phase.RECORDING if barrier and not end.ends_run else None
+
+
+def proceed(phase: Phase) -> Phase:
+    """Return the phase after the engine has sent `Proceed`; only for the keys of `AFTER_PROCEED`."""
+    return AFTER_PROCEED[phase]

@@ -274,6 +274,10 @@ class Session:
 
     def _job_error(self, message: m.JobError) -> None:
         check_job_error(message.error, cancelled=self._cancelled)
+        if message.retry:
+            raise RemoteProtocolError(
+                "child wants to retry a step, for which its plan has no retry"
+            )
         too_large = self._state_too_large(message.state_bytes)
         if too_large is not None:
             self._close_too_large(too_large, message)
@@ -318,6 +322,10 @@ class Session:
             condition=self._claims.condition(message.from_step_id, message.to_step_id),
             taken=message.taken,
         )
+
+    def _unexpected(self, message: m.StepDied | m.Elsewhere) -> None:
+        kind = type(message).__name__
+        raise RemoteProtocolError(f"child sent {kind}, for which its Start gives no reason")
 
     def _log_batch(self, message: m.LogBatch) -> None:
         for entry in message.entries:
@@ -552,6 +560,8 @@ _HANDLERS: Final[dict[type[m.Message], Any]] = {
     m.JobStart: Session._job_start,  # noqa: SLF001
     m.JobComplete: Session._job_complete,  # noqa: SLF001
     m.JobError: Session._job_error,  # noqa: SLF001
+    m.StepDied: Session._unexpected,  # noqa: SLF001
+    m.Elsewhere: Session._unexpected,  # noqa: SLF001
     m.EdgeResolved: Session._edge_resolved,  # noqa: SLF001
     m.LogBatch: Session._log_batch,  # noqa: SLF001
     m.WorkflowComplete: Session._end,  # noqa: SLF001

@@ -40,6 +40,8 @@ FROM_CHILD = [
     m.JobStart(),
     m.JobComplete(state=RAW, state_bytes=7, next=("b",), duration_ms=1),
     m.JobError(error=REPORT, state=RAW, state_bytes=7, next=(), duration_ms=1),
+    m.StepDied(step_id="a", step_run_id="a-1"),
+    m.Elsewhere(step_id="a", step_run_id="a-1"),
     m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
     m.LogBatch(entries=(m.LogEntry("info", "job", "hé\n"),), dropped=2),
     m.WorkflowComplete(state=RAW, error=REPORT),
@@ -60,6 +62,8 @@ TO_CHILD = [
     m.Loaded(value=msgspec.Raw(RAW)),
     m.LoadFailed(error=REPORT),
     m.Cancel(reason="enough"),
+    m.Replay(step_run_id="a-1", state=msgspec.Raw(RAW), next=("b",), error=REPORT),
+    m.Proceed(),
     m.Check(texts=(CheckedText(kind="job", source="x"),)),
 ]
 PLAIN = st.recursive(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
 from protocol.errors import RemoteProtocolError
-from protocol.phases import FROM_CHILD, Phase, advance
+from protocol.phases import AFTER_PROCEED, FROM_CHILD, Phase, advance, proceed
 from protocol.report import make_report
 
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +25,9 @@ MESSAGES = [
     m.JobStart(),
     m.JobComplete(state=RAW, state_bytes=1, next=(), duration_ms=0),
     m.JobError(error=REPORT, state=RAW, state_bytes=1, next=(), duration_ms=0),
+    m.JobError(error=REPORT, state=RAW, state_bytes=1, next=(), duration_ms=0, retry=True),
+    m.StepDied(step_id="a", step_run_id="a"),
+    m.Elsewhere(step_id="a", step_run_id="a"),
     m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
     m.LogBatch(entries=()),
     m.WorkflowComplete(state=RAW),
@@ -32,7 +35,13 @@ MESSAGES = [
     m.Linking(adaptor="rest@1.0.0"),
     m.Checked(),
 ]
-FROM_ENGINE = [m.Loaded(value=RAW), m.LoadFailed(error=REPORT), m.Cancel(reason="x")]
+FROM_ENGINE = [
+    m.Loaded(value=RAW),
+    m.LoadFailed(error=REPORT),
+    m.Cancel(reason="x"),
+    m.Replay(step_run_id="a", state=RAW),
+    m.Proceed(),
+]
 
 
 def walk(messages):
@@ -60,12 +69,17 @@ def test_any_order_is_taken_or_refused(messages):
 def test_whatever_was_taken_is_a_run(data):
     """Along any way through the table jobs open and close in turn, and nothing follows the end."""
     phase, taken = Phase.STARTING, []
+    barrier = data.draw(st.booleans())
     for _ in range(60):
+        if phase in AFTER_PROCEED and data.draw(st.booleans()):
+            phase = proceed(phase)
         allowed = [message for message in MESSAGES if type(message) in FROM_CHILD[phase]]
+        if phase is Phase.FAILING:
+            allowed = [message for message in allowed if not getattr(message, "retry", False)]
         if not allowed:
             break
         message = data.draw(st.sampled_from(allowed))
-        phase = advance(phase, message)
+        phase = advance(phase, message, barrier=barrier)
         taken.append(type(message))
 
     assert taken[0] is m.Hello
@@ -75,5 +89,6 @@ def test_whatever_was_taken_is_a_run(data):
     ]
     assert len(ends) <= 1
     assert not ends or ends[0] is taken[-1]
-    jobs = [kind for kind in taken if kind in (m.JobStart, m.JobComplete, m.JobError)]
-    assert all((kind is m.JobStart) == (index % 2 == 0) for index, kind in enumerate(jobs))
+    begins = (m.JobStart, m.StepDied)
+    jobs = [kind for kind in taken if kind in (*begins, m.JobComplete, m.JobError)]
+    assert all((kind in begins) == (index % 2 == 0) for index, kind in enumerate(jobs))

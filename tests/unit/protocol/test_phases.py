@@ -9,7 +9,8 @@ import pytest
 
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError
-from protocol.phases import FROM_CHILD, Phase, advance
+from protocol.phases import AFTER_PROCEED, FROM_CHILD, Phase, advance, proceed
+from protocol.report import make_report
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "PROTOCOL.md"
 KINDS = m.FromChild.__args__
@@ -19,6 +20,8 @@ TABLE = {
     ("GREETED", "Ready"): "WALKING",
     ("GREETED", "ConfineFailed"): "DONE",
     ("WALKING", "InitStart"): "INITIALISING",
+    ("WALKING", "StepDied"): "FAILING",
+    ("WALKING", "Elsewhere"): "DONE",
     ("WALKING", "EdgeResolved"): "WALKING",
     ("WALKING", "LogBatch"): "WALKING",
     ("WALKING", "LoadCredential"): "WALKING",
@@ -35,10 +38,36 @@ TABLE = {
     ("RUNNING", "LogBatch"): "RUNNING",
     ("RUNNING", "JobComplete"): "WALKING",
     ("RUNNING", "JobError"): "WALKING",
+    ("RECORDING", "LogBatch"): "RECORDING",
+    ("RECORDING", "WorkflowError"): "DONE",
+    ("RETRYING", "LogBatch"): "RETRYING",
+    ("RETRYING", "WorkflowError"): "DONE",
+    ("FAILING", "LoadCredential"): "FAILING",
+    ("FAILING", "LoadState"): "FAILING",
+    ("FAILING", "LogBatch"): "FAILING",
+    ("FAILING", "JobError"): "WALKING",
+    ("FAILING", "WorkflowError"): "DONE",
     ("CHECKING", "Linking"): "CHECKING",
     ("CHECKING", "Checked"): "CHECKING",
 }
 """Written a second time on purpose: a change of the order of messages is a decision."""
+
+
+WAITING = {
+    Phase.RUNNING: [Phase.RECORDING, Phase.RETRYING],
+    Phase.FAILING: [Phase.RECORDING],
+}
+"""Where the end of a step leads if the child waits after it."""
+
+REPORT = make_report("AdaptorError", "no")
+
+
+def complete(**fields):
+    return m.JobComplete(state=None, state_bytes=1, next=(), duration_ms=0, **fields)
+
+
+def failed(**fields):
+    return m.JobError(state=None, error=REPORT, state_bytes=1, next=(), duration_ms=0, **fields)
 
 
 def make(kind):
@@ -72,16 +101,52 @@ def test_a_child_never_says_what_the_engine_says(phase, kind):
 
 
 def test_every_phase_can_be_reached_and_left():
-    """From the start, over the table, or by a request to check; only the last one is a dead end."""
+    """From the start, over the tables, or by a request to check; only the last one is a dead end."""
     reached, waiting = set(), [Phase.STARTING, Phase.CHECKING]
     while waiting:
         phase = waiting.pop()
         if phase not in reached:
             reached.add(phase)
             waiting += FROM_CHILD[phase].values()
+            waiting += WAITING.get(phase, ())
+            waiting += [AFTER_PROCEED[phase]] if phase in AFTER_PROCEED else []
     assert reached == set(Phase) == set(FROM_CHILD)
     assert all(leads is Phase.CHECKING for leads in FROM_CHILD[Phase.CHECKING].values())
     assert [phase for phase in Phase if not FROM_CHILD[phase]] == [Phase.DONE]
+
+
+@pytest.mark.parametrize(
+    ("phase", "end", "barrier", "following"),
+    [
+        (Phase.RUNNING, complete(), False, Phase.WALKING),
+        (Phase.RUNNING, complete(), True, Phase.RECORDING),
+        (Phase.RUNNING, complete(ends_run=True), True, Phase.WALKING),
+        (Phase.RUNNING, failed(), False, Phase.WALKING),
+        (Phase.RUNNING, failed(), True, Phase.RECORDING),
+        (Phase.RUNNING, failed(ends_run=True), True, Phase.WALKING),
+        (Phase.RUNNING, failed(retry=True), False, Phase.RETRYING),
+        (Phase.RUNNING, failed(retry=True), True, Phase.RETRYING),
+        (Phase.FAILING, failed(), False, Phase.WALKING),
+        (Phase.FAILING, failed(), True, Phase.RECORDING),
+    ],
+)
+def test_the_end_of_a_step_says_whether_the_child_waits_after_it(phase, end, barrier, following):
+    """For the record of the step, or for its next attempt; never if the workflow ends with it."""
+    assert advance(phase, end, barrier=barrier) is following
+
+
+def test_a_step_that_died_is_not_retried_by_the_next_child():
+    """Only the engine knows of a death, so only the engine decides whether it is retried."""
+    with pytest.raises(RemoteProtocolError, match="wants to retry a step that died"):
+        advance(Phase.FAILING, failed(retry=True))
+
+
+def test_a_child_that_may_proceed_walks_on_or_begins_the_next_attempt():
+    """In no other phase does the engine send `Proceed`."""
+    assert {phase: proceed(phase) for phase in AFTER_PROCEED} == {
+        Phase.RECORDING: Phase.WALKING,
+        Phase.RETRYING: Phase.LINKED,
+    }
 
 
 def test_every_message_of_a_child_has_its_place():
