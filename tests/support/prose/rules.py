@@ -57,8 +57,8 @@ GOAL = Budget(marks=25, openings=3, long=60)
 """Where every kind of text should arrive."""
 
 BUDGETS: dict[str, Budget] = {
-    "documents": Budget(marks=25, openings=8, long=25),
-    "decisions": Budget(marks=90, openings=38, long=80),
+    "documents": Budget(marks=18, openings=6, long=20),
+    "decisions": Budget(marks=12, openings=3, long=15),
     "docstrings": Budget(marks=152, openings=75, long=60),
     "comments": Budget(marks=110, openings=41, long=60),
     "messages": Budget(marks=38, openings=3, long=60),
