@@ -61,14 +61,7 @@ def alternate(
     samples: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in trees}
     try:
         for name, tree in trees.items():
-            # A confined child cannot write bytecode.
-            packages = [str(tree / package) for package in ENGINE]
-            subprocess.run([sys.executable, "-m", "compileall", "-q", *packages], check=True)
-            helpers[name] = Helper(
-                [sys.executable, "-m", "benchmarks.compare_process"],
-                env={**os.environ, "PYTHONPATH": str(tree)},
-                cwd=str(harness),
-            )
+            helpers[name] = start(tree, harness)
         order = list(trees)
         for number in range(rounds):
             order.reverse()
@@ -82,6 +75,18 @@ def alternate(
         for helper in helpers.values():
             helper.close()
     return samples
+
+
+def start(tree: Path, harness: Path) -> Helper:
+    """Start a process that measures the packages below *tree* with this harness."""
+    # A confined child cannot write bytecode.
+    packages = [str(tree / package) for package in ENGINE]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *packages], check=True)
+    return Helper(
+        [sys.executable, "-m", "benchmarks.compare_process"],
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        cwd=str(harness),
+    )
 
 
 def report(

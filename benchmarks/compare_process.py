@@ -6,10 +6,12 @@ import json
 import sys
 
 from benchmarks.measure import settle
-from benchmarks.modes import Fleet, make_engine, rate
+from benchmarks.modes import Fleet, idle_private_mb, make_engine, rate
 from benchmarks.workloads import WORKLOADS
 
 RATE_RUNS = 100
+BURST = 3
+"""Runs in a row."""
 
 
 def main() -> None:
@@ -18,8 +20,14 @@ def main() -> None:
             question = json.loads(line)
             load = WORKLOADS[question["workload"]]
             settle()
-            if question["what"] == "latency":
+            what = question["what"]
+            answer: object
+            if what == "latency":
                 answer = fleet.latency(question["mode"], load)
+            elif what == "burst":
+                answer = [fleet.costs(question["mode"], load) for _ in range(BURST)]
+            elif what == "idle":
+                answer = idle_private_mb()
             else:
                 with make_engine(question["mode"], max_runs=2) as made:
                     rate(made, load, 5)

@@ -31,13 +31,23 @@ def p95(values: Sequence[float]) -> float:
     return ordered[min(len(ordered) - 1, -(-len(ordered) * 95 // 100) - 1)]
 
 
+def quartile(values: Sequence[float]) -> float:
+    """Return the value that a quarter of them stay below: it moves less when the machine is busy."""
+    return sorted(values)[len(values) // 4]
+
+
 def ratio_interval(
-    old: Sequence[float], new: Sequence[float], *, confidence: float = 0.99, draws: int = 2000
+    old: Sequence[float],
+    new: Sequence[float],
+    *,
+    confidence: float = 0.99,
+    draws: int = 2000,
+    typical: Callable[[Sequence[float]], float] = median,
 ) -> tuple[float, float]:
     """Return between which bounds the ratio of the medians (new to old) lies; a bootstrap."""
     choices = random.Random(1).choices
     ratios = sorted(
-        median(choices(new, k=len(new))) / median(choices(old, k=len(old))) for _ in range(draws)
+        typical(choices(new, k=len(new))) / typical(choices(old, k=len(old))) for _ in range(draws)
     )
     outside = int(draws * (1 - confidence) / 2)
     return ratios[outside], ratios[-1 - outside]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Self
 
+import psutil
+
 import engine
+from benchmarks.measure import median, private_mb
 from benchmarks.workloads import WORKLOADS, Workload
 
 MODES = ("exec", "zygote", "exec+spare", "zygote+spare")
@@ -45,6 +49,18 @@ def latency_ms(made: engine.Engine, load: Workload) -> float:
     return taken
 
 
+def costs_ms(made: engine.Engine, load: Workload) -> tuple[float, float]:
+    """Return the time of one run, and the processor time that this process and the child took for it."""
+    state = load.make_state()
+    used = time.process_time()
+    begin = time.perf_counter()
+    run = made.execute(load.plan, state)
+    wait_terminal(run)
+    taken = (time.perf_counter() - begin) * 1000
+    used = time.process_time() - used
+    return taken, 1000 * (used + check(run, load).usage.cpu_s)
+
+
 def rate(made: engine.Engine, load: Workload, runs: int) -> float:
     """Return finished runs per second, with so many submitted at once."""
     state = load.make_state()
@@ -56,6 +72,17 @@ def rate(made: engine.Engine, load: Workload, runs: int) -> float:
     for handle in handles:
         check(handle, load)
     return runs / taken
+
+
+def idle_private_mb(policy: engine.Policy | None = None) -> float | None:
+    """Return the private memory of a forked child that waits for a plan; None if it cannot be read."""
+    with make_engine("zygote", spares=2, max_runs=1, policy=policy) as made:
+        made.execute(WORKLOADS["W1"].plan, WORKLOADS["W1"].make_state()).result()
+        time.sleep(1.0)
+        zygotes = psutil.Process(os.getpid()).children()
+        spares = [child.pid for zygote in zygotes for child in zygote.children()]
+        found = [size for size in map(private_mb, spares) if size is not None]
+    return median(found) if found else None
 
 
 class Fleet:
@@ -72,6 +99,12 @@ class Fleet:
         taken = latency_ms(self._engines[mode], load)
         time.sleep(REST_S[mode])
         return taken
+
+    def costs(self, mode: str, load: Workload) -> tuple[float, float]:
+        """Run once as `latency` does; return the time and the processor time."""
+        found = costs_ms(self._engines[mode], load)
+        time.sleep(REST_S[mode])
+        return found
 
     def engine(self, mode: str) -> engine.Engine:
         """Return the engine of a mode."""

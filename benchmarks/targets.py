@@ -8,19 +8,15 @@ runs against after 200, which takes a minute.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
 from collections import defaultdict
 from typing import Any, NamedTuple
-
-import psutil
 
 import engine
 from benchmarks.bench_load import manager_growth
 from benchmarks.floors import Floors
-from benchmarks.measure import Table, machine_line, median, private_mb, settle, write_json
-from benchmarks.modes import Fleet, make_engine, rate
+from benchmarks.measure import Table, machine_line, median, settle, write_json
+from benchmarks.modes import Fleet, idle_private_mb, make_engine, rate
 from benchmarks.workloads import WORKLOADS
 
 MODES = ("exec", "zygote", "exec+spare", "zygote+spare")
@@ -145,23 +141,13 @@ def evaluate(samples: Samples) -> list[Target]:
 def idle_child() -> Target:
     """Measure the private memory of a forked child that waits for a plan."""
     what, note = "private memory of an idle forked child", ""
-    private = _idle_private_mb(engine.Policy())
+    private = idle_private_mb(engine.Policy())
     if private is None:
         # Only root may look into a confined process; the walls cost it next to nothing.
-        private, note = _idle_private_mb(engine.Policy(level="none")), "without walls: not root"
+        private, note = idle_private_mb(engine.Policy(level="none")), "without walls: not root"
     if private is None:
         private, note = float("nan"), "smaps_rollup cannot be read"
     return Target(what, private, 2, "MB", note)
-
-
-def _idle_private_mb(policy: engine.Policy) -> float | None:
-    with make_engine("zygote", spares=2, max_runs=1, policy=policy) as made:
-        made.execute(WORKLOADS["W1"].plan, WORKLOADS["W1"].make_state()).result()
-        time.sleep(1.0)
-        zygotes = psutil.Process(os.getpid()).children()
-        spares = [child.pid for zygote in zygotes for child in zygote.children()]
-        found = [size for size in map(private_mb, spares) if size is not None]
-    return median(found) if found else None
 
 
 def _of(measured: float, base: float) -> str:
