@@ -22,8 +22,8 @@ from protocol.state_look import (
     FOREIGN,
     MANY,
     PLAIN,
+    as_json,
     is_key,
-    json_has_its_keys,
     look,
 )
 
@@ -87,9 +87,8 @@ def encode_state(
     """
     seen = look(value, _FEW)
     if seen is MANY:
-        encoded = _encode_known(value, without)
+        encoded = _encode_known(value, without, max_items)
         if encoded is not None:
-            _check_items(value, encoded, max_items)
             return encoded
         seen = look(value)
     if seen is not FOREIGN:
@@ -130,27 +129,34 @@ def _leave_out(value: Any, names: Collection[str]) -> Any:
     return value
 
 
-def _encode_known(value: Any, without: Collection[str]) -> bytes | None:
+def _encode_known(value: Any, without: Collection[str], max_items: int | None) -> bytes | None:
     """Return the encoding of a value of many parts, if that can be had without a look at each.
 
     While there is no class that could be a job's, msgspec can meet no code of a job.
     """
     from protocol.known_classes import all_are_known
 
-    if not all_are_known() or not json_has_its_keys(value):
+    json = as_json(value) if all_are_known() else None
+    if json is None:
         return None
     from protocol.timestamps import holds_timestamp
 
     value = _leave_out(value, without)
     try:
         encoded = _encode(value)
-        if not holds_timestamp(encoded):
-            return encoded
-        # Dates as text, by msgspec: several times as fast as the walk.
-        encoded = _encode(msgspec.to_builtins(value, builtin_types=_BYTES))
-        return None if holds_timestamp(encoded) else encoded
+        if holds_timestamp(encoded):
+            # Dates as text, by msgspec: several times as fast as the walk.
+            encoded = _encode(msgspec.to_builtins(value, builtin_types=_BYTES))
+            if holds_timestamp(encoded):
+                return None
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+    if max_items is not None and len(encoded) > max_items:
+        from protocol.state_items import most_items
+
+        if most_items(json) > max_items:
+            _check_items(value, encoded, max_items)
+    return encoded
 
 
 def decode_state(

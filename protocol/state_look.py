@@ -48,18 +48,18 @@ def is_key(key: object) -> bool:
     return type(key) in KEY_TYPES
 
 
-def json_has_its_keys(value: Any) -> bool:
-    """Return whether all keys are text or numbers; None, bytes and booleans are keys, too.
+def as_json(value: Any) -> bytes | None:
+    """Return *value* as JSON; None if it has a key that is neither text nor a number.
 
-    msgspec refuses all others several times as fast as a loop finds them.
+    None, bytes and booleans are keys of a state, too.  msgspec refuses all others several times as fast as
+    a loop finds them.
     """
     import msgspec.json  # a small state does without
 
     try:
-        msgspec.json.encode(value)
+        return msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return False
-    return True
+        return None
 
 
 def look(value: Any, most: int = sys.maxsize) -> str:

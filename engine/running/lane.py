@@ -19,7 +19,7 @@ from engine.running.deadlines import Deadlines
 from engine.running.resolvers import Resolution, late, resolve
 from engine.running.room import spawn_error
 from engine.running.session import LoadRequest, Session, internal_error
-from engine.running.share import LONG_PARTING_S, PARTING_S, SLICE_S, Share
+from engine.running.share import LONG_PARTING_S, PARTING_S, SLICE_S, Share, Turn
 from engine.start.child import Child, Meter, Starter, Watcher
 from engine.start.connection import Connection
 from engine.start.exit import Exit
@@ -201,7 +201,7 @@ class Lane:
         """
         if self._started_again or self.session.order is None:
             return False
-        self._hear(time.thread_time() + SLICE_S)
+        self._hear(Turn(SLICE_S))
         if self.session.order is None or self.session.verdict is not None:
             return False
         self._take_back()
@@ -281,19 +281,19 @@ class Lane:
         if self._over or self._connection is None:
             return
         self._heard_in = self._host.turn
-        began = time.thread_time()
-        self._hear(began + SLICE_S)
+        turn = Turn(SLICE_S)
+        self._hear(turn)
         self._follow_up()
-        self._look_at_share(time.thread_time() - began)
+        self._look_at_share(turn.used_s)
 
-    def _hear(self, until: float) -> None:
-        """Take what the child says until the thread has used so much processor time."""
+    def _hear(self, turn: Turn) -> None:
+        """Take what the child says until its turn is over."""
         leaving = self._exited is not None
         while True:
             if self._hearing is None:
                 self._hearing = self._receive(leaving=leaving)
             for _ in self._hearing:
-                if time.thread_time() >= until:
+                if turn.over:
                     return
             self._hearing = None
             connection = self._connection

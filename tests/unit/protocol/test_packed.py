@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from protocol.errors import TooManyItemsError
 from protocol.packed import PackedError, check_keys, count_items
 from protocol.state import BIG_INTEGER, MAX_COLLISIONS, decode_state, encode_state
-from protocol.state_items import check_items
+from protocol.state_items import check_items, most_items
+from protocol.state_look import as_json
 
 PRIME = 2**61 - 1
 """Python's hash of an integer is its remainder by this (sys.hash_info)."""
@@ -63,6 +64,38 @@ def test_the_count_is_that_of_the_items(value):
             count_items(encoded, count - 1)
         with pytest.raises(TooManyItemsError):
             check_items(value, count - 1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES)
+def test_a_value_has_no_more_items_than_its_json_has_marks(value):
+    """So an exact count is needed only for a value near the limit."""
+    json = as_json(value)
+    if json is not None:
+        assert most_items(json) >= items_of(value)
+
+
+def test_the_marks_of_ordinary_rows_are_as_many_as_their_items():
+    """Only marks within texts, and those of empty containers, count besides."""
+    rows = [{"id": n, "tags": ["a", "b"], "at": {"x": 1.5}} for n in range(50)]
+    assert most_items(as_json(rows)) == items_of(rows)
+    assert most_items(as_json([[], {}, "a, b"])) == items_of([[], {}, ""]) + 3
+
+
+def test_marks_within_texts_do_not_count_against_the_limit():
+    """A large state is counted one by one where its marks leave a doubt."""
+    rows = [",,,,"] * 3_000
+    assert decode_state(encode_state(rows, max_items=3_001)) == rows
+    with pytest.raises(TooManyItemsError):
+        encode_state(rows, max_items=3_000)
+
+
+def test_what_is_left_out_of_a_large_state_does_not_count():
+    """The limit is for what is carried."""
+    state = {"rows": list(range(300)) * 10, "secret": list(range(3_000))}
+    assert encode_state(state, without=("secret",), max_items=3_003)
+    with pytest.raises(TooManyItemsError):
+        encode_state(state, without=("secret",), max_items=3_002)
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 31, 63, 64, 65, 255, 256, 257, 4095, 4097, 70_000])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.running.share import SHARE, Share
+from engine.running import share as share_module
+from engine.running.share import SHARE, Share, Turn
 
 
 def test_who_uses_little_never_waits():
@@ -29,3 +30,58 @@ def test_a_pause_saves_up_little():
     share = Share()
     share.charge(0.0, 100.0)
     assert share.charge(0.02, 1000.0) > 0
+
+
+class Clocks:
+    """Stands in for the module `time`: processor time passes only when a test says so."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.used = 5.0
+        self.looks = 0
+
+    def monotonic(self):
+        return self.now
+
+    def thread_time(self):
+        self.looks += 1
+        return self.used
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    made = Clocks()
+    monkeypatch.setattr(share_module, "time", made)
+    return made
+
+
+def test_a_turn_is_over_when_its_processor_time_is_used(clocks):
+    """Time in which the thread did not run does not count."""
+    turn = Turn(0.5)
+    clocks.now += 10.0
+    assert not turn.over
+    clocks.now += 1.0
+    clocks.used += 0.5
+    assert turn.over
+    assert turn.used_s == pytest.approx(0.5)
+
+
+def test_a_turn_that_has_used_a_part_is_over_when_it_has_used_the_rest(clocks):
+    """The clock of the thread is read again when the rest may have passed, not later."""
+    turn = Turn(0.5)
+    clocks.now += 0.5
+    clocks.used += 0.3
+    assert not turn.over
+    clocks.now += 0.2
+    clocks.used += 0.2
+    assert turn.over
+
+
+def test_the_clock_of_the_thread_is_not_read_before_the_turn_can_be_over(clocks):
+    """It costs a system call, and a turn is looked at after each message."""
+    turn = Turn(0.5)
+    before = clocks.looks
+    for _ in range(100):
+        clocks.now += 0.004
+        assert not turn.over
+    assert clocks.looks == before
