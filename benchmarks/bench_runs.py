@@ -165,7 +165,7 @@ def document(tables: list[Table], absent: dict[str, str], rounds: int) -> str:
         "milliseconds. Latency is the time from `execute` to the terminal event, with the full\n"
         "default policy. Every round measures each of them once, and every result is checked.\n\n"
         f"Machine: {machine_line()}. Rounds: {rounds}.\n\n"
-        f"| workload | what it is |\n| --- | --- |\n{loads}\n\n"
+        f"| workload | description |\n| --- | --- |\n{loads}\n\n"
         + "\n".join(table.markdown() for table in tables)
         + missing
     )

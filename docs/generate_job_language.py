@@ -61,9 +61,9 @@ VERDICTS = {
 }
 
 REFUSED_CONSTRUCTS = (
-    ("`from a import *`", "`*` hides which names a job uses"),
+    ("`from a import *`", "`*` hides the names that a job uses"),
     ("`from . import a`", "a job is not part of a package"),
-    ("`class A(metaclass=M)`", "it decides what happens when a class is made"),
+    ("`class A(metaclass=M)`", "it controls how a class is made"),
     ("`lazy import a` (3.15)", "it resolves past the guarded import"),
     ("any syntax that is not in this table", "nobody has reviewed it yet"),
 )

@@ -86,7 +86,7 @@ CHANGED_BUILTINS = {
     "hasattr": "names and objects are checked as in `o.a`",
     "print": "a log event; file= takes an io.StringIO",
     "setattr": "names and objects are checked as in `o.a = 1`",
-    "type": "one argument only: it tells the class of an object, it makes none",
+    "type": "one argument only: it returns the class of an object, and does not make a class",
 }
 """What differs from Python, for the table in the documentation."""
 

@@ -60,7 +60,7 @@ CONSTRUCTS: dict[str, Construct] = {
     "ExceptHandler": _checked("type body", "the name after `as`", "name"),
     "With": _allowed("items body", "", "type_comment"),
     "withitem": _allowed("context_expr optional_vars"),
-    "Import": _checked("names", "no private module; which modules there are is said at run time"),
+    "Import": _checked("names", "no private module; the module is looked up at run time"),
     "ImportFrom": _checked("names", "no private name, no `*`, not relative", "module level"),
     "alias": _checked("", "the module and the name it is bound to", "name asname"),
     "Global": _checked("", _NAMES, "names"),

@@ -33,7 +33,7 @@ TABLE: dict[str, Entry] = {
     "abc": Entry(
         "abstractproperty abstractclassmethod abstractstaticmethod",
         room="classes",
-        changed="ABC belongs to the step, so that register() reaches no other one; abstractmethod marks "
+        changed="ABC belongs to the step, so that register() does not affect other steps; abstractmethod marks "
         "functions of the job only",
         left_out="ABCMeta: it makes classes past the checks on class statements",
     ),
@@ -101,8 +101,8 @@ TABLE: dict[str, Entry] = {
     "dataclasses": Entry(
         "FrozenInstanceError InitVar KW_ONLY MISSING is_dataclass replace",
         room="records",
-        changed="dataclass takes classes that the job defined; asdict and astuple read what a job may "
-        "read; fields returns copies",
+        changed="dataclass takes classes that the job defined; asdict and astuple read only "
+        "values that a job may read; fields returns copies",
         left_out="make_dataclass: it makes classes past the checks on class statements",
     ),
     "datetime": Entry("MAXYEAR MINYEAR UTC date datetime time timedelta timezone tzinfo"),
@@ -124,7 +124,7 @@ TABLE: dict[str, Entry] = {
     "email.message": Entry(
         "Message MIMEPart",
         room="mail",
-        changed="EmailMessage uses policies of the step, so that none is shared",
+        changed="EmailMessage uses policies of the step, which other steps do not share",
     ),
     "email.mime": _PACKAGE,
     "email.mime.application": Entry("MIMEApplication"),
@@ -136,13 +136,13 @@ TABLE: dict[str, Entry] = {
     "email.utils": Entry(
         "collapse_rfc2231_value format_datetime formataddr formatdate getaddresses parseaddr "
         "parsedate parsedate_to_datetime parsedate_tz quote unquote",
-        left_out="make_msgid: it tells the name of the host",
+        left_out="make_msgid: it reveals the name of the host",
     ),
     "enum": Entry(
         "CONFORM CONTINUOUS EJECT Enum EnumCheck Flag FlagBoundary IntEnum IntFlag KEEP "
         "NAMED_FLAGS ReprEnum STRICT StrEnum UNIQUE auto member nonmember unique verify",
         room="classes",
-        changed="Enum('Name', members) takes no member that begins with an underscore; property is "
+        changed="Enum('Name', members) refuses members that begin with an underscore; property is "
         "the built-in one",
         left_out="EnumType: it makes classes past the checks on class statements",
     ),
@@ -151,7 +151,7 @@ TABLE: dict[str, Entry] = {
     "functools": Entry(
         "cache cmp_to_key lru_cache partial partialmethod reduce",
         room="functions",
-        changed="wraps copies name and documentation; singledispatch evaluates no annotation text; "
+        changed="wraps copies name and documentation; singledispatch does not evaluate annotations as text; "
         "cached_property keeps values of its own class only",
     ),
     "graphlib": Entry("CycleError TopologicalSorter"),
@@ -186,7 +186,7 @@ TABLE: dict[str, Entry] = {
     "logging": Entry(
         room="logs",
         changed="every logger writes to the log of the run",
-        left_out="handlers, formatters, config: there is one log, and it has no files",
+        left_out="handlers, formatters, config: the run has one log, without files",
     ),
     "math": Entry(
         "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh degrees dist e erf "
@@ -250,7 +250,7 @@ TABLE: dict[str, Entry] = {
         "EllipsisType GenericAlias NoneType NotImplementedType UnionType",
         room="copies",
         changed="SimpleNamespace takes no special names",
-        left_out="everything that makes functions, code, classes or modules",
+        left_out="all names that make functions, code, classes or modules",
     ),
     "typing": Entry(
         "AbstractSet Annotated Any AnyStr AsyncContextManager AsyncGenerator AsyncIterable "
@@ -264,7 +264,7 @@ TABLE: dict[str, Entry] = {
         "TypeAlias TypeGuard TypeVar TypeVarTuple Union Unpack ValuesView assert_never "
         "assert_type cast is_typeddict",
         room="classes",
-        changed="final, overload, override, runtime_checkable touch classes of the job only; fields of "
+        changed="final, overload, override, runtime_checkable accept only classes of the job; fields of "
         "NamedTuple and TypedDict are public identifiers",
         left_out="get_type_hints, ForwardRef: they evaluate text",
     ),
@@ -283,7 +283,7 @@ TABLE: dict[str, Entry] = {
         "NAMESPACE_DNS NAMESPACE_OID NAMESPACE_URL NAMESPACE_X500 RESERVED_FUTURE "
         "RESERVED_MICROSOFT RESERVED_NCS RFC_4122 SafeUUID UUID uuid3 uuid4 uuid5 uuid6 uuid7 "
         "uuid8",
-        left_out="uuid1, getnode: they tell the address of the network card",
+        left_out="uuid1, getnode: they reveal the address of the network card",
     ),
     "warnings": Entry(room="logs", changed="warnings go to the log; filters belong to the step"),
     "xml": _PACKAGE,
@@ -292,7 +292,7 @@ TABLE: dict[str, Entry] = {
         "Comment Element PI ParseError ProcessingInstruction QName SubElement indent iselement "
         "tostring tostringlist",
         room="markup",
-        changed="documents that declare entities are refused; ElementTree opens no files",
+        changed="documents that declare entities are refused; ElementTree does not open files",
         left_out="register_namespace: it would change other steps; iterparse, XMLParser",
     ),
     "xml.sax": _PACKAGE,
