@@ -7,7 +7,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-process test-escape lint format types imports check cov \
-	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep docs clean
+	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ fuzz: setup  ## Fuzz each border for SECONDS=60, or one of them: TARGET=frames
 
 fuzz-keep: setup  ## Add to tests/fuzz/corpus what `make fuzz` has found that reaches new code
 	PYTHONPATH=tests/support $(PY) -m fuzzing $(TARGET) --keep
+
+changelog: setup  ## Show the section that the fragments in changelog.d would become
+	@.venv/bin/towncrier build --draft
 
 docs: setup  ## Check the documents: links lead somewhere, examples run
 	$(PY) -m pytest -q tests/unit/jobcell/test_documents.py tests/process/test_examples.py tests/process/test_embedding_document.py

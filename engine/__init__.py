@@ -13,6 +13,7 @@ check_neighbours()  # before anything of ours is imported from there
 
 from engine.api.errors import EngineClosedError, EngineError, PlanError, PlanWarning, Problem
 from engine.api.options import Permissions, RunOptions
+from engine.api.version import __version__ as __version__
 from engine.checks import check_plan
 from engine.confinement.policy import Policy
 from engine.engine import Engine, StartMode, run

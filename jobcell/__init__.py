@@ -29,5 +29,6 @@ _check_engine()
 
 from engine import *  # noqa: F403 - all of it
 from engine import __all__ as _names
+from engine import __version__ as __version__
 
 __all__ = [*_names]  # noqa: PLE0604 - a list of text

@@ -52,9 +52,9 @@ class LogLevel(StrEnum):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from jobcell import __version__
 
-        print(f"jobcell {version('jobcell')}")
+        print(f"jobcell {__version__}")
         raise typer.Exit
 
 

@@ -12,6 +12,7 @@ import msgspec
 from engine.adaptors.repo import Repo, RepoError
 from engine.api.errors import PlanError, Problem
 from engine.api.options import RunOptions
+from engine.api.version import __version__
 from engine.confinement.policy import Policy
 from engine.running.resolvers import Resolvers
 from protocol import codec
@@ -22,8 +23,6 @@ from protocol.limits import MEGABYTE
 from protocol.messages import ChildLimits, Start
 from protocol.plan import Plan, Workflow
 from protocol.state import NIL, StateNotCarriedError, encode_state
-
-VERSION: Final = "0.1.0"
 
 _MIN_STEP_RUNS: Final = 1_000
 _STEP_RUNS_PER_STEP: Final = 10
@@ -139,7 +138,7 @@ def prepare(
         max_step_runs=max_step_runs,
         versions=Versions(
             python=platform.python_version(),
-            engine=VERSION,
+            engine=__version__,
             adaptors=_versions(link for link in linking.links if _spec(link) in used),
         ),
         meta=plan.meta,
