@@ -43,8 +43,8 @@ def run(
         0, or 1 if something is wrong with the job.
 
     Raises:
-        BadInputError: The file cannot be read or is no text, or there is no such adaptor.
-        EngineError: No confined child can be had on this machine.
+        BadInputError: The file cannot be read, is not text, or the repo lacks an adaptor.
+        EngineError: This machine cannot start a confined child.
 
     """
     if path.suffix == ".json":
@@ -52,7 +52,7 @@ def run(
     source = _read_source(path)
     repo = find_repo(repo)
     if adaptors and repo is None:
-        raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, to look into it"])
+        raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, the directory that has it"])
     problems, answer = check_job(source, adaptors, repo_dir=repo)
     if problems:
         raise BadInputError(str(problem) for problem in problems)

@@ -1,6 +1,6 @@
-"""The command `jobcell`: where it begins, and what it says when it cannot go on.
+"""The command `jobcell`: its entry point, and its messages when it cannot go on.
 
-Nothing is imported here that is not needed to say no: the extra ``cli`` may be missing, and an
+This module imports only what it needs to report an error: the extra ``cli`` may be missing, and an
 interrupt may come at any time.
 """
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave the process with an exit code of `jobcell.exit_codes`.
 
     Args:
-        arguments: What stands behind the name of the command; by default that of this process.
+        arguments: The words after the name of the command; by default those of this process.
 
     """
     occupy()
@@ -66,10 +66,10 @@ def _run(arguments: list[str]) -> int:
             raise
         if os.environ.get("JOBCELL_TRACEBACK"):
             raise
-        if type(error).__module__ == "engine.api.errors":  # it is not imported for this alone
+        if type(error).__module__ == "engine.api.errors":  # importing it costs time
             _say(f"error: {str(error)[:500]}")
             return EXCEPTION
-        _say(f"error: {type(error).__name__}: {str(error)[:500]!r}; this is a mistake of jobcell's")
+        _say(f"error: {type(error).__name__}: {str(error)[:500]!r}; this is a bug in jobcell")
         _say("JOBCELL_TRACEBACK=1 in the environment shows where it happened")
         return EXCEPTION
     return 0
@@ -77,5 +77,5 @@ def _run(arguments: list[str]) -> int:
 
 def _say(line: str) -> None:
     shown = printable(line, limit=3 * MAX_LINE)
-    with suppress(OSError):  # then the message has nowhere to go
+    with suppress(OSError):  # standard error may be closed too
         print(shown, file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """The sub-commands of `jobcell` and their options.
 
-What a command needs is imported when it runs: `jobcell --help` does not wait for the engine, and
-one command that is broken does not break the others.
+A command imports its modules when it runs: `jobcell --help` does not wait for the engine, and a
+broken command does not break the others.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def run(
     ] = None,
     credentials: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="JSON: credential id to configuration, for resolving."),
+        typer.Option(metavar="FILE", help="JSON object of credential id to configuration."),
     ] = None,
     repo: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Installed adaptors (otherwise: JOBCELL_REPO, ./repo)."),
+        typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
     ] = None,
     adaptor: Annotated[
         list[str] | None,
@@ -93,17 +93,20 @@ def run(
         typer.Option("--output", "-o", metavar="FILE", help="Final state (otherwise: stdout)."),
     ] = None,
     events: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Every event, a line each.")
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Write each event to it, as a line of JSON."),
     ] = None,
-    start: Annotated[str | None, typer.Option(metavar="ID", help="First step.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="ID", help="Last step.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="ID", help="Step to start with.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="ID", help="Step to end after.")] = None,
     timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds for the whole run.")
+        float | None, typer.Option(metavar="S", help="Limit of the whole run, in seconds.")
     ] = None,
     step_timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds for each step.")
+        float | None, typer.Option(metavar="S", help="Limit of each step, in seconds.")
     ] = None,
-    memory: Annotated[float | None, typer.Option(metavar="MB", help="Memory of the run.")] = None,
+    memory: Annotated[
+        float | None, typer.Option(metavar="MB", help="Limit of the run's memory.")
+    ] = None,
     net: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,17 +116,21 @@ def run(
             help="Let jobs connect to HOST:PORT, HOST (80 and 443) or *; may be repeated.",
         ),
     ] = None,
-    log_level: Annotated[LogLevel, typer.Option(help="Least level of logs.")] = LogLevel.debug,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="Least important level of logs to show.")
+    ] = LogLevel.debug,
     adaptor_log_level: Annotated[
-        LogLevel, typer.Option(help="Least level of what libraries of adaptors log.")
+        LogLevel, typer.Option(help="The same for libraries that adaptors use.")
     ] = LogLevel.warning,
     start_mode: Annotated[StartMode, typer.Option(help="How the child starts.")] = StartMode.exec,
     sandbox: Annotated[
         bool, typer.Option("--sandbox/--no-sandbox", help="The kernel wall. Off: development only.")
     ] = True,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines, even on a terminal.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Show lines, not a table, on a terminal too.")
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Events and result as JSON lines on stdout.")
+        bool, typer.Option("--json", help="Print events and the result as lines of JSON on stdout.")
     ] = False,
 ) -> None:
     """Run a plan, or a single job.
@@ -218,7 +225,8 @@ def run(
 def schema() -> None:
     """Print a JSON Schema of plans, for editors and for programs that write plans.
 
-    It accepts every plan that jobcell validate accepts. Ids and cycles only validate can check.
+    The schema accepts every plan that jobcell validate accepts. Only validate can check ids and
+    cycles.
     """
     from engine.plan.schema import plan_schema
 
@@ -238,11 +246,11 @@ def validate(
     ],
     repo: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Installed adaptors (otherwise: JOBCELL_REPO, ./repo)."),
+        typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The problems as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
-    """Check a plan without running it, and print every problem; exit code 2 if there is one.
+    """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
     """
@@ -253,7 +261,7 @@ def validate(
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show which layers of the sandbox this machine has, and what each missing one would stop."""
     from jobcell.doctor import run as command
@@ -269,7 +277,7 @@ def check(
     ] = None,
     repo: Annotated[Path | None, typer.Option(metavar="DIR", help="Installed adaptors.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the operations found.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compile a job, without running it, and print everything that is wrong with it."""
     from jobcell.check import run as command

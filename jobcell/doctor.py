@@ -1,7 +1,7 @@
 """``jobcell doctor``: which walls this machine can give to a run, and what is missing.
 
-Nothing is inferred from versions: a child is started, puts on every layer that it can, and tries
-what it then must not be able to do.
+Nothing is inferred from versions: the command starts a child, which puts on every layer that it
+can, and then tries what these layers must refuse.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer on this machine."""
+    """The condition of a layer on this machine."""
 
     name: str
     state: Literal["on", "off", "unavailable"]
     required: bool
     detail: str | None
     stops: str
-    """What a run could do without it."""
+    """Actions that a run could take without this layer."""
     remedy: str | None
-    """How to get it; nothing if it is there."""
+    """How to get the layer; None if the machine has it."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """All that `jobcell doctor` has to say."""
+    """The whole answer of `jobcell doctor`."""
 
     ok: bool
     """Whether a run starts here under the default policy."""
@@ -48,11 +48,11 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     probes: tuple[ProbeReport, ...]
     failure: str | None = None
-    """Why not even a child could be tried."""
+    """Why the test child did not start; None if it did."""
 
 
 def report(machine: MachineReport | None = None) -> Diagnosis:
-    """Return the diagnosis of this machine, or the one that *machine* amounts to."""
+    """Return the diagnosis of this machine, or the one that follows from *machine*."""
     failure = None
     if machine is None:
         try:
@@ -148,7 +148,7 @@ def _print(diagnosis: Diagnosis) -> None:
     if diagnosis.failure:
         console.print(f"[red]{diagnosis.failure}[/]", markup=True)
     console.print(
-        "A run can be started under the default policy."
+        "A run can be started here under the default policy."
         if diagnosis.ok
-        else "[red]No run can be started under the default policy.[/]"
+        else "[red]A run cannot be started here under the default policy.[/]"
     )

@@ -1,4 +1,4 @@
-"""What the command says no with."""
+"""Errors that end the command with a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class BadInputError(Exception):
     """Something that the user gave is wrong; nothing was started.
 
     Attributes:
-        lines: One line for each problem: what is wrong, where, and what would be right.
+        lines: A line for each problem: what is wrong, where, and what would be right.
 
     """
 
@@ -24,8 +24,8 @@ class BadInputError(Exception):
 class ReaderGoneError(Exception):
     """Nobody reads our output any more, as after ``| head``.
 
-    Stands for BrokenPipeError, of which the library that calls our commands makes an exit code
-    of its own.
+    Raised in place of BrokenPipeError, which the library that calls our commands turns into an exit
+    code of its own.
     """
 
 

@@ -12,13 +12,13 @@ BAD_INPUT: Final = 2
 CRASH: Final = 3
 """The workflow could not go on: a job does not compile, a module is refused, the child died."""
 KILL: Final = 4
-"""The engine ended the run: a limit, or something forbidden."""
+"""The engine ended the run at a limit, or for a forbidden action."""
 EXCEPTION: Final = 5
 """Neither the job nor its author is at fault."""
 INTERRUPTED: Final = 130
 """Ctrl-C (128 + SIGINT): the run was cancelled.  SIGTERM gives 143."""
 BROKEN_PIPE: Final = 141
-"""Who read our output has gone (128 + SIGPIPE)."""
+"""The reader of our output has gone (128 + SIGPIPE)."""
 
 OF_REASON: Final = {
     "success": SUCCESS,

@@ -30,7 +30,7 @@ def read_json_file(path: Path) -> Any:
     """Return the value in a JSON file; ``-`` is standard input.
 
     Raises:
-        BadInputError: It cannot be read, or is not JSON.
+        BadInputError: The file cannot be read, or is not JSON.
 
     """
     file = Path("/dev/stdin") if str(path) == "-" else path
@@ -44,7 +44,7 @@ def read_credentials(path: Path) -> dict[str, dict[str, Any]]:
     """Return the credentials in a JSON file by their ids.
 
     Raises:
-        BadInputError: It is not an object of objects.  The message shows no value.
+        BadInputError: The file is not an object of objects.  The message does not show values.
 
     """
     found = read_json_file(path)
@@ -63,7 +63,7 @@ def check_repo(path: Path) -> Path:
     """Return the directory of installed adaptors.
 
     Raises:
-        BadInputError: It is none.
+        BadInputError: *path* is not such a directory.
 
     """
     if not path.is_dir():
@@ -77,7 +77,7 @@ def check_repo(path: Path) -> Path:
 def find_repo(given: Path | None) -> Path | None:
     """Return the directory of installed adaptors: *given*, that of JOBCELL_REPO, or ``./repo``.
 
-    None if none of them is there; ``./repo`` counts only if it is a repo.
+    The result is None if none of them exists; ``./repo`` counts only if it is a repo.
 
     Raises:
         BadInputError: The directory that was named is not a repo.
@@ -97,8 +97,8 @@ def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
     for step in plan.workflow.steps:
         if step.adaptors:
             message = (
-                f"there is no repo of adaptors, and step {step.id!r} wants {step.adaptors[0]!r}; give"
-                " a directory with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
+                f"step {step.id!r} needs the adaptor {step.adaptors[0]!r}, but no repo was found;"
+                " give one with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
             )
             raise BadInputError([message])
 
@@ -113,10 +113,10 @@ def check_written_files(
     Args:
         output: The file of --output.
         events: The file of --events.
-        read: What each file is that the command reads, for the message.
+        read: Each file that the command reads, by a description for the message.
 
     Raises:
-        BadInputError: One file would be lost.
+        BadInputError: A file would be overwritten.
 
     """
     problems = []
@@ -147,15 +147,15 @@ def _is_same_file(one: Path, other: Path) -> bool:
 class OutputFile:
     """A file that will be written when the run is over.
 
-    It is opened before the run is started, because an hour later is too late to hear that a
-    directory does not exist; what is in it stays until there is something better.
+    The file is opened before the run starts: a user should not wait an hour to learn that the
+    directory does not exist.  The old content stays until the new content is there.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open it.
+        """Open the file for appending.
 
         Raises:
-            BadInputError: It cannot be written.
+            BadInputError: The file cannot be written.
 
         """
         self.path = path

@@ -1,7 +1,7 @@
 """States and events as JSON text.
 
-A state may hold more than JSON can: integers of any size, bytes, keys that are no text.  Bytes
-become base64, such keys their text, and numbers that are none (NaN) null.
+A state may hold more than JSON can: integers of any size, bytes, and keys other than text.  Bytes
+become base64, such keys become their text, and NaN and infinities become null.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 MAX_DIGITS: Final = 4_000
-"""A longer integer is written as `engine.to_json` does: few readers take it as a number."""
+"""A longer integer is written in the form of `engine.to_json`: few readers accept it as a
+number."""
 
 DEEPEST: Final = 400
-"""Levels of a value that only Python can write.  Python 3.11 follows little more and 3.12 twice as many;
-with a limit of ours an event is written in the same form by each of them."""
+"""Deepest nesting in the values that only Python's own encoder can write.  Python 3.11 stops a
+little deeper and Python 3.12 at twice this depth; our own limit makes the text of an event the same
+in each version."""
 
 _UNSEEN: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """Characters that JSON need not escape, and that steer some terminals."""
@@ -46,10 +48,12 @@ def encode_json(value: Any, *, indent: int = 0, exact: bool = False) -> bytes:
     Args:
         value: A state, an event, or a dict of such.
         indent: Spaces for each level; 0: one line.
-        exact: What is nested too deeply becomes null, so that there is always an answer.
+        exact: A member that is nested too deeply becomes null, so that the call always gives an
+            answer.
 
     Raises:
-        ValueError: It is nested deeper than the interpreter can follow.
+        ValueError: The value is nested deeper than the interpreter can follow, and *exact* is
+            false.
 
     """
     try:
@@ -71,7 +75,7 @@ def _or_none(value: Any) -> Any:
 
 
 def _escaped(encoded: bytes) -> bytes:
-    """Return JSON with what a terminal may obey written as an escape; only texts can hold that."""
+    """Return JSON with an escape for each character that a terminal may obey."""
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode()).encode()
@@ -81,7 +85,7 @@ def _encode(value: Any, indent: int) -> bytes:
     try:
         try:
             encoded = msgspec.json.encode(value)
-        # What only Python can write: keys that are tuples, bytes or null.
+        # Only Python's own encoder can write keys that are tuples, bytes or null.
         except (TypeError, ValueError, OverflowError):
             encoded = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")).encode()
         return _escaped(msgspec.json.format(encoded, indent=indent) if indent else encoded)

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from protocol.report import ErrorReport
 
 MAX_ROWS = 30
-"""Steps in the table; of more, the first are only counted."""
+"""Largest number of steps in the table; earlier ones are only counted."""
 
 _STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 _REASON_STYLES = {"success": "bold green", "fail": "bold yellow"}
 
 
 class _Row:
-    """What is known of one execution of a step."""
+    """The facts that are known about one execution of a step."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -71,13 +71,13 @@ class _Row:
 
 
 class LiveView:
-    """Draws while it is open; whatever is written meanwhile goes above the table."""
+    """Draws the table while it is open; lines that are printed meanwhile go above the table."""
 
     def __init__(self, console: Console | None = None, names: Mapping[str, str] = {}) -> None:
-        """Begin to draw.
+        """Begin to draw the table.
 
         Args:
-            console: Where; by default standard error.
+            console: Where to draw; by default standard error.
             names: Step id to the name of the step.
 
         """
@@ -103,7 +103,7 @@ class LiveView:
                 line.append(printable(event.message), _STYLES[event.level])
                 self._print(line)
             case WorkflowError(error=error) if error == self._error:
-                pass  # the step within which the run ended has said it
+                pass  # the step in which the run ended has shown it
             case WorkflowStart() | WorkflowError():
                 style = "red" if isinstance(event, WorkflowError) else "dim"
                 for text in describe(event, self._names):
@@ -153,9 +153,10 @@ class LiveView:
         return f"→ {', '.join(label(step, self._names) for step in following)}"
 
     def _forget_other_width(self) -> None:
-        """Draw below what was drawn before the terminal got another width.
+        """After the terminal got another width, draw below the old table.
 
-        The terminal has wrapped those lines anew: to go back over them would go to a wrong line.
+        The terminal has wrapped the old lines anew, so moving the cursor up over them would reach a
+        wrong line.
         """
         width = self._console.width
         if width != self._width:
@@ -166,10 +167,10 @@ class LiveView:
 
     def _render(self) -> RenderableType:
         self._forget_other_width()
-        # A column is left free: some terminals draw some characters wider than they are said to be.
+        # A column is left free: some terminals draw some characters wider than Unicode says.
         table = Table(box=None, pad_edge=False, show_header=False, width=None)
         for column in ("", "step", "status", "time", "memory", "next"):
-            # A row is a line: of a table that wraps nobody knows the height.
+            # A row is one line: the height of a table that wraps is not known.
             table.add_column(
                 column,
                 justify="right" if column in {"time", "memory"} else "left",

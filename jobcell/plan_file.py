@@ -1,7 +1,7 @@
 """A plan or a job in a file, as the command line takes it.
 
-In a plan file the ``expression`` of a step may be the path of a ``.py`` file, relative to the
-plan.  The engine knows nothing of that: what it gets is the source.
+In a plan file the ``expression`` of a step may be the path of a ``.py`` file, relative to the plan.
+The engine does not know about such paths: it gets the source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _UNREAD = "def main(state): return state"
-"""Stands for a job that cannot be read, while the rest of the plan is checked."""
+"""A placeholder for a job that cannot be read, while the rest of the plan is checked."""
 
 
 def load_plan_file(
@@ -32,18 +32,19 @@ def load_plan_file(
     adaptors: Sequence[str] = (),
     warn: Callable[[str], object] | None = None,
 ) -> Plan:
-    """Return the checked plan in a ``.json`` file, or that of the one job in a ``.py`` file.
+    """Return the checked plan in a ``.json`` file, or a plan of the job in a ``.py`` file.
 
     Args:
         path: The file.
         start: The id of the step to start with, in place of the plan's.
         end: The id of the step to end with, in place of the plan's.
-        adaptors: Those of a single job; a plan names its own.
-        warn: Takes a line for each key of the plan that is ignored; by default it is a warning of
-            Python's.
+        adaptors: The adaptors of a single job; a plan names its own.
+        warn: Takes a line for each key of the plan that is ignored; by default, each is a Python
+            warning.
 
     Raises:
-        BadInputError: With a line for each problem of the plan and of the job files it names.
+        BadInputError: The plan is wrong. The error has a line for each problem of the plan and of
+            the job files that it names.
 
     """
     source, problems = read_plan_file(path, adaptors)
@@ -70,7 +71,8 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[
     if path.is_dir():
         raise BadInputError([f"{path}: is a directory; give a plan (.json) or a job (.py)"])
     if adaptors and path.suffix != ".py":
-        raise BadInputError([f"{path}: --adaptor is for a single job; in a plan each step has its"])
+        message = f"{path}: --adaptor is for a single job; in a plan each step names its own"
+        raise BadInputError([message])
     try:
         source = read_file(path)
         if path.suffix == ".py":
@@ -96,7 +98,7 @@ def _plan_of_job(source: dict[str, Any], path: Path, adaptors: Sequence[str]) ->
 
 
 def _load_expressions(source: Any, directory: Path) -> list[Problem]:
-    """Put the source of jobs in the place of their paths; return what could not be read."""
+    """Replace the paths of jobs by their source; return a problem for each unreadable file."""
     problems = []
     for step, place in _steps(source):
         expression = step.get("expression")
@@ -115,7 +117,7 @@ def _load_expressions(source: Any, directory: Path) -> list[Problem]:
 
 
 def _steps(source: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield whatever looks like a step; that all of it makes sense is checked later."""
+    """Yield every object at a place for steps; the whole plan is checked later."""
     if not isinstance(source, dict):
         return
     for prefix, holder in (("", source), ("workflow.", source.get("workflow"))):

@@ -1,4 +1,4 @@
-"""One run from the command line: start it, show it, cancel it on a signal, say how it ended."""
+"""A run from the command line: start it, show it, cancel it on a signal, report how it ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from protocol.plan import Plan
 
 POLL_S = 0.5
-"""Seconds to wait for an event.  Python runs a signal handler between two waits only."""
+"""Seconds to wait for an event.  Python runs a signal handler only between two waits."""
 
 
 class RunRequest(NamedTuple):
@@ -41,7 +41,7 @@ class RunRequest(NamedTuple):
     output: Path | None
     events: Path | None
     print_state: bool
-    """Whether the final state goes to standard output if there is no file for it."""
+    """Whether the final state goes to standard output when *output* is None."""
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -54,8 +54,8 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
 
     Args:
         request: The run.
-        make_view: Called without arguments once all files are open, so that a mistake in one of
-            them is not told below an empty table.
+        make_view: Called without arguments once all files are open, so that an error about a file
+            does not appear below an empty table.
 
     Raises:
         BadInputError: A file cannot be written.
@@ -77,7 +77,7 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
         finally:
             view.close(result)
         if result.error is not None and result.reason == "fail":
-            # An error that ended the run was an event; that of a leaf was one among others.
+            # The view has shown an error that ended the run; a leaf's error may be far above.
             print(next(tell_error(result.error, names_of(request.plan))), file=sys.stderr)
         if result.reason in {"success", "fail"}:
             _write_state(result, output, print_state=request.print_state)
@@ -85,7 +85,7 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
 
 
 def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
-    """Show the run till its end; return the result, and the signal that cancelled it or 0."""
+    """Show the run until its end; return the result, and the signal that cancelled it, or 0."""
     credentials = request.credentials
     resolvers = engine.Resolvers(credential=_resolve_from(credentials)) if credentials else None
     with (
@@ -170,7 +170,7 @@ class _Signals:
 
 
 class _Shows(Protocol):
-    """Whoever wants to see events."""
+    """An object that is shown every event."""
 
     def show(self, event: Event) -> None: ...
 

@@ -1,13 +1,13 @@
-"""A standard library for checkers that has only what a job may use.
+"""A standard library for type checkers that has only what a job may use.
 
-A checker has to know far more than a job may import: the stub of `json` needs that of `io`, and
-so on.  So each stub is written under a name of its own (`os` becomes
-`_hidden_os`), every import between stubs is rewritten accordingly, and below the name that a job
-knows there is a small module that passes on the allowed names only.  Types are the real ones.
+A checker has to know far more than a job may import: the stub of `json` needs that of `io`, and so
+on.  So each stub is written under a name of its own (`os` becomes `_hidden_os`), and every import
+between stubs is rewritten accordingly.  The name that a job knows is a small module, which passes
+on the allowed names only.  Types are the real ones.
 
-Some modules must keep their name, because checkers have rules about them (`KEPT`).  Of these,
-refused functions are taken out.  Where the module as a whole is refused to jobs, its import is
-not flagged by a checker; the engine refuses it when the job is compiled.
+Some modules must keep their name, because checkers have rules about them (`KEPT`).  Their refused
+functions are taken out.  A checker does not flag the import of such a module if jobs may not have
+it at all; the engine refuses it when the job is compiled.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ KEPT = frozenset(
 """Modules that checkers know by name."""
 
 FILTERED = ("builtins", "dataclasses", "functools")
-"""Those of them whose refused functions can go: no other stub needs them."""
+"""Kept modules whose refused functions can be taken out: other stubs do not need them."""
 
 HIDDEN = "_hidden_"
 
 
 class NoTypeshedError(Exception):
-    """There are no stubs of the standard library to start from."""
+    """The stubs of the standard library, from which ours are made, were not found."""
 
 
 def find_typeshed() -> Path:
@@ -72,8 +72,8 @@ def write_library(
     Args:
         target: Must not exist.
         builtins: Built-in names that a job may use.
-        modules: What a job may use of each module, by its full name.
-        prelude: Source added to the stub of `builtins`: more names that are always there.
+        modules: For each module, by its full name: the names that a job may use.
+        prelude: Source added to the stub of `builtins`: more names that are always in scope.
         needed: More modules that other stubs need (see `hide_imports`); a job does not see them.
 
     Raises:
@@ -120,7 +120,7 @@ def hide_imports(source: str) -> tuple[str, list[str]]:
     """Return the source of a stub with its imports of the standard library rewritten.
 
     Returns:
-        The source, and which modules it needs.
+        The source, and the modules that it needs.
 
     """
     known = {path.name.removesuffix(".pyi") for path in (find_typeshed() / "stdlib").iterdir()}
@@ -152,7 +152,7 @@ def _write_allowed(stdlib: Path, modules: Mapping[str, frozenset[str]]) -> None:
 
 
 class _Renamer(ast.NodeTransformer):
-    """Makes imports of hidden modules name them as they are called here."""
+    """Rewrites imports of hidden modules to the names that they have here."""
 
     def __init__(self, only: frozenset[str] | None = None) -> None:
         self.found: list[str] = []
@@ -173,7 +173,7 @@ class _Renamer(ast.NodeTransformer):
             if alias.asname or new == alias.name:
                 statements.append(ast.Import([ast.alias(new, alias.asname)]))
                 continue
-            # `import os.path` binds `os`, which now stands for `_hidden_os`.
+            # `import os.path` binds `os`, which now means `_hidden_os`.
             statements.append(ast.Import([ast.alias(hidden(top), top)]))
             if new != hidden(top):
                 statements.append(ast.Import([ast.alias(new)]))

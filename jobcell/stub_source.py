@@ -10,16 +10,16 @@ _ELLIPSIS = ast.Expr(ast.Constant(...))
 def to_stub(source: str, *, filename: str) -> str:
     """Return the stub (`.pyi`) of a module.
 
-    Functions keep their signature and docstring, classes what they declare, variables their
-    annotation; one without annotation keeps its value where that may be a type (an alias, a type
-    variable, `__all__`), and becomes `Any` else.
+    Functions keep their signature and docstring, classes keep their declarations, variables keep
+    their annotation.  A variable without annotation keeps its value if that may be a type (an
+    alias, a type variable, `__all__`); otherwise it becomes `Any`.
 
     Args:
         source: The text of the module.  It is parsed, never run.
         filename: Named in errors.
 
     Raises:
-        SyntaxError: It is not Python.
+        SyntaxError: *source* is not Python.
 
     """
     tree = ast.parse(source, filename)

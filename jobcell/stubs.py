@@ -1,6 +1,6 @@
-"""`jobcell stubs`: what a job may use, told to an editor.
+"""`jobcell stubs`: stub files from which an editor knows what a job may use.
 
-Written into one directory:
+The command writes into one directory:
 
     mypy.ini        the settings with which mypy checks a job
     typeshed/       the standard library and the built-ins, as a job has them
@@ -37,7 +37,7 @@ custom_typeshed_dir = $MYPY_CONFIG_FILE_DIR/typeshed
 mypy_path = $MYPY_CONFIG_FILE_DIR
 no_site_packages = True
 check_untyped_defs = True
-# Jobs are short scripts: tell what is refused, not what might be None.
+# Jobs are short scripts: report what is refused, not what might be None.
 strict_optional = False
 disable_error_code = var-annotated
 cache_dir = $MYPY_CONFIG_FILE_DIR/.mypy_cache
@@ -51,7 +51,8 @@ ignore_missing_imports = True
 """
 
 STATE = "state: Any\n"
-"""Known everywhere in a job: `state` in an argument of an operation is lazy."""
+"""Stub line for the name `state`, which is in scope in a whole job. In an operation's arguments it
+is lazy."""
 
 
 def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
@@ -66,8 +67,8 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
         The exit code: 0.
 
     Raises:
-        BadInputError: An adaptor is not there or cannot be parsed, *output* holds something
-            else, or mypy, whose stubs of the standard library are needed, is not installed.
+        BadInputError: The repo lacks an adaptor, an adaptor cannot be parsed, *output* holds other
+            files, or mypy is not installed, from which the stubs of the standard library come.
 
     """
     links = _find(adaptors, repo)
@@ -89,7 +90,7 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
 def _find(adaptors: Sequence[str], repo: Path | None) -> list[AdaptorLink]:
     repo = find_repo(repo)
     if repo is None and adaptors:
-        raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, to look into it"])
+        raise BadInputError([f"--adaptor {adaptors[0]} needs --repo, the directory that has it"])
     try:
         known = Repo.read(repo)
         links = [known.resolve(spec) for spec in adaptors]
@@ -101,7 +102,7 @@ def _find(adaptors: Sequence[str], repo: Path | None) -> list[AdaptorLink]:
         if other != link:
             pair = f"{other.name}@{other.version} and {link.name}@{link.version}"
             raise BadInputError(
-                [f"{pair} are both imported as {link.module!r}: one job has one of them"]
+                [f"{pair} are both imported as {link.module!r}: a job can use only one of them"]
             )
     return list(by_module.values())
 
@@ -136,7 +137,7 @@ def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
 def allowed_names() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
     """Return which built-in names a job has, and what it gets of each standard module.
 
-    The sandbox itself is asked, so that there is no second list to keep.
+    The answer comes from the sandbox itself, so that only one list has to be kept.
     """
     scope = condition_scope(language=True)  # the built-ins of a job are the same
     facades = Facades(Guards(scope), scope, lambda _level, _message: None)

@@ -32,8 +32,8 @@ def run(target: Path, repo: Path | None, *, json: bool) -> int:
         0, or 2 if something is wrong.
 
     Raises:
-        BadInputError: With a line for each problem, if *json* is false.
-        EngineError: No confined child can be had on this machine.
+        BadInputError: The plan is wrong and *json* is false. The error has a line for each problem.
+        EngineError: This machine cannot start a confined child.
 
     """
     warnings: list[str] = []

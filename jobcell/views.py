@@ -1,4 +1,4 @@
-"""What a user sees while a workflow runs: lines where nobody can watch, JSON for programs.
+"""Output for a user while a workflow runs: lines for logs, JSON for programs.
 
 `jobcell.live` is the view for a terminal.
 """
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
 
 class View(Protocol):
-    """Somewhere to show the events of a run."""
+    """An object that shows the events of a run."""
 
     def show(self, event: Event) -> None:
         """Show one event."""
 
     def close(self, result: RunResult | None) -> None:
-        """Show how the run has ended; None: the command was given up."""
+        """Show how the run has ended; *result* is None if the command was given up."""
 
 
 class LineView:
-    """A line for each event that a person wants to know of.
+    """Writes a line for each event that interests a person.
 
     Args:
         stream: Where they are written.
@@ -63,9 +63,9 @@ class LineView:
         self._error: ErrorReport | None = None
 
     def show(self, event: Event) -> None:
-        """Write the event, unless it is of no interest."""
+        """Write the event, if it interests a person."""
         if isinstance(event, WorkflowError) and event.error == self._error:
-            return  # the step within which the run ended has said it
+            return  # the step in which the run ended has shown it
         if isinstance(event, JobError):
             self._error = event.error
         for number, line in enumerate(describe(event, self._names)):
@@ -76,13 +76,13 @@ class LineView:
         self._stream.flush()
 
     def close(self, result: RunResult | None) -> None:
-        """Write the line that says how it ended."""
+        """Write the line that says how the run ended."""
         if result is not None:
             print(tell_result(result), file=self._stream, flush=True)
 
 
 class JsonView:
-    """A JSON object on a line of its own for each event, and one for the result."""
+    """Writes a JSON object on a line of its own for each event, and one for the result."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -93,7 +93,7 @@ class JsonView:
         self._stream.flush()
 
     def close(self, result: RunResult | None) -> None:
-        """Write how it ended; the state is in ``workflow-complete``, if it came to that."""
+        """Write how the run ended; a successful run had its state in ``workflow-complete``."""
         if result is None:
             return
         summary = {
@@ -109,7 +109,7 @@ class JsonView:
 
 
 def describe(event: Event, names: Mapping[str, str] = {}) -> list[str]:
-    """Return what an event says to a person; nothing if it is of no interest.
+    """Return the lines that a person should see of an event; the list may be empty.
 
     Every line is printable, whatever is in the event.
     """

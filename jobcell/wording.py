@@ -1,6 +1,6 @@
 """Events, errors and endings in words, for people.
 
-What a job or a plan wrote is shown without its control characters: a log line must not be able
+Text from a job or a plan is shown with its control characters escaped. A log line must not be able
 to move the cursor, rename the window or hide another line.
 """
 
@@ -23,15 +23,15 @@ FLAGS = {
     "net": "--net",
     "repo_dir": "--repo",
 }
-"""Option of the Python interface to that of the command line."""
+"""For each option of the Python interface, the option of the command line."""
 
 _MAX_NAME = 60
 
 _LISTS_PLACES = frozenset({"CompileError", "SecurityError"})
-"""Errors whose details are violations of the job language, if they are a list."""
+"""Errors whose details, if they are a list, are violations of the job language."""
 
 MAX_LINE = 2_000
-"""Characters of one line of other people's text."""
+"""Largest number of characters of a line that somebody else wrote."""
 
 
 def printable(text: str, *, limit: int = MAX_LINE) -> str:
@@ -56,7 +56,7 @@ def tell_size(size: int) -> str:
 
 
 def tell_confinement(report: ConfinementReport) -> str:
-    """Return which walls stand: ``sandbox default (12 of 13 layers)``."""
+    """Return which walls are on: ``sandbox default (12 of 13 layers)``."""
     on = sum(layer.state == "on" for layer in report.layers)
     kernel = (
         "NO SANDBOX (level none)"
@@ -67,14 +67,14 @@ def tell_confinement(report: ConfinementReport) -> str:
 
 
 def label(step_id: str, names: Mapping[str, str], *, of: str | None = None) -> str:
-    """Return how to call a step, or the execution *of* it: its id, and its name if it has one."""
+    """Return the label of a step, or of its execution *of*: the id, and the name if it has one."""
     shown = printable(of or step_id, limit=_MAX_NAME)
     name = names.get(step_id)
     return shown if not name or name == step_id else f"{shown}: {printable(name, limit=_MAX_NAME)}"
 
 
 def tell_error(error: ErrorReport, names: Mapping[str, str] = {}) -> Iterator[str]:
-    """Yield the lines of an error report, the first of which says it all in short.
+    """Yield the lines of an error report; the first line is a summary.
 
     Args:
         error: The report.
@@ -82,7 +82,7 @@ def tell_error(error: ErrorReport, names: Mapping[str, str] = {}) -> Iterator[st
 
     """
     for line in _lines_of_error(error, names):
-        # Whatever a field holds: the name of an error may be a job's.
+        # Any field may hold text of a job, even the name of an error.
         yield printable(line, limit=3 * MAX_LINE)
 
 
@@ -110,7 +110,7 @@ def _lines_of_error(error: ErrorReport, names: Mapping[str, str]) -> Iterator[st
 
 
 def _message(error: ErrorReport) -> str:
-    """Return the message with the option of the command in place of that of the interface."""
+    """Return the message with the command's option in place of the Python interface's."""
     if error.option is None or error.option not in error.message:
         return error.message
     flag = FLAGS.get(error.option)
@@ -138,10 +138,10 @@ def tell_result(result: RunResult) -> str:
 
 
 def _mark(position: Position) -> Iterator[str]:
-    """Yield the line of the source, and below it what is meant."""
+    """Yield the line of the source, and a line that marks the position below it."""
     source = (position.source or "").rstrip()
     number = str(position.line)
-    # A long line is shown from a little before the column that is meant.
+    # A long line is shown from a little before the marked column.
     column = (position.column or 1) - 1
     begin = max(0, min(column, len(source)) - 80)
     yield f"  {number} | {printable(source[begin:], limit=160)}"

@@ -1,1 +1,4 @@
-"""The wire between the engine and its children.  Imports nothing else of this project."""
+"""The wire between the engine and its children.
+
+It does not import any other package of this project.
+"""

@@ -8,7 +8,7 @@ import msgspec
 
 
 class AdaptorLink(msgspec.Struct, frozen=True):
-    """One installed version of an adaptor."""
+    """An installed version of an adaptor."""
 
     name: str
     version: str
@@ -19,19 +19,19 @@ class AdaptorLink(msgspec.Struct, frozen=True):
 
 
 class ModuleRef(msgspec.Struct, frozen=True, kw_only=True):
-    """The version or place that a run takes for one adaptor, whatever its plan and the repo say.
+    """The version or path of an adaptor for a run, in place of what the plan and the repo say.
 
     Raises:
-        TypeError, ValueError: It has neither a path nor a version, or one that is not text.
+        TypeError, ValueError: Path and version are both missing, or one of them is not text.
 
     """
 
     path: str | None = None
-    """A directory with the importable module in it, or the package or ``.py`` file itself; None:
-    the adaptor comes from the repo."""
+    """A directory that contains the importable module, or the package or ``.py`` file itself.  If
+    it is None, the adaptor comes from the repo."""
     version: str | None = None
-    """Without a path the version that is taken from the repo.  With one what `versions` and
-    messages call it; "0" if not given."""
+    """Without a path: the version to take from the repo.  With a path: the version that `versions`
+    and messages show; "0" if not given."""
 
     def __post_init__(self) -> None:
         if isinstance(self.path, os.PathLike):

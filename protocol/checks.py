@@ -16,9 +16,9 @@ class CheckedText(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     step_id: str = ""
     adaptors: tuple[str, ...] = ()
-    """Of the step, as ``name@version``; of globals: of all steps."""
+    """Adaptors of the step, as ``name@version``; for globals, those of all steps."""
     scope: Literal["known", "verbs missing", "unknown"] = "known"
-    """Whether all that is in scope is known: no adaptor was named, or one of them cannot be had."""
+    """Whether all names in scope are known: an adaptor may be missing, or not named at all."""
 
 
 class CheckedOperation(msgspec.Struct, frozen=True):
@@ -42,6 +42,6 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     end_column: int | None = None
     fix: str | None = None
     note: bool = False
-    """It may be right: nothing is known for certain."""
+    """Whether the text may be right all the same, because the check cannot know for certain."""
     adaptor: str | None = None
-    """It is this adaptor that is wrong, and not the text."""
+    """The adaptor that has the problem, if it is not in the text."""

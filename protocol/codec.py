@@ -29,20 +29,22 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 _decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {}
-"""By who speaks.  Made when first needed: one takes a millisecond, and each side needs one."""
+"""Decoders by the sender of the messages.  Making a decoder takes a millisecond, and each side
+needs only one of them, so it is made at its first use."""
 
 
 def decode_from_child(body: bytes | bytearray, *, log_bytes: int = MAX_MESSAGE_BYTES) -> Message:
-    """Return the message of a frame that a child sent; nothing in it is believed yet.
+    """Return the message of a frame from a child; the caller must not trust its content.
 
-    What it may cost to decode is bounded first, by the type of the message.
+    The cost of decoding is bounded first, by the type of the message.
 
     Args:
         body: The frame.
         log_bytes: The most bytes that a batch of log lines may have.
 
     Raises:
-        RemoteProtocolError: The frame is not a message of a child, or larger than one of its type may be.
+        RemoteProtocolError: The frame is not a message of a child, or is larger than its type
+            allows.
 
     """
     if len(body) > MAX_MESSAGE_BYTES:
@@ -51,10 +53,10 @@ def decode_from_child(body: bytes | bytearray, *, log_bytes: int = MAX_MESSAGE_B
 
 
 def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
-    """Check the size of a large frame, of which the type and the length of the state are read.
+    """Check the size of a large frame, after reading only its type and the length of its state.
 
-    An encoder of ours writes the type first and the state second.  In another order a state counts like
-    everything else.
+    An honest encoder writes the type first and the state second.  In another order a state counts
+    like everything else.
     """
     begun = _BEGINNING.match(body)
     name = begun[1].decode("ascii", "replace") if begun else "?"
@@ -71,7 +73,7 @@ def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
 
 
 def _length_of_state(body: bytes | bytearray, place: int) -> int:
-    """Return the length of the byte string that follows the key ``state`` at *place*; 0 if none does."""
+    """Return the length of the byte string under the key ``state`` at *place*, or 0."""
     key = _STATE_KEY.match(body, place)
     if key is None:
         return 0
@@ -86,7 +88,7 @@ def decode_to_child(body: bytes | bytearray) -> Message:
     """Return the message of a frame that the engine sent.
 
     Raises:
-        RemoteProtocolError: The frame is no message of an engine.
+        RemoteProtocolError: The frame is not a message of an engine.
 
     """
     return _decode(ToChild, body, "engine")
@@ -98,12 +100,12 @@ def _decode(messages: object, body: bytes | bytearray, peer: str) -> Message:
         decoder = _decoders[peer] = msgspec.msgpack.Decoder(messages, ext_hook=restore_extension)
     try:
         return decoder.decode(body)
-    # Not only msgspec.DecodeError, which is a ValueError: deep nesting is a RecursionError, an
-    # announced container of 2**32 items a MemoryError or an OverflowError, and a value that
-    # cannot be a key a TypeError.
+    # msgspec.DecodeError, a ValueError, is not the only error here.  Deep nesting is a
+    # RecursionError, and a key of a wrong type is a TypeError.  An announced container of 2**32
+    # items is a MemoryError or an OverflowError.
     except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
         if type(error) is MemoryError and messages is ToChild:
-            raise  # the engine is believed: this process has met its memory limit
-        # The text quotes the peer, at any length: cut it, keep it ASCII.
+            raise  # the engine is trusted, so this process has met its memory limit
+        # The text quotes the peer and may have any length: cut it, and keep it ASCII.
         quoted = f"{str(error)[:_QUOTE_CHARACTERS]!a}"
         raise RemoteProtocolError(f"{peer} sent an undecodable frame: {quoted}") from None

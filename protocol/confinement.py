@@ -1,4 +1,4 @@
-"""What the parent asks of the kernel wall, and what the child says it got."""
+"""The parent's request for a kernel wall, and the child's report of the layers that it got."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYERS: tuple[str, ...] = (
     "descriptors",
     "seccomp",
 )
-"""Every layer that a child puts on, in the order in which it does."""
+"""Every layer that a child puts on, in this order."""
 
 REQUIRED: tuple[str, ...] = (
     "environment",
@@ -33,25 +33,25 @@ REQUIRED: tuple[str, ...] = (
     "descriptors",
     "seccomp",
 )
-"""Layers without which the default policy starts no run."""
+"""Layers without which the default policy does not start a run."""
 
 
 class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """How one child is to be confined.  Prepared by the parent, applied by the child."""
+    """How a child is to be confined.  The parent prepares the request, and the child applies it."""
 
     level: Literal["default", "none"] = "default"
     language: bool = True
     """Whether jobs are compiled by the language wall; only passed on to the report."""
     required: tuple[str, ...] = ()
-    """Layers without which the child must not go on."""
+    """Layers that must be on, or the child does not go on."""
     without: tuple[str, ...] = ()
-    """Layers left out on purpose (tests show with it what each layer stops)."""
+    """Layers left out on purpose; tests use it to show what each layer stops."""
     read_paths: tuple[str, ...] = ()
-    """Directories and files that may be read; nothing else may."""
+    """The only directories and files that may be read."""
     hidden_paths: tuple[str, ...] = ()
-    """Directories below one of ``read_paths`` whose files may not be read all the same."""
+    """Directories below one of ``read_paths`` whose files must not be read."""
     net: tuple[str, ...] = ()
-    """Rules in the canonical form of `protocol.net_rules`; empty: no network."""
+    """Rules in the canonical form of `protocol.net_rules`; an empty tuple allows no network."""
     memory_bytes: int = 500 * 1024 * 1024
     cpu_s: float | None = None
     max_open_files: int = 64
@@ -59,26 +59,26 @@ class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One layer: whether it was required, and whether it is really on."""
+    """A layer: whether it was required, and whether it is really on."""
 
     name: str
     state: LayerState
     required: bool = False
     detail: str | None = None
-    """What is on exactly, or why it is not (with errno)."""
+    """Details of the layer, or the reason why it is not on (with errno)."""
 
 
 class ProbeReport(msgspec.Struct, frozen=True):
-    """One thing the child tried after it was confined."""
+    """A forbidden action that the child tried after it was confined."""
 
     name: str
     blocked: bool
     detail: str
-    """The errno by name, or what could be done."""
+    """The errno by name, or what the child could do."""
 
 
 class ConfinementReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Which layers were really on, as tried by the child itself after it was confined."""
+    """The layers that were really on; the child itself has tried them after it was confined."""
 
     level: Literal["default", "none"]
     language: bool
@@ -86,11 +86,11 @@ class ConfinementReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     probes: tuple[ProbeReport, ...] = ()
     landlock_abi: int = 0
     filter_hash: str | None = None
-    """SHA-256 of the seccomp program, in hexadecimal; the child's own pid in it left blank."""
+    """SHA-256 of the seccomp program, in hexadecimal, with the child's own pid in it left blank."""
 
 
 class LayerFacts(msgspec.Struct, frozen=True):
-    """What a layer is for, and what to do where it is missing."""
+    """The purpose of a layer, and a remedy for a machine that lacks it."""
 
     name: str
     stops: str
@@ -98,7 +98,7 @@ class LayerFacts(msgspec.Struct, frozen=True):
 
 
 class MachineReport(msgspec.Struct, frozen=True):
-    """What a process that had nothing to do could put on, on this machine."""
+    """The layers that a test process could put on, on this machine."""
 
     report: ConfinementReport
     facts: tuple[LayerFacts, ...]

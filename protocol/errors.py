@@ -1,4 +1,4 @@
-"""What can go wrong on the wire, told apart by whose fault it is."""
+"""Errors of the wire, divided by whose fault they are."""
 
 
 class ProtocolError(Exception):
@@ -6,20 +6,23 @@ class ProtocolError(Exception):
 
 
 class LocalProtocolError(ProtocolError):
-    """This side tried to send what it may not send: a bug of ours."""
+    """This side tried to send a message or frame that it may not send: a bug of ours."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other side sent what it may not send.  The text quotes it cut and in ASCII."""
+    """The other side sent a message or frame that it may not send.
+
+    The text quotes it, cut and in ASCII.
+    """
 
 
 class StateNotCarriedError(Exception):
     """A value has no serialised form.
 
     Attributes:
-        path: Where it is, like ``state.data.rows[3].callback``.
-        reason: What is wrong with it, like ``cannot carry a function``.
-        fix: What to write instead, if that is known.
+        path: The place of the value, like ``state.data.rows[3].callback``.
+        reason: The problem, like ``cannot carry a function``.
+        fix: A better way to write it, if one is known.
 
     """
 
@@ -38,7 +41,7 @@ class TooManyItemsError(ValueError):
     """A state has more items than it may have.
 
     Attributes:
-        items: How many were counted; it may have more.
+        items: The number of items counted so far; the state may have more.
 
     """
 

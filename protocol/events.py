@@ -11,11 +11,11 @@ from protocol.report import ErrorReport
 from protocol.words import LogLevel, LogSource, kebab_case
 
 REDACTED = "[redacted]"
-"""Stands in an event for a payload that was too large for it, and for a secret."""
+"""The text that replaces a secret, or a payload that was too large for its event."""
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """What ran: ``{"common": ["1.0.0", "2.0.0"]}`` for adaptors."""
+    """Versions of the programs that ran; for adaptors ``{"common": ["1.0.0", "2.0.0"]}``."""
 
     python: str
     engine: str
@@ -25,8 +25,8 @@ class Versions(msgspec.Struct, frozen=True):
 class Memory(msgspec.Struct, frozen=True):
     """Memory of the child when a job ended, in bytes.
 
-    ``job``: what the run has taken since it started; ``system``: the resident set of the
-    whole child; ``peak``: the largest resident set so far.
+    ``job`` is the growth since the run started; ``system`` is the resident set of the whole child;
+    ``peak`` is the largest resident set so far.
     """
 
     job: int
@@ -35,7 +35,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=kebab_case):
-    """What every event has: its number in the run (1, 2, 3, ...), the run, Unix seconds."""
+    """The fields of every event: its number in the run (1, 2, 3, ...), the run, Unix seconds."""
 
     seq: int
     run_id: str
@@ -56,7 +56,7 @@ class StepEvent(Event, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class WorkflowStart(Event, frozen=True, kw_only=True, tag=kebab_case):
-    """The child is ready; no job was read yet."""
+    """The child is ready, and has not read a job yet."""
 
     versions: Versions
     confinement: ConfinementReport
@@ -113,7 +113,7 @@ class JobError(StepEvent, frozen=True, kw_only=True, tag=kebab_case, weakref=Tru
 
 
 class EdgeResolved(Event, frozen=True, kw_only=True, tag=kebab_case):
-    """It was decided whether an edge is taken."""
+    """The runtime has decided whether an edge is taken."""
 
     from_step_id: str
     to_step_id: str
@@ -162,4 +162,4 @@ AnyEvent = (
     | WorkflowComplete
     | WorkflowError
 )
-"""Every event there is; ``msgspec.json.decode(line, type=AnyEvent)`` reads one back."""
+"""The union of all events; ``msgspec.json.decode(line, type=AnyEvent)`` reads an event back."""

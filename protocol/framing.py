@@ -1,4 +1,7 @@
-"""Length-prefixed frames over a byte stream.  Knows nothing of messages, processes or clocks."""
+"""Length-prefixed frames over a byte stream.
+
+The module does not know messages, processes or clocks.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ def header(length: int) -> bytes:
     """Return the prefix of a frame of *length* bytes.
 
     Raises:
-        LocalProtocolError: No frame may have this length.
+        LocalProtocolError: A frame may not have this length.
 
     """
     if not 0 < length <= MAX_FRAME_BYTES:
@@ -28,16 +31,16 @@ def header(length: int) -> bytes:
 class FrameReceiver:
     """Cuts a byte stream back into frames.
 
-    The reader asks for a :meth:`buffer`, reads into it, says how much came with
-    :meth:`received`, and takes the frames.  A prefix is checked before anything else is done
-    with it, and memory grows with the bytes that really arrived, never with the bytes that a
-    prefix announces.
+    The reader asks for a :meth:`buffer`, reads into it, reports the number of bytes with
+    :meth:`received`, and takes the frames.  A prefix is checked before anything else is done with
+    it.  Memory grows with the bytes that really arrived, never with the bytes that a prefix
+    announces.
     """
 
     def __init__(self, max_frame_bytes: int, read_bytes: int = READ_BYTES) -> None:
         self.max_frame_bytes = min(max_frame_bytes, MAX_FRAME_BYTES)
         self._small = bytearray(read_bytes)
-        # A longer frame gets a buffer of its own, which is handed on without another copy.
+        # A longer frame gets a buffer of its own, which is passed on without another copy.
         self._longest_small = read_bytes // 2
         self._start = 0
         self._end = 0
@@ -46,24 +49,24 @@ class FrameReceiver:
         self._large_length = 0
 
     def buffer(self) -> memoryview:
-        """Return free space to read into; never empty."""
+        """Return free space to read into; it is never empty."""
         if self._large is not None:
             if self._large_filled == len(self._large):
                 room = self._large_length - self._large_filled
                 self._large.extend(bytes(min(room, max(_GROWTH_BYTES, self._large_filled))))
             return memoryview(self._large)[self._large_filled :]
         if self._start:
-            # Frames before _start are gone; what is left is less than one frame.
+            # Frames before _start are gone; the rest is less than one frame.
             left = self._end - self._start
             self._small[:left] = self._small[self._start : self._end]
             self._start, self._end = 0, left
         return memoryview(self._small)[self._end :]
 
     def received(self, count: int) -> Iterator[bytes | bytearray]:
-        """Say that *count* bytes were read into the buffer; yield the frames now complete.
+        """Take note of *count* bytes read into the buffer; yield the frames that are now complete.
 
         Raises:
-            RemoteProtocolError: A prefix of zero, or one above the limit.
+            RemoteProtocolError: A prefix is zero, or is above the limit.
 
         """
         if self._large is not None:
@@ -94,7 +97,7 @@ class FrameReceiver:
 
     @property
     def in_large_frame(self) -> bool:
-        """Whether what is read next belongs to a frame that has a buffer of its own."""
+        """Whether the next bytes belong to a frame that has a buffer of its own."""
         return self._large is not None
 
     @property

@@ -1,6 +1,6 @@
-"""Whether every class of this process is one that was there before a job, or is a module's.
+"""Checks that every class of this process existed before the job, or belongs to a module.
 
-It takes a third of a millisecond to see, so it is worth it only before much else is done.
+The check takes a third of a millisecond, so it pays only before a larger piece of work.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from protocol import static
 _subclasses: Final = type.__dict__["__subclasses__"]
 
 _known: dict[int, type] = {}
-"""By id: a metaclass could have a hash of its own."""
+"""Classes by id, because a metaclass could have a hash of its own."""
 _noted: bool = False
 
 
 def know_all() -> None:
-    """Take note of all classes that are there: from now on a new one may be a job's."""
+    """Take note of all classes that exist: from now on, a new class may belong to a job."""
     global _noted  # noqa: PLW0603 - one process runs one job at a time
     _noted = True
     _known.clear()
@@ -27,7 +27,10 @@ def know_all() -> None:
 
 
 def all_are_known() -> bool:
-    """Whether no class can be a job's.  In a process that runs no jobs none is."""
+    """Whether it is certain that no class belongs to a job.
+
+    It is, in a process that does not run jobs.
+    """
     if not _noted:
         return True
     for number, kind in _all_classes().items():

@@ -1,8 +1,8 @@
-"""Every message of the wire: one frozen struct each, and the two unions.
+"""Every message of the wire as a frozen struct, and the two unions of them.
 
-A state of a child crosses as msgpack within msgpack, a byte string: the engine passes over it in one
-step, whatever it consists of, and it is read where it is needed.  What a child may repeat is limited in
-its number by the type of the field, which msgspec checks before it makes a single item.
+A child sends a state as msgpack within msgpack, in a byte string.  The engine passes over it in one
+step, and decodes it only where it is needed.  The type of a field limits the number of items that a
+child may repeat, and msgspec checks it before it makes the first item.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Message(
     tag=kebab_case,
     forbid_unknown_fields=True,
 ):
-    """What all messages have in common: they travel under the name of their class."""
+    """The base of all messages, which travel under the name of their class."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -43,20 +43,20 @@ class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
     version: int
     features: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_WORDS)] = ()
     pid: int = 0
-    """Of the engine: its child must not outlive it."""
+    """The pid of the engine, which its child must not outlive."""
 
 
 # --- engine to child ---
 
 
 class Confine(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """Put on these layers; nothing of the plan has been sent before the answer is read."""
+    """Put on these layers; the engine sends the plan only after it has read the answer."""
 
     request: ConfinementRequest
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits that the child can keep early.  The parent keeps them for certain."""
+    """Limits that the child checks early.  The parent enforces them for certain."""
 
     state_bytes: int
     state_items: int
@@ -87,7 +87,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     limits: ChildLimits
     end: str | None = None
     state_id: str | None = None
-    """The initial state is the stored one of this id; ``state`` is then nil."""
+    """The id of the stored state to begin with; ``state`` is then nil."""
     adaptors: tuple[AdaptorLink, ...] = ()
     """Every adaptor version that a job of this run may link."""
     step_adaptors: dict[str, tuple[str, ...]] = {}
@@ -100,9 +100,9 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     event_state: bool = True
     language: bool = True
     unlinked: dict[str, str] = {}
-    """Step id to the reason why its adaptors cannot be had."""
+    """Step id to the reason why its adaptors cannot be linked."""
     repo_error: str | None = None
-    """Why no module of the repo can be imported, if none can."""
+    """The reason why modules of the repo cannot be imported, if that is so."""
     replay: int = 0
     """Number of `Replay` messages that follow: the executions that earlier children have finished."""
     resume: Resume | None = None
@@ -129,16 +129,16 @@ class Proceed(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class Check(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """Check these texts, in place of running a workflow; the child runs nothing of them."""
+    """Check these texts, in place of running a workflow; the child does not run them."""
 
     texts: tuple[CheckedText, ...]
     adaptors: tuple[AdaptorLink, ...] = ()
     """Every adaptor version that a text may link."""
     broken: tuple[str, ...] = ()
-    """Adaptors that cannot be imported, as ``name@version``: what needs them is passed over."""
+    """Adaptors that cannot be imported, as ``name@version``; checks that need them are left out."""
     whitelist: tuple[str, ...] | None = None
     repo_known: bool = True
-    """Whether a module that is not there can be called missing."""
+    """Whether a module that is not found may be reported as missing."""
     workflow_globals: str | None = None
 
 
@@ -149,13 +149,13 @@ class Loaded(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class LoadFailed(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """The value cannot be had; the run ends with this report."""
+    """The value cannot be loaded; the run ends with this report."""
 
     error: ErrorReport
 
 
 class Cancel(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """Come to an end; what has not ended after the grace period is killed."""
+    """Come to an end; the engine kills the child after the grace period."""
 
     reason: str
 
@@ -168,7 +168,7 @@ if TYPE_CHECKING:
 else:
 
     class SentReport(ErrorReport, frozen=True, omit_defaults=True, kw_only=True):
-        """A report as the engine reads it: a child chooses the details, so they are not decoded."""
+        """A report as the engine reads it: it does not decode details that a child chooses."""
 
         details: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
         stack: Annotated[tuple[StackFrame, ...], msgspec.Meta(max_length=MAX_SENT_FRAMES)] = ()
@@ -190,7 +190,7 @@ class ConfineFailed(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class Linking(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """An adaptor is about to be imported for a check; if the child ends now, it is the cause."""
+    """An adaptor is about to be imported for a check; if the child ends now, this is the cause."""
 
     adaptor: str
 
@@ -200,7 +200,7 @@ class Checked(Message, frozen=True, kw_only=True, tag=kebab_case):
 
     findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=MAX_FINDINGS)] = ()
     form: str | None = None
-    """Of a job that compiles: script, function or operations."""
+    """The form of a job that compiles: script, function or operations."""
     operations: Annotated[tuple[CheckedOperation, ...], msgspec.Meta(max_length=MAX_FINDINGS)] = ()
 
 
@@ -242,9 +242,9 @@ class JobComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
     """See the event of this name."""
 
     state: memoryview | None
-    """Encoded.  None if it is too large for an event, or if events carry no state.
+    """The encoded state.  None if it is too large for an event, or if events do not carry states.
 
-    It is the first field, so that its length is known before anything is decoded."""
+    This is the first field, so that its length is known before anything is decoded."""
     state_bytes: int
     next: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_NEXT)]
     duration_ms: int
@@ -291,7 +291,7 @@ class EdgeResolved(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True):
-    """One log line; an array on the wire because there are many."""
+    """A log line; it is an array on the wire because there are many."""
 
     level: LogLevel
     source: LogSource
@@ -300,11 +300,11 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LogBatch(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """Log lines of one step, or of none, in order."""
+    """Log lines of one step, or of the time between two steps, in order."""
 
     entries: Annotated[tuple[LogEntry, ...], msgspec.Meta(max_length=MAX_LOG_ENTRIES)]
     dropped: int = 0
-    """Lines that were dropped since the last batch, because there were too many."""
+    """Number of lines dropped since the last batch, because there were too many."""
     dropped_bytes: int = 0
 
 
@@ -316,7 +316,8 @@ class WorkflowComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
 
     state: memoryview | None
     state_of: str | None = None
-    """The state is that of this execution, sent with its end and before no other; ``state`` is None."""
+    """The execution whose end carried this state, if it was the last to end; ``state`` is then
+    None."""
     error: SentReport | None = None
 
 

@@ -1,7 +1,7 @@
-"""The rules of a network permission: read strictly, from one text to one frozen rule.
+"""The rules of a network permission: each text is read strictly and becomes a frozen rule.
 
-A rule says which hosts and which ports.  What a rule does not say in one of the forms below is an
-error: a rule that is read generously opens more than its author meant.
+A rule names hosts and ports.  A text in any other form than those below is an error: a rule that is
+read generously opens more than its author meant.
 
     example.org:443      example.org:80,8000-8010      example.org (ports 80 and 443)
     *.example.org:443    one label more, never the bare domain
@@ -18,10 +18,10 @@ from typing import Final, Literal
 import msgspec
 
 DEFAULT_PORTS: Final = ((80, 80), (443, 443))
-"""The ports of a rule that names none."""
+"""The ports of a rule that does not name ports."""
 
 MAX_PORTS: Final = 1_024
-"""Different ports that the rules of one run may name."""
+"""Most different ports that the rules of one run may name."""
 
 _HIGHEST_PORT: Final = 65_535
 _MAX_LABEL: Final = 63  # RFC 1035, 2.3.4
@@ -54,7 +54,7 @@ Kind = Literal["name", "wildcard", "address", "block", "any"]
 
 
 class NetRule(msgspec.Struct, frozen=True):
-    """One rule: hosts of one kind, and ports."""
+    """A rule: hosts of one kind, and ports."""
 
     kind: Kind
     """``any``: every host; ``wildcard``: one label before ``host``."""
@@ -74,7 +74,7 @@ class NetRule(msgspec.Struct, frozen=True):
         return self.everything or any(low <= port <= high for low, high in self.ports)
 
     def __str__(self) -> str:
-        """Return the canonical text, which is read as this very rule."""
+        """Return the canonical text, which is read as the same rule."""
         host = {"wildcard": f"*.{self.host}", "any": "*"}.get(self.kind, self.host)
         if self.kind in {"address", "block"} and ":" in host:
             host = f"[{host}]"
@@ -107,7 +107,7 @@ def parse_net_rule(text: str) -> NetRule:
     """Return the rule that *text* is.
 
     Raises:
-        ValueError: It is not a rule.  The error quotes it and says what would be right.
+        ValueError: *text* is not a rule.  The error quotes it and says what would be right.
 
     """
     if text == "*":
@@ -141,7 +141,7 @@ def count_ports(rules: Iterable[NetRule]) -> int:
 
 
 def ports_of(rules: Iterable[NetRule]) -> set[int] | None:
-    """Return every port that the rules name; None: every port there is."""
+    """Return every port that the rules name; None means all ports."""
     ports: set[int] = set()
     for rule in rules:
         if rule.everything:
@@ -158,7 +158,7 @@ def _wrong(text: str, reason: str) -> ValueError:
 
 
 def _without_credentials(text: str) -> str:
-    """Return a rule, which may be a whole URL, without a password and without the values of its query."""
+    """Return a rule, or the URL given as one, with its password and query values hidden."""
     text, mark, query = text.partition("?")
     before, at, host = text.rpartition("@")
     scheme, separator, user = before.rpartition("://")
@@ -197,7 +197,7 @@ def _split(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 def _too_many_colons(text: str) -> str:
-    """Say what is wrong with a text of two colons or more: probably an IPv6 address."""
+    """Return what is wrong with a text of two colons or more, which is probably an IPv6 address."""
     host, _, port = text.rpartition(":")
     if _is_ipv6(text.partition("/")[0]) and ":" not in text.partition("/")[2]:
         return f"is an IPv6 address without brackets; write '[{text}]:443'"
@@ -257,7 +257,7 @@ def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def _looks_like_ipv4(host: str) -> bool:
-    """Whether the C library may take *host* for a number, as it does `127.1` and `0x7f.1`.
+    """Whether the C library may read *host* as a number, as it does `127.1` and `0x7f.1`.
 
     Source: inet_aton(3); a name whose last label is a number cannot be a domain.
     """
@@ -350,10 +350,10 @@ def _label(text: str, label: str) -> str:
 
 
 def _international(text: str, label: str) -> str:
-    """Return the IDNA form of a label that is the same in every version of IDNA.
+    """Return the IDNA form of a label, if it is the same in every version of IDNA.
 
-    IDNA 2003 maps some characters to others (`ß` to `ss`), and later versions do not: such a rule
-    could mean two hosts.
+    IDNA 2003 maps some characters to others (`ß` to `ss`), and later versions do not.  A rule with
+    such a character could mean two hosts.
     """
     from encodings.idna import ToASCII, ToUnicode
 

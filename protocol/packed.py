@@ -1,8 +1,8 @@
-"""Looks at msgpack without decoding it: how many items it has, and whether its keys are allowed.
+"""Checks msgpack without decoding it: the number of its items, and whether its keys are allowed.
 
-Both are known before a single object is made, because a child chooses what decoding costs.  `re` does the
-work: one call passes over a run of small items, at some 40 ns for each.  Between two calls another thread
-may have the interpreter.
+Both are known before a single object is made, because a child chooses what decoding costs.  `re`
+does the work: one call passes over a run of small items, in about 40 ns for each.  Between two
+calls another thread may use the interpreter.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from protocol.errors import TooManyItemsError
 from protocol.state_look import BIG_INTEGER
 
 _RUNS: Final = (256, 16)
-"""Items that one match passes over; what is left over is matched one by one."""
+"""Numbers of items that one match passes over; the remaining items are matched one by one."""
 
 _LONG_RUN: Final = 64
-"""So many items of one container are matched; fewer are passed over one by one, which needs no pattern."""
+"""Fewest items of one container for which patterns are used; fewer items are passed over one by
+one."""
 
 _SLICE: Final = 4_096
 _HEAD_COSTS: Final = 4
 _MATCHES: Final = 64
 _PAUSE_S: Final = 0.000_05
-"""After so many items, of which the head of a container takes the time of four, or after so many matches,
-half a millisecond, the thread sleeps.
+"""The thread sleeps after `_SLICE` items or `_MATCHES` matches, which take half a millisecond.
 
-A thread that only lets go of the interpreter's lock has it back before another one has woken up."""
+A container's head takes the time of four items.
+
+A thread that only releases the interpreter's lock has it back before another thread has woken
+up."""
 
 
 class PackedError(ValueError):
@@ -36,21 +39,21 @@ class PackedError(ValueError):
 
 
 class _Patterns(NamedTuple):
-    """Each for runs of 256, of 16 and of one."""
+    """Patterns, each for runs of 256, of 16 and of one."""
 
     items: tuple[tuple[int, re.Pattern[bytes]], ...]
-    """Small items; of containers the heads."""
+    """Patterns of small items, and of the heads of containers."""
     scalars: tuple[tuple[int, re.Pattern[bytes]], ...]
-    """Items that hold no others."""
+    """Patterns of items that do not hold other items."""
     pairs: tuple[tuple[int, re.Pattern[bytes]], ...]
-    """Keys with a value that holds no other."""
+    """Patterns of keys with a value that does not hold other items."""
 
 
 def count_items(data: bytes | memoryview, most: int) -> int:
-    """Return the number of items: each key, each value, each list and each map is one.
+    """Return the number of items: each key, each value, each list and each map is an item.
 
     Raises:
-        TooManyItemsError: There are more than *most*.
+        TooManyItemsError: *data* has more items than *most*.
         PackedError: *data* does not consist of whole items.
 
     """
@@ -64,7 +67,8 @@ def count_items(data: bytes | memoryview, most: int) -> int:
             if match is not None:
                 place = match.end()
                 items += size
-                # A longer run is tried again after two of these: in vain it takes as long as it is.
+                # A longer run is tried again after two of these: a match that fails takes as long
+                # as the run.
                 coarse = max(0, index - 1) if index == before else index
                 before = index
                 break
@@ -133,7 +137,7 @@ def check_keys(data: bytes | memoryview) -> None:
 
 
 def _breathe(seen: int) -> int:
-    """Let other threads have the interpreter once enough was seen; return what counts towards the next time."""
+    """Let other threads run after `_SLICE` items; return the items since the last pause."""
     if seen < _SLICE:
         return seen
     time.sleep(_PAUSE_S)
@@ -141,7 +145,7 @@ def _breathe(seen: int) -> int:
 
 
 def _run(data: bytes | memoryview, place: int, left: int, *, in_map: bool) -> tuple[int, int]:
-    """Pass over a run of scalars, or of pairs of them; return where it ends, and how many they were."""
+    """Pass over a run of scalars, or of pairs of them; return its end and its number of items."""
     patterns = _patterns()
     total = 0
     if in_map and left & 1:
@@ -158,10 +162,11 @@ def _run(data: bytes | memoryview, place: int, left: int, *, in_map: bool) -> tu
 
 
 def _head(data: bytes | memoryview, place: int, *, is_key: bool) -> tuple[int, int, bool]:
-    """Read the head of an item that has more than a head.
+    """Read the head of an item that consists of more than a head.
 
     Returns:
-        Where its contents begin, or where it ends; how many items it holds; whether it is a map.
+        The place where its contents begin or, without contents, where the item ends; the number of
+        items that it holds; whether it is a map.
 
     """
     head = data[place]
@@ -189,7 +194,7 @@ def _head(data: bytes | memoryview, place: int, *, is_key: bool) -> tuple[int, i
 
 
 def _after(data: bytes | memoryview, place: int) -> int:
-    """Return where a text, bytes or an extension ends whose head is at *place*."""
+    """Return the end of a text, bytes or an extension whose head is at *place*."""
     head = data[place]
     if head in _FIXED_EXTENSIONS:
         return place + _FIXED_EXTENSIONS[head]
@@ -200,13 +205,13 @@ def _after(data: bytes | memoryview, place: int) -> int:
 
 
 _LONG: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4}
-"""First byte of a text or of bytes, to the width of the length that follows it."""
+"""For the first byte of a text or of bytes: the width of the length that follows it."""
 
 _LONG_EXTENSIONS: Final = {0xC7: 1, 0xC8: 2, 0xC9: 4}
-"""The same of extensions; the type follows the length."""
+"""The same for extensions; the type follows the length."""
 
 _FIXED_EXTENSIONS: Final = {0xD4 + power: 2 + (1 << power) for power in range(5)}
-"""First byte of an extension of one length, to all its bytes."""
+"""For the first byte of an extension of fixed length: the size of the whole item."""
 
 _EXTENSIONS: Final = frozenset(_LONG_EXTENSIONS) | frozenset(_FIXED_EXTENSIONS)
 _CONTAINERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
@@ -216,7 +221,7 @@ _LAST_SMALL: Final = 0x9F
 
 
 def _length(head: int) -> int:
-    """Return how many bytes an item with this first byte has; 0 if that is not all there is to know."""
+    """Return the size of an item with this first byte; 0 if the byte does not decide it."""
     if head <= 0x7F or head >= 0xE0 or head in {0xC0, 0xC2, 0xC3}:
         return 1
     if 0xA0 <= head <= 0xBF:
@@ -231,7 +236,10 @@ _LENGTHS: Final = tuple(map(_length, range(256)))
 
 @cache
 def _patterns() -> _Patterns:
-    """Return what large states need, and only they: to compile it takes some 100 ms."""
+    """Return the patterns.
+
+    Only large states need them, because compiling them takes about 100 ms.
+    """
     short = rb"(?=[\xa0-\xbf])" + _texts(0xA0, 0xBF, 0)
     byte = rb"[\x00-\x7f\xc0\xc2\xc3\xe0-\xff]"
     numbers = rb"[\xcc\xd0].|[\xcd\xd1]..|[\xca\xce\xd2].{4}|[\xcb\xcf\xd3].{8}"
@@ -245,16 +253,16 @@ def _patterns() -> _Patterns:
 
 
 def _counted(pattern: bytes) -> tuple[tuple[int, re.Pattern[bytes]], ...]:
-    """Return patterns of runs of 256, of 16, and of one; possessive, so that none is tried twice."""
+    """Return possessive patterns of runs of 256, of 16 and of one; `re` does not backtrack."""
     return tuple(
         (size, re.compile(b"(?:%s){%d}+" % (pattern, size), re.DOTALL)) for size in (*_RUNS, 1)
     )
 
 
 def _texts(first: int, last: int, size: int) -> bytes:
-    """Return a pattern of a byte and as many bytes as it says, which are *size* for *first*.
+    """Return a pattern of a byte and the bytes that it announces: *size* bytes after *first*.
 
-    A tree of alternatives, because `re` tries them in order.
+    The pattern is a tree of alternatives, because `re` tries them in order.
     """
     if first == last:
         return b"\\x%02x.{%d}" % (first, size)

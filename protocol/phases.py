@@ -1,10 +1,10 @@
 """The order of messages in one run, as a table.
 
-Rule 1: every phase and every transition is in this file, and only here.
-Rule 2: the table knows nothing of pipes, processes or clocks.  Death of the child is not a
-message; it is the supervisor's to notice.
+Rule 1: every phase and every transition is in this file, and only here.  Rule 2: the table does not
+know pipes, processes or clocks.  The death of the child is not a message; the supervisor notices
+it.
 
-Steps run one after another, so one linear machine describes the whole run.
+Steps run one after another, so a single linear machine describes the whole run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from protocol.errors import RemoteProtocolError
 
 
 class Phase(enum.Enum):
-    """How far a run has come, as seen by what its child has sent."""
+    """How far a run has come, according to the messages of its child."""
 
     STARTING = "starting"
     GREETED = "greeted"
     WALKING = "walking"
-    """Between two steps."""
+    """The run is between two steps."""
     INITIALISING = "initialising"
     """A job is being resolved, compiled and linked."""
     LINKED = "linked"
@@ -34,7 +34,7 @@ class Phase(enum.Enum):
     FAILING = "failing"
     """A step died with an earlier child; this child puts its state together."""
     CHECKING = "checking"
-    """Texts are checked in place of a run; the engine asked for it."""
+    """Texts are checked in place of a run, because the engine asked for it."""
     DONE = "done"
 
 

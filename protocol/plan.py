@@ -1,4 +1,4 @@
-"""The plan of one run, as data.  Checking one is the engine's work (`engine.plan.validation`)."""
+"""The plan of one run, as data.  The engine checks it (`engine.plan.validation`)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     configuration: dict[str, Any] | str | None = None
     """A value, or the id of a credential that is resolved when the step starts."""
     state: Any = None
-    """The default state, or the id of a stored one."""
+    """The default state, or the id of a stored state."""
     next: dict[str, Edge] = {}
 
     def __repr__(self) -> str:
-        """Show which step it is; its values may be secrets."""
+        """Show the id only, because values of the step may be secrets."""
         return f"<{'Trigger' if self.expression is None else 'Job'} {self.id}>"
 
 
@@ -43,16 +43,16 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     name: str | None = None
     start: str | None = None
     globals: str | None = None
-    """Source of helper functions that every job sees."""
+    """Source of helper functions that are in scope in every job."""
     credentials: dict[str, Any] | str | None = None
 
     def __repr__(self) -> str:
-        """Show how large it is; its values may be secrets."""
+        """Show the name and the size only, because values of the workflow may be secrets."""
         return f"<Workflow {self.name or self.id or ''}: {len(self.steps)} steps>"
 
 
 class PlanOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a plan says about its own run.  Durations in milliseconds."""
+    """The options that a plan sets for its own run.  Durations are in milliseconds."""
 
     start: str | None = None
     end: str | None = None
@@ -67,7 +67,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     workflow: Workflow
     options: PlanOptions = PlanOptions()
     meta: dict[str, Any] = {}
-    """What ``workflow-start`` carries: the ``meta`` of the plan, merged over that of its workflow."""
+    """The ``meta`` of the plan, merged over that of its workflow, for the event
+    ``workflow-start``."""
 
     @property
     def start(self) -> str:
@@ -75,5 +76,5 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.options.start or self.workflow.start or self.workflow.steps[0].id
 
     def __repr__(self) -> str:
-        """Show which plan it is; its values may be secrets."""
+        """Show the id and the size only, because values of the plan may be secrets."""
         return f"<Plan {self.id}: {len(self.workflow.steps)} steps>"

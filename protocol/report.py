@@ -1,4 +1,4 @@
-"""What went wrong, as data: the report that an event, a result and a state carry."""
+"""Errors as data: the report that an event, a result and a state carry."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 Severity = Literal["fail", "crash", "kill", "exception"]
 """How bad an error is.
 
-``fail``: the job is at fault, the workflow goes on; ``crash``: the workflow cannot go on;
-``kill``: the engine ended the run; ``exception``: neither the job nor its author is at fault.
+``fail``: the job is at fault, and the workflow goes on.  ``crash``: the workflow cannot go on.
+``kill``: the engine ended the run.  ``exception``: neither the job nor its author is at fault.
 """
 
 SEVERITY_BY_NAME: dict[str, Severity] = {
@@ -38,7 +38,7 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
     "ConfinementError": "exception",
     "SpawnError": "exception",
 }
-"""Every error a run can end or a step can fail with; a name outside this table is a bug."""
+"""Every error with which a run can end or a step can fail; a name outside this table is a bug."""
 
 
 OPTIONS = frozenset(
@@ -56,7 +56,7 @@ OPTIONS = frozenset(
         *("net", "read", "repo_dir", "credential", "state", "start_mode"),
     )
 )
-"""What `ErrorReport.option` may name."""
+"""Names that `ErrorReport.option` may have."""
 
 
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +71,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StackFrame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One frame of a job or an adaptor; frames of the engine and of libraries are left out."""
+    """A frame of a job or an adaptor; frames of the engine and of libraries are left out."""
 
     module: str
     """The step id for a job, ``name@version`` for an adaptor."""
@@ -81,38 +81,39 @@ class StackFrame(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OperationRef(msgspec.Struct, frozen=True):
-    """Which operation of a job: its place (from 1) and its name as the author wrote it."""
+    """The place of an operation in its job (from 1), and its name as the author wrote it."""
 
     number: int
     name: str
 
 
 class ErrorReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One error, told to the person who can do something about it."""
+    """An error, in words for the person who can do something about it."""
 
     name: str
     message: str
     severity: Severity
     step_id: str | None = None
     subtype: str | None = None
-    """The exception class, where the name is wider than it."""
+    """The exception class, where *name* is a wider group."""
     operation: OperationRef | None = None
     position: Position | None = None
     stack: tuple[StackFrame, ...] = ()
     details: Any = None
-    """What the exception carried, as plain data."""
+    """The data that the exception carried, in plain form."""
     fix: str | None = None
-    """A hint what to write instead."""
+    """A hint about what to write instead."""
     option: str | None = None
-    """The option of the run or of the engine that decides: ``net``, ``timeout_s``, ``repo_dir``."""
+    """The option of the run or of the engine that led to the error: ``net``, ``timeout_s``,
+    ``repo_dir``."""
     option_value: str | None = None
-    """A value of the option with which the error would not have been: a network rule."""
+    """A value of the option that would have avoided the error, such as a network rule."""
 
 
 def too_many_items(
     what: str, items: int, allowed: int, *, step_id: str | None = None
 ) -> ErrorReport:
-    """Return the report of a state that would take too much memory wherever it is decoded."""
+    """Return the report of a state that would take too much memory when it is decoded."""
     return make_report(
         "StateTooLargeError",
         f"{what} has {items} items or more; allowed: {allowed} (state_items)",
@@ -124,5 +125,5 @@ def too_many_items(
 
 
 def make_report(name: str, message: str, **fields: Any) -> ErrorReport:
-    """Return a report whose severity is the one its name has in the table."""
+    """Return a report with the severity that the table gives to its name."""
     return ErrorReport(name=name, message=message, severity=SEVERITY_BY_NAME[name], **fields)

@@ -1,9 +1,9 @@
-"""A state as bytes: what can be carried, what it becomes, and where it cannot be carried.
+"""A state as bytes: which values can be carried, what they become, and how errors name the place.
 
-msgspec does the work.  Added to it are integers beyond 64 bits (an extension type), one form
-for dates (msgspec alone would give ISO text for a naive and a timestamp for an aware one),
-subclasses of what it knows, and an error that says where in the value the trouble is.  Left out
-of it is all code of the value's own classes: msgspec is never given an instance of one.
+msgspec does the work.  This module adds integers beyond 64 bits (an extension type), subclasses of
+the types that msgspec knows, and an error that names the place in the value.  It also gives dates
+one form (msgspec alone writes ISO text for naive dates and timestamps for aware ones).  Code of the
+value's own classes does not run: msgspec is never given an instance of such a class.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ __all__ = [
 ]
 
 NIL: Final = b"\xc0"
-"""None, encoded."""
+"""The encoded None."""
 
 _FEW: Final = 2_000
-"""So many values are looked at one by one first."""
+"""Number of values that are looked at one by one first."""
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 _HARMLESS_BYTES: Final = 4_096
-"""Keys of a value of this size can collide as they like: it is decoded within a millisecond."""
+"""Colliding keys are harmless in a value of this size: it is decoded within a millisecond."""
 
 _STRICT_LEVELS: Final = 7
 
 MAX_COLLISIONS: Final = 3_000
-"""Integers beyond 64 bits that share a hash with another: as keys they take 30 ms.  The powers of two up
-to 2**3000 are fewer."""
+"""Most integers beyond 64 bits that may share a hash with another: as keys they take 30 ms.  The
+powers of two up to 2**3000 have fewer collisions."""
 
 
 def encode_state(
@@ -70,18 +70,18 @@ def encode_state(
 ) -> bytes:
     """Return *value* as msgpack.
 
-    Tuples and sets become lists; dates, decimals, UUIDs, enums and dataclasses the plain value
-    that `msgspec.to_builtins` gives them, and subclasses of them that of their base.
+    Tuples and sets become lists.  Dates, decimals, UUIDs, enums and dataclasses become the plain
+    value that `msgspec.to_builtins` gives them; a subclass of them becomes that of its base.
 
     Args:
         value: Anything.
-        root: What the path in an error begins with.
-        without: Keys of *value* itself that are left out.
-        max_items: The items that it may have.
+        root: The name with which the path in an error begins.
+        without: Top-level keys of *value* that are left out.
+        max_items: The most items that *value* may have.
 
     Raises:
         TooManyItemsError: It has more.
-        StateNotCarriedError: The text is like
+        StateNotCarriedError: *value* cannot be carried.  The text is like
             ``state.data.rows[3].callback: cannot carry a function``.
 
     """
@@ -102,7 +102,7 @@ def encode_state(
         else:
             _check_items(value, encoded, max_items)
             return encoded
-    from protocol.state_walk import Walk, encode_walked  # a state of plain data does without
+    from protocol.state_walk import Walk, encode_walked  # a state of plain data does not need it
 
     try:
         encoded = encode_walked(Walk(root, without).plain(value))
@@ -130,9 +130,9 @@ def _leave_out(value: Any, names: Collection[str]) -> Any:
 
 
 def _encode_known(value: Any, without: Collection[str], max_items: int | None) -> bytes | None:
-    """Return the encoding of a value of many parts, if that can be had without a look at each.
+    """Return the encoding of a value of many parts, if it is safe without a look at each part.
 
-    While there is no class that could be a job's, msgspec can meet no code of a job.
+    As long as no class can belong to a job, msgspec cannot meet code of a job.
     """
     from protocol.known_classes import all_are_known
 
@@ -162,17 +162,18 @@ def _encode_known(value: Any, without: Collection[str], max_items: int | None) -
 def decode_state(
     encoded: bytes | bytearray | memoryview | msgspec.Raw, *, max_items: int | None = None
 ) -> Any:
-    """Return a new copy of an encoded value that may be anybody's.
+    """Return a new copy of an encoded value from an untrusted source.
 
-    What it costs is known before it is decoded: the number of items, and that no key is a list.  Lists
-    become tuples as keys, whose hashes are not random: a few thousand that collide take seconds.
+    The cost of decoding is bounded first: by the number of items, and by refusing lists as keys.
+    As keys, lists become tuples, whose hashes are not random: a few thousand that collide take
+    seconds.
 
     Args:
-        encoded: Bytes of a child.
-        max_items: The items that it may have: each key, each value, each list and map is one.
+        encoded: Bytes from a child.
+        max_items: The most items that it may have: each key, value, list and map is an item.
 
     Raises:
-        TooManyItemsError: It has more.
+        TooManyItemsError: The value has more items.
         ValueError: *encoded* is not the encoding of a state (msgspec.DecodeError is one).
 
     """
@@ -193,17 +194,17 @@ def decode_state(
 
 
 def _decode_strictly(view: memoryview) -> Any:
-    """Decode what has no key that is a list, a map or an unknown extension."""
+    """Decode a value, unless one of its keys is a list, a map or an unknown extension."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         return _strict_decoder().decode(view)
     except (msgspec.DecodeError, RecursionError):
-        pass  # also bytes, integers beyond 64 bits, and what is nested deeper
+        pass  # bytes, integers beyond 64 bits and deeper nesting come here too
     finally:
         if collecting:
             gc.enable()
-    from protocol.packed import check_keys  # large states need it, and few of them
+    from protocol.packed import check_keys  # only a few large states need it
 
     check_keys(view)
     return copy_state(view, _Integers().restore)
@@ -213,7 +214,7 @@ def _decode_strictly(view: memoryview) -> Any:
 def _strict_decoder() -> msgspec.msgpack.Decoder[Any]:
     """Return a decoder of a few levels of maps and lists, for which msgspec itself checks the keys.
 
-    Such a type has no way to refer to itself, and twice as many parts for each level.
+    Such a type cannot refer to itself, and each level doubles its number of parts.
     """
     scalar: Any = str | int | float | bool | None
     value = scalar
@@ -225,8 +226,8 @@ def _strict_decoder() -> msgspec.msgpack.Decoder[Any]:
 class _Integers:
     """Restores integers beyond 64 bits as long as few of them have the same hash.
 
-    Python's hash of an integer is its remainder by 2**61 - 1.  Where such integers are keys, each is
-    compared with all before it that have the same one.
+    Python's hash of an integer is its remainder by 2**61 - 1.  Where such integers are keys, Python
+    compares each with all earlier ones of the same hash.
     """
 
     def __init__(self) -> None:
@@ -250,15 +251,15 @@ def copy_state(
 
     Args:
         encoded: The value.
-        restore: Makes an integer of an extension; `restore_extension` if not given.
+        restore: Turns an extension into an integer; `restore_extension` if not given.
 
     Raises:
-        MemoryError: The memory does not suffice.
+        MemoryError: The memory is not enough.
         ValueError: See `decode_state`.
 
     """
     decode = _decode if restore is None else msgspec.msgpack.Decoder(ext_hook=restore).decode
-    # Collecting garbage while millions of objects are born costs three times the decoding.
+    # Collecting garbage while millions of objects are made costs three times the decoding.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -271,17 +272,18 @@ def copy_state(
 
 
 def join_states(states: dict[str, bytes]) -> bytes:
-    """Return the encoding of a map of values that are encoded already."""
+    """Return the encoding of a map whose values are already encoded."""
     return _encode({name: msgspec.Raw(encoded) for name, encoded in states.items()})
 
 
 def with_member(encoded: bytes, key: str, change: Callable[[Any], Any]) -> bytes:
-    """Return an encoded state with one member changed; the others are not decoded.
+    """Return an encoded state with one member changed; other members are not decoded.
 
     Args:
-        encoded: A state.  None becomes a map, and any other value the ``data`` of a map.
-        key: Which member.
-        change: Called with its value, None if it is not there; returns the new one.
+        encoded: A state.  None becomes an empty map; any other value that is not a map becomes the
+            ``data`` of one.
+        key: The name of the member.
+        change: Called with the old value, or None if the member is missing; returns the new value.
 
     """
     members: dict[Any, Any]
@@ -302,7 +304,7 @@ def with_member(encoded: bytes, key: str, change: Callable[[Any], Any]) -> bytes
 
 
 def restore_extension(code: int, data: memoryview) -> int:
-    """Return the integer that an extension stands for; a hook for msgspec's decoders."""
+    """Return the integer in an extension; a hook for msgspec's decoders."""
     if code != BIG_INTEGER:
         raise ValueError(f"unknown extension type {code}")
     return int.from_bytes(data, "big", signed=True)
@@ -317,7 +319,7 @@ def _decode_on_fresh_stack(
     encoded: bytes | bytearray | memoryview | msgspec.Raw,
     decode_once: Callable[[bytes | bytearray | memoryview | msgspec.Raw], Any],
 ) -> Any:
-    """Decode what is nested too deep for the caller's stack, though not for an empty one."""
+    """Decode a value that is nested too deep for the caller's stack, but not for an empty one."""
     outcome: list[Any] = []
     failed: list[type[Exception]] = []
 

@@ -1,6 +1,6 @@
 """The plain form of an object with fields: a dataclass, an attrs class or a msgspec struct.
 
-The same as `msgspec.to_builtins` gives, one level deep, and without code of the class.
+The result is that of `msgspec.to_builtins`, one level deep, and without running code of the class.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _SIMPLE: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 class ComputedFieldError(Exception):
-    """Only code of the class could give the value of a field; ``args[0]`` is its name."""
+    """Only code of the class could give the value of the field ``args[0]``."""
 
 
 def fields_of(value: object) -> dict[str, Any] | list[Any] | None:
-    """Return what *value* becomes, with the values of its fields as they are.
+    """Return the plain form of *value*; the values of its fields stay as they are.
 
     Returns:
-        None if it is not an object with fields.
+        The plain form, or None if *value* is not an object with fields.
 
     Raises:
-        ComputedFieldError: A field cannot be read without running code of the class.
+        ComputedFieldError: Reading a field would run code of the class.
 
     """
     kind = type(value)
@@ -45,7 +45,7 @@ def fields_of(value: object) -> dict[str, Any] | list[Any] | None:
         item = static.attribute(value, name, own)
         if item is static.COMPUTED:
             raise ComputedFieldError(name)
-        # A default that is kept in the class alone is left out, as msgspec does.
+        # A default value that only the class holds is left out, as msgspec does it.
         if item is not static.MISSING and (name in own or _in_slot(kind, name)):
             found[name] = item
     return found
@@ -65,7 +65,7 @@ def _names(kind: type) -> list[str] | None:
 
 
 def _is_field(field: object) -> bool:
-    """Whether this is neither a class variable nor an argument of `__init__` alone."""
+    """Whether a dataclass counts this as a field, and not as a class variable or an `InitVar`."""
     return bool(_read(_read(field, "_field_type"), "name") == "_FIELD")
 
 
@@ -79,9 +79,10 @@ def _in_slot(kind: type, name: str) -> bool:
 
 
 def _of_struct(value: Any) -> dict[str, Any] | list[Any] | None:
-    """Have msgspec write a copy in which a mark stands for each value that is not simple.
+    """Let msgspec write a copy in which a mark replaces each value that is not simple.
 
-    So names, tags and what is left out are msgspec's, and it never sees what is in a field.
+    So msgspec decides about names, tags and omitted fields, but never sees the values of the
+    fields.
     """
     kind = type(value)
     marks: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Counts the items of a value before it is carried: each key, each value, each list and map is one."""
+"""Counts the items of a value before it is carried: each key, value, list and map is an item."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CONTAINERS: Final = frozenset({dict, list, tuple, set, frozenset})
 def check_items(value: Any, most: int) -> None:
     """Check that *value*, which was encoded and so has no cycle, has at most *most* items.
 
-    An object that stands in several places counts in each.
+    An object that occurs in several places counts in each of them.
 
     Raises:
-        TooManyItemsError: It has more.
+        TooManyItemsError: *value* has more items.
 
     """
     items = 1
@@ -26,7 +26,7 @@ def check_items(value: Any, most: int) -> None:
             level if set(map(type, level)) == _MAPS else [one for one in level if type(one) is dict]
         )
         others = [] if maps is level else [one for one in level if type(one) is not dict]
-        # Before the next level is made: a small value can have very many of them.
+        # Checked before the next level is made: a small value can have very many items.
         items += 2 * sum(map(len, maps)) + sum(map(len, others))
         if items > most:
             raise TooManyItemsError(items, most)

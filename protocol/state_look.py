@@ -1,9 +1,9 @@
-"""Whether msgspec may be given a value as it is.
+"""Decides whether msgspec may be given a value as it is.
 
 msgspec asks an object of a class that it does not know for its attributes, its items and its
-iterator, and so runs code of that class.  No code of a job may run while its result is encoded,
-so what msgspec is given consists of built-in types only.  That is found here without a call of
-anything that belongs to the value: by exact type.
+iterator, and so runs code of that class.  Code of a job must not run while its result is encoded,
+so msgspec is given built-in types only.  This module looks at exact types, which does not call
+anything that belongs to the value.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from itertools import chain
 from typing import Any, Final
 
 BIG_INTEGER: Final = 1
-"""Extension type of an integer that msgpack has no type for: two's complement, big endian."""
+"""Extension type of an integer that is too large for msgpack: two's complement, big endian."""
 
 KEY_TYPES: Final = frozenset({str, bytes, int, float, bool, type(None)})
 """Types of the keys that a map in a state may have."""
 
 PLAIN: Final = "plain"
-"""Built-in types only, with keys that are allowed."""
+"""The value has built-in types and allowed keys only."""
 
 DATED: Final = "dated"
-"""The same, and among it a date or a time that msgspec alone would not write as text."""
+"""The same, but with a date or a time that msgspec alone would not write as text."""
 
 FOREIGN: Final = "foreign"
-"""Something else as well, or a key that is not allowed."""
+"""The value has another type as well, or a key that is not allowed."""
 
 MANY: Final = "many"
-"""So many values that it is worth to ask in another way."""
+"""The value has more parts than the caller wants to look at."""
 
 _BUFFERS: Final = frozenset({bytearray, memoryview})
 _LEAVES: Final = KEY_TYPES | _BUFFERS
@@ -40,7 +40,7 @@ _ZONED: Final = frozenset({dt.datetime, dt.time})
 _MAPS: Final = frozenset({dict})
 
 _DEEP: Final = 10
-"""From this level on what was seen is noted: a cycle comes by again for ever."""
+"""From this level on, containers that were seen are noted: in a cycle they come again for ever."""
 
 
 def is_key(key: object) -> bool:
@@ -51,10 +51,10 @@ def is_key(key: object) -> bool:
 def as_json(value: Any) -> bytes | None:
     """Return *value* as JSON; None if it has a key that is neither text nor a number.
 
-    None, bytes and booleans are keys of a state, too.  msgspec refuses all others several times as fast as
-    a loop finds them.
+    None, bytes and booleans may be keys of a state, too.  msgspec refuses all other keys several
+    times as fast as a loop finds them.
     """
-    import msgspec.json  # a small state does without
+    import msgspec.json  # a small state does not need it
 
     try:
         return msgspec.json.encode(value)
@@ -63,7 +63,7 @@ def as_json(value: Any) -> bytes | None:
 
 
 def look(value: Any, most: int = sys.maxsize) -> str:
-    """Return `PLAIN`, `DATED` or `FOREIGN`; each value is looked at once, level by level.
+    """Return `PLAIN`, `DATED` or `FOREIGN`, after one look at each value, level by level.
 
     If there are more than *most* values, `MANY` may be returned.
     """
@@ -104,9 +104,9 @@ def look(value: Any, most: int = sys.maxsize) -> str:
 
 
 def text_types() -> frozenset[type]:
-    """Return the types that msgspec writes as text by C code alone."""
+    """Return the types that msgspec writes as text with C code only."""
     types = set(_DATES)
-    # A job that has not imported the module has no value of the type.
+    # A value of the type exists only if the job has imported the module.
     for module, name in (("decimal", "Decimal"), ("uuid", "UUID")):
         loaded = sys.modules.get(module)
         if loaded is not None:
@@ -115,7 +115,7 @@ def text_types() -> frozenset[type]:
 
 
 def _dated(level: list[Any]) -> bool:
-    """Whether no time among these has a zone whose offset comes from code that is not Python's own."""
+    """Whether the zones of all times among these come from Python itself."""
     return all(type(item.tzinfo) in own_zones() for item in level if type(item) in _ZONED)
 
 

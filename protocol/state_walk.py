@@ -1,8 +1,8 @@
-"""Turns a value into built-in types one by one, or finds what cannot be carried.
+"""Turns a value into built-in types, item by item, or finds the item that cannot be carried.
 
-It is the slow way to encode a state, for what msgspec has no type for, for objects of other
-classes, and for errors with a path.  It runs no code of the value (see `protocol.static`) and
-does not call itself, so that it follows a value as deep as msgspec does.
+This is the slow way to encode a state: for types that msgspec lacks, for objects of other classes,
+and for errors with a path.  It does not run code of the value (see `protocol.static`).  It does not
+call itself, so that it follows a value as deep as msgspec does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ALL: Final = slice(None)
 
 
 class BigKey:
-    """Stands for an integer beyond 64 bits; unlike msgspec's Ext it can be a key."""
+    """Represents an integer beyond 64 bits; unlike msgspec's Ext it can be a key."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -45,12 +45,12 @@ class BigKey:
 
 
 def extend(big: BigKey) -> msgspec.msgpack.Ext:
-    """Return what a key is written as; a hook for msgspec's encoder."""
+    """Return the written form of a key; a hook for msgspec's encoder."""
     return to_extension(big.value)
 
 
 def to_extension(value: int) -> msgspec.msgpack.Ext:
-    """Return what an integer beyond 64 bits is written as."""
+    """Return the written form of an integer beyond 64 bits."""
     size = value.bit_length() // 8 + 1
     return msgspec.msgpack.Ext(BIG_INTEGER, value.to_bytes(size, "big", signed=True))
 
@@ -70,7 +70,7 @@ class _Level:
         self.at: Any = None
         """The key or the index of the item that is being walked."""
         self.named = True
-        """Whether that is a key; else an index."""
+        """Whether `at` is a key and not an index."""
 
 
 class Walk:
@@ -83,10 +83,10 @@ class Walk:
         self._open: set[int] = set()
 
     def plain(self, value: Any) -> Any:
-        """Return *value* in types that msgpack has.
+        """Return *value* converted to types that msgpack has.
 
         Raises:
-            StateNotCarriedError: There is something in it that cannot be carried.
+            StateNotCarriedError: A part of *value* cannot be carried.
 
         """
         result: list[Any] = []
@@ -107,7 +107,7 @@ class Walk:
         return result[0]
 
     def _put(self, level: _Level, key: Any, value: Any) -> bool:
-        """Give *level* the plain form of an item; return whether that is a level of its own."""
+        """Add the plain form of an item to *level*; return whether the item opens a new level."""
         for _ in range(_MAX_ENUMS):
             plain = self._scalar(value)
             if plain is not _OPEN:
@@ -127,7 +127,7 @@ class Walk:
         return True
 
     def _enter(self, value: Any) -> tuple[_Level, Any]:
-        """Return the level of a container, and what it becomes."""
+        """Return the level of a container, and the container that it becomes."""
         kind = type(value)
         number = id(value)
         if issubclass(kind, dict):
@@ -181,7 +181,7 @@ class Walk:
     # --- values that hold no others ---
 
     def _scalar(self, value: Any, *, is_key: bool = False) -> Any:
-        """Return the plain form of a value that holds no others; of all else `_OPEN`."""
+        """Return the plain form of a value without parts, or `_OPEN` for any other value."""
         kind = type(value)
         if kind in _LEAVES:
             return value
@@ -219,7 +219,7 @@ class Walk:
         return value
 
     def _written(self, value: Any) -> Any:
-        """Return the text of a value that is written as text, as its base class has it."""
+        """Return the text of a value that is written as text, in the form of its base class."""
         kind = type(value)
         base: Any
         if issubclass(kind, dt.datetime):
@@ -253,7 +253,7 @@ class Walk:
         return base(*(read(value) for read in fields), tzinfo=zone, fold=base.fold.__get__(value))
 
     def _fields(self, value: Any) -> dict[str, Any] | list[Any]:
-        """Return what an object with fields becomes, one level deep."""
+        """Return the plain form of an object with fields, one level deep."""
         try:
             fields = fields_of(value)
         except ComputedFieldError as error:
@@ -301,9 +301,9 @@ _TIMEDELTA: Final = _readers(dt.timedelta, "days seconds microseconds")
 
 
 def _other_text(value: Any) -> Any:
-    """Return the text of a decimal or a UUID; of all else `_OPEN`."""
+    """Return the text of a decimal or a UUID, or `_OPEN` for any other value."""
     kind = type(value)
-    # A job that has not imported the module has no value of the type.
+    # A value of the type exists only if the job has imported the module.
     decimal, uuid = sys.modules.get("decimal"), sys.modules.get("uuid")
     if decimal is not None and issubclass(kind, decimal.Decimal):
         return decimal.Decimal.__str__(value)
@@ -315,7 +315,7 @@ def _other_text(value: Any) -> Any:
 
 
 def _comes_from_a_module(kind: type) -> bool:
-    """Whether all code of a class is that of a module: a job is not a module."""
+    """Whether all code of a class belongs to modules; a job is not a module."""
     for base in static.mro(kind):
         if base in own_zones() or base in (object, dt.tzinfo):
             continue
@@ -325,14 +325,14 @@ def _comes_from_a_module(kind: type) -> bool:
         known = isinstance(module, types.ModuleType) and any(
             item is base for item in vars(module).values()
         )
-        # Libraries make classes of data at run time, such as one for each zone.
+        # Libraries make classes at run time that hold data only, such as one for each zone.
         if not known and any(isinstance(item, _CODE) for item in defined.values()):
             return False
     return True
 
 
 encode_walked: Final = msgspec.msgpack.Encoder(enc_hook=extend).encode
-"""Encode what `Walk.plain` has returned."""
+"""Encode the result of `Walk.plain`."""
 
 _CODE: Final = (types.FunctionType, property, classmethod, staticmethod)
 
@@ -375,7 +375,7 @@ def _describe(value: Any) -> str:
 
 
 def _fix_for(value: Any) -> str | None:
-    """Return what to write in place of a value that got into a state by a slip."""
+    """Return a hint for a value that probably got into a state by mistake."""
     kind = type(value)
     if kind is types.CoroutineType:
         return "write await before the call"

@@ -1,4 +1,4 @@
-"""Reads classes and instances without running code of theirs.
+"""Reads classes and instances without running their code.
 
 `getattr`, `isinstance`, `type(value).__name__` and even a look-up in an instance's `__dict__` can
 run code of a class, of its metaclass, or of a key that only looks like a text.
@@ -10,10 +10,10 @@ import types
 from typing import Any, Final
 
 MISSING: Final = object()
-"""Stands for an attribute that is not there."""
+"""Marks an attribute that does not exist."""
 
 COMPUTED: Final = object()
-"""Stands for an attribute that only code of the class could give."""
+"""Marks an attribute that only code of the class could give."""
 
 _mro_of: Final = type.__dict__["__mro__"].__get__
 _members_of: Final = type.__dict__["__dict__"].__get__
@@ -22,7 +22,7 @@ _MAX_NAME: Final = 80
 
 
 def class_name(kind: type) -> str:
-    """Return the name of a class, in ASCII and cut."""
+    """Return the name of a class, cut and in ASCII."""
     return str(_name_of(kind))[:_MAX_NAME].encode("ascii", "backslashreplace").decode()
 
 
@@ -33,12 +33,12 @@ def mro(kind: type) -> tuple[type, ...]:
 
 
 def members(kind: type) -> dict[str, Any]:
-    """Return what a class itself defines."""
+    """Return the attributes that a class itself defines."""
     return _with_text_keys(_members_of(kind))
 
 
 def class_attribute(kind: type, name: str) -> Any:
-    """Return what a class or one that it derives from defines under *name*, or `MISSING`."""
+    """Return the attribute *name* of a class or of its nearest base, or `MISSING`."""
     for base in mro(kind):
         defined = members(base)
         if name in defined:
@@ -53,7 +53,7 @@ def attributes(value: object) -> dict[str, Any]:
         if place is None:
             continue
         if type(place) is not types.GetSetDescriptorType:
-            return {}  # a class that shows another `__dict__` than its own
+            return {}  # the class computes its `__dict__`
         own = place.__get__(value)
         return _with_text_keys(own) if issubclass(type(own), dict) else {}
     return {}
@@ -64,8 +64,8 @@ def attribute(value: object, name: str, own: dict[str, Any]) -> Any:
 
     Args:
         value: The instance.
-        name: Of the attribute.
-        own: What `attributes` has returned for the instance.
+        name: The name of the attribute.
+        own: The result of `attributes` for the instance.
 
     """
     if name in own:
@@ -84,6 +84,6 @@ def attribute(value: object, name: str, own: dict[str, Any]) -> Any:
 
 
 def _with_text_keys(mapping: Any) -> dict[str, Any]:
-    """Return the items under keys that are text, so that a look-up compares nothing else."""
+    """Return the items under text keys, so that a look-up does not compare other keys."""
     items = dict.items(mapping) if issubclass(type(mapping), dict) else mapping.items()
     return {key: value for key, value in items if type(key) is str}

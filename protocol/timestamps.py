@@ -1,4 +1,4 @@
-"""Finds the timestamps that msgspec writes for dates, in place of text."""
+"""Finds the timestamps that msgspec writes for some dates, in place of text."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _skip = msgspec.msgpack.Decoder(msgspec.Raw).decode
 
 
 def holds_timestamp(encoded: bytes) -> bool:
-    """Whether msgspec has written a date as an extension, in place of text.
+    """Return whether msgspec has written a date as an extension, in place of text.
 
-    The bytes of its header also occur inside numbers.  So each place where they stand is
-    overwritten with an opcode that does not exist, and the whole is skipped over once: that
-    fails only where an item begins at such a place.
+    The bytes of its header also occur inside numbers and texts.  So each place that has them is
+    overwritten with an opcode that does not exist, and msgspec skips over the whole once.  Skipping
+    fails only if an item begins at such a place.
     """
     places = _timestamp_marks(encoded)
     if not places:
@@ -37,10 +37,10 @@ def holds_timestamp(encoded: bytes) -> bool:
 
 
 def _timestamp_marks(encoded: bytes) -> list[int]:
-    """Return where the header of a timestamp may stand.
+    """Return the places where the header of a timestamp may be.
 
-    All three end in a byte that text never has, and searching for one byte is several times
-    faster than for two, unless it is everywhere: a list of -1 consists of it.
+    All three headers end in a byte that never occurs in text.  Searching for one byte is several
+    times faster than for two, unless the byte is everywhere, as in a list of -1.
     """
     count = encoded.count(_TIMESTAMP_CODE)
     if not count:

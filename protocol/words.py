@@ -1,4 +1,4 @@
-"""The few words that messages and events have in common."""
+"""Words that messages and events have in common."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
 
 
 def kebab_case(name: str) -> str:
-    """Return the name of a message for that of its class: ``JobComplete``, ``job-complete``."""
+    """Return the name of a message from that of its class: ``JobComplete`` is ``job-complete``."""
     words = "".join(f"-{one.lower()}" if one.isupper() else one for one in name)
     return words.removeprefix("-")
 
@@ -19,7 +19,7 @@ NEVER: Final = frozenset({"never"})
 ON_SUCCESS: Final = frozenset({"on_job_success", "on_upstream_success"})
 ON_FAILURE: Final = frozenset({"on_job_failure", "on_job_fail", "on_upstream_fail"})
 NAMED_CONDITIONS: Final = ALWAYS | NEVER | ON_SUCCESS | ON_FAILURE
-"""Conditions of edges that are words of ours and not Python expressions of the author."""
+"""Conditions of edges that are known words and not Python expressions of the author."""
 
 CONDITION_NAMES: Final = ("state", "upstream_step_id", "true", "false", "null")
 """The variables of a condition, besides the built-in names of the job language."""

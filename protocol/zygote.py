@@ -1,7 +1,8 @@
-"""Between the engine and its zygote: one datagram for each message, on a socket of their own.
+"""Messages between the engine and its zygote, each a datagram on a socket of their own.
 
-A zygote never runs a job, so both sides believe each other.  It answers requests in their order, and no
-message counts runs: a fork inherits the memory of its zygote, and finds there what it has heard.
+A zygote never runs a job, so both sides trust each other.  It answers requests in their order.
+Messages do not count runs: a fork inherits the memory of its zygote, and would find all earlier
+messages there.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ MAX_DATAGRAM_BYTES: Final = 1 << 17
 
 
 class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
-    """Confine yourself, and be ready; the first message."""
+    """The first message: put on your layers, and be ready."""
 
     pid: int
-    """Of the engine: a zygote does not outlive it."""
+    """The pid of the engine, which a zygote does not outlive."""
     request: ConfinementRequest
 
 
@@ -27,24 +28,24 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Fork a child on the descriptors that come along: requests, answers, stdout, stderr."""
 
     request: ConfinementRequest | None = None
-    """What it is to put on; None: what the zygote was prepared for."""
+    """The layers that the child puts on; None means those that the zygote was prepared for."""
 
 
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
-    """There is a child; a pidfd of it comes along."""
+    """The child was forked; its pidfd comes along."""
 
     pid: int
 
 
 class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
-    """There is no child."""
+    """The child could not be forked."""
 
     error: int
-    """An error number of fork(2), or EMFILE where the zygote has no descriptor left."""
+    """An error number of fork(2), or EMFILE if the zygote has used up its descriptors."""
 
 
 class ForkEnded(msgspec.Struct, frozen=True, tag="fork-ended"):
-    """A child was reaped; as wait4(2) tells it."""
+    """A child was reaped; the fields are those of wait4(2)."""
 
     pid: int
     status: int

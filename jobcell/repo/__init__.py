@@ -1,4 +1,4 @@
-"""Writing to the repo: installing, removing, locking.  The engine only reads it (`engine.adaptors.repo`)."""
+"""Writing to the repo: installing, removing, locking.  `engine.adaptors.repo` only reads it."""
 
 from jobcell.repo.commands import app
 from jobcell.repo.index import RepoWriteError, initialise

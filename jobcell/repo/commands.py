@@ -23,7 +23,8 @@ RepoOption = Annotated[
     Path, typer.Option("--repo", metavar="DIR", envvar="JOBCELL_REPO", help="The repo.")
 ]
 BuildOption = Annotated[
-    bool, typer.Option("--allow-build", help="Also what must be built: a build runs its code.")
+    bool,
+    typer.Option("--allow-build", help="Permit builds from source, which run the package's code."),
 ]
 LinksOption = Annotated[
     list[str] | None,
@@ -45,14 +46,14 @@ def init(
         made = initialise(repo)
     except (RepoWriteError, RepoError) as error:
         raise BadInputError([str(error)]) from None
-    print(f"{repo}: {'made' if made else 'is a repo already'}")
+    print(f"{repo}: {'made' if made else 'is already a repo'}")
 
 
 @app.command()
 def add(
     spec: Annotated[list[str], typer.Argument(help="A directory, a wheel, or name==version.")],
     repo: RepoOption = HERE,
-    name: Annotated[str | None, typer.Option(help="How plans name it.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name that plans use.")] = None,
     module: Annotated[str | None, typer.Option(help="Its import name.")] = None,
     allow_build: BuildOption = False,
     find_links: LinksOption = None,
@@ -78,7 +79,7 @@ def add(
 
 @app.command("list")
 def list_(repo: RepoOption = HERE) -> None:
-    """List what is installed."""
+    """List the installed adaptors."""
     try:
         entries = Repo.read(repo).entries()
     except RepoError as error:
@@ -91,7 +92,7 @@ def list_(repo: RepoOption = HERE) -> None:
 
 @app.command()
 def remove(
-    spec: Annotated[list[str], typer.Argument(help="name@version")], repo: RepoOption = HERE
+    spec: Annotated[list[str], typer.Argument(help="name@version.")], repo: RepoOption = HERE
 ) -> None:
     """Remove adaptors."""
     from jobcell.repo.index import RepoWriteError
@@ -107,7 +108,7 @@ def remove(
 
 @app.command()
 def verify(
-    spec: Annotated[list[str] | None, typer.Argument(help="name@version; none: all")] = None,
+    spec: Annotated[list[str] | None, typer.Argument(help="name@version (otherwise: all).")] = None,
     repo: RepoOption = HERE,
 ) -> None:
     """Check that the files are those that were installed."""
@@ -126,7 +127,9 @@ def verify(
 @app.command()
 def lock(
     repo: RepoOption = HERE,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: print.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write (otherwise: stdout).")
+    ] = None,
 ) -> None:
     """Write a lock file: the exact versions and hashes of all that is installed."""
     from jobcell.repo.index import RepoWriteError
@@ -144,7 +147,7 @@ def lock(
 
 @app.command()
 def sync(
-    lockfile: Annotated[Path, typer.Argument(help="Made by: jobcell repo lock")],
+    lockfile: Annotated[Path, typer.Argument(help="A file that jobcell repo lock has made.")],
     repo: RepoOption = HERE,
     allow_build: BuildOption = False,
     find_links: LinksOption = None,

@@ -1,8 +1,8 @@
 """`repo.json` and the directories beside it: changed under a lock, in steps that are atomic.
 
-What is being made lies in a *stage*, a directory next to the repo on the same file system.  Then
-one rename moves it into the repo, where nobody looks for it yet, and one rename replaces
-`repo.json`.  Whoever is killed before that leaves a repo in which nothing has changed.
+New files are made in a *stage*, a directory next to the repo on the same file system.  Then one
+rename moves them into the repo, where the index does not list them yet, and one rename replaces
+`repo.json`.  A command that is killed before the last rename leaves the repo unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 from engine.adaptors.repo import INDEX, Repo, RepoError
 
 Entry = dict[str, Any]
-"""An entry of `repo.json`, with keys that we do not know kept as they are."""
+"""An entry of `repo.json`; keys that we do not know are kept as they are."""
 
 _LOCK: Final = ".lock"
 
@@ -30,10 +30,10 @@ class RepoWriteError(ValueError):
 
 
 def initialise(repo_dir: Path) -> bool:
-    """Make an empty repo; return whether there was none.
+    """Make an empty repo; return False if there is a repo already.
 
     Raises:
-        RepoWriteError: The directory cannot be made, or what is there is no repo.
+        RepoWriteError: The directory cannot be made, or has a `repo.json` that is not valid.
 
     """
     try:
@@ -64,10 +64,10 @@ def locked(repo_dir: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stage(repo_dir: Path) -> Iterator[Path]:
-    """Make a directory next to the repo, remove it at the end, and any that was left behind."""
+    """Make a stage and remove it at the end; remove stages left by killed commands too."""
     prefix = f".{repo_dir.resolve().name}.stage-"
     parent = repo_dir.resolve().parent
-    # Under the lock: nobody sweeps away a stage that was made but is not held yet.
+    # Under the lock, so that another command cannot sweep away a stage that is not held yet.
     with locked(repo_dir):
         try:
             _sweep(parent, prefix)
@@ -84,7 +84,7 @@ def stage(repo_dir: Path) -> Iterator[Path]:
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Remove the stages of those who were killed: nobody holds them any more."""
+    """Remove the stages of commands that were killed: their locks are free."""
     for left in parent.glob(f"{prefix}*"):
         held = _hold(left)
         if held is not None:
@@ -93,7 +93,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def _hold(directory: Path) -> int | None:
-    """Lock a directory and return its descriptor; None if somebody else holds it or it is gone."""
+    """Lock a directory and return its descriptor; None if it is gone or already locked."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -110,7 +110,7 @@ def read(repo_dir: Path) -> dict[str, Any]:
     """Return the whole index as plain data.
 
     Raises:
-        RepoWriteError: There is none, or it is corrupt: nothing may be built upon it.
+        RepoWriteError: The index does not exist, or is corrupt and must not be built upon.
 
     """
     try:
@@ -137,7 +137,7 @@ def replace_index(repo_dir: Path, index: dict[str, Any], room: Path) -> None:
 def move_in(repo_dir: Path, files: Path, name: str, index: dict[str, Any], room: Path) -> str:
     """Move a finished directory into the repo; return its name there.
 
-    A directory of that name that the index does not list was left by somebody who was killed.
+    A directory of that name that the index does not list was left by a command that was killed.
     """
     listed = {entry["path"].partition("/")[0] for entry in index["adaptors"]}
     free, number = name, 2

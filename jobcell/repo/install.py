@@ -1,4 +1,4 @@
-"""Installing adaptors, each into a directory of its own with everything it depends on."""
+"""Installing adaptors, each into a directory of its own together with its dependencies."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from jobcell.repo.index import Entry, RepoWriteError
 from jobcell.repo.source import Source, copy_source, read_source
 
 _PREFIX: Final = "jobcell-"
-"""Distributions of adaptors may begin with it; the names of the adaptors do not."""
+"""The name of an adaptor's distribution may begin with this; the name of the adaptor does not."""
 
 _OF_THIS_MACHINE: Final = ("direct_url.json", "INSTALLER", "REQUESTED")
-"""What installers write that differs from one machine to the next."""
+"""Files that installers write and that differ from one machine to the next."""
 
 
 class Installed(msgspec.Struct, frozen=True):
-    """What `add` has done for one spec."""
+    """The result of `add` for one spec."""
 
     name: str
     version: str
     fresh: bool
-    """False: this version was there already, and was left as it is."""
+    """False if the repo had this version already, which was then left as it is."""
 
 
 class Staged(msgspec.Struct, frozen=True):
     """A finished directory that is not yet in the repo."""
 
     files: Path | None
-    """None: the repo has it already."""
+    """None if the repo has the files already."""
     entry: Entry
 
 
@@ -55,23 +55,23 @@ def add(
     allow_build: bool = False,
     find_links: Sequence[str] = (),
 ) -> list[Installed]:
-    """Install adaptors; all of them or, if one fails, none.
+    """Install all of the adaptors or, if one fails, none of them.
 
     Args:
         repo_dir: The repo.
         specs: Each a directory, a wheel, or a requirement (``common``, ``common==1.0.0``,
             ``common@1.0.0``).
         name: How plans name the adaptor, if not like its distribution.  For one spec only.
-        module: Its import name, if that cannot be told.  For one spec only.
+        module: Its import name, if `add` cannot find it out.  For one spec only.
         allow_build: Whether code of the adaptor and its dependencies may run to build them.
         find_links: Directories with wheels, besides what the installer knows.
 
     Raises:
-        RepoWriteError: Nothing was changed.
+        RepoWriteError: An adaptor cannot be installed.  The repo is unchanged.
 
     """
     if len(specs) != 1 and (name or module):
-        raise RepoWriteError("a name or module can be given for one adaptor at a time")
+        raise RepoWriteError("--name and --module can be given for one adaptor at a time only")
     sources = [read_source(spec, allow_build=allow_build) for spec in specs]
     index.read(repo_dir)
     with index.stage(repo_dir) as room:
@@ -102,13 +102,13 @@ def stage_adaptor(
     """Install one adaptor into *files* and describe it.
 
     Args:
-        source: What to install.
-        files: A directory that is made.
+        source: The adaptor to install.
+        files: The directory to make.
         name: As in `add`.
         module: As in `add`.
         allow_build: As in `add`.
         find_links: As in `add`.
-        pinned: Exactly these requirements are installed, whatever the adaptor asks for.
+        pinned: Install exactly these requirements and not those of the adaptor.
 
     """
     files.mkdir()
@@ -150,7 +150,7 @@ def publish(
 
     Args:
         repo_dir: The repo.
-        staged: What to add; a version that is there already is left as it is.
+        staged: The adaptors to add; a version that is there already is left as it is.
         room: The stage.
         only: Take everything else out of the index.
 
@@ -165,8 +165,8 @@ def publish(
             entry = item.entry
             there = known.get((entry["name"], sort_key(entry["version"])))
             if item.files is None and there is None:
-                raise RepoWriteError(f"{entry['name']} was removed meanwhile")
-            # `only` asks for these very files, so another tree of the same version gives way.
+                raise RepoWriteError(f"{entry['name']} was removed by another command meanwhile")
+            # `only` asks for exactly these files, so they replace another tree of the same version.
             if there is not None and (not only or item.files is None):
                 if only:
                     kept.append(there)
@@ -203,10 +203,10 @@ def run_installer(
     find_links: Sequence[str],
     dependencies: bool = True,
 ) -> None:
-    """Let pip, or uv where there is no pip, install into a directory.
+    """Let pip, or uv where pip is missing, install into a directory.
 
     Raises:
-        RepoWriteError: It could not; the message is its last error.
+        RepoWriteError: The installer failed; the message is its last error.
 
     """
     if importlib.util.find_spec("pip") is not None:
@@ -270,7 +270,7 @@ def _distributions(source: Source, files: Path) -> tuple[Distribution, list[Dist
 def _find_module(
     adaptor: str, own: Distribution, others: Sequence[Distribution], files: Path
 ) -> str:
-    """Return the import name: that of the adaptor, or the only module that it brought along."""
+    """Return the import name: that of the adaptor, or the only module that it installed."""
     usual = module_name(adaptor)
     modules = {
         item.name.partition(".")[0]
@@ -285,7 +285,10 @@ def _find_module(
     if len(public) == 1:
         return public[0]
     brought = ", ".join(public) or "none"
-    raise RepoWriteError(f"which module is {own.name!r}? It brings {brought}; say --module")
+    raise RepoWriteError(
+        f"cannot choose the module of {own.name!r} among those that it installs ({brought});"
+        " name it with --module"
+    )
 
 
 def _compile(files: Path) -> None:

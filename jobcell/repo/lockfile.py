@@ -1,4 +1,4 @@
-"""The lock file: what is in a repo, so that another machine gets the same files."""
+"""The lock file: it lists what is in a repo, so that another machine gets the same files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT: Final = 1
 
 
 class LockedAdaptor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One adaptor with the exact versions of all that lies in its directory."""
+    """An adaptor with the exact versions of all packages in its directory."""
 
     name: str
     version: str
@@ -28,7 +28,7 @@ class LockedAdaptor(msgspec.Struct, frozen=True, omit_defaults=True):
     dependencies: dict[str, str] = {}
     distribution: str | None = None
     source: str | None = None
-    """The directory that it was copied from; registries do not have it."""
+    """The directory that the adaptor was copied from, if it does not come from a registry."""
 
 
 class LockFile(msgspec.Struct, frozen=True):
@@ -42,14 +42,16 @@ def lock(repo_dir: Path) -> str:
     """Return the text of a lock file for what is in the repo.
 
     Raises:
-        RepoWriteError: An adaptor was not installed by `add`, so nobody could do it again.
+        RepoWriteError: An adaptor was not installed by `add`, so the installation cannot be
+            repeated.
 
     """
     whole = index.read(repo_dir)
     adaptors = []
     for entry in sorted(whole["adaptors"], key=lambda e: (e["name"], e["version"])):
         if not entry.get("sha256"):
-            raise RepoWriteError(f"{entry['name']}@{entry['version']} has no sha256 to be locked")
+            spec = f"{entry['name']}@{entry['version']}"
+            raise RepoWriteError(f"{spec} has no sha256 in repo.json, so it cannot be locked")
         adaptors.append(
             LockedAdaptor(
                 name=entry["name"],
@@ -71,8 +73,8 @@ def sync(
     """Make the repo hold exactly what a lock file lists: the same files, and nothing else.
 
     Raises:
-        RepoWriteError: The lock file is broken, something cannot be had, or the files that
-            were installed are not the locked ones.  Nothing was changed.
+        RepoWriteError: The lock file is broken, a package cannot be installed, or its files are not
+            the locked ones.  The repo is unchanged.
 
     """
     wanted = _read(text)
@@ -108,7 +110,7 @@ def _read(text: str) -> LockFile:
     try:
         found = msgspec.json.decode(text, type=LockFile)
     except (ValueError, RecursionError) as error:
-        raise RepoWriteError(f"this is no lock file: {str(error)[:200]}") from None
+        raise RepoWriteError(f"the text is not a lock file: {str(error)[:200]}") from None
     if found.format != FORMAT:
         raise RepoWriteError(f"this lock file has format {found.format}, not {FORMAT}")
     return found

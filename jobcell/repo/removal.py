@@ -1,4 +1,4 @@
-"""Taking adaptors out of the repo, and looking whether what is in it is what was installed."""
+"""Removing adaptors from the repo, and checking that its files are those that were installed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from jobcell.repo.install import discard
 def remove(repo_dir: Path, specs: Sequence[str]) -> list[str]:
     """Remove adaptors, each ``name@version``, or ``name`` if there is one version of it.
 
-    Runs that have begun keep the files that they have opened; others fail to import the rest.
+    A run that has begun keeps the files that it has opened, but cannot import the others any more.
 
     Returns:
-        What was removed, as ``name@version``.
+        The removed adaptors, as ``name@version``.
 
     Raises:
-        RepoWriteError: One is not there; nothing was changed.
+        RepoWriteError: An adaptor is not installed. The repo is unchanged.
 
     """
     with index.stage(repo_dir) as room, index.locked(repo_dir):
@@ -39,7 +39,8 @@ def remove(repo_dir: Path, specs: Sequence[str]) -> list[str]:
                 raise RepoWriteError(f"{spec!r} is not installed")
             if len(matching) > 1:
                 versions = ", ".join(entry["version"] for entry in matching)
-                raise RepoWriteError(f"{name!r} is there in {versions}: say which")
+                message = f"{name!r} is installed as {versions}: say which, as name@version"
+                raise RepoWriteError(message)
             gone += matching
         kept = [entry for entry in whole["adaptors"] if entry not in gone]
         index.replace_index(repo_dir, {**whole, "adaptors": kept}, room)
@@ -55,13 +56,13 @@ def verify(repo_dir: Path, specs: Sequence[str] = ()) -> list[tuple[str, str | N
 
     Args:
         repo_dir: The repo.
-        specs: Which; none: all.
+        specs: The adaptors to check; none given: all of them.
 
     Returns:
-        ``name@version`` and what is wrong with it (None: nothing), for each.
+        For each adaptor, ``name@version`` and the problem (None if its files are right).
 
     Raises:
-        RepoError: There is no repo, or it has no such adaptor.
+        RepoError: *repo_dir* is not a repo, or lacks one of the adaptors.
 
     """
     repo = Repo.read(repo_dir)

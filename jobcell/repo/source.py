@@ -1,4 +1,4 @@
-"""What may be installed: a name in a registry, a wheel, or a directory of Python source."""
+"""Sources of an adaptor: a name in a registry, a wheel, or a directory of Python source."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from jobcell.repo.index import RepoWriteError
 
 _CODE_TO_BUILD: Final = (".c", ".cc", ".cpp", ".pyx", ".rs")
 _LEFT_OUT: Final = ("__pycache__", "*.pyc", ".git", ".*")
+_BUILD: Final = "it must be built, which runs its code; --allow-build permits that"
 
 
 class Source(msgspec.Struct, frozen=True):
     """Where one adaptor comes from.
 
     Attributes:
-        requirements: What the installer is asked for: the adaptor itself first, unless it is
-            a directory that is copied; then these are its dependencies.
+        requirements: The requirements for the installer, the adaptor itself first. For a directory
+            that is copied they are its dependencies only.
         directory: Pure Python source that is copied as it is.
 
     """
@@ -39,7 +40,7 @@ def read_source(spec: str, *, allow_build: bool) -> Source:
     """Find out what *spec* is.
 
     Raises:
-        RepoWriteError: It is nothing that can be installed, or only by running its code.
+        RepoWriteError: *spec* cannot be installed, or only by running its code.
 
     """
     path = Path(spec).expanduser()
@@ -50,15 +51,17 @@ def read_source(spec: str, *, allow_build: bool) -> Source:
     if path.is_file() or "/" in spec.partition("@")[0] or spec.startswith(("-", ".")):
         if path.is_file() and allow_build:
             return Source(spec, path.name.rpartition("-")[0], (str(path.resolve()),))
-        kind = "no wheel, so it must be built: --allow-build" if path.is_file() else "not there"
-        raise RepoWriteError(f"{spec!r} is {kind}")
+        if path.is_file():
+            raise RepoWriteError(f"{spec!r} is not a wheel: {_BUILD}")
+        raise RepoWriteError(f"{spec!r} does not exist")
     try:
         requirement = Requirement(spec.replace("@", "==", 1) if "://" not in spec else spec)
     except InvalidRequirement as error:
         text = str(error).splitlines()[0]
-        raise RepoWriteError(f"{spec!r} is no directory, wheel or requirement: {text}") from None
+        message = f"{spec!r} is not a directory, a wheel or a requirement: {text}"
+        raise RepoWriteError(message) from None
     if requirement.url and not requirement.url.endswith(".whl") and not allow_build:
-        raise RepoWriteError(f"{spec!r} is no wheel, so it must be built: --allow-build")
+        raise RepoWriteError(f"{spec!r} is not a wheel: {_BUILD}")
     return Source(spec, requirement.name, (str(requirement),))
 
 
@@ -66,7 +69,7 @@ def copy_source(source: Source, target: Path) -> None:
     """Copy a source directory's modules to *target*, with the metadata that an installer writes.
 
     Raises:
-        RepoWriteError: There is no module in it.
+        RepoWriteError: The directory does not contain a module.
 
     """
     assert source.directory is not None
@@ -84,7 +87,7 @@ def copy_source(source: Source, target: Path) -> None:
             shutil.copyfile(item, target / item.name)
             found = True
     if not found:
-        raise RepoWriteError(f"{source.spec!r} holds no Python module")
+        raise RepoWriteError(f"{source.spec!r} does not contain a Python module")
     name = canonicalize_name(source.distribution).replace("-", "_")
     information = target / f"{name}-{source.version}.dist-info"
     information.mkdir()
@@ -98,16 +101,14 @@ def _directory(spec: str, path: Path, *, allow_build: bool) -> Source:
     name, version = project.get("name"), project.get("version")
     why = None
     if not isinstance(name, str) or not isinstance(version, str):
-        why = "its pyproject.toml does not say [project] name and version"
+        why = "its pyproject.toml lacks [project] name and version"
     elif any(file.suffix in _CODE_TO_BUILD for file in path.rglob("*")):
-        why = "it holds code to be compiled"
+        why = "it contains code to be compiled"
     elif (path / "setup.py").exists():
         why = "it has a setup.py"
     if why is not None:
         if not allow_build:
-            raise RepoWriteError(
-                f"{spec!r} must be built, which runs its code: {why}; --allow-build"
-            )
+            raise RepoWriteError(f"{spec!r}: {why}: {_BUILD}")
         return Source(spec, name if isinstance(name, str) else path.name, (str(path),))
     assert isinstance(name, str)
     assert isinstance(version, str)

@@ -478,7 +478,7 @@ def test_a_broken_command_does_not_break_the_others(write):
     """Each is loaded when it is called; a mistake of ours is told in a line too."""
     done = jobcell_without("jobcell.doctor", "doctor")
     assert done.returncode == 5
-    assert "this is a mistake of jobcell's" in done.stderr
+    assert "this is a bug in jobcell" in done.stderr
     assert "Traceback" not in done.stderr
 
     assert jobcell_without("jobcell.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
@@ -516,7 +516,7 @@ def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
 
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert "mistake of jobcell" not in done.stderr
+    assert "bug in jobcell" not in done.stderr
     told = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert len(told) == (0 if code == 0 or "2>&-" in redirection else 1)
 
