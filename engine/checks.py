@@ -76,7 +76,7 @@ def find_problems(
     options: RunOptions | None = None,
     warn: Callable[[str], object] | None = None,
 ) -> list[Problem]:
-    """Do what `check_plan` does; *warn* takes a line for each key of the plan that is ignored."""
+    """Do what `check_plan` does; *warn* takes each warning about the plan."""
     options = options or RunOptions()
     try:
         source = read_plan(plan)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
+
+from protocol.words import NEVER
+
+INPUTS: Final = "inputs"
+"""The key of a state under which a join finds the states of its branches."""
 
 
 class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -14,6 +19,11 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
     """``True``, ``False``, the name of a condition, or a Python expression over ``state``."""
     label: str | None = None
     disabled: bool = False
+
+
+def is_live(edge: Edge) -> bool:
+    """Whether an edge can ever be taken, as far as the plan alone says it."""
+    return not edge.disabled and edge.condition is not False and edge.condition not in NEVER
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -29,6 +39,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: Any = None
     """The default state, or the id of a stored state."""
     next: dict[str, Edge] = {}
+    join: Literal["any", "all"] = "any"
+    """``all``: the step runs once, after all branches that can still reach it."""
 
     def __repr__(self) -> str:
         """Show the id only, because values of the step may be secrets."""

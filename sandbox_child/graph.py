@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +15,13 @@ from protocol.report import ErrorReport, make_report, too_many_items
 from protocol.state import NIL, join_states
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.conditions import ConditionError, Conditions, Upstream
-from sandbox_child.step import JobExecution, Runtime, StepCrashedError, StepResult
+from sandbox_child.step import JobExecution, Runtime, StepResult
+from sandbox_child.step_output import StepCrashedError, encode_result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox_child.joins import JoinInput, Joins
 
 
 class _Leaf(msgspec.Struct, frozen=True):
@@ -33,6 +40,8 @@ class Walk:
         self._run_ids: set[str] = set()
         self._suffixes: dict[str, int] = {}
         self._leaves: list[_Leaf] = []
+        self._queue: deque[tuple[str, bytes | JoinInput]] = deque()
+        self._joins = make_joins(self._start.workflow.steps)
         self._last_sent: str | None = None
         """The execution whose state the engine was sent last, whole."""
 
@@ -56,24 +65,44 @@ class Walk:
         return StepCrashedError(out_of_memory(self._start.limits.memory_bytes, step_id))
 
     def _walk(self, conditions: Conditions) -> m.WorkflowComplete:
-        waiting = deque([(self._start.start, self._initial())])
-        while waiting:
+        self._begin()
+        while self._queue:
             self._channel.check_cancelled()
-            step_id, encoded = waiting.popleft()
+            step_id, given = self._queue.popleft()
             step = self._steps[step_id]
             step_run_id = self._name(step_id)
             if step.expression is None:
-                result = StepResult(encoded)
+                result = StepResult(given if isinstance(given, bytes) else self._join(step, given))
             else:
-                result = JobExecution(self._runtime, step, step_run_id).run(encoded)
+                result = JobExecution(self._runtime, step, step_run_id).run(given)
             at_end = step_id == self._start.end
             taken = self._follow(step, step_run_id, result, conditions, at_end=at_end)
             if at_end:
                 return self._complete([_Leaf(step_run_id, result)])
             if not taken:
                 self._leaves.append(_Leaf(step_run_id, result))
-            waiting.extend((target, result.encoded) for target in taken)
+            if self._joins is None:
+                self._queue.extend((target, result.encoded) for target in taken)
+            else:
+                self._queue.extend(self._joins.follow(step_id, step_run_id, taken, result.encoded))
         return self._complete(self._leaves)
+
+    def _begin(self) -> None:
+        """Queue the first step."""
+        start_id, initial = self._start.start, self._initial()
+        self._queue.append((start_id, initial))
+        if self._joins is not None:
+            self._queue[0] = self._joins.begin(start_id, initial)
+
+    def _join(self, step: Step, given: JoinInput) -> bytes:
+        """Return the state that a trigger hands on which is a join."""
+        try:
+            return encode_result(given.merged(), step, self._start)
+        except MemoryError:
+            raise self._short_of_memory(step.id) from None
+        except ValueError as error:  # deeper than this stack can follow
+            text = f"the states before step {step.id!r} cannot be merged: {error}"
+            raise StepCrashedError(make_report("StateLoadError", text, step_id=step.id)) from None
 
     def _warn(self, message: str) -> None:
         """Log a warning about an edge of the step that has just ended."""
@@ -229,3 +258,12 @@ class Walk:
                     option="state_mb",
                 )
             )
+
+
+def make_joins(steps: Sequence[Step]) -> Joins | None:
+    """Return the joins of a workflow; None if it has none, as most have."""
+    if all(step.join == "any" for step in steps):
+        return None
+    from sandbox_child.joins import Joins
+
+    return Joins(steps)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 import msgspec
 
 from protocol import messages as m
-from protocol.errors import RemoteProtocolError, TooManyItemsError
+from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.plan import Step
-from protocol.report import ErrorReport, OperationRef, make_report, too_many_items
-from protocol.state import NIL, StateNotCarriedError, copy_state, encode_state
+from protocol.report import ErrorReport, OperationRef, make_report
+from protocol.state import NIL, StateNotCarriedError, copy_state
 from sandbox_child import streams
 from sandbox_child.channel import RunCancelledError
 from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
@@ -29,6 +29,7 @@ from sandbox_child.operations import (
     choose_execute,
 )
 from sandbox_child.step_input import PlanValues, StepInput
+from sandbox_child.step_output import StepCrashedError, encode_result, removed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from protocol.words import LogLevel
     from sandbox_child.attempts import Attempts
     from sandbox_child.channel import Channel
+    from sandbox_child.joins import JoinInput
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.linker import Linker, StepLinks
     from sandbox_child.logbook import LogBook
@@ -46,14 +48,6 @@ if TYPE_CHECKING:
 _LARGE_BYTES: Final = MEGABYTE
 _LARGE_BLOCKS: Final = 50_000
 """What a state of a megabyte or more takes of Python's small blocks."""
-
-
-class StepCrashedError(Exception):
-    """The workflow cannot go on after this step."""
-
-    def __init__(self, report: ErrorReport) -> None:
-        super().__init__(report.message)
-        self.report = report
 
 
 class StepResult(msgspec.Struct, frozen=True):
@@ -178,8 +172,8 @@ class JobExecution:
         self._input: StepInput | None = None
         self._told_refusal = False
 
-    def run(self, encoded: bytes) -> StepResult:
-        """Run the job on an encoded state.
+    def run(self, given: bytes | JoinInput) -> StepResult:
+        """Run the job on an encoded state, or on those of all branches before a join.
 
         The caller sends the end event of a result; that of a crash was sent here.
 
@@ -188,7 +182,7 @@ class JobExecution:
 
         """
         try:
-            return self._run(encoded)
+            return self._run(given)
         except (StepCrashedError, RunCancelledError):
             self._runtime.send_output()  # also of an adaptor that could not be imported
             raise
@@ -201,11 +195,11 @@ class JobExecution:
             self._input = None
             self._runtime.let_go()
 
-    def _run(self, encoded: bytes) -> StepResult:
+    def _run(self, given: bytes | JoinInput) -> StepResult:
         begun = time.monotonic()
         self._channel.send(m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id))
         try:
-            state = self._assemble(encoded)
+            state = self._assemble(given)
         except MemoryError:
             raise StepCrashedError(self._out_of_memory()) from None
         if self._runtime.attempts is not None:
@@ -219,7 +213,9 @@ class JobExecution:
             result = self._execute(state)
             self._warn_of_refusal()
             self._runtime.send_output()
-            return StepResult(self._encode(result), duration_ms=_since(begun))
+            return StepResult(
+                encode_result(result, self._step, self._start), duration_ms=_since(begun)
+            )
         except StateNotCarriedError as error:
             report = make_report(
                 "StateError",
@@ -241,7 +237,7 @@ class JobExecution:
 
     # --- before the job ---
 
-    def _assemble(self, encoded: bytes) -> Any:
+    def _assemble(self, given: bytes | JoinInput) -> Any:
         """Put the input of the step together from its default state and what came before."""
         step, credentials = self._step, self._start.workflow.credentials
         default = self._given(step.state, m.LoadState)
@@ -258,12 +254,12 @@ class JobExecution:
             )
             raise StepCrashedError(report)
         self._input = StepInput(
-            encoded,
+            given,
             default=default,
             configuration=self._given(step.configuration, m.LoadCredential),
             shared=self._given(credentials, m.LoadCredential),
         )
-        large = len(encoded) > _LARGE_BYTES
+        large = (len(given) if isinstance(given, bytes) else given.size) > _LARGE_BYTES
         if large:
             self._runtime.expect_large_state()
         try:
@@ -377,28 +373,6 @@ class JobExecution:
 
     # --- after the job ---
 
-    def _encode(self, state: Any) -> bytes:
-        limit = self._start.limits.state_bytes
-        most = self._start.limits.state_items
-        try:
-            encoded = encode_state(state, without=self._start.remove_from_state, max_items=most)
-        except TooManyItemsError as error:
-            what = f"the state of step {self._step.id!r}"
-            report = too_many_items(what, error.items, most, step_id=self._step.id)
-            raise StepCrashedError(report) from None
-        size = len(encoded)
-        if size > limit:
-            raise StepCrashedError(
-                make_report(
-                    "StateTooLargeError",
-                    f"the state of step {self._step.id!r} takes {size / MEGABYTE:.1f} MB;"
-                    f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
-                    option="state_mb",
-                    step_id=self._step.id,
-                )
-            )
-        return encoded
-
     def _failed(self, report: ErrorReport, duration_ms: int) -> StepResult:
         from sandbox_child.failed_state import encode_failed  # most steps do not fail
 
@@ -415,7 +389,7 @@ class JobExecution:
             step_id=self._step.id,
             limit=limits.state_bytes,
             max_items=limits.state_items,
-            without=self._start.remove_from_state,
+            without=removed_keys(self._step, self._start),
         )
         if report.severity != "fail":
             self._channel.send(

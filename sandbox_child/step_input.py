@@ -13,6 +13,8 @@ from protocol.state import copy_state, encode_state
 if TYPE_CHECKING:
     import msgspec
 
+    from sandbox_child.joins import JoinInput
+
     Encoded = bytes | msgspec.Raw
 
 
@@ -39,7 +41,7 @@ class StepInput:
     """The input of one execution.
 
     Args:
-        state: What came before.
+        state: The state of the step before, or the states of all branches before a join.
         default: The step's own default state; what came before wins over it.
         shared: Credentials of the workflow.
         configuration: The step's own configuration.
@@ -48,7 +50,7 @@ class StepInput:
 
     def __init__(
         self,
-        state: Encoded,
+        state: bytes | JoinInput,
         *,
         default: Encoded | None = None,
         shared: Encoded | None = None,
@@ -61,7 +63,8 @@ class StepInput:
 
     def copy(self) -> Any:
         """Return the input, put together from new copies."""
-        state = copy_state(self._state)
+        before = self._state
+        state = copy_state(before) if isinstance(before, bytes) else before.copy()
         if state is None:
             state = {}
         if not isinstance(state, dict):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_CANDIDATES = 5_000
 """Comparing names is slow: among more than this many nothing is suggested."""
 
-MAX_LISTED = 8
+MAX_LISTED = 16
 """A longer list of what is allowed helps nobody."""
 
 

@@ -39,6 +39,8 @@ class Findings:
         self.problems: list[Problem] = []
         self.ignored: dict[str, str] = {}
         """A key that is accepted and ignored, as its author spells it, to its first path."""
+        self.warnings: list[str] = []
+        """Sentences about parts of the plan that are right, but have no effect."""
 
 
 class PlanObject:

@@ -83,6 +83,10 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (Step, "configuration"): "The configuration of the step, or the id of a credential.",
     (Step, "state"): "The default state, or the id of a stored one.",
     (Step, "next"): "The id of the next step, or an object of step id to edge.",
+    (
+        Step,
+        "join",
+    ): "all: the step runs once, after all its branches. any (default): once for each.",
     (Edge, "condition"): "true, false, a named condition, or a Python expression over state.",
     (Edge, "label"): "A name for people.",
     (Edge, "disabled"): "true: the edge is never taken.",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.api.suggestion import shorten, suggest
+from engine.plan.joins import read_join
 from engine.plan.objects import IGNORED_KEYS, PlanObject, join_path
 from engine.plan.source import is_blank, name_type, strip_blanks
 from protocol.plan import Edge, Step
@@ -16,7 +17,7 @@ from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STEP_KEYS = ("id", "name", "expression", "adaptors", "configuration", "state", "next")
+STEP_KEYS = ("id", "name", "expression", "adaptors", "configuration", "state", "next", "join")
 EDGE_KEYS = ("condition", "label", "disabled")
 
 
@@ -118,6 +119,7 @@ def _read_step(reader: PlanObject, step_id: str) -> Node:
             else reader.value("state")
         ),
         next=edges,
+        join=read_join(reader),
     )
     paths = tuple(path for _, path in adaptors)
     return Node(step, edge_paths, condition_paths, paths, reader.path)

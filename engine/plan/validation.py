@@ -17,6 +17,7 @@ import msgspec
 from engine.api.errors import PlanError, PlanWarning, Problem
 from engine.api.suggestion import hint, shorten
 from engine.plan.graph import find_cycles
+from engine.plan.joins import warnings_of_joins
 from engine.plan.objects import IGNORED_KEYS, Findings, PlanObject
 from engine.plan.source import name_type, read_plan
 from engine.plan.steps import Node, read_steps
@@ -51,8 +52,8 @@ def load_plan(
             or a string that is the source of one job.  See `engine.plan.source`.
         start: The id of the step to start with; wins over what the plan says.
         end: The id of the step to end with; wins over what the plan says.
-        warn: Takes a sentence for each key that is ignored; by default it is a `PlanWarning` of
-            Python's `warnings`.
+        warn: Takes a sentence for each key that is ignored or has no effect; by default it is a
+            `PlanWarning` of Python's `warnings`.
 
     Raises:
         PlanError: Something is wrong with it.  All that is wrong is in `PlanError.problems`.
@@ -64,6 +65,8 @@ def load_plan(
         raise PlanError(findings.problems)
     for key, path in findings.ignored.items():
         (warn or _warn)(_ignored(key, path))
+    for sentence in findings.warnings:
+        (warn or _warn)(sentence)
     return plan
 
 
@@ -134,7 +137,10 @@ def _read(source: Any, findings: Findings, start: object, end: object) -> Plan |
     for step_id in dict.fromkeys((own_end, end_id)):
         graph.check_id(step_id, "options.end")
     graph.check_edges()
-    return Plan(id=plan_id or str(uuid4()), workflow=checked, options=plan_options, meta=meta)
+    read = Plan(id=plan_id or str(uuid4()), workflow=checked, options=plan_options, meta=meta)
+    if not problems and isinstance(source, Mapping):  # a `Plan` was warned of when it was loaded
+        findings.warnings += warnings_of_joins(nodes, read.start, plan_options.end)
+    return read
 
 
 def _step_id(reader: PlanObject, name: str) -> str | None:

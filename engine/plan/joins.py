@@ -1,0 +1,74 @@
+"""Joins of a plan: how one is written, and which of them can have no effect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from engine.api.suggestion import hint, shorten
+from engine.plan.source import name_type
+from protocol.plan import is_live
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from engine.plan.objects import PlanObject
+    from engine.plan.steps import Node
+
+JOINS = ("any", "all")
+
+
+def read_join(reader: PlanObject) -> Literal["any", "all"]:
+    """Return the ``join`` of a step; ``any`` if it is not there."""
+    value = reader.get("join")
+    if value is None:
+        return "any"
+    if not isinstance(value, str):
+        reader.note("join", f"must be 'any' or 'all', not {name_type(value)}")
+    elif value not in JOINS:
+        meant = hint(value, JOINS, kind="there are")
+        reader.note("join", f"must be 'any' or 'all', not {shorten(value)}{meant}")
+    else:
+        return cast("Literal['any', 'all']", str.__str__(value))
+    return "any"
+
+
+def warnings_of_joins(nodes: Sequence[Node], start: str, end: str | None) -> Iterator[str]:
+    """Yield a sentence for each join that only one edge leads to, and for each that no run reaches.
+
+    Args:
+        nodes: The steps of a plan without problems.
+        start: The id of the first step.
+        end: The id of the step that ends the run, if there is one.
+
+    """
+    joins = [node for node in nodes if node.step.join == "all"]
+    if not joins:
+        return
+    edges = [target for node in nodes for target in node.step.next]
+    reached = _reached(nodes, start, end)
+    for node in joins:
+        step_id = node.step.id
+        if step_id not in reached:
+            why = "no run reaches this step: no edge that can be taken leads to it"
+        elif step_id != start and edges.count(step_id) == 1:
+            why = "only one edge leads to this step, so 'all' has no effect"
+        else:
+            continue
+        yield f"{node.path}.join: {why} (step {shorten(step_id)})"
+
+
+def _reached(nodes: Sequence[Node], start: str, end: str | None) -> set[str]:
+    following = {
+        node.step.id: [target for target, edge in node.step.next.items() if is_live(edge)]
+        for node in nodes
+    }
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        step_id = waiting.pop()
+        if step_id in reached:
+            continue
+        reached.add(step_id)
+        if step_id != end:  # the run is over when that step has run
+            waiting += following[step_id]
+    return reached
