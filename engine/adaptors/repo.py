@@ -17,8 +17,8 @@ import msgspec
 
 from engine.adaptors.treehash import TreeError, tree_hash
 from engine.adaptors.versions import is_prerelease, sort_key
-from engine.api.suggestion import hint, shorten
 from protocol.adaptor import AdaptorLink, ModuleRef
+from protocol.suggestion import hint, shorten
 
 __all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "module_name", "split_spec"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from engine.api.suggestion import hint, shorten
 from engine.plan.source import name_type
 from protocol.plan import is_live
+from protocol.suggestion import hint, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

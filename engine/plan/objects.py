@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.api.errors import Problem
-from engine.api.suggestion import hint, shorten
 from engine.plan.source import name_type
 from protocol.state import StateNotCarriedError, decode_state, encode_state
+from protocol.suggestion import hint, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.api.errors import PlanError, Problem
-from engine.api.suggestion import shorten
+from protocol.suggestion import shorten
 
 if TYPE_CHECKING:
     from protocol.plan import Plan

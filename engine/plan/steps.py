@@ -7,11 +7,11 @@ import keyword
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.api.suggestion import shorten, suggest
 from engine.plan.joins import read_join
 from engine.plan.objects import IGNORED_KEYS, PlanObject, join_path
 from engine.plan.source import is_blank, name_type, strip_blanks
 from protocol.plan import Edge, Step
+from protocol.suggestion import shorten, suggest
 from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from uuid import uuid4
 import msgspec
 
 from engine.api.errors import PlanError, PlanWarning, Problem
-from engine.api.suggestion import hint, shorten
 from engine.plan.graph import find_cycles
 from engine.plan.joins import warnings_of_joins
 from engine.plan.objects import IGNORED_KEYS, Findings, PlanObject
 from engine.plan.source import name_type, read_plan
 from engine.plan.steps import Node, read_steps
 from protocol.plan import Plan, PlanOptions, Workflow
+from protocol.suggestion import hint, shorten
 
 if TYPE_CHECKING:
     import os

@@ -252,8 +252,8 @@ def _import_fix(facts: Facts) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like *name*, if one is alike at all."""
-    import difflib  # only after an error: it would be dead weight when a child starts
+    """Return the known public name that is most like *name*, if one is alike at all."""
+    from protocol import suggestion  # only after an error: it would be dead weight at the start
 
     names = []
     for candidate in known:
@@ -261,5 +261,4 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
             names.append(candidate)
             if len(names) == _MAX_NAMES:
                 break
-    found = difflib.get_close_matches(name[:_MAX_NAME_CHARS], names, n=1, cutoff=0.7)
-    return found[0] if found else None
+    return suggestion.nearest(name[:_MAX_NAME_CHARS], names)

@@ -122,7 +122,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    import difflib  # slow to load, and needed for a message only
+    from protocol.suggestion import NEAR_AMONG_FEW, nearest  # needed for a message only
 
-    found = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    near = nearest(name, names, NEAR_AMONG_FEW)
+    return f"; did you mean {near!r}?" if near else ""

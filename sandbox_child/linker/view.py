@@ -124,8 +124,8 @@ def _is_export(value: object) -> bool:
 
 
 def _absent(title: str, name: str, known: list[str]) -> str:
-    import difflib  # slow to load, and needed for a message only
+    from protocol.suggestion import NEAR_AMONG_FEW, nearest  # needed for a message only
 
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known, NEAR_AMONG_FEW)
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"module {title} has no public name {name!r}{hint}"

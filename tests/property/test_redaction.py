@@ -71,19 +71,20 @@ def test_no_secret_is_left_in_a_text(secrets, data):
 
 @given(SECRETS, st.lists(MESSAGES, max_size=6), st.data())
 @settings(max_examples=60)
-def test_a_stream_in_pieces_is_redacted_like_the_whole(secrets, parts, data):
-    """Where the pieces are cut is nobody's business."""
+def test_records_stay_in_order_and_hide_each_secret(secrets, parts, data):
+    """Wherever the text is cut into records."""
     text = "".join(part + data.draw(st.sampled_from(secrets)) for part in parts)
     redactor = Redactor()
     redactor.learn(secrets)
-    stream = redactor.stream()
-    emitted = ""
-    rest = text
+    records = redactor.records()
+    out, fed, rest = [], 0, text
     while rest:
         size = data.draw(st.integers(1, len(rest)))
-        emitted += stream.feed(rest[:size])
-        rest = rest[size:]
-    assert emitted + stream.flush() == redactor.text(text)
+        out += records.feed(fed, rest[:size])
+        fed, rest = fed + 1, rest[size:]
+    out += records.flush()
+    assert [number for number, _ in out] == list(range(fed))
+    assert not [secret for secret in secrets for _, shown in out if secret in shown]
 
 
 STATES = st.recursive(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.reporting.redaction.needles import MIN_SECRET_CHARACTERS
+from engine.reporting.redaction.records import RecordRedactor
 from engine.reporting.redaction.scrub import Redactor
-from engine.reporting.redaction.stream import RecordRedactor, StreamRedactor
 from engine.reporting.redaction.structure import Shape
 from engine.reporting.redaction.study import Studied
 
@@ -13,6 +13,5 @@ __all__ = [
     "RecordRedactor",
     "Redactor",
     "Shape",
-    "StreamRedactor",
     "Studied",
 ]

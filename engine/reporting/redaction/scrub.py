@@ -11,7 +11,8 @@ import msgspec
 from engine.api.options import DEFAULT_PUBLIC_KEYS
 from engine.reporting.redaction.container import Container, as_key, decode, encode
 from engine.reporting.redaction.matcher import Layers, Matcher
-from engine.reporting.redaction.stream import RecordRedactor, StreamRedactor, replace_spans
+from engine.reporting.redaction.records import RecordRedactor
+from engine.reporting.redaction.spans import replace_spans
 from engine.reporting.redaction.structure import IsId, Shape, below, keeps, of_result
 from engine.reporting.redaction.study import MAX_SPELLED_BYTES, MAX_SPELLINGS, Studied, study
 from engine.reporting.redaction.values import StructType, Values, distinct
@@ -172,10 +173,6 @@ class Redactor(Values):
             return obj
         redacted: StructType = self._value(obj)
         return redacted
-
-    def stream(self) -> StreamRedactor:
-        """Return a redactor for text that arrives in pieces."""
-        return StreamRedactor(self)
 
     def records(self, is_own: Callable[[Any], bool] = lambda _: False) -> RecordRedactor[Any]:
         """Return a redactor for messages that may share a secret with the one before.

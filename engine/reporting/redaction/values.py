@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from engine.reporting.redaction.own_words import own_words
-from engine.reporting.redaction.stream import replace_spans
+from engine.reporting.redaction.spans import replace_spans
 from engine.reporting.redaction.structure import (
     DETAIL_FIELDS,
     QUOTING_NAMES,

@@ -96,7 +96,7 @@ def check(data: bytes) -> None:
     if hidden:
         assert _core(spelled) not in redacted, f"{spelled!r} was let through"
     if form & PIECES:
-        _check_stream(redactor, whole, redacted, _core(spelled))
+        _check_records(redactor, whole, redacted, _core(spelled))
     _check_garbage(redactor, data, hidden=hidden, secret=secret)
     _check_value(redactor, before, after[:2000], spelled, hidden=hidden)
 
@@ -123,19 +123,16 @@ def _core(spelled: str) -> str:
     return core if len(core) >= MIN_SECRET_CHARACTERS else spelled
 
 
-def _check_stream(redactor: Redactor, whole: str, redacted: str, core: str) -> None:
-    """Assert that a text in pieces hides the secret, and a short one nothing but what the whole hides.
-
-    A long text that keeps almost matching is taken for one hit; a piece of it need not be, nor the other
-    way round.
-    """
-    stream = redactor.stream()
+def _check_records(redactor: Redactor, whole: str, redacted: str, core: str) -> None:
+    """Assert that a text that is cut into records hides the secret, and loses no record."""
+    records = redactor.records()
     step = 1 + len(whole) % 7 if len(whole) < SHORT_CHARACTERS else 997
-    pieces = [stream.feed(whole[place : place + step]) for place in range(0, len(whole), step)]
-    emitted = "".join(pieces) + stream.flush()
-    assert core not in emitted or core in redacted, "a secret is let through in pieces"
-    if len(whole) < SHORT_CHARACTERS:
-        assert emitted == redacted or redacted == REDACTED, "a stream is redacted like the whole"
+    places = range(0, len(whole), step)
+    out = [pair for place in places for pair in records.feed(place, whole[place : place + step])]
+    out += records.flush()
+    assert [place for place, _ in out] == list(places), "each record goes out once, in order"
+    emitted = "".join(text for _, text in out)
+    assert core not in emitted or core in redacted, "a secret is let through in records"
 
 
 def _check_garbage(redactor: Redactor, data: bytes, *, hidden: bool, secret: str) -> None:

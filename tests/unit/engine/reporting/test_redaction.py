@@ -35,7 +35,6 @@ def test_without_secrets_everything_is_passed_through():
     assert redactor.text(SECRET) is SECRET
     assert redactor.value(value) is value
     assert redactor.raw(msgspec.msgpack.encode(value)) is None
-    assert redactor.stream().feed(SECRET) == SECRET
     event = make_report("JobError", SECRET)
     assert redactor.struct(event) is event
 

@@ -1,19 +1,16 @@
-"""Redaction of text that arrives in pieces.
+"""Redaction of records, such as log messages, that may share a secret.
 
-A secret may begin in one piece and end in the next.  So what could be the beginning of one is
-held back until it is clear what it is; everything before it goes out at once.
+A secret may begin in one record and end in the next.  So text that could be the beginning of a secret is
+held back until that is clear; everything before it goes out at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-from protocol.events import REDACTED
-
-if TYPE_CHECKING:
-    from engine.reporting.redaction.scrub import Redactor
+from engine.reporting.redaction.spans import replace_spans
 
 Record = TypeVar("Record")
 
@@ -30,21 +27,17 @@ _HUGE_CHARACTERS: Final = 65_536
 """Takes 5 ms to look at."""
 
 
-class StreamRedactor:
-    """One stream of text, such as the standard output of a child.  Not thread-safe."""
+class SecretFinder(Protocol):
+    """The part of a redactor that finds secrets in texts."""
 
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._open = _Opening(redactor)
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the places of secrets in *text*, in characters and in order."""
 
-    def feed(self, text: str) -> str:
-        """Add *text*; return what is safe to emit by now, which may be nothing."""
-        self._open.add(text)
-        return "" if self._open.waits else self._redactor.text(self._open.settle())
+    def own_spans(self, text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return those of *spans* that hide something in a message of the engine."""
 
-    def flush(self) -> str:
-        """Return what was held back: the stream has ended, or must not wait any longer."""
-        return self._redactor.text(self._open.take())
+    def settled(self, text: str) -> int:
+        """Return up to where nothing that follows *text* can change how it is redacted."""
 
 
 class _Opening:
@@ -54,8 +47,8 @@ class _Opening:
     little was added to much, so all of it together takes time that grows with the whole text only.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
+    def __init__(self, finder: SecretFinder) -> None:
+        self._finder = finder
         self._looked_at = ""
         self._added: list[str] = []
         self._added_characters = 0
@@ -82,7 +75,7 @@ class _Opening:
     def settle(self) -> str:
         """Return, and forget, up to where nothing that follows can change how it is redacted."""
         text = self.text
-        settled = self._redactor.settled(text)
+        settled = self._finder.settled(text)
         self._looked_at = text[settled:]
         self._added, self._added_characters = [], 0
         return text[:settled]
@@ -114,10 +107,10 @@ class RecordRedactor(Generic[Record]):
     Takes time that grows with the texts, however they are cut into records.
     """
 
-    def __init__(self, redactor: Redactor, is_own: Callable[[Record], bool]) -> None:
-        self._redactor = redactor
+    def __init__(self, finder: SecretFinder, is_own: Callable[[Record], bool]) -> None:
+        self._finder = finder
         self._is_own = is_own
-        self._opening = _Opening(redactor)
+        self._opening = _Opening(finder)
         """What is not settled; the beginning of it may have gone out already."""
         self._settled = 0
         """Where that begins."""
@@ -151,17 +144,17 @@ class RecordRedactor(Generic[Record]):
         within = [(0, len(self._opening))]
         if not self._opening.waits or len(self._opening) < _HUGE_CHARACTERS:
             self._settle()
-            within = self._redactor.spans(self._opening.text)
+            within = self._finder.spans(self._opening.text)
         # Else all of it is taken for a secret, because to look once for each step takes too long.
         return self._let_out(len(self._held), within)
 
     def _is_settled(self, text: str) -> bool:
         """Whether nothing is to be hidden in *text*, and no secret begins at its end."""
-        return self._redactor.settled(text) == len(text) and not self._redactor.spans(text)
+        return self._finder.settled(text) == len(text) and not self._finder.spans(text)
 
     def _settle(self) -> None:
         settled = self._opening.settle()
-        found = self._redactor.spans(settled)
+        found = self._finder.spans(settled)
         self._spans.extend((self._settled + start, self._settled + stop) for start, stop in found)
         self._settled += len(settled)
 
@@ -199,22 +192,9 @@ class RecordRedactor(Generic[Record]):
                 spans.popleft()
             if inside and text:
                 if self._is_own(record):
-                    inside = self._redactor.own_spans(text, inside)
+                    inside = self._finder.own_spans(text, inside)
                 text = replace_spans(text, inside)
             redacted.append((record, text))
         if not self._held:
             spans.clear()
         return redacted
-
-
-def replace_spans(text: str, spans: list[tuple[int, int]]) -> str:
-    """Return *text* with ``[redacted]`` in place of each span."""
-    if not spans:
-        return text
-    pieces = []
-    done = 0
-    for start, end in spans:
-        pieces += [text[done:start], REDACTED]
-        done = end
-    pieces.append(text[done:])
-    return "".join(pieces)

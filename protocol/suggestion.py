@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
-MAX_CANDIDATES = 5_000
-"""Comparing names is slow: among more than this many nothing is suggested."""
+MAX_CANDIDATES: Final = 5_000
+"""To compare names is slow: among more names than these nothing is suggested."""
 
-MAX_LISTED = 16
+NEAR: Final = 0.7
+"""The similarity of a name that somebody probably meant, from 0 to 1 (`difflib`)."""
+
+NEAR_AMONG_FEW: Final = 0.6
+"""The same among the names of one module or of the modules that are allowed: those are few and known."""
+
+_MAX_LISTED: Final = 16
 """A longer list of what is allowed helps nobody."""
+
+
+def nearest(name: str, known: Iterable[str], similarity: float = NEAR) -> str | None:
+    """Return the member of *known* that is most like *name*, if one is alike at all; case counts."""
+    from difflib import get_close_matches  # slow to load, and needed for a message only
+
+    close = get_close_matches(name, list(known), n=1, cutoff=similarity)
+    return close[0] if close else None
 
 
 def suggest(name: str, known: Collection[str]) -> str | None:
@@ -27,9 +40,9 @@ def suggest(name: str, known: Collection[str]) -> str | None:
     for candidate in known:
         folded.setdefault(candidate.casefold(), candidate)
     wanted = name.casefold()
-    close = get_close_matches(wanted, folded, n=1, cutoff=0.7)
-    if close:
-        return folded[close[0]]
+    close = nearest(wanted, folded)
+    if close is not None:
+        return folded[close]
     distances = {key: distance for key in folded if (distance := _slip(wanted, key)) is not None}
     return folded[min(distances, key=distances.__getitem__)] if distances else None
 
@@ -42,7 +55,7 @@ def hint(name: str, known: Collection[str], *, kind: str = "known") -> str:
     nearest = suggest(name, known)
     if nearest is not None:
         return f"; did you mean {shorten(nearest)}?"
-    if 0 < len(known) <= MAX_LISTED:
+    if 0 < len(known) <= _MAX_LISTED:
         return f"; {kind}: {', '.join(shorten(candidate) for candidate in known)}"
     return ""
 
