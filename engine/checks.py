@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.adaptors.repo import Repo, RepoError
+from engine.adaptors.repo import Repo, RepoError, readable
 from engine.api.errors import PlanError, Problem
 from engine.api.options import RunOptions
 from engine.confinement.policy import Policy
@@ -16,7 +16,6 @@ from engine.plan.objects import Findings, PlanObject
 from engine.plan.source import read_plan
 from engine.plan.steps import Node, read_steps
 from engine.plan.validation import OPTION_KEYS, PLAN_KEYS, WORKFLOW_KEYS, load_plan
-from engine.running.order import readable
 from engine.start.checker import check_texts
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding
@@ -170,7 +169,7 @@ class _Linking:
             repo_known=self.complete and repo_known,
             workflow_globals=helpers,
         )
-        places = readable(self._repo_dir, self._options)
+        places = readable(self._repo_dir, self._modules)
         return check_texts(check, Policy().request(options=self._options, read_paths=places))
 
     def resolve(self, spec: str, path: str, step_id: str | None) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
+from engine.adaptors.repo import readable
 from engine.api.errors import EngineClosedError, EngineError
 from engine.api.options import RunOptions
 from engine.confinement.policy import Policy
@@ -18,7 +19,7 @@ from engine.reporting.eventlog import EventLog
 from engine.reporting.result import RunError
 from engine.reporting.run import Run
 from engine.running.lane import Lane
-from engine.running.order import prepare, readable
+from engine.running.order import prepare
 from engine.running.resolvers import Resolvers, current_asker
 from engine.running.session import Session
 from engine.running.supervisor import Supervisor
@@ -26,6 +27,7 @@ from engine.start.child import Starter
 from engine.start.exec import ExecStarter
 from engine.start.spares import SpareStarter
 from engine.start.zygote import ZygoteStarter
+from protocol.confinement import ConfinementRequest
 from protocol.events import AnyEvent
 from protocol.plan import Plan
 
@@ -117,7 +119,7 @@ class Engine:
             checked,
             state,
             options=options,
-            policy=self.policy,
+            request=self._request(options),
             resolvers=resolvers or Resolvers(),
             repo_dir=self._repo_dir,
         )
@@ -189,9 +191,13 @@ class Engine:
                     raise EngineClosedError(_CLOSED)
             return self._supervisor
 
+    def _request(self, options: RunOptions) -> ConfinementRequest:
+        """Return the walls for a run with *options*."""
+        places = readable(self._repo_dir, options.modules)
+        return self.policy.request(options=options, read_paths=places)
+
     def _make_starter(self) -> Starter:
-        places = readable(self._repo_dir, self.options)
-        request = self.policy.request(options=self.options, read_paths=places)
+        request = self._request(self.options)
         zygote = self._start_mode == "zygote"
         starter = ZygoteStarter(request) if zygote else ExecStarter()
         return SpareStarter(starter, request, self._spares) if self._spares else starter

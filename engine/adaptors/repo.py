@@ -20,7 +20,7 @@ from engine.adaptors.versions import is_prerelease, sort_key
 from protocol.adaptor import AdaptorLink, ModuleRef
 from protocol.suggestion import hint, shorten
 
-__all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "module_name", "split_spec"]
+__all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "module_name", "readable", "split_spec"]
 
 INDEX: Final = "repo.json"
 
@@ -270,3 +270,13 @@ def _check_module(link: AdaptorLink) -> None:
     files = place.parent.glob(f"{place.name}.*") if not place.is_dir() else ()
     if not place.is_dir() and not any(f.name.endswith((".py", ".so")) for f in files):
         raise RepoError(f"{label}: its directory holds no module {link.module!r}")
+
+
+def readable(
+    repo_dir: str | os.PathLike[str] | None, modules: Mapping[str, ModuleRef]
+) -> list[str]:
+    """Return the paths that a run may read of adaptors: the repo, and what replaces parts of it."""
+    places = [ref.path for ref in modules.values() if ref.path is not None]
+    if repo_dir is not None:
+        places.append(os.fspath(repo_dir))
+    return sorted({os.path.realpath(place) for place in places})

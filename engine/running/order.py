@@ -13,7 +13,6 @@ from engine.adaptors.repo import Repo, RepoError
 from engine.api.errors import PlanError, Problem
 from engine.api.options import RunOptions
 from engine.api.version import __version__
-from engine.confinement.policy import Policy
 from engine.running.resolvers import Resolvers
 from protocol import codec
 from protocol.adaptor import AdaptorLink
@@ -73,11 +72,11 @@ def prepare(
     state: Any,
     *,
     options: RunOptions,
-    policy: Policy,
+    request: ConfinementRequest,
     resolvers: Resolvers,
     repo_dir: str | os.PathLike[str] | None,
 ) -> Order:
-    """Return the order for one run of a checked plan.
+    """Return the order for one run of a checked plan; *request* has the walls of its child.
 
     Raises:
         PlanError: The initial state cannot be carried.
@@ -116,9 +115,8 @@ def prepare(
         sanitize=options.sanitize,
         remove_from_state=options.remove_from_state,
         event_state=options.event_state,
-        language=policy.language,
+        language=request.language,
     )
-    request = policy.request(options=options, read_paths=readable(repo_dir, options))
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(
         run_id=plan.id,
@@ -144,14 +142,6 @@ def prepare(
         meta=plan.meta,
         configurations=tuple(_configurations(plan, state)),
     )
-
-
-def readable(repo_dir: str | os.PathLike[str] | None, options: RunOptions) -> list[str]:
-    """Return what a run may read of adaptors: the repo, and what stands in for parts of it."""
-    places = [ref.path for ref in options.modules.values() if ref.path is not None]
-    if repo_dir is not None:
-        places.append(os.fspath(repo_dir))
-    return sorted({os.path.realpath(place) for place in places})
 
 
 def _with_encoded_values(workflow: Workflow) -> Workflow:
