@@ -11,16 +11,31 @@ from engine.neighbours import check_neighbours
 
 check_neighbours()  # before anything of ours is imported from there
 
-from engine.api.errors import EngineClosedError, EngineError, PlanError, PlanWarning, Problem
-from engine.api.options import Permissions, RunOptions
-from engine.api.version import __version__ as __version__
+from engine.api import (
+    EngineClosedError,
+    EngineError,
+    Permissions,
+    PlanError,
+    PlanWarning,
+    Problem,
+    RunOptions,
+)
+from engine.api import __version__ as __version__
 from engine.checks import check_plan
-from engine.confinement.policy import Policy
-from engine.engine import Engine, StartMode, run
-from engine.reporting.as_json import event_from_json, result_from_json, to_json
-from engine.reporting.result import Reason, RunError, RunResult, Usage
-from engine.reporting.run import Run
-from engine.running.resolvers import Resolved, Resolvers
+from engine.confinement import Policy
+from engine.engine import Engine, run
+from engine.reporting import (
+    Reason,
+    Run,
+    RunError,
+    RunResult,
+    Usage,
+    event_from_json,
+    result_from_json,
+    to_json,
+)
+from engine.running import Resolved, Resolvers
+from engine.start import StartMode
 from protocol.adaptor import ModuleRef
 from protocol.confinement import ConfinementReport, LayerReport, ProbeReport
 from protocol.events import (

@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.adaptors.repo import Repo, RepoError, readable
-from engine.api.errors import PlanError, Problem
-from engine.api.options import RunOptions
-from engine.confinement.policy import Policy
-from engine.plan.objects import Findings, PlanObject
-from engine.plan.source import read_plan
-from engine.plan.steps import Node, read_steps
-from engine.plan.validation import OPTION_KEYS, PLAN_KEYS, WORKFLOW_KEYS, load_plan
-from engine.start.checker import check_texts
+from engine.adaptors import Repo, RepoError, adaptor_paths
+from engine.api import PlanError, Problem, RunOptions
+from engine.confinement import Policy
+from engine.plan import PlacedText, load_plan, read_plan, texts_of
+from engine.start import check_texts
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding
 from protocol.plan import Plan
-from protocol.words import NAMED_CONDITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,16 +23,6 @@ if TYPE_CHECKING:
     from protocol.adaptor import AdaptorLink
 
 PlanSource = Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]
-
-
-class PlacedText(msgspec.Struct, frozen=True):
-    """A text of a plan, and where it is."""
-
-    text: CheckedText
-    path: str
-    step_id: str | None
-    adaptor_paths: dict[str, str] = {}
-    """Adaptor as ``name@version`` to its place."""
 
 
 def check_plan(
@@ -90,7 +75,7 @@ def find_problems(
         return problems
     wrong = {problem.path for problem in problems}
     linking = _Linking(repo_dir, options, problems)
-    texts = [text for text in _texts_of(source, linking) if text.path not in wrong]
+    texts = [text for text in texts_of(source, linking.resolve) if text.path not in wrong]
     for placed, answer in zip(texts, linking.check(texts), strict=True):
         problems += (_problem(placed, found) for found in answer.findings if not found.note)
     return list(dict.fromkeys(problems))
@@ -169,7 +154,7 @@ class _Linking:
             repo_known=self.complete and repo_known,
             workflow_globals=helpers,
         )
-        places = readable(self._repo_dir, self._modules)
+        places = adaptor_paths(self._repo_dir, self._modules)
         return check_texts(check, Policy().request(options=self._options, read_paths=places))
 
     def resolve(self, spec: str, path: str, step_id: str | None) -> str | None:
@@ -186,68 +171,6 @@ class _Linking:
 
 def _label(link: AdaptorLink) -> str:
     return f"{link.name}@{link.version}"
-
-
-def _texts_of(source: Any, linking: _Linking) -> list[PlacedText]:
-    """Return the texts of a plan, as far as it can be read: the globals first."""
-    ignored = Findings()
-    keys = set(source.__struct_fields__ if isinstance(source, msgspec.Struct) else source)
-    flat = "workflow" not in keys and bool(keys & {"steps", "jobs"})
-    known = (*WORKFLOW_KEYS, "options") if flat else PLAN_KEYS
-    plan = PlanObject(source, "", ignored, known=(*known, *OPTION_KEYS))
-    workflow = plan if flat else plan.child("workflow", known=WORKFLOW_KEYS)
-    if workflow is None:
-        return []
-    texts: list[PlacedText] = []
-    every: dict[str, str] = {}
-    for node in read_steps(workflow):
-        if node.step.expression is not None:
-            job = _job(node, linking)
-            every.update(job.adaptor_paths)
-            texts.append(job)
-        texts += _conditions(node)
-    helpers = workflow.text("globals")
-    if helpers is not None:
-        text = CheckedText(kind="globals", source=helpers, adaptors=tuple(every))
-        unknown = any(one.text.scope != "known" for one in texts)
-        if unknown:
-            text = msgspec.structs.replace(text, scope="unknown")
-        texts.insert(0, PlacedText(text, workflow.where("globals"), None, every))
-    return texts
-
-
-def _job(node: Node, linking: _Linking) -> PlacedText:
-    step = node.step
-    paths: dict[str, str] = {}
-    known = True
-    for spec, path in zip(step.adaptors, node.adaptor_paths, strict=True):
-        label = linking.resolve(spec, path, step.id)
-        known = known and label is not None
-        if label is not None:
-            paths[label] = path
-    assert step.expression is not None
-    text = CheckedText(
-        kind="job",
-        source=step.expression,
-        step_id=step.id,
-        adaptors=tuple(paths),
-        scope="known" if known else "unknown",
-    )
-    return PlacedText(text, f"{node.path}.expression", step.id, paths)
-
-
-def _conditions(node: Node) -> list[PlacedText]:
-    return [
-        PlacedText(
-            CheckedText(kind="condition", source=edge.condition, step_id=node.step.id),
-            node.condition_paths[target],
-            node.step.id,
-        )
-        for target, edge in node.step.next.items()
-        if isinstance(edge.condition, str)
-        and edge.condition not in NAMED_CONDITIONS
-        and not edge.disabled
-    ]
 
 
 def _problem(placed: PlacedText, found: Finding) -> Problem:

@@ -8,30 +8,19 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Self, get_args
 
-from engine.adaptors.repo import readable
-from engine.api.errors import EngineClosedError, EngineError
-from engine.api.options import RunOptions
-from engine.confinement.policy import Policy
-from engine.plan.validation import load_plan
-from engine.reporting.eventlog import EventLog
-from engine.reporting.result import RunError
-from engine.reporting.run import Run
-from engine.running.lane import Lane
-from engine.running.order import prepare
-from engine.running.resolvers import Resolvers, current_asker
-from engine.running.session import Session
-from engine.running.supervisor import Supervisor
-from engine.start.child import Starter
-from engine.start.exec import ExecStarter
-from engine.start.spares import SpareStarter
-from engine.start.zygote import ZygoteStarter
+from engine.adaptors import adaptor_paths
+from engine.api import EngineClosedError, EngineError, RunOptions
+from engine.confinement import Policy
+from engine.plan import load_plan
+from engine.reporting import EventLog, Run, RunError
+from engine.running import Lane, Resolvers, Session, Supervisor, current_asker, prepare
+from engine.start import Starter, StartMode, make_starter
 from protocol.confinement import ConfinementRequest
 from protocol.events import AnyEvent
 from protocol.plan import Plan
 
-StartMode = Literal["exec", "zygote"]
 _CLOSED: Final = "the engine is closed; no run was started"
 PlanSource = Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]
 
@@ -193,14 +182,11 @@ class Engine:
 
     def _request(self, options: RunOptions) -> ConfinementRequest:
         """Return the walls for a run with *options*."""
-        places = readable(self._repo_dir, options.modules)
+        places = adaptor_paths(self._repo_dir, options.modules)
         return self.policy.request(options=options, read_paths=places)
 
     def _make_starter(self) -> Starter:
-        request = self._request(self.options)
-        zygote = self._start_mode == "zygote"
-        starter = ZygoteStarter(request) if zygote else ExecStarter()
-        return SpareStarter(starter, request, self._spares) if self._spares else starter
+        return make_starter(self._start_mode, self._request(self.options), self._spares)
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

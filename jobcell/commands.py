@@ -228,7 +228,7 @@ def schema() -> None:
     The schema accepts every plan that jobcell validate accepts. Only validate can check ids and
     cycles.
     """
-    from engine.plan.schema import plan_schema
+    from engine.plan import plan_schema
 
     print(json.dumps(plan_schema(), indent=2))
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from engine.confinement.probe import probe
-from engine.running.cgroup import RunCgroup
+from engine.confinement import probe_machine as probe
+from engine.running import RunCgroup
 from jobcell.exit_codes import EXCEPTION, SUCCESS
 from protocol.confinement import REQUIRED, ConfinementReport, MachineReport, ProbeReport
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.api.errors import PlanError
-from engine.plan.source import name_type, read_json, read_text_file
+from engine.api import PlanError
+from engine.plan import name_type, read_json, read_text_file
 from jobcell.errors import BadInputError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from engine.reporting.as_json import to_json
+from engine.reporting import to_json
 from protocol.report import ErrorReport
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from engine.api.errors import PlanError, Problem
-from engine.plan.source import name_type, plan_of_job, read_file, read_text_file
-from engine.plan.validation import load_plan
+from engine.api import PlanError, Problem
+from engine.plan import load_plan, name_type, plan_of_job, read_file, read_text_file
 from jobcell.errors import BadInputError
 
 if TYPE_CHECKING:

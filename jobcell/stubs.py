@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.adaptors.repo import Repo, RepoError
+from engine.adaptors import Repo, RepoError
 from jobcell.inputs import BadInputError, find_repo
 from jobcell.stub_library import NoTypeshedError, hide_imports, write_library
 from jobcell.stub_source import to_stub

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json as json_text
 from typing import TYPE_CHECKING
 
-from engine.api.errors import PlanError
+from engine.api import PlanError
 from engine.checks import find_problems
-from engine.plan.validation import load_plan
+from engine.plan import load_plan
 from jobcell.errors import BadInputError
 from jobcell.exit_codes import BAD_INPUT, SUCCESS
 from jobcell.inputs import find_repo

@@ -214,7 +214,7 @@ def _rehearse_until_needed(channel: Channel, loaded: Loaded) -> None:
             return
         from sandbox_child.rehearsal import rehearse
 
-        rehearse(loaded)
+        rehearse(serve_forked, loaded)
 
 
 def _flush_streams() -> None:

@@ -7,7 +7,8 @@ shared.  What is written later is copied, page by page, in every child.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -21,8 +22,7 @@ from protocol.state import encode_state
 from sandbox_child.channel import Channel
 from sandbox_child.language import compile_job
 
-if TYPE_CHECKING:
-    from sandbox_child.bootstrap import Loaded
+_T = TypeVar("_T")
 
 _JOB: Final = """\
 def main(state):
@@ -40,10 +40,17 @@ _ANSWER_BYTES: Final = 1 << 16
 """More than is answered, and no more than a pipe takes: nobody reads before all is over."""
 
 
-def rehearse(loaded: Loaded) -> None:
-    """Serve a run of two small jobs, of which only the walls are left out; leaves nothing behind."""
-    from sandbox_child.bootstrap import serve_forked
+def rehearse(
+    serve: Callable[[Channel, Callable[[], ConfinementReport], _T, Callable[[], object]], int],
+    loaded: _T,
+) -> None:
+    """Serve a run of two small jobs, of which only the walls are left out; leaves nothing behind.
 
+    Args:
+        serve: Serves one run: `sandbox_child.bootstrap.serve_forked`.
+        loaded: Passed to it.
+
+    """
     theirs, requests = os.pipe()
     answers, ours = os.pipe()
     try:
@@ -51,7 +58,7 @@ def rehearse(loaded: Loaded) -> None:
             os.write(requests, _start())
         finally:
             os.close(requests)
-        serve_forked(Channel(theirs, ours), _stand_in, loaded, rehearse_compiler)
+        serve(Channel(theirs, ours), _stand_in, loaded, rehearse_compiler)
         answered = os.read(answers, _ANSWER_BYTES)
     finally:
         for end in (theirs, answers, ours):

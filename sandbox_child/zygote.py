@@ -110,7 +110,7 @@ def _preload() -> bootstrap.Loaded:
         getattr(__import__(name), "__all__", None)  # which has those loaded that come late
     close_gaps()
     for _ in range(bootstrap.REHEARSALS):
-        rehearse(loaded)
+        rehearse(bootstrap.serve_forked, loaded)
     close_gaps()
     make_ground()
     know_all()

@@ -1,4 +1,21 @@
 """Room `adaptors`: the repo on disk, its versions and its checksums.
 
-Other rooms import `repo`; the rest is private.
+It belongs here if it reads the repo.  The room imports `protocol` only.
 """
+
+from __future__ import annotations
+
+from engine.adaptors.repo import INDEX, Repo, RepoError, adaptor_paths, module_name, split_spec
+from engine.adaptors.treehash import tree_hash
+from engine.adaptors.versions import sort_key
+
+__all__ = [
+    "INDEX",
+    "Repo",
+    "RepoError",
+    "adaptor_paths",
+    "module_name",
+    "sort_key",
+    "split_spec",
+    "tree_hash",
+]

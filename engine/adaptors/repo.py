@@ -20,7 +20,7 @@ from engine.adaptors.versions import is_prerelease, sort_key
 from protocol.adaptor import AdaptorLink, ModuleRef
 from protocol.suggestion import hint, shorten
 
-__all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "module_name", "readable", "split_spec"]
+__all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "adaptor_paths", "module_name", "split_spec"]
 
 INDEX: Final = "repo.json"
 
@@ -272,7 +272,7 @@ def _check_module(link: AdaptorLink) -> None:
         raise RepoError(f"{label}: its directory holds no module {link.module!r}")
 
 
-def readable(
+def adaptor_paths(
     repo_dir: str | os.PathLike[str] | None, modules: Mapping[str, ModuleRef]
 ) -> list[str]:
     """Return the paths that a run may read of adaptors: the repo, and what replaces parts of it."""

@@ -1,4 +1,26 @@
-"""Room `confinement`: which walls a child gets, and the interpreter and files it needs behind them.
+"""Room `confinement`: the walls that a child gets, and the interpreter and files it needs behind them.
 
-Other rooms import `policy`, `interpreter` and `probe`; the rest is private.
+It belongs here if it decides what a child may reach.  The room imports `api` only.
 """
+
+from __future__ import annotations
+
+from engine.confinement.interpreter import (
+    CHILD_ENVIRONMENT,
+    ZYGOTE_ENVIRONMENT,
+    child_command,
+    readable,
+)
+from engine.confinement.policy import Policy, identity, zygote_serves
+from engine.confinement.probe import probe as probe_machine
+
+__all__ = [
+    "CHILD_ENVIRONMENT",
+    "ZYGOTE_ENVIRONMENT",
+    "Policy",
+    "child_command",
+    "identity",
+    "probe_machine",
+    "readable",
+    "zygote_serves",
+]

@@ -13,7 +13,7 @@ from engine.confinement import interpreter
 from protocol.confinement import LAYERS, REQUIRED, ConfinementRequest
 
 if TYPE_CHECKING:
-    from engine.api.options import RunOptions
+    from engine.api import RunOptions
 
 LEVELS = ("default", "none")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.api.errors import Problem
+from engine.api import Problem
 from engine.plan.source import name_type
 from protocol.state import StateNotCarriedError, decode_state, encode_state
 from protocol.suggestion import hint, shorten

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.api.errors import PlanError, Problem
+from engine.api import PlanError, Problem
 from protocol.suggestion import shorten
 
 if TYPE_CHECKING:

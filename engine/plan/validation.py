@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import msgspec
 
-from engine.api.errors import PlanError, PlanWarning, Problem
+from engine.api import PlanError, PlanWarning, Problem
 from engine.plan.graph import find_cycles
 from engine.plan.joins import warnings_of_joins
 from engine.plan.objects import IGNORED_KEYS, Findings, PlanObject

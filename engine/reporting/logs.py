@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from engine.api.options import RunOptions
+from engine.api import RunOptions
 from engine.reporting.redaction import Redactor
 from protocol.limits import MEGABYTE
 from protocol.messages import LogEntry

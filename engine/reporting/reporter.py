@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.api.options import RunOptions
+from engine.api import RunOptions
 from engine.reporting.eventlog import EventLog
 from engine.reporting.logs import LogBook
 from engine.reporting.redaction import Redactor, Shape

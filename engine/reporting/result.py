@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.api.errors import EngineError
+from engine.api import EngineError
 from engine.reporting.decoded import DecodedStates
 from engine.reporting.eventlog import with_details
 from protocol.confinement import ConfinementReport

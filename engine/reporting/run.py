@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.api.errors import EngineError
+from engine.api import EngineError
 from engine.reporting.eventlog import EventLog
 from engine.reporting.result import Outcome, RunResult
 from protocol.events import AnyEvent

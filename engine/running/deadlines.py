@@ -6,7 +6,7 @@ import math
 import time
 from typing import Final
 
-from engine.api.options import RunOptions
+from engine.api import RunOptions
 from protocol.report import ErrorReport, make_report
 
 START_S: Final = 30.0

@@ -11,9 +11,9 @@ import signal
 
 import msgspec
 
-from engine.reporting.result import Ending, reason_of
+from engine.reporting import Ending, reason_of
 from engine.running.roles import described, may_claim
-from engine.start.exit import Exit
+from engine.start import Exit
 from protocol.limits import OUT_OF_MEMORY_CODE
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
 from protocol.report import ErrorReport, make_report

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
-from engine.reporting.redaction import Studied
-from engine.reporting.result import Outcome, Usage
-from engine.reporting.run import Run, finish
+from engine.reporting import Outcome, Run, Studied, Usage, finish
 from engine.running.cgroup import RunCgroup
 from engine.running.cgroups import ENTER_AFTER_S, Entered
 from engine.running.deadlines import Deadlines
@@ -20,9 +18,7 @@ from engine.running.resolvers import Resolution, late, resolve
 from engine.running.room import spawn_error
 from engine.running.session import LoadRequest, Session, internal_error
 from engine.running.share import LONG_PARTING_S, PARTING_S, SLICE_S, Share, Turn
-from engine.start.child import Child, Meter, Starter, Watcher
-from engine.start.connection import Connection
-from engine.start.exit import Exit
+from engine.start import Child, Connection, Exit, Meter, Starter, Watcher
 from protocol import codec
 from protocol.errors import RemoteProtocolError
 from protocol.limits import FRAME_SLACK_BYTES, MAX_MESSAGE_BYTES, MEGABYTE

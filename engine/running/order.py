@@ -9,10 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.adaptors.repo import Repo, RepoError
-from engine.api.errors import PlanError, Problem
-from engine.api.options import RunOptions
-from engine.api.version import __version__
+from engine.adaptors import Repo, RepoError
+from engine.api import PlanError, Problem, RunOptions, __version__
 from engine.running.resolvers import Resolvers
 from protocol import codec
 from protocol.adaptor import AdaptorLink

@@ -14,18 +14,24 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.reporting.eventlog import EventLog
-from engine.reporting.redaction import Redactor, Studied
-from engine.reporting.redaction.embedded import secrets_within
-from engine.reporting.reporter import Reporter
-from engine.reporting.result import Ending, Outcome, Usage, reason_of
+from engine.reporting import (
+    Ending,
+    EventLog,
+    Outcome,
+    Redactor,
+    Reporter,
+    Studied,
+    Usage,
+    reason_of,
+    secrets_within,
+)
 from engine.running.claims import Claims, bounded
 from engine.running.deadlines import Deadlines
 from engine.running.ending import Facts, decide_ending
 from engine.running.order import Order
 from engine.running.resolvers import Kind, Resolution
 from engine.running.roles import as_own, check_job_error
-from engine.start.exit import Exit
+from engine.start import Exit
 from protocol import codec, events
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError

@@ -23,13 +23,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from engine.api.errors import EngineError
+from engine.api import EngineError
 from engine.running.cgroup import RunCgroup
 from engine.running.cgroups import Cgroups, Entered
 from engine.running.lane import Lane
 from engine.running.places import Places
 from engine.running.room import Room
-from engine.start.child import Starter
+from engine.start import Starter
 
 _log = logging.getLogger("jobcell")
 

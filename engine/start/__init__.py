@@ -1,5 +1,25 @@
 """Room `start`: where children come from, and the pipes to them.
 
-A child serves one run, however it was started.  Other rooms import `child`, `connection`, `exit`, the
-starters (`exec`, `zygote`, `spares`) and `checker`; `shelf` is private.
+It belongs here if it starts a process or holds its descriptors.  A child serves one run, however it was
+started.  The room imports `api` and `confinement`.
 """
+
+from __future__ import annotations
+
+from engine.start.checker import check_texts
+from engine.start.child import Child, Meter, Starter, Watcher
+from engine.start.connection import Connection
+from engine.start.exit import Exit
+from engine.start.starters import StartMode, make_starter
+
+__all__ = [
+    "Child",
+    "Connection",
+    "Exit",
+    "Meter",
+    "StartMode",
+    "Starter",
+    "Watcher",
+    "check_texts",
+    "make_starter",
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from engine.api.errors import EngineError
+from engine.api import EngineError
 from engine.start.child import Meter, Started, is_readable
 from engine.start.connection import READS_AT_THE_END
 from engine.start.exec import ExecStarter

@@ -8,7 +8,7 @@ import resource
 import signal
 from collections.abc import Mapping
 
-from engine.confinement.interpreter import CHILD_ENVIRONMENT, child_command
+from engine.confinement import CHILD_ENVIRONMENT, child_command
 from engine.start.child import Started, Watcher, exit_of, greet, is_readable, kill_group
 from engine.start.connection import Connection
 from engine.start.exit import Exit

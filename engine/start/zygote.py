@@ -17,8 +17,7 @@ import time
 from collections import deque
 from typing import Final
 
-from engine.confinement.interpreter import ZYGOTE_ENVIRONMENT, child_command, readable
-from engine.confinement.policy import identity, zygote_serves
+from engine.confinement import ZYGOTE_ENVIRONMENT, child_command, identity, readable, zygote_serves
 from engine.start.child import Started, Watcher, exit_of, is_readable
 from engine.start.connection import ChildEnds, Connection, lift
 from engine.start.exec import ExecStarter, spawn

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.adaptors.repo import Repo, RepoError
+from engine.adaptors import Repo, RepoError
 from jobcell.errors import BadInputError
 from jobcell.wording import printable
 

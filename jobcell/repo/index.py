@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from engine.adaptors.repo import INDEX, Repo, RepoError
+from engine.adaptors import INDEX, Repo, RepoError
 
 Entry = dict[str, Any]
 """An entry of `repo.json`; keys that we do not know are kept as they are."""

@@ -15,9 +15,7 @@ from typing import Final
 import msgspec
 from packaging.utils import canonicalize_name
 
-from engine.adaptors.repo import module_name
-from engine.adaptors.treehash import tree_hash
-from engine.adaptors.versions import sort_key
+from engine.adaptors import module_name, sort_key, tree_hash
 from jobcell.repo import index
 from jobcell.repo.index import Entry, RepoWriteError
 from jobcell.repo.source import Source, copy_source, read_source

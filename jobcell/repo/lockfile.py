@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from engine.adaptors.repo import Repo, RepoError
+from engine.adaptors import Repo, RepoError
 from jobcell.repo import index
 from jobcell.repo.index import RepoWriteError
 from jobcell.repo.install import Installed, Staged, publish, stage_adaptor

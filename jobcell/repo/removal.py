@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.adaptors.repo import Repo, RepoError, split_spec
-from engine.adaptors.versions import sort_key
+from engine.adaptors import Repo, RepoError, sort_key, split_spec
 from jobcell.repo import index
 from jobcell.repo.index import RepoWriteError
 from jobcell.repo.install import discard

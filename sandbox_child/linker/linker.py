@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.refusals import JobImportError
-from sandbox_child.linker import worlds
+from sandbox_child.linker import table, worlds
 from sandbox_child.linker.failure import describe
 from sandbox_child.linker.realm import Realm
 from sandbox_child.linker.records import Log
@@ -86,7 +86,7 @@ class Linker:
             if link is None:
                 raise JobImportError(f"adaptor {label} was not linked into this run")
             own.setdefault(link.module, link)
-        worlds.begin_step()
+        table.begin_step()
         return StepLinks(own, {**self._admitted, **own}, self._load)
 
     def _load(self, link: AdaptorLink, name: str) -> ModuleType:
@@ -95,7 +95,7 @@ class Linker:
         realm = self._realms.get(label)
         if realm is None:
             realm = self._realms[label] = Realm(link, self._log, self._log_level)
-        worlds.use(realm)
+        table.use(realm)
         loaded = realm.modules.get(name)
         if loaded is not None:
             return loaded

@@ -10,8 +10,9 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox_child.linker import records, worlds
-from sandbox_child.linker.finder import RealmFinder, standard_beside
+from sandbox_child.linker.callers import is_standard
 from sandbox_child.linker.output import Printer
+from sandbox_child.linker.search import RealmFinder, standard_beside
 
 if TYPE_CHECKING:
     from protocol.adaptor import AdaptorLink
@@ -94,7 +95,7 @@ class Realm:
         if module is not None and (fromlist or not level) and _has_all(module, fromlist):
             self.show()
             return module if fromlist else self.modules.get(full.partition(".")[0], module)
-        if module is None and not level and worlds.is_standard(name):
+        if module is None and not level and is_standard(name):
             return self._import_standard(name, globals, locals, fromlist)
         self.show()
         try:

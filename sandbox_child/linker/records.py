@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from protocol.words import LogLevel
 from sandbox_child import streams
-from sandbox_child.linker.worlds import calling_realm
+from sandbox_child.linker.callers import calling_realm
 
 Log = Callable[[Any, Any, str], None]
 """``(level, source, message)``."""

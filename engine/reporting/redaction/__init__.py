@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.reporting.redaction.embedded import secrets_within
 from engine.reporting.redaction.needles import MIN_SECRET_CHARACTERS
 from engine.reporting.redaction.records import RecordRedactor
 from engine.reporting.redaction.scrub import Redactor
@@ -14,4 +15,5 @@ __all__ = [
     "Redactor",
     "Shape",
     "Studied",
+    "secrets_within",
 ]

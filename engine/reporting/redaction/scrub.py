@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from engine.api.options import DEFAULT_PUBLIC_KEYS
+from engine.api import DEFAULT_PUBLIC_KEYS
 from engine.reporting.redaction.container import Container, as_key, decode, encode
 from engine.reporting.redaction.matcher import Layers, Matcher
 from engine.reporting.redaction.records import RecordRedactor
