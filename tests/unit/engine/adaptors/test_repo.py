@@ -1,4 +1,4 @@
-"""The repo: what is chosen, and what is said of a repo that is broken."""
+"""The repo chooses a version of an adaptor, and each error says how the repo is broken."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_repo(directory, *specs, **changes):
 
 
 def test_a_bare_name_is_the_newest_version(tmp_path):
-    """1.10.0 is newer than 1.9.0, whatever their text says."""
+    """The error gives the nearest name or, for a known name, its versions."""
     repo = Repo.read(make_repo(tmp_path, "common@1.9.0", "common@1.10.0", "common@2.0.0rc1"))
     link = repo.resolve("common")
     assert link == AdaptorLink("common", "1.10.0", str(tmp_path / "common_1.10.0"), "common")
@@ -37,13 +37,13 @@ def test_a_bare_name_is_the_newest_version(tmp_path):
 
 
 def test_a_prerelease_is_chosen_if_there_is_nothing_else(tmp_path):
-    """Somebody installed it, after all."""
+    """If only a pre-release is installed, a bare name means the pre-release."""
     repo = Repo.read(make_repo(tmp_path, "common@1.0a1", "common@1.0a2"))
     assert repo.resolve("common").version == "1.0a2"
 
 
 def test_scoped_names_are_split_at_the_last_at_sign(tmp_path):
-    """`@openfn/language-common` is a name."""
+    """The name `@openfn/language-common` itself begins with an at sign."""
     spec = "@openfn/language-common@1.0.0"
     repo = Repo.read(make_repo(tmp_path, spec))
     assert repo.resolve(spec).module == "language_common"
@@ -52,13 +52,15 @@ def test_scoped_names_are_split_at_the_last_at_sign(tmp_path):
 
 @pytest.mark.parametrize("spec", ["", "@", "common@"])
 def test_half_a_name_is_refused(spec):
-    """The error says what to write."""
+    """The error says how a full name is written."""
     with pytest.raises(RepoError, match=r"write name or name@version"):
         Repo.read(None).resolve(spec)
 
 
 def test_unknown_names_and_versions_come_with_what_there_is(tmp_path):
-    """The nearest name, or the versions."""
+    """The error for an unknown name gives the nearest name, and the error for an unknown version
+    gives the versions.
+    """
     repo = Repo.read(make_repo(tmp_path, "common@1.0.0", "common@2.0.0"))
     with pytest.raises(RepoError, match=r"'comon' in the repo; did you mean 'common'"):
         repo.resolve("comon")
@@ -89,7 +91,7 @@ def test_unknown_names_and_versions_come_with_what_there_is(tmp_path):
     ],
 )
 def test_a_corrupt_index_is_one_clear_line(tmp_path, text, reason):
-    """Whatever is in the file, the error is a RepoError without a path of the host."""
+    """For any content of the file, the error is a RepoError of one line without a path of the host."""
     (tmp_path / "repo.json").write_text(text)
     with pytest.raises(RepoError, match=r"repo.json of the repo is corrupt") as caught:
         Repo.read(tmp_path)
@@ -99,27 +101,27 @@ def test_a_corrupt_index_is_one_clear_line(tmp_path, text, reason):
 
 
 def test_an_index_that_is_no_text_is_corrupt(tmp_path):
-    """Bad UTF-8 is another exception than bad JSON."""
+    """Bad UTF-8 and bad JSON are different exceptions of Python, and give the same error here."""
     (tmp_path / "repo.json").write_bytes(b'{"adaptors": [{"name": "\xff\xfe"}]}')
     with pytest.raises(RepoError, match=r"corrupt"):
         Repo.read(tmp_path)
 
 
 def test_two_entries_of_one_version_are_corrupt(tmp_path):
-    """1.0 and 1.0.0 are one version: nobody could say which is meant."""
+    """1.0 and 1.0.0 are the same version, so the repo cannot know which entry is meant."""
     with pytest.raises(RepoError, match=r"adaptors\[1\] is a second entry of common@1.0.0"):
         Repo.read(make_repo(tmp_path, "common@1.0", "common@1.0.0"))
 
 
 def test_a_missing_index_is_an_error(tmp_path):
-    """A typo in repo_dir must not look like an empty repo."""
+    """A typing error in `repo_dir` must not look like an empty repo."""
     with pytest.raises(RepoError, match=r"no readable repo.json"):
         Repo.read(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("path", ["../out", "/etc", "common_1.0.0/../../out", "link"])
 def test_a_path_that_leads_out_of_the_repo_is_refused(tmp_path, path):
-    """Also by a symbolic link; the other adaptors stay usable."""
+    """A path may not leave the repo by a symbolic link either; the other adaptors stay usable."""
     (tmp_path / "out").mkdir()
     repo_dir = make_repo(tmp_path / "repo", "common@1.0.0")
     (repo_dir / "link").symlink_to(tmp_path / "out")
@@ -133,7 +135,7 @@ def test_a_path_that_leads_out_of_the_repo_is_refused(tmp_path, path):
 
 
 def test_broken_entries_name_adaptor_version_and_reason(tmp_path):
-    """Missing directory, missing module, the name of a standard module."""
+    """A directory is missing, a module is missing, or the name is that of a standard module."""
     for name, reason in [
         ("gone", "gone@1: its directory 'gone_1' is missing"),
         ("empty", "empty@1: its directory holds no module 'empty'"),
@@ -151,7 +153,7 @@ def test_broken_entries_name_adaptor_version_and_reason(tmp_path):
 
 
 def test_a_module_ref_wins_over_the_repo(tmp_path):
-    """By name, whatever version was asked for; a container, a package and a file all work."""
+    """The name decides, and not the version; a `ModuleRef` names a container, a package or a file."""
     repo = Repo.read(make_repo(tmp_path / "repo", "common@1.0.0"))
     package = tmp_path / "dev" / "common"
     package.mkdir(parents=True)
@@ -169,7 +171,9 @@ def test_a_module_ref_wins_over_the_repo(tmp_path):
 
 
 def test_a_module_ref_without_a_path_takes_that_version_from_the_repo(tmp_path):
-    """Whatever version was asked for; the newest that jobs can import is that one, too."""
+    """The version of the `ModuleRef` replaces each version that was asked for, and is also the
+    version that jobs can import.
+    """
     repo = Repo.read(make_repo(tmp_path, "common@1.0.0", "common@2.0.0", "other@1.0.0"))
     refs = {"common": ModuleRef(version="1.0")}
     for spec in ("common", "common@2.0.0", "common@9"):
@@ -179,7 +183,7 @@ def test_a_module_ref_without_a_path_takes_that_version_from_the_repo(tmp_path):
 
 
 def test_a_version_that_the_repo_does_not_have_is_told_with_where_it_was_asked_for(tmp_path):
-    """A wrong version, a wrong name, and no repo at all."""
+    """The error names the place for a wrong version, for a wrong name, and for a missing repo."""
     repo = Repo.read(make_repo(tmp_path, "common@1.0.0"))
     refs = {"common": ModuleRef(version="3"), "nothing": ModuleRef(version="1")}
     for one, spec, told in (
@@ -198,7 +202,7 @@ def test_a_version_that_the_repo_does_not_have_is_told_with_where_it_was_asked_f
 
 
 def test_verify_compares_files_with_the_recorded_hash(tmp_path):
-    """A changed, added or replaced file is found; compiled files do not count as sources."""
+    """The check finds a changed, an added and a replaced file, and ignores compiled files."""
     repo_dir = make_repo(tmp_path, "common@1.0.0")
     files = repo_dir / "common_1.0.0"
     with pytest.raises(RepoError, match=r"no sha256 is recorded"):
@@ -225,7 +229,7 @@ def test_verify_compares_files_with_the_recorded_hash(tmp_path):
     ("version", "told"), [("latest", True), ("^1.0.0", True), ("2.0.0", False)]
 )
 def test_a_version_that_is_a_word_is_answered_with_how_to_get_the_newest(tmp_path, version, told):
-    """Package managers of other languages have `@latest`."""
+    """Package managers of other languages have `@latest`; here the bare name has this meaning."""
     repo = Repo.read(make_repo(tmp_path, "common@1.9.0"))
     with pytest.raises(RepoError, match=r"installed: 1\.9\.0") as caught:
         repo.resolve(f"common@{version}")

@@ -1,4 +1,4 @@
-"""Versions are ordered as PEP 440 says."""
+"""PEP 440 defines the order of versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RISING = [
 
 @pytest.mark.parametrize(("lower", "higher"), list(itertools.pairwise(RISING)))
 def test_each_version_is_below_the_next(lower, higher):
-    """The order of PEP 440; what is no version at all is below everything."""
+    """Versions have the order of PEP 440; a text that is not a version is below all versions."""
     assert sort_key(lower) < sort_key(higher)
 
 
@@ -50,7 +50,7 @@ def test_each_version_is_below_the_next(lower, higher):
     ],
 )
 def test_spellings_of_one_version_are_equal(one, other):
-    """PEP 440 normalises before it compares."""
+    """PEP 440 normalises two versions before it compares them."""
     assert sort_key(one) == sort_key(other)
 
 
@@ -68,7 +68,7 @@ versions = st.builds(
 
 @given(versions, versions)
 def test_the_order_is_that_of_packaging(one, other):
-    """The reference implementation agrees on order, equality and what a pre-release is."""
+    """The reference implementation agrees on the order, on equality and on pre-releases."""
     ours = (sort_key(one) > sort_key(other)) - (sort_key(one) < sort_key(other))
     theirs = (Version(one) > Version(other)) - (Version(one) < Version(other))
     assert ours == theirs

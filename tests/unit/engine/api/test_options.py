@@ -1,4 +1,4 @@
-"""What a caller may set for one run: nonsense is refused where it is said, with what would do."""
+"""Options for one run: a wrong value is refused at once, with the values that are allowed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine import ModuleRef, Permissions, RunOptions
 
 
 def test_the_defaults_are_those_of_the_contract():
-    """Whoever says nothing gets these."""
+    """A caller that sets no options gets the defaults of the contract."""
     options = RunOptions()
     assert (options.timeout_s, options.step_timeout_s, options.cpu_s) == (600.0, None, None)
     assert (options.memory_mb, options.state_mb) == (500, None)
@@ -25,7 +25,7 @@ def test_the_defaults_are_those_of_the_contract():
 
 
 def test_sizes_are_decimal_megabytes():
-    """A state may have a quarter of the memory, unless it is said."""
+    """A state may have a quarter of the memory if the caller sets no limit for it."""
     assert RunOptions(memory_mb=100).memory_bytes == 100_000_000
     assert RunOptions(memory_mb=100).state_bytes == 25_000_000
     assert RunOptions(memory_mb=100, state_mb=1.5).state_bytes == 1_500_000
@@ -40,14 +40,14 @@ LIMITS = [
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "5", True, [], 1j], ids=repr)
 def test_a_limit_is_a_finite_number_above_zero(name, value):
-    """The message names the option and what it may be."""
+    """The message names the option and its allowed values."""
     with pytest.raises(ValueError, match=f"^{name} must be a finite number above 0"):
         RunOptions(**{name: value})
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_no_limit_is_none_where_there_may_be_none(name):
-    """Some limits can be lifted, some cannot."""
+    """None lifts some limits, and is refused for the others."""
     if name in (
         "timeout_s",
         "step_timeout_s",
@@ -64,7 +64,7 @@ def test_no_limit_is_none_where_there_may_be_none(name):
 
 @pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, None, "1"], ids=repr)
 def test_the_grace_period_may_be_zero_but_not_less(value):
-    """Zero kills at once."""
+    """A grace period of zero kills the child at once."""
     assert RunOptions(cancel_grace_s=0).cancel_grace_s == 0
     with pytest.raises(ValueError, match="cancel_grace_s must be seconds >= 0"):
         RunOptions(cancel_grace_s=value)
@@ -72,7 +72,7 @@ def test_the_grace_period_may_be_zero_but_not_less(value):
 
 @pytest.mark.parametrize("name", ["whitelist", "remove_from_state", "public_credential_keys"])
 def test_a_list_of_names_is_no_string(name):
-    """A string would be taken for its letters; a list becomes a tuple."""
+    """A string in place of a list would be read as a list of letters; a list becomes a tuple."""
     assert getattr(RunOptions(**{name: ["a", "b"]}), name) == ("a", "b")
     with pytest.raises(TypeError, match=f"{name} must be a sequence of str, not 'abc'"):
         RunOptions(**{name: "abc"})
@@ -84,14 +84,14 @@ def test_a_list_of_names_is_no_string(name):
     ("name", "value"), [("log_level", "warn"), ("adaptor_log_level", "none"), ("sanitize", "all")]
 )
 def test_a_word_is_one_of_a_few(name, value):
-    """The message lists them."""
+    """The message lists the allowed words."""
     with pytest.raises(ValueError, match=f"{name} must be one of .* not '{value}'"):
         RunOptions(**{name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), [("net", "x:443"), ("read", "/x")])
 def test_permissions_are_sequences(name, value):
-    """`Permissions(net="x:443")` would be read letter by letter."""
+    """The text in `Permissions(net="x:443")` would be read letter by letter."""
     assert getattr(Permissions(**{name: [value]}), name) == (value,)
     for wrong in (value, value.encode(), {value: 1}, [1], None):
         with pytest.raises(
@@ -103,7 +103,7 @@ def test_permissions_are_sequences(name, value):
 
 
 def test_a_permission_that_is_not_a_rule_is_refused_where_it_is_written():
-    """The rule is quoted; the rules can be had as they were read."""
+    """The message quotes the wrong rule; a correct rule can be read back in its parsed form."""
     with pytest.raises(ValueError, match="'https://x' is a URL; write 'x:443'"):
         Permissions(net=["a:443", "https://x"])
     with pytest.raises(ValueError, match="at most 1,024 ports"):
@@ -113,14 +113,16 @@ def test_a_permission_that_is_not_a_rule_is_refused_where_it_is_written():
 
 @pytest.mark.parametrize("path", ["", "data", "./data", "../x", "~/data", "/a\0b"])
 def test_a_readable_path_is_absolute(path):
-    """What a relative path means depends on where the engine was started; "" would be all of it."""
+    """The meaning of a relative path depends on the directory of the engine; an empty path would
+    mean all of that directory.
+    """
     with pytest.raises(ValueError, match=r"Permissions\.read has ") as caught:
         Permissions(read=[path])
     assert repr(path) in str(caught.value)
 
 
 def test_other_types_are_named():
-    """What else can be mistaken."""
+    """Each option of a wrong type gives an error that names the right type."""
     with pytest.raises(TypeError, match=r"modules\['a'\] must be a ModuleRef, not '/x'"):
         RunOptions(modules={"a": "/x"})
     with pytest.raises(TypeError, match="permissions must be Permissions"):
@@ -129,7 +131,7 @@ def test_other_types_are_named():
 
 
 def test_options_are_keyword_only_and_frozen():
-    """They are shared by runs."""
+    """Options are frozen because several runs share them."""
     with pytest.raises(TypeError):
         RunOptions(5)
     with pytest.raises(AttributeError):
@@ -137,7 +139,7 @@ def test_options_are_keyword_only_and_frozen():
 
 
 def test_a_module_ref_needs_a_path_or_a_version():
-    """The version of one with a path is a name only."""
+    """The version of a `ModuleRef` with a path is only a name."""
     assert ModuleRef(version="1.0.0").path is None
     assert (ModuleRef(path="/x").version, ModuleRef(path=Path("/x")).path) == ("0", "/x")
     with pytest.raises(ValueError, match="needs a path, or the version"):
@@ -154,7 +156,7 @@ def test_a_module_ref_needs_a_path_or_a_version():
     "pattern", ["(", "*", "[a", "a{99999999999999999999}", "(" * 5000 + ")" * 5000]
 )
 def test_a_whitelist_that_is_no_regular_expression_is_quoted(pattern):
-    """Before a run is started."""
+    """The wrong expression is quoted before a run starts."""
     with pytest.raises(ValueError, match="is not a regular expression: ") as caught:
         RunOptions(whitelist=["common", pattern])
     assert repr(pattern)[:20] in str(caught.value)

@@ -1,4 +1,4 @@
-"""The paths of certificate authorities are found, through whatever links they lead."""
+"""The engine finds the paths of certificate authorities, also through symbolic links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.confinement import certificates as module
 
 @pytest.fixture
 def find(monkeypatch):
-    """Find what lies where an OpenSSL has been told to look, and nowhere else."""
+    """Find certificates only in the directories that a given OpenSSL is compiled for."""
 
     def find(*compiled_in: Path) -> set[str]:
         monkeypatch.setattr(module, "USUAL", ())
@@ -24,7 +24,7 @@ def find(monkeypatch):
 
 
 def test_the_default_paths_of_this_interpreter_are_among_them():
-    """As they are spelled there: a child looks for that name."""
+    """The paths keep the spelling that this interpreter has, because a child looks for that name."""
     paths = ssl.get_default_verify_paths()
     for path in (paths.openssl_cafile, paths.openssl_capath):
         if Path(path).exists():
@@ -32,12 +32,14 @@ def test_the_default_paths_of_this_interpreter_are_among_them():
 
 
 def test_what_is_not_there_is_left_out(find, tmp_path):
-    """Most machines have few of the usual places."""
+    """Most machines have only a few of the usual places."""
     assert find(tmp_path / "cert.pem", tmp_path / "certs") == set()
 
 
 def test_links_in_a_directory_lead_to_files_that_can_be_read(find, tmp_path):
-    """Absolute, relative, over several hops; each under the name that the child will look for."""
+    """Links are absolute or relative, over several steps; each file is listed under the name that
+    the child will look for.
+    """
     certs, named, far = tmp_path / "etc" / "certs", tmp_path / "lib" / "certs", tmp_path / "far"
     for directory in (certs, named.parent, far):
         directory.mkdir(parents=True)
@@ -56,7 +58,7 @@ def test_links_in_a_directory_lead_to_files_that_can_be_read(find, tmp_path):
 
 
 def test_a_link_to_a_directory_is_not_followed(find, tmp_path):
-    """There might be private keys in it; OpenSSL does not look there either."""
+    """Such a directory might contain private keys, and OpenSSL does not look into it."""
     certs, private = tmp_path / "certs", tmp_path / "private"
     certs.mkdir()
     private.mkdir()
@@ -69,7 +71,7 @@ def test_a_link_to_a_directory_is_not_followed(find, tmp_path):
 
 
 def test_a_python_without_tls_has_the_usual_places(monkeypatch):
-    """Its adaptors may have a TLS of their own."""
+    """The adaptors of such a Python may have a TLS library of their own."""
     monkeypatch.setitem(sys.modules, "_ssl", None)
     usual = {path for path in module.USUAL if Path(path).exists()}
     assert set(module.certificates.__wrapped__()) >= usual

@@ -1,4 +1,4 @@
-"""What a child is started as, and what it may read: enough, and little more."""
+"""A child starts with a fixed command and environment, and may read only the files that it needs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from engine.confinement.libraries import libraries, needed
 
 
 def test_the_environment_of_a_child_holds_one_variable():
-    """Nothing of the manager's, and nothing that a library would read."""
+    """The child gets no variable of the manager, and no variable that a library would read."""
     assert interpreter.CHILD_ENVIRONMENT == {"MALLOC_ARENA_MAX": "1"}
     assert interpreter.ZYGOTE_ENVIRONMENT == {"MALLOC_ARENA_MAX": "1", "LD_BIND_NOW": "1"}
 
 
 def test_the_command_is_isolated():
-    """No site-packages, no environment variables, no user directory."""
+    """The command turns off site-packages, environment variables and the directory of the user."""
     command = interpreter.child_command()
 
     assert command[1:4] == ["-I", "-u", "-S"]
@@ -29,7 +29,7 @@ def test_the_command_is_isolated():
 
 
 def test_a_child_finds_the_four_packages_and_no_other():
-    """Even where they share a directory with all that the manager has installed."""
+    """The packages may be installed in one directory with all the packages of the manager."""
     source = """
 import os, sys
 pairs = sys.argv[1:]
@@ -54,7 +54,7 @@ for name in ("engine", "jobcell", "psutil", "pytest", "pip"):
 
 
 def test_no_directory_of_installed_packages_is_readable():
-    """The standard library is; a site-packages inside of it is hidden."""
+    """The standard library is readable, but a site-packages directory inside of it is hidden."""
     readable, hidden = interpreter.readable(), interpreter.hidden()
     stdlib = os.path.realpath(sysconfig.get_path("stdlib"))
 
@@ -68,7 +68,7 @@ def test_no_directory_of_installed_packages_is_readable():
 
 
 def test_no_secret_directory_of_the_machine_is_readable():
-    """Certificates are; private keys, homes, /proc and the rest are not."""
+    """Certificates are readable; private keys, home directories, /proc and the rest are hidden."""
     for path in interpreter.readable():
         for private in ("/etc/ssl/private", "/root", "/home", "/proc", "/sys", "/etc", "/var", "/"):
             assert path != private
@@ -76,7 +76,7 @@ def test_no_secret_directory_of_the_machine_is_readable():
 
 
 def test_needed_libraries_of_an_extension_are_found():
-    """As the dynamic linker would tell: compared with what ldd says of the ssl module."""
+    """The result for the ssl module is the same as the output of `ldd`."""
     import _ssl
 
     names = needed(Path(_ssl.__file__))
@@ -91,7 +91,7 @@ def test_needed_libraries_of_an_extension_are_found():
 
 
 def test_a_file_that_is_no_library_needs_nothing(tmp_path):
-    """Text, an empty file, a truncated library, a missing one."""
+    """Text files, empty files, truncated libraries and missing files have an empty list of needs."""
     import _ssl
 
     (tmp_path / "text").write_text("hello")
@@ -103,14 +103,14 @@ def test_a_file_that_is_no_library_needs_nothing(tmp_path):
 
 
 def test_libraries_of_a_screen_or_a_network_are_left_out():
-    """Nobody at a terminal uses a child."""
+    """A child does not run at a terminal, so it does not need these libraries."""
     names = {Path(path).name for path in interpreter.readable()}
 
     assert not {name for name in names if name.startswith(("libX", "libtk", "libreadline"))}
 
 
 def test_finding_it_all_takes_no_import_of_the_child():
-    """The engine never imports the code of the child."""
+    """The engine finds all of these without an import of the child's code."""
     source = (
         "import sys; from engine.confinement import interpreter as i; i.readable(); i.child_command();"
         "assert not any(n.startswith(('sandbox_child', 'RestrictedPython')) for n in sys.modules)"

@@ -11,7 +11,7 @@ from protocol.confinement import LAYERS, REQUIRED
 
 
 def test_the_default_policy_requires_what_is_promised():
-    """And leaves nothing out."""
+    """The default policy requires every layer that the documents promise."""
     request = Policy().request(options=RunOptions(), read_paths=[])
 
     assert request.level == "default"
@@ -23,7 +23,7 @@ def test_the_default_policy_requires_what_is_promised():
 
 
 def test_options_reach_the_request():
-    """Limits, permissions and the repo of the run."""
+    """The limits, the permissions and the repo of the run reach the request."""
     options = RunOptions(
         memory_mb=64, cpu_s=2.5, permissions=Permissions(net=("host:443",), read=("/srv/data",))
     )
@@ -39,7 +39,7 @@ def test_options_reach_the_request():
 
 
 def test_a_layer_left_out_is_not_required():
-    """`without` is for tests that show what a layer stops."""
+    """The option `without` is for tests that show what a layer stops."""
     request = Policy(without=("landlock",)).request(options=RunOptions(), read_paths=[])
 
     assert request.without == ("landlock",)
@@ -48,7 +48,7 @@ def test_a_layer_left_out_is_not_required():
 
 
 def test_level_none_requires_nothing():
-    """It is the choice of a machine without the layers."""
+    """The level `none` is for a machine that does not have the layers."""
     assert Policy(level="none").request(options=RunOptions(), read_paths=[]).required == ()
 
 
@@ -60,13 +60,13 @@ def test_level_none_requires_nothing():
     ],
 )
 def test_a_wrong_policy_is_refused_with_what_is_allowed(fields, text):
-    """At once, not when the first run starts."""
+    """The engine refuses a wrong policy at once, and not when the first run starts."""
     with pytest.raises(ValueError, match=text):
         Policy(**fields)
 
 
 def test_types_are_checked():
-    """A string is a sequence too, and never what was meant."""
+    """A string is a sequence as well, but a caller never means its letters."""
     with pytest.raises(TypeError):
         Policy(without="seccomp")
     with pytest.raises(TypeError):
@@ -92,12 +92,12 @@ def request(*, read=(), net=(), **fields):
     ],
 )
 def test_a_zygote_serves_what_its_own_confinement_still_has(zygote, run, serves):
-    """What its namespaces lack no fork gets back."""
+    """A fork cannot get back a right that the namespaces of its zygote do not have."""
     assert zygote_serves(request(**zygote), request(**run)) is serves
 
 
 def test_identity_changes_when_a_directory_is_swapped(tmp_path):
-    """A repo that was replaced by an atomic rename is another one under the same name."""
+    """If an atomic rename replaces a repo, the same name means another directory."""
     repo = tmp_path / "repo"
     repo.mkdir()
     before = identity([str(repo)])

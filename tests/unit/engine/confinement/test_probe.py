@@ -1,4 +1,4 @@
-"""A child that only confines itself says what this machine can do."""
+"""A child that only confines itself reports what this machine supports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protocol.confinement import LAYERS, ConfinementRequest
 
 
 def test_every_layer_is_tried_and_described():
-    """What it is for and what to do without it, for each one."""
+    """Each layer comes with its purpose, and with the remedy for a machine that lacks it."""
     machine = probe()
 
     assert tuple(layer.name for layer in machine.report.layers) == LAYERS
@@ -20,7 +20,7 @@ def test_every_layer_is_tried_and_described():
 
 
 def test_a_child_that_cannot_answer_is_an_error_that_says_why():
-    """Not a report that looks like one of a machine without layers."""
+    """A failed probe must not give a report that looks like a machine without layers."""
     request = ConfinementRequest(
         required=("environment",), without=("environment",), read_paths=interpreter.readable()
     )

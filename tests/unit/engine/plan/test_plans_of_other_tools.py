@@ -1,4 +1,4 @@
-"""Plans as other tools and people write them: white space, ignored keys, misspelt conditions."""
+"""Plans from other tools and from people have white space, ignored keys and misspelt conditions."""
 
 import json
 import sys
@@ -39,13 +39,13 @@ def sentences_of(source):
     ["on_job_success\n", "  on_job_success", "\r\non_job_success\r\n", "\ufeffon_job_success"],
 )
 def test_a_named_condition_may_have_white_space_around_it(text, wrap):
-    """As at the end of a block in YAML; the plan has the name alone."""
+    """A block in YAML ends with a line break; the plan keeps only the name."""
     edge = load_plan(plan_with(wrap(text))).workflow.steps[0].next["b"]
     assert edge.condition == "on_job_success"
 
 
 def test_another_condition_stays_as_it_was_written():
-    """Positions in errors count from its beginning."""
+    """Positions in errors are counted from the beginning of the condition as it was written."""
     text = "\n  state.data.n > 1 and\n  not state.errors\n"
     assert load_plan(plan_with(text)).workflow.steps[0].next["b"].condition == text
 
@@ -68,7 +68,7 @@ def test_another_condition_stays_as_it_was_written():
     ],
 )
 def test_a_misspelt_name_is_found_before_anything_runs(text, meant):
-    """Whether the edge is an object or not, and also if it is disabled."""
+    """The check covers edges that are objects and edges that are not, and also disabled edges."""
     told = f"no condition has the name {text.strip()!r}; did you mean {meant!r}?"
     assert problems_of(plan_with(text)) == [f"workflow.steps[0].next.b: {told}"]
     edge = {"condition": text, "disabled": True}
@@ -80,13 +80,13 @@ def test_a_misspelt_name_is_found_before_anything_runs(text, meant):
     ["true", "True", "null", "None", "state", "upstream_step_id", "any", "ready", "x", "a-b"],
 )
 def test_other_names_stay_what_they_are(text):
-    """Known ones, and unknown ones that are like no named condition."""
+    """Known names are kept, and so are unknown names that do not resemble a named condition."""
     assert load_plan(plan_with(text)).workflow.steps[0].next["b"].condition == text
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\r\n", "\ufeff"])
 def test_an_empty_condition_is_refused(text):
-    """It would be neither true nor false."""
+    """An empty condition would be neither true nor false."""
     [line] = problems_of(plan_with(text))
     assert line.startswith(
         "workflow.steps[0].next.b: must be true, false, or a condition as text, "
@@ -94,14 +94,14 @@ def test_an_empty_condition_is_refused(text):
 
 
 def test_an_edge_object_without_a_condition_is_always_taken():
-    """The same if it is null."""
+    """An edge whose condition is null is always taken as well."""
     for edge in ({}, {"label": "x"}, {"condition": None}):
         assert load_plan(plan_with(edge)).workflow.steps[0].next["b"].condition is True
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\r\n\t", "\ufeff\n", None])
 def test_an_empty_expression_is_none(text):
-    """The step is a trigger, and may carry any key."""
+    """A step with an empty expression is a trigger, and may have any key."""
     step = {"id": "t", "expression": text, "type": "webhook", "next": "a"}
     plan = load_plan({"workflow": {"steps": [step, {"id": "a", "expression": JOB}]}})
     assert plan.workflow.steps[0].expression is None
@@ -110,7 +110,7 @@ def test_an_empty_expression_is_none(text):
 
 @pytest.mark.parametrize("source", ["", " \n", "\ufeff"])
 def test_a_single_job_must_not_be_empty(tmp_path, source):
-    """As a string, and as a file: a run of nothing would be a success."""
+    """An empty string and an empty file are refused: a run of nothing would be a success."""
     assert problems_of(source) == ["plan: is empty; a job has operations, or a function main"]
     file = tmp_path / "job.py"
     file.write_text(source, encoding="utf-8")
@@ -129,7 +129,7 @@ OF_OTHERS = {
 
 
 def test_keys_of_the_javascript_tools_are_accepted_and_named_once():
-    """In the plan, in the workflow, and in steps with and without a job."""
+    """These keys are accepted in the plan, in the workflow, and in steps with and without a job."""
     steps = [{"id": "t", "next": "a", **OF_OTHERS}, {"id": "a", "expression": JOB, **OF_OTHERS}]
     source = {"workflow": {"steps": steps, **OF_OTHERS}, **OF_OTHERS}
 
@@ -162,19 +162,19 @@ def test_keys_of_the_javascript_tools_are_accepted_and_named_once():
     ],
 )
 def test_the_warning_says_where_the_key_is(source, told):
-    """The first place; the path is left out where it is the key itself."""
+    """The warning gives the path of the first place, except where the path is the key itself."""
     _, [sentence] = sentences_of(source)
     assert sentence == f"the key {told} is ignored: it has no meaning for a run"
 
 
 def test_of_two_spellings_one_may_be_null():
-    """Whichever comes first: a key with null is a key that is not there."""
+    """The order does not matter: a key whose value is null counts as a missing key."""
     for keys in ({"steps": None, "jobs": [{}]}, {"jobs": [{}], "steps": None}):
         assert len(load_plan({"workflow": keys}).workflow.steps) == 1
 
 
 def test_a_null_and_a_plan_that_is_loaded_again_give_no_warning():
-    """There is nothing to ignore, or it was said before."""
+    """A null has nothing to ignore, and a loaded plan has already given its warning."""
     source = {"workflow": {"steps": [{"id": "a"}], "meta": {"x": 1}}, "openfn": None}
     plan, sentences = sentences_of(source)
     assert len(sentences) == 1
@@ -196,13 +196,13 @@ def test_a_null_and_a_plan_that_is_loaded_again_give_no_warning():
     ],
 )
 def test_they_are_unknown_everywhere_else(source, path):
-    """Only what the tools write is accepted, and only where they write it."""
+    """The keys are accepted only where the tools write them; other places refuse them as unknown."""
     [line] = problems_of(source)
     assert line.startswith(f"{path}: unknown key")
 
 
 def test_the_meta_of_the_plan_is_merged_over_that_of_the_workflow():
-    """One level deep; the plan keeps it when it is loaded again."""
+    """The merge is one level deep, and the plan keeps its meta when it is loaded again."""
     workflow = {"steps": [{"id": "a"}], "meta": {"a": 1, "b": {"x": 1}}}
     plan, _ = sentences_of({"workflow": workflow, "meta": {"b": {"y": 2}, "c": None}})
     assert plan.meta == {"a": 1, "b": {"y": 2}, "c": None}
@@ -221,13 +221,13 @@ def test_the_meta_of_the_plan_is_merged_over_that_of_the_workflow():
     ],
 )
 def test_a_meta_that_no_event_can_carry_is_refused(meta, line):
-    """With its path."""
+    """The error gives the path of the value."""
     [found] = problems_of({"workflow": {"steps": [{"id": "a"}]}, "meta": meta})
     assert found.startswith(line) or (line.startswith("meta.f") and "meta.f" in found)
 
 
 def test_python_warns_where_the_engine_was_called():
-    """A `PlanWarning` that points to the caller's own line, not into the engine."""
+    """A `PlanWarning` points to the line of the caller, and not into the engine."""
     source = json.dumps({"workflow": {"steps": [{"id": "a"}]}, "openfn": 1})
     with (
         warnings.catch_warnings(record=True) as caught,

@@ -1,4 +1,4 @@
-"""A plan is checked whole before anything runs, and every problem is told with its place."""
+"""The engine checks a whole plan before anything runs, and reports each problem with its place."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def problems_of(plan, **options):
 
 
 def test_the_javascript_example_is_accepted_as_it_is_written():
-    """Who has plans for the JavaScript runtime need not rewrite their frame."""
+    """The frame of a plan for the JavaScript runtime is accepted without changes."""
     plan = load_plan(JAVASCRIPT_EXAMPLE)
 
     assert [step.id for step in plan.workflow.steps] == ["a", "b", "c"]
@@ -64,7 +64,7 @@ def test_the_javascript_example_is_accepted_as_it_is_written():
 
 
 def test_jobs_at_the_top_as_in_old_plans_are_accepted():
-    """Plans from before there was a `workflow` key have start and jobs at the top."""
+    """Plans that are older than the `workflow` key have start and jobs at the top."""
     plan = load_plan({"id": "p", "start": "b", "jobs": [job("a", next="b"), job("b")]})
 
     assert (plan.id, plan.start) == ("p", "b")
@@ -74,7 +74,7 @@ def test_jobs_at_the_top_as_in_old_plans_are_accepted():
 
 
 def test_a_javascript_condition_is_not_our_business_yet():
-    """Conditions are compiled in the child, so here they are text whatever they say."""
+    """The child compiles conditions, so the engine accepts any text as a condition."""
     condition = "state.data && !state.errors === false ? 1 : 2"
 
     plan = load_plan(steps(job("a", next={"b": {"condition": condition}}), job("b")))
@@ -83,14 +83,14 @@ def test_a_javascript_condition_is_not_our_business_yet():
 
 
 def test_a_string_is_the_source_of_one_job():
-    """Even if it looks like the name of a file: no file is read on the word of a string."""
+    """The string may look like the name of a file, but the engine does not read that file."""
     for source in ("fn(lambda state: state)", "plan.json()", "[1]", "x = {"):
         plan = load_plan(source)
         assert [(step.id, step.expression) for step in plan.workflow.steps] == [("job-1", source)]
 
 
 def test_text_that_begins_with_a_brace_is_json():
-    """JSON text and its bytes give the plan that the data gives, with or without a byte order mark."""
+    """JSON as text and JSON as bytes give the same plan as data, with or without a byte order mark."""
     text = json.dumps({"id": "p", **JAVASCRIPT_EXAMPLE})
     expected = load_plan({"id": "p", **JAVASCRIPT_EXAMPLE})
 
@@ -105,7 +105,7 @@ def test_text_that_begins_with_a_brace_is_json():
 
 
 def test_a_path_is_read(tmp_path: Path):
-    """A path object names a plan or a job by its suffix."""
+    """The suffix of a path decides whether the file is a plan or a job."""
     plan_file, job_file = tmp_path / "plan.json", tmp_path / "job.py"
     plan_file.write_text(json.dumps(steps(job("a"))))
     job_file.write_text("x = 1")
@@ -134,7 +134,7 @@ def test_a_path_is_read(tmp_path: Path):
     ],
 )
 def test_a_file_that_holds_no_plan_is_named(tmp_path, name, content, message):
-    """Whatever is wrong with a file, the message names it and says what."""
+    """For each kind of broken file, the message names the file and the problem."""
     file = tmp_path / name
     if content is not None:
         file.write_bytes(content)
@@ -146,7 +146,7 @@ def test_a_file_that_holds_no_plan_is_named(tmp_path, name, content, message):
 
 
 def test_a_directory_is_no_plan(tmp_path):
-    """A directory with a telling name is still none."""
+    """A directory is refused even if its name is that of a plan."""
     (tmp_path / "plan.json").mkdir()
 
     (line,) = problems_of(tmp_path / "plan.json")
@@ -176,7 +176,7 @@ def test_a_directory_is_no_plan(tmp_path):
     ],
 )
 def test_what_is_no_plan_is_refused(source, line):
-    """One clear line for input that is no plan at all."""
+    """Input of a wrong kind gives exactly one line, which says the reason."""
     (found,) = problems_of(source)
 
     assert line in found
@@ -242,7 +242,7 @@ def test_what_is_no_plan_is_refused(source, line):
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
 def test_a_wrong_member_of_a_step_is_told_with_its_path(more, line):
-    """Each rule about a step, with the path of what breaks it."""
+    """Each rule about a step reports the path of the wrong member."""
     (found,) = problems_of(steps({**job("a"), **more}, job("y")))
 
     assert found.startswith(f"workflow.steps[0]{'' if line.startswith('[') else '.'}{line}")
@@ -274,14 +274,14 @@ def test_a_wrong_member_of_a_step_is_told_with_its_path(more, line):
     ids=str,
 )
 def test_a_wrong_option_is_told_with_its_path(options, line):
-    """Each rule about options, with the path of what breaks it."""
+    """Each rule about options reports the path of the wrong option."""
     (found,) = problems_of({**steps(job("a"), job("y")), "options": options})
 
     assert found.startswith(f"options.{line}")
 
 
 def test_both_spellings_of_a_key_mean_the_same():
-    """camelCase is the JavaScript runtime's, snake_case is ours."""
+    """The JavaScript runtime spells keys in camelCase, and this engine spells them in snake_case."""
     camel = load_plan({"id": "p", **steps(job("a")), "options": {"stepTimeout": 5}})
     snake = load_plan({"id": "p", **steps(job("a")), "options": {"step_timeout": 5}})
 
@@ -290,7 +290,7 @@ def test_both_spellings_of_a_key_mean_the_same():
 
 
 def test_every_problem_is_told_at_once():
-    """Nobody has to run a plan five times to find five mistakes."""
+    """An author sees all five mistakes of a plan after one check."""
     plan = {
         "id": 7,
         "workflow": {
@@ -328,7 +328,7 @@ def test_every_problem_is_told_at_once():
 
 
 def test_a_duplicate_id_names_the_other_step():
-    """A step is never dropped in silence."""
+    """The engine never drops a step in silence."""
     assert problems_of(steps(job("a"), job("b"), job("a"))) == [
         "workflow.steps[2].id: workflow.steps[0] has the id 'a' too"
     ]
@@ -354,12 +354,12 @@ def test_a_duplicate_id_names_the_other_step():
     ids=["strings", "never-taken", "two-through-one-step", "unreachable"],
 )
 def test_each_cycle_is_named_step_by_step(edges, lines):
-    """A cycle of any kind of edge, wherever it is, and every one of them."""
+    """The check reports every cycle, of any kind of edges and at any place."""
     assert problems_of(steps(*(job(i, next=edges.get(i)) for i in "abc"))) == lines
 
 
 def test_diamonds_and_unreachable_steps_are_fine():
-    """Two ways to one step are no cycle, and a step may be kept for later."""
+    """Two ways to the same step do not form a cycle, and an author may keep a step for later."""
     plan = load_plan(
         steps(
             job("a", next={"b": True, "c": True}),
@@ -374,7 +374,7 @@ def test_diamonds_and_unreachable_steps_are_fine():
 
 
 def test_a_trigger_may_carry_any_key():
-    """What a webhook or a timer needs to know is not ours to judge."""
+    """The engine does not judge the settings of a webhook or a timer."""
     plan = load_plan(
         steps(
             {"type": "webhook", "enabled": True, "reply": {"f": print}, "next": {"a": True}},
@@ -387,7 +387,7 @@ def test_a_trigger_may_carry_any_key():
 
 
 def test_steps_without_id_are_counted_in_order_of_appearance():
-    """The count is of steps without id; a number that is taken is passed over."""
+    """The number counts only the steps without an id, and skips a number that another step has."""
     source = {"expression": "x = 1"}
 
     plan = load_plan(steps(source, job("named"), source, job("job-2", next="job-3"), {"id": None}))
@@ -402,7 +402,7 @@ def test_steps_without_id_are_counted_in_order_of_appearance():
 
 
 def test_start_and_end_of_the_caller_win():
-    """What is asked for at the call holds, and is checked as what is written in the plan is."""
+    """The values given at the call win, and are checked in the same way as values in the plan."""
     plan = {**steps(job("a"), job("b")), "options": {"start": "a", "end": "a"}}
 
     loaded = load_plan(plan, start="b", end="b")
@@ -415,7 +415,7 @@ def test_start_and_end_of_the_caller_win():
 
 
 def test_the_start_is_the_first_that_is_given():
-    """The plan's options, then the workflow, then the order of the steps."""
+    """The plan's options come first, then the workflow, then the order of the steps."""
     plain = steps(job("a"), job("b"), job("c"))
     named = {"workflow": {**plain["workflow"], "start": "b"}}
 
@@ -437,7 +437,7 @@ def test_values_are_copied_and_kept():
 
 
 def test_ids_of_credentials_and_states_stay_ids():
-    """They are resolved when the step starts, not before."""
+    """The ids are resolved when the step starts, and not before."""
     plan = load_plan(
         {"workflow": {"steps": [job("a", state="s-1", configuration="c-1")], "credentials": "c-2"}}
     )
@@ -448,7 +448,7 @@ def test_ids_of_credentials_and_states_stay_ids():
 
 
 def test_a_cycle_in_a_value_is_told():
-    """A value that contains itself has no end to carry."""
+    """The engine cannot send a value that contains itself."""
     rows: list = []
     rows.append(rows)
 
@@ -458,7 +458,7 @@ def test_a_cycle_in_a_value_is_told():
 
 
 def test_a_value_nested_too_deeply_is_a_problem_and_no_crash():
-    """Depth costs stack in the child; it is refused before one is started."""
+    """Depth needs stack in the child, so the engine refuses such a value before a child starts."""
     value: list = []
     for _ in range(100_000):
         value = [value]
@@ -472,7 +472,7 @@ def test_a_value_nested_too_deeply_is_a_problem_and_no_crash():
 
 
 def test_a_secret_never_stands_in_a_message():
-    """A configuration that cannot be carried is named by its keys alone."""
+    """The message about a wrong configuration gives only the keys."""
     secret = "hunter2-hunter2"
 
     text = "\n".join(
@@ -491,14 +491,14 @@ def test_a_secret_never_stands_in_a_message():
 
 
 def test_other_mappings_than_dicts_are_read():
-    """What behaves as a dict is one."""
+    """The engine reads any object that behaves as a dict."""
     plan = MappingProxyType(OrderedDict(workflow=MappingProxyType({"steps": (job("a"),)})))
 
     assert load_plan(plan).workflow.steps[0].id == "a"
 
 
 def test_a_plan_struct_is_checked_like_data():
-    """Whoever builds the structs by hand gets the same answers."""
+    """Structs that a caller builds by hand give the same errors as data."""
     bad = Plan(
         id="p",
         workflow=Workflow(steps=(Step(id="a", expression="x", next={"b": Edge(condition=5)}),)),
@@ -517,7 +517,7 @@ def test_a_plan_struct_is_checked_like_data():
 
 
 def test_control_characters_of_a_plan_do_not_reach_the_terminal():
-    """A key is quoted: it cannot move the cursor of whoever reads the message."""
+    """A quoted key cannot move the cursor of a terminal."""
     (line,) = problems_of(steps(job("a", next={"\x1b[2Jx" * 100: True})))
 
     assert line.isprintable()
@@ -525,7 +525,9 @@ def test_control_characters_of_a_plan_do_not_reach_the_terminal():
 
 
 def test_large_plans_are_checked_in_linear_time():
-    """2,000 steps and 100,000 edges: neither recursion nor quadratic work, in or out of a cycle."""
+    """2,000 steps and 100,000 edges need no recursion and no quadratic work, with or without a
+    cycle.
+    """
     ids = [f"s{i}" for i in range(2000)]
     plan = steps(
         *(job(name, next=dict.fromkeys(ids[i + 1 : i + 52], True)) for i, name in enumerate(ids))
@@ -542,7 +544,7 @@ def test_large_plans_are_checked_in_linear_time():
 
 
 def test_many_unknown_ids_are_all_told_quickly():
-    """Suggestions are made for the first few only: they are the slow part."""
+    """The engine suggests names only for the first few ids, because the comparison is slow."""
     plan = steps(
         *(job(f"step-{i}", next={f"step-{i}x{j}": True for j in range(10)}) for i in range(1000))
     )
@@ -555,14 +557,14 @@ def test_many_unknown_ids_are_all_told_quickly():
 
 
 def test_among_very_many_steps_nothing_is_suggested():
-    """Comparing one name with all of them would take longer than the rest of the check."""
+    """Comparing one name with all the others would take longer than the rest of the check."""
     plan = steps(*(job(f"s{i}") for i in range(6000)), job("last", next="s6000"))
 
     assert problems_of(plan) == ["workflow.steps[6000].next: no step has the id 's6000'"]
 
 
 def test_a_file_with_json_that_is_no_object_is_no_plan(tmp_path):
-    """It is JSON, but not of the right kind."""
+    """The content of the file is JSON, but not of the right kind."""
     file = tmp_path / "plan.json"
     file.write_text("[]")
 
@@ -570,7 +572,7 @@ def test_a_file_with_json_that_is_no_object_is_no_plan(tmp_path):
 
 
 def test_values_that_json_does_not_know_have_a_name_too():
-    """A plan is also made by programs, with whatever they have at hand."""
+    """Programs also make plans, and may put Python values of any type into them."""
     assert problems_of(steps(job("a", adaptors={"rest"}, next=print))) == [
         (
             "workflow.steps[0].next: must be the id of a step, or an object with such ids as keys, "
@@ -585,7 +587,7 @@ def test_values_that_json_does_not_know_have_a_name_too():
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_told(tmp_path):
-    """Permission is a problem of the plan's file, not a crash of ours."""
+    """A missing permission is a problem with the file of the plan, and not a crash of the engine."""
     file = tmp_path / "plan.json"
     file.touch(mode=0)
 
@@ -595,6 +597,6 @@ def test_an_unreadable_file_is_told(tmp_path):
 
 
 def test_a_file_name_given_as_text_is_told_what_it_is():
-    """Nobody meant a job that ends in ``.json``; a string never names a file."""
+    """A text that ends in ``.json`` is not meant as a job; a string never names a file."""
     with pytest.raises(PlanError, match=r"pass a pathlib\.Path"):
         load_plan("plans/plan.json")

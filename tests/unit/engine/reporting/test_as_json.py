@@ -1,4 +1,4 @@
-"""What events and results look like in JSON, and what is said of a text that is neither."""
+"""Events and results have a form in JSON, and a text in another form gives a clear error."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def nested(depth: int, leaf, wrap=lambda value: [value]):
 
 
 def test_a_plain_event_is_the_json_that_one_expects():
-    """Nothing has an escape that needs none."""
+    """Only values that JSON lacks are written with an escape."""
     event = JobComplete(
         **HEAD,
         step_id="a",
@@ -64,7 +64,7 @@ def test_a_plain_event_is_the_json_that_one_expects():
     ],
 )
 def test_what_json_lacks_is_written_as_an_object_with_one_key(value, written):
-    """And comes back as it was."""
+    """The value comes back from the object as it was."""
     text = engine.to_json(complete({"data": value}))
 
     assert json.loads(text)["state"] == {"data": written}
@@ -99,7 +99,7 @@ def test_a_state_may_be_as_deep_as_a_child_can_send(state):
 
 
 def test_a_deep_state_is_read_where_the_caller_has_left_little_stack():
-    """A thread of its own has an empty one."""
+    """The engine reads such a state in a thread of its own, whose stack is empty."""
     text = engine.to_json(complete(nested(800, 1)))
 
     def below(levels: int):
@@ -111,7 +111,7 @@ def test_a_deep_state_is_read_where_the_caller_has_left_little_stack():
 
 
 def test_a_result_is_read_back_with_its_parts():
-    """Reports, versions and usage are what they were."""
+    """Reports, versions and usage come back as they were."""
     result = RunResult(
         state={"data": math.inf},
         reason="fail",
@@ -129,7 +129,7 @@ def test_a_result_is_read_back_with_its_parts():
 
 
 def test_what_is_neither_event_nor_result_is_refused():
-    """The error says what it takes; a state by itself has no type."""
+    """The error says which types are accepted; a state alone does not have a type."""
     with pytest.raises(TypeError, match="takes an event or a RunResult, not dict"):
         engine.to_json({"data": 1})
     with pytest.raises(TypeError, match="cannot carry a value of the type object"):
@@ -165,7 +165,7 @@ def test_what_is_neither_event_nor_result_is_refused():
     ],
 )
 def test_a_bad_text_is_one_clear_value_error(text, says):
-    """It says what was wrong, and does not quote at length."""
+    """The error says what was wrong, and its quotation is short."""
     with pytest.raises(ValueError, match="not an event in JSON: ") as caught:
         engine.event_from_json(text)
     assert says in str(caught.value)
@@ -175,7 +175,7 @@ def test_a_bad_text_is_one_clear_value_error(text, says):
 
 
 def test_events_and_results_are_not_taken_for_each_other():
-    """Each has a reader of its own."""
+    """Events and results each have their own reader."""
     with pytest.raises(ValueError, match="not a result in JSON"):
         engine.result_from_json(engine.to_json(complete({})))
     with pytest.raises(TypeError, match="must be a str, not NoneType"):
@@ -183,7 +183,7 @@ def test_events_and_results_are_not_taken_for_each_other():
 
 
 def test_a_byte_order_mark_is_accepted():
-    """Editors and shells of other systems write one."""
+    """Editors and shells of other systems write a byte order mark."""
     text = "\ufeff" + engine.to_json(complete({}))
 
     assert engine.event_from_json(text) == complete({})

@@ -1,4 +1,4 @@
-"""The events of a run: numbered, read by cursor from any thread, bounded in memory."""
+"""The events of a run are numbered, are read by cursor from any thread, and use bounded memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def log():
 
 
 def test_events_are_numbered_from_one(log):
-    """The number of the next event is that of the last and one."""
+    """The number of an event is the number of the event before it, plus one."""
     assert log.next_seq == 1
     for _ in range(3):
         log.append(lifecycle(log))
@@ -59,7 +59,7 @@ def test_events_are_numbered_from_one(log):
 
 
 def test_a_cursor_gives_what_is_after_it(log):
-    """Any number of times, whoever else has read."""
+    """A cursor gives the same events any number of times, also after another reader."""
     for _ in range(5):
         log.append(lifecycle(log))
     assert seqs(log.read(3, 0.0)) == [4, 5]
@@ -69,7 +69,7 @@ def test_a_cursor_gives_what_is_after_it(log):
 
 
 def test_without_a_cursor_each_event_is_read_once(log):
-    """The handle remembers where it was."""
+    """The handle of the run remembers the last event that was read."""
     log.append(lifecycle(log))
     assert seqs(log.read(None, 0.0)) == [1]
     assert log.read(None, 0.0) == []
@@ -78,14 +78,14 @@ def test_without_a_cursor_each_event_is_read_once(log):
 
 
 def test_a_cursor_beyond_the_end_reads_nothing_for_others(log):
-    """What nobody has seen is not taken for read."""
+    """Events that no reader has seen are still unread."""
     log.append(lifecycle(log))
     assert log.read(10**9, 0.0) == []
     assert seqs(log.read(None, 0.0)) == [1]
 
 
 def test_a_dropped_log_leaves_no_gap(log, monkeypatch):
-    """A line gets its number when it is kept."""
+    """A line gets its number only when it is kept."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 2)
     kept = [log.append(log_event(log)) for _ in range(5)]
     log.append(lifecycle(log))
@@ -94,7 +94,7 @@ def test_a_dropped_log_leaves_no_gap(log, monkeypatch):
 
 
 def test_polled_logs_make_room_for_new_ones(log, monkeypatch):
-    """A manager that polls loses nothing, however much is logged."""
+    """A manager that polls gets all lines, however many a job logs."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 3)
     read = []
     for _ in range(20):
@@ -105,7 +105,7 @@ def test_polled_logs_make_room_for_new_ones(log, monkeypatch):
 
 
 def test_lifecycle_events_are_never_dropped(log, monkeypatch):
-    """Even if nobody has ever polled, and no line has room any more."""
+    """A lifecycle event is kept even if nobody polls and the room for lines is used up."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 1)
     for _ in range(50):
         log.append(log_event(log))
@@ -116,7 +116,7 @@ def test_lifecycle_events_are_never_dropped(log, monkeypatch):
 
 
 def test_a_log_that_is_always_kept_asks_for_no_room(log, monkeypatch):
-    """It is numbered as the others, and takes the place of none that nobody has polled."""
+    """Such a line gets a normal number, and no other unread line is dropped for it."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 2)
     for _ in range(5):
         log.append(log_event(log))
@@ -128,7 +128,7 @@ def test_a_log_that_is_always_kept_asks_for_no_room(log, monkeypatch):
 
 
 def test_no_log_is_kept_for_whom_it_says_to_be_from(log, monkeypatch):
-    """A child can say so of each of its lines."""
+    """A child can write a false source into each of its lines."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 2)
     for _ in range(2):
         log.append(log_event(log))
@@ -137,7 +137,7 @@ def test_no_log_is_kept_for_whom_it_says_to_be_from(log, monkeypatch):
 
 
 def test_a_state_is_decoded_once_for_as_long_as_somebody_has_it(log):
-    """A decoded state may take seventy times its bytes; polling twice does not take it twice."""
+    """A decoded state may take seventy times its bytes; two polls share the same decoded state."""
     log.append(complete(log, raw({"data": [1]})))
     (first,), (second,) = log.read(0, 0.0), log.read(0, 0.0)
     assert first.state is second.state
@@ -148,7 +148,7 @@ def test_a_state_is_decoded_once_for_as_long_as_somebody_has_it(log):
 
 
 def test_a_state_with_too_many_items_is_left_out_of_its_event():
-    """A child that does not count them itself gains nothing by it."""
+    """A hostile child that does not count the items itself gets the same limit."""
     log = EventLog(max_items=100)
     log.append(complete(log, raw({"data": [0] * 97})))
     log.append(complete(log, raw({"data": [0] * 98})))
@@ -164,7 +164,7 @@ def test_a_state_that_is_none_is_redacted(log):
 
 
 def test_states_that_were_polled_make_room(log, monkeypatch):
-    """The event stays, its state says that it is gone."""
+    """The event is kept, and its state says that it was removed."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_STATE_BYTES", 250)
     for number in range(5):
         log.append(complete(log, raw(str(number) * 98)))
@@ -175,7 +175,7 @@ def test_states_that_were_polled_make_room(log, monkeypatch):
 
 
 def test_states_that_nobody_polled_are_kept_before_new_ones(log, monkeypatch):
-    """Bounded memory for a manager that does not poll; the final state is there for the result."""
+    """Memory is bounded for a manager that does not poll; the result still has the final state."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_STATE_BYTES", 250)
     for number in range(5):
         log.append(complete(log, raw(str(number) * 98)))
@@ -188,13 +188,13 @@ def test_states_that_nobody_polled_are_kept_before_new_ones(log, monkeypatch):
 
 
 def test_without_state_says_so(log):
-    """A payload that was left out is no state of that value."""
+    """A payload that was left out must not look like a state with that value."""
     event = without_state(complete(log, 1))
     assert (event.state, event.redacted) == (REDACTED, True)
 
 
 def test_reading_waits_for_the_first_event(log):
-    """And returns as soon as there is one."""
+    """The read returns as soon as there is an event."""
     reader = threading.Thread(target=lambda: seen.extend(log.read(None, None)))
     seen = []
     reader.start()
@@ -204,14 +204,16 @@ def test_reading_waits_for_the_first_event(log):
 
 
 def test_reading_waits_no_longer_than_it_was_told(log):
-    """Time up is an empty list."""
+    """The read returns an empty list when its time is over."""
     begun = time.monotonic()
     assert log.read(None, 0.02) == []
     assert 0.02 <= time.monotonic() - begun < 5
 
 
 def test_the_end_wakes_whoever_waits(log):
-    """For an event that will not come, and for the end itself."""
+    """The end wakes readers that wait for an event that will not come, and readers that wait for
+    the end.
+    """
     outcomes = []
     threads = [
         threading.Thread(target=lambda: outcomes.append(log.read(None, None))),
@@ -231,7 +233,7 @@ def test_the_end_wakes_whoever_waits(log):
 
 
 def test_many_readers_each_see_every_event(log):
-    """Readers with cursors of their own, while events are appended."""
+    """The readers have their own cursors, while events are appended."""
     total, readers = 500, 4
     seen = [[] for _ in range(readers)]
 
@@ -251,7 +253,7 @@ def test_many_readers_each_see_every_event(log):
 
 
 def test_readers_without_a_cursor_share_the_events(log):
-    """Each event goes to one of them, none is lost and none is given twice."""
+    """Each event goes to exactly one of the readers."""
     seen = []
     lock = threading.Lock()
 
@@ -275,7 +277,7 @@ def test_readers_without_a_cursor_share_the_events(log):
 
 
 def test_a_listener_hears_of_every_change_until_it_stops(log):
-    """Of events and of the end; stopping one leaves the others."""
+    """The listener is called for events and for the end; other listeners continue when one stops."""
     heard = []
     stop = log.listen(lambda: heard.append("one"))
     log.listen(lambda: heard.append("two"))
@@ -287,7 +289,7 @@ def test_a_listener_hears_of_every_change_until_it_stops(log):
 
 
 def test_who_waits_is_woken_for_what_was_waited_for(log, monkeypatch):
-    """Each waking takes the interpreter from the supervisor, so none is for nothing."""
+    """A reader that wakes takes the interpreter from the supervisor, so it needs a reason to wake."""
     woken = []
     wait = log._came.wait
 
@@ -317,7 +319,7 @@ def test_who_waits_is_woken_for_what_was_waited_for(log, monkeypatch):
 
 
 def test_two_readers_get_what_each_waits_for(log):
-    """The one that waits for less does not make the other miss what comes later."""
+    """A reader that waits for less does not make another reader miss the later events."""
     got = {}
 
     def read(after):

@@ -1,4 +1,4 @@
-"""Log lines on their way to the manager: lines again, limited in volume, without secrets."""
+"""The engine turns output into log lines, limits their volume, and removes secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "correct-horse-battery"
 
 
 def make(secret=None, **options):
-    """Return a book, and the list of what it lets out."""
+    """Return a book, and the list of the lines that it lets out."""
     redactor, shown = Redactor(), []
     if secret is not None:
         redactor.learn({"password": secret})
@@ -32,7 +32,7 @@ def info(message):
 
 
 def test_an_entry_goes_through_as_it_is():
-    """At once, in order."""
+    """Each entry is let out at once and in order."""
     book, shown = make()
     book.add(info("one"))
     book.add(LogEntry("error", "adaptor", "two"))
@@ -49,7 +49,7 @@ def test_an_entry_goes_through_as_it_is():
     ],
 )
 def test_entries_below_the_level_are_left_out(lowest, expected):
-    """Whatever the child has sent all the same."""
+    """The engine drops such an entry even if the child sends it."""
     book, shown = make(log_level=lowest)
     for level in ("debug", "info", "warning", "error"):
         book.add(LogEntry(level, "job", level))
@@ -59,7 +59,7 @@ def test_entries_below_the_level_are_left_out(lowest, expected):
 
 
 def test_output_becomes_lines():
-    """Of standard output information, of standard error warnings."""
+    """Lines of standard output become information, and lines of standard error become warnings."""
     book, shown = make()
     book.output("stdout", b"one\ntw")
     book.output("stderr", b"oops\r\n")
@@ -81,7 +81,7 @@ def test_output_becomes_lines():
     st.text("aé日\U0001f511\n", max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=6)
 )
 def test_text_survives_any_cutting_of_its_bytes(text, sizes):
-    """A character whose bytes come in two reads is one character."""
+    """A character whose bytes come in two reads is still one character."""
     book, shown = make()
     data, at, turn = text.encode(), 0, 0
     while at < len(data):
@@ -93,7 +93,7 @@ def test_text_survives_any_cutting_of_its_bytes(text, sizes):
 
 
 def test_bytes_that_are_no_text_are_shown_as_such():
-    """Nothing a child writes is an error here; a character cut off by the end is not lost."""
+    """The engine accepts all bytes that a child writes, and shows a character that is cut off."""
     book, shown = make()
     book.output("stdout", b"a\xff\xfeb\n\xe6\x97")
     book.flush()
@@ -103,7 +103,7 @@ def test_bytes_that_are_no_text_are_shown_as_such():
 
 
 def test_a_line_without_an_end_is_let_out_in_parts():
-    """Memory is bounded by the limit of one message, not by where the child ends its line."""
+    """The limit of one message bounds the memory, and not the place where the child ends its line."""
     book, shown = make(log_payload_mb=0.001)
     for _ in range(10):
         book.output("stdout", b"x" * 600)
@@ -112,7 +112,7 @@ def test_a_line_without_an_end_is_let_out_in_parts():
 
 
 def test_too_long_a_message_is_replaced():
-    """In the event only, and it says by what limit."""
+    """The message is replaced only in the event, and its replacement names the limit."""
     book, shown = make(log_payload_mb=0.001)
     book.add(info("x" * 1000))
     book.add(info("x" * 1001))
@@ -123,7 +123,7 @@ def test_too_long_a_message_is_replaced():
 
 
 def test_lines_above_the_volume_are_dropped_and_counted():
-    """What is to be said of them says how many, and by which limit."""
+    """The text about the loss gives the number of dropped lines and the limit."""
     book, shown = make(max_log_bytes=100)
     for _ in range(10):
         book.add(info("x" * 34))
@@ -132,7 +132,7 @@ def test_lines_above_the_volume_are_dropped_and_counted():
 
 
 def test_a_flush_tells_of_no_dropped_lines():
-    """Whoever ends the run tells it, once; a line among the others could be dropped itself."""
+    """The caller reports the loss once at the end, because a log line could itself be dropped."""
     book, shown = make(max_log_bytes=1)
     book.add(info("x"))
     book.flush()
@@ -142,7 +142,7 @@ def test_a_flush_tells_of_no_dropped_lines():
 
 
 def test_where_nothing_was_dropped_there_is_nothing_to_say():
-    """Lines below the level are not missing: nobody wanted them."""
+    """Lines below the level do not count as dropped, because nobody asked for them."""
     book, shown = make(log_level="error")
     book.add(info("x"))
     book.add(LogEntry("error", "job", "y"))
@@ -155,7 +155,7 @@ def test_where_nothing_was_dropped_there_is_nothing_to_say():
     ("level", "source"), [("info", "job"), ("debug", "job")], ids=["shown", "below the level"]
 )
 def test_ten_times_the_volume_is_too_much(level, source):
-    """Lines that nobody is shown cost their reading, too."""
+    """Lines that are not shown count too, because the engine has to read them."""
     book, _ = make(max_log_bytes=100, log_level="info")
     for _ in range(10):
         assert not book.excessive
@@ -166,7 +166,7 @@ def test_ten_times_the_volume_is_too_much(level, source):
 
 
 def test_output_below_the_level_is_still_volume():
-    """A child that floods its standard output is ended, whatever is shown of it."""
+    """A child that floods its standard output is ended, even if no line of it is shown."""
     book, shown = make(max_log_bytes=100, log_level="error")
     book.output("stdout", b"\n" * 100)
     assert shown == []
@@ -174,7 +174,7 @@ def test_output_below_the_level_is_still_volume():
 
 
 def test_lines_below_the_level_do_not_crowd_out_the_others():
-    """What is dropped is what is too much of what was wanted."""
+    """The volume counts only lines that will be shown."""
     book, shown = make(max_log_bytes=100, log_level="error")
     book.output("stdout", b"\n" * 50)
     book.add(LogEntry("error", "job", "important"))
@@ -182,21 +182,21 @@ def test_lines_below_the_level_do_not_crowd_out_the_others():
 
 
 def test_empty_lines_are_volume_as_well():
-    """A million of them would be a million events."""
+    """A million empty lines would be a million events."""
     book, _ = make(max_log_bytes=1000)
     book.output("stdout", b"\n" * 1000)
     assert book.excessive
 
 
 def test_volume_is_counted_in_bytes():
-    """Of UTF-8, whatever the characters."""
+    """A character counts with its bytes in UTF-8."""
     book, _ = make()
     book.add(info("日本"))
     assert book.bytes == 6 + 16
 
 
 def test_what_the_child_dropped_is_counted():
-    """It may have done so early; a negative number takes nothing back."""
+    """The child may drop lines before the engine does; a negative count does not reduce the sum."""
     book, shown = make(max_log_bytes=100)
     book.count_dropped(3, 1001)
     book.count_dropped(-5, -5000)
@@ -208,7 +208,7 @@ def test_what_the_child_dropped_is_counted():
 
 @pytest.mark.parametrize("cut", range(1, len(SECRET)))
 def test_a_secret_over_two_messages_is_hidden(cut):
-    """Wherever it is cut: at the most two characters of it are shown."""
+    """At most two characters of the secret are shown, wherever the secret is cut."""
     book, shown = make(SECRET)
     book.add(info(f"token {SECRET[:cut]}"))
     book.add(info(f"{SECRET[cut:]} done"))
@@ -221,7 +221,7 @@ def test_a_secret_over_two_messages_is_hidden(cut):
 
 
 def test_a_secret_over_two_lines_of_output_is_hidden():
-    """Likewise, and over two reads."""
+    """The secret is also hidden if it comes in several reads."""
     book, shown = make("first-line\nsecond-line")
     book.output("stdout", b"it is first-")
     book.output("stdout", b"line\nsecond")
@@ -234,14 +234,14 @@ def test_a_secret_over_two_lines_of_output_is_hidden():
 
 
 def test_a_secret_in_every_spelling_is_hidden():
-    """As it is, and encoded; the entry keeps its level and source."""
+    """The secret is hidden as it is and encoded; the entry keeps its level and source."""
     book, shown = make(SECRET)
     book.add(LogEntry("error", "adaptor", f"Authorization: Basic {SECRET}"))
     assert shown == [LogEntry("error", "adaptor", f"Authorization: Basic {REDACTED}")]
 
 
 def test_what_might_become_a_secret_waits_for_the_flush():
-    """And is let out with the step it belongs to."""
+    """The line is then let out with its own step."""
     book, shown = make(SECRET)
     book.add(info(SECRET[:8]))
     assert shown == []

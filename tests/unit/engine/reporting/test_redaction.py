@@ -1,4 +1,4 @@
-"""Whatever leaves the engine is redacted, and comes back as it was if there was nothing to hide."""
+"""The engine redacts everything that leaves it, and returns a value without secrets unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def redactor():
 
 
 def test_without_secrets_everything_is_passed_through():
-    """A run without credentials pays nothing."""
+    """Redaction is free for a run that has no credentials."""
     redactor = Redactor()
     redactor.learn({"username": "not-secret", "n": 1, "short": "x"})
     value = {"a": SECRET}
@@ -40,7 +40,7 @@ def test_without_secrets_everything_is_passed_through():
 
 
 def test_a_secret_in_text_is_replaced_once_per_place(redactor):
-    """What stands around it stays."""
+    """The text around a secret is kept."""
     assert redactor.active
     assert redactor.text(f"a {SECRET} b {SECRET}") == "a [redacted] b [redacted]"
     text = "nothing here"
@@ -48,7 +48,7 @@ def test_a_secret_in_text_is_replaced_once_per_place(redactor):
 
 
 def test_places_are_right_behind_characters_of_several_bytes(redactor):
-    """Text is searched as UTF-8 and cut as text."""
+    """The engine searches text as UTF-8 and cuts it as text."""
     assert (
         redactor.text(f"日本 {SECRET} é {SECRET}\U0001f511")
         == "日本 [redacted] é [redacted]\U0001f511"
@@ -56,19 +56,19 @@ def test_places_are_right_behind_characters_of_several_bytes(redactor):
 
 
 def test_a_lone_surrogate_does_no_harm(redactor):
-    """It comes from bytes that were no UTF-8."""
+    """A lone surrogate comes from bytes that were not UTF-8."""
     assert redactor.text(f"\udcff{SECRET}\udcff") == "\udcff[redacted]\udcff"
 
 
 def test_secrets_learned_later_are_added(redactor):
-    """A credential is resolved when its step starts."""
+    """A credential is resolved only when its step starts."""
     assert redactor.text("second-secret") == "second-secret"
     redactor.learn(["second-secret"])
     assert redactor.text(f"{SECRET} second-secret") == "[redacted] [redacted]"
 
 
 def test_learning_a_secret_again_costs_nothing(redactor):
-    """A credential is learned by every step that uses it."""
+    """Every step that uses a credential learns it again."""
     redactor.text("x")
     before = redactor._current()
     redactor.learn({"again": [SECRET]})
@@ -76,7 +76,7 @@ def test_learning_a_secret_again_costs_nothing(redactor):
 
 
 def test_of_very_many_secrets_the_last_are_found_as_they_are():
-    """Every value is hidden, but learning all spellings of all would hold up other runs."""
+    """Every value is hidden, but learning all spellings of all of them would hold up other runs."""
     redactor = Redactor(max_spellings=1000)
     redactor.learn([f"secret-{number}-x" for number in range(300)])
     assert redactor.text("secret-299-x") == redactor.text("secret-1-x") == "[redacted]"
@@ -89,7 +89,7 @@ def test_of_very_many_secrets_the_last_are_found_as_they_are():
 
 
 def test_many_secrets_are_studied_and_compiled_in_another_thread():
-    """The supervisor only takes over what was made there."""
+    """The supervisor only takes over the matcher that the other thread made."""
     made = Redactor().study([f"secret-{number}-x" for number in range(300)])
     assert made.matcher is not None
     assert "secret-1" not in repr(made)
@@ -106,7 +106,7 @@ def test_many_secrets_are_studied_and_compiled_in_another_thread():
 
 
 def test_what_was_studied_keeps_to_the_budget_of_the_run():
-    """Two credentials were studied, each with the whole budget; the second is found as it is."""
+    """Each credential was studied with the whole budget; the second is then found only as it is."""
     redactor = Redactor(max_spellings=100)
     redactor.adopt(redactor.study([f"secret-{number}-x" for number in range(20)]))
     redactor.adopt(redactor.study(["late-secret"]))
@@ -116,7 +116,7 @@ def test_what_was_studied_keeps_to_the_budget_of_the_run():
 
 
 def test_the_lines_of_a_long_secret_count_too():
-    """One text of 40,000 lines must not cost more than as many secrets."""
+    """The cost of a text with 40,000 lines is at most the cost of the same number of secrets."""
     redactor = Redactor(max_spellings=500)
     redactor.learn(["\n".join(f"line number {number}" for number in range(2000))])
     assert len(redactor._needles) < 500 + 2002
@@ -124,7 +124,7 @@ def test_the_lines_of_a_long_secret_count_too():
 
 
 def test_a_very_long_secret_is_found_in_the_usual_spellings():
-    """A bundle of certificates; its forms may not take many times its size."""
+    """The secret is a bundle of certificates; its spellings may not take many times its size."""
     bundle = "-----BEGIN-----" + "MIIE\u00e9/+" * 20_000
     redactor = Redactor()
     redactor.learn({"ca": bundle})
@@ -136,7 +136,7 @@ def test_a_very_long_secret_is_found_in_the_usual_spellings():
 
 
 def test_secrets_that_come_one_by_one_are_compiled_a_few_times(monkeypatch):
-    """A run may get a credential for each step: not all are built anew for each."""
+    """A run may get a credential for each step, but not all of them are compiled again each time."""
     built = []
     make = matcher.Matcher.__init__
 
@@ -154,7 +154,7 @@ def test_secrets_that_come_one_by_one_are_compiled_a_few_times(monkeypatch):
 
 
 def test_a_value_is_redacted_at_any_depth_and_in_its_keys(redactor):
-    """The given value is not changed: steps still receive the secret."""
+    """The given value does not change, because steps still receive the secret."""
     value = {"a": [{"b": (SECRET, 1)}], SECRET: {SECRET}, "c": f"x{SECRET}".encode(), "d": None}
     assert redactor.value(value) == {
         "a": [{"b": ("[redacted]", 1)}],
@@ -166,13 +166,13 @@ def test_a_value_is_redacted_at_any_depth_and_in_its_keys(redactor):
 
 
 def test_a_value_without_secrets_is_the_same_object(redactor):
-    """So that the caller can tell, and nothing is copied."""
+    """The caller can compare the objects, and the engine copies nothing."""
     value = {"a": [1, "x", (b"y", {"z"})], ("k", 1): 1.5}
     assert redactor.value(value) is value
 
 
 def test_subclasses_are_redacted_as_what_they_are(redactor):
-    """A named tuple, an ordinary dict subclass, a str subclass."""
+    """The value contains a named tuple, a dict of an ordinary subclass, and a str of a subclass."""
     Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - the untyped one is meant
 
     class Text(str):
@@ -188,7 +188,7 @@ def test_subclasses_are_redacted_as_what_they_are(redactor):
 
 
 def test_what_is_too_deep_is_hidden_whole(redactor):
-    """Rather than let through."""
+    """The engine hides such a value because it cannot search it."""
     deep = [SECRET]
     for _ in range(10_000):
         deep = [deep]
@@ -199,7 +199,7 @@ def test_what_is_too_deep_is_hidden_whole(redactor):
 
 @pytest.mark.parametrize("rows", [1, 3000], ids=["small", "large"])
 def test_an_encoded_state_is_redacted(redactor, rows):
-    """Big integers, bytes, other keys and what is not hit come back as they were."""
+    """Big integers, bytes, other keys and values without a secret come back as they were."""
     state = {
         "data": {
             "rows": [{"id": n, "big": 2**200 + n, 7: b"\xff", "s": "x" * 20} for n in range(rows)],
@@ -225,13 +225,13 @@ def test_an_encoded_state_is_redacted(redactor, rows):
     "value", [SECRET, SECRET * 1000, [SECRET] * 2000, {str(n): SECRET for n in range(70_000)}]
 )
 def test_every_kind_of_container_is_opened(redactor, value):
-    """Short, 16-bit and 32-bit heads."""
+    """Containers have short, 16-bit and 32-bit heads."""
     assert SECRET.encode() not in redactor.raw(encode_state(value))
     assert decode_state(redactor.raw(encode_state([value]))) == [redactor.value(value)]
 
 
 def test_an_encoded_state_without_secrets_is_none(redactor):
-    """The caller goes on with the bytes it has."""
+    """The caller continues with the bytes that it has."""
     assert redactor.raw(encode_state({"data": ["x"] * 1000})) is None
 
 
@@ -254,12 +254,12 @@ def test_bytes_that_spell_a_secret_across_items_are_no_secret(redactor):
     ],
 )
 def test_what_cannot_be_decoded_is_hidden_whole(redactor, encoded):
-    """Never is it let through."""
+    """The engine lets bytes through only after it has decoded them."""
     assert redactor.raw(encoded) == msgspec.msgpack.encode("[redacted]")
 
 
 def test_garbage_collection_is_left_as_it_was(redactor):
-    """It is off only while a state is decoded."""
+    """The garbage collector is off only while the engine decodes a state."""
     encoded = encode_state([SECRET])
     redactor.raw(encoded)
     assert gc.isenabled()
@@ -272,7 +272,7 @@ def test_garbage_collection_is_left_as_it_was(redactor):
 
 
 def test_an_error_report_is_redacted_in_all_its_texts(redactor):
-    """Message, position, frames, details and hint, in whatever they are nested."""
+    """The message, the position, the frames, the details and the hint are redacted at any depth."""
     report = make_report(
         "AdaptorError",
         f"401 for https://u:{SECRET}@host",
@@ -292,7 +292,7 @@ def test_an_error_report_is_redacted_in_all_its_texts(redactor):
 
 
 def test_an_event_is_redacted_and_keeps_its_shape(redactor):
-    """Its ids and the steps that follow stay, even if one of them holds a secret."""
+    """The ids and the following steps of an event stay, even if one of them holds a secret."""
     event = JobComplete(
         seq=1,
         run_id="run-1",
@@ -311,7 +311,7 @@ def test_an_event_is_redacted_and_keeps_its_shape(redactor):
 
 
 def test_a_struct_without_secrets_is_the_same_object(redactor):
-    """The common case costs no copy."""
+    """An unchanged struct, which is the common case, costs no copy."""
     event = Log(seq=1, run_id="r", time=1.0, level="info", source="job", message="x")
     assert redactor.struct(event) is event
 
@@ -330,7 +330,7 @@ def test_the_words_of_the_engine_are_no_secrets():
 
 
 def test_a_redactor_shows_and_keeps_no_secret(redactor):
-    """Neither its repr while the run goes on, nor itself when it is over."""
+    """A redactor does not show secrets in its repr, and does not keep them when the run is over."""
     assert SECRET not in repr(redactor)
     redactor.forget()
     assert not redactor.active
@@ -339,7 +339,7 @@ def test_a_redactor_shows_and_keeps_no_secret(redactor):
 
 
 def test_lists_as_keys_are_not_decoded_beside_a_secret():
-    """They become tuples, whose hashes a child can make collide; the state is hidden as a whole."""
+    """Such lists become tuples with hashes that can collide, so the whole state is hidden."""
     redactor = Redactor()
     redactor.learn(["s3cret-Pa55"])
     secret = msgspec.msgpack.encode("s3cret-Pa55")

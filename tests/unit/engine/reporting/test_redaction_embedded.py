@@ -1,4 +1,4 @@
-"""A part of a configuration's text is a secret by itself where a library takes the text apart."""
+"""A part of a configuration's text is a secret by itself if a library takes the text apart."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ HARMLESS = [
 
 @pytest.mark.parametrize(("text", "expected"), URLS.items(), ids=[f"{n}" for n in range(len(URLS))])
 def test_a_part_that_a_library_takes_out_is_a_secret(text, expected):
-    """As it is written and as it is decoded."""
+    """The part is a secret as it is written and as it is decoded."""
     assert {found for found in secrets_within(text) if len(found) >= 6} == expected
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_an_address_without_a_secret_has_none(text):
-    """Or hosts and ports would disappear from the log."""
+    """Otherwise hosts and ports would disappear from the log."""
     assert not [found for found in secrets_within(text) if len(found) >= 6]
 
 
 @pytest.mark.parametrize("key", ["url", "baseUrl", "DATABASE", "host", "anything"])
 def test_the_password_of_a_public_url_is_hidden_wherever_it_comes_up(key):
-    """The host and the user of a public one stay."""
+    """The host and the user name of a public URL stay readable."""
     redactor = Redactor()
     redactor.learn({key: "https://app:p%40ss%2Fw0rd@api.example.org/v1?token=t0ken-1"})
     for password in ("p%40ss%2Fw0rd", "p@ss/w0rd", urllib.parse.quote_plus("p@ss/w0rd")):
@@ -101,7 +101,7 @@ def test_the_password_of_a_public_url_is_hidden_wherever_it_comes_up(key):
     ],
 )
 def test_a_name_says_whether_its_value_is_a_secret(name, secret):
-    """In any spelling of names, and not within a longer word."""
+    """The name is recognised in any spelling, but not within a longer word."""
     assert is_secret_name(name) is secret
 
 
@@ -123,7 +123,7 @@ def test_a_name_says_whether_its_value_is_a_secret(name, secret):
     ],
 )
 def test_a_text_is_looked_through_in_linear_time(text):
-    """The author of a plan chooses it: ten times the text takes about ten times as long."""
+    """The author of a plan chooses the text: ten times the text takes about ten times as long."""
 
     def best(count):
         took = []
@@ -138,7 +138,7 @@ def test_a_text_is_looked_through_in_linear_time(text):
 
 
 def test_looking_for_passwords_leaves_nothing_in_a_cache():
-    """`urlsplit` keeps what it was given."""
+    """The function `urlsplit` would keep the URL in its cache."""
     before = urllib.parse.urlsplit.cache_info()
     list(secrets_within("https://app:s3cret-Pa55@example.org/x?token=s3cret-Pa55"))
     assert urllib.parse.urlsplit.cache_info() == before

@@ -1,4 +1,4 @@
-"""Many needles are found in one pass, whole, overlapping, and at the end of a text."""
+"""A matcher finds many needles in one pass: whole, overlapping, and at the end of a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.reporting.redaction.matcher import Layers, Matcher
 
 
 def test_nothing_is_found_where_nothing_is():
-    """Neither in an empty text nor in a similar one."""
+    """An empty text and a similar text give no hit."""
     matcher = Matcher([b"secret", b"password"])
     assert matcher.spans(b"") == []
     assert matcher.spans(b"secre passwor secre") == []
@@ -19,7 +19,7 @@ def test_nothing_is_found_where_nothing_is():
 
 
 def test_needles_are_found_where_they_are():
-    """At the beginning, in the middle, at the end, side by side."""
+    """The needles are at the beginning, in the middle, at the end, and side by side."""
     matcher = Matcher([b"secret", b"password"])
     assert matcher.spans(b"secret") == [(0, 6)]
     assert matcher.spans(b"a secret b") == [(2, 8)]
@@ -39,7 +39,7 @@ def test_needles_are_found_where_they_are():
     ],
 )
 def test_overlapping_needles_are_one_span(needles, text, spans):
-    """No part of a secret is left standing beside another."""
+    """No part of a secret is left readable beside another secret."""
     assert Matcher(needles).spans(text) == spans
 
 
@@ -66,27 +66,27 @@ def test_needles_that_begin_alike_are_told_apart():
     ],
 )
 def test_the_beginning_of_a_needle_at_the_end_is_found(text, place):
-    """The earliest place counts: what follows may complete the longest needle."""
+    """The result is the earliest place, because the next text may complete the longest needle."""
     assert Matcher([b"secret", b"secret-token", b"password"]).opening(text) == place
 
 
 def test_a_text_that_keeps_almost_matching_takes_linear_time():
-    """A tenant may choose both secret and text; it costs seconds of nobody else's time.
+    """A tenant may choose both secret and text, but other tenants must not wait for the search.
 
-    Too many comparisons make the whole text one hit: it is hidden, not let through.
+    Too many comparisons make the whole text one hit: the text is hidden, and not let through.
     """
     matcher = Matcher([b"a" * 5000 + b"b", *(b"aaaaaaaa%05d" % number for number in range(300))])
     assert matcher.spans(b"a" * 100_000) == [(0, 100_000)]
 
 
 def test_a_short_needle_is_refused():
-    """It would have no piece, and match everywhere."""
+    """A short needle would have no piece, and would match everywhere."""
     with pytest.raises(ValueError, match="at least 6 bytes"):
         Matcher([b"short"])
 
 
 def test_patterns_are_not_kept_in_the_cache_of_re():
-    """They consist of pieces of secrets, and `re` keeps the last 512 until the program ends."""
+    """Patterns consist of pieces of secrets, and `re` keeps the last 512 patterns until the end."""
     needle = b"neverSeenBefore"
     matcher = Matcher([needle])
     assert matcher.spans(b"x" + needle) == [(1, 16)]
@@ -99,7 +99,7 @@ def test_patterns_are_not_kept_in_the_cache_of_re():
 
 
 def test_layers_find_what_one_matcher_of_all_finds():
-    """However the needles came."""
+    """The result does not depend on how the needles are divided into layers."""
     needles = [b"abcdef", b"cdefgh", b"secret-token", b"efghsecret", b"zzzzzz"]
     texts = [b"abcdefghsecret-tok", b"xsecret-tokenzzzzzzz", b"", b"secret-token abcdefgh sec"]
     whole = Matcher(needles)
@@ -120,7 +120,7 @@ def test_layers_find_what_one_matcher_of_all_finds():
 
 
 def test_a_text_that_keeps_almost_opening_a_needle_takes_linear_time():
-    """Each place in it begins like the needle; more of it is held back than need be."""
+    """Each place in the text begins like the needle; the matcher may hold back more than necessary."""
     matcher = Matcher([b"ab" * 200_000 + b"!"])
     matcher.opening(b"ab")
     text = b"ab" * 100_000 + b"?"

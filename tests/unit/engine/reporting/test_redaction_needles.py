@@ -1,4 +1,4 @@
-"""Which strings of a configuration are secrets, and in which spellings they are found."""
+"""The strings of a configuration are secrets, and are found in several spellings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TOKEN = "tok_" + "x9Y-_z" * 20
 
 
 def test_every_string_of_six_characters_is_a_secret_at_any_depth():
-    """Dicts, lists and tuples are looked into; bytes count as strings."""
+    """The search goes into dicts, lists and tuples; bytes count as strings."""
     configuration = {
         "a": "secret",
         "b": [{"c": ("deeper", bytearray(b"binary"))}],
@@ -51,7 +51,7 @@ def test_every_string_of_six_characters_is_a_secret_at_any_depth():
     "value", ["", "x", "short", "      ", "\n" * 9, 123456789, 1.23456789, True, None]
 )
 def test_what_is_too_short_blank_or_no_string_is_none(value):
-    """Redacting these would blank the log and hide nothing."""
+    """Redacting these values would blank the log and hide nothing."""
     assert list(secrets_of({"password": value}, PUBLIC)) == []
 
 
@@ -65,7 +65,7 @@ def test_the_value_of_a_public_key_is_no_secret_in_any_case(key, value):
 
 @pytest.mark.parametrize("key", ["database", "Account", "user", "url"])
 def test_a_public_key_exempts_no_subtree(key):
-    """Below it, a key is public or not by its own name."""
+    """A key below a public key is public only by its own name."""
     nested = {"host": "db.internal", "password": "secret", "pool": [{"token": "deeper"}]}
     assert set(secrets_of({key: nested}, PUBLIC)) == {"secret", "deeper"}
     assert set(secrets_of({key: ["listed", {"host": "db.internal"}]}, PUBLIC)) == {"listed"}
@@ -77,7 +77,7 @@ def test_keys_of_a_configuration_are_no_secrets():
 
 
 def test_a_configuration_that_contains_itself_is_read_once():
-    """A resolver may return anything."""
+    """A resolver may return any value."""
     configuration = {"password": "secret"}
     configuration["self"] = [configuration]
     assert list(secrets_of(configuration, PUBLIC)) == ["secret"]
@@ -94,7 +94,7 @@ def test_a_struct_is_looked_into():
 
 
 def test_what_a_state_can_carry_is_looked_into():
-    """A job gets a dataclass as a dict, an enum as its value, a UUID as text."""
+    """A job gets a dataclass as a dict, an enum as its value, and a UUID as text."""
 
     @dataclasses.dataclass
     class Login:
@@ -114,14 +114,14 @@ def test_what_a_state_can_carry_is_looked_into():
 
 
 def test_own_public_keys_replace_the_default_ones():
-    """`RunOptions.public_credential_keys` is the whole list."""
+    """The value of `RunOptions.public_credential_keys` is the whole list."""
     redactor = Redactor(public_keys=["Token"])
     redactor.learn({"token": "not-secret", "username": "username1"})
     assert redactor.text("not-secret username1") == "not-secret [redacted]"
 
 
 def surroundings(encode):
-    """Encode a secret with 0 to 3 bytes before and behind it, as a header or a body would."""
+    """Encode a secret with 0 to 3 bytes before and behind it, as in a header or a body."""
 
     def encoded(secret):
         return [
@@ -146,7 +146,7 @@ def csv_row(value):
 
 
 def latin(secret):
-    """As it is encoded by libraries of HTTP, if it can be."""
+    """Encode a secret as libraries for HTTP do, in Latin-1 where this is possible."""
     try:
         return secret.encode("latin-1")
     except UnicodeEncodeError:
@@ -227,7 +227,7 @@ WAYS = {
 
 
 def leaks(text, secret):
-    """Return what of *secret* somebody who reads *text* could still put together."""
+    """Return the parts of *text* from which a reader could still read *secret*."""
     pieces = [text]
     pieces += text.replace("[redacted]", " ").split()
     return [piece for piece in pieces if secret in piece or secret[2:-2] in piece]
@@ -238,7 +238,7 @@ def leaks(text, secret):
     "secret", [PASSWORD, AWKWARD, KEY, TOKEN, "secret", ACCENTS, QUOTES], ids=ascii
 )
 def test_a_secret_is_found_however_it_is_spelled(secret, way):
-    """Each is a form that ordinary code gives a value on its way into a log."""
+    """Ordinary code gives a value each of these forms on its way into a log."""
     redactor = Redactor()
     redactor.learn({"password": secret})
     for text in WAYS[way](secret):
@@ -246,12 +246,12 @@ def test_a_secret_is_found_however_it_is_spelled(secret, way):
         assert "[redacted]" in redacted
         assert not leaks(redacted, secret)
         rest = redacted.replace("[redacted]", "")
-        # What is left is the surroundings: base64 keeps a character at each side.
+        # Only the surroundings are left: base64 keeps a character at each side.
         assert len(rest) <= 40, (text, redacted)
 
 
 def test_each_line_of_a_key_is_a_secret():
-    """Nobody prints a key in one piece."""
+    """A private key is seldom printed in one piece."""
     redactor = Redactor()
     redactor.learn({"key": KEY})
     assert redactor.text("line 2: MIIEvQIBADANBgkqhkiG9w0BAQEFAASC") == "line 2: [redacted]"
@@ -268,7 +268,7 @@ def test_short_lines_of_a_long_secret_are_none():
 
 
 def test_a_bytes_secret_is_found_in_text_and_bytes():
-    """It need not be UTF-8."""
+    """A secret of bytes need not be UTF-8."""
     redactor = Redactor()
     secret = b"\xff\xfe\x00key\x80"
     redactor.learn({"key": secret})
@@ -279,7 +279,7 @@ def test_a_bytes_secret_is_found_in_text_and_bytes():
 
 @pytest.mark.parametrize("secret", ["redacted", "[redacted]", "edacte"])
 def test_what_is_in_the_mark_itself_cannot_be_hidden_by_it(secret):
-    """It would only be written once more."""
+    """Redaction would only write the same text again."""
     assert all(form not in b"[redacted]" for form in spellings(secret))
     redactor = Redactor()
     redactor.learn({"password": secret})
@@ -287,6 +287,6 @@ def test_what_is_in_the_mark_itself_cannot_be_hidden_by_it(secret):
 
 
 def test_no_spelling_is_so_short_that_it_matches_by_chance():
-    """Six bytes at least, of which the shortest secret decides all."""
+    """A spelling has at least six bytes, which is the length of the shortest secret."""
     for secret in ("secret", "ééé é", "日本語日本語"):
         assert min(map(len, spellings(secret)), default=6) >= 6

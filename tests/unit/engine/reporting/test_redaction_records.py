@@ -1,4 +1,4 @@
-"""A secret in several records is found; nothing else is held back."""
+"""A secret in several records is found; no other text is held back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def redactor():
     "secret", [SECRET, "ключ-ключ", base64.b64encode(SECRET.encode()).decode()]
 )
 def test_a_secret_in_two_records_is_found(redactor, secret, cut):
-    """Wherever it is cut, and in each spelling."""
+    """The secret is found wherever it is cut, and in each spelling."""
     cut = min(cut, len(secret) - 1)
     records = redactor.records()
     assert records.feed(1, "before " + secret[:cut]) == []
@@ -33,7 +33,7 @@ def test_a_secret_in_two_records_is_found(redactor, secret, cut):
 
 
 def test_a_longer_secret_is_waited_for(redactor):
-    """One secret may be the beginning of another."""
+    """A secret may be the beginning of another secret."""
     records = redactor.records()
     assert records.feed(1, SECRET) == []
     assert records.feed(2, "-longer") == [(1, "[redacted]"), (2, "[redacted]")]
@@ -55,14 +55,14 @@ def test_records_stay_records(redactor):
 
 
 def test_two_characters_that_begin_a_secret_hold_up_no_record(redactor):
-    """Many words end so.  If it was a secret, the rest of it is hidden."""
+    """Many words end in them.  If they began a secret, the rest of the secret is hidden."""
     records = redactor.records()
     assert records.feed(1, "it is s3") == [(1, "it is s3")]
     assert records.feed(2, SECRET[2:] + " !") == [(2, "[redacted] !")]
 
 
 def test_what_follows_a_flush_is_hidden_if_it_completes_a_secret(redactor):
-    """A step may end between the two halves."""
+    """A step may end between the two halves of a secret."""
     records = redactor.records()
     assert records.feed(1, SECRET[:8]) == []
     assert records.flush() == [(1, SECRET[:8])]
@@ -70,7 +70,7 @@ def test_what_follows_a_flush_is_hidden_if_it_completes_a_secret(redactor):
 
 
 def test_a_secret_in_many_records_is_taken_out_of_each(redactor):
-    """One character at a time; two are out before anybody can know."""
+    """The secret comes one character at a time; two are let out before it can be recognised."""
     records = redactor.records()
     done = [pair for index, char in enumerate(SECRET) for pair in records.feed(index, char)]
     done += records.flush()
@@ -79,7 +79,7 @@ def test_a_secret_in_many_records_is_taken_out_of_each(redactor):
 
 
 def test_a_record_waits_with_the_one_it_shares_a_secret_with(redactor):
-    """The second record is not settled, so the first one is not either."""
+    """The second record is not settled, so the first one is not settled either."""
     records = redactor.records()
     assert records.feed(1, SECRET[:5]) == []
     assert records.feed(2, SECRET[5:] + " and s3cr") == []
@@ -87,13 +87,15 @@ def test_a_record_waits_with_the_one_it_shares_a_secret_with(redactor):
 
 
 def test_without_secrets_nothing_is_held_back():
-    """A run without credentials pays nothing."""
+    """Redaction is free for a run that has no credentials."""
     redactor = Redactor()
     assert redactor.records().feed(1, "s3cr") == [(1, "s3cr")]
 
 
 def test_an_empty_record_within_a_secret_stays_empty():
-    """Also one of the engine's own, of which no part is looked for among the engine's words."""
+    """This holds for a record of the engine as well, which the search does not compare with the
+    engine's own words.
+    """
     redactor = Redactor()
     redactor.learn([SECRET])
     for is_own in (lambda _: True, lambda _: False):
@@ -125,7 +127,7 @@ def test_records_that_spell_out_a_long_secret_take_linear_time(piece):
 
 
 def test_a_long_secret_in_small_pieces_is_still_found():
-    """The looking is put off, not left out."""
+    """The search is only delayed, and not left out."""
     redactor = Redactor()
     secret = "".join(f"<{number}>" for number in range(4_000))
     redactor.learn([secret])
@@ -135,7 +137,7 @@ def test_a_long_secret_in_small_pieces_is_still_found():
 
 
 def test_more_records_than_a_secret_has_lines_are_not_waited_for():
-    """What has begun a secret in a thousand records is one as far as anybody can know."""
+    """After a thousand records, the engine does not wait for the end of a secret any longer."""
     redactor = Redactor()
     redactor.learn(["abcdefgh"])
     records = redactor.records()
@@ -147,7 +149,7 @@ def test_more_records_than_a_secret_has_lines_are_not_waited_for():
 
 
 def test_the_beginning_of_a_long_secret_is_found_in_linear_time():
-    """Whatever stands before it: a text may begin the secret at each place, and never go on so."""
+    """A text may begin the secret at each place without completing it, whatever comes before it."""
     redactor = Redactor()
     secret = ("a" * 50 + "b") * 20_000
     redactor.learn([secret])

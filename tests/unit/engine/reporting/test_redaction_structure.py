@@ -31,7 +31,7 @@ def make(*secrets):
 
 
 def both(redactor, state, shape):
-    """Redact a state decoded and encoded, small and large: all give the same."""
+    """Redact a state decoded and encoded, small and large: all ways give the same result."""
     redacted = redactor._value(state, shape)
     assert decode_state(redactor.raw(encode_state(state), shape) or encode_state(state)) == redacted
     large = {**state, "z": FILLER} if shape is not Shape.RESULT else None
@@ -42,7 +42,7 @@ def both(redactor, state, shape):
 
 
 def test_leaves_of_a_result_are_not_lost():
-    """Two steps are called like words of a configuration."""
+    """The names of two steps are also words of a configuration."""
     redactor = make("visits", "orders", "orders-1")
     leaves = {"visits": {"n": 1}, "orders": {"n": 2}, "orders-1": {"n": "orders"}}
     assert both(redactor, leaves, Shape.RESULT) == {**leaves, "orders-1": {"n": "[redacted]"}}
@@ -53,7 +53,7 @@ def test_leaves_of_a_result_are_not_lost():
 
 
 def test_a_key_of_a_users_state_is_redacted_though_a_step_is_called_so():
-    """Only where the engine has put the id as a key it stays."""
+    """A key stays only where the engine itself has put the id of the step."""
     redactor = make("visits", "s3cret-Pa55")
     state = {"visits": 1, "s3cret-Pa55": 2, "data": {"visits": 3}}
     expected = {"[redacted]": 1, "[redacted] (2)": 2, "data": {"[redacted]": 3}}
@@ -62,7 +62,7 @@ def test_a_key_of_a_users_state_is_redacted_though_a_step_is_called_so():
 
 
 def test_keys_that_become_equal_keep_their_values():
-    """They are numbered, and no number hits a key that is there."""
+    """Equal keys get numbers, and a number never gives a key that already exists."""
     redactor = make("secret-1", "secret-2", "secret-3")
     value = {
         "secret-1": 1,
@@ -89,7 +89,7 @@ def test_keys_that_become_equal_keep_their_values():
 
 
 def test_thousands_of_equal_keys_take_linear_time():
-    """Each gets the next number; none is tried twice."""
+    """Each key gets the next number, and no number is tried twice."""
     redactor = make("secret")
     value = {f"{n}": 0 for n in range(3)} | {b"%d" % n: 0 for n in range(3)}
     tuples = {("secret", n): n for n in range(20_000)}
@@ -102,7 +102,7 @@ def test_thousands_of_equal_keys_take_linear_time():
 
 
 def test_keys_of_the_engine_in_a_state_stay():
-    """`data`, `errors` and the rest, the steps under `errors`, the fields of a report."""
+    """`data`, `errors` and the like stay, the steps under `errors`, and the fields of a report."""
     words = ["errors", "references", "configuration", "visits", "severity", "message", "position"]
     redactor = make(*words, "JobError", "ValueError", "source", "end_line", "module", "function")
     report = make_report(
@@ -149,7 +149,7 @@ def test_keys_of_the_engine_in_a_state_stay():
 
 
 def test_what_a_job_writes_in_place_of_a_report_is_redacted():
-    """The form of a report excuses nothing that is no word of the engine."""
+    """In the form of a report, every value that is not a word of the engine is redacted."""
     redactor = make("s3cret-Pa55")
     forged = dict.fromkeys(("name", "severity", "step_id", "subtype", "fix"), "s3cret-Pa55")
     forged |= {"operation": "s3cret-Pa55", "stack": [{"module": "s3cret-Pa55"}]}
@@ -160,7 +160,7 @@ def test_what_a_job_writes_in_place_of_a_report_is_redacted():
 
 
 def test_an_input_of_several_steps_keeps_their_names():
-    """`inputs` maps executions of steps to their states."""
+    """The key `inputs` holds the state of each execution by name."""
     redactor = make("visits", "orders")
     state = {"inputs": {"visits": {"data": "orders"}, "orders": {"data": {"visits": 1}}}}
     assert both(redactor, state, Shape.STATE) == {
@@ -190,7 +190,7 @@ def test_ids_of_loaded_values_and_edges_stay():
 
 
 def test_every_named_condition_is_a_word_of_the_engine():
-    """Those of the plan's language, aliases included."""
+    """The words are those of the plan's language, with aliases."""
     assert {
         *("always", "never", "on_job_success", "on_job_failure"),
         *("on_job_fail", "on_upstream_success", "on_upstream_fail"),
@@ -198,7 +198,9 @@ def test_every_named_condition_is_a_word_of_the_engine():
 
 
 def test_a_state_in_an_event_is_redacted_as_one():
-    """Encoded or not, of a job or of the whole workflow."""
+    """The state is redacted alike if it is encoded or decoded, and if it is that of a job or of the
+    whole workflow.
+    """
     redactor = make("errors", "visits", "orders")
     state = {"errors": {"visits": {"name": "errors"}}, "data": "errors"}
     expected = {"errors": {"visits": {"name": "[redacted]"}}, "data": "[redacted]"}
@@ -227,7 +229,7 @@ OUT_OF_MEMORY = make_report(
     "secret", ["memory", "memory_mb", "SIGKILL", "OOMError", "limit of", "visits"]
 )
 def test_a_word_of_a_secret_does_not_damage_a_message_of_the_engine(secret):
-    """What the engine says stays readable; a user's text with the same word does not."""
+    """A message of the engine stays readable; a user's text with the same word is redacted."""
     redactor = make(secret)
     assert redactor.struct(OUT_OF_MEMORY) == OUT_OF_MEMORY
     theirs = redactor.struct(make_report("JobError", OUT_OF_MEMORY.message + secret))
@@ -236,14 +238,14 @@ def test_a_word_of_a_secret_does_not_damage_a_message_of_the_engine(secret):
 
 
 def test_what_a_message_of_the_engine_quotes_is_redacted():
-    """A reason for a cancel, a name in a plan, the message of a resolver."""
+    """The quotation is a reason for a cancel, a name in a plan, or the message of a resolver."""
     redactor = make("s3cret-Pa55", "cancelled")
     report = make_report("Cancelled", "the run was cancelled: cancelled by s3cret-Pa55")
     assert redactor.struct(report).message == "the run was cancelled: [redacted] by [redacted]"
 
 
 def test_details_that_the_engine_writes_keep_their_keys():
-    """The places in a job, and the members of a group; not what an adaptor's exception carries."""
+    """Keys of places in a job and of members of a group stay; keys of an adaptor's data do not."""
     redactor = make("message", "column", "s3cret-Pa55", "ValueError")
     place = {"line": 1, "column": 2, "message": "a s3cret-Pa55", "fix": None}
     compile_error = redactor.struct(make_report("CompileError", "x", details=[place]))
@@ -257,7 +259,7 @@ def test_details_that_the_engine_writes_keep_their_keys():
 
 
 def test_a_line_of_the_runtime_stays_readable():
-    """In a log as well as in an error; lines of a job are a user's."""
+    """The line stays readable in a log and in an error; lines of a job belong to a user."""
     redactor = make("dropped", "log lines", "allowed", "s3cret-Pa55")
     shown = []
     book = LogBook(RunOptions(log_payload_mb=0.0001), redactor, shown.append)
@@ -276,7 +278,7 @@ def test_a_line_of_the_runtime_stays_readable():
 
 
 def test_a_fixed_part_must_say_where_it_comes_from():
-    """Else a literal that is a common word would excuse any value."""
+    """Otherwise a literal that is a common word would excuse any value."""
     words = OwnWords(
         ["password", "the password of ", " memory", "module \1 cannot be had", "\1 memory"]
     )
@@ -292,7 +294,7 @@ def test_a_fixed_part_must_say_where_it_comes_from():
 
 
 def test_a_number_stays_only_where_the_engine_has_one():
-    """A limit of six digits; not a number that a message quotes."""
+    """A limit of six digits stays, but a number that a message quotes is redacted."""
     redactor = make("123456", "10000000")
     limit = "the run has written 10000000 bytes of logs, more than ten times the limit"
     assert redactor.struct(make_report("OutputLimitError", limit)).message == limit
@@ -303,7 +305,7 @@ def test_a_number_stays_only_where_the_engine_has_one():
 
 
 def test_the_fixed_parts_are_those_of_the_source():
-    """Of the engine and of the child, whose messages the engine passes on."""
+    """The parts come from the engine and from the child, whose messages the engine passes on."""
     texts = {
         "a step is reached (max_step_runs): steps that are reached": "reached",
         "no such step; did you mean 'x'": "did you",
@@ -315,7 +317,7 @@ def test_the_fixed_parts_are_those_of_the_source():
 
 
 def test_every_signal_is_a_word_of_the_engine():
-    """Its name is put into messages and subtypes."""
+    """The engine puts the name of the signal into messages and subtypes."""
     redactor = make(*(name for name in signal.Signals.__members__ if len(name) >= 6))
     for number in signal.Signals:
         report = make_report("ExitError", f"it was {number.name}", subtype=number.name)

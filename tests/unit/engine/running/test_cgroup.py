@@ -1,4 +1,4 @@
-"""A control group for one run, on machines where the engine may make one."""
+"""The engine makes a control group for each run, on machines where it may."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def start(source):
 
 
 def test_who_takes_more_than_the_limit_is_killed_and_the_group_says_so(group):
-    """The kernel's own word, not a guess from a signal."""
+    """The kernel itself reports the reason, so the engine need not guess from a signal."""
     process = start(f"x = b'x' * {200 * MEGABYTE}")
     group.add(process.pid)
 
@@ -43,7 +43,7 @@ def test_who_takes_more_than_the_limit_is_killed_and_the_group_says_so(group):
 
 
 def test_who_stays_below_is_left_alone(group):
-    """And the peak is known."""
+    """The group also reports the peak."""
     process = start(f"x = b'x' * {20 * MEGABYTE}")
     group.add(process.pid)
 
@@ -55,7 +55,7 @@ def test_who_stays_below_is_left_alone(group):
 
 
 def test_a_group_can_be_killed_whole(group):
-    """Whatever is in it."""
+    """All processes in the group are killed."""
     processes = [start("") for _ in range(3)]
     for process in processes:
         group.add(process.pid)
@@ -68,7 +68,7 @@ def test_a_group_can_be_killed_whole(group):
 
 
 def test_a_group_is_removed_when_nobody_is_in_it(group):
-    """Not before; and removing twice is no error."""
+    """A group with a process stays; a second removal does not fail."""
     process = start("")
     group.add(process.pid)
     assert not group.remove()
@@ -81,7 +81,7 @@ def test_a_group_is_removed_when_nobody_is_in_it(group):
 
 
 def test_groups_of_an_engine_that_was_killed_are_swept_away(group):
-    """The next engine does it; a group of a process that lives stays."""
+    """The next engine removes the groups; a group whose process lives stays."""
     source = (
         "import os, signal\n"
         "from engine.running.cgroup import RunCgroup\n"
@@ -101,14 +101,14 @@ def test_groups_of_an_engine_that_was_killed_are_swept_away(group):
 
 
 def test_a_run_id_is_no_path(group):
-    """What a plan calls itself does not decide where the group lies."""
+    """The name of a plan does not decide where the directory of the group is."""
     assert "/" not in group.path.name
     assert "\n" not in group.path.name
     assert ".." not in group.path.name
 
 
 def test_a_machine_without_groups_is_no_error(monkeypatch, tmp_path):
-    """There is nothing to be done then, and nothing wrong."""
+    """On such a machine the engine simply makes no group."""
     monkeypatch.setattr(cgroup, "ROOT", tmp_path)
 
     assert RunCgroup.create("run", MEGABYTE) is None
