@@ -153,7 +153,7 @@ def test_broken_entries_name_adaptor_version_and_reason(tmp_path):
 
 
 def test_a_module_ref_wins_over_the_repo(tmp_path):
-    """The name decides, and not the version; a `ModuleRef` names a container, a package or a file."""
+    """The name decides, not the version; a `ModuleRef` names a container, a package or a file."""
     repo = Repo.read(make_repo(tmp_path / "repo", "common@1.0.0"))
     package = tmp_path / "dev" / "common"
     package.mkdir(parents=True)

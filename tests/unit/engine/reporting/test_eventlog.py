@@ -211,9 +211,7 @@ def test_reading_waits_no_longer_than_it_was_told(log):
 
 
 def test_the_end_wakes_whoever_waits(log):
-    """The end wakes readers that wait for an event that will not come, and readers that wait for
-    the end.
-    """
+    """The end wakes readers that wait for the end, and those that wait for another event."""
     outcomes = []
     threads = [
         threading.Thread(target=lambda: outcomes.append(log.read(None, None))),
@@ -277,7 +275,7 @@ def test_readers_without_a_cursor_share_the_events(log):
 
 
 def test_a_listener_hears_of_every_change_until_it_stops(log):
-    """The listener is called for events and for the end; other listeners continue when one stops."""
+    """The listener is called for events and for the end; others continue when one stops."""
     heard = []
     stop = log.listen(lambda: heard.append("one"))
     log.listen(lambda: heard.append("two"))
@@ -289,7 +287,7 @@ def test_a_listener_hears_of_every_change_until_it_stops(log):
 
 
 def test_who_waits_is_woken_for_what_was_waited_for(log, monkeypatch):
-    """A reader that wakes takes the interpreter from the supervisor, so it needs a reason to wake."""
+    """A reader that wakes takes the interpreter from the supervisor, so it must have a reason."""
     woken = []
     wait = log._came.wait
 

@@ -136,7 +136,7 @@ def test_a_very_long_secret_is_found_in_the_usual_spellings():
 
 
 def test_secrets_that_come_one_by_one_are_compiled_a_few_times(monkeypatch):
-    """A run may get a credential for each step, but not all of them are compiled again each time."""
+    """A run may get a credential for each step, but not all are compiled again each time."""
     built = []
     make = matcher.Matcher.__init__
 
