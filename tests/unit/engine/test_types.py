@@ -1,4 +1,4 @@
-"""Type checkers of managers see our annotations, and events as the union that there is."""
+"""Type checkers of managers see the annotations, and see events as the real union."""
 
 import tomllib
 import typing
@@ -23,7 +23,7 @@ def test_a_package_is_marked_as_typed_and_the_mark_is_in_the_wheel(package: str)
 
 
 def test_events_are_annotated_as_the_union_of_all_events():
-    """So ``match`` over the classes of events can be checked to be complete."""
+    """A type checker can then check that ``match`` over the classes of events is complete."""
     on_event = typing.get_type_hints(engine.run)["on_event"]
 
     assert typing.get_type_hints(Run.poll)["return"] == list[AnyEvent]
@@ -32,7 +32,7 @@ def test_events_are_annotated_as_the_union_of_all_events():
 
 
 def test_a_handle_shows_only_what_a_manager_may_use():
-    """What the engine needs of it is not among its public names."""
+    """The methods that only the engine needs are not among the public names."""
     public = [name for name in dir(Run) if not name.startswith("_")]
 
     assert public == ["cancel", "done", "id", "poll", "result"]

@@ -1,4 +1,4 @@
-"""One place turns every decode failure into one error that says whose fault it is."""
+"""The codec turns every decode failure into one error, which says whose fault it is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from protocol.state import BIG_INTEGER
     ],
 )
 def test_what_is_no_message_is_a_remote_protocol_error(body):
-    """Whatever the decoder raises, and without its traceback: that would hold the bytes."""
+    """The error drops the traceback of the decoder, because that would keep the bytes in memory."""
     with pytest.raises(
         RemoteProtocolError, match=r"^child sent an undecodable frame: ['\"]"
     ) as caught:
@@ -39,7 +39,7 @@ def test_what_is_no_message_is_a_remote_protocol_error(body):
 
 
 def test_text_of_the_peer_is_quoted_cut_and_in_ascii():
-    """No terminal escape and no megabyte of a child's words reaches a log."""
+    """A log never gets terminal escapes or megabytes from a child."""
     body = msgspec.msgpack.encode({"type": "\x1b[31m\xe9" + "x" * 100_000})
     with pytest.raises(RemoteProtocolError) as caught:
         decode_from_child(body)
@@ -49,7 +49,7 @@ def test_text_of_the_peer_is_quoted_cut_and_in_ascii():
 
 
 def test_the_two_directions_do_not_mix():
-    """A child cannot send what only an engine sends, nor the other way round."""
+    """A child cannot send a message that only an engine sends, and the other way round."""
     with pytest.raises(RemoteProtocolError):
         decode_from_child(encode(Cancel(reason="x")))
     with pytest.raises(RemoteProtocolError):
@@ -57,14 +57,14 @@ def test_the_two_directions_do_not_mix():
 
 
 def test_a_state_crosses_unread():
-    """The engine does not look inside: the very bytes come out."""
+    """The engine does not look inside a state: the same bytes come out."""
     state = b"\x81\xa1n\xc7\x09\x01" + b"\x01" + bytes(8)
     message = decode_from_child(encode(WorkflowComplete(state=memoryview(state))))
     assert bytes(message.state) == state
 
 
 def test_details_of_a_report_cross_unread():
-    """A child chooses them; they are decoded where somebody reads the event."""
+    """A child chooses the details; they are decoded when somebody reads the event."""
     details = {"n": msgspec.msgpack.Ext(BIG_INTEGER, b"\1" * 9)}
     report = make_report("JobError", "x", details=details)
     error = decode_from_child(encode(WorkflowError(error=report))).error
@@ -77,7 +77,7 @@ def test_details_of_a_report_cross_unread():
 
 
 def test_errors_say_whose_fault_it_is():
-    """Both kinds can be caught together, and told apart."""
+    """A caller can catch both kinds together, or each of them alone."""
     assert issubclass(LocalProtocolError, ProtocolError)
     assert issubclass(RemoteProtocolError, ProtocolError)
     assert not issubclass(LocalProtocolError, RemoteProtocolError)

@@ -1,4 +1,4 @@
-"""Frames at the edges: what a prefix may say, and when a stream may end."""
+"""Frames at the edges: the values that a prefix may have, and the places where a stream may end."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def put(receiver, data):
 
 
 def test_a_header_is_four_bytes_little_endian():
-    """The first fact of the wire."""
+    """This header is the first fact of the wire."""
     assert header(1) == b"\x01\0\0\0"
     assert header(0x0A0B0C) == b"\x0c\x0b\x0a\0"
 
 
 @pytest.mark.parametrize("length", [0, -1, MAX_FRAME_BYTES + 1, 2**32])
 def test_a_sender_refuses_a_length_that_no_frame_may_have(length):
-    """Our own mistakes are found on our own side, and named as such."""
+    """A mistake of the sender is found at the sender, and is reported as its own."""
     with pytest.raises(LocalProtocolError, match=f"cannot send a frame of {length} bytes"):
         header(length)
 
 
 def test_a_length_of_zero_is_an_error():
-    """An empty frame is no message; a reader that went on would spin."""
+    """An empty frame is not a message, and a reader that accepts it would spin."""
     with pytest.raises(RemoteProtocolError, match="a frame of 0 bytes; allowed: 1 to 100"):
         put(FrameReceiver(100), b"\0\0\0\0")
 
 
 def test_a_prefix_is_checked_before_the_body_comes():
-    """Nothing is waited for that would be refused in the end."""
+    """A reader does not wait for a body that it would refuse in the end."""
     receiver = FrameReceiver(100)
     assert put(receiver, b"\x65\0\0") == []
     with pytest.raises(RemoteProtocolError, match="a frame of 101 bytes"):
@@ -47,12 +47,12 @@ def test_a_prefix_is_checked_before_the_body_comes():
 
 
 def test_no_limit_of_a_caller_is_above_that_of_the_wire():
-    """Whatever the options of a run say."""
+    """The options of a run cannot raise the limit of the wire."""
     assert FrameReceiver(2**40).max_frame_bytes == MAX_FRAME_BYTES
 
 
 def test_a_limit_can_be_raised_between_two_frames():
-    """How large the frames of a run may be is known only when it is assigned to the child."""
+    """The limit of a run is known only when the run is assigned to the child."""
     receiver = FrameReceiver(10)
     assert put(receiver, header(3) + b"abc") == [b"abc"]
     receiver.max_frame_bytes = 20
@@ -73,14 +73,14 @@ def test_a_limit_can_be_raised_between_two_frames():
     ],
 )
 def test_the_end_of_input_inside_a_frame_can_be_told(data, whole):
-    """A child that ends between two frames and one that was cut off are different."""
+    """A child that ends between two frames differs from a child that was cut off."""
     receiver = FrameReceiver(MAX_FRAME_BYTES)
     put(receiver, data)
     assert receiver.at_boundary is whole
 
 
 def test_a_large_frame_is_handed_on_without_a_copy():
-    """It is the very buffer that was read into, and the receiver keeps nothing of it."""
+    """The message uses the buffer that was read into, and the receiver keeps nothing of it."""
     receiver = FrameReceiver(MAX_FRAME_BYTES)
     put(receiver, header(LARGE_BYTES) + b"a" * 100)
     (frame,) = put(receiver, b"a" * (LARGE_BYTES - 100))
@@ -90,7 +90,7 @@ def test_a_large_frame_is_handed_on_without_a_copy():
 
 
 def test_there_is_always_room_to_read_into():
-    """An empty buffer would make a read of zero bytes look like the end."""
+    """With an empty buffer, a read of zero bytes would look like the end."""
     receiver = FrameReceiver(MAX_FRAME_BYTES)
     for _ in range(40):
         assert len(receiver.buffer()) > 0

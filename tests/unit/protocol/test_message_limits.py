@@ -1,4 +1,4 @@
-"""What a message of a child may cost is bounded before it is decoded."""
+"""The cost of a child's message is bounded before the message is decoded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def batch(count):
 
 
 def test_a_large_state_is_passed_over_at_once():
-    """Whatever it consists of: its length stands before it."""
+    """The length comes before the state, so the content of the state does not matter."""
     state = b"\xdd" + (50_000_000).to_bytes(4, "big") + b"\x80" * 50_000_000
     frame = encode(m.WorkflowComplete(state=memoryview(state)))
     began = time.thread_time()
@@ -37,7 +37,7 @@ def test_a_large_state_is_passed_over_at_once():
 
 
 def test_a_batch_of_too_many_lines_is_refused_before_one_is_made():
-    """Two million of them would hold the supervisor for seconds."""
+    """Two million lines would hold the supervisor for seconds."""
     assert len(decode_from_child(batch(MAX_LOG_ENTRIES)).entries) == MAX_LOG_ENTRIES
     frame = batch(2_000_000)
     began = time.thread_time()
@@ -48,21 +48,21 @@ def test_a_batch_of_too_many_lines_is_refused_before_one_is_made():
 
 @pytest.mark.parametrize("padding", [b"\xc4", b"\xd9"])
 def test_a_message_is_not_larger_than_its_type_allows(padding):
-    """A job-start has no fields: nothing in it takes a megabyte."""
+    """A job-start has no fields, so a megabyte cannot be an honest message."""
     body = b"\x82\xa4type\xa9job-start\xa1x\xc6" + (MAX_MESSAGE_BYTES).to_bytes(4, "big")
     with pytest.raises(RemoteProtocolError, match=r"in one message of the type 'job-start'"):
         decode_from_child(body + padding * MAX_MESSAGE_BYTES)
 
 
 def test_a_large_frame_says_its_type_first():
-    """Else its type would be known only after all of it was looked at."""
+    """Otherwise its type would be known only after the whole frame was read."""
     body = b"\x82\xa1x\xc6" + MAX_MESSAGE_BYTES.to_bytes(4, "big") + bytes(MAX_MESSAGE_BYTES)
     with pytest.raises(RemoteProtocolError, match=r"of the type '\?'; allowed: 1000000"):
         decode_from_child(body + b"\xa4type\xa9job-start")
 
 
 def test_a_state_counts_for_itself_and_nothing_else_does():
-    """The other fields of a message with a state are as small as those of any message."""
+    """Without its state, such a message is as small as any other message."""
     big = memoryview(bytes(3 * MAX_MESSAGE_BYTES))
     report = make_report("JobError", "no")
     message = m.JobError(state=big, error=report, state_bytes=1, next=(), duration_ms=1)
@@ -75,14 +75,14 @@ def test_a_state_counts_for_itself_and_nothing_else_does():
 
 
 def test_a_state_cannot_claim_more_bytes_than_there_are():
-    """Its length would excuse the rest of the frame."""
+    """A false length would excuse the rest of the frame."""
     body = b"\x83\xa4type\xacjob-complete\xa5state\xc6\xff\xff\xff\xff" + bytes(MAX_MESSAGE_BYTES)
     with pytest.raises(RemoteProtocolError):
         decode_from_child(body)
 
 
 def test_lists_in_messages_have_a_limit():
-    """Steps that follow, frames of a stack, features of a peer."""
+    """The lists are the next steps, the frames of a stack, and the features of a peer."""
     many = ("x",) * (MAX_NEXT + 1)
     with pytest.raises(RemoteProtocolError, match="length <= 10000"):
         decode_from_child(
@@ -97,7 +97,7 @@ def test_lists_in_messages_have_a_limit():
 
 
 def test_no_message_of_a_child_has_a_field_of_any_type():
-    """The supervisor would decode whatever a child has put there, with keys that collide."""
+    """The supervisor would decode any value of a child, even keys whose hashes collide."""
     schema = msgspec.json.schema_components(m.FromChild.__args__)[1]
     open_fields = {
         f"{name}.{field}"

@@ -24,19 +24,19 @@ MESSAGES = sorted(
     ],
 )
 def test_a_class_name_becomes_a_message_name(name, expected):
-    """Noun then verb, with hyphens."""
+    """A name is a noun and then a verb, with hyphens between the words."""
     assert kebab_case(name) == expected
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 def test_a_message_travels_under_its_class_name_and_is_frozen(kind):
-    """One name in code, on the wire and in the documents."""
+    """Code, wire and documents use the same name."""
     assert kind.__struct_config__.tag == kebab_case(kind.__name__)
     assert kind.__struct_config__.frozen
 
 
 def test_every_message_class_is_in_one_of_the_unions():
-    """A message that is in none could never be decoded."""
+    """The codec can decode only messages that are in a union."""
     defined = {
         kind
         for kind in vars(messages).values()
@@ -48,7 +48,7 @@ def test_every_message_class_is_in_one_of_the_unions():
 
 
 def test_every_event_class_is_in_the_union_and_frozen():
-    """Whoever decodes a line of events finds each of them."""
+    """A reader of a line of events finds each class in the union."""
     bases = (events.Event, events.StepEvent)
     defined = {
         kind
@@ -75,7 +75,7 @@ def test_an_event_comes_back_from_json():
 
 
 def test_messages_that_become_events_have_their_names():
-    """What a child reports and what the manager reads are called the same."""
+    """A message of a child and the event that it becomes have the same name."""
     shared = {
         "InitStart", "InitComplete", "JobStart", "JobComplete", "JobError", "EdgeResolved",
         "WorkflowComplete", "WorkflowError",

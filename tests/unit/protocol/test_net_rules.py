@@ -1,4 +1,4 @@
-"""The rules of a network permission: which texts are rules, what they mean, what errors say."""
+"""The rules of a network permission: the accepted texts, their meaning, and the errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RULES = {
 
 @pytest.mark.parametrize("text", RULES)
 def test_a_rule_is_read_as_hosts_and_ports(text):
-    """Each form of the contract, in each of its spellings."""
+    """The test covers each form of the contract, in each of its spellings."""
     rule = parse_net_rule(text)
 
     assert (rule.kind, rule.host, rule.ports) == RULES[text]
@@ -144,7 +144,7 @@ WRONG = {
 
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: ascii(text)[:40])
 def test_what_is_not_a_rule_is_quoted_with_what_would_be_right(text):
-    """One sentence: the rule, what is wrong with it, and how it is written."""
+    """The error is one sentence: the rule, its mistake, and the right form."""
     with pytest.raises(ValueError, match=r"^the network rule ") as caught:
         parse_net_rule(text)
 
@@ -154,7 +154,7 @@ def test_what_is_not_a_rule_is_quoted_with_what_would_be_right(text):
 
 
 def test_the_ports_of_a_run_are_limited():
-    """Different ports are counted, over all rules; `*` names none."""
+    """Different ports are counted over all rules; `*` does not count."""
     assert count_ports(parse_net_rules([f"*:1-{MAX_PORTS}", "*", "host:5,6-9"])) == MAX_PORTS
     with pytest.raises(ValueError, match="at most 1,024 ports, not 1,025"):
         parse_net_rules(["a:1-1000", "b:900-1025"])
@@ -181,7 +181,7 @@ def test_the_ports_of_all_rules_are_those_of_each():
     ],
 )
 def test_the_error_about_a_url_shows_neither_password_nor_token(text, shown):
-    """An author copies the rule from a connection string."""
+    """An author may copy the rule from a connection string."""
     with pytest.raises(ValueError, match="network rule") as caught:
         parse_net_rule(text)
     assert "Zq7_kW9xVt" not in str(caught.value)

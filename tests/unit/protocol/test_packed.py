@@ -1,4 +1,4 @@
-"""Encoded states are counted, and their keys checked, before they are decoded."""
+"""Encoded states are counted, and their keys are checked, before they are decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from protocol.state_items import check_items, most_items
 from protocol.state_look import as_json
 
 PRIME = 2**61 - 1
-"""Python's hash of an integer is its remainder by this (sys.hash_info)."""
+"""Python's hash of an integer is its remainder by this number (sys.hash_info)."""
 
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -32,7 +32,7 @@ VALUES = st.recursive(
 
 
 def items_of(value):
-    """Count the plain way."""
+    """Count the items in the plain way."""
     if isinstance(value, dict):
         return 1 + sum(1 + items_of(item) for item in value.values())
     if isinstance(value, list):
@@ -52,7 +52,7 @@ def big(number):
 @settings(max_examples=300, deadline=None)
 @given(VALUES)
 def test_the_count_is_that_of_the_items(value):
-    """By the bytes and by the value; and an ordinary state has keys that are allowed."""
+    """Bytes and value give the same count, and an ordinary state has allowed keys."""
     encoded = encode_state(value)
     count = items_of(value)
     assert count_items(encoded, count) == count
@@ -69,21 +69,21 @@ def test_the_count_is_that_of_the_items(value):
 @settings(max_examples=300, deadline=None)
 @given(VALUES)
 def test_a_value_has_no_more_items_than_its_json_has_marks(value):
-    """So an exact count is needed only for a value near the limit."""
+    """An exact count is therefore needed only for a value near the limit."""
     json = as_json(value)
     if json is not None:
         assert most_items(json) >= items_of(value)
 
 
 def test_the_marks_of_ordinary_rows_are_as_many_as_their_items():
-    """Only marks within texts, and those of empty containers, count besides."""
+    """Besides items, only marks within texts and marks of empty containers count."""
     rows = [{"id": n, "tags": ["a", "b"], "at": {"x": 1.5}} for n in range(50)]
     assert most_items(as_json(rows)) == items_of(rows)
     assert most_items(as_json([[], {}, "a, b"])) == items_of([[], {}, ""]) + 3
 
 
 def test_marks_within_texts_do_not_count_against_the_limit():
-    """A large state is counted one by one where its marks leave a doubt."""
+    """If the marks leave a doubt, the items of a large state are counted one by one."""
     rows = [",,,,"] * 3_000
     assert decode_state(encode_state(rows, max_items=3_001)) == rows
     with pytest.raises(TooManyItemsError):
@@ -91,7 +91,7 @@ def test_marks_within_texts_do_not_count_against_the_limit():
 
 
 def test_what_is_left_out_of_a_large_state_does_not_count():
-    """The limit is for what is carried."""
+    """The limit counts only the items that are carried."""
     state = {"rows": list(range(300)) * 10, "secret": list(range(3_000))}
     assert encode_state(state, without=("secret",), max_items=3_003)
     with pytest.raises(TooManyItemsError):
@@ -101,7 +101,7 @@ def test_what_is_left_out_of_a_large_state_does_not_count():
 @pytest.mark.parametrize("length", [1, 15, 16, 31, 63, 64, 65, 255, 256, 257, 4095, 4097, 70_000])
 @pytest.mark.parametrize("kind", ["list", "map", "rows"])
 def test_containers_of_all_lengths(length, kind):
-    """Runs of items are matched together; what is left over is not lost."""
+    """The count matches runs of items together, and still counts the items after the last run."""
     value = {
         "list": list(range(length)),
         "map": {f"key {n}": n for n in range(length)},
@@ -123,7 +123,7 @@ def test_containers_of_all_lengths(length, kind):
 )
 @pytest.mark.parametrize("before", [0, 200])
 def test_other_keys_are_refused_before_decoding(key, before):
-    """Wherever the map is, and however many good keys come first."""
+    """The place of the map does not matter, nor does the number of good keys before it."""
     good = b"".join(msgspec.msgpack.encode(f"k{n}") + b"\0" for n in range(before))
     inner = b"\xde" + (before + 1).to_bytes(2, "big") + good + key + b"\0"
     for encoded in (inner, b"\x92" + b"\xda\x13\x88" + b"x" * 5000 + inner, b"\x91" * 20 + inner):
@@ -135,7 +135,7 @@ def test_other_keys_are_refused_before_decoding(key, before):
 
 @pytest.mark.parametrize("byte", [0xC1, 0xC8, 0xDA, 0xDB, 0xDD, 0xDF, 0xCF])
 def test_what_is_cut_off_is_refused(byte):
-    """An item of which only the head is there."""
+    """Of the last item only the head is there."""
     for look in (check_keys, lambda data: count_items(data, 10**9)):
         with pytest.raises(PackedError):
             look(bytes([byte]) + b"\x01")
@@ -144,7 +144,7 @@ def test_what_is_cut_off_is_refused(byte):
 def colliding_lists(count):
     """Return a map of *count* keys that are lists, which become tuples with one hash.
 
-    The second item undoes what the first has done (xxHash, as in CPython's tupleobject.c).
+    The second item cancels the effect of the first (xxHash, as in CPython's tupleobject.c).
     """
     first, second, fifth = 11400714785074694791, 14029467366897019727, 2870177450012600261
     mask = (1 << 64) - 1
@@ -163,7 +163,7 @@ def colliding_lists(count):
 
 
 def test_keys_that_collide_are_not_decoded():
-    """Its twin is msgspec alone, which needs time that grows with the square of their number."""
+    """The twin is msgspec alone: its time grows with the square of the number of keys."""
     encoded = colliding_lists(3_000)
     began = time.thread_time()
     with pytest.raises(ValueError, match="a key is neither"):
@@ -175,7 +175,7 @@ def test_keys_that_collide_are_not_decoded():
 
 
 def test_integers_that_collide_are_counted():
-    """As many as 3,000 are decoded in milliseconds; the powers of two up to 2**3000 are fewer."""
+    """3,000 integers are decoded in milliseconds; there are fewer powers of two up to 2**3000."""
 
     def state(count):
         pairs = b"".join(big(5 + PRIME * (2**70 + n)) + b"\0" for n in range(count))
@@ -191,14 +191,14 @@ def test_integers_that_collide_are_counted():
 
 
 def test_a_state_of_many_items_is_refused_before_it_is_decoded():
-    """Six million empty maps take six megabytes here, and hundreds in memory."""
+    """Six million empty maps take six megabytes here, and hundreds of megabytes in memory."""
     encoded = array(6_000_000, b"\x80")
     with pytest.raises(TooManyItemsError, match="allowed: 5000000"):
         decode_state(encoded, max_items=5_000_000)
 
 
 def test_an_object_in_many_places_counts_in_each():
-    """A value can be small and its encoding large."""
+    """A value can be small although its encoding is large."""
     ten = [[]] * 10
     hundred = [ten] * 10
     assert items_of(hundred) == 111
@@ -233,7 +233,7 @@ STAMPS = [
 @pytest.mark.parametrize("levels", [0, 2, 9])
 @pytest.mark.parametrize("filler", ["", "-" * 70_000])
 def test_a_state_holds_no_timestamp(stamp, levels, filler):
-    """A date in a state is text; a timestamp of a child would be an object that no JSON can carry."""
+    """A date in a state is text; JSON could not carry the timestamp of a child."""
     text = msgspec.msgpack.encode(filler)
     for value in (stamp, b"\x81\xa1k" + stamp, b"\x81" + stamp + b"\xc0"):
         with pytest.raises(ValueError, match=r"not an encoded state|extension type"):

@@ -1,4 +1,4 @@
-"""The phase table, whole: every phase times every message."""
+"""The test covers the whole phase table: every phase with every message."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ TABLE = {
     ("CHECKING", "Linking"): "CHECKING",
     ("CHECKING", "Checked"): "CHECKING",
 }
-"""Written a second time on purpose: a change of the order of messages is a decision."""
+"""The table is repeated on purpose: a change of the order of messages is a decision."""
 
 
 WAITING = {
     Phase.RUNNING: [Phase.RECORDING, Phase.RETRYING],
     Phase.FAILING: [Phase.RECORDING],
 }
-"""Where the end of a step leads if the child waits after it."""
+"""The phases after the end of a step, if the child waits there."""
 
 REPORT = make_report("AdaptorError", "no")
 
@@ -71,14 +71,14 @@ def failed(**fields):
 
 
 def make(kind):
-    """Return some message of a class; the table looks at nothing but the class."""
+    """Make a message of a class; the table looks only at the class."""
     return kind(**dict.fromkeys(kind.__struct_fields__))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
 def test_a_message_is_taken_or_refused_as_the_table_says(phase, kind):
-    """A request not permitted now is fatal, whatever it would be later."""
+    """A message in a wrong phase is fatal, even if a later phase would allow it."""
     following = TABLE.get((phase.name, kind.__name__))
     if following is not None:
         assert advance(phase, make(kind)) is Phase[following]
@@ -95,13 +95,15 @@ def test_a_message_is_taken_or_refused_as_the_table_says(phase, kind):
 @pytest.mark.parametrize("kind", m.ToChild.__args__[1:], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
 def test_a_child_never_says_what_the_engine_says(phase, kind):
-    """`Hello` alone goes both ways."""
+    """Only `Hello` travels in both directions."""
     with pytest.raises(RemoteProtocolError):
         advance(phase, make(kind))
 
 
 def test_every_phase_can_be_reached_and_left():
-    """From the start, over the tables, or by a request to check; only the last one is a dead end."""
+    """From the start, each phase is reached over the tables or by a request to check; only the last
+    one is a dead end.
+    """
     reached, waiting = set(), [Phase.STARTING, Phase.CHECKING]
     while waiting:
         phase = waiting.pop()
@@ -131,18 +133,18 @@ def test_every_phase_can_be_reached_and_left():
     ],
 )
 def test_the_end_of_a_step_says_whether_the_child_waits_after_it(phase, end, barrier, following):
-    """For the record of the step, or for its next attempt; never if the workflow ends with it."""
+    """The child waits for a record or for the next attempt, but not at the end of the workflow."""
     assert advance(phase, end, barrier=barrier) is following
 
 
 def test_a_step_that_died_is_not_retried_by_the_next_child():
-    """Only the engine knows of a death, so only the engine decides whether it is retried."""
+    """Only the engine knows of a death, so only the engine decides about another attempt."""
     with pytest.raises(RemoteProtocolError, match="wants to retry a step that died"):
         advance(Phase.FAILING, failed(retry=True))
 
 
 def test_a_child_that_may_proceed_walks_on_or_begins_the_next_attempt():
-    """In no other phase does the engine send `Proceed`."""
+    """The engine sends `Proceed` only in these phases."""
     assert {phase: proceed(phase) for phase in AFTER_PROCEED} == {
         Phase.RECORDING: Phase.WALKING,
         Phase.RETRYING: Phase.LINKED,
@@ -150,12 +152,12 @@ def test_a_child_that_may_proceed_walks_on_or_begins_the_next_attempt():
 
 
 def test_every_message_of_a_child_has_its_place():
-    """A message that no phase allows could never be sent."""
+    """A message that is missing from the table could never be sent."""
     assert {kind for allowed in FROM_CHILD.values() for kind in allowed} == set(KINDS)
 
 
 def test_the_table_in_the_document_is_the_table():
-    """docs/PROTOCOL.md shows each phase with its messages and where they lead."""
+    """The document docs/PROTOCOL.md shows each phase with its messages and their next phases."""
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", DOCUMENT.read_text(), re.MULTILINE)
     documented = {
         (phase, message): following

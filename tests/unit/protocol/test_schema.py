@@ -1,4 +1,4 @@
-"""The structure of what travels does not change unnoticed."""
+"""The structure of the messages does not change unnoticed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMAND = "python tests/unit/protocol/update_schema.py"
 
 
 def load_updater():
-    """Load the script beside this file, which is in no package."""
+    """Load the script beside this file, which is not in a package."""
     spec = importlib.util.spec_from_file_location("update_schema", HERE / "update_schema.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -22,7 +22,7 @@ def load_updater():
 
 
 def test_messages_have_the_structure_that_was_agreed():
-    """A new field, type or message must be decided about: is it another version?"""
+    """The author of a new field, type or message must decide about the protocol version."""
     updater = load_updater()
     assert updater.make_schema() == updater.SCHEMA_FILE.read_text(), (
         f"the wire has changed: run {COMMAND}, read its diff, decide about PROTOCOL_VERSION"
@@ -30,12 +30,12 @@ def test_messages_have_the_structure_that_was_agreed():
 
 
 def test_the_agreed_structure_is_that_of_this_version():
-    """The file says for which version it was written."""
+    """The file contains the version for which it was written."""
     assert json.loads((HERE / "schema.json").read_text())["version"] == PROTOCOL_VERSION
 
 
 def test_the_schema_covers_both_directions():
-    """Every message of both unions is in the file, under the name it travels by."""
+    """The file has every message of both unions, under its name on the wire."""
     messages = json.loads((HERE / "schema.json").read_text())["messages"]
     for kind in {*ToChild.__args__, *FromChild.__args__}:
         tag = messages[kind.__name__]["properties"]["type"]

@@ -1,4 +1,4 @@
-"""What a state can hold, what it becomes, and what is said of the rest."""
+"""A state can hold some values, some values change on the way, and the rest gives an error."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ CARRIED = [
 @pytest.mark.parametrize("beside", [None, 2**70, dt.datetime(2024, 1, 1, tzinfo=UTC)])
 @pytest.mark.parametrize(("value", "expected"), CARRIED)
 def test_a_value_becomes_its_plain_form(value, expected, beside):
-    """Whatever stands beside it: that decides how it is encoded, not what it becomes."""
+    """A value beside it can change how the state is encoded, but not the decoded value."""
     decoded = decode_state(encode_state({"data": [value, beside]}))["data"][0]
     assert decoded == expected
     assert type(decoded) is type(expected)
@@ -130,7 +130,7 @@ def test_a_value_becomes_its_plain_form(value, expected, beside):
     ids=repr,
 )
 def test_a_key_need_not_be_text(key, expected, beside):
-    """Text, bytes, numbers, booleans and None come back; what is written as text becomes text."""
+    """Text, bytes, numbers, booleans and None come back; keys with a form in text become text."""
     assert decode_state(encode_state({key: beside})) == {expected: beside}
 
 
@@ -196,7 +196,7 @@ def generator():
     ],
 )
 def test_what_cannot_be_carried_is_named_with_its_path(value, said):
-    """The path and the type of the first such value, in ASCII, for the job's author."""
+    """The job's author gets the path and the type of the first such value, in ASCII."""
     with pytest.raises(StateNotCarriedError) as caught:
         encode_state(value)
     text = str(caught.value)
@@ -208,7 +208,7 @@ def test_what_cannot_be_carried_is_named_with_its_path(value, said):
 
 
 def test_a_coroutine_is_named_with_a_hint():
-    """The usual mistake behind it is a forgotten await."""
+    """The usual cause is a forgotten await."""
 
     async def fetch():
         pass
@@ -220,7 +220,7 @@ def test_a_coroutine_is_named_with_a_hint():
 
 
 def test_the_same_value_twice_is_no_cycle():
-    """Sharing is not a cycle; it comes back as two values."""
+    """Sharing is not a cycle; the value comes back as two values."""
     shared = [2**70]
     decoded = decode_state(encode_state({"a": shared, "b": [shared, shared]}))
     assert decoded == {"a": [2**70], "b": [[2**70], [2**70]]}
@@ -228,13 +228,13 @@ def test_the_same_value_twice_is_no_cycle():
 
 
 def test_a_path_has_the_root_it_was_given():
-    """A credential is not a state."""
+    """The path of a credential must not begin with "state"."""
     with pytest.raises(StateNotCarriedError, match=r"^credential\.token: cannot carry a function$"):
         encode_state({"token": len}, root="credential")
 
 
 def test_a_path_is_cut_in_the_middle():
-    """However deep the trouble lies and however long the keys are."""
+    """The path may be very deep, and its keys may be very long."""
     value = len
     for _ in range(100):
         value = {"k" * 1000: value}
@@ -244,7 +244,7 @@ def test_a_path_is_cut_in_the_middle():
 
 
 def test_no_code_of_a_value_is_run_to_name_it():
-    """Neither `__repr__` nor `__str__`: they may be hostile, or take for ever."""
+    """The methods `__repr__` and `__str__` may be hostile, or take for ever."""
 
     class Hostile:
         def __repr__(self):
@@ -262,7 +262,7 @@ def test_no_code_of_a_value_is_run_to_name_it():
 
 
 def test_a_false_timestamp_in_a_float_takes_the_fast_way():
-    """Bytes that only look like a date do not change what is written."""
+    """Bytes that only look like a date do not change the encoded form."""
     (number,) = msgspec.msgpack.decode(b"\x91\xcb\xd6\xff\0\0\0\0\0\0")
     value = {"data": [number, b"\xd7\xff12345678", 0xD6FF0000, "é"]}
     assert encode_state(value) == msgspec.msgpack.encode(value)
@@ -270,7 +270,7 @@ def test_a_false_timestamp_in_a_float_takes_the_fast_way():
 
 @pytest.mark.parametrize("leaf", [1, 2**70, dt.date(2024, 5, 6)], ids=type)
 def test_too_deep_a_value_is_refused_in_one_way(leaf):
-    """Whatever it holds, and on a stack that is nearly full."""
+    """The error does not depend on the innermost value, or on the depth of the stack."""
     value = leaf
     for _ in range(50_000):
         value = [value]
@@ -288,19 +288,19 @@ class Real(float):
 
 
 def test_a_subclass_of_a_number_is_that_number():
-    """Whatever stands beside it."""
+    """A value beside it does not change this."""
     decoded = decode_state(encode_state([Real(1.5), 2**70]))
     assert (decoded, type(decoded[0])) == ([1.5, 2**70], float)
 
 
 def test_none_is_nil():
-    """The state of a step that returned nothing."""
+    """A step that returned nothing has this state."""
     assert encode_state(None) == NIL
     assert decode_state(NIL) is None
 
 
 def test_decoding_gives_a_copy_of_its_own_each_time():
-    """Steps are isolated from each other by this alone."""
+    """Only these copies isolate the steps from each other."""
     encoded = encode_state({"data": {"rows": [1]}})
     first, second = decode_state(encoded), decode_state(encoded)
     first["data"]["rows"].append(2)
@@ -310,7 +310,7 @@ def test_decoding_gives_a_copy_of_its_own_each_time():
 @pytest.mark.parametrize("collecting", [True, False])
 @pytest.mark.parametrize("encoded", [b"\x90", b"\xc1", b"\x91" * 100_000])
 def test_decoding_leaves_the_collector_as_it_was(collecting, encoded):
-    """After a success, an error, and on the fresh stack."""
+    """The collector is as before after a success, after an error, and on the fresh stack."""
     try:
         (gc.enable if collecting else gc.disable)()
         try:
@@ -323,7 +323,7 @@ def test_decoding_leaves_the_collector_as_it_was(collecting, encoded):
 
 
 def test_what_was_encoded_on_a_shallow_stack_is_decoded_on_a_deep_one():
-    """A state does not become unreadable because of where in the program it is read."""
+    """The place in the program where a state is read does not decide whether it can be read."""
     value = 0
     for _ in range(600):
         value = [value]
@@ -348,7 +348,7 @@ def test_what_was_encoded_on_a_shallow_stack_is_decoded_on_a_deep_one():
     ids=lambda value: str(value)[:20],
 )
 def test_path_and_reason_are_facts_of_their_own(value, path):
-    """A key may look like the end of a path: nobody has to search the text for it."""
+    """A key may look like the end of a path, so a caller must not search the text for it."""
     with pytest.raises(StateNotCarriedError) as caught:
         encode_state(value)
 

@@ -9,7 +9,7 @@ from protocol.state_look import FOREIGN, PLAIN, look
 
 
 def test_one_list_in_many_places_is_looked_at_once():
-    """Its encoding would be larger than any memory; to look at it takes no time."""
+    """The encoding would be larger than any memory, but the check takes almost no time."""
     value = [0]
     for _ in range(200):
         value = [value, value]
@@ -32,7 +32,7 @@ def test_a_wide_cycle_is_found_at_every_depth(depth):
 
 @pytest.mark.parametrize("depth", [60, 300, 600])
 def test_what_is_wrong_deep_in_many_values_is_found(depth):
-    """Beyond the levels that honest states have."""
+    """The wrong value is deeper than the levels of honest states."""
     value = object
     for _ in range(depth):
         value = [*range(10), value]
@@ -42,7 +42,7 @@ def test_what_is_wrong_deep_in_many_values_is_found(depth):
 
 @pytest.mark.parametrize("leaf", [1, 2**70])
 def test_a_big_integer_is_carried_as_deep_as_a_small_one(leaf):
-    """600 levels, of lists and of maps."""
+    """The value has 600 levels, of lists and of maps."""
     value = leaf
     for number in range(600):
         value = [value] if number % 2 else {"a": value}

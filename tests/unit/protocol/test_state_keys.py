@@ -1,4 +1,4 @@
-"""Which keys a state may have: those that come back as they were."""
+"""A state may have only keys that come back as they were."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Pair(enum.Enum):
 
 
 class Text(str):
-    """A text that equals nothing else."""
+    """A text that is not equal to any other value."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ class Text(str):
     ids=repr,
 )
 def test_a_key_that_would_not_come_back_is_refused_with_its_path(key, kind, beside):
-    """Whatever stands beside it, and however far down."""
+    """The error does not depend on the depth of the key or on the values beside it."""
     with pytest.raises(StateNotCarriedError) as caught:
         encode_state({"counts": [{"a": beside}, {"b": 1, key: 2}]})
     assert caught.value.path == "state.counts[1]"
@@ -60,7 +60,7 @@ def test_a_key_that_would_not_come_back_is_refused_with_its_path(key, kind, besi
 
 
 def test_a_bad_key_among_many_rows_is_found():
-    """The look at them knows no path; the walk after it does."""
+    """The fast check does not know the path; the walk after it finds the path."""
     rows = [{"id": number, "tags": ["a", None]} for number in range(5_000)]
     assert decode_state(encode_state(rows)) == rows
     rows[4_000][1, 2] = 3
@@ -71,14 +71,14 @@ def test_a_bad_key_among_many_rows_is_found():
 
 
 def test_many_keys_that_json_lacks_are_carried():
-    """Bytes, booleans and None are keys, however many."""
+    """Any number of keys may be bytes, booleans or None."""
     state = {number: {None: 1, True: 2, b"x": 3, 2**70: 4, 0.5: 5} for number in range(3_000)}
     assert decode_state(encode_state(state)) == state
 
 
 @pytest.mark.parametrize(("key", "expected"), [(Pair.TEXT, "text"), (Pair.NUMBER, 7)])
 def test_an_enum_with_a_plain_value_is_that_key(key, expected):
-    """As msgspec writes it."""
+    """The key is written as msgspec writes it."""
     assert decode_state(encode_state({key: 1})) == {expected: 1}
 
 
@@ -93,19 +93,19 @@ def test_an_enum_with_a_plain_value_is_that_key(key, expected):
     ids=repr,
 )
 def test_two_keys_that_become_one_are_refused(state):
-    """One of two values would be lost without a word."""
+    """Otherwise one of the two values would be lost without an error."""
     with pytest.raises(StateNotCarriedError, match=r"^state: has two keys that become "):
         encode_state(state)
 
 
 def test_nan_is_a_key():
-    """It is a float; that it equals nothing is the business of the one who asks."""
+    """NaN is a float; it is the reader's task that NaN is not equal to itself."""
     (key,) = decode_state(encode_state({math.nan: 1}))
     assert math.isnan(key)
 
 
 def test_zero_keeps_its_sign_as_a_key():
-    """As a value it does too."""
+    """Zero keeps its sign as a value as well."""
     (key,) = decode_state(encode_state({-0.0: 1}))
     assert math.copysign(1, key) == -1
 
@@ -120,11 +120,11 @@ def test_a_key_keeps_its_type(key):
 
 @pytest.mark.parametrize("encoded", [b"\x81\x90\x01", b"\x91\x81\x92\x01\x02\x01", b"\x81\x80\x01"])
 def test_a_state_with_another_key_is_not_read_from_a_child(encoded):
-    """Encoding and decoding have one rule."""
+    """Encoding and decoding have the same rule."""
     with pytest.raises(ValueError):
         decode_state(encoded)
 
 
 def test_a_copy_is_made_without_another_look():
-    """What this program has encoded itself needs no check."""
+    """A state that this program has encoded itself needs no check."""
     assert copy_state(encode_state({None: {1: [True]}})) == {None: {1: [True]}}

@@ -1,4 +1,4 @@
-"""No code of a value's class runs while the value is encoded."""
+"""The encoder does not run code of a value's class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RAN = []
 
 
 def trap(name):
-    """Return a method that notes that it was called."""
+    """Return a method that records its calls."""
 
     def method(self, *args, **kwargs):
         RAN.append(name)
@@ -44,7 +44,7 @@ EVERYWHERE = (
 
 
 def trapped(base, *, special=()):
-    """Return a subclass of *base* all of whose methods are traps."""
+    """Return a subclass of *base* in which every method is a trap."""
     names = {*LIKE_CONTAINERS, *LIKE_SCALARS, *EVERYWHERE, *special}
     body = {name: trap(name) for name in names}
     body |= {name: property(trap(name)) for name in ("__class__", "__dict__", "value", "name")}
@@ -121,7 +121,7 @@ def _nothing_ran():
 @pytest.mark.parametrize("beside", [None, 2**70, STAMP], ids=["alone", "a big integer", "a date"])
 @pytest.mark.parametrize(("make", "expected"), CASES)
 def test_a_subclass_is_carried_as_its_base(make, expected, beside):
-    """With the value that its base class holds, whatever the subclass makes of it."""
+    """The value of the base class is encoded; methods of the subclass do not matter."""
     value = make()
     (carried,) = decode_state(encode_state([value, beside]))[:1]
     assert (carried, type(carried)) == (expected, type(expected))
@@ -129,13 +129,13 @@ def test_a_subclass_is_carried_as_its_base(make, expected, beside):
 
 @pytest.mark.parametrize(("make", "expected"), CASES)
 def test_a_subclass_among_many_values_is_carried_too(make, expected):
-    """Whatever stands beside it."""
+    """The values beside it do not matter."""
     rows = [{"n": number} for number in range(2_000)]
     assert decode_state(encode_state([rows, make()])) == [rows, expected]
 
 
 def test_a_dataclass_among_many_values_runs_no_code():
-    """msgspec would ask it for its fields."""
+    """By itself, msgspec would ask the dataclass for its fields."""
     assert all_are_known()
 
     @dataclasses.dataclass
@@ -148,7 +148,7 @@ def test_a_dataclass_among_many_values_runs_no_code():
 
 
 def test_dates_among_many_values_are_text():
-    """Also those that msgspec alone would write as something else."""
+    """This includes dates that msgspec alone would write in another form."""
     rows = [{"n": number, "at": STAMP} for number in range(2_000)]
     assert decode_state(encode_state(rows))[-1] == {"n": 1_999, "at": "2024-01-02T03:00:00Z"}
 
@@ -168,7 +168,7 @@ def test_a_subclass_of_uuid_is_carried_as_its_base():
 
 
 def test_a_fold_is_kept():
-    """The second two o'clock of a night in October is another moment."""
+    """The second two o'clock of a night in October is another moment than the first."""
 
     class Stamp(dt.datetime):
         pass
@@ -183,7 +183,7 @@ def test_a_fold_is_kept():
 
 @pytest.mark.parametrize("beside", [None, 2**70], ids=["alone", "a big integer"])
 def test_a_dataclass_gives_its_fields_and_no_more(beside):
-    """Its attributes are read where they are stored."""
+    """The encoder reads the attributes where they are stored."""
 
     @dataclasses.dataclass
     class Trapped(Person):
@@ -198,7 +198,7 @@ def test_a_dataclass_gives_its_fields_and_no_more(beside):
 
 
 def test_a_dataclass_with_slots_gives_its_fields():
-    """Those that were set."""
+    """Only the slots with a value count."""
 
     @dataclasses.dataclass(slots=True)
     class Slotted:
@@ -210,7 +210,7 @@ def test_a_dataclass_with_slots_gives_its_fields():
 
 
 def test_a_computed_field_is_refused():
-    """Only code of the class knows its value."""
+    """Only code of the class knows the value of the field."""
 
     @dataclasses.dataclass
     class Computed:
@@ -225,7 +225,7 @@ def test_a_computed_field_is_refused():
 
 
 def test_a_struct_is_written_as_msgspec_writes_it():
-    """With its tag and its other names; what it holds is walked."""
+    """The struct keeps its tag and its renamed fields; the values in it are walked."""
     value = Struct("Ada", [Person("B"), trapped(list)([1])])
     assert decode_state(encode_state(value)) == {
         "type": "struct",
@@ -235,7 +235,7 @@ def test_a_struct_is_written_as_msgspec_writes_it():
 
 
 def test_an_enum_gives_its_stored_value():
-    """Not what a property of the class says."""
+    """A property of the class does not change the value."""
 
     class Colour(enum.Enum):
         RED = "red"
@@ -247,7 +247,7 @@ def test_an_enum_gives_its_stored_value():
 
 
 def test_a_class_is_not_asked_for_its_name():
-    """Its metaclass would be."""
+    """Reading the name would run code of the metaclass."""
 
     class Meta(type):
         __name__ = property(trap("__name__"))
@@ -267,7 +267,7 @@ def test_a_class_is_not_asked_for_its_name():
 
 
 def test_a_time_zone_of_the_job_is_refused():
-    """Its offset is known to its code alone."""
+    """Only code of the job knows the offset of such a time zone."""
 
     class Zone(dt.tzinfo):
         utcoffset = trap("utcoffset")
@@ -279,7 +279,7 @@ def test_a_time_zone_of_the_job_is_refused():
 
 
 def test_keys_are_compared_by_no_code_of_theirs():
-    """Nor by that of a key with the hash of another."""
+    """A key with the same hash does not run code in the comparison either."""
 
     class Key(str):
         __slots__ = ()
@@ -295,7 +295,7 @@ def test_keys_are_compared_by_no_code_of_theirs():
 
 
 def test_left_out_keys_are_those_of_the_state_itself():
-    """Also where it is walked."""
+    """This also holds where the state is walked."""
     for beside in (1, 2**70):
         value = {"configuration": 1, "data": {"configuration": beside}}
         encoded = encode_state(value, without=("configuration",))

@@ -1,7 +1,7 @@
-"""Write the schema of the wire anew: ``python tests/unit/protocol/update_schema.py``.
+"""Write the schema of the wire again: ``python tests/unit/protocol/update_schema.py``.
 
-After that look at the difference.  Whoever changes what travels decides whether an older peer
-would still understand it, and raises `protocol.limits.PROTOCOL_VERSION` if not.
+After that read the difference.  The author of a change decides whether an older peer would still
+understand the messages, and raises `protocol.limits.PROTOCOL_VERSION` if not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 
 def make_schema() -> str:
-    """Return the structure of all messages as JSON text; descriptions are no part of it."""
+    """Return the structure of all messages as JSON text, without descriptions."""
     schemas, definitions = msgspec.json.schema_components(
         (ToChild, FromChild), ref_template="#/{name}"
     )

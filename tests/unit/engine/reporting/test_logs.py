@@ -174,7 +174,7 @@ def test_output_below_the_level_is_still_volume():
 
 
 def test_lines_below_the_level_do_not_crowd_out_the_others():
-    """The volume counts only lines that will be shown."""
+    """Lines below the level do not use up the room for lines that are shown."""
     book, shown = make(max_log_bytes=100, log_level="error")
     book.output("stdout", b"\n" * 50)
     book.add(LogEntry("error", "job", "important"))

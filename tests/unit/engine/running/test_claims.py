@@ -1,4 +1,4 @@
-"""What a child says of its plan is held against the plan, and its reports are cut."""
+"""The engine compares the claims of a child with the plan, and cuts its reports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refusal(check, *names):
 
 @pytest.mark.parametrize("step_id", ["z", "", "A", "a ", " a", "aa", "a-1", "a\0", "\u0430"])
 def test_a_step_that_the_plan_lacks_is_refused(claims, step_id):
-    """A name is that of a step or it is not; the last one here is a Cyrillic letter."""
+    """A name is that of a step or it is not; the last one here contains a Cyrillic letter."""
     text = refusal(claims.check_step, step_id, step_id)
     assert text == f"child names a step that its plan lacks: {step_id!a}"
 
@@ -64,7 +64,7 @@ def test_a_step_that_the_plan_lacks_is_refused(claims, step_id):
     ],
 )  # fmt: skip
 def test_an_execution_is_named_for_its_step(claims, step_id, step_run_id):
-    """The first like the step; after that with a number."""
+    """The first execution has the name of its step, and later ones also have a number."""
     claims.check_step(step_id, step_run_id)
 
 
@@ -95,7 +95,7 @@ def test_an_execution_is_named_for_its_step(claims, step_id, step_run_id):
     ],
 )
 def test_an_execution_that_is_named_otherwise_is_refused(claims, step_run_id):
-    """No free text gets into an event by way of a number."""
+    """A child cannot put free text into an event by way of the number."""
     text = refusal(claims.check_step, "a", step_run_id)
     assert text == f"child names an execution wrongly: {step_run_id!a}"
 
@@ -103,7 +103,7 @@ def test_an_execution_that_is_named_otherwise_is_refused(claims, step_run_id):
 @QUICK
 @given(st.sampled_from(["a", "b", "a-7"]), st.text("ab-0123456789\n \u0663", max_size=6))
 def test_what_is_accepted_is_the_step_and_a_number(step_id, step_run_id):
-    """Whatever the text, the child could say the same only in these words."""
+    """An accepted text has only one spelling: the step, a hyphen and a positive number."""
     try:
         Claims(PLAN).check_step(step_id, step_run_id)
     except RemoteProtocolError:
@@ -115,7 +115,7 @@ def test_what_is_accepted_is_the_step_and_a_number(step_id, step_run_id):
 
 
 def test_an_execution_is_started_once(claims):
-    """Two with the same name could not be told apart; a refused one does not count as another."""
+    """Two executions of one name would look the same; a refused name does not count as started."""
     claims.check_new("a")
     claims.check_new("a-1")
     assert refusal(claims.check_new, "a") == "child starts 'a' a second time"
@@ -124,14 +124,14 @@ def test_an_execution_is_started_once(claims):
 
 
 def test_the_name_of_a_step_may_be_asked_for_any_number_of_times(claims):
-    """A step loads a state and a credential before it starts, and starts once."""
+    """A step loads a state and a credential before it starts, but it starts only once."""
     for _ in range(3):
         claims.check_step("a", "a")
     claims.check_new("a")
 
 
 def test_two_runs_of_one_plan_know_nothing_of_each_other():
-    """What one has started the other has not."""
+    """An execution that started in one run has not started in the other."""
     Claims(PLAN).check_new("a")
     Claims(PLAN).check_new("a")
 
@@ -144,7 +144,7 @@ def test_two_runs_of_one_plan_know_nothing_of_each_other():
     [("a", "b", "x"), ("a", "c", False), ("a", "a-7", True), ("b", "c", True)],
 )
 def test_the_condition_of_an_edge_is_the_one_of_the_plan(claims, step_id, target, condition):
-    """As it was written, also where the edge is disabled."""
+    """The condition is the text of the plan, also for a disabled edge."""
     assert claims.condition(step_id, target) is condition
 
 
@@ -162,26 +162,26 @@ def test_the_condition_of_an_edge_is_the_one_of_the_plan(claims, step_id, target
     ],
 )
 def test_an_edge_that_the_plan_lacks_is_refused(claims, step_id, target):
-    """Between steps of the plan as well, and in the other direction."""
+    """Edges are refused between steps of the plan as well, and in the other direction."""
     text = refusal(claims.condition, step_id, target)
     assert text == f"child names an edge that its plan lacks: {step_id!a} -> {target!a}"
 
 
 @pytest.mark.parametrize("following", [(), ("b",), ("b", "c"), ("c", "b"), ("a-7", "b", "c")])
 def test_any_of_its_edges_may_follow_a_step(claims, following):
-    """None, some or all."""
+    """A child may follow all of the edges, some of them, or none."""
     claims.check_next("a", following)
 
 
 @pytest.mark.parametrize("following", [("a",), ("z",), ("b", "z"), ("z", "b"), ("a-1",), ("",)])
 def test_what_follows_must_be_edges(claims, following):
-    """One wrong one among them is enough."""
+    """A single wrong name among the next steps is enough for a refusal."""
     assert "an edge that its plan lacks" in refusal(claims.check_next, "a", following)
 
 
 @pytest.mark.parametrize("following", [("b", "b"), ("b", "c", "b"), ("c",) * 1000])
 def test_no_edge_is_followed_twice(claims, following):
-    """Many times the same name would be memory as well."""
+    """A name that is repeated many times would also use memory."""
     assert refusal(claims.check_next, "a", following) == "child follows an edge twice"
 
 
@@ -200,7 +200,7 @@ def test_no_edge_is_followed_twice(claims, following):
 )
 @pytest.mark.parametrize("character", ["a", "\x1b", "\U0001f511"], ids=ascii)
 def test_a_huge_name_is_refused_without_a_copy_of_it(claims, check, names, character):
-    """A frame may be that long; what is made of it may not, nor what a log shows of it."""
+    """A frame may be as long as this, but its error and the log must be short."""
     arguments = names("a-" + character * (HUGE // len(character.encode())))
     kept = []
     tracemalloc.start()
@@ -222,7 +222,7 @@ def test_a_huge_name_is_refused_without_a_copy_of_it(claims, check, names, chara
 
 
 def test_a_report_of_ordinary_size_stays_as_it_is():
-    """Every field of it."""
+    """Every field of the report stays."""
     report = make_report(
         "JobError",
         "m" * MAX_ERROR_TEXT + " [cut: 5000 characters more]",  # by the child itself
@@ -246,12 +246,12 @@ def packed(value):
 
 
 def plain(report):
-    """Return a report as it is read: with its details decoded."""
+    """Return a report as a reader gets it: with decoded details."""
     return with_details(report)
 
 
 def long_report(text):
-    """Return a report with *text* wherever there can be text, and more frames than are kept."""
+    """Return a report with *text* in every field for text, and with more frames than are kept."""
     return msgspec.structs.replace(
         REPORT,
         name=text,
@@ -269,7 +269,7 @@ def long_report(text):
 
 
 def test_every_field_of_a_report_is_cut():
-    """Numbers stay; details are kept whole or not at all."""
+    """Numbers stay, and details are kept whole or not at all."""
     line = "x" * MAX_LINE
     assert bounded(long_report("x" * 200_000)) == msgspec.structs.replace(
         REPORT,
@@ -288,7 +288,7 @@ def test_every_field_of_a_report_is_cut():
 
 
 def test_there_is_no_field_that_this_does_not_know():
-    """Whoever adds one decides how long it may be."""
+    """The author of a new field decides how long its value may be."""
     fields = set(REPORT.__struct_fields__)
     assert fields == {
         "name", "message", "severity", "step_id", "subtype", "operation", "position", "stack",
@@ -301,7 +301,7 @@ def test_there_is_no_field_that_this_does_not_know():
 
 @pytest.mark.parametrize("field", ["operation", "position", "details", "fix", "subtype", "step_id"])
 def test_a_field_that_is_not_there_is_not_made(field):
-    """Cutting nothing is nothing; a line of which the source is not known may be told as well."""
+    """A missing field stays missing; a report may also have a line without its source."""
     report = msgspec.structs.replace(long_report("x"), **{field: None})
     assert getattr(bounded(report), field) is None
     report = make_report("JobError", "x", position=Position(3), stack=(StackFrame("a", "f"),))
@@ -334,13 +334,13 @@ def test_details_above_the_limit_are_left_out_whole(size, kept):
     ],
 )
 def test_details_may_be_any_bytes(body):
-    """A child chooses them; nothing of them is decoded before somebody reads the event."""
+    """A child chooses the bytes; the engine decodes them only when somebody reads the event."""
     details = bounded(msgspec.structs.replace(REPORT, details=msgspec.Raw(body))).details
     assert details is None if body == b"\xc0" else bytes(details) == body
 
 
 def test_details_of_too_many_items_are_left_out_where_they_are_read():
-    """Empty maps take a byte each here, and 64 in memory."""
+    """An empty map takes one byte here, and 64 bytes in memory."""
     for count, kept in ((MAX_DETAILS_ITEMS - 1, True), (MAX_DETAILS_ITEMS, False)):
         report = bounded(msgspec.structs.replace(REPORT, details=packed([{}] * count)))
         assert (plain(report).details is not None) is kept
@@ -348,7 +348,7 @@ def test_details_of_too_many_items_are_left_out_where_they_are_read():
 
 @pytest.mark.parametrize("character", ["x", "\u00e9", "\U0001f511"], ids=ascii)
 def test_a_report_of_huge_texts_leaves_nothing_of_them_behind(character):
-    """In memory, which counts the widest character of a text for each of its characters."""
+    """Python stores each character of a text in the width of its widest character."""
     length = HUGE // len(character.encode())
     tracemalloc.start()
     try:
@@ -363,6 +363,6 @@ def test_a_report_of_huge_texts_leaves_nothing_of_them_behind(character):
 
 
 def test_an_option_is_one_of_ours_or_none():
-    """A child could otherwise say what it likes where a view speaks of options."""
+    """Otherwise a child could put any text where a view shows an option."""
     assert bounded(msgspec.structs.replace(REPORT, option="timeout_s")).option == "timeout_s"
     assert bounded(msgspec.structs.replace(REPORT, option="rm -rf")).option is None

@@ -1,4 +1,4 @@
-"""When a run has had its time, and which limit the report names."""
+"""Deadlines decide when the time of a run is over, and which limit the report names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOW = 1000.0
 
 
 class Clock:
-    """A monotonic clock that goes on when it is told to."""
+    """A monotonic clock that a test moves by hand."""
 
     def __init__(self):
         self.now = NOW
@@ -26,7 +26,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the module under test; nothing else in the process sees it."""
+    """Replace the clock of the module under test; the rest of the process keeps its own."""
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
     return clock
@@ -67,7 +67,7 @@ def running(**options):
     ],
 )
 def test_a_limit_is_named_with_its_value(clock, options, prepare, message, step_id):
-    """Not a moment before it has passed."""
+    """The limit is reported only after it has passed."""
     run = running(**options)
     prepare(run)
     assert run.next == NOW + 5
@@ -80,7 +80,7 @@ def test_a_limit_is_named_with_its_value(clock, options, prepare, message, step_
 
 
 def test_a_limit_below_a_millisecond_is_shown(clock):
-    """Never as zero."""
+    """The report does not round such a limit to zero."""
     run = running(timeout_s=0.0005)
     clock.now += 1
     assert "0.5 ms" in run.exceeded().message
@@ -126,7 +126,7 @@ def test_a_step_that_ended_has_no_deadline(clock):
 
 
 def test_any_sign_of_life_starts_the_silence_anew(clock):
-    """Silence is measured from what was heard last."""
+    """The engine measures silence from the last message."""
     run = running(idle_timeout_s=5)
     clock.now += 4
     run.heard()
@@ -136,7 +136,7 @@ def test_any_sign_of_life_starts_the_silence_anew(clock):
 
 
 def test_waiting_for_the_manager_is_no_silence_of_the_child(clock):
-    """Its own deadline holds instead; after the answer the child has its time again."""
+    """The load has its own deadline; after the answer the child has its whole time again."""
     run = running(timeout_s=None, idle_timeout_s=5, resolve_timeout_s=20)
     run.loading()
     assert run.next == NOW + 20
@@ -168,7 +168,7 @@ def test_waiting_for_the_manager_counts_for_the_run(clock):
     ],
 )
 def test_a_child_that_should_be_gone_has_a_moment(clock, end, timeout_s, patience):
-    """From then on no other limit fires; what counts is that it goes."""
+    """Only the deadline for its end is left; the other limits do not fire any longer."""
     run = running(timeout_s=timeout_s, step_timeout_s=0.001, idle_timeout_s=0.001)
     run.job_started("a")
     end(run)
@@ -185,7 +185,7 @@ def test_a_child_that_should_be_gone_has_a_moment(clock, end, timeout_s, patienc
     [(0.0, 0.25), (4.5, 0.25), (4.75, 0.25), (4.9, 0.1), (5.0, 0.0), (7.0, 0.0)],
 )
 def test_the_grace_of_a_cancelled_child_ends_with_the_time_of_its_run(clock, elapsed, left):
-    """A cancellation gives nobody more time; the report stays that of the cancellation."""
+    """A cancellation does not extend the run's time; the report stays that of the cancellation."""
     run = running(timeout_s=5, cancel_grace_s=0.25)
     clock.now += elapsed
     run.cancelled()
@@ -198,7 +198,7 @@ def test_the_grace_of_a_cancelled_child_ends_with_the_time_of_its_run(clock, ela
 
 
 def test_the_moment_is_not_prolonged_by_saying_so_again(clock):
-    """A child that keeps talking, and a manager that keeps cancelling, gain nothing."""
+    """A child that keeps sending, and a manager that keeps cancelling, get no more time."""
     run = running()
     run.cancelled()
     clock.now += 0.2
@@ -208,7 +208,7 @@ def test_the_moment_is_not_prolonged_by_saying_so_again(clock):
 
 
 def test_the_earliest_deadline_is_next(clock):
-    """Whichever it is."""
+    """The kind of the deadline does not matter."""
     run = running(timeout_s=9, step_timeout_s=2, idle_timeout_s=4)
     assert run.next == NOW + 4
     run.job_started("a")
@@ -216,6 +216,6 @@ def test_the_earliest_deadline_is_next(clock):
 
 
 def test_the_clock_is_the_monotonic_one():
-    """Setting the time of day ends no run."""
+    """A change of the time of day does not end a run."""
     run = running(timeout_s=60)
     assert abs(run.next - time.monotonic() - 60) < 5

@@ -1,4 +1,4 @@
-"""Why a run is over, as a table of facts: the engine first, then the kernel, then the child."""
+"""A table of facts decides why a run is over: the engine first, then the kernel, then the child."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def killed(number, peak=0):
 
 
 TABLE = {
-    # name: (facts, reason, error name, words of the message)
+    # Each row: name, facts, reason, name of the error, words of the message.
     "walked to its end": ({"exit": CLEAN, "last": COMPLETE}, "success", None, ""),
     "a leaf failed": ({"exit": CLEAN, "last": COMPLETE_WITH_ERROR}, "fail", "JobError", "bad row"),
     "crashed and said so": ({"exit": CLEAN, "last": CRASHED}, "crash", "RuntimeCrash", "defined"),
@@ -193,7 +193,7 @@ TABLE = {
 
 @pytest.mark.parametrize(("facts", "reason", "name", "words"), TABLE.values(), ids=TABLE)
 def test_facts_have_one_ending(facts, reason, name, words):
-    """Each row is one way in which a run can be over."""
+    """Each row is a way in which a run can be over."""
     ending = decide_ending(Facts(memory_bytes=MEMORY, **facts))
     assert ending.reason == reason
     if name is None:
@@ -206,7 +206,7 @@ def test_facts_have_one_ending(facts, reason, name, words):
 
 @pytest.mark.parametrize("number", sorted(set(signal.Signals)), ids=lambda number: number.name)
 def test_every_signal_is_named(number):
-    """A child that dies of a signal has an error that says which."""
+    """The error of a child that a signal killed names the signal."""
     ending = decide_ending(Facts(memory_bytes=MEMORY, exit=killed(int(number))))
     expected = {"SIGSYS": "SecurityError", "SIGXCPU": "CPULimitError"}
     assert ending.error.name == expected.get(number.name, "ExitError")
@@ -216,7 +216,7 @@ def test_every_signal_is_named(number):
 
 
 def test_a_signal_without_a_name_has_its_number():
-    """Real-time signals between the first and the last have none."""
+    """Python has no names for the real-time signals between the first and the last."""
     ending = decide_ending(Facts(memory_bytes=MEMORY, exit=killed(signal.SIGRTMIN + 3)))
     assert str(signal.SIGRTMIN + 3) in ending.error.message
 
@@ -224,14 +224,14 @@ def test_a_signal_without_a_name_has_its_number():
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 127, 255])
 @pytest.mark.parametrize("last", [None, COMPLETE, CRASHED])
 def test_an_exit_code_is_told_whatever_was_said_before(code, last):
-    """The kernel is believed before the child."""
+    """The engine believes the kernel before the child."""
     ending = decide_ending(Facts(memory_bytes=MEMORY, exit=Exit(code=code), last=last))
     assert ending.error.message == f"the child ended on its own with exit code {code}"
 
 
 @pytest.mark.parametrize("facts", [row[0] for row in TABLE.values()], ids=TABLE)
 def test_an_error_names_the_step_that_was_open(facts):
-    """Unless it names one itself."""
+    """An error that names a step itself keeps that step."""
     ending = decide_ending(Facts(memory_bytes=MEMORY, step_id="open", **facts))
     if ending.error is not None:
         assert ending.error.step_id in ("open", "a")
@@ -248,7 +248,7 @@ def test_an_error_names_the_step_that_was_open(facts):
     ],
 )
 def test_a_child_cannot_end_a_run_with_any_error(error):
-    """It would be believed about something that it cannot know, or that is not so."""
+    """The child may report only errors that it can know; others are a `ProtocolError`."""
     last = WorkflowError(error=error)
     ending = decide_ending(Facts(memory_bytes=MEMORY, exit=CLEAN, last=last))
     assert (ending.reason, ending.error.name) == ("exception", "ProtocolError")
@@ -257,7 +257,7 @@ def test_a_child_cannot_end_a_run_with_any_error(error):
 
 
 def test_what_went_wrong_before_a_job_may_be_a_crash():
-    """An exception in the helper functions of a workflow is a fail that cannot be followed."""
+    """An exception in the helper functions of a workflow is a fail that no edge can follow."""
     error = ErrorReport(name="RuntimeError", message="in globals", severity="crash")
     ending = decide_ending(Facts(memory_bytes=MEMORY, exit=CLEAN, last=WorkflowError(error=error)))
     assert ending == Ending("crash", error)
@@ -265,6 +265,6 @@ def test_what_went_wrong_before_a_job_may_be_a_crash():
 
 @pytest.mark.parametrize("name", SEVERITY_BY_NAME)
 def test_every_error_has_a_reason(name):
-    """The severity, but for a cancellation."""
+    """The reason is the severity of the error, except for a cancellation."""
     expected = "cancelled" if name == "Cancelled" else SEVERITY_BY_NAME[name]
     assert reason_of(make_report(name, "")) == expected

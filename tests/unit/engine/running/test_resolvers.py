@@ -1,4 +1,4 @@
-"""Ids to values: the manager's code may do anything, the run hears of it once."""
+"""Resolvers turn ids into values: their code may do anything, but a run gets one answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protocol.state import decode_state
 
 
 def ask(resolver, kind="credential", value_id="c1"):
-    """Resolve; return the outcome, which must come once."""
+    """Resolve an id; return the outcome, which must come exactly once."""
     outcomes = queue.Queue()
     resolve(resolver, kind, value_id, "a", outcomes.put)
     outcome = outcomes.get(timeout=10)
@@ -24,7 +24,7 @@ def ask(resolver, kind="credential", value_id="c1"):
 
 
 def test_a_value_comes_back_as_it_is_and_encoded():
-    """As it is to learn its secrets, encoded to be sent."""
+    """The engine learns secrets from the value itself, and sends the encoded form."""
     outcome = ask(lambda value_id: {"id": value_id, "n": 2**70})
     assert type(outcome) is Resolution
     assert outcome.value == {"id": "c1", "n": 2**70}
@@ -33,7 +33,7 @@ def test_a_value_comes_back_as_it_is_and_encoded():
 
 
 def test_a_resolver_may_be_async():
-    """It gets an event loop of its own."""
+    """An async resolver gets an event loop of its own."""
 
     async def resolver(value_id):
         await asyncio.sleep(0)
@@ -43,14 +43,14 @@ def test_a_resolver_may_be_async():
 
 
 def test_a_resolver_runs_in_a_thread_of_its_own():
-    """It may block without keeping anybody."""
+    """A resolver may block without delaying other runs."""
     assert ask(lambda _: {"thread": threading.current_thread().name}).value == {
         "thread": "jobcell-resolve-credential"
     }
 
 
 def test_a_value_may_say_how_long_it_holds():
-    """Then it is asked for again."""
+    """After that time the engine asks for the value again."""
     outcome = ask(lambda _: Resolved({"a": 1}, ttl_s=100))
     assert outcome.value == {"a": 1}
     assert outcome.expires > 0
@@ -86,7 +86,7 @@ def fail(error):
     ],
 )
 def test_every_failure_is_a_report(resolver, kind, reason):
-    """Named for what could not be loaded, for which step, and why."""
+    """The report names the id, the step and the reason."""
     outcome = ask(resolver, kind)
     assert type(outcome) is ErrorReport
     assert outcome.name == {"credential": "CredentialLoadError", "state": "StateLoadError"}[kind]
@@ -96,19 +96,19 @@ def test_every_failure_is_a_report(resolver, kind, reason):
 
 
 def test_what_a_resolver_raises_is_cut():
-    """A manager's exception may quote a whole response."""
+    """The exception of a manager may quote a whole response."""
     assert len(ask(fail(ValueError("x" * 100_000))).message) < 1000
 
 
 def test_a_late_answer_names_the_limit():
-    """The supervisor says so; whatever comes later is ignored by it."""
+    """The supervisor reports the limit, and then ignores the late answer."""
     report = late("state", "s1", "a", 2.5)
     assert report.message.endswith("the resolver did not answer within 2.5 s (resolve_timeout_s)")
     assert report.name == "StateLoadError"
 
 
 def test_no_repr_shows_a_secret():
-    """Of what passes through a traceback or a debugger's log."""
+    """Traceback and debugger logs contain the reprs of these objects."""
     secret = {"password": "hunter2-hunter2"}
     resolvers = Resolvers(credential=lambda _: secret)
     shown = [repr(Resolved(secret, 1.0)), repr(Resolution(secret, b"hunter2-hunter2", None))]
@@ -117,13 +117,13 @@ def test_no_repr_shows_a_secret():
 
 
 def test_a_resolver_is_callable():
-    """Said where it is given, not when it is needed."""
+    """The engine refuses a wrong resolver where it is given, and not when it is needed."""
     with pytest.raises(TypeError, match=r"Resolvers\.state must be callable, not \{\}"):
         Resolvers(state={})
 
 
 def test_only_a_missing_resolver_has_the_hint_to_pass_one():
-    """Not an error whose text happens to speak of no credential."""
+    """An error of a resolver whose text is similar does not get the hint."""
 
     def fails(_):
         raise LookupError("no credential resolver was given; there is no credential for you")

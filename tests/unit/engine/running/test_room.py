@@ -1,4 +1,4 @@
-"""When a run may be started, when it waits for room, and when it has waited for nothing."""
+"""The engine starts a run, lets it wait for room, or ends it after it has waited too long."""
 
 import errno
 import logging
@@ -11,7 +11,7 @@ from engine.running.room import GIVE_UP_S, Room, limit_of, spawn_error
 
 
 class Clock:
-    """The monotonic clock, moved by hand."""
+    """A monotonic clock that a test moves by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -47,7 +47,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_run_waits_for_what_comes_back(room: Room, clock: Clock, number: int):
-    """As long as other runs go on, and the supervisor is woken to try again."""
+    """The run waits while other runs go on, and the supervisor wakes to try again."""
     for _ in range(50):
         assert room.refused(number, running=3)
         assert not room.may_start(3)
@@ -58,13 +58,13 @@ def test_a_run_waits_for_what_comes_back(room: Room, clock: Clock, number: int):
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EPERM, None])
 def test_a_run_does_not_wait_for_what_will_not_change(room: Room, number: int | None):
-    """An interpreter that is not there will not be there later."""
+    """A missing interpreter will still be missing later."""
     assert not room.refused(number, running=3)
     assert spawn_error(number, "no").message == "the child could not be started: no"
 
 
 def test_a_run_alone_is_tried_again_for_a_while(room: Room, clock: Clock):
-    """It may be another part of the manager that gives something back; but it must not hang."""
+    """Another part of the manager may give resources back, but the run must not hang."""
     began, tries = clock.now, 0
     while room.refused(errno.EAGAIN, running=0):
         tries += 1
@@ -78,14 +78,14 @@ def test_a_run_alone_is_tried_again_for_a_while(room: Room, clock: Clock):
 
 
 def test_a_run_that_was_left_alone_gets_its_time(room: Room, clock: Clock):
-    """What it has waited beside others does not count."""
+    """Time in which the run waited beside other runs does not count."""
     assert room.refused(errno.EMFILE, running=1)
     clock.now += 60
     assert room.refused(errno.EMFILE, running=0)
 
 
 def test_one_run_tries_for_all(room: Room, clock: Clock):
-    """While nothing is known of more room, one child is tried at a time; one that lives ends that."""
+    """Until there is more room, one child is tried at a time; a child that lives ends this."""
     room.refused(errno.EAGAIN, running=2)
     clock.now = room.wakes[-1]
     assert [room.may_start(2), room.may_start(2)] == [True, False]
@@ -94,7 +94,7 @@ def test_one_run_tries_for_all(room: Room, clock: Clock):
 
 
 def test_the_end_of_a_run_is_a_reason_to_try_at_once(room: Room):
-    """It has given back what it took."""
+    """The run has given back its resources."""
     room.refused(errno.EMFILE, running=1)
     assert not room.may_start(1)
     room.freed()
@@ -102,7 +102,7 @@ def test_the_end_of_a_run_is_a_reason_to_try_at_once(room: Room):
 
 
 def test_descriptors_are_left_to_the_manager(room: Room, clock: Clock, monkeypatch):
-    """Near the limit the next run waits, but for a run with no other beside it."""
+    """Near the limit the next run waits, unless it is the only run."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
     taken = [230]
     monkeypatch.setattr(room_module.os, "listdir", lambda _: range(taken[0]))
@@ -120,14 +120,14 @@ def test_descriptors_are_left_to_the_manager(room: Room, clock: Clock, monkeypat
 
 @pytest.mark.parametrize("limit", [0, resource.RLIM_INFINITY])
 def test_no_limit_holds_nothing_back(room: Room, monkeypatch, limit: int):
-    """And one of nothing is no reason to divide by it."""
+    """A limit of zero does not lead to a division by zero."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     room.started(10**6)
     assert room.may_start(1) is (limit == resource.RLIM_INFINITY)
 
 
 def test_each_limit_is_said_once(room: Room, caplog):
-    """With its value and the way to raise it."""
+    """The message gives the value of the limit and the way to raise it."""
     with caplog.at_level(logging.WARNING, logger="jobcell"):
         for _ in range(3):
             room.refused(errno.EMFILE, running=2)
@@ -142,7 +142,7 @@ def test_each_limit_is_said_once(room: Room, caplog):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_an_error_names_the_limit_and_how_to_raise_it(number: int):
-    """For a run that has waited for nothing."""
+    """This is the error of a run that has waited for its whole time."""
     limit, report = limit_of(number), spawn_error(number, "reason")
     assert report.name == "SpawnError"
     assert report.severity == "exception"

@@ -1,6 +1,6 @@
-"""One run without its processes: messages go in, events and one ending come out.
+"""A run without its processes: messages go in, and events and one ending come out.
 
-The child here is the test, and it lies.
+The test plays the child, and this child lies.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def said(*texts, level="info"):
 
 
 class Bench:
-    """A session, its log, and the shortest way to talk to it."""
+    """A session, its log, and short methods to send messages to it."""
 
     def __init__(self, *, workflow=PLAN, configurations=(), max_step_runs=1000, **options):
         self.log = EventLog()
@@ -122,7 +122,7 @@ class Bench:
 
 
 def test_a_run_becomes_its_events():
-    """In order, numbered, with the ids of the step, and the terminal event last."""
+    """The events come in order, with numbers and ids of steps; the terminal event is last."""
     bench = Bench().start_job()
     bench.say(
         said("hello"),
@@ -150,7 +150,7 @@ def test_a_run_becomes_its_events():
 
 
 def test_a_failed_leaf_is_a_fail_with_a_state():
-    """The workflow was walked to its end."""
+    """A run with a failed leaf has a state because the workflow reached its end."""
     bench = Bench().start_job().say(failed(), end({"errors": 1}, error=FAILED))
     result = bench.finish().decode()
     assert (result.reason, result.error, result.state) == ("fail", FAILED, {"errors": 1})
@@ -158,7 +158,7 @@ def test_a_failed_leaf_is_a_fail_with_a_state():
 
 
 def test_a_crash_is_an_error_without_a_state():
-    """The last event says why."""
+    """The last event gives the reason."""
     crash = make_report("RuntimeCrash", "x is not defined", step_id="a")
     bench = Bench().start_job().say(failed(crash), m.WorkflowError(error=crash))
     result = bench.finish().decode()
@@ -186,12 +186,14 @@ CUTS = {
 @pytest.mark.parametrize("verdict", [False, True], ids=["dies", "times out"])
 @pytest.mark.parametrize("messages", CUTS.values(), ids=CUTS)
 def test_wherever_a_child_dies_everything_is_closed(messages, verdict):
-    """One terminal event, and one end for each job that was started."""
+    """The run gets one terminal event, and each started job gets one event for its end."""
     bench = Bench().say(*messages)
     if verdict:
         bench.session.judge(make_report("TimeoutError", "too late"))
     outcome = bench.finish(KILLED)
-    died = "ExitError" if READY in messages else "SpawnError"  # before that it is no job's fault
+    died = (
+        "ExitError" if READY in messages else "SpawnError"
+    )  # before Ready the death is not the fault of a job
     assert outcome.ending.error.name == ("TimeoutError" if verdict else died)
     assert bench.types[-1] == "workflow-error"
     assert sum(kind in TERMINAL for kind in bench.types) == 1
@@ -201,7 +203,7 @@ def test_wherever_a_child_dies_everything_is_closed(messages, verdict):
 
 
 def test_the_end_of_a_job_by_death_names_the_step():
-    """The parent closes what was open, in the child's place."""
+    """The engine reports the end of the open job in place of the child."""
     bench = Bench().start_job()
     outcome = bench.finish(Exit(signal=11))
     job, workflow = bench.events[-2:]
@@ -211,7 +213,7 @@ def test_the_end_of_a_job_by_death_names_the_step():
 
 
 def test_a_run_that_never_had_a_child_has_one_event():
-    """Cancelled in the queue, or not to be started."""
+    """The run was cancelled in the queue, or its child could not be started."""
     bench = Bench()
     bench.session.cancel("no more")
     outcome = bench.finish(None)
@@ -222,7 +224,7 @@ def test_a_run_that_never_had_a_child_has_one_event():
 
 
 def test_a_second_question_before_an_answer_is_refused():
-    """A child waits for its answer; one that does not would have resolvers called at will."""
+    """A child must wait for each answer; otherwise it could call resolvers as often as it likes."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     with pytest.raises(RemoteProtocolError):
         bench.say(m.LoadState(step_id="a", step_run_id="a", id="stored"))
@@ -230,7 +232,7 @@ def test_a_second_question_before_an_answer_is_refused():
 
 @pytest.mark.parametrize("version", [0, PROTOCOL_VERSION + 1, -1])
 def test_a_child_of_another_version_is_refused(version):
-    """Before anything else is said."""
+    """The engine refuses the child before it sends anything else."""
     with pytest.raises(RemoteProtocolError, match=f"protocol version {version}, not"):
         Bench().say(m.Hello(version=version))
 
@@ -244,7 +246,7 @@ def test_a_child_of_another_version_is_refused(version):
     ],
 )
 def test_a_child_may_ask_only_for_what_its_plan_names(message):
-    """A job that talks to the engine itself gets at no other credential."""
+    """A job that speaks to the engine itself cannot get another credential."""
     bench = Bench().greet().say(INIT)
     with pytest.raises(RemoteProtocolError, match="that its plan does not name") as caught:
         bench.say(message)
@@ -253,7 +255,7 @@ def test_a_child_may_ask_only_for_what_its_plan_names(message):
 
 
 def test_a_loaded_value_is_an_event_and_an_answer():
-    """The event names the id, never the value; the answer has it."""
+    """The event contains the id and never the value; the answer contains the value."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     request = bench.session.load_request
     assert (request.kind, request.id, request.step_id) == ("credential", "cred", "a")
@@ -268,7 +270,7 @@ def test_a_loaded_value_is_an_event_and_an_answer():
 
 
 def test_the_secrets_of_a_stored_state_are_those_that_a_job_gets():
-    """Also where the manager's state is not a dict, but becomes one on its way."""
+    """This also holds for a state that is not a dict before it is encoded."""
 
     @dataclasses.dataclass
     class Stored:
@@ -288,14 +290,14 @@ def test_the_secrets_of_a_stored_state_are_those_that_a_job_gets():
 
 
 def test_a_failed_request_has_no_secrets_to_study():
-    """Its report is not the value."""
+    """The report of the failure is not the value."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     report = make_report("CredentialLoadError", "no")
     assert bench.session.study(bench.session.load_request, report) is None
 
 
 def test_a_value_is_resolved_once_for_each_run():
-    """The second time it is known, and no event."""
+    """The second request gets the known value, and makes no event."""
     bench = Bench().greet().say(INIT)
     ask = m.LoadState(step_id="a", step_run_id="a", id="stored")
     bench.say(ask)
@@ -310,7 +312,7 @@ def test_a_value_is_resolved_once_for_each_run():
 
 
 def test_a_value_that_has_expired_is_not_known_any_more():
-    """A token is fetched again when its time is over, for the next execution of a step."""
+    """When the time of a token is over, the next execution of a step fetches it again."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     request = bench.session.load_request
     bench.session.loaded(request, Resolution({}, encode_state({}), expires=0.0))
@@ -320,7 +322,7 @@ def test_a_value_that_has_expired_is_not_known_any_more():
 
 
 def test_a_value_that_cannot_be_had_is_told_to_the_child():
-    """It ends the run in its own words."""
+    """The child ends the run with its own report."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     report = make_report("CredentialLoadError", "no")
     answer = decode_to_child(bench.session.loaded(bench.session.load_request, report))
@@ -332,7 +334,7 @@ def test_a_value_that_cannot_be_had_is_told_to_the_child():
 
 
 def test_the_first_verdict_stays():
-    """Whatever fires after it."""
+    """Later verdicts do not replace the first one."""
     bench = Bench().start_job()
     bench.session.judge(make_report("TimeoutError", "first"))
     bench.session.judge(make_report("OOMError", "second"))
@@ -341,7 +343,7 @@ def test_the_first_verdict_stays():
 
 
 def test_after_its_last_word_a_run_cannot_be_judged_any_more():
-    """A timeout while the child is leaving is none."""
+    """A timeout does not count when the child is already leaving."""
     bench = Bench().start_job().say(complete(), end())
     bench.session.judge(make_report("TimeoutError", "too late to be late"))
     bench.session.cancel("nor this")
@@ -369,7 +371,7 @@ def timed_out(session):
 
 @pytest.mark.parametrize("stop", [cancelled, timed_out])
 def test_what_a_child_did_before_it_heard_of_the_verdict_becomes_events(stop):
-    """Its messages were under way already: the log says what happened, and the verdict stays."""
+    """Those messages were already on their way: the log has them, and the verdict stays."""
     bench = Bench().start_job()
     stop(bench.session)
     bench.say(*STEPS_AFTERWARDS)
@@ -393,7 +395,7 @@ def test_what_a_child_did_before_it_heard_of_the_verdict_becomes_events(stop):
 
 @pytest.mark.parametrize("stop", [cancelled, timed_out])
 def test_the_last_word_of_a_child_does_not_change_a_verdict(stop):
-    """Nor does its final state count."""
+    """The final state of such a child does not count either."""
     bench = Bench().start_job()
     stop(bench.session)
     outcome = bench.say(complete(), end({"forged": True})).finish(None)
@@ -403,7 +405,7 @@ def test_the_last_word_of_a_child_does_not_change_a_verdict(stop):
 
 
 def test_a_child_that_breaks_the_protocol_after_a_verdict_is_not_heard_further():
-    """What it may not say now was no honest message before the verdict either."""
+    """A message that breaks the protocol now was not honest before the verdict either."""
     bench = Bench().start_job()
     bench.session.cancel("enough")
     with pytest.raises(RemoteProtocolError):
@@ -411,7 +413,7 @@ def test_a_child_that_breaks_the_protocol_after_a_verdict_is_not_heard_further()
 
 
 def test_a_limit_ends_the_grace_of_a_cancelled_run():
-    """It stays cancelled, because that came first; but its child is killed at once."""
+    """The cancellation came first and stays the reason, but the child is killed at once."""
     bench = Bench().start_job()
     bench.session.cancel("enough")
     assert not bench.session.must_die
@@ -432,7 +434,7 @@ def test_a_cancelled_child_that_floods_is_not_heard_to_its_end():
 
 
 def test_a_cancelled_job_may_end():
-    """With its last logs and the state it has come to; the run is cancelled all the same."""
+    """The job can send its last logs and its state; the run is still cancelled."""
     bench = Bench().start_job()
     message = decode_to_child(bench.session.cancel("enough" * 1000))
     assert type(message) is m.Cancel
@@ -450,7 +452,7 @@ def test_a_cancelled_job_may_end():
     "message", [complete({"x": "y" * 2000}), failed(state="y" * 2000)], ids=type
 )
 def test_too_large_a_state_ends_the_run(message):
-    """The job is closed by the parent, with the verdict that names the limit."""
+    """The engine closes the job, with the verdict that names the limit."""
     bench = Bench(state_mb=0.001).start_job().say(message)
     assert bench.session.must_die
     bench.say(m.InitStart(step_id="b", step_run_id="b"))  # it was sent before the child was killed
@@ -463,7 +465,7 @@ def test_too_large_a_state_ends_the_run(message):
 
 
 def test_too_large_a_final_state_ends_the_run():
-    """Many small states can make a large one."""
+    """Many small states can make a large final state."""
     bench = Bench(state_mb=0.001).start_job().say(complete(), end("y" * 2000))
     outcome = bench.finish()
     assert outcome.ending.error.name == "StateTooLargeError"
@@ -472,7 +474,7 @@ def test_too_large_a_final_state_ends_the_run():
 
 
 def test_too_large_a_payload_is_replaced_in_the_event_only():
-    """The result has it."""
+    """The result has the whole payload."""
     large = {"x": "y" * 2000}
     bench = Bench(payload_mb=0.001).start_job().say(complete(large), end(large))
     result = bench.finish().decode()
@@ -482,14 +484,14 @@ def test_too_large_a_payload_is_replaced_in_the_event_only():
 
 
 def test_events_carry_no_state_if_they_shall_not():
-    """Nothing was left out then: nothing was wanted."""
+    """The option asks for events without state, so the event is not marked as redacted."""
     bench = Bench(event_state=False).start_job().say(complete())
     assert (bench.events[-1].state, bench.events[-1].redacted) == (None, False)
 
 
 @pytest.mark.parametrize("claimed", [-1, 0, 3, 2**40], ids=str)
 def test_a_child_that_lies_about_the_size_of_a_state_gains_nothing(claimed):
-    """The event has the state only if both agree."""
+    """The event has the state only if the claimed size is the real one."""
     bench = Bench().start_job().say(complete({"data": 1}, state_bytes=claimed))
     bench.finish()
     closed = next(event for event in bench.events if event.type in ("job-complete", "job-error"))
@@ -497,7 +499,7 @@ def test_a_child_that_lies_about_the_size_of_a_state_gains_nothing(claimed):
 
 
 def test_too_many_step_runs_end_the_run():
-    """Ten chained diamonds are four thousand executions."""
+    """Ten diamonds in a chain are four thousand executions."""
     bench = Bench(max_step_runs=3).greet()
     for name in ("a", "a-1", "a-2", "a-3"):
         bench.say(m.InitStart(step_id="a", step_run_id=name), LINKED, m.JobStart(), complete())
@@ -508,7 +510,7 @@ def test_too_many_step_runs_end_the_run():
 
 
 def test_too_many_events_end_the_run():
-    """Whatever they are."""
+    """The limit counts events of every kind."""
     bench = Bench(max_events=10).greet()
     edge = m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True)
     bench.say(*[edge] * 30)
@@ -518,7 +520,7 @@ def test_too_many_events_end_the_run():
 
 
 def test_too_much_output_ends_the_run():
-    """Ten times what may be logged."""
+    """A run may write at most ten times the volume that it may log."""
     bench = Bench(max_log_bytes=100).start_job()
     bench.session.output("stdout", b"x\n" * 100)
     assert bench.session.must_die
@@ -528,7 +530,7 @@ def test_too_much_output_ends_the_run():
 
 
 def test_lines_that_nobody_polled_are_counted(monkeypatch):
-    """They make no gap, and the last line says how many are missing and why."""
+    """The numbers have no gap; the last line gives the number of missing lines and the reason."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 3)
     bench = Bench().start_job().say(said(*"abcdef"), complete(), end())
     bench.finish()
@@ -538,7 +540,7 @@ def test_lines_that_nobody_polled_are_counted(monkeypatch):
 
 
 def test_a_child_that_speaks_as_the_runtime_gets_no_more_room(monkeypatch):
-    """Whom a line is from is the child's own word."""
+    """The child itself chooses the source of a line, so the engine does not trust it."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 3)
     bench = Bench().start_job()
     line = "operation 1 (fn) returned None; an operation should return state"
@@ -551,7 +553,7 @@ def test_a_child_that_speaks_as_the_runtime_gets_no_more_room(monkeypatch):
 
 
 def test_what_is_missing_is_told_at_the_end_even_if_there_is_no_room(monkeypatch):
-    """Each reason once, by the engine, after all other lines, whatever level is wanted."""
+    """The engine reports each reason once, after all other lines and at any log level."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 3)
     bench = Bench(max_log_bytes=100, log_level="error").start_job()
     bench.say(said(*"abcdefg", level="error"), complete(), end())
@@ -567,14 +569,14 @@ def test_what_is_missing_is_told_at_the_end_even_if_there_is_no_room(monkeypatch
 
 
 def test_where_nothing_is_missing_nothing_is_told():
-    """A line about no lines would only be one more."""
+    """A complete log gets no line about a loss."""
     bench = Bench().start_job().say(said("one"), complete(), end())
     bench.finish()
     assert [event.message for event in bench.events if event.type == "log"] == ["one"]
 
 
 def test_only_a_child_that_is_ready_has_used_anything():
-    """What it takes to start an interpreter is not the job's."""
+    """The job does not pay for the start of the interpreter."""
     bench = Bench().say(m.Hello(version=PROTOCOL_VERSION))
     assert not bench.session.ready
     bench.say(READY)
@@ -598,7 +600,7 @@ def test_output_has_the_ids_of_the_step_that_wrote_it():
 
 @pytest.mark.parametrize("claimed", [-5, 2**63, 2**64 - 1])
 def test_a_claimed_duration_stays_within_reason(claimed):
-    """A number that JSON readers can hold."""
+    """The duration is a number that JSON readers can hold."""
     bench = Bench().start_job().say(complete(duration_ms=claimed))
     assert 0 <= bench.events[-1].duration_ms <= 2**53
 
@@ -612,7 +614,7 @@ def test_a_claimed_duration_stays_within_reason(claimed):
     ids=str,
 )
 def test_the_condition_of_an_edge_is_that_of_the_plan(taken, edge, condition):
-    """The child says only how it was decided."""
+    """The child reports only how the condition was decided."""
     bench = Bench().greet()
     bench.say(m.EdgeResolved(from_step_id=edge[0], to_step_id=edge[1], taken=taken))
     event = bench.events[-1]
@@ -664,7 +666,7 @@ STARTED = [INIT, LINKED, m.JobStart()]
     ],
 )
 def test_what_contradicts_the_plan_breaks_the_protocol(before, message, text):
-    """And becomes no event: one that is never dropped would be memory at the child's command."""
+    """Such a message does not become an event: a child could fill the memory with events."""
     bench = Bench().greet().say(*before)
     told = bench.types
     with pytest.raises(RemoteProtocolError, match=text):
@@ -675,7 +677,7 @@ def test_what_contradicts_the_plan_breaks_the_protocol(before, message, text):
 
 @pytest.mark.parametrize(("step_id", "step_run_id"), [("b", "b"), ("a", "a-1"), ("b", "a")])
 def test_a_child_may_not_ask_in_the_name_of_another_step(step_id, step_run_id):
-    """The job that follows would have its ids, and could be started twice."""
+    """The next job would have these ids, and could be started twice."""
     bench = Bench().greet().say(INIT)
     with pytest.raises(RemoteProtocolError):
         bench.say(m.LoadCredential(step_id=step_id, step_run_id=step_run_id, id="cred"))
@@ -683,7 +685,7 @@ def test_a_child_may_not_ask_in_the_name_of_another_step(step_id, step_run_id):
 
 
 def test_every_execution_of_a_step_is_another_one():
-    """Told by its name; and the first step may have loaded its state before it begins."""
+    """Each execution has its own name, and the first step may load its state before it begins."""
     bench = Bench().greet().say(m.LoadState(step_id="a", step_run_id="a", id="stored"))
     value = Resolution({}, encode_state({}), None)
     bench.session.loaded(bench.session.load_request, value)
@@ -697,7 +699,7 @@ def test_every_execution_of_a_step_is_another_one():
 
 
 def test_the_report_of_a_child_is_cut_wherever_it_goes():
-    """In the event of its job, in the last event, and in the result."""
+    """The report is cut in the event of its job, in the last event, and in the result."""
     long = make_report("RuntimeCrash", "m" * 50_000, step_id="a", fix="f" * 50_000)
     bench = Bench().start_job().say(failed(long), m.WorkflowError(error=long))
     outcome = bench.finish()
@@ -707,14 +709,14 @@ def test_the_report_of_a_child_is_cut_wherever_it_goes():
 
 
 def test_the_report_of_a_failed_leaf_is_cut():
-    """It is the one of the result."""
+    """The result has the cut report of the leaf."""
     long = msgspec.structs.replace(FAILED, message="m" * 50_000)
     bench = Bench().start_job().say(failed(), end(error=long))
     assert len(bench.finish().ending.error.message) == 2 * MAX_ERROR_TEXT
 
 
 def huge_frame(place):
-    """Return what to say before, and a frame with a huge name in one place."""
+    """Return the messages to send first, and a frame with a huge name in one place."""
     name = "a" * HUGE
     report = msgspec.structs.replace(FAILED, **{place: name}) if hasattr(FAILED, place) else FAILED
     before, message = {
@@ -741,7 +743,7 @@ def huge_frame(place):
     ],
 )  # fmt: skip
 def test_a_huge_name_leaves_nothing_behind(place):
-    """Neither in an event nor in the verdict nor in the result, once its frame is gone."""
+    """When the frame is gone, no event, verdict or result keeps the name."""
     before, frame = huge_frame(place)
     bench = Bench(memory_mb=1000).greet().say(*before)
     tracemalloc.start()
@@ -763,7 +765,7 @@ def test_a_huge_name_leaves_nothing_behind(place):
 
 
 def test_no_field_of_any_event_carries_a_secret():
-    """Wherever the child puts it, and in other spellings as well."""
+    """This holds for each field that a child can fill, and for other spellings of the secret."""
     encoded = base64.b64encode(SECRET.encode()).decode()
     report = make_report(
         "JobError",
@@ -810,7 +812,7 @@ def test_no_field_of_any_event_carries_a_secret():
 
 
 def test_a_credential_is_a_secret_before_the_child_has_it():
-    """From its answer on nothing carries it out, the report of a crash included."""
+    """After the answer of the engine nothing shows the secret, not even the report of a crash."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     value = {"password": SECRET, "username": "somebody"}
     bench.session.loaded(bench.session.load_request, Resolution(value, encode_state(value), None))
@@ -825,7 +827,7 @@ def test_a_credential_is_a_secret_before_the_child_has_it():
 
 
 def test_nothing_secret_is_kept_after_the_end():
-    """The handle of a run may be kept for long."""
+    """A manager may keep the handle of a run for long."""
     bench = Bench(configurations=({"password": SECRET},)).greet()
     bench.finish(KILLED)
     assert bench.session.order is None
@@ -867,7 +869,7 @@ EXITS = [None, CLEAN, Exit(code=1), KILLED, Exit(lost="nobody knows")]
 
 
 def check_end(bench, outcome):
-    """What holds for every run, however it went."""
+    """Check the facts that hold for every run."""
     types = bench.types
     assert types[-1] in TERMINAL
     assert sum(kind in TERMINAL for kind in types) == 1
@@ -899,7 +901,7 @@ def check_end(bench, outcome):
     st.integers(0, 25),
 )
 def test_any_messages_end_in_one_terminal_event(data, length, lawful, exited, verdict, when):
-    """In any order, lawful or not, with a verdict at any point, whatever the kernel says."""
+    """The messages come in any order, with a verdict at any point and any exit of the child."""
     bench = Bench(max_step_runs=4)
     phase = Phase.STARTING
     for number in range(length):
@@ -924,7 +926,7 @@ def test_any_messages_end_in_one_terminal_event(data, length, lawful, exited, ve
 
 
 def kept_after(frame_bytes):
-    """Return the largest memory while a state of a megabyte was taken from a frame, beyond the frame."""
+    """Return the peak memory, beyond the frame, while the session takes a state of a megabyte."""
     size = 1_000_000
     bench = Bench().start_job()
     body = bytearray(encode(complete({"data": "x" * size})))
@@ -939,13 +941,13 @@ def kept_after(frame_bytes):
 
 
 def test_a_state_that_is_nearly_its_frame_is_kept_with_it():
-    """No second copy is made of it; of a longer frame only the state stays."""
+    """The session does not copy such a state; of a longer frame it keeps only the state."""
     assert kept_after(None) < 500_000
     assert kept_after(1_500_000) > 500_000
 
 
 def test_a_small_state_does_not_keep_its_large_frame():
-    """A decoded state is a view of its frame, and a frame may hold much besides."""
+    """A decoded state is a view of its frame, which may contain much more than the state."""
     frame = encode(failed(make_report("JobError", "x" * 900_000)))
     benches = [Bench().start_job() for _ in range(20)]
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""A child that writes much waits while others run."""
+"""A child that writes much waits while other runs go on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from engine.running.share import SHARE, Share, Turn
 
 
 def test_who_uses_little_never_waits():
-    """Ten steps of a tenth of a millisecond, one after another."""
+    """Its ten steps take a tenth of a millisecond each, one after another."""
     share = Share()
     assert [share.charge(0.000_1, 100.0 + 0.001 * n) for n in range(10)] == [0.0] * 10
 
 
 def test_who_uses_much_gets_its_share_and_no_more():
-    """However it divides its time into turns."""
+    """The number of turns into which a child divides its time does not matter."""
     for slice_s in (0.000_5, 0.005):
         share, now, used = Share(), 100.0, 0.0
         while now < 110.0:
@@ -26,14 +26,14 @@ def test_who_uses_much_gets_its_share_and_no_more():
 
 
 def test_a_pause_saves_up_little():
-    """Who was silent for long may not hold the others for long after it."""
+    """A child that was silent for long may not delay the others for long afterwards."""
     share = Share()
     share.charge(0.0, 100.0)
     assert share.charge(0.02, 1000.0) > 0
 
 
 class Clocks:
-    """Stands in for the module `time`: processor time passes only when a test says so."""
+    """Replaces the module `time`: processor time passes only when a test says so."""
 
     def __init__(self):
         self.now = 100.0
@@ -56,7 +56,7 @@ def clocks(monkeypatch):
 
 
 def test_a_turn_is_over_when_its_processor_time_is_used(clocks):
-    """Time in which the thread did not run does not count."""
+    """Only time in which the thread runs counts."""
     turn = Turn(0.5)
     clocks.now += 10.0
     assert not turn.over
@@ -67,7 +67,7 @@ def test_a_turn_is_over_when_its_processor_time_is_used(clocks):
 
 
 def test_a_turn_that_has_used_a_part_is_over_when_it_has_used_the_rest(clocks):
-    """The clock of the thread is read again when the rest may have passed, not later."""
+    """The clock of the thread is read again as soon as the rest may have passed."""
     turn = Turn(0.5)
     clocks.now += 0.5
     clocks.used += 0.3
@@ -78,7 +78,7 @@ def test_a_turn_that_has_used_a_part_is_over_when_it_has_used_the_rest(clocks):
 
 
 def test_the_clock_of_the_thread_is_not_read_before_the_turn_can_be_over(clocks):
-    """It costs a system call, and a turn is looked at after each message."""
+    """Reading that clock is a system call, and the turn is checked after each message."""
     turn = Turn(0.5)
     before = clocks.looks
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""The pipes to one child, with real pipes and nobody at their other end but the test."""
+"""The pipes to one child: the pipes are real, and the test holds their other end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from protocol.limits import FRAME_SLACK_BYTES, PIPE_BYTES, READ_BYTES
 
 
 def descriptors():
-    """Return the numbers of all that is open."""
+    """Return the numbers of all open descriptors."""
     return {name.name for name in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
 def connection():
-    """A connection whose child ends are the test's."""
+    """Return a connection whose child ends belong to the test."""
     before = descriptors()
     made = Connection()
     yield made
@@ -33,7 +33,7 @@ def connection():
 
 
 def drain(fd, count):
-    """Read exactly so many bytes."""
+    """Read exactly *count* bytes."""
     data = b""
     while len(data) < count:
         data += os.read(fd, count - len(data))
@@ -45,7 +45,7 @@ def frame(body):
 
 
 def test_frames_go_out_with_their_length(connection):
-    """In the order in which they were sent."""
+    """Frames go out in the order in which they were sent."""
     connection.send(b"one")
     connection.send(b"three")
     assert connection.wants_to_write
@@ -55,7 +55,7 @@ def test_frames_go_out_with_their_length(connection):
 
 
 def test_writing_never_waits_for_a_child_that_does_not_read(connection):
-    """What the pipe does not take stays queued, and goes out later, unharmed."""
+    """Bytes for which the pipe has no room stay queued, and go out later unchanged."""
     body = bytes(range(256)) * (4 * PIPE_BYTES // 256)
     connection.send(body)
     connection.write()
@@ -69,7 +69,7 @@ def test_writing_never_waits_for_a_child_that_does_not_read(connection):
 
 
 def test_many_small_frames_go_out_in_order(connection):
-    """More of them than one writev takes."""
+    """There are more frames than one call of `writev` takes."""
     for number in range(1, 101):
         connection.send(bytes([number]) * 3)
     connection.write()
@@ -78,7 +78,7 @@ def test_many_small_frames_go_out_in_order(connection):
 
 
 def test_a_child_that_has_closed_its_end_is_written_to_in_vain(connection):
-    """How it ended is told by others; here nothing is raised and nothing is kept."""
+    """The write drops the bytes in silence; the end of the child is reported elsewhere."""
     connection.child_ends.close()
     connection.send(b"anyone?")
     connection.write()
@@ -86,21 +86,21 @@ def test_a_child_that_has_closed_its_end_is_written_to_in_vain(connection):
 
 
 def test_an_empty_frame_is_not_sent(connection):
-    """Our own mistake, said before anything is queued."""
+    """This mistake of the engine is reported before anything is queued."""
     with pytest.raises(LocalProtocolError):
         connection.send(b"")
     assert not connection.wants_to_write
 
 
 def test_reading_nothing_returns_at_once(connection):
-    """There is no frame, and the child has not ended."""
+    """The pipe has no frame, but the child has not ended."""
     assert list(connection.read()) == []
     assert not connection.ended
     assert connection.at_boundary
 
 
 def test_frames_come_in_as_they_were_sent(connection):
-    """Whole ones are given, the rest is waited for."""
+    """The connection returns whole frames, and waits for the rest."""
     os.write(connection.child_ends.answers, frame(b"one") + frame(b"two")[:5])
     assert list(connection.read()) == [b"one"]
     assert not connection.at_boundary
@@ -112,7 +112,7 @@ def test_frames_come_in_as_they_were_sent(connection):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 200_000), min_size=1, max_size=4))
 def test_frames_of_any_size_come_through_the_pipe(lengths):
-    """Buffers are given back to the receiver between reads, or it could not grow."""
+    """The receiver gets its buffers back between reads; otherwise it could not grow."""
     connection = Connection()
     try:
         got = []
@@ -129,7 +129,7 @@ def test_frames_of_any_size_come_through_the_pipe(lengths):
 
 @pytest.mark.parametrize("cut", [0, 2, 5])
 def test_the_end_of_the_pipe_is_noticed(connection, cut):
-    """And whether it came in the middle of a frame."""
+    """The connection also knows whether the pipe ended in the middle of a frame."""
     os.write(connection.child_ends.answers, frame(b"abc") + frame(b"def")[:cut])
     connection.child_ends.close()
     assert list(connection.read(to_the_end=True)) == [b"abc"]
@@ -140,7 +140,7 @@ def test_the_end_of_the_pipe_is_noticed(connection, cut):
 
 @pytest.mark.parametrize("size", [50_000, 20])
 def test_a_turn_has_an_end(connection, size):
-    """A child that writes faster than it is read keeps nobody from its turn."""
+    """A child that writes faster than the engine reads does not take the turns of others."""
     body = b"x" * size
     stream = memoryview(frame(body) * 40)
     written = 0
@@ -163,14 +163,14 @@ def test_a_turn_has_an_end(connection, size):
 
 
 def test_before_a_run_is_assigned_only_small_frames_are_taken(connection):
-    """A child that waits for its plan has nothing large to say."""
+    """A child that waits for its plan has no reason to send a large frame."""
     os.write(connection.child_ends.answers, (FRAME_SLACK_BYTES + 1).to_bytes(4, "little"))
     with pytest.raises(RemoteProtocolError, match=f"allowed: 1 to {FRAME_SLACK_BYTES}"):
         list(connection.read())
 
 
 def test_a_run_allows_frames_of_its_size(connection):
-    """Known when the child gets its plan."""
+    """The size is known when the child gets its plan."""
     connection.allow(10)
     os.write(connection.child_ends.answers, frame(b"x" * 10) + frame(b"x" * 11))
     with pytest.raises(RemoteProtocolError, match="a frame of 11 bytes; allowed: 1 to 10"):
@@ -178,7 +178,7 @@ def test_a_run_allows_frames_of_its_size(connection):
 
 
 def test_standard_output_is_read_as_it_comes(connection):
-    """Until the child closes it; our end is closed then."""
+    """The engine reads until the child closes its output, and then closes its own end."""
     os.write(connection.child_ends.stdout, b"hello")
     assert connection.read_output(connection.stdout) == b"hello"
     assert connection.read_output(connection.stdout) == b""
@@ -190,7 +190,7 @@ def test_standard_output_is_read_as_it_comes(connection):
 
 
 def test_the_ends_of_the_child_are_above_the_numbers_they_get(connection):
-    """Or moving one to its place in the child would close another."""
+    """Otherwise moving a descriptor to its place in the child would close another one."""
     ends = connection.child_ends
     assert all(end >= 20 for end in ends.descriptors)
     assert ends.descriptors == (ends.requests, ends.answers, ends.stdout, ends.stderr)
@@ -198,7 +198,7 @@ def test_the_ends_of_the_child_are_above_the_numbers_they_get(connection):
 
 
 def test_everything_can_be_closed_twice(connection):
-    """By whoever comes first."""
+    """Several parts of the engine may close the same connection."""
     connection.send(b"x")
     for _ in range(2):
         connection.close()
@@ -209,7 +209,7 @@ def test_everything_can_be_closed_twice(connection):
 
 
 def test_ends_that_are_high_enough_are_left_where_they_are():
-    """A manager with many open files."""
+    """A manager with many open files has such descriptors."""
     taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(30)]
     try:
         made = Connection()
@@ -224,7 +224,7 @@ def test_ends_that_are_high_enough_are_left_where_they_are():
 
 
 def test_too_few_descriptors_leave_none_behind():
-    """A run that cannot be started takes nothing with it."""
+    """The error of a run that cannot be started leaves the same descriptors open as before."""
     before = descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (22, hard))
