@@ -61,6 +61,7 @@ def find_problems(
     warn: Callable[[str], object] | None = None,
 ) -> list[Problem]:
     """Do what `check_plan` does; *warn* takes each warning about the plan."""
+    permissions = None if options is None else options.permissions
     options = options or RunOptions()
     try:
         source = read_plan(plan)
@@ -68,7 +69,7 @@ def find_problems(
         return list(error.problems)
     problems: list[Problem] = []
     try:
-        load_plan(source, start=options.start, end=options.end, warn=warn)
+        load_plan(source, start=options.start, end=options.end, permissions=permissions, warn=warn)
     except PlanError as error:
         problems += error.problems
     if not isinstance(source, (Mapping, msgspec.Struct)):

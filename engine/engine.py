@@ -103,7 +103,9 @@ class Engine:
         _check_type("options", options, RunOptions)
         _check_type("resolvers", resolvers, Resolvers)
         options = options or self.options
-        checked = load_plan(plan, start=options.start, end=options.end)
+        checked = load_plan(
+            plan, start=options.start, end=options.end, permissions=options.permissions
+        )
         order = prepare(
             checked,
             state,

@@ -26,6 +26,27 @@ def is_live(edge: Edge) -> bool:
     return not edge.disabled and edge.condition is not False and edge.condition not in NEVER
 
 
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How often a step is tried, and when.  Durations in milliseconds; see `protocol.retry`."""
+
+    attempts: int
+    """All attempts, the first one included."""
+    delay: float = 1000.0
+    """Before the second attempt."""
+    backoff: float = 2.0
+    """Each later delay is longer than the one before by this factor."""
+    max_delay: float = 60_000.0
+    on: tuple[str, ...] | None = None
+    """Names of errors, ``timeout`` and ``death``; None: `protocol.retry.DEFAULT_ON`."""
+
+
+class StepPermissions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a step may reach; None: all that its run may reach."""
+
+    net: tuple[str, ...] | None = None
+    read: tuple[str, ...] | None = None
+
+
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A node of the graph: a job if it has an expression, else a trigger."""
 
@@ -41,6 +62,13 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     next: dict[str, Edge] = {}
     join: Literal["any", "all"] = "any"
     """``all``: the step runs once, after all branches that can still reach it."""
+    retry: Retry | None = None
+    timeout: float | None = None
+    """Milliseconds for one attempt; it fails the step, not the run."""
+    on_death: Literal["end", "fail"] = "end"
+    """``fail``: the death of the child fails the step, and the run goes on in another child."""
+    permissions: StepPermissions | None = None
+    """A part of the permissions of the run."""
 
     def __repr__(self) -> str:
         """Show the id only, because values of the step may be secrets."""

@@ -25,6 +25,8 @@ ALIASES = {
     "jobs": "steps",
     "sourceMap": "source_map",
     "stepTimeout": "step_timeout",
+    "maxDelay": "max_delay",
+    "onDeath": "on_death",
 }
 """Other spellings, of the JavaScript runtime and of its older plans."""
 
@@ -81,6 +83,8 @@ class PlanObject:
             if isinstance(key, str) and name in ignored and is_written and member is not None:
                 findings.ignored.setdefault(key, join_path(path, key))
             if not isinstance(name, str) or name not in known:
+                if not is_written and member == _default(value, name):
+                    continue
                 if not others_allowed and name not in ignored:
                     self._refuse_key(key, known)
             elif member is None:
@@ -99,6 +103,10 @@ class PlanObject:
     def note(self, name: str, message: str) -> None:
         """Note a problem with one member."""
         self._problems.append(Problem(self.where(name), message))
+
+    def warn(self, name: str, message: str) -> None:
+        """Note a sentence about a member that is right, but has no effect."""
+        self._findings.warnings.append(f"{self.where(name)}: {message}")
 
     def add_problem(self, path: str, message: str) -> None:
         """Note a problem with what is at *path*."""
@@ -267,6 +275,11 @@ def _items(value: Mapping[Any, Any] | msgspec.Struct) -> list[tuple[Any, Any]]:
     if isinstance(value, msgspec.Struct):
         return [(name, getattr(value, name)) for name in value.__struct_fields__]
     return list(value.items())
+
+
+def _default(struct: Any, name: str) -> Any:
+    fields = msgspec.structs.fields(type(struct))
+    return next((field.default for field in fields if field.name == name), None)
 
 
 def _plain_mapping(value: Any) -> Any:

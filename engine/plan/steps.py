@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.plan.joins import read_join
 from engine.plan.objects import IGNORED_KEYS, PlanObject, join_path
+from engine.plan.permissions import read_permissions
 from engine.plan.source import is_blank, name_type, strip_blanks
+from engine.plan.survival import read_on_death, read_retry
 from protocol.plan import Edge, Step
 from protocol.suggestion import shorten, suggest
 from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
@@ -17,7 +19,10 @@ from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engine.api.options import Permissions
+
 STEP_KEYS = ("id", "name", "expression", "adaptors", "configuration", "state", "next", "join")
+JOB_KEYS = ("retry", "timeout", "on_death", "permissions")
 EDGE_KEYS = ("condition", "label", "disabled")
 
 
@@ -35,10 +40,15 @@ class Node(NamedTuple):
     """Where the step is in the plan."""
 
 
-def read_steps(workflow: PlanObject) -> list[Node]:
+def read_steps(workflow: PlanObject, permissions: Permissions | None = None) -> list[Node]:
     """Return the steps of a workflow as far as they can be read, all of them with an id.
 
     A step that is no object is left out.  Whether the targets of edges exist is not checked here.
+
+    Args:
+        workflow: Its reader.
+        permissions: Of the run, which a step can only narrow; None: not known.
+
     """
     found = workflow.get("steps")
     if found is None:
@@ -61,7 +71,10 @@ def read_steps(workflow: PlanObject) -> list[Node]:
         if reader is not None:
             readers.append(reader)
     ids = _name_steps(readers)
-    return [_read_step(reader, step_id) for reader, step_id in zip(readers, ids, strict=True)]
+    return [
+        _read_step(reader, step_id, permissions)
+        for reader, step_id in zip(readers, ids, strict=True)
+    ]
 
 
 def _is_trigger(step: object) -> bool:
@@ -96,7 +109,7 @@ def _name_steps(readers: Sequence[PlanObject]) -> list[str]:
     return names
 
 
-def _read_step(reader: PlanObject, step_id: str) -> Node:
+def _read_step(reader: PlanObject, step_id: str, permissions: Permissions | None) -> Node:
     edges: dict[str, Edge] = {}
     edge_paths: dict[str, str] = {}
     condition_paths: dict[str, str] = {}
@@ -107,10 +120,13 @@ def _read_step(reader: PlanObject, step_id: str) -> Node:
     adaptors = _read_adaptors(reader)
     state = reader.get("state")
     expression = reader.text("expression", what="text (Python source)")
+    is_job = expression is not None and not is_blank(expression)
+    if not is_job:
+        _warn_of_job_keys(reader)
     step = Step(
         id=step_id,
         name=reader.text("name"),
-        expression=None if expression is None or is_blank(expression) else expression,
+        expression=expression if is_job else None,
         adaptors=tuple(name for name, _ in adaptors),
         configuration=reader.secrets("configuration"),
         state=(
@@ -120,9 +136,20 @@ def _read_step(reader: PlanObject, step_id: str) -> Node:
         ),
         next=edges,
         join=read_join(reader),
+        retry=read_retry(reader) if is_job else None,
+        timeout=reader.duration_ms("timeout") if is_job else None,
+        on_death=read_on_death(reader) if is_job else "end",
+        permissions=read_permissions(reader, permissions) if is_job else None,
     )
     paths = tuple(path for _, path in adaptors)
     return Node(step, edge_paths, condition_paths, paths, reader.path)
+
+
+def _warn_of_job_keys(trigger: PlanObject) -> None:
+    """Warn of keys that only a job can have; the other keys of a trigger are for other programs."""
+    for name in JOB_KEYS:
+        if name in trigger and name in STEP_KEYS:
+            trigger.warn(name, "is ignored: a step without an expression runs nothing")
 
 
 def _read_adaptors(reader: PlanObject) -> list[tuple[str, str]]:

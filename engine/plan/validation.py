@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
+    from engine.api.options import Permissions
+
 PLAN_KEYS = ("id", "workflow", "options", "meta")
 WORKFLOW_KEYS = ("id", "name", "start", "globals", "credentials", "steps", "meta")
 OPTION_KEYS = ("start", "end", "timeout", "step_timeout")
@@ -41,6 +43,7 @@ def load_plan(
     *,
     start: str | None = None,
     end: str | None = None,
+    permissions: Permissions | None = None,
     warn: Callable[[str], object] | None = None,
 ) -> Plan:
     """Return the checked plan, which no later change of *source* can change.
@@ -52,6 +55,7 @@ def load_plan(
             or a string that is the source of one job.  See `engine.plan.source`.
         start: The id of the step to start with; wins over what the plan says.
         end: The id of the step to end with; wins over what the plan says.
+        permissions: Of the run, which steps can only narrow; None: they are not known.
         warn: Takes a sentence for each key that is ignored or has no effect; by default it is a
             `PlanWarning` of Python's `warnings`.
 
@@ -60,7 +64,7 @@ def load_plan(
 
     """
     findings = Findings()
-    plan = _read(read_plan(source), findings, start, end)
+    plan = _read(read_plan(source), findings, start, end, permissions)
     if findings.problems or plan is None:
         raise PlanError(findings.problems)
     for key, path in findings.ignored.items():
@@ -91,7 +95,9 @@ def _is_ours(module: str) -> bool:
     return module == "engine" or module.startswith("engine.")
 
 
-def _read(source: Any, findings: Findings, start: object, end: object) -> Plan | None:
+def _read(
+    source: Any, findings: Findings, start: object, end: object, permissions: Permissions | None
+) -> Plan | None:
     problems = findings.problems
     if not isinstance(source, (Mapping, msgspec.Struct)):
         problems.append(Problem("plan", f"must be an object, not {name_type(source)}"))
@@ -121,7 +127,7 @@ def _read(source: Any, findings: Findings, start: object, end: object) -> Plan |
         return None
     if not flat:
         meta = {**workflow.mapping("meta"), **meta}
-    nodes = read_steps(workflow)
+    nodes = read_steps(workflow, permissions)
     checked = Workflow(
         steps=tuple(node.step for node in nodes),
         id=None if flat else workflow.text("id"),

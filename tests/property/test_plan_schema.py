@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.api.errors import PlanError
 from engine.plan.objects import ALIASES
 from engine.plan.schema import KEYS, plan_schema
+from engine.plan.steps import JOB_KEYS
 from engine.plan.validation import load_plan
 from protocol.plan import Edge, Plan, PlanOptions, Step, Workflow
 
@@ -50,6 +51,7 @@ step = st.fixed_dictionaries(
         "configuration": st.sampled_from(["an-id", {}, {"user": "u"}, None]),
         "state": st.sampled_from(["an-id", {}, [1], 3, False, None]),
         "next": st.just("b") | st.dictionaries(st.just("b"), edges) | st.none(),
+        "join": st.sampled_from(["any", "all", None]),
         **others,
     },
 )
@@ -203,8 +205,10 @@ def test_the_reader_and_the_types_have_the_same_keys():
     """A key of a type that the reader does not know could not be written in a plan."""
     for struct in (Plan, Workflow, Step, Edge, PlanOptions):
         known = set(KEYS[struct]) - ({"meta"} if struct is Workflow else set())
-        assert known == set(struct.__struct_fields__)
-    assert set(ALIASES.values()) - {"source_map"} <= {key for keys in KEYS.values() for key in keys}
+        assert known | (set(JOB_KEYS) if struct is Step else set()) == set(struct.__struct_fields__)
+    assert set(ALIASES.values()) - {"source_map", "max_delay", "on_death"} <= {
+        key for keys in KEYS.values() for key in keys
+    }
 
 
 @pytest.mark.parametrize(
