@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.api.options import Permissions
-from engine.api.suggestion import shorten
 from engine.plan.source import name_type
 from protocol.plan import StepPermissions
+from protocol.suggestion import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

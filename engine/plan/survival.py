@@ -6,11 +6,11 @@ import builtins
 import math
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from engine.api.suggestion import hint, shorten
 from engine.plan.source import name_type
 from protocol.plan import Retry
 from protocol.report import SEVERITY_BY_NAME
 from protocol.retry import DEATH, RETRIED_NAMES, TIMEOUT
+from protocol.suggestion import hint, shorten
 
 if TYPE_CHECKING:
     from engine.plan.objects import PlanObject
