@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal, cast
 
 from engine.plan.source import name_type
@@ -9,10 +10,10 @@ from protocol.plan import is_live
 from protocol.suggestion import hint, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from engine.plan.objects import PlanObject
-    from engine.plan.steps import Node
+    from protocol.plan import Step
 
 JOINS = ("any", "all")
 
@@ -32,35 +33,33 @@ def read_join(reader: PlanObject) -> Literal["any", "all"]:
     return "any"
 
 
-def warnings_of_joins(nodes: Sequence[Node], start: str, end: str | None) -> Iterator[str]:
+def warnings_of_joins(steps: dict[str, Step], start: str, end: str | None) -> Iterator[str]:
     """Yield a sentence for each join that only one edge leads to, and for each that no run reaches.
 
     Args:
-        nodes: The steps of a plan without problems.
+        steps: Those of a plan without problems, by the place of each in the plan.
         start: The id of the first step.
         end: The id of the step that ends the run, if there is one.
 
     """
-    joins = [node for node in nodes if node.step.join == "all"]
+    joins = {path: step.id for path, step in steps.items() if step.join == "all"}
     if not joins:
         return
-    edges = [target for node in nodes for target in node.step.next]
-    reached = _reached(nodes, start, end)
-    for node in joins:
-        step_id = node.step.id
+    edges = Counter(target for step in steps.values() for target in step.next)
+    reached = _reached(steps.values(), start, end)
+    for path, step_id in joins.items():
         if step_id not in reached:
             why = "no run reaches this step: no edge that can be taken leads to it"
-        elif step_id != start and edges.count(step_id) == 1:
+        elif step_id != start and edges[step_id] == 1:
             why = "only one edge leads to this step, so 'all' has no effect"
         else:
             continue
-        yield f"{node.path}.join: {why} (step {shorten(step_id)})"
+        yield f"{path}.join: {why} (step {shorten(step_id)})"
 
 
-def _reached(nodes: Sequence[Node], start: str, end: str | None) -> set[str]:
+def _reached(steps: Iterable[Step], start: str, end: str | None) -> set[str]:
     following = {
-        node.step.id: [target for target, edge in node.step.next.items() if is_live(edge)]
-        for node in nodes
+        step.id: [target for target, edge in step.next.items() if is_live(edge)] for step in steps
     }
     reached: set[str] = set()
     waiting = [start]

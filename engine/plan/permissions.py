@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.api.options import Permissions
+from engine.api import Permissions
 from engine.plan.source import name_type
 from protocol.plan import StepPermissions
 from protocol.suggestion import shorten

@@ -19,7 +19,7 @@ from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.api.options import Permissions
+    from engine.api import Permissions
 
 STEP_KEYS = ("id", "name", "expression", "adaptors", "configuration", "state", "next", "join")
 JOB_KEYS = ("retry", "timeout", "on_death", "permissions")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from engine.api.options import Permissions
+    from engine.api import Permissions
 
 PLAN_KEYS = ("id", "workflow", "options", "meta")
 WORKFLOW_KEYS = ("id", "name", "start", "globals", "credentials", "steps", "meta")
@@ -145,7 +145,8 @@ def _read(
     graph.check_edges()
     read = Plan(id=plan_id or str(uuid4()), workflow=checked, options=plan_options, meta=meta)
     if not problems and isinstance(source, Mapping):  # a `Plan` was warned of when it was loaded
-        findings.warnings += warnings_of_joins(nodes, read.start, plan_options.end)
+        steps = {node.path: node.step for node in nodes}
+        findings.warnings += warnings_of_joins(steps, read.start, plan_options.end)
     return read
 
 
