@@ -33,7 +33,7 @@ UNCHANGED: Final = "(nothing)"
 CONTROL: Final = "(nothing, again)"
 
 _FORKS: Final = ("burst zygote W1", "burst zygote+spare W1", "rate zygote W1", "idle zygote W1")
-_LOADS: Final = ("burst exec W1", "burst zygote W1", "idle zygote W1")
+_LOADS: Final = ("burst exec W1", "burst zygote W1")
 _SPARES: Final = ("burst exec+spare W1",)
 _CHAINS: Final = ("burst zygote W3",)
 _LARGE: Final = ("latency zygote W4",)

@@ -16,21 +16,24 @@ from __future__ import annotations
 import builtins
 import sys
 import types
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.dotted import make_state_guards
 from sandbox_child.language.names import (
-    CONSTRUCTORS,
-    COPIED_ATTRIBUTES,
     DEFINABLE_DUNDERS,
     DENIED_ATTRIBUTES,
     DYNAMIC_ATTRIBUTES,
     READABLE_DUNDERS,
-    READABLE_PRIVATE,
     is_reserved,
 )
+from sandbox_child.language.reading import (
+    label,
+    make_attr,
+    make_is_registrable,
+    make_may_read,
+    make_own,
+)
 from sandbox_child.language.refusals import JobSecurityError
-from sandbox_child.language.templates import format_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["Guards", "asked_for_no_special_name", "check_name"]
 
 _FunctionType = types.FunctionType
-_MethodType = types.MethodType
-_ModuleType = types.ModuleType
-_FORMATTERS = frozenset({"string", "collections"})
-"""Modules whose ``format``, ``get_field`` and ``vformat`` walk attributes by themselves."""
 
 _MISSING = object()
 _build_class = builtins.__build_class__
-_class_of_super = super.__dict__["__self_class__"].__get__
-_target_of_super = super.__dict__["__self__"].__get__
 
 
 def check_name(name: object) -> str:
@@ -132,14 +129,50 @@ class Guards:
         self.known_bases = set(_KNOWN_BASES)
         self.writable = {types.SimpleNamespace}
         self.registries = set()
+        self._make_registration()
         self._make_class_guards(scope_globals)
         self._make_write_guards()
-        self._make_read_guards(scope_globals)
+        may_read = make_may_read(
+            scope_globals,
+            is_own=self.is_own,
+            job_classes=self.job_classes,
+            open_classes=self.open_classes,
+            known_bases=self.known_bases,
+        )
+        self.own = make_own(may_read, self.write)
+        registrable = make_is_registrable(self.job_classes, self.registries)
+        self.attr = make_attr(may_read, self.is_own, registrable)
         self.state_attr, self.state_target = make_state_guards(self.attr, self.write)
         self._make_builtins()
 
-    def _make_class_guards(self, scope_globals: dict[str, Any]) -> None:
+    def _make_registration(self) -> None:
         job_classes, open_classes, known = self.job_classes, self.open_classes, self.known_bases
+
+        def register_class(cls: Any) -> Any:
+            if isinstance(cls, type):
+                if issubclass(cls, BaseExceptionGroup):
+                    # except* on a subclass with its own split() crashes CPython.
+                    raise TypeError("a job cannot subclass ExceptionGroup; raise one as it is")
+                # Before the class can be registered or written to: some hooks run first.
+                clean_match_args(cls)
+                job_classes.add(cls)
+                if all(base in open_classes or base in known for base in cls.__mro__[1:]):
+                    open_classes.add(cls)
+            return cls
+
+        def class_done(cls: Any) -> Any:
+            if isinstance(cls, type):
+                if cls not in job_classes and _is_remade(cls, job_classes):
+                    register_class(cls)
+                if cls in job_classes:
+                    clean_match_args(cls)
+            return cls
+
+        self.register_class = register_class
+        self.class_done = class_done
+
+    def _make_class_guards(self, scope_globals: dict[str, Any]) -> None:
+        job_classes, register_class = self.job_classes, self.register_class
 
         # A condition has no name, and makes no classes.
         module_name = scope_globals.get("__name__", _MISSING)
@@ -176,37 +209,15 @@ class Guards:
         def guarded_super(cls: Any, target: Any) -> Any:
             if not (isinstance(cls, type) and is_own(cls)):
                 raise JobSecurityError(
-                    f"super() of {_label(cls)} leads below a class that this job did not define"
+                    f"super() of {label(cls)} leads below a class that this job did not define"
                 )
             return super(cls, target)
-
-        def register_class(cls: Any) -> Any:
-            if isinstance(cls, type):
-                if issubclass(cls, BaseExceptionGroup):
-                    # except* on a subclass with its own split() crashes CPython.
-                    raise TypeError("a job cannot subclass ExceptionGroup; raise one as it is")
-                # Before the class can be registered or written to: some hooks run first.
-                clean_match_args(cls)
-                job_classes.add(cls)
-                if all(base in open_classes or base in known for base in cls.__mro__[1:]):
-                    open_classes.add(cls)
-            return cls
-
-        def class_done(cls: Any) -> Any:
-            if isinstance(cls, type):
-                if cls not in job_classes and _is_remade(cls, job_classes):
-                    register_class(cls)
-                if cls in job_classes:
-                    clean_match_args(cls)
-            return cls
 
         self.name_module = name_module
         self.is_own = is_own
         self.build_class = build_class
         self.super = guarded_super
         self.keywords = _checked_keywords
-        self.register_class = register_class
-        self.class_done = class_done
 
     def _make_write_guards(self) -> None:
         job_classes, writable, is_own = self.job_classes, self.writable, self.is_own
@@ -233,114 +244,6 @@ class Guards:
             )
 
         self.write = write
-
-    def _make_read_guards(self, scope_globals: dict[str, Any]) -> None:
-        job_classes, open_classes, is_own = self.job_classes, self.open_classes, self.is_own
-        known = self.known_bases
-        registries, write = self.registries, self.write
-
-        def is_private_readable(target: Any) -> bool:
-            kind = type(target)
-            if kind is _FunctionType:
-                return target.__globals__ is scope_globals
-            if kind is super:
-                return _class_of_super(target) in open_classes
-            return is_own(target) and (target if isinstance(target, type) else kind) in open_classes
-
-        def is_registrable(target: Any) -> bool:
-            if isinstance(target, type):
-                # A shared abstract base remembers what was registered with its subclasses.
-                return target in job_classes and all(
-                    base in job_classes or type(base) is type for base in target.__mro__
-                )
-            kind = type(target)
-            if kind in job_classes or kind in registries:
-                return True
-            return kind is _FunctionType and target in registries
-
-        own_names: dict[tuple[type, str], bool] = {}
-
-        def is_own_name(target: Any, name: str) -> bool:
-            """Whether *name*, asked of a class of the job with foreign bases, is the job's."""
-            kind = _class_of_super(target) if type(target) is super else type(target)
-            cls = target if isinstance(target, type) else kind
-            if not is_own(cls):
-                return False
-            key = (cls, name)
-            if key not in own_names:
-                own_names[key] = _is_defined_by(job_classes, known, cls, name)
-            return own_names[key]
-
-        def may_read(target: Any, name: str) -> bool:
-            return (
-                type(target) in open_classes
-                or is_private_readable(target)
-                or is_own_name(target, name)
-            )
-
-        def refuse(target: Any, name: str) -> NoReturn:
-            raise JobSecurityError(
-                f"{name} is private to {_label(target)}, which this job did not define"
-            )
-
-        def own(target: Any, *names: str) -> Any:
-            for name in names:
-                if not may_read(target, name):
-                    refuse(target, name)
-            return target if names else write(target)
-
-        def attr(target: Any, name: str) -> Any:
-            if name[0] == "_":
-                if may_read(target, name) or (name in READABLE_PRIVATE and _is_named_tuple(target)):
-                    return getattr(target, name)
-                if (
-                    name in CONSTRUCTORS
-                    and type(target) is super
-                    # `super()` of a class gives the function itself, which takes any object.
-                    and not isinstance(_target_of_super(target), type)
-                ):
-                    return getattr(target, name)
-                refuse(target, name)
-            if name == "register":
-                value = getattr(target, name)
-                if is_registrable(target) or not _is_registry(target, value):
-                    return value
-                raise JobSecurityError(
-                    f"register of {_label(target)} would change it for other steps as well"
-                )
-            if name == "obj":
-                if isinstance(_owner(target), AttributeError):
-                    raise JobSecurityError("the object behind an AttributeError is private")
-                return getattr(target, name)
-            value = getattr(target, name)
-            if name in COPIED_ATTRIBUTES:
-                return _own_copy(is_own, target, value)
-            if name == "evaluate":
-                if type(getattr(value, "__self__", None)).__name__ == "ForwardRef":
-                    raise JobSecurityError("evaluate of an annotation would run its text")
-                return value
-            if name == "parser":
-                # A module of a module is a facade's, as all that a job has are.
-                if isinstance(value, _ModuleType) and not isinstance(target, _ModuleType):
-                    raise JobSecurityError(f"parser of {_label(target)} is a module of Python")
-                return value
-            safe = format_method(value)
-            if safe is not None:
-                return safe
-            function = value.__func__ if type(value) is _MethodType else value
-            if (
-                type(function) is _FunctionType
-                and function.__globals__.get("__name__") in _FORMATTERS
-                and not is_own(function)
-            ):
-                raise JobSecurityError(
-                    f"{name} of {_label(target)} reads attributes that it is told by a string; "
-                    "use str.format or an f-string"
-                )
-            return value
-
-        self.attr = attr
-        self.own = own
 
     def _make_builtins(self) -> None:
         attr, write = self.attr, self.write
@@ -436,38 +339,6 @@ def _is_remade(cls: type, job_classes: set[type]) -> bool:
     )
 
 
-def _is_defined_by(job_classes: set[type], known_bases: set[type], cls: type, name: str) -> bool:
-    """Whether only the job uses the private *name* in *cls* and its bases.
-
-    The maker of an attribute of an instance is not recorded anywhere; but a class that keeps
-    something under a name says that name in its methods.  A name that a foreign base uses stays
-    foreign when the job defines it as well: `super()` still finds what lies below.
-    """
-    return not any(
-        name in base.__dict__ or any(map(_says(name), base.__dict__.values()))
-        for base in cls.__mro__
-        if base not in job_classes and base not in known_bases
-    )
-
-
-def _says(name: str) -> Callable[[Any], bool]:
-    def said_by_code(code: types.CodeType) -> bool:
-        return name in code.co_names or any(
-            constant == name if type(constant) is str else said_by_code(constant)
-            for constant in code.co_consts
-            if type(constant) in (str, types.CodeType)
-        )
-
-    def said_by(member: Any) -> bool:
-        if isinstance(member, property):
-            return any(map(said_by, (member.fget, member.fset, member.fdel)))
-        while hasattr(member, "__wrapped__") or isinstance(member, classmethod | staticmethod):
-            member = getattr(member, "__wrapped__", None) or member.__func__
-        return type(member) is _FunctionType and said_by_code(member.__code__)
-
-    return said_by
-
-
 def _checked_keywords(mapping: Any) -> dict[Any, Any]:
     """Return what a call gets by ``**``, with names that are exactly text.
 
@@ -493,35 +364,6 @@ def _checked_keywords(mapping: Any) -> dict[Any, Any]:
     return mapping  # type: ignore[no-any-return]
 
 
-def _owner(target: Any) -> Any:
-    """Return the object that *target* asks for its attributes: types such as ``list[int]`` ask another one."""
-    if type(target) is super:
-        return _target_of_super(target)
-    while _FORWARDING & {(base.__module__, base.__name__) for base in type(target).__mro__}:
-        target = target.__origin__
-    return target
-
-
-_FORWARDING = {("types", "GenericAlias"), ("typing", "_BaseGenericAlias")}
-
-
-def _own_copy(is_own: Callable[[Any], bool], target: Any, value: Any) -> Any:
-    """Return a copy of *value* if it is a dict, or shows a dict, that the maker of *target* goes on to use.
-
-    An operator of a job's object gets the dict behind a mapping proxy (``proxy | o``).  Names of arguments
-    have been checked before a partial function keeps them.
-    """
-    if type(value) is types.MappingProxyType:
-        return types.MappingProxyType(dict(value))
-    owner = _owner(target)
-    bases = (owner if isinstance(owner, type) else type(owner)).__mro__
-    if type(value) is dict and (
-        not is_own(owner) or any(base.__module__ in ("contextlib", "functools") for base in bases)
-    ):
-        return dict(value)
-    return value
-
-
 def asked_for_no_special_name(function: Any) -> Any:
     """Return *function*, the ``__getattr__`` of a class of the job, as one that special names do not reach.
 
@@ -538,26 +380,6 @@ def asked_for_no_special_name(function: Any) -> Any:
         return function(self, name)
 
     return _named(lookup, "__getattr__")
-
-
-def _is_named_tuple(target: Any) -> bool:
-    return issubclass(target if isinstance(target, type) else type(target), tuple)
-
-
-def _is_registry(target: Any, value: Any) -> bool:
-    """Whether *value* is the ``register`` of an abstract class or of a dispatching function."""
-    if isinstance(target, type) or type(target) is _FunctionType:
-        return True
-    module = getattr(getattr(value, "__func__", value), "__module__", None)
-    return module in ("abc", "_abc", "_py_abc", "functools", "typing", "types", "atexit")
-
-
-def _label(target: Any) -> str:
-    if isinstance(target, type):
-        return f"the class {target.__name__!r}"
-    if isinstance(target, types.ModuleType):
-        return "its module"
-    return f"{type(target).__name__!r}"
 
 
 def _named(function: Any, name: str) -> Any:

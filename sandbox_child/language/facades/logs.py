@@ -132,7 +132,7 @@ def make_pprint(facades: Facades) -> dict[str, Any]:
 def make_warnings(facades: Facades) -> dict[str, Any]:
     """Return warnings that go to the log; the filters are the scope's."""
     filters: list[tuple[str, type]] = []
-    recordings: list[list[Any]] = []
+    recordings: list[list[Any] | None] = []
 
     def warn(
         message: Any,
@@ -155,8 +155,9 @@ def make_warnings(facades: Facades) -> dict[str, Any]:
             raise warning
         if action == "ignore":
             return
-        if recordings and recordings[-1] is not None:
-            recordings[-1].append(WarningMessage(warning, category))
+        recording = recordings[-1] if recordings else None
+        if recording is not None:
+            recording.append(WarningMessage(warning, category))
         else:
             facades.log("warning", cut(f"{category.__name__}: {warning}"))
 
@@ -180,6 +181,22 @@ def make_warnings(facades: Facades) -> dict[str, Any]:
     ) -> None:
         simplefilter(action, category, lineno, append)
 
+    return {
+        "catch_warnings": _make_catch_warnings(filters, recordings, simplefilter),
+        "filterwarnings": filterwarnings,
+        "resetwarnings": filters.clear,
+        "simplefilter": simplefilter,
+        "warn": warn,
+    }
+
+
+def _make_catch_warnings(
+    filters: list[tuple[str, type]],
+    recordings: list[list[Any] | None],
+    simplefilter: Callable[[str], None],
+) -> Any:
+    """Return the class whose instances put the *filters* back, and may record what is warned of."""
+
     class catch_warnings:  # noqa: N801 - Python's name
         def __init__(self, *, record: bool = False, action: str | None = None) -> None:
             self._record: list[Any] | None = [] if record else None
@@ -188,7 +205,7 @@ def make_warnings(facades: Facades) -> dict[str, Any]:
 
         def __enter__(self) -> list[Any] | None:
             self._saved = filters[:]
-            recordings.append(self._record)  # type: ignore[arg-type]  # None stands for the log
+            recordings.append(self._record)  # None stands for the log
             if self._action is not None:
                 simplefilter(self._action)
             return self._record
@@ -197,13 +214,7 @@ def make_warnings(facades: Facades) -> dict[str, Any]:
             recordings.pop()
             filters[:] = self._saved
 
-    return {
-        "catch_warnings": catch_warnings,
-        "filterwarnings": filterwarnings,
-        "resetwarnings": filters.clear,
-        "simplefilter": simplefilter,
-        "warn": warn,
-    }
+    return catch_warnings
 
 
 _ACTIONS = frozenset({"always", "default", "error", "ignore", "module", "once"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
 
     from sandbox_child.language.facades import Facades
 
@@ -55,6 +56,23 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
         parts = list(sequence)
         return fromstring((b"" if parts and isinstance(parts[0], bytes) else "").join(parts))
 
+    tree_class = _make_tree_class(etree, fromstring)
+
+    def parse(source: Any) -> Any:
+        return tree_class(file=source)
+
+    return {
+        "ElementTree": tree_class,
+        "XML": fromstring,
+        "fromstring": fromstring,
+        "fromstringlist": fromstringlist,
+        "parse": parse,
+    }
+
+
+def _make_tree_class(etree: ModuleType, fromstring: Callable[[Any], Any]) -> Any:
+    """Return a class of trees that reads with *fromstring*, and opens no files."""
+
     class ElementTree:
         # Not a subclass: `super()` of a job would find the methods below that open files.
         def __init__(self, element: Any = None, file: Any = None) -> None:
@@ -98,18 +116,9 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
         def write_c14n(self, file: Any) -> None:
             self._tree.write_c14n(_Writer(file))
 
-    def parse(source: Any) -> Any:
-        return ElementTree(file=source)
-
     ElementTree.__module__ = "xml.etree.ElementTree"
     ElementTree.__qualname__ = "ElementTree"
-    return {
-        "ElementTree": ElementTree,
-        "XML": fromstring,
-        "fromstring": fromstring,
-        "fromstringlist": fromstringlist,
-        "parse": parse,
-    }
+    return ElementTree
 
 
 class _Writer:
