@@ -5,7 +5,12 @@ Arguments: the directory of ``sandbox_child``, a file with an encoded state, and
 
 from __future__ import annotations
 
+import gc
+import json
+import os
+import statistics
 import sys
+import time
 
 
 def main(sandbox: str, state_path: str, packages: list[str]) -> None:
@@ -14,55 +19,11 @@ def main(sandbox: str, state_path: str, packages: list[str]) -> None:
 
     del sys.path[0]
     finder.install(packages)
-    import gc
-    import json
-    import os
-    import statistics
-    import time
-
-    from protocol.state import decode_state, encode_state
     from sandbox_child import bootstrap, zygote
 
     bootstrap.load()
     for name in zygote.PRELOADED:
         __import__(name)
-
-    def fork_once() -> float:
-        begin = time.perf_counter()
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
-        return (time.perf_counter() - begin) * 1000
-
-    def codec() -> object:
-        # In a fork, as a child does it: and what it takes is gone with it.
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            with open(state_path, "rb") as file:  # noqa: PTH123 - a zygote has no pathlib
-                encoded = file.read()
-            begin = time.perf_counter()
-            state = decode_state(encoded)
-            decoded = time.perf_counter()
-            again = encode_state(state)
-            done = time.perf_counter()
-            right = again == encoded
-            taken = [(done - decoded) * 1000, (decoded - begin) * 1000]
-            os.write(write, json.dumps(taken if right else {"error": "states differ"}).encode())
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read, "rb") as answers:
-            answer = json.loads(answers.read())
-        os.waitpid(pid, 0)
-        return answer
-
-    def plain_exec(source: str) -> float:
-        begin = time.perf_counter()
-        scope: dict[str, object] = {}
-        exec(source, scope)
-        scope["main"]({"data": {"x": 1}})  # type: ignore[operator]
-        return (time.perf_counter() - begin) * 1000
 
     gc.collect()
     gc.freeze()
@@ -73,10 +34,55 @@ def main(sandbox: str, state_path: str, packages: list[str]) -> None:
         if floor == "fork":
             answer: object = statistics.median(fork_once() for _ in range(question["times"]))
         elif floor == "codec":
-            answer = codec()
+            answer = codec(state_path)
         else:
             answer = plain_exec(question["source"])
         print(json.dumps(answer), flush=True)
+
+
+def fork_once() -> float:
+    """Return how long a fork that ends at once takes, in milliseconds."""
+    begin = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return (time.perf_counter() - begin) * 1000
+
+
+def codec(state_path: str) -> object:
+    """Return how long a state takes to be encoded and decoded, in milliseconds."""
+    from protocol.state import decode_state, encode_state
+
+    # In a fork, as a child does it: and what it takes is gone with it.
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with open(state_path, "rb") as file:  # noqa: PTH123 - a zygote has no pathlib
+            encoded = file.read()
+        begin = time.perf_counter()
+        state = decode_state(encoded)
+        decoded = time.perf_counter()
+        again = encode_state(state)
+        done = time.perf_counter()
+        right = again == encoded
+        taken = [(done - decoded) * 1000, (decoded - begin) * 1000]
+        os.write(write, json.dumps(taken if right else {"error": "states differ"}).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as answers:
+        answer = json.loads(answers.read())
+    os.waitpid(pid, 0)
+    return answer
+
+
+def plain_exec(source: str) -> float:
+    """Return how long a job takes without an engine, in milliseconds."""
+    begin = time.perf_counter()
+    scope: dict[str, object] = {}
+    exec(source, scope)
+    scope["main"]({"data": {"x": 1}})  # type: ignore[operator]
+    return (time.perf_counter() - begin) * 1000
 
 
 if __name__ == "__main__":

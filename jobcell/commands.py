@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import engine
     from jobcell.views import View
 
 app = typer.Typer(
@@ -69,7 +72,7 @@ def _root(
 
 
 @app.command(epilog=EPILOG)
-def run(
+def run(  # long: the signature holds the help text of each option
     target: Annotated[
         Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
     ],
@@ -164,30 +167,15 @@ def run(
     repo_dir = find_repo(repo)
     check_adaptors(plan, repo_dir)
 
-    import msgspec
-
     import engine
-    from jobcell.runner import RunRequest, names_of, run_plan
-    from jobcell.wording import FLAGS
+    from jobcell.runner import RunRequest, run_plan
 
-    try:
-        permissions = engine.Permissions(net=tuple(net or ()))
-    except ValueError as error:
-        raise BadInputError([f"--net: {error}"]) from None
-    options = engine.RunOptions(
-        log_level=log_level.value,
-        adaptor_log_level=adaptor_log_level.value,
-        permissions=permissions,
+    options = _run_options(
+        net or (),
+        {"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory},
+        log_level=log_level,
+        adaptor_log_level=adaptor_log_level,
     )
-    limits = {"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory}
-    for name, value in limits.items():
-        if value is None:
-            continue
-        try:
-            options = msgspec.structs.replace(options, **{name: value})
-        except (TypeError, ValueError):
-            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
-            raise BadInputError([message]) from None
     request = RunRequest(
         plan=plan,
         state=initial,
@@ -201,24 +189,67 @@ def run(
         print_state=not as_json,
     )
 
-    def make_view() -> View:
-        if as_json:
-            from jobcell.views import JsonView
-
-            return JsonView(sys.stdout.buffer)
-        if sys.stderr.isatty() and not plain:
-            from jobcell.live import LiveView
-
-            return LiveView(names=names_of(plan))
-        from jobcell.views import LineView
-
-        return LineView(sys.stderr, names_of(plan))
-
     try:
-        code = run_plan(request, make_view)
+        code = run_plan(request, lambda: _view(plan, as_json=as_json, plain=plain))
     except BrokenPipeError:
         raise ReaderGoneError from None
     raise typer.Exit(code)
+
+
+def _run_options(
+    net: Sequence[str],
+    limits: Mapping[str, float | None],
+    *,
+    log_level: LogLevel,
+    adaptor_log_level: LogLevel,
+) -> engine.RunOptions:
+    """Return the options of a run.
+
+    Raises:
+        BadInputError: A rule or a limit is not a valid one.
+
+    """
+    import msgspec
+
+    import engine
+    from jobcell.errors import BadInputError
+    from jobcell.wording import FLAGS
+
+    try:
+        permissions = engine.Permissions(net=tuple(net))
+    except ValueError as error:
+        raise BadInputError([f"--net: {error}"]) from None
+    options = engine.RunOptions(
+        log_level=log_level.value,
+        adaptor_log_level=adaptor_log_level.value,
+        permissions=permissions,
+    )
+    for name, value in limits.items():
+        if value is None:
+            continue
+        try:
+            options = msgspec.structs.replace(options, **{name: value})
+        except (TypeError, ValueError):
+            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
+            raise BadInputError([message]) from None
+    return options
+
+
+def _view(plan: engine.Plan, *, as_json: bool, plain: bool) -> View:
+    """Return what shows the events of a run."""
+    if as_json:
+        from jobcell.views import JsonView
+
+        return JsonView(sys.stdout.buffer)
+    from jobcell.runner import names_of
+
+    if sys.stderr.isatty() and not plain:
+        from jobcell.live import LiveView
+
+        return LiveView(names=names_of(plan))
+    from jobcell.views import LineView
+
+    return LineView(sys.stderr, names_of(plan))
 
 
 @app.command()

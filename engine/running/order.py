@@ -86,34 +86,8 @@ def prepare(
     max_step_runs = options.max_step_runs or max(
         _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
     )
-    state_id = state if isinstance(state, str) else None
-    start = Start(
-        run_id=plan.id,
-        workflow=_with_encoded_values(workflow),
-        start=options.start or plan.options.start or workflow.start or workflow.steps[0].id,
-        end=options.end or plan.options.end,
-        state=msgspec.Raw(NIL if state_id is not None else _encode_initial(state)),
-        state_id=state_id,
-        limits=ChildLimits(
-            state_bytes=options.state_bytes,
-            state_items=options.state_items,
-            payload_bytes=int(options.payload_mb * MEGABYTE),
-            log_payload_bytes=int(options.log_payload_mb * MEGABYTE),
-            max_log_bytes=options.max_log_bytes,
-            max_step_runs=max_step_runs,
-            memory_bytes=options.memory_bytes,
-        ),
-        adaptors=linking.links,
-        step_adaptors=linking.by_step,
-        unlinked=linking.unlinked,
-        repo_error=linking.repo_error,
-        whitelist=options.whitelist,
-        log_level=options.log_level,
-        adaptor_log_level=options.adaptor_log_level,
-        sanitize=options.sanitize,
-        remove_from_state=options.remove_from_state,
-        event_state=options.event_state,
-        language=request.language,
+    start = _start(
+        plan, state, linking, options, language=request.language, max_step_runs=max_step_runs
     )
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(
@@ -139,6 +113,50 @@ def prepare(
         ),
         meta=plan.meta,
         configurations=tuple(_configurations(plan, state)),
+    )
+
+
+def _start(
+    plan: Plan,
+    state: Any,
+    linking: _Linking,
+    options: RunOptions,
+    *,
+    language: bool,
+    max_step_runs: int,
+) -> Start:
+    """Return the message that carries the run to its child."""
+    state_id = state if isinstance(state, str) else None
+    return Start(
+        run_id=plan.id,
+        workflow=_with_encoded_values(plan.workflow),
+        start=options.start
+        or plan.options.start
+        or plan.workflow.start
+        or plan.workflow.steps[0].id,
+        end=options.end or plan.options.end,
+        state=msgspec.Raw(NIL if state_id is not None else _encode_initial(state)),
+        state_id=state_id,
+        limits=ChildLimits(
+            state_bytes=options.state_bytes,
+            state_items=options.state_items,
+            payload_bytes=int(options.payload_mb * MEGABYTE),
+            log_payload_bytes=int(options.log_payload_mb * MEGABYTE),
+            max_log_bytes=options.max_log_bytes,
+            max_step_runs=max_step_runs,
+            memory_bytes=options.memory_bytes,
+        ),
+        adaptors=linking.links,
+        step_adaptors=linking.by_step,
+        unlinked=linking.unlinked,
+        repo_error=linking.repo_error,
+        whitelist=options.whitelist,
+        log_level=options.log_level,
+        adaptor_log_level=options.adaptor_log_level,
+        sanitize=options.sanitize,
+        remove_from_state=options.remove_from_state,
+        event_state=options.event_state,
+        language=language,
     )
 
 
