@@ -17,11 +17,9 @@ from packaging.utils import canonicalize_name
 
 from engine.adaptors import module_name, sort_key, tree_hash
 from jobcell.repo import index
+from jobcell.repo.bundled import PREFIX, write_constraints
 from jobcell.repo.index import Entry, RepoWriteError
 from jobcell.repo.source import Source, copy_source, read_source
-
-_PREFIX: Final = "jobcell-"
-"""The name of an adaptor's distribution may begin with this; the name of the adaptor does not."""
 
 _OF_THIS_MACHINE: Final = ("direct_url.json", "INSTALLER", "REQUESTED")
 """Files that installers write and that differ from one machine to the next."""
@@ -70,7 +68,7 @@ def add(
     """
     if len(specs) != 1 and (name or module):
         raise RepoWriteError("--name and --module can be given for one adaptor at a time only")
-    sources = [read_source(spec, allow_build=allow_build) for spec in specs]
+    sources = [read_source(spec, allow_build=allow_build, find_links=find_links) for spec in specs]
     index.read(repo_dir)
     with index.stage(repo_dir) as room:
         staged = [
@@ -117,13 +115,14 @@ def stage_adaptor(
             files,
             allow_build=allow_build,
             find_links=find_links,
+            constraints=_constraints(source, files),
             dependencies=pinned is None,
         )
     if source.directory is not None:
         copy_source(source, files)
     _tidy(files)
     own, others = _distributions(source, files)
-    adaptor = name or own.name.removeprefix(_PREFIX)
+    adaptor = name or own.name.removeprefix(PREFIX)
     entry: Entry = {
         "name": adaptor,
         "version": own.version,
@@ -133,7 +132,9 @@ def stage_adaptor(
         "sha256": tree_hash(str(files)),
         "dependencies": {other.name: other.version for other in others},
     }
-    if source.directory is not None:
+    if source.bundled:
+        entry["bundled"] = True
+    elif source.directory is not None:
         entry["source"] = str(source.directory)
     _compile(files)
     entry["bytecode_sha256"] = tree_hash(str(files), bytecode=True)
@@ -199,9 +200,12 @@ def run_installer(
     *,
     allow_build: bool,
     find_links: Sequence[str],
+    constraints: Path,
     dependencies: bool = True,
 ) -> None:
     """Let pip, or uv where pip is missing, install into a directory.
+
+    A dependency that *constraints* names comes from there, not from an index.
 
     Raises:
         RepoWriteError: The installer failed; the message is its last error.
@@ -215,7 +219,7 @@ def run_installer(
         command = [uv, "pip", "install", "--python", sys.executable, "--link-mode", "copy"]
     else:
         raise RepoWriteError("neither pip nor uv is installed for this interpreter")
-    command += ["--target", str(target)]
+    command += ["--target", str(target), "--constraint", str(constraints)]
     if not allow_build:
         command += ["--only-binary", ":all:"]
     if not dependencies:
@@ -235,6 +239,13 @@ def run_installer(
         reason = next((line for line in errors if line.startswith("ERROR")), (errors or ["?"])[-1])
         remedy = "" if allow_build else "; only wheels are taken unless --allow-build is given"
         raise RepoWriteError(f"cannot install {requirements[0]!r}: {reason.strip()[:300]}{remedy}")
+
+
+def _constraints(source: Source, files: Path) -> Path:
+    """Write the constraints beside *files*; what the user names is not one of them."""
+    room = files.with_name(f"{files.name}-bundled")
+    room.mkdir()
+    return write_constraints(room, without=source.distribution)
 
 
 def _tidy(files: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from packaging.requirements import Requirement
 
 from engine.adaptors import Repo, RepoError
 from jobcell.repo import index
+from jobcell.repo.bundled import find, find_wheel, of_ours
 from jobcell.repo.index import RepoWriteError
 from jobcell.repo.install import Installed, Staged, publish, stage_adaptor
-from jobcell.repo.source import Source, read_source
+from jobcell.repo.source import Source, read_ours, read_source
 
 FORMAT: Final = 1
 
@@ -29,6 +31,8 @@ class LockedAdaptor(msgspec.Struct, frozen=True, omit_defaults=True):
     distribution: str | None = None
     source: str | None = None
     """The directory that the adaptor was copied from, if it does not come from a registry."""
+    bundled: bool = False
+    """Whether it came with jobcell."""
 
 
 class LockFile(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ def lock(repo_dir: Path) -> str:
                 dependencies=entry.get("dependencies", {}),
                 distribution=entry.get("distribution"),
                 source=entry.get("source"),
+                bundled=entry.get("bundled", False),
             )
         )
     plain = msgspec.to_builtins(LockFile(FORMAT, tuple(adaptors)))
@@ -87,14 +92,15 @@ def sync(
             if there is not None:
                 staged.append(there)
                 continue
+            source = _source(adaptor, allow_build=allow_build, find_links=find_links)
             fresh = stage_adaptor(
-                _source(adaptor, allow_build=allow_build),
+                source,
                 room / str(number),
                 name=adaptor.name,
                 module=adaptor.module,
                 allow_build=allow_build,
                 find_links=find_links,
-                pinned=_pins(adaptor),
+                pinned=_pins(adaptor, source),
             )
             got = fresh.entry["sha256"]
             if got != adaptor.sha256:
@@ -129,15 +135,29 @@ def _there(repo: Repo, adaptor: LockedAdaptor) -> Staged | None:
     return None
 
 
-def _source(adaptor: LockedAdaptor, *, allow_build: bool) -> Source:
+def _source(adaptor: LockedAdaptor, *, allow_build: bool, find_links: Sequence[str]) -> Source:
     if adaptor.source is not None:
         return read_source(adaptor.source, allow_build=allow_build)
     name = adaptor.distribution or adaptor.name
-    return Source(f"{name}=={adaptor.version}", name, ())
+    requirement = Requirement(f"{name}=={adaptor.version}")
+    if adaptor.bundled:
+        place = find(requirement, ())
+        if place is None:
+            raise RepoWriteError(
+                f"{adaptor.name}@{adaptor.version} does not come with this jobcell"
+            )
+        return read_ours(str(requirement), place)
+    if of_ours(name) is None:
+        return Source(str(requirement), name, (str(requirement),))
+    wheel = find_wheel(requirement, find_links)
+    if wheel is None:
+        raise RepoWriteError(
+            f"{adaptor.name}@{adaptor.version} was installed from a wheel, and an index may have another"
+            f" {name!r}; name the directory of that wheel with --find-links"
+        )
+    return read_ours(str(requirement), wheel)
 
 
-def _pins(adaptor: LockedAdaptor) -> list[str]:
-    pins = [f"{name}=={version}" for name, version in adaptor.dependencies.items()]
-    if adaptor.source is None:
-        pins.insert(0, f"{adaptor.distribution or adaptor.name}=={adaptor.version}")
-    return pins
+def _pins(adaptor: LockedAdaptor, source: Source) -> list[str]:
+    own = () if source.directory is not None else source.requirements
+    return [*own, *(f"{name}=={version}" for name, version in adaptor.dependencies.items())]

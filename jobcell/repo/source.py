@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from jobcell.repo.bundled import find
 from jobcell.repo.index import RepoWriteError
 
 _CODE_TO_BUILD: Final = (".c", ".cc", ".cpp", ".pyx", ".rs")
@@ -26,6 +28,7 @@ class Source(msgspec.Struct, frozen=True):
         requirements: The requirements for the installer, the adaptor itself first. For a directory
             that is copied they are its dependencies only.
         directory: Pure Python source that is copied as it is.
+        bundled: The directory came with jobcell, so its path says nothing to another machine.
 
     """
 
@@ -34,35 +37,54 @@ class Source(msgspec.Struct, frozen=True):
     requirements: tuple[str, ...]
     directory: Path | None = None
     version: str | None = None
+    bundled: bool = False
 
 
-def read_source(spec: str, *, allow_build: bool) -> Source:
+def read_source(spec: str, *, allow_build: bool, find_links: Sequence[str] = ()) -> Source:
     """Find out what *spec* is.
+
+    The name of a bundled adaptor is that adaptor, even beside a directory of the same name.
+
+    Args:
+        spec: A directory, a wheel, or a requirement.
+        allow_build: Whether code may run to build it.
+        find_links: Directories with wheels.
 
     Raises:
         RepoWriteError: *spec* cannot be installed, or only by running its code.
 
     """
+    try:
+        requirement = Requirement(spec.replace("@", "==", 1) if "://" not in spec else spec)
+    except InvalidRequirement as error:
+        requirement, text = None, str(error).splitlines()[0]
+    if requirement is not None and not requirement.url:
+        ours = find(requirement, find_links)
+        if ours is not None:
+            return read_ours(spec, ours)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _directory(spec, path.resolve(), allow_build=allow_build)
     if path.suffix == ".whl" and path.is_file():
-        return Source(spec, path.name.partition("-")[0], (str(path.resolve()),))
+        return _wheel(spec, path)
     if path.is_file() or "/" in spec.partition("@")[0] or spec.startswith(("-", ".")):
         if path.is_file() and allow_build:
             return Source(spec, path.name.rpartition("-")[0], (str(path.resolve()),))
         if path.is_file():
             raise RepoWriteError(f"{spec!r} is not a wheel: {_BUILD}")
         raise RepoWriteError(f"{spec!r} does not exist")
-    try:
-        requirement = Requirement(spec.replace("@", "==", 1) if "://" not in spec else spec)
-    except InvalidRequirement as error:
-        text = str(error).splitlines()[0]
-        message = f"{spec!r} is not a directory, a wheel or a requirement: {text}"
-        raise RepoWriteError(message) from None
+    if requirement is None:
+        raise RepoWriteError(f"{spec!r} is not a directory, a wheel or a requirement: {text}")
     if requirement.url and not requirement.url.endswith(".whl") and not allow_build:
         raise RepoWriteError(f"{spec!r} is not a wheel: {_BUILD}")
     return Source(spec, requirement.name, (str(requirement),))
+
+
+def read_ours(spec: str, place: Path) -> Source:
+    """Return the source of an adaptor of ours: its bundled directory, or a wheel."""
+    if place.is_dir():
+        return msgspec.structs.replace(_directory(spec, place, allow_build=False), bundled=True)
+    return _wheel(spec, place)
 
 
 def copy_source(source: Source, target: Path) -> None:
@@ -94,6 +116,10 @@ def copy_source(source: Source, target: Path) -> None:
     lines = ["Metadata-Version: 2.1", f"Name: {source.distribution}", f"Version: {source.version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in source.requirements]
     (information / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _wheel(spec: str, path: Path) -> Source:
+    return Source(spec, path.name.partition("-")[0], (str(path.resolve()),))
 
 
 def _directory(spec: str, path: Path, *, allow_build: bool) -> Source:

@@ -1,0 +1,140 @@
+"""The adaptors that come with jobcell, and whose names are therefore never looked up in an index.
+
+Anybody can publish a distribution called `rest` or `jobcell-common`.  So the names of ours are
+resolved here: to the bundled source, else to a wheel in a directory that the user names.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from jobcell.repo.index import RepoWriteError
+
+PREFIX: Final = "jobcell-"
+"""The name of an adaptor's distribution may begin with this; the name of the adaptor does not."""
+
+_PLACES: Final = (Path(__file__).parents[1] / "bundled", Path(__file__).parents[2] / "adaptors")
+"""Where the adaptors are in an installation, and where they are in a checkout."""
+
+
+class Bundled(msgspec.Struct, frozen=True):
+    """One adaptor that comes with jobcell."""
+
+    name: str
+    distribution: str
+    version: str
+    directory: Path
+
+
+@functools.cache
+def bundled() -> dict[str, Bundled]:
+    """Return the adaptors that come with jobcell, by name."""
+    place = next((place for place in _PLACES if place.is_dir()), None)
+    found = {}
+    for file in sorted(place.glob("*/pyproject.toml")) if place is not None else ():
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        name = project["name"].removeprefix(PREFIX)
+        found[name] = Bundled(name, project["name"], project["version"], file.parent)
+    return found
+
+
+def of_ours(name: str) -> Bundled | None:
+    """Return the bundled adaptor that a distribution's name means: `rest` or `jobcell-rest`."""
+    return bundled().get(canonicalize_name(name).removeprefix(PREFIX))
+
+
+def find(requirement: Requirement, find_links: Sequence[str]) -> Path | None:
+    """Return the directory or the wheel that *requirement* means, if it names one of our adaptors.
+
+    Args:
+        requirement: A name, perhaps with versions.
+        find_links: Directories in which a version may be that is not bundled.
+
+    Returns:
+        The bundled directory, else the newest wheel that fits, or None for any other name.
+
+    Raises:
+        RepoWriteError: The name is ours, and there is no such version.
+
+    """
+    ours = of_ours(requirement.name)
+    if ours is None:
+        return None
+    if requirement.specifier.contains(ours.version, prereleases=True):
+        return ours.directory
+    wheel = find_wheel(requirement, find_links)
+    if wheel is not None:
+        return wheel
+    raise RepoWriteError(
+        f"{str(requirement)!r}: jobcell comes with {ours.name} {ours.version}, and takes no other version"
+        f" of it from an index; write {ours.name!r}, a directory or a wheel"
+    )
+
+
+def find_wheel(requirement: Requirement, find_links: Sequence[str]) -> Path | None:
+    """Return the newest wheel in *find_links* that fits one of our adaptors' names."""
+    ours = of_ours(requirement.name)
+    names = {ours.name, ours.distribution} if ours else {canonicalize_name(requirement.name)}
+    fitting: list[tuple[Version, Path]] = []
+    for place in find_links:
+        for path in sorted(Path(place).expanduser().glob("*.whl")):
+            try:
+                name, version, _, _ = parse_wheel_filename(path.name)
+            except InvalidWheelFilename:
+                continue
+            if name in names and requirement.specifier.contains(version, prereleases=True):
+                fitting.append((version, path.resolve()))
+    return max(fitting, default=(None, None))[1]
+
+
+def write_constraints(room: Path, *, without: str) -> Path:
+    """Write a constraints file by which a dependency on an adaptor of ours is the bundled one.
+
+    Args:
+        room: A directory for the file and for the wheels that it names.
+        without: The distribution that is installed, which may be another version of ours.
+
+    """
+    lines = []
+    for ours in bundled().values():
+        if ours.distribution == canonicalize_name(without):
+            continue
+        wheel = _write_wheel(ours, room)
+        lines.append(f"{ours.distribution} @ {wheel.as_uri()}\n")
+    constraints = room / "constraints.txt"
+    constraints.write_text("".join(lines), encoding="utf-8")
+    return constraints
+
+
+def _write_wheel(ours: Bundled, room: Path) -> Path:
+    """Write the wheel of a bundled adaptor, which is pure Python (PEP 427)."""
+    stem = f"{ours.distribution.replace('-', '_')}-{ours.version}"
+    information = f"{stem}.dist-info"
+    files = {
+        str(path.relative_to(ours.directory)): path.read_bytes()
+        for path in sorted(ours.directory.rglob("*"))
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+    files[f"{information}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {ours.distribution}\nVersion: {ours.version}\n".encode()
+    )
+    files[f"{information}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    names = [*files, f"{information}/RECORD"]
+    files[f"{information}/RECORD"] = "".join(f"{name},,\n" for name in names).encode()
+    wheel = room / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return wheel
