@@ -18,6 +18,10 @@ class EngineClosedError(EngineError):
     """The engine was closed: make a new one."""
 
 
+class JournalError(EngineError):
+    """A journal cannot be used: its file is damaged, locked, of another plan or not a journal."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong with a plan, and where it is."""
 

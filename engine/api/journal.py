@@ -1,0 +1,47 @@
+"""What a run records of its steps, so that it survives the death of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from protocol.report import ErrorReport
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """One execution of a step that has ended.  The engine can replay it in place of running it."""
+
+    step_run_id: str
+    step_id: str
+    attempt: int
+    """The number of the attempt that ended the step, from 1."""
+    ending: Literal["success", "fail"]
+    state: bytes
+    """The state of the step as msgpack.  It is the true state: no secret in it is redacted."""
+    next: tuple[str, ...] = ()
+    """The ids of the steps that follow, in the order of the plan."""
+    error: ErrorReport | None = None
+    """The report of a step that failed."""
+    extra: dict[str, Any] = {}
+    """Facts of the engine about the run: the hash of its plan, its id, the versions of its adaptors."""
+
+    def __repr__(self) -> str:
+        """Show which step it is; its state may hold secrets."""
+        return f"<StepRecord {self.step_run_id}: {self.ending}, attempt {self.attempt}>"
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Keeps the records of one run.  The engine calls it outside of the supervisor's thread."""
+
+    def record(self, record: StepRecord) -> None:
+        """Keep a record; return when it is safe.
+
+        The next step of the run does not start before this call has returned.  An exception ends
+        the run with `JournalError`.
+        """
+
+    def records(self) -> Iterable[StepRecord]:
+        """Return the records of earlier children of the run, in the order in which they were kept."""

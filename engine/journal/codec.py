@@ -1,0 +1,84 @@
+"""Step records as bytes, and back without a loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.api.journal import StepRecord
+from protocol.report import ErrorReport
+from protocol.state import StateNotCarriedError, decode_state, encode_state
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    """A record whose values of users are encoded by the rules for states."""
+
+    step_run_id: str
+    step_id: str
+    attempt: int
+    ending: str
+    state: bytes
+    next: tuple[str, ...]
+    error: ErrorReport | None
+    details: bytes | None
+    extra: bytes
+
+
+_decoder = msgspec.msgpack.Decoder(_Stored)
+
+
+def encode(record: StepRecord) -> bytes:
+    """Return a record as bytes.
+
+    Raises:
+        ValueError: A value in it cannot be kept.
+
+    """
+    error, details = record.error, None
+    try:
+        if error is not None and error.details is not None:
+            details = encode_state(_decoded(error.details))
+            error = msgspec.structs.replace(error, details=None)
+        extra = encode_state(record.extra)
+        stored = _Stored(
+            record.step_run_id,
+            record.step_id,
+            record.attempt,
+            record.ending,
+            bytes(record.state),
+            record.next,
+            error,
+            details,
+            extra,
+        )
+        return msgspec.msgpack.encode(stored)
+    except (StateNotCarriedError, TypeError) as problem:
+        raise ValueError(f"the record of {record.step_run_id!r}: {problem}") from None
+
+
+def decode(body: bytes) -> StepRecord:
+    """Return the record that `encode` has written.
+
+    Raises:
+        ValueError: *body* is something else.
+
+    """
+    stored = _decoder.decode(body)
+    error = stored.error
+    if error is not None and stored.details is not None:
+        error = msgspec.structs.replace(error, details=decode_state(stored.details))
+    return StepRecord(
+        stored.step_run_id,
+        stored.step_id,
+        stored.attempt,
+        "fail" if stored.ending == "fail" else "success",
+        stored.state,
+        stored.next,
+        error,
+        decode_state(stored.extra),
+    )
+
+
+def _decoded(details: Any) -> Any:
+    return decode_state(details) if isinstance(details, msgspec.Raw) else details

@@ -1,0 +1,284 @@
+"""`FileJournal`: the records of one run in one file, for a manager that keeps its own state."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from engine.api.errors import JournalError
+from engine.api.journal import StepRecord
+from engine.journal import codec, layout
+from engine.journal.seal import KeySeal, OpenSeal, Seal
+
+_MODE: Final = 0o600
+"""A journal holds true states: only its owner may read it."""
+
+
+class FileJournal:
+    """A journal in a file, to which records are only appended.
+
+    Each record has a checksum and is on the disk (fdatasync(2)) before `record` returns.  The file is
+    locked (flock(2)) until `close`.  Opening a file cuts off a last record that was not written to its
+    end; every other damage is an error, and leaves the file as it is.
+
+    Use it as a context manager, or call `close`.
+
+    Args:
+        path: The file; it is made if it does not exist, readable by its owner only.
+        key: 32 bytes with which all records are encrypted (AES-256-GCM), or None.
+
+    Raises:
+        TypeError: *path* is not a path, or *key* is not bytes.
+        ValueError: *key* has another length.
+        JournalError: The file cannot be opened, is in use, is not a journal, is damaged, or has another key.
+
+    """
+
+    def __init__(self, path: str | os.PathLike[str], key: bytes | None = None) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"the path of a journal must be a path, not {type(path).__name__}")
+        self._path = os.fspath(path)
+        self._seal: Seal = OpenSeal() if key is None else KeySeal(key)
+        self._writing = threading.Lock()
+        self._broken: str | None = None
+        """Why nothing more can be recorded."""
+        self._fd = -1
+        self._fd = self._open()
+        try:
+            self._lock()
+            self._begin, self._end, self._digest = self._check(encrypted=key is not None)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<FileJournal {self._path!r}>"
+
+    def record(self, record: StepRecord) -> None:
+        """Append a record; return when it is on the disk.
+
+        Raises:
+            JournalError: It cannot be written; what was written before stays whole.
+
+        """
+        try:
+            body = codec.encode(record)
+        except ValueError as error:
+            raise self._error(str(error)) from None
+        with self._writing:
+            self._check_usable()
+            written, digest = layout.encode_record(
+                self._digest, self._seal.close(body, self._digest)
+            )
+            self._append(written)
+            self._end += len(written)
+            self._digest = digest
+
+    def records(self) -> Iterator[StepRecord]:
+        """Yield the records in the order in which they were kept.
+
+        Raises:
+            JournalError: The journal was closed, or the file was changed since it was opened.
+
+        """
+        with self._writing:
+            self._check_usable()
+            end = self._end
+        for _, body in self._read(self._begin[0], self._begin[1], end):
+            try:
+                yield codec.decode(body)
+            except ValueError as error:
+                raise self._error(f"a record is not one of ours: {error}") from None
+
+    def close(self) -> None:
+        """Give the file free.  May be called again."""
+        with self._writing:
+            descriptor, self._fd = self._fd, -1
+            if descriptor >= 0:
+                os.close(descriptor)  # the lock ends with it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- opening ---
+
+    def _open(self) -> int:
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+            raise self._error(_reason(error)) from None
+        return descriptor
+
+    def _sync_directory(self) -> None:
+        """Have the name of the file on the disk, too: an fsync of the file does not do it, fsync(2)."""
+        directory = os.open(Path(self._path).parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._error("another journal object uses it; close that first") from None
+        except OSError as error:
+            raise self._error(f"it cannot be locked: {_reason(error)}") from None
+
+    def _check(self, *, encrypted: bool) -> tuple[tuple[int, bytes], int, bytes]:
+        """Look at the whole file; return where its records begin, where they end, and the last digest."""
+        header = layout.HEADER.pack(layout.MAGIC, layout.VERSION, encrypted)
+        size = os.fstat(self._fd).st_size
+        found = self._pread(layout.HEADER.size, 0)
+        if len(found) < layout.HEADER.size and found == header[: len(found)]:
+            return self._write_header(header, encrypted=encrypted)
+        self._check_header(found, encrypted=encrypted)
+        start = layout.HEADER.size
+        digest = layout.digest_of(b"", header)
+        begin = (start, digest)
+        end = start
+        first = True
+        for place, body in self._read(start, digest, size, torn=True):
+            if first and encrypted:
+                begin = place
+                if body:
+                    raise self._error("its first record is not the check of the key")
+            first = False
+            end, digest = place
+        if first and encrypted:
+            os.ftruncate(self._fd, 0)  # it was made, and never got the check of its key
+            return self._write_header(header, encrypted=True)
+        if end < size:
+            os.ftruncate(self._fd, end)
+            os.fsync(self._fd)
+        return begin, end, digest
+
+    def _write_header(
+        self, header: bytes, *, encrypted: bool
+    ) -> tuple[tuple[int, bytes], int, bytes]:
+        digest = layout.digest_of(b"", header)
+        written = header
+        if encrypted:  # an empty record, by which a wrong key is found
+            record, after = layout.encode_record(digest, self._seal.close(b"", digest))
+            written, digest = written + record, after
+        self._end = 0
+        self._append(written)
+        try:
+            self._sync_directory()
+        except OSError as error:
+            raise self._error(_reason(error)) from None
+        return (len(written), digest), len(written), digest
+
+    def _check_header(self, found: bytes, *, encrypted: bool) -> None:
+        if len(found) < layout.HEADER.size or not found.startswith(layout.MAGIC):
+            raise self._error("it is not a journal; name a new file, or one that FileJournal made")
+        _, version, has_key = layout.HEADER.unpack(found)
+        if version != layout.VERSION:
+            raise self._error(f"it has version {version} of the format; known: {layout.VERSION}")
+        if found != layout.HEADER.pack(layout.MAGIC, version, has_key) or has_key > 1:
+            raise self._error("its header is damaged")
+        if has_key and not encrypted:
+            raise self._error("it is encrypted; pass its key")
+        if encrypted and not has_key:
+            raise self._error("it is not encrypted; open it without a key")
+
+    # --- reading and writing ---
+
+    def _read(
+        self, start: int, digest: bytes, end: int, *, torn: bool = False
+    ) -> Iterator[tuple[tuple[int, bytes], bytes]]:
+        """Yield where each record ends with its digest, and its body.
+
+        Args:
+            start: Where the first record begins, in bytes.
+            digest: Of what comes before it.
+            end: Where to stop.
+            torn: Whether a last record without its end is passed over.
+
+        """
+        while start < end:
+            head = self._read_head(start, end)
+            after = start + layout.HEAD_BYTES + (head.body_bytes if head else 0)
+            if head is None or after > end:
+                if torn:
+                    return
+                raise self._error("it has become shorter since it was opened")
+            sealed = self._pread(head.body_bytes, start + layout.HEAD_BYTES)
+            if len(sealed) < head.body_bytes:
+                raise self._error("it has become shorter since it was opened")
+            if head.digest != layout.digest_of(digest, sealed):
+                raise self._error(f"the record at byte {start} is damaged")
+            try:
+                body = self._seal.open(sealed, digest)
+            except ValueError as error:
+                raise self._error(str(error)) from None
+            start, digest = after, head.digest
+            yield (start, digest), body
+
+    def _read_head(self, start: int, end: int) -> layout.Head | None:
+        try:
+            return layout.decode_head(self._pread(min(layout.HEAD_BYTES, end - start), start))
+        except layout.DamagedError as error:
+            raise self._error(f"it is damaged at byte {start}: {error}") from None
+
+    def _pread(self, count: int, offset: int) -> bytes:
+        parts = []
+        try:
+            while count and (part := os.pread(self._fd, count, offset)):
+                parts.append(part)
+                count -= len(part)
+                offset += len(part)
+        except OSError as error:
+            raise self._error(_reason(error)) from None
+        return b"".join(parts)
+
+    def _append(self, data: bytes) -> None:
+        """Write *data* at the end; on an error, cut off the part of it that was written."""
+        rest, offset = memoryview(data), self._end
+        try:
+            while rest:
+                count = os.pwrite(self._fd, rest, offset)
+                rest, offset = rest[count:], offset + count
+        except OSError as error:
+            self._cut_off()
+            raise self._error(f"it could not be written: {_reason(error)}") from None
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            # The kernel may have dropped what it could not write, and report it only once: fsync(2).
+            self._broken = f"it could not be written: {_reason(error)}"
+            self._cut_off()
+            raise self._error(self._broken) from None
+
+    def _cut_off(self) -> None:
+        """Remove the part of a record that was written."""
+        try:
+            os.ftruncate(self._fd, self._end)
+        except OSError as error:
+            self._broken = f"the part of a record could not be removed: {_reason(error)}"
+
+    def _check_usable(self) -> None:
+        if self._fd < 0:
+            raise self._error("it was closed")
+        if self._broken is not None:
+            raise self._error(self._broken)
+
+    def _error(self, reason: str) -> JournalError:
+        return JournalError(f"the journal {self._path!r} cannot be used: {reason}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

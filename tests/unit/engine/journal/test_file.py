@@ -1,0 +1,306 @@
+"""`FileJournal` keeps every record, or says what is wrong with its file and leaves it as it is."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.api.errors import JournalError
+from engine.api.journal import Journal, StepRecord
+from engine.journal.file import FileJournal
+from engine.journal.layout import HEAD_BYTES, HEADER
+from protocol.report import ErrorReport, Position, StackFrame
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(32)
+
+RECORDS = [
+    StepRecord("a", "a", 1, "success", b"\x81\xa1x\x01", ("b", "c"), None, {"plan": "00ff"}),
+    StepRecord(
+        "b-1",
+        "b",
+        3,
+        "fail",
+        b"\xc0",
+        (),
+        ErrorReport(
+            name="AdaptorError",
+            message="bad gateway",
+            severity="fail",
+            step_id="b",
+            position=Position(3, 7, source="get('/')"),
+            stack=(StackFrame("http@1.0.0", "get", 12),),
+            details={"status": 502, "big": 1 << 70, "body": b"\x00\xff"},
+        ),
+        {"plan": "00ff", "run_id": "r", "adaptors": {"http": ["1.0.0"]}},
+    ),
+    StepRecord("c", "c", 1, "success", bytes(50)),
+]
+
+
+def write(path: Path, key: bytes | None = None) -> list[int]:
+    """Write `RECORDS`; return the size of the file after its header and after each record."""
+    with FileJournal(path, key) as journal:
+        sizes = [path.stat().st_size]
+        for record in RECORDS:
+            journal.record(record)
+            sizes.append(path.stat().st_size)
+    return sizes
+
+
+def read(path: Path, key: bytes | None = None) -> list[StepRecord]:
+    """Return the records of a file."""
+    with FileJournal(path, key) as journal:
+        return list(journal.records())
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let this process write no file beyond *size* bytes: write(2) gives EFBIG."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+both = pytest.mark.parametrize("key", [None, KEY], ids=["plain", "with-key"])
+
+
+@both
+def test_records_come_back_as_they_were(tmp_path: Path, key: bytes | None) -> None:
+    """All fields survive, in order; also large integers and bytes in the details of an error."""
+    path = tmp_path / "run.journal"
+    write(path, key)
+    assert read(path, key) == RECORDS
+
+
+def test_a_journal_has_the_methods_of_the_protocol(tmp_path: Path) -> None:
+    """The engine takes it as a `Journal`."""
+    with FileJournal(tmp_path / "j") as journal:
+        assert isinstance(journal, Journal)
+
+
+@both
+def test_records_are_read_while_the_journal_is_open(tmp_path: Path, key: bytes | None) -> None:
+    """What was recorded is there at once, and more can be recorded after a look."""
+    with FileJournal(tmp_path / "j", key) as journal:
+        assert list(journal.records()) == []
+        journal.record(RECORDS[0])
+        assert list(journal.records()) == RECORDS[:1]
+        journal.record(RECORDS[1])
+        assert list(journal.records()) == RECORDS[:2]
+
+
+@both
+def test_a_file_that_ends_anywhere_keeps_its_whole_records(
+    tmp_path: Path, key: bytes | None
+) -> None:
+    """Whatever part of the last record was written, it is cut off, and recording goes on."""
+    whole = tmp_path / "whole"
+    sizes = write(whole, key)
+    data = whole.read_bytes()
+    path = tmp_path / "cut"
+    edges = {size + more for size in sizes for more in range(-3, HEAD_BYTES + 3)}
+    for length in sorted({*range(HEADER.size + 1), *edges} & {*range(len(data))}):
+        path.write_bytes(data[:length])
+        kept = max(sum(size <= length for size in sizes) - 1, 0)
+        with FileJournal(path, key) as journal:
+            assert list(journal.records()) == RECORDS[:kept]
+            journal.record(RECORDS[2])
+        assert read(path, key) == [*RECORDS[:kept], RECORDS[2]]
+
+
+@both
+def test_a_changed_byte_is_an_error_and_changes_nothing(tmp_path: Path, key: bytes | None) -> None:
+    """A flipped bit is found when the file is opened, wherever it is; the file stays as it is."""
+    path = tmp_path / "j"
+    write(path, key)
+    data = path.read_bytes()
+    for place in {*range(0, len(data), 3), *range(100), *range(len(data) - 100, len(data))}:
+        changed = bytearray(data)
+        changed[place] ^= 0x10
+        path.write_bytes(changed)
+        with pytest.raises(JournalError, match="cannot be used"):
+            FileJournal(path, key)
+        assert path.read_bytes() == changed
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"garbage", b"\x1eRED", bytes(64)])
+def test_other_bytes_at_the_end_are_an_error(tmp_path: Path, tail: bytes) -> None:
+    """Only the beginning of a record is cut off, not what another program has appended."""
+    path = tmp_path / "j"
+    write(path)
+    path.write_bytes(path.read_bytes() + tail)
+    with pytest.raises(JournalError, match="damaged at byte"):
+        FileJournal(path)
+
+
+def test_records_that_were_removed_or_moved_are_an_error(tmp_path: Path) -> None:
+    """Each digest covers the one before it."""
+    path = tmp_path / "j"
+    first, second, third, fourth = write(path)
+    data = path.read_bytes()
+    head, a, b, c = data[:first], data[first:second], data[second:third], data[third:fourth]
+    for order in (head + b + c, head + a + c, head + b + a + c, head + a + a + b + c):
+        path.write_bytes(order)
+        with pytest.raises(JournalError, match="is damaged"):
+            FileJournal(path)
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "reason"),
+    [
+        (KEY, OTHER_KEY, "the key does not fit"),
+        (KEY, None, "it is encrypted; pass its key"),
+        (None, KEY, "it is not encrypted; open it without a key"),
+    ],
+    ids=["wrong", "missing", "needless"],
+)
+@pytest.mark.parametrize("empty", [True, False], ids=["empty", "with-records"])
+def test_another_key_is_an_error(
+    tmp_path: Path, kept: bytes | None, asked: bytes | None, reason: str, empty: bool
+) -> None:
+    """The key is checked when the file is opened, also before its first record."""
+    path = tmp_path / "j"
+    if empty:
+        FileJournal(path, kept).close()
+    else:
+        write(path, kept)
+    data = path.read_bytes()
+    with pytest.raises(JournalError, match=reason):
+        FileJournal(path, asked)
+    assert path.read_bytes() == data
+
+
+def test_an_encrypted_file_shows_no_state(tmp_path: Path) -> None:
+    """Neither states nor ids nor error texts are in it."""
+    path = tmp_path / "j"
+    with FileJournal(path, KEY) as journal:
+        journal.record(StepRecord("secret-step", "secret-step", 1, "success", b"secret-state"))
+    assert b"secret" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("key", ["x" * 32, 32, bytearray(32)])
+def test_a_key_that_is_not_bytes_is_a_type_error(tmp_path: Path, key: object) -> None:
+    """The error names the type."""
+    with pytest.raises(TypeError, match=f"must be bytes, not {type(key).__name__}"):
+        FileJournal(tmp_path / "j", key)  # type: ignore[arg-type]
+
+
+def test_a_key_of_another_length_is_a_value_error(tmp_path: Path) -> None:
+    """The error says how long it must be; no file is made."""
+    with pytest.raises(ValueError, match="must have 32 bytes, not 16"):
+        FileJournal(tmp_path / "j", bytes(16))
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"SQLite format 3\x00" * 10, b"jobcell journal\n\x02" + bytes(15)]
+)
+def test_a_foreign_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    """A file of another program, or of another version of ours, is never written to."""
+    path = tmp_path / "j"
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"it is not a journal|it has version 2"):
+        FileJournal(path)
+    assert path.read_bytes() == content
+
+
+def test_a_second_user_is_refused_until_the_first_has_closed_it(tmp_path: Path) -> None:
+    """The lock holds against this process and against others."""
+    path = tmp_path / "j"
+    program = (
+        "import sys; from engine.journal.file import FileJournal\n"
+        "try: FileJournal(sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with FileJournal(path):
+        with pytest.raises(JournalError, match="another journal object uses it"):
+            FileJournal(path)
+        other = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert other.stdout.startswith("JournalError")
+        assert "another journal object uses it" in other.stdout
+    FileJournal(path).close()
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b""
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    """It holds true states."""
+    FileJournal(tmp_path / "j").close()
+    assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
+
+
+def test_a_closed_journal_says_so(tmp_path: Path) -> None:
+    """`close` may be called again; everything else is an error."""
+    journal = FileJournal(tmp_path / "j")
+    journal.close()
+    journal.close()
+    with pytest.raises(JournalError, match="it was closed"):
+        journal.record(RECORDS[0])
+    with pytest.raises(JournalError, match="it was closed"):
+        list(journal.records())
+
+
+@pytest.mark.parametrize("name", ["missing/j", ".", "with\0null"])
+def test_a_path_that_cannot_be_opened_is_an_error_with_its_reason(
+    tmp_path: Path, name: str
+) -> None:
+    """The error quotes the path."""
+    with pytest.raises(JournalError, match=r"the journal .* cannot be used: "):
+        FileJournal(f"{tmp_path}/{name}")
+
+
+def test_a_path_of_another_type_is_a_type_error() -> None:
+    """A number would be taken for a descriptor."""
+    with pytest.raises(TypeError, match="must be a path, not int"):
+        FileJournal(3)  # type: ignore[arg-type]
+
+
+@both
+def test_a_record_that_does_not_fit_on_the_disk_leaves_the_others_whole(
+    tmp_path: Path, key: bytes | None
+) -> None:
+    """The part of it that was written is cut off, and the next record can be kept."""
+    path = tmp_path / "j"
+    with FileJournal(path, key) as journal:
+        journal.record(RECORDS[0])
+        size = path.stat().st_size
+        with largest_file(size + 30), pytest.raises(JournalError, match="could not be written"):
+            journal.record(RECORDS[2])
+        assert path.stat().st_size == size
+        journal.record(RECORDS[1])
+    assert read(path, key) == RECORDS[:2]
+
+
+def test_a_value_that_no_state_can_carry_is_an_error(tmp_path: Path) -> None:
+    """A record with it is not written."""
+    with FileJournal(tmp_path / "j") as journal:
+        with pytest.raises(JournalError, match="'a'"):
+            journal.record(StepRecord("a", "a", 1, "success", b"", extra={"x": object()}))
+        assert list(journal.records()) == []
+
+
+def test_a_file_that_was_cut_while_it_is_open_is_an_error(tmp_path: Path) -> None:
+    """What was recorded is not passed over in silence."""
+    path = tmp_path / "j"
+    with FileJournal(path) as journal:
+        journal.record(RECORDS[0])
+        os.truncate(path, HEADER.size + HEAD_BYTES)
+        with pytest.raises(JournalError, match="shorter since it was opened"):
+            list(journal.records())
+
+
+def test_the_description_shows_no_state() -> None:
+    """A record may be printed in a log."""
+    assert repr(RECORDS[2]) == "<StepRecord c: success, attempt 1>"
