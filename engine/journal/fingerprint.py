@@ -1,0 +1,59 @@
+"""The hash of a plan: it says whether a journal belongs to a run."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from protocol.plan import Plan, Step
+from protocol.state import encode_state
+
+_CREDENTIALS_OF_A_STATE = ("configuration",)
+
+
+def fingerprint(plan: Plan, state: Any, *, own_id: bool) -> str:
+    """Return the hash of everything that decides what a run does, as hexadecimal digits.
+
+    Credentials that are written in the plan or in a state are left out: they may be renewed before a
+    run is resumed.  Ids of credentials count.
+
+    Args:
+        plan: A checked plan, with the start and end that hold.
+        state: The initial state, or the id of a stored one.
+        own_id: Whether the id was written in the plan.  An id that the engine made does not count.
+
+    """
+    workflow = plan.workflow
+    parts = [
+        plan.id if own_id else None,
+        plan.start,
+        plan.options.end,
+        workflow.globals,
+        _id_only(workflow.credentials),
+        [_step_parts(step) for step in workflow.steps],
+        _value(state),
+    ]
+    return hashlib.blake2b(msgspec.msgpack.encode(parts), digest_size=32).hexdigest()
+
+
+def _step_parts(step: Step) -> dict[str, Any]:
+    """Return what counts of a step: all its fields but its name."""
+    parts = {field: getattr(step, field) for field in step.__struct_fields__}
+    del parts["name"]
+    parts["configuration"] = _id_only(step.configuration)
+    parts["state"] = _value(step.state)
+    # The order of the edges decides the order of the steps, so it counts as well.
+    parts["next"] = [(target, edge.condition, edge.disabled) for target, edge in step.next.items()]
+    return parts
+
+
+def _id_only(credential: Any) -> str | None:
+    return credential if isinstance(credential, str) else None
+
+
+def _value(state: Any) -> bytes | str | None:
+    if state is None or isinstance(state, str):
+        return state
+    return encode_state(state, without=_CREDENTIALS_OF_A_STATE)

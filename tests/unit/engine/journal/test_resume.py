@@ -1,0 +1,131 @@
+"""What a journal says is checked against the plan before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.api.errors import JournalError
+from engine.api.journal import StepRecord
+from engine.journal.resume import Resumption, describe_run, read_journal
+from engine.plan.validation import load_plan
+from protocol.report import ErrorReport
+
+PLAN = load_plan(
+    {
+        "id": "p",
+        "workflow": {
+            "steps": [
+                {"id": "t", "next": "a"},
+                {"id": "a", "expression": "pass", "next": {"b": True, "c": True}},
+                {"id": "b", "expression": "pass"},
+                {"id": "c", "expression": "pass"},
+            ]
+        },
+    }
+)
+EXTRA = describe_run("00ff", "run-7", {"http": "1.0.0"})
+ERROR = ErrorReport(name="AdaptorError", message="no", severity="fail")
+A = StepRecord("a", "a", 1, "success", b"\x80", ("b", "c"), None, EXTRA)
+B = StepRecord("b", "b", 2, "fail", b"\x80", (), ERROR, EXTRA)
+
+
+class ListJournal:
+    """A journal in memory; an exception in the list is raised when it is reached."""
+
+    def __init__(self, *records: Any) -> None:
+        self._records = records
+
+    def record(self, record: StepRecord) -> None:
+        """Not called here."""
+        raise AssertionError(record)
+
+    def records(self) -> Iterator[Any]:
+        """Yield the records."""
+        for record in self._records:
+            if isinstance(record, Exception):
+                raise record
+            yield record
+
+
+def test_a_journal_without_records_is_of_a_run_that_begins() -> None:
+    """Nothing is replayed, and no id is kept."""
+    assert read_journal(ListJournal(), PLAN, "00ff") == Resumption()
+
+
+def test_records_come_with_the_id_and_the_versions_of_the_run() -> None:
+    """A resumed run keeps both."""
+    assert read_journal(ListJournal(A, B), PLAN, "00ff") == Resumption(
+        (A, B), "run-7", {"http": "1.0.0"}
+    )
+
+
+def test_a_journal_of_another_plan_is_an_error() -> None:
+    """The text shows both hashes."""
+    with pytest.raises(JournalError, match=r"of another plan.*'00ff', not 'abcd'"):
+        read_journal(ListJournal(A), PLAN, "abcd")
+
+
+def change(**fields: Any) -> StepRecord:
+    """Return record `A` with other values."""
+    return msgspec.structs.replace(A, **fields)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"step_id": "a"}, "it is 'dict', not a StepRecord"),
+        (change(step_id="z"), "the plan has no job 'z'"),
+        (change(step_id="t", step_run_id="t", next=()), "the plan has no job 't'"),
+        (change(step_id=7), "the plan has no job '7'"),
+        (change(step_run_id="b"), "'b' is not an execution of step 'a'"),
+        (change(attempt=0), "attempt must be an int of at least 1, not '0'"),
+        (change(attempt=True), "attempt must be an int of at least 1, not 'True'"),
+        (change(ending="done"), "ending must be 'success' or 'fail', not 'done'"),
+        (change(ending="fail"), "a step that failed has an error"),
+        (change(error=ERROR), "a step that failed has an error"),
+        (change(error="no"), "error must be an ErrorReport or None, not 'no'"),
+        (change(next=["b"]), r"next is \"\['b'\]\"; the plan has edges to \['b', 'c'\]"),
+        (change(next=("a",)), r"the plan has edges to \['b', 'c'\]"),
+        (change(state="{}"), "state must be bytes, not str"),
+        (change(state=b"\xc1"), "its state is not one of the engine"),
+        (change(state=b""), "its state is not one of the engine"),
+        (change(extra=None), "extra must be a dict, not 'None'"),
+    ],
+)
+def test_a_record_that_contradicts_the_plan_is_an_error(record: Any, reason: str) -> None:
+    """The text says which record it is and what is wrong with it."""
+    with pytest.raises(JournalError, match=reason) as caught:
+        read_journal(ListJournal(record), PLAN, "00ff")
+    assert "record 1 of the journal" in str(caught.value)
+
+
+def test_two_records_of_one_execution_are_an_error() -> None:
+    """Each execution of a step ends once."""
+    with pytest.raises(JournalError, match=r"record 2 .* in an earlier record"):
+        read_journal(ListJournal(A, A), PLAN, "00ff")
+
+
+def test_records_of_two_runs_are_an_error() -> None:
+    """All records of a journal are of one run."""
+    other = msgspec.structs.replace(B, extra=describe_run("00ff", "run-8", {}))
+    with pytest.raises(JournalError, match=r"record 2 .* not that of the first record"):
+        read_journal(ListJournal(A, other), PLAN, "00ff")
+
+
+@pytest.mark.parametrize("extra", [{}, {"plan": "00ff"}, {"plan": "00ff", "run_id": 7}])
+def test_an_extra_that_is_not_of_the_engine_is_an_error(extra: dict[str, Any]) -> None:
+    """It has the hash of the plan and the id of the run."""
+    with pytest.raises(JournalError, match=r"another plan|not the engine's"):
+        read_journal(ListJournal(change(extra=extra)), PLAN, "00ff")
+
+
+def test_an_exception_of_the_journal_is_an_error_with_its_text() -> None:
+    """A store may fail in any way."""
+    with pytest.raises(JournalError, match="could not be read: OSError: disk gone"):
+        read_journal(ListJournal(A, OSError("disk gone")), PLAN, "00ff")
+    with pytest.raises(JournalError, match=r"^damaged$"):
+        read_journal(ListJournal(JournalError("damaged")), PLAN, "00ff")
