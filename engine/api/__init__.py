@@ -5,7 +5,15 @@ Any room may import it; it imports `protocol` only.
 
 from __future__ import annotations
 
-from engine.api.errors import EngineClosedError, EngineError, PlanError, PlanWarning, Problem
+from engine.api.errors import (
+    EngineClosedError,
+    EngineError,
+    JournalError,
+    PlanError,
+    PlanWarning,
+    Problem,
+)
+from engine.api.journal import Journal, StepRecord
 from engine.api.options import DEFAULT_PUBLIC_KEYS, Permissions, RunOptions
 from engine.api.version import __version__
 
@@ -13,10 +21,13 @@ __all__ = [
     "DEFAULT_PUBLIC_KEYS",
     "EngineClosedError",
     "EngineError",
+    "Journal",
+    "JournalError",
     "Permissions",
     "PlanError",
     "PlanWarning",
     "Problem",
     "RunOptions",
+    "StepRecord",
     "__version__",
 ]

@@ -1,4 +1,12 @@
-"""Room `journal`: keeps the records of one run in a file.
+"""Room `journal`: what is kept of a run so that it can go on after a death.
 
-Other rooms import `file`; the rest is private.  `engine.api.journal` says what a journal is.
+It belongs here if it reads or writes records of steps.  The room imports `api` only.
 """
+
+from __future__ import annotations
+
+from engine.journal.file import FileJournal
+from engine.journal.fingerprint import fingerprint
+from engine.journal.resume import Resumption, describe_run, read_journal
+
+__all__ = ["FileJournal", "Resumption", "describe_run", "fingerprint", "read_journal"]

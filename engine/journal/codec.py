@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.api.journal import StepRecord
+from engine.api import StepRecord
 from protocol.report import ErrorReport
 from protocol.state import StateNotCarriedError, decode_state, encode_state
 

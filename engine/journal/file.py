@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from engine.api.errors import JournalError
-from engine.api.journal import StepRecord
+from engine.api import JournalError, StepRecord
 from engine.journal import codec, layout
 from engine.journal.seal import KeySeal, OpenSeal, Seal
 

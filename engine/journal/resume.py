@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.api.errors import JournalError
-from engine.api.journal import Journal, StepRecord
+from engine.api import Journal, JournalError, StepRecord
 from protocol.plan import Plan, Step
 from protocol.report import ErrorReport
 from protocol.state import StateNotCarriedError, decode_state
