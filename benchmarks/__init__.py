@@ -1,1 +1,1 @@
-"""What the project costs, measured: start-up, states, load, language, confinement, redaction."""
+"""Measurements of the project: start-up, states, load, language, confinement, redaction."""

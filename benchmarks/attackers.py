@@ -1,7 +1,7 @@
-"""Children that try to keep the manager busy, and how long honest runs take beside one of them.
+"""Children that try to keep the manager busy, and the time of honest runs beside one of them.
 
-Each attacker is a job without the language wall that writes to the pipe of its engine by itself, as an
-adaptor could.  It writes until it is stopped.
+Each attacker is a job without the language wall that writes to the pipe of its engine by itself, as
+an adaptor could.  It writes until it is stopped.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def attacker(source: str) -> dict[str, Any]:
 
 
 class Times(msgspec.Struct, frozen=True):
-    """How long honest runs took, in seconds."""
+    """The times of honest runs, in seconds."""
 
     median: float
     late: float
@@ -95,7 +95,7 @@ class Times(msgspec.Struct, frozen=True):
 
 
 def honest_runs(eng: engine.Engine, seconds: float) -> Times:
-    """Run one honest run after another for so long."""
+    """Run honest runs, one after another, for a number of seconds."""
     taken = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -108,10 +108,10 @@ def honest_runs(eng: engine.Engine, seconds: float) -> Times:
 def beside(
     eng: engine.Engine, source: str, measure: Callable[[], Times], timeout_s: float = 2.0
 ) -> tuple[Times, float]:
-    """Measure while an attack goes on, again and again.
+    """Measure honest runs while attacks go on, one after another.
 
     Returns:
-        The times, and by how many seconds the limit of time of the attacker was missed at the worst.
+        The times, and the greatest delay of the attacker's limit of time in seconds.
 
     """
     over = threading.Event()

@@ -1,7 +1,8 @@
 """Honest runs beside each attacker: ``python -m benchmarks.bench_attackers [--seconds 4]``.
 
-The promise (docs/THREAT_MODEL.md): the median at most twice, the 95th percentile at most four times what it is
-alone, and every limit of time within half a second of its value.
+The promise (docs/THREAT_MODEL.md): honest runs take at most twice their time alone at the median,
+and at most four times at the 95th percentile.  Every limit of time fires within half a second of
+its value.
 """
 
 from __future__ import annotations

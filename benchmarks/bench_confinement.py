@@ -1,11 +1,11 @@
-"""What the kernel wall costs: in a forked child, in a new interpreter, and per file opened.
+"""The cost of the kernel wall: in a forked child, in a new interpreter, and per opened file.
 
-Run as ``python -m benchmarks.bench_confinement [rounds]``.  With and without the wall are measured
-alternately, so that both see the same machine.  Prints median and p95 in milliseconds
-(microseconds for opening), and the difference of the medians beside the promise.
+Run as ``python -m benchmarks.bench_confinement [rounds]``.  It measures with and without the wall
+alternately, so that both see the same machine.  Prints median and p95 in milliseconds (microseconds
+for opening), and the difference of the medians beside the promise.
 
-A forked child is measured twice: with the very paths that its zygote was prepared for, and with
-fewer, as for a run whose repo is only a part of what the engine serves.
+A forked child is measured twice.  The first one has exactly the paths for which its zygote was
+prepared.  The second one has fewer, like a run whose repo is only a part of the engine's repo.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ measure("open")
 
 
 def make_request() -> ConfinementRequest:
-    """Return what a run with a small repo asks for."""
+    """Return the request of a run with a small repo."""
     required = tuple(name for name in REQUIRED if name != "environment")
     return ConfinementRequest(
         required=required,

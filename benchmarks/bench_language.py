@@ -1,9 +1,9 @@
-"""How much slower a job is than the same Python, and how long compiling takes.
+"""The cost of the job language: a job against the same Python, and the time of a compilation.
 
-    python -m benchmarks.bench_language
+python -m benchmarks.bench_language
 
-Each job runs under plain ``exec`` and under the job language in turn, round by round, in this
-one process; what is compared are the best rounds.  The result of each is checked to be equal.
+Each job runs under plain ``exec`` and under the job language alternately, round by round, in this
+one process.  The best rounds are compared.  The two results of each job must be equal.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def main(state):
     return total
 """,
 }
-"""Name to source.  The last one has a twin: the same with dots."""
+"""Name to source.  The last job has a twin: the same job with dots."""
 
 DOTTED = """
 def main(state):
@@ -264,7 +264,7 @@ def run(main: Callable[[Any], Any]) -> Any:
 def compare(
     first: Callable[[], Any], second: Callable[[], Any], rounds: int, *, equal: bool = True
 ) -> tuple[float, float]:
-    """Return the best time of each in seconds, taken in turn; check the results to be equal."""
+    """Return the best time of each in seconds, measured alternately; check for equal results."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         one, result = timed(first)

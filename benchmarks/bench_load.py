@@ -1,8 +1,8 @@
-"""Much at once: many log lines, many steps, many runs, a large state; cost must grow linearly.
+"""Large loads: many log lines, many steps, many runs, a large state; cost must grow linearly.
 
-``python -m benchmarks.bench_load [--long] [--json FILE]``: each in two sizes, ten times apart, and
-each size in a manager of its own, so that its peak memory is this size's and no other's.  ``--long`` adds the memory of one manager after
-200 and after 2,000 runs.
+``python -m benchmarks.bench_load [--long] [--json FILE]`` measures each load in two sizes, ten
+times apart.  Each size has a manager of its own, so that the peak memory belongs to this size only.
+``--long`` adds the memory of one manager after 200 and after 2,000 runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIZES = {
     "MB of state": (10, 100),
 }
 LINEAR = 1.5
-"""So much more than ten times the cost is still called linear."""
+"""Ten times the load may cost ten times this factor, and the cost is still called linear."""
 _UNLIMITED = engine.RunOptions(
     memory_mb=4000, state_mb=1000, payload_mb=1000, max_log_bytes=100_000_000
 )
@@ -91,7 +91,7 @@ def measure(what: str, size: int) -> dict[str, float]:
 
 
 def log_lines(made: engine.Engine, size: int) -> Callable[[], float]:
-    """Log so many lines, while the manager polls them."""
+    """Log *size* lines, while the manager polls them."""
 
     def act() -> float:
         run = made.execute(chain(1, LINES), {"lines": size}, options=_UNLIMITED)
@@ -108,7 +108,7 @@ def log_lines(made: engine.Engine, size: int) -> Callable[[], float]:
 
 
 def steps(made: engine.Engine, size: int) -> Callable[[], float]:
-    """Run a chain of so many trivial steps."""
+    """Run a chain of *size* trivial steps."""
     plan = chain(size)
 
     def act() -> float:
@@ -121,7 +121,7 @@ def steps(made: engine.Engine, size: int) -> Callable[[], float]:
 
 
 def runs_at_once(made: engine.Engine, size: int) -> Callable[[], float]:
-    """Submit so many runs at once, of which as many go on as there are processors."""
+    """Submit *size* runs at once; as many go on at the same time as there are processors."""
 
     def act() -> float:
         runs = [made.execute(ADD_ONE, small()) for _ in range(size)]
@@ -134,7 +134,7 @@ def runs_at_once(made: engine.Engine, size: int) -> Callable[[], float]:
 
 
 def megabytes(made: engine.Engine, size: int) -> Callable[[], float]:
-    """Send so large a state through three jobs; the manager's own copy is made before."""
+    """Send a state of this size through three jobs; the manager makes its own copy before."""
     state = large_state(size * 1_000_000)
     gc.freeze()
 
@@ -148,7 +148,7 @@ def megabytes(made: engine.Engine, size: int) -> Callable[[], float]:
 
 
 def manager_growth(first: int, last: int) -> float:
-    """Return the memory of a manager after *last* runs against that after *first*."""
+    """Return the memory of a manager after *last* runs and after *first* runs."""
     command = [sys.executable, "-m", "benchmarks.bench_load", "--growth", str(first), str(last)]
     return float(subprocess.run(command, check=True, capture_output=True).stdout)
 

@@ -1,8 +1,8 @@
-"""What redaction costs: 10 MB of state and 200 secrets, against encoding and decoding alone.
+"""The cost of redaction: 10 MB of state and 200 secrets, against encoding and decoding alone.
 
 Run as ``python -m benchmarks.bench_redaction``.  Prints the best and the median of some rounds in
-milliseconds.  Other ways of searching are timed beside ours: an alternation of `re`, one
-`bytes.find` per needle, and, where it is installed, pyahocorasick.
+milliseconds.  Other ways of searching are measured as well: an alternation of `re`, one
+`bytes.find` per needle, and pyahocorasick where it is installed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROUNDS = 5
 
 
 def make_state(size: int) -> dict[str, Any]:
-    """Return nested records whose JSON has about *size* bytes, the same ones every time."""
+    """Return nested records whose JSON has about *size* bytes, the same records every time."""
     random_numbers = random.Random(42)
     people: list[dict[str, Any]] = []
     made = 0
@@ -56,7 +56,7 @@ def make_state(size: int) -> dict[str, Any]:
 
 
 def make_secrets() -> dict[str, list[str]]:
-    """Return kinds of secrets, the last ones made to be slow."""
+    """Return secrets of several kinds; the last ones are made to be slow."""
     choices = random.Random(1).choices
     letters = string.ascii_letters + string.digits
     alphabets = {
@@ -83,7 +83,7 @@ def show(label: str, action: Callable[[], object], rounds: int = ROUNDS) -> None
 
 
 def others(encoded: bytes, needles: list[bytes]) -> None:
-    """Time the ways of searching that were not chosen."""
+    """Measure the ways of searching that the engine does not use."""
     alternation = re.compile(b"|".join(map(re.escape, needles)))
     show(
         "  re, alternation of all needles, 0.1 MB", lambda: alternation.search(encoded[:100_000]), 1

@@ -1,10 +1,10 @@
-"""Our start modes, the floors and the peers on W1 to W6, side by side in one run.
+"""The start modes, the floors and the peers on W1 to W6, side by side in one run.
 
 ``python -m benchmarks.bench_runs [--rounds N] [--peers] [--json FILE] [--markdown [FILE]]``
 
-Latency is the time from `execute` to the terminal event, with the full default policy.  Everything
-takes its turn in every round, so that a slow minute of the machine is everybody's, and every result
-is compared with what must come out.
+Latency is the time from `execute` to the terminal event, with the full default policy.  Every round
+measures everything, so that a slow minute of the machine affects all figures.  Every result is
+compared with the expected one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.workloads import WORKLOADS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RATE_S = 0.4
-"""About so long one throughput is measured."""
+"""The approximate time in which one throughput is measured."""
 RATE_ROUNDS = 5
 """Throughput is measured in each fifth round, because it takes long and varies little."""
 
@@ -89,7 +89,7 @@ def measure_round(
 
 
 def measure_rates(fleet: Fleet, workloads: list[str], samples: Samples) -> None:
-    """Measure runs per second, of as many runs as take some tenths of a second."""
+    """Measure runs per second; the number of runs takes some tenths of a second."""
     for mode in fleet.modes:
         for at_once in (1, 2):
             with make_engine(mode, max_runs=at_once, spares=at_once if "+" in mode else 0) as made:

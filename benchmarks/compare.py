@@ -1,8 +1,8 @@
-"""Which figures have moved since another revision: ``python -m benchmarks.compare BASE``.
+"""Show the figures that moved since another revision: ``python -m benchmarks.compare BASE``.
 
 BASE is checked out into a temporary directory.  This harness then measures both engines, its own
-and that one, in the same environment and in turns; a figure has moved if the ratio of the medians
-is off 1 with a confidence of 99 % and by more than ``--least`` per cent.
+and that of BASE, alternately in the same environment.  A figure has moved if the ratio of the
+medians differs from 1 with a confidence of 99 % and by more than ``--least`` per cent.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
         subprocess.run([*worktree, "add", "--quiet", "--detach", base, options.base], check=True)
         try:
             for package in ENGINE:
-                # A copy, so that the one place is as new to the machine as the other.
+                # Both trees are copies, so that both places are equally new to the machine.
                 shutil.copytree(ROOT / package, head / package)
             samples = alternate(
                 {"base": base, "head": head}, harness, figures, rounds=options.rounds
@@ -56,7 +56,7 @@ def main() -> None:
 def alternate(
     trees: dict[str, Path], harness: Path, figures: list[tuple[str, str, str]], *, rounds: int
 ) -> dict[str, dict[str, list[float]]]:
-    """Measure both trees in turns; the one that begins is another in each round."""
+    """Measure both trees alternately; each round begins with the other tree."""
     helpers: dict[str, Helper] = {}
     samples: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in trees}
     try:
@@ -92,7 +92,7 @@ def start(tree: Path, harness: Path) -> Helper:
 def report(
     samples: dict[str, dict[str, list[float]]], figures: list[tuple[str, str, str]], options: Any
 ) -> None:
-    """Print every figure, and which of them have moved."""
+    """Print every figure, and say for each one whether it has moved."""
     table = Table(
         f"{options.base} against the working tree, ms a run",
         ["", options.base[:20], "now", "ratio", "99 % interval", ""],

@@ -11,7 +11,7 @@ from benchmarks.workloads import WORKLOADS
 
 RATE_RUNS = 100
 BURST = 3
-"""Runs in a row."""
+"""Number of runs that follow each other directly."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The floors: what the machine takes for the parts of a run, whoever asks for them."""
+"""The floors: the time that the machine itself takes for the parts of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORKS_A_ROUND = 20
 
 
 class Floors:
-    """Measures floors; the ones inside of a child in a process that has loaded what a child has."""
+    """Measures floors; those inside of a child in a process that has the child's modules."""
 
     def __init__(self) -> None:
         interpreter, *options, main = child_command()

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Helper:
-    """Keeps the process, and asks it."""
+    """Keeps the process, and sends it questions."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What every benchmark shares: clocks, medians, tables, the machine, the memory of a process."""
+"""Tools for all benchmarks: clocks, medians, tables, the machine, the memory of a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def milliseconds(action: Callable[[], object]) -> float:
-    """Return how long *action* took."""
+    """Return the duration of *action*."""
     begin = time.perf_counter()
     action()
     return (time.perf_counter() - begin) * 1000
@@ -26,13 +26,13 @@ def median(values: Sequence[float]) -> float:
 
 
 def p95(values: Sequence[float]) -> float:
-    """Return the value that 95 of 100 stay at or below."""
+    """Return the value that 95 of 100 values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, -(-len(ordered) * 95 // 100) - 1)]
 
 
 def quartile(values: Sequence[float]) -> float:
-    """Return the value that a quarter of them stay below: it moves less when the machine is busy."""
+    """Return the lower quartile: it moves less than the median when the machine is busy."""
     return sorted(values)[len(values) // 4]
 
 
@@ -44,7 +44,7 @@ def ratio_interval(
     draws: int = 2000,
     typical: Callable[[Sequence[float]], float] = median,
 ) -> tuple[float, float]:
-    """Return between which bounds the ratio of the medians (new to old) lies; a bootstrap."""
+    """Return the bounds of the ratio of the medians (new to old), from a bootstrap."""
     choices = random.Random(1).choices
     ratios = sorted(
         typical(choices(new, k=len(new))) / typical(choices(old, k=len(old))) for _ in range(draws)
@@ -62,7 +62,7 @@ def settle() -> None:
 
 
 def forget_peak(pid: int | str = "self") -> bool:
-    """Have the kernel count the peak of a process anew; source: proc(5), clear_refs."""
+    """Make the kernel count the peak of a process anew; source: proc(5), clear_refs."""
     try:
         Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -79,7 +79,7 @@ def status_mb(field: str, pid: int | str = "self") -> float:
 
 
 def private_mb(pid: int) -> float | None:
-    """Return the memory that is a process's own, clean and dirty; None if it cannot be read."""
+    """Return the private memory of a process, clean and dirty; None if it cannot be read."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -92,7 +92,7 @@ def private_mb(pid: int) -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine, without naming it."""
+    """Describe the machine without its name."""
     model = "unknown processor"
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -123,7 +123,7 @@ def machine_line() -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a figure with three digits that count."""
+    """Return a figure with three significant digits."""
     if value is None:
         return "-"
     if value >= 100:

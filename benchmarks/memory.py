@@ -1,7 +1,8 @@
 """``python -m benchmarks.memory``: the manager's memory over thousands of runs with a large state.
 
-Runs follow each other; each is followed to its end, its events are polled, and its handle is dropped.
-The last figure of each row must be within `MAX_GROWTH` of the one after a tenth of the runs.
+The runs go one after another.  The manager follows each run to its end, polls its events, and drops
+its handle.  The last figure of each row must be within `MAX_GROWTH` of the one after a tenth of the
+runs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import psutil
 from engine import Engine
 
 MAX_GROWTH = 1.1
-"""Of the resident set, from a tenth of the runs to the last one."""
+"""Allowed growth of the resident set, from a tenth of the runs to the last run."""
 
 ROWS = ((400_000, 2_000), (9_000_000, 300))
-"""Bytes of the state, and runs."""
+"""Bytes of the state, and number of runs."""
 
 _JOB = "def main(state): return {**state, 'calm': True}"
 

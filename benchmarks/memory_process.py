@@ -1,6 +1,6 @@
 """``python -m benchmarks.memory_process MODE WORKLOAD``: the peak memory of one run, as JSON.
 
-A process of its own, because memory that was once used for another run would hide what this takes.
+Each run has a process of its own, because memory of an earlier run would hide the peak of this one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Engines of each start mode, and runs on them with the clock beside."""
+"""Engines of each start mode, and runs on them with a clock."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from benchmarks.workloads import WORKLOADS, Workload
 
 MODES = ("exec", "zygote", "exec+spare", "zygote+spare")
 REST_S = {"exec": 0.0, "zygote": 0.0, "exec+spare": 0.25, "zygote+spare": 0.06}
-"""After a run: a spare that is being made is not what is measured, here or in the mode that comes next."""
+"""Seconds to wait after a run: a spare in the making would disturb the next measurement in any
+mode.
+"""
 _AT_THE_END = 2**53
 
 
 def make_engine(mode: str, **changes: Any) -> engine.Engine:
-    """Return an engine with the walls that are the default."""
+    """Return an engine with the default walls."""
     changes.setdefault("spares", 1 if mode.endswith("+spare") else 0)
     start_mode: engine.StartMode = "exec" if mode.startswith("exec") else "zygote"
     return engine.Engine(start_mode=start_mode, **changes)
 
 
 def wait_terminal(run: engine.Run) -> None:
-    """Wait for the terminal event.  No event has this number, so that no state is decoded."""
+    """Wait for the terminal event.  This number is never reached, so no state is decoded."""
     run.poll(after=_AT_THE_END, timeout_s=None)
 
 
 def check(run: engine.Run, load: Workload) -> engine.RunResult:
-    """Return the result of a run that must have been right."""
+    """Return the result of a run that must be correct."""
     result = run.result()
     if result.reason != "success" or not load.right(result.state):
         raise AssertionError(f"{load.name} gave {result.reason}: {result.error}")
@@ -50,7 +52,7 @@ def latency_ms(made: engine.Engine, load: Workload) -> float:
 
 
 def costs_ms(made: engine.Engine, load: Workload) -> tuple[float, float]:
-    """Return the time of one run, and the processor time that this process and the child took for it."""
+    """Return the time of one run, and the processor time of this process and of the child."""
     state = load.make_state()
     used = time.process_time()
     begin = time.perf_counter()
@@ -62,7 +64,7 @@ def costs_ms(made: engine.Engine, load: Workload) -> tuple[float, float]:
 
 
 def rate(made: engine.Engine, load: Workload, runs: int) -> float:
-    """Return finished runs per second, with so many submitted at once."""
+    """Return finished runs per second if this number of *runs* is submitted at once."""
     state = load.make_state()
     begin = time.perf_counter()
     handles = [made.execute(load.plan, state) for _ in range(runs)]
@@ -75,7 +77,7 @@ def rate(made: engine.Engine, load: Workload, runs: int) -> float:
 
 
 def idle_private_mb(policy: engine.Policy | None = None) -> float | None:
-    """Return the private memory of a forked child that waits for a plan; None if it cannot be read."""
+    """Return the private memory of a waiting forked child; None if it cannot be read."""
     with make_engine("zygote", spares=2, max_runs=1, policy=policy) as made:
         made.execute(WORKLOADS["W1"].plan, WORKLOADS["W1"].make_state()).result()
         time.sleep(1.0)
@@ -86,7 +88,7 @@ def idle_private_mb(policy: engine.Policy | None = None) -> float | None:
 
 
 class Fleet:
-    """One engine of each mode, started once; measured in turns."""
+    """An engine of each mode, started once; the modes are measured alternately."""
 
     def __init__(self, modes: tuple[str, ...] = MODES) -> None:
         self.modes = modes

@@ -1,6 +1,6 @@
-"""Other ways to run such workflows, where they can be had: each does the same work as ours.
+"""Other ways to run such workflows, where they are available: each does the work of this engine.
 
-What must be installed goes into a temporary directory that is removed afterwards.
+Packages that must be installed go into a temporary directory, which is removed afterwards.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _INSTALL_S = 300
 
 
 class AbsentError(Exception):
-    """This peer cannot be had here."""
+    """The peer is not available here."""
 
 
 class Peer:
-    """One peer, ready to be measured."""
+    """A peer that is ready to be measured."""
 
     def __init__(
         self, name: str, workloads: tuple[str, ...], latency: Callable[[str], float]
@@ -47,14 +47,14 @@ class Peer:
 
 
 def open_peers(stack: ExitStack) -> tuple[list[Peer], dict[str, str]]:
-    """Return the peers that can be had, and why the others cannot."""
+    """Return the available peers, and the reasons why the others are missing."""
     peers: list[Peer] = []
     absent: dict[str, str] = {}
     for name, make in _MAKERS.items():
         try:
             peer = make(stack)
             for workload in peer.workloads:
-                peer.latency(workload)  # warm, and known to be right
+                peer.latency(workload)  # The peer is warm, and its result is known to be right.
         except (AbsentError, OSError, RuntimeError) as error:
             absent[PEERS[name]] = str(error)
         else:
@@ -193,7 +193,7 @@ def _monty(stack: ExitStack) -> Peer:
 
 
 def _execute(source: str, state: Any) -> Any:
-    """Run one job without any wall; it is imported by the processes of a forkserver."""
+    """Run one job without any wall; the processes of a forkserver import this function."""
     scope: dict[str, Any] = {}
     exec(source, scope)
     return scope["main"](state)
@@ -264,7 +264,7 @@ def _subprocess(stack: ExitStack) -> Peer:
 
 
 def _source(load: Workload) -> str:
-    """Return the job, with dotted state spelt out for those who do not know it."""
+    """Return the job with subscripts in place of dots, for peers that do not know dotted state."""
     source: str = load.plan["workflow"]["steps"][0]["expression"]
     return source.replace("state.data.x", 'state["data"]["x"]')
 

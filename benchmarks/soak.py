@@ -1,7 +1,7 @@
-"""``python -m benchmarks.soak``: thousands of runs that end in every way there is.
+"""``python -m benchmarks.soak``: thousands of runs that end in all possible ways.
 
-Afterwards the manager must be as it was: memory, descriptors, threads, children, control groups.
-The jobs are plain Python (no language wall), so that they can die as they like.
+Afterwards the manager must be as before: memory, descriptors, threads, children, control groups.
+The jobs are plain Python (no language wall), so that they can die in any way.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ from engine import Engine, Event, Policy, Resolvers, Run, RunOptions
 
 RUNS = 2_000
 EXEC_SHARE = 10
-"""One run in so many is repeated with an interpreter of its own."""
+"""From this number of runs, a single run is repeated with an interpreter of its own."""
 
 MAX_RUNS = 2
 IN_FLIGHT = 8
 WARM_UP_SHARE = 2
-"""After the first 400 runs allocators still open a last megabyte (28.1 to 28.8 MB by the 800th run, and
-29.2 MB after 4,000): it is the second half that must be flat."""
+"""After 400 runs allocators still grow by a last megabyte. Memory was 28.1 to 28.8 MB by
+the 800th run, and 29.2 MB after 4,000. Therefore only the second half must be flat.
+"""
 MAX_GROWTH = 1.05
-"""Of memory.  A few hundred runs are too few for that: malloc has not come to rest by then."""
+"""Allowed growth of memory.  A few hundred runs are too few: malloc has not settled by then."""
 BLOCKS_SHARE = 5
-"""Blocks that Python has allocated may grow by so much less: no allocator keeps any in reserve."""
+"""Blocks of Python may grow less than memory, by this divisor: no allocator keeps blocks in
+reserve.
+"""
 
 
 _CALM = "def main(state): return {**state, 'calm': True}"
@@ -49,11 +52,11 @@ DEFAULT = RunOptions(timeout_s=60)
 
 @dataclass(frozen=True)
 class Kind:
-    """One way for a run to go."""
+    """A way in which a run can end."""
 
     source: str
     ends: tuple[str, ...]
-    """The names of the errors it may end with; ``success`` is none."""
+    """The names of the errors that are allowed at the end; ``success`` means no error."""
     options: RunOptions = DEFAULT
     configuration: str | None = None
     cancel_within_s: float | None = None
@@ -131,16 +134,16 @@ KINDS = {
 
 
 _MOST_GROUPS = MAX_RUNS * len({kind.options.memory_mb for kind in KINDS.values()})
-"""They are used again: as many as there can be runs at once, for each limit of memory."""
+"""Groups are used again, so there is at most one per concurrent run and limit of memory."""
 
 
 class SoakError(Exception):
-    """A run ended otherwise than it may, or something has grown."""
+    """A run ended in a wrong way, or a resource has grown."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What this process takes up."""
+    """The resources that this process uses."""
 
     memory_bytes: int
     blocks: int
@@ -151,7 +154,7 @@ class Footprint:
 
     @classmethod
     def measure(cls) -> Footprint:
-        """Look at this process now: at what it holds, not at what malloc keeps in reserve."""
+        """Measure this process now: the memory that it uses, not the reserve of malloc."""
         gc.collect()
         with contextlib.suppress(AttributeError):  # another libc than GNU's
             ctypes.CDLL(None).malloc_trim(0)
@@ -166,7 +169,7 @@ class Footprint:
         )
 
     def grown_since(self, before: Footprint, *, growth: float) -> list[str]:
-        """Return what has grown; memory may by a factor, and blocks by a smaller one."""
+        """Return the resources that have grown; memory may grow more than blocks."""
         grown = [
             f"{name}: {getattr(before, name)} -> {getattr(self, name)}"
             for name in ("descriptors", "threads", "children")
@@ -189,7 +192,7 @@ class Footprint:
 
 
 def count_control_groups() -> int:
-    """Return how many control groups this process has made and not removed."""
+    """Return the number of control groups that this process has made and not removed."""
     root = Path("/sys/fs/cgroup")
     own = {line.split(":", 2)[2].strip("/\n") for line in open("/proc/self/cgroup")}  # noqa: PTH123, SIM115
     parents = {mount / path for mount in (root, *root.glob("*/")) for path in own}
@@ -212,10 +215,10 @@ class Soak:
 
 
 def soak(mode: engine.StartMode, runs: int, seed: int, *, growth: float = MAX_GROWTH) -> Soak:
-    """Do so many runs in random order.
+    """Do a number of runs in random order.
 
     Raises:
-        SoakError: One ended otherwise than it may, or something has grown.
+        SoakError: A run ended in a wrong way, or a resource has grown.
 
     """
     chance = random.Random(seed)
@@ -225,7 +228,7 @@ def soak(mode: engine.StartMode, runs: int, seed: int, *, growth: float = MAX_GR
     ends: Counter[str] = Counter()
     begun = time.monotonic()
     with Engine(start_mode=mode, max_runs=MAX_RUNS, policy=Policy(language=False)) as eng:
-        # Every kind once, for what is imported and kept on the first occasion.
+        # Every kind runs once first, because of modules and caches that the first run fills.
         _several(eng, [*KINDS, *names[:warm_up]], chance, ends)
         warm = _when_calm(Footprint.measure)
         _several(eng, names[warm_up:], chance, ends)
@@ -270,7 +273,7 @@ def _start(eng: Engine, kind: Kind, chance: random.Random) -> Run:
 
 
 def _check(name: str, run: Run) -> str:
-    """Wait for a run and check its end; return that."""
+    """Wait for a run, check its end, and return it."""
     kind = KINDS[name]
     result = run.result(timeout_s=120)
     end = result.error.name if result.error is not None else "success"
@@ -282,10 +285,10 @@ def _check(name: str, run: Run) -> str:
 
 
 def check_events(events: list[Event]) -> None:
-    """Check what holds for the events of every run.
+    """Check the facts that hold for the events of every run.
 
     Raises:
-        SoakError: It does not hold.
+        SoakError: A fact does not hold.
 
     """
     types = [event.type for event in events]
@@ -301,7 +304,7 @@ def check_events(events: list[Event]) -> None:
 
 
 def _when_calm(measure: Callable[[], Footprint]) -> Footprint:
-    """Measure when resolvers that were late and timers have come to their end."""
+    """Measure after late resolvers and timers have ended."""
     deadline = time.monotonic() + 5
     while any(
         thread.name.startswith("jobcell-resolve") or isinstance(thread, threading.Timer)
@@ -310,15 +313,15 @@ def _when_calm(measure: Callable[[], Footprint]) -> Footprint:
         if time.monotonic() > deadline:
             raise SoakError(f"threads do not end: {threading.enumerate()}")
         time.sleep(0.01)
-    time.sleep(0.2)  # timers of runs that are over hold on to them for a moment
+    time.sleep(0.2)  # Timers of runs that are over keep these runs alive for a moment.
     return measure()
 
 
 def _keep_malloc_from_hoarding() -> None:
-    """Have large blocks mapped one by one, so that they are given back when they are freed.
+    """Make malloc map large blocks one by one, so that it returns them when they are freed.
 
-    By default malloc moves the threshold up with every such block, to 32 MB, and then holds
-    freed megabytes between small blocks that live: the resident set swings by half from run to
+    By default malloc raises the threshold with every such block, to 32 MB.  Then it keeps freed
+    megabytes between small blocks that live.  The resident set would then vary by half from run to
     run, and a leak could hide in that.  Source: mallopt(3), M_MMAP_THRESHOLD.
     """
     with contextlib.suppress(AttributeError):  # another libc than GNU's

@@ -1,8 +1,8 @@
 """The ratios that must be reached, measured with the full default policy on.
 
-``python -m benchmarks.targets [--rounds N] [--long] [--json FILE]`` prints each target, the measured
-value, and ok or missed; the exit code is 1 if one was missed.  ``--long`` adds the memory of a manager after 2,000
-runs against after 200, which takes a minute.
+``python -m benchmarks.targets [--rounds N] [--long] [--json FILE]`` prints each target, the
+measured value, and ok or missed; the exit code is 1 if a target was missed.  ``--long`` adds the
+memory of a manager after 2,000 runs against after 200, which takes a minute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Samples = dict[str, list[float]]
 
 
 class Target(NamedTuple):
-    """One row: what may be at the most (or must be at the least), and what is."""
+    """A row: the limit, which is an upper or a lower one, and the measured value."""
 
     what: str
     measured: float
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def measure_round(fleet: Fleet, floors: Floors, samples: Samples) -> None:
-    """Take every figure once, floors and runs side by side."""
+    """Measure every figure once, floors and runs side by side."""
     for floor, taken in floors.round().items():
         samples[floor].append(taken)
     for mode, name in (
@@ -97,7 +97,7 @@ def measure_rate(samples: Samples) -> None:
 
 
 def evaluate(samples: Samples) -> list[Target]:
-    """Return the targets that are ratios of what was measured."""
+    """Return the targets that are ratios of measured figures."""
     typical = {name: median(taken) for name, taken in samples.items()}
     python, fork = typical["python"], typical["fork"]
     codec = typical["encode"] + typical["decode"]

@@ -1,4 +1,4 @@
-"""The workloads W1 to W6: a plan, an initial state, and what must come out."""
+"""The workloads W1 to W6: a plan, an initial state, and the expected final state."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SUM = 333_333_833_333_500_000
 
 
 class Workload(NamedTuple):
-    """One kind of run."""
+    """A kind of run."""
 
     name: str
     what: str
     plan: dict[str, Any]
     make_state: Callable[[], dict[str, Any]]
     right: Callable[[Any], bool]
-    """Whether a final state is the one that must come out."""
+    """Whether a final state is the expected one."""
 
 
 def chain(length: int, source: str = ADD_ONE) -> dict[str, Any]:
-    """Return a plan of so many steps, one after another."""
+    """Return a plan of *length* steps, one after another."""
     steps: list[dict[str, Any]] = [
         {"id": f"s{i}", "expression": source, "next": f"s{i + 1}"} for i in range(length)
     ]
@@ -38,7 +38,7 @@ def chain(length: int, source: str = ADD_ONE) -> dict[str, Any]:
 
 
 def fan(children: int) -> dict[str, Any]:
-    """Return a plan of one root, and children behind an edge condition each."""
+    """Return a plan of one root, and of children behind an edge condition each."""
     following = {f"c{i}": {"condition": "state.data.x > 1"} for i in range(children)}
     steps = [{"id": "root", "expression": ADD_ONE, "next": following}]
     steps += [{"id": f"c{i}", "expression": ADD_ONE} for i in range(children)]
@@ -50,7 +50,7 @@ def small() -> dict[str, Any]:
 
 
 def large_state(json_bytes: int) -> dict[str, Any]:
-    """Return nested records whose JSON has about so many bytes, the same ones every time."""
+    """Return nested records whose JSON has about *json_bytes* bytes, the same ones every time."""
     numbers = random.Random(42)
     items: list[dict[str, Any]] = []
     size = 0

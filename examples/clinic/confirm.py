@@ -1,3 +1,3 @@
-# Only if the register took all of it; try `jobcell run` with a larger "max_entries" in plan.json.
+# Runs if the register took all entries; try `jobcell run` with a larger "max_entries" in plan.json.
 def main(state):
     return {"data": {"confirmed": state.data.submitted}}

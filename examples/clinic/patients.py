@@ -1,4 +1,4 @@
-# Good rows become a bundle of FHIR-like resources: a patient, and what was measured.
+# Good rows become a bundle of FHIR-like resources: a patient, and the measured values.
 SEXES = {"f": "female", "m": "male", "u": "unknown"}
 
 

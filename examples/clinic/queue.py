@@ -1,4 +1,4 @@
-# The register refused the bundle: cut it, patient by patient, and leave it for the night.
+# The register refused the bundle: cut it into one per patient, and leave these for the night.
 PER_BATCH = 50
 
 

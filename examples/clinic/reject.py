@@ -1,4 +1,4 @@
-# Bad rows become a report for the clinic: what to correct, and how often it happens.
+# Bad rows become a report for the clinic: the mistakes to correct, and the number of each kind.
 import re
 from collections import Counter
 

@@ -1,4 +1,4 @@
-# Sort the rows: those that the register can take, and those that the clinic must look at again.
+# Sort the rows into those for the register and those that the clinic must look at again.
 import re
 from datetime import date
 
@@ -6,7 +6,7 @@ SEXES = {"f": "female", "m": "male", "u": "unknown"}
 
 
 def problems_of(row, exported):
-    """Yield what is wrong with one row."""
+    """Yield the problems of one row."""
     if not re.fullmatch(r"C-\d{5}", row["patient_id"] or ""):
         yield "no valid patient id"
     if not clean(row["family_name"]):

@@ -1,4 +1,4 @@
-"""What the escape tests share: the harness, and facts about this machine."""
+"""Fixtures for all escape tests: the harness, and facts about this machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left():
-    """A test leaves as many descriptors open as it found."""
+    """A test leaves the same number of descriptors open as it found."""
     before = descriptors()
     yield
-    # An engine that lives on may be putting a control group away, in a thread of its own.
+    # An engine that lives on may remove a control group at this moment, in a thread of its own.
     deadline = time.monotonic() + 10
     while not descriptors() <= before and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -26,12 +26,12 @@ def no_descriptor_is_left():
 
 
 def descriptors() -> set[str]:
-    """Return what is open in this process."""
+    """Return the open descriptors of this process."""
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
 def as_root():
-    """This test needs what only root can do from outside."""
+    """The test needs an action from outside that only root may do."""
     if os.geteuid() != 0:
         pytest.skip("needs root: without it there is nothing to give up")

@@ -1,6 +1,6 @@
-"""Starts hostile children and says what became of them.
+"""Starts hostile children and reports how they ended.
 
-The engine is not needed for this, and not used: what holds here holds whatever the engine does.
+The harness does not use the engine, so its results hold whatever the engine does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Refused(Exception):
 @dataclasses.dataclass
 class Outcome:
     code: int | None
-    """Exit code; ``None`` if a signal ended it."""
+    """Exit code; ``None`` if a signal ended the child."""
     signal: int | None
     out: str
     err: str
@@ -65,7 +65,7 @@ def make_request(**changes) -> ConfinementRequest:
 
 
 class Child:
-    """One hostile child that was started."""
+    """A hostile child that was started."""
 
     def __init__(
         self,
@@ -85,7 +85,8 @@ class Child:
         command = command or interpreter.child_command()
         at = command.index("-S") + 1
         command = [*command[:at], str(script or HERE / "hostile_child.py"), *command[at + 1 :]]
-        # Above all numbers of the child, or one dup2 would overwrite what the next one takes.
+        # The numbers are above all numbers of the child, or a dup2 would overwrite the next
+        # descriptor.
         self._pipes = {
             name: tuple(map(lift, os.pipe())) for name in ("orders", "answers", "out", "err")
         }
@@ -147,7 +148,7 @@ class Child:
         return True
 
     def finish(self, *, timeout_s: float = 20) -> Outcome:
-        """Wait for the end of its pipes, which is the end of everybody who holds them."""
+        """Wait for the end of the child's pipes, and so of all processes that hold them."""
         deadline = time.monotonic() + timeout_s
         timed_out = False
         while self._selector.get_map():
@@ -181,13 +182,13 @@ class Child:
             refusal=refusal,
             pid=self.pid,
             seconds=time.monotonic() - self.started,
-            # A process begins with the peak of the one that has started it: getrusage(2).
+            # A process begins with the peak of the process that started it: getrusage(2).
             peak_bytes=usage.ru_maxrss * 1024 if usage.ru_maxrss > self.inherited else 0,
         )
 
 
 def run_hostile(source: str, *, timeout_s: float = 20, **changes) -> Outcome:
-    """Run *source* in a confined child, and return what became of it."""
+    """Run *source* in a confined child, and return its outcome."""
     outcome = Child(source, **changes).finish(timeout_s=timeout_s)
     if "refusal" not in changes and outcome.refusal is not None:
         raise Refused(outcome.refusal)

@@ -1,7 +1,7 @@
-"""A child as hostile as can be: it confines itself, and then runs whatever it is given.
+"""A child that is as hostile as possible: it confines itself, and then runs any code that it gets.
 
-Started as ``python -I -S hostile_child.py name=directory ...`` with its orders on descriptor 10.
-No language wall, and no code of the product runs after the wall is up.
+Started as ``python -I -S hostile_child.py name=directory ...`` with its orders on descriptor 10. It
+has no language wall, and runs no code of the product after the wall is up.
 """
 
 import os
@@ -24,9 +24,9 @@ class Orders(msgspec.Struct):
     request: ConfinementRequest
     source: str
     before: str = ""
-    """Run before the wall is up."""
+    """Code that runs before the wall is up."""
     zygote: ConfinementRequest | None = None
-    """Be a zygote confined like this, and let a fork do the rest."""
+    """Be a zygote with this confinement, and let a fork do the rest."""
 
 
 def read_all(descriptor):

@@ -1,7 +1,7 @@
 """Every attack of the collection against the kernel wall alone.
 
-The jobs are compiled with plain ``compile``, so that each may do in its own interpreter what it
-likes.  Whatever it does there: nothing outside is read, written, reached, killed or left behind.
+The jobs are compiled with plain ``compile``, so each may do anything in its own interpreter.  It
+still cannot read, write, reach or kill anything outside, and it leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GOES_OUTSIDE = re.compile(
     r"popen|check_output|os\.system|subprocess|urlopen|fileinput|FileIO|"
     r"/etc/passwd|/proc/|execv|spawn|getnode|symlink"
 )
-"""Sources of attacks whose proof of success is something from outside of the interpreter."""
+"""Sources of attacks that prove their success with data from outside of the interpreter."""
 OUTCOMES = {"success", "fail", "crash", "kill"}
 TIMEOUT_S = 1.0
 
@@ -46,7 +46,7 @@ class Attack:
 
     @property
     def job(self) -> str:
-        """The attack as a job: what happens at ``module`` happens when the job is loaded."""
+        """The attack as a job: the code of ``module`` runs when the job is loaded."""
         if self.header.get("entry") == "main":
             return self.source
         return f"{self.source}\n\ndef main(state):\n    return state\n"
@@ -93,7 +93,7 @@ def eng(repo):
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_left_behind():
-    """No file, no process, no change of this process, at the end of them all."""
+    """After all attacks, files, processes and this process itself are as before."""
     stray = [Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.cwd()]
     for file in Path("/tmp").glob("PWNED_*"):
         file.unlink()
@@ -117,7 +117,7 @@ def plan(attack: Attack) -> dict:
 
 @pytest.mark.parametrize("attack", attacks())
 def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
-    """The run ends, is reported, says nothing from outside, and the next run is as ever."""
+    """The run ends with a report, shows nothing from outside, and does not affect the next run."""
     started = time.monotonic()
     try:
         run = eng.execute(plan(attack))
@@ -150,7 +150,7 @@ def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
 
 
 def test_the_engine_says_that_the_language_wall_was_off(eng):
-    """A run without it never looks like one with it."""
+    """A run without the language wall never looks like a run with it."""
     result = eng.execute("def main(state):\n    return state").result(timeout_s=30)
 
     assert result.confinement.language is False
@@ -160,7 +160,7 @@ def test_the_engine_says_that_the_language_wall_was_off(eng):
 
 
 def test_no_run_leaves_a_process(eng):
-    """Below this process there is the zygote at the most."""
+    """Below this process there is at most the zygote."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         with contextlib.suppress(psutil.Error):

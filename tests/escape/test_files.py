@@ -1,4 +1,4 @@
-"""Files: nothing is read but what the request names, and nothing is written at all."""
+"""Files: a child reads only the files of its request, and writes no file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from harness import run_hostile
 
 FILES = ("mounts", "landlock", "identity")
-"""The layers that stand before a file; each twin leaves out all of them."""
+"""The layers that protect files; each twin leaves out all of them."""
 
 
 @pytest.fixture
 def outside(tmp_path):
-    """A directory with a secret, that everybody may read and write as far as its mode goes."""
+    """A directory with a secret, whose mode lets everybody read and write."""
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
     tmp_path.chmod(0o777)
@@ -40,7 +40,7 @@ SYMLINK = "import os; print(open({link!r}).read())"
     "attack", [READ, LIST, WALK, OPENAT], ids=["read", "list", "walk", "openat"]
 )
 def test_a_file_outside_cannot_be_read_or_listed(outside, attack, without):
-    """Landlock and the mount namespace each hide what is not named; one of them is enough."""
+    """Landlock and the mount namespace each hide paths outside the request; either is enough."""
     source = attack.format(path=str(outside / "secret"), directory=str(outside))
 
     outcome = run_hostile(source, without=without)
@@ -51,7 +51,7 @@ def test_a_file_outside_cannot_be_read_or_listed(outside, attack, without):
 
 
 def test_a_symlink_in_the_repo_leads_nowhere(outside, tmp_path_factory):
-    """What a readable directory points to is not readable for that."""
+    """A link in a readable directory does not make its target readable."""
     repo = tmp_path_factory.mktemp("repo")
     link = repo / "link"
     link.symlink_to(outside / "secret")
@@ -64,7 +64,7 @@ def test_a_symlink_in_the_repo_leads_nowhere(outside, tmp_path_factory):
 
 
 def test_a_file_that_is_named_can_be_read(outside):
-    """A permission to read is one: neither wall nor user id takes it back."""
+    """A permission to read is effective: neither the walls nor the user id take it back."""
     source = f"print(open({str(outside / 'secret')!r}).read())"
 
     outcome = run_hostile(source, read_paths=[str(outside)])
@@ -73,7 +73,7 @@ def test_a_file_that_is_named_can_be_read(outside):
 
 
 def test_packages_of_the_manager_cannot_be_read():
-    """Of a site-packages directory inside of the standard library no file can be read."""
+    """The standard library may contain a site-packages directory, whose files cannot be read."""
     import sysconfig
 
     site = Path(sysconfig.get_path("stdlib"), "site-packages")
@@ -125,7 +125,7 @@ def writable(tmp_path):
 
 @pytest.mark.parametrize("name", WRITES)
 def test_nothing_can_be_written_anywhere(writable, name):
-    """Not even below a path that may be read, owned by whom it may."""
+    """A path that may be read cannot be written either, even if everybody may write there."""
     source = WRITES[name].format(
         file=str(writable / "file"), new=str(writable / "new"), directory=str(writable)
     )
@@ -157,14 +157,14 @@ def _xattr_works(directory: Path) -> bool:
 
 
 def test_what_is_written_to_dev_null_is_gone_and_nothing_else_is_there_to_write():
-    """Libraries silence others with /dev/null; that one device can be written."""
+    """Libraries silence others with /dev/null; this is the only device that can be written."""
     outcome = run_hostile("import os; print(open(os.devnull, 'w').write('x'))")
 
     assert outcome.out == "1\n", outcome.err
 
 
 def test_a_run_cannot_read_what_only_another_run_may(tmp_path):
-    """Two runs with different repos do not see each other's."""
+    """Two runs with different repos cannot read each other's repo."""
     tmp_path.chmod(0o755)
     tmp_path.parent.chmod(0o755)
     tmp_path.parent.parent.chmod(0o755)
@@ -180,7 +180,7 @@ def test_a_run_cannot_read_what_only_another_run_may(tmp_path):
 
 
 def test_two_runs_of_one_zygote_cannot_read_each_others_paths(tmp_path):
-    """A fork may read less than its zygote's root holds: only what its own run names."""
+    """A fork can read only the paths of its own run, although the root of its zygote has more."""
     from harness import make_request
 
     tmp_path.chmod(0o755)
@@ -208,7 +208,7 @@ print(open('/proc/{pid}/{name}', 'rb').read()[:4000])
 
 @pytest.mark.parametrize("name", ["environ", "cmdline", "maps", "mem", "fd/0", "root/etc/passwd"])
 def test_proc_of_the_parent_cannot_be_read(name):
-    """Neither its environment nor its memory nor its files, by way of /proc."""
+    """The child cannot read the parent's environment, memory or files through /proc."""
     source = PROC.format(pid=os.getpid(), name=name)
 
     for without in ((), ("mounts",), ("landlock",)):
@@ -219,7 +219,7 @@ def test_proc_of_the_parent_cannot_be_read(name):
 
 
 def test_the_environment_of_the_parent_does_not_reach_the_child(monkeypatch):
-    """The child is started with an environment of ours: no variable of the engine's is in it."""
+    """The child starts with a fixed environment, which has no variable of the engine."""
     monkeypatch.setenv("TOKEN", "the secret of the manager")
     source = "import os; print(dict(os.environ), open('/proc/self/environ').read())"
 
@@ -233,7 +233,7 @@ def test_the_environment_of_the_parent_does_not_reach_the_child(monkeypatch):
 
 
 def test_a_child_with_a_foreign_environment_refuses_to_start(monkeypatch):
-    """Should the engine ever pass its own environment on, no run begins."""
+    """If the engine ever passed on its own environment, no run would begin."""
     from harness import Child
 
     outcome = Child("print('ran')", environment={"TOKEN": "x"}).finish()
@@ -243,7 +243,7 @@ def test_a_child_with_a_foreign_environment_refuses_to_start(monkeypatch):
 
 
 def test_a_setuid_program_gives_no_rights(as_root, tmp_path):
-    """no_new_privs alone: whoever executes a setuid program stays who he is."""
+    """no_new_privs alone is enough: a process that executes a setuid program keeps its user."""
     tmp_path.chmod(0o755)
     tmp_path.parent.chmod(0o755)
     tmp_path.parent.parent.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Flags of system calls: memory of the kernel and ways around a limit that hide behind one bit."""
+"""Flags of system calls: a single bit can give kernel memory, or a way around a limit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def call(*a):
 """
 
 ATTACKS = {
-    # A table of descriptors for each thread, each with places of its own.
+    # Each thread would have its own table of descriptors, with places of its own.
     "close_range_unshare": "call({close_range}, 5000, 5001, 2)",
-    # One file can hold any number of locks.
+    # A file can hold any number of locks.
     "record_lock": "fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), fcntl.F_SETLK, struct.pack('hhqqi', 0, 0, 0, 1, 0))",
     "open_file_lock": "fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 37, struct.pack('hhqqi', 0, 0, 0, 1, 0))",
     # Each small write takes a page.
@@ -32,7 +32,7 @@ ATTACKS = {
     "huge_pages": "call({mmap}, 0, 1 << 21, 3, 0x40022, -1, 0)",
     "membarrier": "call({membarrier}, 1, 0)",
 }
-"""What must be refused, and works in the twin, unless the kernel lacks it."""
+"""Calls that must be refused, and that work in the twin, unless the kernel lacks them."""
 
 NET_ATTACKS = {
     "receive_buffer": "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)",
@@ -40,7 +40,8 @@ NET_ATTACKS = {
     "multicast": "socket.socket(type=socket.SOCK_DGRAM).setsockopt(0, 35, bytes([224, 0, 0, 9]) + bytes(4))",
 }
 PERHAPS_MISSING = ("huge_pages", "peer_pidfd", "multicast", "open_file_lock")
-"""The twin of these may fail for a reason of the kernel or the machine, which is not EPERM of ours."""
+"""The twin of these may fail for a reason of the kernel or the machine, which is not EPERM of ours.
+"""
 
 
 def attacked(body: str, **changes) -> str:
@@ -55,7 +56,7 @@ def attacked(body: str, **changes) -> str:
 
 @pytest.mark.parametrize("name", [*ATTACKS, *NET_ATTACKS])
 def test_a_flag_that_no_library_needs_is_refused(name):
-    """By the filter: without it the kernel does as it is asked."""
+    """The filter refuses it; without the filter the kernel does as it is asked."""
     body = (ATTACKS | NET_ATTACKS)[name]
     net = ("127.0.0.1",) if name in NET_ATTACKS else ()
     request = make_request(net=net)
@@ -67,7 +68,7 @@ def test_a_flag_that_no_library_needs_is_refused(name):
 
 
 def test_a_run_has_its_descriptors_once_and_not_for_each_thread():
-    """The effect of an unshared table, counted."""
+    """The test counts the descriptors to see the effect of an unshared table."""
     source = PRELUDE + (
         "held, together = [], threading.Barrier(5)\n"
         "def hold():\n"

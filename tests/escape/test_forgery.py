@@ -1,4 +1,4 @@
-"""A hostile child holds both ends of the protocol that are its own: it can only harm its own run."""
+"""A hostile child holds its own ends of the protocol, but it can only harm its own run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def main(state):
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forged_frame_ends_its_own_run_only(eng, name):
-    """Whatever it says: one terminal event, an honest report, and the neighbour is as ever."""
+    """The run gets one terminal event and an honest report, and the neighbour is not affected."""
     neighbour = eng.execute(CALM)
 
     hostile = eng.execute(job(FORGERIES[name]))
@@ -82,7 +82,7 @@ def test_a_forged_frame_ends_its_own_run_only(eng, name):
 
 
 def test_a_child_that_reads_its_own_orders_finds_nobody_elses(eng):
-    """On the pipe from the engine there is what this run was sent, and then nothing."""
+    """The pipe from the engine contains only the messages for this run."""
     source = f"""
 def main(state):
     import os
@@ -101,7 +101,7 @@ def main(state):
 
 
 def test_a_child_that_closes_its_pipes_has_ended_for_the_engine(eng):
-    """Going on in silence does not keep a run open: it is over, and the process with it."""
+    """A child that goes on in silence does not keep a run open: the run and the process end."""
     closing = f"""
 def main(state):
     import os, signal
@@ -116,7 +116,7 @@ def main(state):
 
 
 def test_two_runs_at_once_cannot_see_each_other(eng):
-    """Same engine, same moment: no process, file or descriptor of the other is there."""
+    """Both runs have one engine, but neither finds a process, file or descriptor of the other."""
     looking = """
 def main(state):
     import os

@@ -1,7 +1,7 @@
-"""The wall on other hosts than this one: an ordinary user, a container, an older kernel.
+"""The wall on hosts unlike this one: an ordinary user, a container, an older kernel.
 
-What a host lacks is emulated: another user id for the child, a filter that denies what a default
-container denies, or one that makes the kernel look older.
+The tests emulate such a host.  They give the child another user id, or a filter that denies the
+same calls as a default container, or a filter that makes the kernel look older.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ address = address_of(program).to_bytes(8, "little")
 prctl(38, 1)
 syscall("seccomp", 1, 0, (len(code)).to_bytes(8, "little") + address)
 """
-"""Run in a child before it confines itself: the kernel then answers as it would there."""
+"""Code that a child runs before it confines itself: the kernel then answers as on the other host.
+"""
 
 EPERM, ENOSYS = 1, 38
 CONTAINER = dict.fromkeys(
@@ -59,11 +60,11 @@ import ssl, sqlite3, asyncio, threading
 asyncio.run(asyncio.to_thread(lambda: 0))
 print("end", flush=True)
 """
-"""Prints the name of every attack that succeeds, and uses the libraries that could be missed."""
+"""Prints the name of every attack that succeeds, and uses the libraries that could be missing."""
 
 
 def test_in_a_container_that_denies_namespaces_the_required_layers_hold():
-    """Namespaces and mounts are reported as missing; every attack fails all the same."""
+    """Namespaces and mounts are reported as missing, but every attack still fails."""
     outcome = run_hostile(TRY_ALL, before=DENY.format(denied=CONTAINER))
 
     assert outcome.out == "end\n", outcome.err
@@ -76,7 +77,7 @@ def test_in_a_container_that_denies_namespaces_the_required_layers_hold():
 
 
 def test_certificate_authorities_are_found_with_and_without_a_root_of_its_own():
-    """Where no mounts can be made, links lead where they lead outside."""
+    """Without mounts, the links lead to the same files as outside."""
     count = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
     outside = subprocess.run([sys.executable, "-I", "-c", count], capture_output=True, check=True)
     expected = outside.stdout.decode()
@@ -86,7 +87,7 @@ def test_certificate_authorities_are_found_with_and_without_a_root_of_its_own():
 
 
 def test_in_a_container_a_zygote_works_as_well():
-    """What the zygote could not do its forks say in their report."""
+    """The forks report the layers that the zygote could not make."""
     outcome = run_hostile(TRY_ALL, before=DENY.format(denied=CONTAINER), zygote=make_request())
 
     assert outcome.out == "end\n", outcome.err
@@ -115,7 +116,7 @@ def test_where_only_mounting_is_denied_the_network_is_still_left():
     ],
 )
 def test_a_missing_required_layer_is_refused_before_a_job_is_read(call, errno, layer, reason):
-    """By its name, with the reason and with what would help."""
+    """The refusal gives the name of the layer, the reason, and a remedy."""
     outcome = Child("print('ran')", before=DENY.format(denied={call: errno})).finish()
 
     assert outcome.out == ""
@@ -127,7 +128,7 @@ def test_a_missing_required_layer_is_refused_before_a_job_is_read(call, errno, l
 def test_a_layer_that_does_not_hold_is_refused():
     """A probe that succeeds counts more than a call that did not fail.
 
-    The filter is on as far as anybody was told, and lets everything through.
+    Every report says that the filter is on, but it lets everything through.
     """
     blind = "from sandbox_child.confine import seccomp\nseccomp.apply = lambda task: None"
 
@@ -139,7 +140,7 @@ def test_a_layer_that_does_not_hold_is_refused():
 
 
 def test_level_none_puts_on_no_wall_and_says_so():
-    """A session of its own, PDEATHSIG and closed descriptors are housekeeping."""
+    """A session of its own, PDEATHSIG and closed descriptors are housekeeping, and not layers."""
     outcome = run_hostile("print(len(open('/etc/passwd').read()) > 0)", level="none", required=())
 
     assert outcome.out == "True\n"
@@ -150,7 +151,7 @@ def test_level_none_puts_on_no_wall_and_says_so():
 
 
 def test_every_layer_is_in_the_report():
-    """In the order in which they go on, whether on or not."""
+    """The report lists the layers in their order, whether they are on or off."""
     outcome = run_hostile("", without=("mdwe",))
 
     assert tuple(outcome.layers) == LAYERS
@@ -173,10 +174,10 @@ print(json.dumps([interpreter.readable(), interpreter.hidden(), interpreter.chil
 
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory):
-    """What an ordinary user needs to start children, if this machine can be one.
+    """The things that an ordinary user needs to start children, if this machine has them.
 
-    As root: the child is started with the id of nobody, by an interpreter that nobody may read,
-    from copies of our packages.
+    As root: the child gets the user id of nobody, an interpreter that every user may read, and
+    copies of our packages.
     """
     if os.geteuid() != 0:
         return {"command": None, "request": make_request()}
@@ -229,7 +230,7 @@ def ordinary(tmp_path_factory):
 @pytest.mark.parametrize("start", ["exec", "zygote"])
 @pytest.mark.parametrize("host", ["plain", "container"])
 def test_an_ordinary_user_has_the_whole_wall(ordinary, host, start):
-    """No layer needs root; in a container the namespaces are missing as they are for root."""
+    """Layers do not need root; in a container the namespaces are missing as they are for root."""
     request = ordinary["request"]
     outcome = run_hostile(
         TRY_ALL,
@@ -252,7 +253,7 @@ def test_an_ordinary_user_has_the_whole_wall(ordinary, host, start):
 
 
 def test_an_ordinary_user_cannot_take_more_threads_than_a_run_has(ordinary):
-    """A user namespace of its own makes RLIMIT_NPROC count one run only."""
+    """In a user namespace of its own, RLIMIT_NPROC counts only this run."""
     source = """
 import os, threading
 made = 0

@@ -1,4 +1,4 @@
-"""The kernel: what is rarely used and often broken is out of reach."""
+"""The kernel: calls that are seldom used and often broken are out of reach."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FATAL = {
 
 @pytest.mark.parametrize("name", FATAL)
 def test_a_fatal_call_ends_the_run(name):
-    """SIGSYS to the whole process before the kernel looks at an argument."""
+    """SIGSYS ends the whole process before the kernel looks at an argument."""
     number, arguments = FATAL[name]
     source = SYSCALL.format(call=f"call({number}, {arguments})")
 
@@ -57,14 +57,15 @@ def test_a_fatal_call_ends_the_run(name):
 
     assert outcome.signal == signal.SIGSYS
     assert "r" not in outcome.out
-    # The twin has only the filter off: the kernel itself answers then.  It keeps the other layers,
+    # The twin has only the filter off, so that the kernel itself answers. It keeps the other
+    # layers, because some of these calls, made as root, would change the machine that tests.
     # because some of these calls, made as root, would be done to the machine that tests.
     twin = run_hostile(source, without=("seccomp",))
     assert twin.out.startswith("r "), (twin.signal, twin.err)
 
 
 def test_a_fatal_call_from_any_thread_ends_the_run():
-    """The process dies, not only the thread that made the call."""
+    """The whole process dies, and not only the thread that made the call."""
     source = SYSCALL.format(call="1") + (
         "import threading\nthreading.Thread(target=call, args=(425, 4, None)).start()\n"
         "while True: signal.pause()"
@@ -74,7 +75,7 @@ def test_a_fatal_call_from_any_thread_ends_the_run():
 
 @pytest.mark.parametrize("number", [0, 1, 39, 512, 520, 547])
 def test_x32_numbers_end_the_run(number):
-    """The same calls under other numbers would get past the filter: all of them are fatal."""
+    """The same calls under other numbers would get past the filter, so all of them are fatal."""
     source = SYSCALL.format(call=f"call({0x40000000 + number}, 0, 0, 0)")
 
     assert run_hostile(source).signal == signal.SIGSYS
@@ -93,15 +94,15 @@ print('r', ctypes.CFUNCTYPE(ctypes.c_int)(address)(), flush=True)
 
 
 def test_a_call_of_a_foreign_architecture_ends_the_run():
-    """int 0x80 has the numbers of i386; whoever makes one is killed."""
-    off = ("mdwe",)  # which would refuse the memory that the attack is written to
+    """int 0x80 has the numbers of i386; a process that makes such a call is killed."""
+    off = ("mdwe",)  # mdwe would refuse the memory of the attack
     assert run_hostile(FOREIGN, without=off).signal == signal.SIGSYS
     twin = run_hostile(FOREIGN, without=(*off, "seccomp"))
     assert twin.out.startswith("r ") or twin.signal == signal.SIGSEGV  # a kernel without i386
 
 
 def test_memory_that_is_written_cannot_be_executed():
-    """MDWE alone stops the attack above one step earlier, where the kernel has it."""
+    """MDWE alone stops the attack above one step earlier, on a kernel that has it."""
     outcome = run_hostile(FOREIGN, without=("seccomp",))
     if outcome.layers["mdwe"].state != "on":
         pytest.skip("this kernel has no MDWE")
@@ -118,7 +119,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_ioctl_does_only_what_is_harmless(name):
-    """TIOCSTI types into a terminal; on a real one, so that only the filter is in the way."""
+    """TIOCSTI types into a terminal; the terminal is real, so that only the filter refuses."""
     main, terminal = os.openpty()
     try:
         outcome = Child(REFUSED[name], leak={terminal: 0}).finish()
@@ -132,7 +133,7 @@ def test_ioctl_does_only_what_is_harmless(name):
 
 
 def test_typing_into_a_terminal_needs_the_filter_off():
-    """The twin: with a terminal of its own and without the filter TIOCSTI is not refused by us."""
+    """The twin: without the filter and with its own terminal, the child may use TIOCSTI."""
     main, terminal = os.openpty()
     source = "import fcntl; print(fcntl.ioctl(0, 0x5413, b'x' * 8) is not None)"
     try:
@@ -140,7 +141,8 @@ def test_typing_into_a_terminal_needs_the_filter_off():
         twin = Child(
             REFUSED["TIOCSTI"], leak={terminal: 0}, without=("seccomp", "landlock", "identity")
         ).finish()
-        # A kernel with dev.tty.legacy_tiocsti=0 refuses by itself, and otherwise than we do.
+        # A kernel with dev.tty.legacy_tiocsti=0 refuses by itself, with another error than the
+        # filter.
         assert "Inappropriate ioctl" not in twin.err
     finally:
         os.close(main)
@@ -148,7 +150,7 @@ def test_typing_into_a_terminal_needs_the_filter_off():
 
 
 def test_a_descriptor_of_the_engine_is_not_inherited(tmp_path):
-    """Whatever the engine forgot to close, the child closes."""
+    """The child closes the descriptors that the engine forgot to close."""
     path = tmp_path / "open"
     path.write_text("secret")
     descriptor = os.open(path, os.O_RDONLY)
@@ -164,20 +166,20 @@ def test_a_descriptor_of_the_engine_is_not_inherited(tmp_path):
 
 
 def test_an_unknown_call_does_not_exist():
-    """Numbers that the policy does not know are ENOSYS, so that libraries fall back."""
+    """Numbers that the policy does not know give ENOSYS, so that libraries use another call."""
     for number in (451, 500, 1000, 100000):
         source = SYSCALL.format(call=f"call({number}, 0)")
         assert run_hostile(source).out == "r -38\n"
 
 
 def test_a_second_filter_or_ruleset_cannot_be_added():
-    """Nothing of the wall can be asked for again, not even to make it stricter."""
+    """The child cannot add a layer a second time, not even a stricter one."""
     for call in ("call(317, 1, 0, None)", "call(444, None, 0, 1)", "call(157, 38, 1, 0, 0, 0)"):
         assert run_hostile(SYSCALL.format(call=call)).out == "r -1\n"
 
 
 def test_the_kernel_refuses_every_call_that_the_policy_refuses():
-    """One by one, with arguments of zero: EPERM where the list says so, never anything else."""
+    """Each call on the list gets arguments of zero, and always gives EPERM."""
     from sandbox_child.confine.numbers_x86_64 import NUMBERS
     from sandbox_child.confine.syscalls import REFUSED
 
@@ -193,7 +195,7 @@ def test_the_kernel_refuses_every_call_that_the_policy_refuses():
 
 @pytest.mark.parametrize("start", ["exec", "zygote"])
 def test_the_kernel_ends_a_run_for_every_fatal_call(start):
-    """One run each: all of the list, with arguments of zero."""
+    """Each call on the list gets a run of its own and arguments of zero."""
     from harness import make_request
 
     from sandbox_child.confine.numbers_x86_64 import NUMBERS
@@ -204,7 +206,7 @@ def test_the_kernel_ends_a_run_for_every_fatal_call(start):
     for name in NAMES.split():
         source = SYSCALL.format(call=f"call({NUMBERS[name]}, 0, 0, 0, 0, 0, 0)")
         outcome = run_hostile(source, zygote=zygote)
-        ended = outcome.signal or outcome.code - 128  # a zygote says how its fork ended
+        ended = outcome.signal or outcome.code - 128  # a zygote reports how its fork ended
         if ended != signal.SIGSYS or outcome.out:
             spared.append(name)
     assert not spared

@@ -1,4 +1,4 @@
-"""Our ruleset against the one that landlockpy makes of the same paths: no operation differs."""
+"""Our ruleset and the one of landlockpy for the same paths allow the same operations."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def directories(tmp_path):
 
 
 def test_the_same_paths_give_the_same_verdicts(directories):
-    """Reading, listing, all kinds of writing, executing, TCP, signals; inside and outside."""
+    """The test reads, writes in all ways, executes, connects and signals, inside and outside."""
     spec = importlib.util.find_spec("landlockpy")
     if spec is None:
         pytest.skip("needs landlockpy")

@@ -1,4 +1,4 @@
-"""What adaptors and the standard library need works under the full wall.
+"""Adaptors and the standard library have all that they need under the full wall.
 
 The large packages are looked for in the directory that JOBCELL_TEST_WHEELS names (made by ``pip
 install --target``); without it those tests are skipped.
@@ -54,7 +54,7 @@ STANDARD = {
 
 @pytest.mark.parametrize("name", STANDARD)
 def test_the_standard_library_works(name):
-    """Imported for the first time after the wall is up, and used."""
+    """The modules are imported for the first time after the wall is up, and are used."""
     outcome = run_hostile(STANDARD[name])
 
     assert outcome.code == 0, outcome.err or outcome.signal
@@ -62,7 +62,7 @@ def test_the_standard_library_works(name):
 
 
 def test_every_module_of_the_standard_library_can_be_imported():
-    """None needs a file, a library or a call that the wall withholds; save what is for a screen."""
+    """Except for modules for a screen, no module needs a file or a call that the wall withholds."""
     source = """
 import sys, importlib, warnings
 warnings.simplefilter("ignore")
@@ -108,7 +108,7 @@ def wheels():
 @pytest.mark.parametrize("start", ["exec", "zygote"])
 @pytest.mark.parametrize("name", WHEELS)
 def test_packages_that_adaptors_use_work(wheels, name, start, tmp_path):
-    """Native code, bundled libraries and threads of their own included."""
+    """The packages have native code, bundled libraries and threads of their own."""
     package = name.partition("_")[0]
     if not (wheels / package).is_dir():
         pytest.skip(f"{package} is not in JOBCELL_TEST_WHEELS")

@@ -1,4 +1,4 @@
-"""The network: no socket that reaches anybody, of any kind, unless the run has a permission."""
+"""The network: without a permission, no kind of socket reaches anybody."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ def attempt(body: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_socket_can_be_made(kind):
-    """seccomp refuses socket(2) whatever it is asked for."""
+    """seccomp refuses socket(2) for all its arguments."""
     source = attempt(f"socket.socket({KINDS[kind]})")
 
     assert run_hostile(source).out == "refused 1\n"
 
-    with contextlib.suppress(OSError):  # where the machine itself cannot make one there is no twin
+    with contextlib.suppress(
+        OSError
+    ):  # the machine itself may lack this kind; then the twin is left out
         with socket.socket(*eval(KINDS[kind])):
             pass
         assert run_hostile(source, without=("seccomp", "identity")).out == "made\n"
@@ -54,7 +56,7 @@ def test_no_socket_can_be_made(kind):
 
 @pytest.fixture
 def listener():
-    """A TCP server on this machine that says whether it was reached."""
+    """A TCP server on this machine that reports whether it was reached."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         yield server
@@ -76,7 +78,7 @@ CONNECTS = {
 
 @pytest.mark.parametrize("how", CONNECTS)
 def test_a_server_of_this_machine_cannot_be_reached(listener, how):
-    """Neither by connect nor by TCP fast open: the filter, the network namespace and Landlock."""
+    """The filter, the network namespace and Landlock stop connect and TCP fast open."""
     source = attempt(CONNECTS[how].format(port=listener.getsockname()[1]))
 
     for without in ((), ("seccomp",), ("namespaces",)):
@@ -89,7 +91,7 @@ def test_a_server_of_this_machine_cannot_be_reached(listener, how):
 
 
 def test_landlock_alone_stops_a_tcp_connection(listener):
-    """Without filter and namespace the connection is still refused, by its port."""
+    """Without the filter and the namespace, Landlock still refuses the port of the connection."""
     source = attempt(CONNECTS["connect"].format(port=listener.getsockname()[1]))
 
     outcome = run_hostile(source, without=("seccomp", "namespaces"))
@@ -99,7 +101,7 @@ def test_landlock_alone_stops_a_tcp_connection(listener):
 
 
 def test_udp_reaches_nobody():
-    """Landlock does not know UDP; the filter and the network namespace each do."""
+    """Landlock does not know UDP; the filter and the network namespace each stop it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(0.2)
@@ -118,7 +120,9 @@ def test_udp_reaches_nobody():
 
 
 def test_an_abstract_socket_cannot_be_reached():
-    """It has no path, so no rule over files sees it: filter, namespace, Landlock's scope."""
+    """Such a socket has no path, so rules for files miss it; the filter, the namespace and
+    Landlock's scope stop it.
+    """
     name = f"\0jobcell-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)
@@ -142,7 +146,7 @@ def test_an_abstract_socket_cannot_be_reached():
 
 
 def test_a_socket_pair_cannot_be_turned_on_somebody_else():
-    """socketpair is there for asyncio: stream only, since a datagram one may name an address."""
+    """asyncio needs socketpair, but only as a stream: a datagram socket could name an address."""
     name = f"\0jobcell-pair-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(name)
@@ -162,7 +166,7 @@ def test_a_socket_pair_cannot_be_turned_on_somebody_else():
 
 
 def test_a_permission_opens_the_port_that_it_names_and_no_other(listener):
-    """With ``host:port`` the filter lets TCP through, and Landlock only to that port."""
+    """With ``host:port`` the filter lets TCP through, and Landlock only TCP to that port."""
     port = listener.getsockname()[1]
     source = attempt(CONNECTS["connect"].format(port=port))
 
@@ -193,7 +197,7 @@ def test_fast_open_does_not_get_around_the_ports_of_a_permission(listener):
 
 
 def test_with_a_permission_no_port_can_be_listened_on():
-    """A permission is to call, not to be called."""
+    """A permission allows outgoing connections, and not incoming ones."""
     source = attempt("s = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()")
 
     assert "refused" in run_hostile(source, net=("*",)).out
@@ -201,7 +205,7 @@ def test_with_a_permission_no_port_can_be_listened_on():
 
 
 def test_asyncio_talks_to_a_permitted_server(listener):
-    """What the permission is for works: a client on an event loop."""
+    """A client on an event loop reaches the server of its permission."""
     listener.settimeout(10)
     port = listener.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""Processes: none is started, none is touched, and none is left."""
+"""Processes: a run starts none, touches none, and leaves none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from harness import Child, make_request, run_hostile
 
 FAR = ("mounts", "landlock", "identity", "session", "namespaces")
-"""Layers in the way of a twin that are not what the test is about."""
+"""Layers in the way of a twin, although the test is not about them."""
 
 SYSCALL = """
 import ctypes, os, signal
@@ -49,7 +49,7 @@ STARTS = {
 
 @pytest.mark.parametrize("how", STARTS)
 def test_no_process_and_no_program_can_be_started(how):
-    """fork and execve in all their forms are refused; what would have run writes nothing."""
+    """fork and execve are refused in all their forms, so the program never writes its output."""
     if os.uname().machine != "x86_64" and how in ("vfork", "clone", "clone3", "dynamic_linker"):
         pytest.skip("the numbers are those of x86-64")
     source = "import os\n" + STARTS[how]
@@ -64,7 +64,7 @@ def test_no_process_and_no_program_can_be_started(how):
 
 @pytest.fixture
 def bystander():
-    """A process of the same user that has nothing to do with the run."""
+    """A process of the same user that does not belong to the run."""
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE,
@@ -93,21 +93,21 @@ SIGNALS = {
 @pytest.mark.parametrize("how", SIGNALS)
 @pytest.mark.parametrize("whom", ["sibling", "parent", "group"])
 def test_nobody_else_can_be_sent_a_signal(bystander, how, whom):
-    """Neither by kill in its many forms nor by asking the kernel to send SIGIO.
+    """kill is refused in its many forms, and so is asking the kernel to send SIGIO.
 
-    The twin is only run against the bystander: this process would not survive it.
+    The twin runs only against the bystander: this process would not survive it.
     """
     if os.uname().machine != "x86_64" and SYSCALL in SIGNALS[how]:
         pytest.skip("the numbers are those of x86-64")
     pid = {"sibling": bystander.pid, "parent": os.getpid(), "group": -os.getpgid(0)}[whom]
     if whom != "sibling" and how != "kill":
-        # A failure would end the test run; the bystander stands for everybody.
+        # A failure would end the test run, so the bystander represents all processes.
         pid = bystander.pid
     source = SIGNALS[how].format(pid=pid)
 
     assert run_hostile(source).code != 0
     assert bystander.poll() is None
-    # Landlock's scope alone (ABI 6), then the other user id alone.
+    # First Landlock's scope alone (ABI 6), then the other user id alone.
     run_hostile(SIGNALS[how].format(pid=bystander.pid), without=("seccomp", "identity"))
     assert bystander.poll() is None
 
@@ -116,7 +116,7 @@ def test_nobody_else_can_be_sent_a_signal(bystander, how, whom):
 
 
 def test_kill_of_everybody_reaches_nobody(bystander):
-    """kill(-1) and kill(0) are refused: only the own number is let through."""
+    """kill(-1) and kill(0) are refused: the filter lets only the child's own number through."""
     for pid in (-1, 0):
         outcome = run_hostile(f"import os; os.kill({pid}, 15)")
         assert "PermissionError" in outcome.err
@@ -168,12 +168,14 @@ def target():
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
 @pytest.mark.parametrize("how", PEEKS)
 def test_no_other_process_can_be_looked_into(target, how):
-    """ptrace and its relatives end the run; Landlock refuses them on its own as well."""
+    """ptrace and its relatives end the run, and Landlock alone refuses them as well."""
     source = SYSCALL + PEEKS[how].format(pid=target.pid, address=target.address) + PEEK_CODES
 
     outcome = run_hostile(source)
     assert "in\n" not in outcome.out
-    assert outcome.signal == signal.SIGSYS or how == "pidfd_getfd"  # pidfd_open is refused before
+    assert (
+        outcome.signal == signal.SIGSYS or how == "pidfd_getfd"
+    )  # before that, pidfd_open is refused
     assert "in\n" not in run_hostile(source, without=("seccomp", "identity")).out
 
     twin = run_hostile(source, without=("seccomp", *FAR))
@@ -181,7 +183,7 @@ def test_no_other_process_can_be_looked_into(target, how):
 
 
 def test_limits_of_another_process_cannot_be_read_or_set(bystander):
-    """prlimit is let through only to read one's own."""
+    """prlimit is let through only to read the limits of the process itself."""
     import resource
 
     before = resource.prlimit(bystander.pid, resource.RLIMIT_NOFILE)
@@ -204,7 +206,7 @@ WAITS = "import os, sys; print('up', flush=True); import signal\nwhile True: sig
 
 
 def test_no_process_can_look_into_a_run():
-    """Not even one of the same user: memory and descriptors of a run are root's."""
+    """Memory and descriptors of a run belong to root, so even the same user cannot read them."""
     child = Child(WAITS, without=("identity",))
     child.wait_line("up")
     owner = Path(f"/proc/{child.pid}/mem").stat().st_uid
@@ -222,7 +224,7 @@ def test_no_process_can_look_into_a_run():
 
 
 def test_each_run_of_root_has_a_user_id_of_its_own(as_root):
-    """To the kernel two runs are two strangers, and neither is root."""
+    """To the kernel two runs are two different users, and neither of them is root."""
     ids = {run_hostile("import os; print(os.getresuid(), os.getgroups())").out for _ in range(2)}
 
     assert len(ids) == 2
@@ -231,7 +233,7 @@ def test_each_run_of_root_has_a_user_id_of_its_own(as_root):
 
 
 def test_no_capability_is_left(as_root):
-    """Permitted, effective, inheritable, bounding and ambient are empty."""
+    """The sets permitted, effective, inheritable, bounding and ambient are empty."""
     source = "print([l.split()[1] for l in open('/proc/self/status') if l.startswith('Cap')])"
     off = ("mounts", "landlock", "dumpable")
 
@@ -240,7 +242,7 @@ def test_no_capability_is_left(as_root):
 
 
 def test_a_run_dies_with_the_process_that_started_it(tmp_path):
-    """Whoever kills the engine has killed its runs, also those that ignore every signal."""
+    """When the engine is killed its runs die as well, even those that ignore every signal."""
     script = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -299,13 +301,13 @@ print(results)
 
 
 def test_a_thread_made_afterwards_is_confined_as_well():
-    """Filter and ruleset are inherited by every thread."""
+    """Every thread inherits the filter and the ruleset."""
     assert run_hostile(THREADS).out == "['PermissionError', 'FileNotFoundError']\n"
     assert run_hostile(THREADS, without=("seccomp", *FAR)).out == "['done', 'done']\n"
 
 
 def test_a_thread_made_before_stops_the_run():
-    """It would stay outside of the wall; so the child refuses to be confined at all."""
+    """Such a thread would stay outside of the wall, so the child refuses to confine itself."""
     before = (
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
     )
@@ -331,12 +333,12 @@ def test_a_fork_of_a_zygote_is_confined_as_an_interpreter_of_its_own_is():
 
 
 LONG_WAY = "from sandbox_child.confine import ready; ready.make_ready = lambda *_: None"
-"""Before the zygote is confined: its forks find out by themselves what works."""
+"""Code for the zygote before it is confined: its forks then find out by themselves what works."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what is made ready needs the rights of root")
 def test_what_a_zygote_has_made_ready_is_what_a_fork_would_do_itself():
-    """The same layers and details; the user id is the fork's own either way."""
+    """The layers and details are the same; the user id always belongs to the fork itself."""
     made_ready, by_itself = (
         run_hostile("import os; print(os.getuid())", zygote=make_request(), before=before)
         for before in ("", LONG_WAY)
@@ -355,12 +357,12 @@ from sandbox_child.confine import landlock, ready
 from sandbox_child.confine.kernel import Call
 landlock.ready = lambda task: ([Call("close", 9999)], None)
 """
-"""A call that fails, in place of those of a required layer."""
+"""A call that fails, in place of the calls of a required layer."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what is made ready needs the rights of root")
 def test_what_does_not_work_in_a_trial_is_left_to_the_fork():
-    """The zygote tries it on a fork first; where that fails a fork goes the long way."""
+    """The zygote tries the call on a fork first; if that fails, each fork goes the long way."""
     outcome = run_hostile("print('ran')", zygote=make_request(), before=INSTEAD)
 
     assert outcome.out == "ran\n"
@@ -370,7 +372,7 @@ def test_what_does_not_work_in_a_trial_is_left_to_the_fork():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what is made ready needs the rights of root")
 def test_a_call_that_fails_after_all_starts_no_job():
-    """Had the trial been passed, that is: no layer counts as on because it was made ready."""
+    """Even after a passed trial, a layer counts as on only if its calls succeed."""
     before = INSTEAD + "ready.ReadyWall.works = lambda self: True\n"
     outcome = Child("print('ran')", zygote=make_request(), before=before).finish()
 
@@ -380,7 +382,7 @@ def test_a_call_that_fails_after_all_starts_no_job():
 
 
 def test_a_zygote_does_not_serve_what_its_root_lacks(tmp_path):
-    """A path that the zygote cannot see is said so, before a job is read."""
+    """The zygote refuses a path that it cannot see, before a job is read."""
     outcome = Child(
         "print('ran')", zygote=make_request(), request=make_request(read_paths=[str(tmp_path)])
     ).finish()
@@ -411,7 +413,7 @@ def main(state):
 
 
 def test_a_fork_finds_no_pid_of_another_run_in_its_memory():
-    """The zygote keeps none: neither of a run that is going on nor of one that has ended."""
+    """The zygote keeps no pid of a run that goes on, and no pid of a run that has ended."""
     from engine import Engine, Policy
 
     policy = Policy(language=False)
@@ -427,7 +429,8 @@ def test_a_fork_finds_no_pid_of_another_run_in_its_memory():
         [zygote] = psutil.Process().children()
         siblings = [child.pid for child in zygote.children()]
         assert len(siblings) == 2
-        # As texts: a number in the state would be found there.  The search works: it finds the zygote.
+        # The pids are texts: a number in the state would be found in the memory. The search works,
+        # because it finds the zygote.
         pids = [*map(str, siblings), str(zygote.pid)]
         result = engine.execute(NUMBERS_IN_MEMORY, {"data": pids}).result(60)
         assert result.state["data"] == [str(zygote.pid)], result.error

@@ -1,4 +1,4 @@
-"""Resources: memory, descriptors, threads, processor time and disk have an end."""
+"""Resources: memory, descriptors, threads, processor time and disk have a limit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ GRABS = {
 
 @pytest.mark.parametrize("how", GRABS)
 def test_memory_past_the_limit_cannot_be_taken(how):
-    """RLIMIT_DATA holds for each kind of memory; the filter refuses the kinds it does not count."""
+    """RLIMIT_DATA limits each kind of memory that it counts; the filter refuses the others."""
     source = GRABS[how].format(size=200 * MEGABYTE)
 
     outcome = run_hostile(source, memory_bytes=100 * MEGABYTE)
@@ -59,14 +59,14 @@ def test_memory_past_the_limit_cannot_be_taken(how):
 
 
 def test_memory_below_the_limit_can_be_taken():
-    """The limit is one of use, not of what an interpreter reserves."""
+    """The limit counts used memory, and not the memory that an interpreter reserves."""
     source = GRABS["bytearray"].format(size=60 * MEGABYTE)
 
     assert run_hostile(source, memory_bytes=100 * MEGABYTE).out == "taken\n"
 
 
 def test_descriptors_run_out():
-    """A run has 64 of them."""
+    """A run has 64 descriptors."""
     source = """
 import os
 try:
@@ -80,7 +80,7 @@ except OSError:
 
 
 def test_threads_run_out():
-    """A run has 64 of them, where the kernel counts it alone; its memory ends them elsewhere."""
+    """A run has 64 threads if the kernel counts them for each run; otherwise memory limits them."""
     source = """
 import os, threading
 hold = threading.Event()
@@ -112,7 +112,7 @@ with ThreadPoolExecutor(40) as pool:
 
 
 def test_processor_time_runs_out():
-    """SIGXCPU at the limit, also for code that never returns to the interpreter."""
+    """SIGXCPU comes at the limit, also for code that never returns to the interpreter."""
     source = "print(sum(iter(int, 1)))"
     started = time.monotonic()
 
@@ -123,7 +123,7 @@ def test_processor_time_runs_out():
 
 
 def test_ignoring_the_end_of_processor_time_helps_for_a_second():
-    """Who ignores SIGXCPU gets SIGKILL."""
+    """A child that ignores SIGXCPU gets SIGKILL."""
     source = "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
 
     assert run_hostile(source, cpu_s=1.0).signal == signal.SIGKILL

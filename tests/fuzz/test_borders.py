@@ -1,7 +1,7 @@
-"""Every fuzz target for a short time, with the same inputs each time, after all that was kept.
+"""Every fuzz target for a short time, with the same inputs each time, after all kept inputs.
 
-``make fuzz`` runs them for long; what it finds becomes a test beside the code, and a file of the
-corpus.  See docs/fuzzing.md.
+``make fuzz`` runs them for long; each of its findings becomes a test beside the code, and a file of
+the corpus.  See docs/fuzzing.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from engine.reporting.redaction import Redactor
 
 TARGETS = {target.name: target for target in (m.TARGET for m in (frames, jobs, plans, redaction))}
 INPUTS = {"frames": 700, "jobs": 1000, "plans": 5000, "redaction": 100}
-"""So many take two seconds or so."""
+"""These numbers of inputs take about two seconds."""
 
 EVENT_TYPES = {
     "workflow-start", "init-start", "init-complete", "credential-load", "state-load", "job-start",
@@ -35,7 +35,7 @@ EVENT_TYPES = {
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_border_keeps_its_promises_for_the_corpus_and_for_variants_of_it(name):
-    """Whatever comes: no other exception than the documented one, and no slow input."""
+    """For any input there is only the documented exception, and no input is slow."""
     kept = len(TARGETS[name].corpus())
     for data in itertools.islice(plain.inputs(TARGETS[name], seed=20), INPUTS[name] + kept):
         try:
@@ -111,7 +111,7 @@ def test_code_that_reaches_a_frame_is_found(monkeypatch):
 
 
 def test_an_input_that_takes_too_long_is_found():
-    """Slow is as bad as wrong; the report shows the input."""
+    """A slow input is as bad as a wrong result; the report shows the input."""
     slow = redaction.TARGET._replace(limit_s=0.0)
     error = _fails(slow, redaction.seeds()[0])
     assert isinstance(error, TooSlowError)
@@ -119,7 +119,7 @@ def test_an_input_that_takes_too_long_is_found():
 
 
 def test_a_crash_is_kept_with_its_traceback_and_fuzzing_goes_on(tmp_path):
-    """The smallest input for each place where it went wrong."""
+    """The smallest input is kept for each place of a crash."""
 
     def check(data):
         assert b"!" not in data
@@ -135,7 +135,7 @@ def test_a_crash_is_kept_with_its_traceback_and_fuzzing_goes_on(tmp_path):
 
 
 def test_each_target_has_a_corpus_of_small_files():
-    """What `make fuzz-keep` adds is small enough to be run in every test."""
+    """The inputs that `make fuzz-keep` adds are small enough to be run in every test."""
     assert set(PACKAGES) == set(TARGETS) == {path.name for path in CORPUS.iterdir()}
     for name in PACKAGES:
         assert importlib.import_module(f"fuzzing.{name}").TARGET.name == name
@@ -143,7 +143,7 @@ def test_each_target_has_a_corpus_of_small_files():
 
 
 def test_the_command_fuzzes_without_atheris_and_reports_what_it_did(tmp_path, monkeypatch, capsys):
-    """A machine without wheels fuzzes blindly, and says so."""
+    """A machine without wheels fuzzes without coverage, and says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fuzzing", "plans", "--seconds", "0.1"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -154,7 +154,7 @@ def test_the_command_fuzzes_without_atheris_and_reports_what_it_did(tmp_path, mo
 
 
 def test_the_command_ends_with_status_1_if_something_was_found(tmp_path, monkeypatch, capsys):
-    """CI notices."""
+    """CI notices the status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fuzzing", "plans", "--seconds", "0.01"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -164,7 +164,7 @@ def test_the_command_ends_with_status_1_if_something_was_found(tmp_path, monkeyp
 
 
 def test_the_command_names_the_targets_to_somebody_who_has_mistyped_one(monkeypatch, capsys):
-    """One clear error."""
+    """The error is a single line with the names of the targets."""
     monkeypatch.setattr(sys, "argv", ["fuzzing", "frame"])
     with pytest.raises(SystemExit):
         command.main()

@@ -1,4 +1,4 @@
-"""What every test with real children shares: engines of each start mode, and proof of no leak."""
+"""Fixtures for all tests with real children: engines of each start mode, and proof of no leak."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _descriptors() -> set[str]:
         try:
             found.add(f"{fd.name} {fd.readlink()}")
         except OSError:
-            pass  # the one that listed the directory
+            pass  # the descriptor that listed the directory
     return found
 
 
@@ -40,7 +40,7 @@ def no_leak() -> Iterator[None]:
     """Compare children, threads and descriptors before and after the test."""
     before = _held()
     yield
-    # A resolver's thread is left behind on purpose, and holds what it has answered for a moment more.
+    # A test may leave a resolver's thread behind, which holds its answer for a moment longer.
     deadline = time.monotonic() + 5
     while left := {name: new - before[name] for name, new in _held().items() if new - before[name]}:
         assert time.monotonic() < deadline, f"left behind: {left}"
@@ -55,21 +55,21 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def engine(mode: str) -> Iterator[Engine]:
-    """An engine of each start mode, with the walls that are the default."""
+    """An engine of each start mode, with the default walls."""
     with make_engine(mode) as made:
         yield made
 
 
 @pytest.fixture
 def zygote() -> Iterator[Engine]:
-    """One engine, for what does not depend on how a child is started."""
+    """An engine for tests that do not depend on the way in which a child is started."""
     with make_engine("zygote") as made:
         yield made
 
 
 @pytest.fixture
 def plain() -> Iterator[Engine]:
-    """An engine without the language wall: jobs may do what any Python does."""
+    """An engine without the language wall: jobs may do anything that Python can do."""
     with make_engine("zygote", policy=Policy(language=False)) as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""`RunOptions.adaptor_log_level`: what libraries log below it is not even made."""
+"""`RunOptions.adaptor_log_level`: a library does not even make records below this level."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ ORDER = ["debug", "info", "warning", "error"]
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     root = tmp_path_factory.mktemp("repo")
     (root / "talks_1").mkdir()
     (root / "talks_1" / "talks.py").write_text(TALKS)
@@ -119,7 +119,7 @@ def say(engine: Engine, expression: str, **options: object) -> tuple[object, lis
     [("plain", "lib.named"), ("basic", "lib.named"), ("with_a_level", "lib.explicit")],
 )
 def test_records_below_the_level_are_not_made(shared: Engine, verb: str, name: str, level: str):
-    """isEnabledFor says so, also where the library has given its logger a level of its own."""
+    """isEnabledFor returns False, even if the library has given its logger a level of its own."""
     enabled, logs = say(shared, f"{verb}()", adaptor_log_level=level)
     kept = ORDER[ORDER.index(level) :]
     assert enabled == [one in kept for one in ORDER]
@@ -127,7 +127,7 @@ def test_records_below_the_level_are_not_made(shared: Engine, verb: str, name: s
 
 
 def test_the_default_is_warning(shared: Engine):
-    """As in Python."""
+    """The default is the same as in Python."""
     assert say(shared, "with_a_level()")[1] == [
         ("warning", "lib.explicit warning"),
         ("error", "lib.explicit error"),
@@ -143,14 +143,14 @@ def test_a_handler_on_a_standard_stream_keeps_to_the_level(shared: Engine, verb:
 
 
 def test_a_handler_that_keeps_records_for_itself_works_as_in_python(shared: Engine):
-    """It gets what its logger lets through; only the log of the run keeps to the level."""
+    """The handler gets all records of its logger; only the log of the run keeps to the level."""
     kept, logs = say(shared, "own_handler()")
     assert kept == [*(f"lib.own {level}" for level in ORDER), ""]
     assert [text for _, text in logs] == ["lib.own warning", "lib.own error"]
 
 
 def test_print_and_warnings_are_not_records(shared: Engine):
-    """print is for the author, whatever the level; a warning is of level warning."""
+    """The output of print is for the author at every level; a warning has the level warning."""
     lines = [("info", "printed"), ("warning", "UserWarning: warned")]
     assert [line for line in say(shared, "plain()")[1] if "lib" not in line[1]] == lines
     quiet = say(shared, "plain()", adaptor_log_level="error")[1]
@@ -158,7 +158,7 @@ def test_print_and_warnings_are_not_records(shared: Engine):
 
 
 def test_the_log_of_the_job_has_a_level_of_its_own(shared: Engine):
-    """`logging` in a job is governed by log_level alone, and log_level governs everything."""
+    """For `logging` in a job only log_level counts; log_level is also a limit for adaptors."""
     job = (
         "import logging\n"
         "fn = lambda f: f\n"
@@ -178,7 +178,7 @@ def test_the_log_of_the_job_has_a_level_of_its_own(shared: Engine):
 
 
 def test_a_record_that_cannot_be_formatted_is_logged_all_the_same(shared: Engine):
-    """A mistake in a library's message ends no job."""
+    """A mistake in a library's message does not end a job."""
     ((level, message),) = say(shared, "shouts()")[1]
     assert (level, message) == (
         "error",

@@ -1,4 +1,4 @@
-"""What adaptors write is not lost, goes where their code sends it, and belongs to its step."""
+"""The output of adaptors is not lost, goes where their code sends it, and belongs to its step."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=MODES)
 def shared(request: pytest.FixtureRequest, repo: Path) -> Iterator[Engine]:
-    """One engine of each start mode for all tests of this file."""
+    """All tests of this file share an engine of each start mode."""
     with make_engine(request.param, repo_dir=repo, options=QUICK) as made:
         yield made
 
@@ -217,7 +217,7 @@ def data(events: list[Event]) -> object:
 
 
 def test_what_native_code_prints_is_not_lost(shared: Engine):
-    """printf without fflush, with and without a line break."""
+    """The code calls printf without fflush, with and without a line break."""
     assert logs(run(shared, "native()")) == [
         ("stdout", "whole line", "s0"),
         ("stdout", "in parts", "s0"),
@@ -225,7 +225,9 @@ def test_what_native_code_prints_is_not_lost(shared: Engine):
 
 
 def test_what_goes_past_print_is_not_lost(shared: Engine):
-    """sys.stdout, its buffer, the descriptor; bytes that are not UTF-8; a line without an end."""
+    """The adaptor writes to sys.stdout, its buffer and the descriptor. Some bytes are not UTF-8,
+    and a line has no end.
+    """
     assert sorted(logs(run(shared, "raw()"))) == [
         ("stderr", "without a line break", "s0"),
         ("stdout", "bytes", "s0"),
@@ -235,7 +237,7 @@ def test_what_goes_past_print_is_not_lost(shared: Engine):
 
 
 def test_a_line_that_is_printed_in_parts_is_one_event(shared: Engine):
-    """Also one that nobody ends."""
+    """This also holds for a line whose end never comes."""
     assert logs(run(shared, "parts()")) == [
         ("adaptor", "0 1 2 ", "s0"),
         ("adaptor", "no line break", "s0"),
@@ -243,7 +245,7 @@ def test_a_line_that_is_printed_in_parts_is_one_event(shared: Engine):
 
 
 def test_lines_of_both_streams_do_not_mix(shared: Engine):
-    """What is printed to the standard error is a warning, as what is written to it is."""
+    """A print to standard error is a warning, in the same way as a write to it."""
     said = [
         (event.level, event.source, event.message)
         for event in run(shared, "both_in_parts()")
@@ -258,7 +260,7 @@ def test_lines_of_both_streams_do_not_mix(shared: Engine):
 
 
 def test_replaced_streams_capture_print_and_warnings(shared: Engine):
-    """contextlib.redirect_stdout, redirect_stderr and an assignment; afterwards print logs again."""
+    """After redirect_stdout, redirect_stderr and an assignment, print writes to the log again."""
     events = run(shared, "captured()")
     assert data(events) == ["to out\n", True, "to err\n", "replaced\n"]
     assert logs(events) == [("adaptor", "after it", "s0")]
@@ -271,13 +273,13 @@ SAID = [("adaptor", "on stderr"), ("adaptor", "printed"), ("stdout", "written")]
     "damage", ["leaves_a_replacement", "leaves_a_wrapper", "closes", "detaches", "has_none"]
 )
 def test_no_step_damages_the_streams_of_the_next(shared: Engine, damage: str):
-    """Whatever it has put there, closed or detached."""
+    """A step may replace, close or detach its streams, and the next step still has good ones."""
     events = run(shared, f"{damage}()", "says()")
     assert sorted(line[:2] for line in logs(events) if line[2] == "s1") == SAID
 
 
 def test_a_replacement_that_swallows_text_is_reported(shared: Engine):
-    """Text is never lost silently; what a wrapper held back is written."""
+    """Text is never lost in silence, and text that a wrapper held back is written."""
     ((source, message, step),) = logs(run(shared, "leaves_a_replacement()"))
     assert (source, step) == ("runtime", "s0")
     assert "sys.stdout was left replaced by a _io.StringIO" in message
@@ -286,7 +288,7 @@ def test_a_replacement_that_swallows_text_is_reported(shared: Engine):
 
 
 def test_output_belongs_to_the_step_that_wrote_it(shared: Engine):
-    """However fast the steps follow each other."""
+    """The steps follow each other very fast."""
     for _ in range(5):
         events = run(shared, *["says()", "native()"] * 4)
         for number in range(8):
@@ -297,7 +299,7 @@ def test_output_belongs_to_the_step_that_wrote_it(shared: Engine):
 
 @pytest.mark.parametrize("death", ["leaves", "crashes"])
 def test_what_was_written_before_a_death_is_not_lost(shared: Engine, death: str):
-    """os._exit flushes nothing in Python; a segmentation fault nothing anywhere."""
+    """os._exit does not flush in Python, and a segmentation fault does not flush at all."""
     events = run(shared, f"{death}()")
     assert events[-1].error.name == "ExitError"  # type: ignore[attr-defined]
     expected = [("adaptor", f"line {n}", "s0") for n in range(10)]
@@ -307,20 +309,20 @@ def test_what_was_written_before_a_death_is_not_lost(shared: Engine, death: str)
 
 
 def test_an_adaptor_that_cannot_be_imported_leaves_its_output(shared: Engine):
-    """What it printed before the error helps to find it."""
+    """The output before the error helps to find the error."""
     events = run(shared, "fn(lambda state: state)", adaptor="broken")
     assert events[-1].error.name == "ImportError"  # type: ignore[attr-defined]
     assert logs(events) == [("adaptor", "last words", "s0")]
 
 
 def test_a_thread_may_print_after_its_step(shared: Engine):
-    """Its line belongs to the step that runs by then."""
+    """The line belongs to the step that runs at that time."""
     events = run(shared, "begins_thread()", "hears_thread()")
     assert logs(events) == [("adaptor", "from a thread of the step before", "s1")]
 
 
 def test_a_job_without_the_language_wall_loses_nothing_either(repo: Path):
-    """It may replace the streams itself, without any adaptor."""
+    """The job may replace the streams itself, without any adaptor."""
     replaces = (
         "import io, sys\ndef main(state):\n    sys.stdout = io.StringIO()\n    return state\n"
     )

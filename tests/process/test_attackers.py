@@ -1,4 +1,4 @@
-"""A child that tries to keep the manager busy, to fill it, or to speak in the name of the engine."""
+"""A child that tries to keep the manager busy, to fill it, or to speak in the engine's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from engine.running import lane, share
 def eng():
     """Jobs here have no language wall: they write to the pipe of the engine by themselves."""
     with engine.Engine(policy=engine.Policy(language=False), max_runs=4) as made:
-        # The thread that makes control groups begins with the first run that lasts, and ends with the engine.
+        # The thread that makes control groups begins with the first run that lasts, and ends with
+        # the engine.
         lasting = "import time\ndef main(state):\n    time.sleep(0.6)\n    return state"
         made.execute({"workflow": {"steps": [{"id": "a", "expression": lasting}]}}, {}).result(60)
         yield made
@@ -21,7 +22,7 @@ def eng():
 
 @pytest.mark.parametrize("name", ["small frames", "empty lines to standard output", "large states"])
 def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
-    """The median is at most twice, the 95th percentile four times what it is alone."""
+    """Honest runs take at most twice their time alone (median), or four times (95th percentile)."""
     before = honest_runs(eng, 1.0)
     times, missed_s = beside(eng, ATTACKS[name], lambda: honest_runs(eng, 1.5))
     after = honest_runs(eng, 1.0)
@@ -31,7 +32,7 @@ def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
 
 
 def test_without_turns_and_shares_an_attacker_stops_the_others(eng, monkeypatch):
-    """The twin: the same attack, and the child is heard for as long as it has something to say."""
+    """The twin: the same attack, but the engine reads the child for as long as it sends."""
     monkeypatch.setattr(lane, "SLICE_S", 60.0)
     monkeypatch.setattr(share, "SHARE", 1e9)
     alone = honest_runs(eng, 1.0)
@@ -46,7 +47,7 @@ def run(eng, source, **options):
 
 
 def test_a_job_with_too_many_items_ends_with_an_error_that_says_so(eng):
-    """Found in the child, which knows the step."""
+    """The child finds the error, because the child knows the step."""
     source = "def main(state):\n    return {'data': [{}] * 300}"
     plan = {"workflow": {"steps": [{"id": "a", "expression": source}]}}
     options = engine.RunOptions(state_items=303)
@@ -60,7 +61,7 @@ def test_a_job_with_too_many_items_ends_with_an_error_that_says_so(eng):
 
 
 def test_a_child_that_does_not_count_the_items_of_its_state_gains_nothing(eng):
-    """The manager counts before it decodes."""
+    """The manager counts the items before it decodes the state."""
     result, events = run(
         eng,
         "x = pack([Raw(b'\\x80')] * 300)\n"
@@ -87,7 +88,7 @@ def test_a_child_that_does_not_count_the_items_of_its_state_gains_nothing(eng):
     ],
 )
 def test_a_child_cannot_claim_an_error_that_is_not_its_own(eng, name, severity):
-    """A reader of events would take it for a finding of the engine."""
+    """A reader of events would take such an error for a finding of the engine."""
     error = {"name": name, "message": "forged", "severity": severity}
     result, events = run(
         eng,
@@ -99,7 +100,7 @@ def test_a_child_cannot_claim_an_error_that_is_not_its_own(eng, name, severity):
 
 
 def test_a_child_cannot_speak_as_the_engine_in_the_log(eng):
-    """A line of the runtime is one of its warnings; the streams are read by the engine itself."""
+    """Only warnings of the runtime are accepted; the engine itself reads the streams."""
     entries = [["warning", "runtime", "all is well"], ["error", "runtime", "was never run; x"]]
     _, events = run(eng, f"write(frame(type='log-batch', entries={entries}))\nos._exit(0)")
     assert [event.source for event in events if event.type == "log"] == ["job", "job"]
@@ -110,7 +111,7 @@ def test_a_child_cannot_speak_as_the_engine_in_the_log(eng):
 
 
 def test_a_credential_that_could_not_be_had_is_not_asked_for_again(eng):
-    """However often the child asks."""
+    """The engine asks the resolver only once, however often the child asks."""
     asked = []
 
     def vault(name):

@@ -1,4 +1,4 @@
-"""`cancel`: from anywhere, at any time, once or often."""
+"""`cancel` works from any thread, at any time, once or often."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SLEEPS = "import time\ndef main(state): time.sleep(60)"
 
 
 def test_a_running_run_ends_cancelled(engine: Engine):
-    """The reason is in the message; what was open is closed."""
+    """The message contains the reason, and the open job is closed."""
     run = engine.execute(SLEEPS)
     wait_for(run, "job-start")
     run.cancel("the user left")
@@ -32,7 +32,7 @@ def test_a_running_run_ends_cancelled(engine: Engine):
 
 
 def test_a_queued_run_never_starts():
-    """It ends at once, though the only place is taken."""
+    """The run ends at once, although another run has the only place."""
     with make_engine("zygote", max_runs=1) as engine:
         first = engine.execute(SLEEPS)
         second = engine.execute(SLEEPS)
@@ -55,7 +55,7 @@ def test_a_queued_run_never_starts():
 )
 @pytest.mark.parametrize("start_mode", ["exec", "zygote"])
 def test_a_run_of_a_child_ends_at_once(start_mode: str, state: object):
-    """None of its code runs, so there is nothing to wait for."""
+    """Code of the job does not run yet, so the engine has nothing to wait for."""
     with make_engine(start_mode, options=RunOptions(cancel_grace_s=60.0)) as engine:
         run = engine.execute(SLEEPS, state)
         started = threading.Event()
@@ -69,7 +69,7 @@ def test_a_run_of_a_child_ends_at_once(start_mode: str, state: object):
 
 
 def test_an_asynchronous_operation_sees_the_cancellation(zygote: Engine):
-    """It gets a moment: its last logs and the state it has come to arrive."""
+    """The operation gets a moment, so its last logs and its state arrive."""
     source = (
         "import asyncio\n"
         "async def main(state):\n"
@@ -94,7 +94,7 @@ def test_an_asynchronous_operation_sees_the_cancellation(zygote: Engine):
 
 
 def test_a_job_that_ignores_it_is_killed_after_the_grace(zygote: Engine):
-    """Nobody is asked twice."""
+    """The engine asks the job only once."""
     source = (
         "import asyncio\nasync def main(state):\n    print('deaf')\n    while True:\n"
         "        try:\n            await asyncio.sleep(60)\n        except BaseException: pass"
@@ -106,7 +106,7 @@ def test_a_job_that_ignores_it_is_killed_after_the_grace(zygote: Engine):
 
 
 def test_cancelling_again_or_too_late_changes_nothing(zygote: Engine):
-    """The first reason counts; a finished run stays what it was."""
+    """The first reason counts, and a finished run stays as it was."""
     run = zygote.execute(SLEEPS)
     wait_for(run, "job-start")
     run.cancel("first")
@@ -119,7 +119,7 @@ def test_cancelling_again_or_too_late_changes_nothing(zygote: Engine):
 
 
 def test_cancel_from_a_signal_handler(zygote: Engine):
-    """It takes no lock, so it may interrupt anything, a poll included."""
+    """It takes no lock, so it may interrupt anything, even a poll."""
     run = zygote.execute(SLEEPS)
     wait_for(run, "job-start")
     before = signal.signal(signal.SIGUSR1, lambda *_: run.cancel("a signal"))
@@ -133,7 +133,7 @@ def test_cancel_from_a_signal_handler(zygote: Engine):
 
 
 def test_cancel_from_many_threads_at_every_moment(zygote: Engine):
-    """Whenever it comes, there is one end, and the engine goes on."""
+    """At any moment of a cancellation the run has one end, and the engine goes on."""
     for delay in (0, 0.0005, 0.002, 0.004, 0.008, 0.02):
         run = zygote.execute("def main(state):\n    print('x')\n    return state")
         threads = [threading.Timer(delay, run.cancel, ("any moment",)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""`jobcell check` compiles a job in a confined child and prints what an editor can jump to."""
+"""`jobcell check` compiles a job in a confined child; an editor can jump to the lines it prints."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_good_job_prints_nothing_and_ends_with_0(job, capsys):
 
 
 def test_all_violations_are_lines_an_editor_understands(job, capsys):
-    """In the order of the file, columns in characters, with what to write instead."""
+    """Lines are in the file's order, count columns in characters, and give the right text."""
     path = job(BAD)
     assert run(path, show=False, json=False) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -63,14 +63,14 @@ def test_all_violations_are_lines_an_editor_understands(job, capsys):
 
 
 def test_a_syntax_error_is_one_line(job, capsys):
-    """Whatever else is wrong cannot be known then."""
+    """After a syntax error, other mistakes cannot be known."""
     path = job("def main(state)\n    return state")
     assert run(path, show=False, json=False) == 1
     assert capsys.readouterr().out.startswith(f"{path}:1:16: SyntaxError: expected ':'")
 
 
 def test_show_prints_the_operations(job, capsys):
-    """Number, name, and where each is called."""
+    """Each line has the number, the name, and the place of the call."""
     path = job(GOOD)
     assert run(path, show=True, json=False) == 0
     first, *operations = capsys.readouterr().out.splitlines()
@@ -80,7 +80,7 @@ def test_show_prints_the_operations(job, capsys):
 
 
 def test_json_has_it_all(job, capsys):
-    """For tools that are no editors."""
+    """The JSON is for tools that are not editors."""
     path = job(BAD)
     assert run(path, show=False, json=True) == 1
     found = json.loads(capsys.readouterr().out)
@@ -89,7 +89,7 @@ def test_json_has_it_all(job, capsys):
 
 
 def test_with_a_repo_unknown_modules_are_reported(job, repo, capsys):
-    """Without one nobody can know."""
+    """Without a repo the command cannot know which modules exist."""
     path = job("import rest, rets\nimport json\nrest.get(1)\n")
     assert run(path, show=False, json=False) == 0
     assert run(path, ["rest"], repo, show=False, json=False) == 1
@@ -99,7 +99,7 @@ def test_with_a_repo_unknown_modules_are_reported(job, repo, capsys):
 
 
 def test_names_of_adaptors_that_are_not_named_may_be_verbs(job, repo, capsys):
-    """A note, which is no violation; with the adaptor the name is known, or wrong."""
+    """Without the adaptor the name is only a note; with the adaptor it is known, or wrong."""
     path = job("def main(state):\n    get('x')(state)\n    return stat\n")
     assert run(path, show=False, json=False) == 1
     shown = capsys.readouterr()
@@ -115,7 +115,7 @@ def test_names_of_adaptors_that_are_not_named_may_be_verbs(job, repo, capsys):
 
 
 def test_an_operation_that_never_runs_is_a_violation(job, repo, capsys):
-    """With line and verb; a verb that is not known is noted."""
+    """The message gives the line and the verb; an unknown verb only gives a note."""
     path = job("def main(state):\n    get('x')\n    return state\n")
     assert run(path, ["rest"], repo, show=False, json=False) == 1
     assert "get(...) on line 2 is never run" in capsys.readouterr().out
@@ -125,7 +125,7 @@ def test_an_operation_that_never_runs_is_a_violation(job, repo, capsys):
 
 
 def test_the_repo_is_found_without_being_named(job, repo, capsys, monkeypatch):
-    """By JOBCELL_REPO, or as ./repo."""
+    """The command finds the repo by JOBCELL_REPO, or as ./repo."""
     path = job("get('x', 1)\n")
     monkeypatch.setenv("JOBCELL_REPO", str(repo))
     assert run(path, ["rest"], show=False, json=False) == 1
@@ -143,14 +143,14 @@ def test_the_repo_is_found_without_being_named(job, repo, capsys, monkeypatch):
     ],
 )
 def test_what_is_no_text_is_bad_input(job, content, message):
-    """One line that says what is wrong with the file."""
+    """The error is one line, which names the problem of the file."""
     with pytest.raises(BadInputError) as caught:
         run(job(content), show=False, json=False)
     assert message in caught.value.lines[0]
 
 
 def test_a_missing_file_or_adaptor_is_bad_input(tmp_path, job, repo):
-    """Before any process is started."""
+    """The error comes before any process is started."""
     with pytest.raises(BadInputError):
         run(tmp_path / "missing.py", show=False, json=False)
     with pytest.raises(BadInputError):
@@ -170,7 +170,7 @@ def test_a_missing_file_or_adaptor_is_bad_input(tmp_path, job, repo):
     ],
 )
 def test_a_parser_bomb_is_a_violation_like_others(job, source, capsys):
-    """Only the child can come to harm."""
+    """The bomb can only harm the child."""
     status = run(job(f"def main(state): ...\n{source}\n"), show=False, json=False)
     out = capsys.readouterr().out
     assert (status == 1) == bool(out)
@@ -178,6 +178,6 @@ def test_a_parser_bomb_is_a_violation_like_others(job, source, capsys):
 
 
 def test_a_plan_is_for_another_command(job):
-    """As a job its JSON would only be confusing."""
+    """Errors about its JSON as a job would only be confusing."""
     with pytest.raises(BadInputError, match="jobcell validate"):
         run(job("{}", "plan.json"), show=False, json=False)

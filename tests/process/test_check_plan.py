@@ -1,4 +1,4 @@
-"""`engine.check_plan` finds what is wrong with every text of a plan, and runs nothing of a job."""
+"""`engine.check_plan` finds the mistakes in every text of a plan, and does not run the jobs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def messages(problems):
 
 
 def test_a_good_plan_has_no_problem(repo):
-    """Of any form, with conditions, globals, and a trigger."""
+    """The jobs have all forms, with conditions, globals, and a trigger."""
     conditions = {
         "b": {"condition": "not state.errors and len(state.data) > 1"},
         "c": "upstream_step_id == 'a' and true",
@@ -90,7 +90,7 @@ def test_a_good_plan_has_no_problem(repo):
 
 
 def test_every_text_of_a_plan_is_checked_and_nothing_hides_another(repo):
-    """With path, step, line and column; problems of the plan itself come first."""
+    """Each problem has path, step, line and column; problems of the plan itself come first."""
     problems = check_plan(
         plan(
             job(
@@ -159,7 +159,7 @@ def test_every_text_of_a_plan_is_checked_and_nothing_hides_another(repo):
     ],
 )
 def test_one_thing_that_is_wrong_is_one_problem(repo, source, message, line):
-    """Each is found where it is, and nothing else is."""
+    """Each mistake is found at its place, and only this mistake."""
     (problem,) = check_plan(plan(job(source, "common", "rest", "odd")), repo_dir=repo)
     assert message in problem.message
     assert (problem.path, problem.step_id) == ("workflow.steps[0].expression", "a")
@@ -198,12 +198,12 @@ def test_one_thing_that_is_wrong_is_one_problem(repo, source, message, line):
     ],
 )
 def test_what_may_be_right_is_no_problem(repo, source):
-    """What cannot be known for certain is not reported."""
+    """The check does not report code whose mistake is uncertain."""
     assert check_plan(plan(job(source, "common", "rest", "odd")), repo_dir=repo) == []
 
 
 def test_globals_may_hide_a_built_in_function(repo):
-    """What they define under its name may make an operation."""
+    """A function in the globals that has the name of a built-in may make an operation."""
     helpers = "def print(text): return fn(lambda state: state)\n"
     bare = plan(job("print('x')", "common"), globals="def other(x): return x\n")
     assert check_plan(plan(job("print('x')", "common"), globals=helpers), repo_dir=repo) == []
@@ -211,7 +211,7 @@ def test_globals_may_hide_a_built_in_function(repo):
 
 
 def test_globals_are_in_scope_and_are_checked(repo):
-    """Their functions may use what a job defines; what they do at once may not."""
+    """Functions in the globals may use names of a job; code that runs at once may not."""
     helpers = "LIMIT = 3\ndef helper(state):\n    return of_job(state, LIMIT)\n"
     text = "def of_job(state, n): return state\nfn(helper)\n"
     assert check_plan(plan(job(text, "common"), globals=helpers), repo_dir=repo) == []
@@ -232,7 +232,7 @@ def test_globals_are_in_scope_and_are_checked(repo):
 
 @pytest.mark.parametrize("name", BAD_ADAPTORS)
 def test_an_adaptor_that_cannot_be_imported_is_one_problem(repo, name, monkeypatch):
-    """Whatever it does to its process; the steps after it are checked all the same."""
+    """The adaptor may harm its process, but the steps after it are still checked."""
     monkeypatch.setattr(checker, "TEXT_S", 1.5)
     problems = check_plan(
         plan(
@@ -252,7 +252,7 @@ def test_an_adaptor_that_cannot_be_imported_is_one_problem(repo, name, monkeypat
 
 
 def test_an_adaptor_that_cannot_be_had_is_one_problem(repo, tmp_path):
-    """No repo, a repo that is missing, a version that is not installed."""
+    """The repo is not given, the repo is missing, or the version is not installed."""
     one = plan(job("get('x')", "rest", next="b"), job("get('y')", "rest", step_id="b"))
     (missing,) = check_plan(one, repo_dir=tmp_path / "nowhere")
     assert "repo.json" in missing.message
@@ -275,7 +275,7 @@ def test_an_adaptor_that_cannot_be_had_is_one_problem(repo, tmp_path):
     ],
 )
 def test_a_text_that_is_too_much_is_one_problem(bomb):
-    """As a job, as globals, as a condition: the texts after it are checked all the same."""
+    """The text is a job, globals or a condition, and the texts after it are still checked."""
     problems = check_plan(plan(job(bomb, next={"b": "nam"}), job("eval('1')", step_id="b")))
     assert [p.path.rpartition(".")[0] for p in problems] == [
         "workflow.steps[0]",
@@ -288,7 +288,7 @@ def test_a_text_that_is_too_much_is_one_problem(bomb):
 
 
 def test_nothing_of_a_job_runs_and_no_credential_is_asked_for(repo):
-    """A job that would never end is checked at once; ids of credentials stay ids."""
+    """A job that would never end is checked at once, and ids of credentials stay ids."""
     source = "while True: pass\ndef main(state): return state\n"
     steps = [job(source, "common", configuration="secret-id", state="state-id")]
     assert check_plan(plan(*steps, credentials="shared-id"), repo_dir=repo) == []
@@ -298,12 +298,12 @@ def test_nothing_of_a_job_runs_and_no_credential_is_asked_for(repo):
     "bad", [5, None, [], "{", b"\xff", {}, {"workflow": 1}, {"workflow": {"steps": [1, {"id": 2}]}}]
 )
 def test_what_is_no_plan_is_a_problem_and_no_exception(bad):
-    """With the JSON path that the plan reader gives."""
+    """The problem has the JSON path from the reader of plans."""
     assert check_plan(bad)
 
 
 def test_a_plan_may_be_the_source_of_a_job_or_a_file(tmp_path):
-    """As `Engine.execute` takes it."""
+    """The function takes the same forms of a plan as `Engine.execute`."""
     assert check_plan(GOOD) == []
     (problem,) = check_plan("def main(state): return stat")
     assert (problem.path, problem.column) == ("workflow.steps[0].expression", 25)
@@ -313,10 +313,10 @@ def test_a_plan_may_be_the_source_of_a_job_or_a_file(tmp_path):
 
 
 def test_a_machine_without_walls_is_told_so():
-    """Nothing is checked outside of them, and nothing is said to be well."""
+    """Without walls the check does not run, and does not say that a plan is good."""
     request = engine.Policy().request(options=engine.RunOptions(), read_paths=[])
     text = CheckedText(kind="job", source=GOOD)
-    # A layer that is required, and that cannot be put on.
+    # This layer is required, but cannot be put on.
     refused = msgspec.structs.replace(request, without=("landlock",))
     with pytest.raises(engine.EngineError, match="landlock"):
         checker.check_texts(Check(texts=(text,)), refused)
@@ -332,7 +332,7 @@ def test_a_machine_without_walls_is_told_so():
     ],
 )
 def test_a_name_of_the_state_in_a_condition_has_a_fix(condition, fix):
-    """A condition sees the state only, and a named condition is no variable."""
+    """A condition sees only the state, and a named condition is not a variable."""
     steps = [{"id": "a", "next": {"b": condition}}, {"id": "b"}]
 
     (problem,) = check_plan({"workflow": {"steps": steps}})

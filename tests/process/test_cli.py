@@ -1,4 +1,4 @@
-"""`jobcell run` and `jobcell validate`, as a user calls them: a process with files and a terminal."""
+"""`jobcell run` and `jobcell validate` as a process with files and a terminal, like a user's."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def chain(**expressions):
 
 
 def test_a_single_job_runs_and_its_state_is_printed(write):
-    """The state on standard output and nothing else; what happened, on standard error."""
+    """Standard output has only the state, and standard error has the progress."""
     done = jobcell("run", write("job.py", ADD_ONE), "--state", write("state.json", '{"data": 41}'))
 
     assert done.returncode == 0, done.stderr
@@ -71,14 +71,14 @@ def test_a_single_job_runs_and_its_state_is_printed(write):
 
 
 def test_the_state_may_come_from_standard_input(write):
-    """As programs in a pipe have it."""
+    """Programs in a pipe have the state on standard input."""
     done = jobcell("run", write("job.py", ADD_ONE), "--state", "-", input='{"data": 1}')
 
     assert json.loads(done.stdout) == {"data": 2}, done.stderr
 
 
 def test_a_plan_names_its_job_files_and_the_outputs_are_files(write, tmp_path):
-    """Jobs are found next to the plan, whatever the working directory is."""
+    """The command looks for jobs beside the plan, and not in the working directory."""
     write("add.py", ADD_ONE)
     plan = write("plan.json", chain(a="add.py", b="add.py", c="add.py"))
     output, events = tmp_path / "out.json", tmp_path / "events.jsonl"
@@ -97,7 +97,7 @@ def test_a_plan_names_its_job_files_and_the_outputs_are_files(write, tmp_path):
 
 
 def test_end_is_where_the_run_is_over(write):
-    """`--end` wins over the plan's."""
+    """The option `--end` wins over the end in the plan."""
     plan = write("plan.json", chain(a=ADD_ONE, b=ADD_ONE, c=ADD_ONE))
 
     done = jobcell("run", plan, "--state", write("s.json", '{"data": 0}'), "--end", "b")
@@ -106,7 +106,7 @@ def test_end_is_where_the_run_is_over(write):
 
 
 def test_json_gives_every_event_and_the_result(write):
-    """A line each, for programs; nothing else on standard output."""
+    """Standard output has one line of JSON for each event, and nothing else."""
     done = jobcell(
         "run",
         write("job.py", "def main(state):\n    print('hi')\n    return {'n': 2 ** 99}"),
@@ -139,7 +139,7 @@ def test_json_gives_every_event_and_the_result(write):
     ],
 )
 def test_the_exit_code_says_how_the_run_ended(write, source, options, code, message):
-    """For shells and CI, with the reason in words on standard error."""
+    """The code is for shells and CI; standard error has the reason in words."""
     done = jobcell("run", write("job.py", source), *options)
 
     assert done.returncode == code, done.stderr
@@ -149,14 +149,14 @@ def test_the_exit_code_says_how_the_run_ended(write, source, options, code, mess
 
 
 def test_a_failed_run_still_gives_its_state(write):
-    """The error of a failed job is in the state, for whoever wants to go on with it."""
+    """The state contains the error of the failed job, so that a later program can use it."""
     done = jobcell("run", write("job.py", "def main(state):\n    return 1 / 0\n"))
 
     assert json.loads(done.stdout)["errors"]["job-1"]["subtype"] == "ZeroDivisionError"
 
 
 def test_a_killed_run_leaves_the_output_as_it_was(write):
-    """There is no final state, so the one of yesterday is not destroyed."""
+    """A killed run has no final state, so it does not replace the file of yesterday."""
     output = write("out.json", "yesterday")
 
     jobcell("run", write("job.py", ENDLESS), "--timeout", "0.5", "--output", output)
@@ -169,7 +169,7 @@ def test_a_killed_run_leaves_the_output_as_it_was(write):
     [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")],
 )
 def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, name):
-    """Not even a job that never returns keeps the terminal."""
+    """Even a job that never returns gives the terminal back."""
     command = [*COMMAND, "run", str(write("job.py", ENDLESS))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         seen = []
@@ -244,7 +244,7 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
     ],
 )
 def test_bad_input_is_told_in_a_line(write, tmp_path, arguments, message):
-    """What, where and what would be right; exit code 2; no traceback of ours; nothing printed."""
+    """The line has problem, place and right form; the exit code is 2 without a traceback."""
     write("bad.json", "{'a': 1}")
     write("list.json", "[]")
     write("empty.json", {"workflow": {"steps": []}})
@@ -264,7 +264,7 @@ def test_bad_input_is_told_in_a_line(write, tmp_path, arguments, message):
 
 
 def test_the_final_state_may_replace_the_initial_one(write, tmp_path):
-    """That file was read before the run starts; a device may be named twice."""
+    """The file of the initial state is read before the run starts; a device may be named twice."""
     write("ok.py", ADD_ONE)
     state = write("state.json", {"data": 1})
 
@@ -277,7 +277,7 @@ def test_the_final_state_may_replace_the_initial_one(write, tmp_path):
 
 
 def test_a_job_file_that_cannot_be_read_is_one_problem(write):
-    """Its path is not taken for the source of a job."""
+    """The path of the file is not taken for the source of a job."""
     plan = write("plan.json", {"workflow": {"steps": [{"id": "a", "expression": "nowhere.py"}]}})
 
     done = jobcell("validate", plan)
@@ -288,7 +288,7 @@ def test_a_job_file_that_cannot_be_read_is_one_problem(write):
 
 
 def test_validate_prints_every_problem(write):
-    """A line each, with file and path, as a compiler does."""
+    """Each problem is a line with file and path, as a compiler prints it."""
     plan = write(
         "plan.json",
         {
@@ -315,7 +315,7 @@ def test_validate_prints_every_problem(write):
 
 
 def test_validate_and_run_name_keys_that_are_ignored(write):
-    """A line of `validate`; on standard error for `run`, whose output is the state."""
+    """`validate` prints a line; `run` uses standard error, because its output is the state."""
     steps = [{"id": "a", "expression": ADD_ONE, "openfn": {"uuid": "u"}}]
     plan = write("plan.json", {"workflow": {"steps": steps}, "meta": {"origin": "test"}})
 
@@ -337,7 +337,7 @@ def test_validate_and_run_name_keys_that_are_ignored(write):
 
 
 def test_validate_is_content_with_a_good_plan(write):
-    """It says what it has understood."""
+    """The command prints a summary of the plan."""
     plan = write("plan.json", chain(a=ADD_ONE, b=ADD_ONE))
 
     done = jobcell("validate", plan)
@@ -361,7 +361,7 @@ def test_a_reader_that_goes_away_is_no_error(write):
 
 
 def test_a_terminal_shows_the_steps(write):
-    """With a terminal as standard error there is a table; log lines cannot steer it."""
+    """If standard error is a terminal it shows a table, which log lines cannot control."""
     noisy = "def main(state):\n    print('\\x1b]0;title\\x07')\n    return state\n"
     plan = write("plan.json", chain(first=noisy, second=noisy))
     leader, follower = pty.openpty()
@@ -387,7 +387,7 @@ def _read_terminal(leader: int) -> str:
     try:
         while part := os.read(leader, 65536):
             parts.append(part)
-    except OSError:  # EIO: the last one to have the other end open has closed it, see pty(7)
+    except OSError:  # EIO: the last process with the other end open has closed it, see pty(7).
         pass
     finally:
         os.close(leader)
@@ -395,7 +395,7 @@ def _read_terminal(leader: int) -> str:
 
 
 def test_without_the_sandbox_every_run_says_so(write):
-    """Nobody turns the wall off and forgets about it."""
+    """A user who turns the wall off is reminded in each run."""
     done = jobcell(
         "run", write("job.py", ADD_ONE), "--state", "-", "--no-sandbox", input='{"data":1}'
     )
@@ -405,7 +405,7 @@ def test_without_the_sandbox_every_run_says_so(write):
 
 
 def test_credentials_are_resolved_by_id(write):
-    """A plan names a credential; the file has it; the state that comes out does not."""
+    """The plan has the id of a credential and the file its value; the final state has neither."""
     job = "def main(state):\n    return {'data': len(state.configuration.password)}\n"
     plan = {"workflow": {"steps": [{"id": "a", "expression": job, "configuration": "crm"}]}}
     credentials = write("credentials.json", {"crm": {"password": "correct horse"}})
@@ -418,7 +418,8 @@ def test_credentials_are_resolved_by_id(write):
     assert "CredentialLoadError" in done.stderr
 
 
-# Becomes the command, in the foreground of a terminal of its own, as a shell would start it.
+# The process becomes the command, in the foreground of a terminal of its own, as a shell would
+# start it.
 IN_FOREGROUND = """
 import fcntl, os, sys, termios
 fcntl.ioctl(2, termios.TIOCSCTTY, 0)
@@ -428,7 +429,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
-    """The terminal signals every process in the foreground; ours must not fall over it."""
+    """The terminal signals every process in the foreground; our other processes must survive."""
     leader, follower = pty.openpty()
     command = [sys.executable, "-c", IN_FOREGROUND, *COMMAND[1:], "run", "--start-mode", mode]
     process = subprocess.Popen(
@@ -465,7 +466,7 @@ def jobcell_without(module: str, *arguments):
 
 
 def test_without_its_packages_the_command_says_which(write):
-    """Who embeds the engine does not need them; who types the command does."""
+    """A program that embeds the engine does not need these packages; a user of the command does."""
     done = jobcell_without("typer", "run", write("job.py", ADD_ONE))
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -475,7 +476,7 @@ def test_without_its_packages_the_command_says_which(write):
 
 
 def test_a_broken_command_does_not_break_the_others(write):
-    """Each is loaded when it is called; a mistake of ours is told in a line too."""
+    """Each command is loaded when it is called; a bug of ours is reported in one line as well."""
     done = jobcell_without("jobcell.doctor", "doctor")
     assert done.returncode == 5
     assert "this is a bug in jobcell" in done.stderr
@@ -500,7 +501,7 @@ STREAMS = {
 
 @pytest.mark.parametrize("how", STREAMS)
 def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
-    """No traceback, no word of a mistake of ours, and an exit code that is not that of a job."""
+    """The line does not speak of a bug and has no traceback; the exit code is not a job's."""
     write("job.py", ADD_ONE.replace("state.data + 1", "7"))
     redirection, code = STREAMS[how]
     line = f"{' '.join(COMMAND)} run job.py {redirection}"
@@ -522,7 +523,7 @@ def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
 
 
 def test_the_repo_is_that_of_the_variable_or_the_one_beside(write, tmp_path):
-    """As `jobcell repo` finds it; without one the error says how to give it."""
+    """The rule is that of `jobcell repo`; without a repo the error names the option."""
     job = write("job.py", "value(3)\n")
     directory = tmp_path / "repo"
     (directory / "tool_1").mkdir(parents=True)
@@ -561,7 +562,7 @@ def test_the_repo_is_that_of_the_variable_or_the_one_beside(write, tmp_path):
     ids=["timeout", "memory"],
 )
 def test_an_error_speaks_of_the_options_of_the_command(write, source, options, said, unsaid):
-    """Not of the Python interface, which the reader may never have seen."""
+    """The error does not mention the Python interface, which the reader may never have seen."""
     done = jobcell("run", write("job.py", source), *options)
 
     assert said in done.stderr
@@ -580,7 +581,7 @@ def test_an_error_speaks_of_the_options_of_the_command(write, source, options, s
     ],
 )
 def test_a_wrong_option_is_named(write, options, message):
-    """One line, and nothing was started."""
+    """The error is one line, and nothing was started."""
     done = jobcell("run", write("job.py", ADD_ONE), *options)
 
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""What a careless or hostile caller does: an answer every time, never a hang, never a bug's traceback."""
+"""A careless or hostile caller always gets an answer, and never a hang or a bug's traceback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOP = "def main(state):\n    while True:\n        pass"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
         yield made
 
@@ -112,7 +112,7 @@ def deep(levels: int) -> Any:
     ids=lambda plan: repr(plan)[:40] if not isinstance(plan, dict) else None,
 )
 def test_an_odd_plan_is_a_plan_error(shared: Engine, plan: Any):
-    """Every line of it begins with a path; it is not megabytes long."""
+    """Every line of the error begins with a path, and the error is not megabytes long."""
     with pytest.raises(PlanError) as caught:
         shared.execute(plan)
     text = str(caught.value)
@@ -163,7 +163,7 @@ def test_an_odd_plan_is_a_plan_error(shared: Engine, plan: Any):
     ids=range(8),
 )
 def test_a_sparse_plan_is_one(shared: Engine, plan: Any):
-    """null is the same as nothing; any mapping is an object."""
+    """A null means the same as a missing key, and any mapping is an object."""
     assert shared.execute(plan, {"k": 1}).result(20).state == {"k": 1}
 
 
@@ -196,7 +196,7 @@ class Row:
     ],
 )
 def test_odd_initial_states(shared: Engine, state: Any, back: Any):
-    """They come back plain."""
+    """The states come back as plain values."""
     result = shared.execute(SAME, state).result(20)
     assert result.reason == "success", result.error
     if isinstance(result.state, dict) and result.state.get("data") == {} and back is not None:
@@ -220,7 +220,7 @@ def test_odd_initial_states(shared: Engine, state: Any, back: Any):
     ids=range(9),
 )
 def test_a_state_that_cannot_be_carried(shared: Engine, state: Any):
-    """Said at once, or carried; never a RecursionError, never a death."""
+    """The state gives an error at once or is carried; a RecursionError or a death never comes."""
     try:
         run = shared.execute(SAME, state)
     except (PlanError, TypeError, ValueError) as error:
@@ -232,7 +232,7 @@ def test_a_state_that_cannot_be_carried(shared: Engine, state: Any):
 
 
 def test_a_text_as_state_without_a_resolver(shared: Engine):
-    """It is the id of a stored state."""
+    """The text is the id of a stored state."""
     assert shared.execute(SAME, "some-id").result(20).error.name == "StateLoadError"
 
 
@@ -240,7 +240,7 @@ def test_a_text_as_state_without_a_resolver(shared: Engine):
 
 
 def test_odd_waiting_times(shared: Engine):
-    """Negative: at once; endless: until there is something."""
+    """A negative time returns at once, and an endless time waits for the next event."""
     run = shared.execute(LOOP)
     wait_for(run, "job-start")
     for timeout_s in (0, -1, 0.0):
@@ -257,7 +257,7 @@ def test_odd_waiting_times(shared: Engine):
     "reason", ["", "x" * 1_000_000, "\ud800", "é\n\0", None, 5, b"x"], ids=range(7)
 )
 def test_odd_reasons(shared: Engine, reason: Any):
-    """The run is cancelled, or the call says what is wrong with its argument."""
+    """The run is cancelled, or the call explains the mistake in its argument."""
     run = shared.execute(LOOP)
     wait_for(run, "job-start")
     try:
@@ -270,7 +270,7 @@ def test_odd_reasons(shared: Engine, reason: Any):
 
 
 def test_many_threads_wait_for_one_run(shared: Engine):
-    """All get the same result; several pollers see every event."""
+    """All threads get the same result, and several pollers see every event."""
     run = shared.execute(
         "import asyncio\nasync def main(state):\n    await asyncio.sleep(0.2)\n    return {'n': 1}"
     )
@@ -296,7 +296,7 @@ def test_cancel_from_a_signal_handler(shared: Engine):
 
 
 def test_an_awaiting_task_that_is_cancelled(shared: Engine):
-    """The run goes on; nothing warns; the loop closes."""
+    """The run goes on, the loop closes, and Python does not warn."""
 
     async def main() -> None:
         run = shared.execute(LOOP)
@@ -317,7 +317,7 @@ def test_an_awaiting_task_that_is_cancelled(shared: Engine):
 
 
 def test_many_runs_at_once(shared: Engine):
-    """A hundred queued; each has its own state."""
+    """A hundred runs are queued, and each has its own state."""
     runs = [
         shared.execute("def main(state):\n    return {'n': state['n'] * 2}", {"n": n})
         for n in range(100)
@@ -326,7 +326,7 @@ def test_many_runs_at_once(shared: Engine):
 
 
 def test_a_plan_of_ten_diamonds_meets_a_limit(shared: Engine):
-    """Not 4093 executions in silence."""
+    """Its 4093 executions do not run in silence."""
     steps: list[dict[str, Any]] = []
     for i in range(10):
         steps += [
@@ -346,7 +346,7 @@ def test_a_plan_of_ten_diamonds_meets_a_limit(shared: Engine):
 
 
 def test_a_resolver_that_never_returns_ends_with_the_engine():
-    """Closing does not wait for it."""
+    """Closing the engine does not wait for the resolver."""
     stop = threading.Event()
     made = make_engine("zygote", options=QUICK)
     run = made.execute(
@@ -361,7 +361,7 @@ def test_a_resolver_that_never_returns_ends_with_the_engine():
 
 
 def test_a_resolver_may_use_the_engine(shared: Engine):
-    """It is called in a thread of its own."""
+    """The resolver is called in a thread of its own."""
 
     def credential(_id: str) -> Any:
         return (
@@ -377,7 +377,7 @@ def test_a_resolver_may_use_the_engine(shared: Engine):
 
 
 def test_on_event_may_block_and_may_cancel():
-    """A slow reader loses nothing."""
+    """A slow reader still gets every event."""
     seen: list[str] = []
 
     def slow(event: api.Event) -> None:
@@ -407,7 +407,7 @@ def script(text: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_engine_that_was_never_closed_does_not_keep_the_process():
-    """Neither after a run, nor with one in flight, nor in a daemon thread."""
+    """This holds after a run, with a run in progress, and in a daemon thread."""
     for rest in (
         "engine.Engine().execute('def main(state): return state').result()",
         "e = engine.Engine(); r = e.execute('def main(state):\\n    while True: pass')\nwhile not any(x.type == 'job-start' for x in r.poll(0)): pass",
@@ -421,7 +421,7 @@ def test_an_engine_that_was_never_closed_does_not_keep_the_process():
 
 
 def test_an_engine_in_a_daemon_thread_and_in_a_forked_process():
-    """The one works; the other says that it does not."""
+    """The daemon thread works; the forked process says that it does not."""
     done = script(
         """
         import engine, os, threading
@@ -450,7 +450,7 @@ def test_an_engine_in_a_daemon_thread_and_in_a_forked_process():
 
 
 def test_the_streams_and_signals_of_the_manager_are_left_alone():
-    """With stdin closed, stdout closed, SIGCHLD ignored: a run works."""
+    """A run works with stdin closed, with stdout closed, and with SIGCHLD ignored."""
     for first in (
         "import os; os.close(0)",
         "import sys, os; os.close(2)",
@@ -492,7 +492,7 @@ def test_the_streams_and_signals_of_the_manager_are_left_alone():
     ids=range(13),
 )
 def test_odd_jobs_that_are_fine(shared: Engine, source: str):
-    """They succeed, in time."""
+    """The jobs succeed in time."""
     begun = time.monotonic()
     run = shared.execute(source)
     result = run.result(20)
@@ -503,7 +503,7 @@ def test_odd_jobs_that_are_fine(shared: Engine, source: str):
 
 @pytest.mark.parametrize("kind", ["S('a')", "I(1)", "L([1])", "D(a=1)"])
 def test_subclasses_of_plain_types_are_carried(shared: Engine, kind: str):
-    """As the plain value."""
+    """Each becomes its plain value."""
     source = f"class S(str): pass\nclass I(int): pass\nclass L(list): pass\nclass D(dict): pass\ndef main(state):\n    return {{'x': {kind}}}"
     result = shared.execute(source).result(20)
     assert result.error is None, result.error
@@ -541,7 +541,7 @@ def test_subclasses_of_plain_types_are_carried(shared: Engine, kind: str):
     ids=range(24),
 )
 def test_hostile_jobs_end_with_a_report(shared: Engine, source: str):
-    """Whatever they do: a known error name or a success; every job-start closed."""
+    """Each job ends with a known error name or with success, and every job-start is closed."""
     run = shared.execute(one(source), {"data": {"k": 1}})
     result = run.result(20)
     finish(run)
@@ -569,7 +569,7 @@ def test_hostile_jobs_end_with_a_report(shared: Engine, source: str):
     ids=range(7),
 )
 def test_busy_jobs_die_in_time(shared: Engine, body: str):
-    """Under a step timeout of 50 ms."""
+    """The jobs run under a step timeout of 50 ms."""
     begun = time.monotonic()
     result = shared.execute(
         one(f"def main(state):\n    {body}"), options=RunOptions(step_timeout_s=0.05)
@@ -582,7 +582,7 @@ def test_busy_jobs_die_in_time(shared: Engine, body: str):
 
 
 def test_a_busy_condition_dies_in_time(shared: Engine):
-    """Conditions run in the child as well, and are counted."""
+    """Conditions run in the child as well, and their time counts."""
     for condition in ("[0 for _ in iter(int, 1)] == 1", "10 ** 10 ** 9 > state.data.x"):
         plan = {
             "workflow": {
@@ -597,7 +597,7 @@ def test_a_busy_condition_dies_in_time(shared: Engine):
 
 
 def test_a_resolver_that_raises_odd_text(shared: Engine):
-    """A lone surrogate in the text of its exception is no reason to hang."""
+    """A lone surrogate in the text of the exception does not make the run hang."""
 
     def resolve(_id: str) -> Any:
         raise ValueError("odd \ud800 text")
@@ -607,7 +607,7 @@ def test_a_resolver_that_raises_odd_text(shared: Engine):
 
 
 def test_memory_of_a_job_is_known_however_soon_its_child_is_gone():
-    """A trivial job in each start mode: `mem` is never zero."""
+    """In each start mode, `mem` of a trivial job is never zero."""
     for mode in ("exec", "zygote"):
         with make_engine(mode, options=QUICK) as made:
             for _ in range(4):
@@ -620,7 +620,7 @@ def test_memory_of_a_job_is_known_however_soon_its_child_is_gone():
 
 @pytest.mark.parametrize("timeout_s", ["1", float("nan"), True, object(), b"1", [1]])
 def test_a_timeout_that_is_no_number_is_quoted(shared: Engine, timeout_s: Any):
-    """Not compared, not added, not waited for."""
+    """The value is not compared, not added, and not waited for."""
     run = shared.execute(SAME)
     for wait in (run.poll, run.result):
         with pytest.raises(ValueError, match="timeout_s must be a number of seconds or None, not"):
@@ -630,7 +630,7 @@ def test_a_timeout_that_is_no_number_is_quoted(shared: Engine, timeout_s: Any):
 
 @pytest.mark.parametrize("after", [True, -1, 1.0, "1"])
 def test_a_cursor_that_is_no_seq_is_quoted(shared: Engine, after: Any):
-    """A bool is no number of an event."""
+    """A bool is not the number of an event."""
     run = shared.execute(SAME)
     with pytest.raises(ValueError, match=f"after must be the seq of an event.*not {after!r}"):
         run.poll(after=after)
@@ -639,7 +639,7 @@ def test_a_cursor_that_is_no_seq_is_quoted(shared: Engine, after: Any):
 
 @pytest.mark.filterwarnings("error")
 def test_what_cannot_be_called_with_events_is_refused():
-    """Before anything runs, or at the first event; a coroutine is not left unawaited."""
+    """The error comes before the run or at the first event; no coroutine is left unawaited."""
 
     async def forgotten(_event: Any) -> None:
         pass

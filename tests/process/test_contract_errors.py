@@ -18,7 +18,7 @@ SAME = "def main(state):\n    return state"
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """One engine with a small repo for all tests of this file."""
+    """All tests of this file share this engine with a small repo."""
     repo = tmp_path_factory.mktemp("repo")
     package = repo / "tool_1.0.0"
     package.mkdir()
@@ -85,7 +85,7 @@ def error_of(
     options: RunOptions | None = None,
     **rest: Any,
 ) -> api.ErrorReport:
-    """Run one job that must go wrong; check what holds for every error; return its report."""
+    """Run one job that must fail; check the facts that hold for every error; return its report."""
     run = shared.execute(one(expression, **rest), state, options=options)
     result = run.result(20)
     events = finish(run)
@@ -164,7 +164,7 @@ FAILS = [
 def test_what_a_job_raises(
     shared: Engine, line: str, name: str | None, subtype: str, message: str | None
 ):
-    """Name, subtype, message, and the line and column in the author's own text."""
+    """The report has name, subtype and message, and the line and column in the author's text."""
     error = error_of(shared, body("x = 1", line, "return state"), {"data": {"k": 1}})
     if name is None:
         assert error.name in ("RuntimeError", "OOMError"), error
@@ -187,7 +187,7 @@ def test_what_a_job_raises(
 
 
 def test_exception_classes_of_the_job_are_job_errors(shared: Engine):
-    """Whatever they derive from; subtype is the class."""
+    """The base of the class does not matter; the subtype is the name of the class."""
     for base in ("Exception", "ValueError", "KeyError", "OSError"):
         source = f"class Mine({base}):\n    pass\ndef main(state):\n    raise Mine('boom')"
         error = error_of(shared, source)
@@ -198,7 +198,7 @@ def test_exception_classes_of_the_job_are_job_errors(shared: Engine):
 
 
 def test_position_is_exact(shared: Engine):
-    """Line, column, end, source line: those of the failing expression."""
+    """The position has line, column, end and source line of the failing expression."""
     error = error_of(
         shared,
         "# comment\n\ndef main(state):\n    rows = []\n    total = 1 + rows[4] + 2\n    return state",
@@ -214,14 +214,14 @@ def test_position_is_exact(shared: Engine):
 
 
 def test_columns_count_characters(shared: Engine):
-    """Not bytes: a line with letters of several bytes before the error."""
+    """The line has letters of several bytes before the error."""
     error = error_of(shared, "def main(state):\n    x = 'éé患🙂' + 1\n    return state")
     assert (error.position.line, error.position.column) == (2, 9)
     assert error.position.end_column == 9 + len("'éé患🙂' + 1")
 
 
 def test_the_stack_has_the_frames_of_the_job(shared: Engine):
-    """Outer to inner or inner to outer, each with function and line; no frame of ours."""
+    """Each frame has a function and a line, and frames of the runtime are left out."""
     source = (
         "class Tool:\n"
         "    def run(self, x):\n"
@@ -240,7 +240,7 @@ def test_the_stack_has_the_frames_of_the_job(shared: Engine):
 
 
 def test_operations_are_numbered_and_named(shared: Engine):
-    """From 1; a script's operation has the name of its call."""
+    """Numbers begin at 1; an operation of a script has the name of its call."""
     source = "fn(lambda state: state)\nfn(\n    lambda state:\n        state.data.rows[3]\n)\nfn(lambda state: state)"
     error = error_of(shared, source, {"data": {"rows": []}}, adaptor="tool")
     assert (error.operation.number, error.operation.name) == (2, "fn")
@@ -251,7 +251,7 @@ def test_operations_are_numbered_and_named(shared: Engine):
 
 
 def test_the_state_is_as_the_failing_operation_left_it(shared: Engine):
-    """What came before it is kept."""
+    """Changes of the state before the error are kept."""
     source = "fn(lambda state: {**state, 'one': 1})\ndef two(state):\n    state.two = 2\n    raise ValueError('x')\nfn(two)\nfn(lambda state: {**state, 'three': 3})"
     run = shared.execute(one(source, adaptor="tool"))
     state = run.result(20).state
@@ -267,7 +267,7 @@ def test_the_state_is_as_the_failing_operation_left_it(shared: Engine):
     ],
 )
 def test_adaptor_errors(shared: Engine, fail: str, subtype: str, message: str):
-    """Raised inside an adaptor; position of the operation's call; details of the exception."""
+    """The position is the call of the operation, and the details are those of the exception."""
     error = error_of(
         shared, f"fn(lambda state: state)\n\nget('p', fail='{fail}')\n", adaptor="tool"
     )
@@ -283,7 +283,7 @@ def test_adaptor_errors(shared: Engine, fail: str, subtype: str, message: str):
 
 
 def test_an_adaptor_that_raises_when_called(shared: Engine):
-    """At the top level, before an operation runs."""
+    """The adaptor raises at the top level, before an operation runs."""
     error = error_of(shared, "get('q')\neager('p')", adaptor="tool")
     assert (error.name, error.subtype) == ("AdaptorError", "ValueError")
     assert error.position.line == 2
@@ -346,7 +346,7 @@ def test_what_ends_the_run(
     line: int | None,
     message: str,
 ):
-    """Crash and kill, each with its line."""
+    """Each error of severity crash or kill has its line."""
     error = error_of(shared, source)
     if name is not None:
         assert error.name == name, error
@@ -360,14 +360,14 @@ def test_what_ends_the_run(
 
 
 def test_an_import_error_lists_what_is_allowed(shared: Engine):
-    """The standard modules, and the adaptors."""
+    """The list has the standard modules and the adaptors."""
     error = error_of(shared, "import os\ndef main(state): return state", adaptor="tool")
     assert "json" in error.message
     assert "tool" in error.message
 
 
 def test_a_broken_adaptor(shared: Engine):
-    """ImportError that names adaptor, version and reason."""
+    """The ImportError names the adaptor, its version and the reason."""
     error = error_of(shared, SAME, adaptor="broken")
     assert (error.name, error.severity) == ("ImportError", "crash")
     for word in ("broken", "1.0.0", "my import is broken"):
@@ -381,7 +381,7 @@ def test_a_broken_adaptor(shared: Engine):
 
 
 def test_every_violation_is_listed(shared: Engine):
-    """CompileError or SecurityError, each violation with line and column."""
+    """CompileError and SecurityError list each violation with line and column."""
     error = error_of(
         shared,
         "def main(state):\n    a = state.__class__\n    b = x.__dict__\n    return eval('1')\n",
@@ -406,7 +406,7 @@ CONDITIONS = [
 
 @pytest.mark.parametrize(("condition", "compiles"), CONDITIONS)
 def test_edge_condition_errors(shared: Engine, condition: str, compiles: bool):
-    """One that does not compile is said before the first job; one that raises after its step's end."""
+    """Bad syntax fails before the first job; an exception comes after the end of the step."""
     plan = {
         "workflow": {
             "steps": [
@@ -431,7 +431,7 @@ def test_edge_condition_errors(shared: Engine, condition: str, compiles: bool):
 
 
 def test_a_condition_that_raises_after_a_failed_step(shared: Engine):
-    """The step's own end event comes first."""
+    """The event for the end of the step comes first."""
     plan = {
         "workflow": {
             "steps": [
@@ -446,7 +446,7 @@ def test_a_condition_that_raises_after_a_failed_step(shared: Engine):
 
 
 def test_limits_name_themselves_and_their_value(shared: Engine):
-    """OOMError, CPULimitError, StateTooLargeError, TimeoutError."""
+    """The errors are OOMError, CPULimitError, StateTooLargeError and TimeoutError."""
     error = error_of(
         shared,
         body("x = []", "while True: x.append('x' * 10_000_000)"),
@@ -475,7 +475,7 @@ def test_limits_name_themselves_and_their_value(shared: Engine):
     ],
 )
 def test_a_child_that_ends_on_its_own(line: str, told: str):
-    """ExitError with exit code or signal; the parent closes what was open."""
+    """ExitError has the exit code or the signal, and the engine closes the open job."""
     with make_engine("zygote", policy=Policy(level="none", language=False), options=QUICK) as bare:
         source = f"import os, signal\n{body(line)}"
         run = bare.execute(one(source))
@@ -492,7 +492,7 @@ def test_a_child_that_ends_on_its_own(line: str, told: str):
 
 
 def test_cancelled_has_the_reason(shared: Engine):
-    """As error of the run and of the open step."""
+    """The reason is in the error of the run and in the error of the open step."""
     run = shared.execute(one(body("while True: pass")))
     wait_for(run, "job-start")
     run.cancel("the user went home")
@@ -573,7 +573,7 @@ def test_cancelled_has_the_reason(shared: Engine):
     ],
 )
 def test_whatever_a_job_raises_is_a_report(shared: Engine, source: str, names: set[str]):
-    """A short one, and the child goes on to its end."""
+    """The report is short, and the child continues to its end."""
     error = error_of(shared, source)
     assert error.name in names, error
     assert len(error.message) <= 20_000
@@ -581,7 +581,7 @@ def test_whatever_a_job_raises_is_a_report(shared: Engine, source: str, names: s
 
 
 def test_a_cause_is_told(shared: Engine):
-    """`raise ... from ...`: the reader wants the first error as well."""
+    """With `raise ... from ...` the reader wants the first error as well."""
     error = error_of(
         shared, body("try: {}['first']", "except KeyError as e: raise ValueError('outer') from e")
     )
@@ -599,13 +599,13 @@ HINTS = [
 
 @pytest.mark.parametrize(("source", "told"), HINTS)
 def test_common_slips_have_a_hint(shared: Engine, source: str, told: str):
-    """In `fix` or in the message."""
+    """The hint is in `fix` or in the message."""
     error = error_of(shared, source)
     assert told in f"{error.message} {error.fix}".replace("'key'", '"key"')
 
 
 def test_errors_of_globals(shared: Engine):
-    """A syntax error there, a NameError there: the run ends with a report."""
+    """A syntax error or a NameError in the globals ends the run with a report."""
     for text, name in (
         ("def f(:", "RuntimeCrash"),
         ("import os", "ImportError"),
@@ -620,7 +620,7 @@ def test_errors_of_globals(shared: Engine):
 
 
 def test_spawn_error_or_confinement_error_is_an_exception(shared: Engine, tmp_path: Path):
-    """Not the job's fault: a repo that is none is told, in words."""
+    """A missing repo is not the fault of the job, and the error names the repo."""
     with make_engine("zygote", repo_dir=tmp_path / "nowhere", options=QUICK) as made:
         try:
             result = made.execute(one(SAME, adaptor="tool")).result(20)

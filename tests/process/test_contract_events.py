@@ -43,7 +43,7 @@ OF_A_STEP = {
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
         yield made
 
@@ -96,7 +96,7 @@ def busy(shared: Engine) -> tuple[api.Run, list[Event]]:
 
 
 def test_the_order_of_events(shared: Engine):
-    """End event of a step first, then its edges; loads between init-start and init-complete."""
+    """A step ends before its edges, and loads come between init-start and init-complete."""
     _, events = busy(shared)
     types = types_of(events)
     assert types[0] == "workflow-start"
@@ -114,7 +114,7 @@ def test_the_order_of_events(shared: Engine):
 
 
 def test_every_event_has_its_fields(shared: Engine):
-    """Names, types, units."""
+    """The test checks names, types and units."""
     begun = time.time()
     run, events = busy(shared)
     seen = set()
@@ -164,7 +164,7 @@ def test_every_event_has_its_fields(shared: Engine):
 
 
 def test_durations_are_milliseconds(shared: Engine):
-    """Of a job that sleeps for a tenth of a second."""
+    """The job sleeps for a tenth of a second."""
     source = (
         "import asyncio\nasync def main(state):\n    await asyncio.sleep(0.15)\n    return state"
     )
@@ -175,7 +175,7 @@ def test_durations_are_milliseconds(shared: Engine):
 
 
 def test_events_survive_json(shared: Engine):
-    """Encoded as JSON and decoded as AnyEvent they are the same; also after an error."""
+    """Events become JSON and come back as AnyEvent without a change, also after an error."""
     _, events = busy(shared)
     crashed = finish(shared.execute("def main(state):\n    return x"))
     for event in [*events, *crashed]:
@@ -187,14 +187,14 @@ def test_events_survive_json(shared: Engine):
 
 
 def test_events_are_immutable(shared: Engine):
-    """They are facts."""
+    """Events are facts."""
     event = finish(shared.execute(SAME))[0]
     with pytest.raises(AttributeError):
         event.seq = 5
 
 
 def test_every_level_and_source(shared: Engine):
-    """print is info of the job; the logging module has its levels."""
+    """A print is an info line of the job; the logging module has its own levels."""
     source = (
         "import logging\n"
         "log = logging.getLogger('mine')\n"
@@ -229,7 +229,7 @@ def test_every_level_and_source(shared: Engine):
     ("level", "kept"), [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")]
 )
 def test_log_level(shared: Engine, level: str, kept: str):
-    """Less important lines are not sent."""
+    """Lines below the level are not sent."""
     source = (
         "import logging\ndef main(state):\n"
         "    logging.debug('d')\n    logging.info('i')\n    logging.warning('w')\n    logging.error('e')\n"
@@ -257,7 +257,7 @@ def test_log_level(shared: Engine, level: str, kept: str):
     ],
 )
 def test_printing(shared: Engine, call: str, message: str | None):
-    """One call, one log event; odd text is no reason to die."""
+    """Each call gives one log event, and odd text does not end the child."""
     run = shared.execute(one(f"def main(state):\n    {call}\n    return {{'ok': 1}}"))
     logs = logs_of(run)
     assert run.result().state == {"ok": 1}, run.result().error
@@ -268,7 +268,7 @@ def test_printing(shared: Engine, call: str, message: str | None):
 
 
 def test_a_text_with_a_lone_surrogate_in_the_state(shared: Engine):
-    """Carried as it is, or a StateError with its path; not a death."""
+    """The text is carried as it is, or gives a StateError with its path; the child does not die."""
     run = shared.execute(one("def main(state):\n    return {'data': {'t': '\\ud800'}}"))
     result = run.result(20)
     events = finish(run)
@@ -280,7 +280,7 @@ def test_a_text_with_a_lone_surrogate_in_the_state(shared: Engine):
 
 
 def test_logs_of_the_first_lines_have_the_ids_of_the_step(shared: Engine):
-    """Also what top-level statements print."""
+    """This includes the output of top-level statements."""
     _, events = busy(shared)
     logs = [e for e in events if e.type == "log"]
     assert [(e.message, e.step_id) for e in logs if e.source == "job"] == [
@@ -290,7 +290,7 @@ def test_logs_of_the_first_lines_have_the_ids_of_the_step(shared: Engine):
 
 
 def test_an_adaptor_and_the_streams_have_sources_of_their_own(tmp_path: Path):
-    """adaptor: what an adaptor prints; stdout, stderr: what goes past us."""
+    """Output of an adaptor has the source adaptor; output past our streams is stdout or stderr."""
     package = tmp_path / "noisy_1"
     package.mkdir()
     (package / "noisy.py").write_text(
@@ -317,7 +317,7 @@ def test_an_adaptor_and_the_streams_have_sources_of_their_own(tmp_path: Path):
 
 
 def test_a_large_state_is_replaced_in_the_event_only(shared: Engine):
-    """redacted: true; the job's own state is never touched."""
+    """The event is marked with redacted: true, and the job's own state does not change."""
     plan = {
         "workflow": {
             "steps": [
@@ -343,7 +343,7 @@ def test_a_large_state_is_replaced_in_the_event_only(shared: Engine):
 
 
 def test_a_large_log_line_is_replaced(shared: Engine):
-    """redacted: true."""
+    """The event is marked with redacted: true."""
     run = shared.execute(
         "def main(state):\n    print('x' * 5000)\n    print('y')\n    return state",
         options=RunOptions(log_payload_mb=0.001),
@@ -354,7 +354,7 @@ def test_a_large_log_line_is_replaced(shared: Engine):
 
 
 def test_event_state_off(shared: Engine):
-    """job-complete and job-error carry none; the result does."""
+    """Then job-complete and job-error have no state, but the result has it."""
     run = shared.execute(
         BUSY["workflow"]["steps"][3]["expression"],
         {"data": {"n": 77123}},
@@ -367,7 +367,7 @@ def test_event_state_off(shared: Engine):
 
 
 def test_too_many_logs_are_dropped_and_counted(shared: Engine):
-    """Lifecycle events are all there."""
+    """All lifecycle events are there."""
     source = (
         "def main(state):\n    for i in range(400):\n        print('x' * 100)\n    return state"
     )
@@ -379,7 +379,7 @@ def test_too_many_logs_are_dropped_and_counted(shared: Engine):
 
 
 def test_ten_times_too_many_logs_end_the_run(shared: Engine):
-    """OutputLimitError that names the limit and its value."""
+    """The OutputLimitError names the limit and its value."""
     source = "def main(state):\n    while True:\n        print('x' * 1000)"
     run = shared.execute(one(source), options=RunOptions(max_log_bytes=5000))
     result = run.result(20)
