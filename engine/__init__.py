@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from engine.neighbours import check_neighbours
 
-check_neighbours()  # before anything of ours is imported from there
+check_neighbours()  # before one of them is imported
 
 from engine.api import (
     EngineClosedError,

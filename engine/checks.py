@@ -1,4 +1,4 @@
-"""Finds the problems of a plan without running it: of every job, every condition and the globals."""
+"""Finds the problems of a plan without running it, in all jobs, conditions and globals."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def check_plan(
     repo_dir: str | os.PathLike[str] | None = None,
     options: RunOptions | None = None,
 ) -> list[Problem]:
-    """Return everything that is wrong with a plan, found without running any of it.
+    """Return all problems of a plan, without running it.
 
-    Every job, condition and the globals are compiled in a child with the default walls, and what
-    they import is linked; the code of adaptors runs there.  No credential is loaded.  Waits until
-    all is checked: call it in a thread of an asynchronous program.
+    Every job, every condition and the globals are compiled in a child with the default walls, and
+    their imports are linked; the code of adaptors runs there.  Credentials are not loaded.  The
+    call waits until all is checked: in an asynchronous program, call it in a thread.
 
     Args:
-        plan: In any form that `Engine.execute` takes.
+        plan: A plan in any form that `Engine.execute` takes.
         repo_dir: The directory of installed adaptors.
-        options: Of the run that is meant: its start and end, modules, whitelist, permissions and
-            memory.
+        options: The options of the later run: start and end, modules, whitelist, permissions and
+            memory count here.
 
     Returns:
-        The problems, in the order of the plan; an empty list if all is well.
+        The problems, in the order of the plan; an empty list if nothing is wrong.
 
     Raises:
-        EngineError: No confined child can be had on this machine.
+        EngineError: This machine cannot start a confined child.
 
     """
     return find_problems(plan, repo_dir=repo_dir, options=options)
@@ -85,19 +85,19 @@ def find_problems(
 def check_job(
     source: str, adaptors: Sequence[str] = (), *, repo_dir: str | os.PathLike[str] | None = None
 ) -> tuple[list[Problem], m.Checked]:
-    """Check the source of one job, as `check_plan` does for those of a plan.
+    """Check the source of a job, as `check_plan` does for the jobs of a plan.
 
     Args:
-        source: Python.
-        adaptors: ``name`` or ``name@version`` of what the job uses.  If there are none, a name that is
-            not defined may be a verb, and is noted only.
+        source: The Python source of the job.
+        adaptors: ``name`` or ``name@version`` of each adaptor that the job uses.  If they are not
+            given, a name that is not defined may be a verb, and is only noted.
         repo_dir: The directory of installed adaptors.
 
     Returns:
         The problems of the repo and the adaptors, and the findings in the job.
 
     Raises:
-        EngineError: No confined child can be had on this machine.
+        EngineError: This machine cannot start a confined child.
 
     """
     problems: list[Problem] = []
@@ -118,7 +118,7 @@ def check_job(
 
 
 class _Linking:
-    """Which adaptors the steps get."""
+    """Chooses the adaptors of the steps, and has texts checked with them."""
 
     def __init__(
         self,
@@ -139,10 +139,10 @@ class _Linking:
         self._links = {_label(link): link for link in self._repo.newest(options.modules)}
 
     def check(self, texts: Sequence[PlacedText], *, repo_known: bool = True) -> list[m.Checked]:
-        """Return what is wrong with each text.
+        """Return the findings about each text.
 
         Raises:
-            EngineError: No confined child can be had on this machine.
+            EngineError: This machine cannot start a confined child.
 
         """
         if not texts:
@@ -159,7 +159,7 @@ class _Linking:
         return check_texts(check, Policy().request(options=self._options, read_paths=places))
 
     def resolve(self, spec: str, path: str, step_id: str | None) -> str | None:
-        """Return ``name@version`` of an adaptor, None if it cannot be had."""
+        """Return ``name@version`` of an adaptor, or None if it cannot be used."""
         try:
             link = self._repo.resolve(spec, self._modules)
         except RepoError as error:

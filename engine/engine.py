@@ -30,15 +30,15 @@ class Engine:
 
     Args:
         repo_dir: The directory of installed adaptors (it holds ``repo.json``).
-        max_runs: Children at once; further runs wait, first in, first out.  The number of
-            processors this process may use if not given.  A run that a resolver starts may take the
-            place of the run that waits for the resolver.
+        max_runs: Number of children at once; further runs wait, first in, first out.  By default it
+            is the number of processors that this process may use.  A run that a resolver starts may
+            take the place of the run that waits for the resolver.
         start_mode: ``"zygote"`` forks a child from a clean interpreter that has never run a job,
             ``"exec"`` starts a new interpreter.
-        spares: So many children wait, started before they are needed.  Each takes some 2 MB with a
-            zygote and 10 MB with ``"exec"``, where one answers soonest.
+        spares: Number of children that are started before they are needed.  Each takes about 2 MB
+            with a zygote.  With ``"exec"`` it takes 10 MB, but saves the start of an interpreter.
         policy: The walls around a run.
-        options: What holds for runs that say nothing else.
+        options: The options of runs that are executed without options.
 
     """
 
@@ -83,17 +83,17 @@ class Engine:
         options: RunOptions | None = None,
         resolvers: Resolvers | None = None,
     ) -> Run:
-        """Queue one run and return its handle at once.
+        """Queue a run and return its handle at once.
 
         Args:
             plan: A plan in any form that `engine.plan.validation.load_plan` takes.
-            state: The initial state; a string is the id of a stored one.
-            options: Instead of the engine's own.
-            resolvers: How to get at credentials and stored states.
+            state: The initial state; a string is the id of a stored state.
+            options: Options of this run, instead of the engine's.
+            resolvers: Functions that load credentials and stored states.
 
         Raises:
             PlanError: The plan or the state cannot be run; no process was started.
-            TypeError: Options or resolvers are something else.
+            TypeError: *options* or *resolvers* has another type.
             EngineClosedError: The engine was closed.
             EngineError: The engine belongs to another process (this one is a fork of it), or the
                 interpreter is ending.
@@ -130,21 +130,21 @@ class Engine:
         return run
 
     def close(self) -> None:
-        """Cancel what is queued or running, wait until it is over, and let go of everything.
+        """Cancel all queued and running runs, wait until they are over, and release all resources.
 
-        May be called again, and from any thread; each call waits.  An engine that nobody has closed
+        It may be called again, and from any thread; each call waits.  An engine that is still open
         is closed when the interpreter ends.
         """
         if os.getpid() != self._pid:
-            return  # a fork: the lock may be held for ever, and nothing here is its own
+            return  # a fork: the lock may be held for ever, and the children are not its own
         with self._lock:
             self._closed = True
             supervisor, retire = self._supervisor, self._retire
         if supervisor is not None:
             assert retire is not None
-            retire.detach()  # or it would keep the supervisor as long as the engine lives
+            retire.detach()  # otherwise it would keep the supervisor as long as the engine lives
             supervisor.close()
-            # Not earlier: another thread that closes the engine has to wait as well.
+            # Only now, because another thread that closes the engine has to wait as well.
             self._supervisor = None
 
     def __enter__(self) -> Self:
@@ -173,11 +173,12 @@ class Engine:
             self._check_usable()
             if self._supervisor is None:
                 supervisor = Supervisor(self._make_starter(), max_runs=self._max_runs)
-                # An engine that nobody closed goes when its last run is over.
+                # Without close(), the supervisor ends when the engine is gone and its last run is
+                # over.
                 self._retire = weakref.finalize(self, supervisor.retire)
                 self._retire.atexit = False  # it is closed then
                 self._supervisor = supervisor
-                if self._closed:  # by a signal handler, just now
+                if self._closed:  # a signal handler has just done it
                     self.close()
                     raise EngineClosedError(_CLOSED)
             return self._supervisor
@@ -205,10 +206,10 @@ def run(
     repo_dir: str | os.PathLike[str] | None = None,
     on_event: Callable[[AnyEvent], object] | None = None,
 ) -> Any:
-    """Run one plan, wait for it, and return its final state.
+    """Run a plan, wait for it, and return its final state.
 
-    A job that failed leaves its error in ``state["errors"][step_id]``.  *on_event* is called in
-    this thread with every event; what it raises ends the run and is raised here.
+    A job that failed leaves its error in ``state["errors"][step_id]``. *on_event* is called in this
+    thread with every event.  An exception that it raises ends the run and is raised here.
 
     Raises:
         PlanError: The plan cannot be run.
@@ -218,7 +219,7 @@ def run(
     """
     if on_event is not None and not callable(on_event):
         raise TypeError(f"on_event must be callable, not {on_event!r}")
-    # A zygote is worth its start from the second run on.
+    # The start of a zygote pays only from the second run on.
     with Engine(repo_dir=repo_dir, max_runs=1, start_mode="exec") as engine:
         handle = engine.execute(plan_or_source, state, options=options, resolvers=resolvers)
         if on_event is not None:
@@ -240,7 +241,7 @@ def _report_events(handle: Run, on_event: Callable[[AnyEvent], object]) -> None:
                 answer.close()
                 raise TypeError(
                     f"on_event must be an ordinary function; {on_event!r} returned a coroutine,"
-                    " which nobody awaits: use Engine.execute and `async for`"
+                    " which is not awaited: use Engine.execute and `async for`"
                 )
         if done:
             return

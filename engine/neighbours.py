@@ -1,4 +1,4 @@
-"""Checks that the packages installed beside `engine` are the ones that get imported."""
+"""Checks that Python imports the packages that are installed beside `engine`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def check_neighbours() -> None:
-    """Look for foreign modules with the names of our packages.  Runs none of their code.
+    """Look for foreign modules with the names of our packages, without running their code.
+
+    Python would import them in place of ours.
 
     Raises:
         ImportError: Such a module comes first on the import path; the text names its file.

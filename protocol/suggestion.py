@@ -1,4 +1,4 @@
-"""The name that somebody probably meant."""
+"""Suggestions for a name that is probably misspelt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR_AMONG_FEW: Final = 0.6
 """The same among the names of one module or of the modules that are allowed: those are few and known."""
 
 _MAX_LISTED: Final = 16
-"""A longer list of what is allowed helps nobody."""
+"""Most names in a list of the allowed ones: a longer list does not help."""
 
 
 def nearest(name: str, known: Iterable[str], similarity: float = NEAR) -> str | None:
@@ -29,10 +29,10 @@ def nearest(name: str, known: Iterable[str], similarity: float = NEAR) -> str | 
 
 
 def suggest(name: str, known: Collection[str]) -> str | None:
-    """Return the member of *known* that is nearest to *name*, if one is near.
+    """Return the member of *known* that is nearest to *name*, if it is near enough.
 
-    Case does not count.  Names as short as ``z`` and ``y`` have nothing in common but their
-    length, so one wrong character is near whatever the length.
+    Upper and lower case are the same.  Names as short as ``z`` and ``y`` share only their length,
+    so a name with one wrong character is near at any length.
     """
     if len(known) > MAX_CANDIDATES:
         return None
@@ -50,7 +50,8 @@ def suggest(name: str, known: Collection[str]) -> str | None:
 def hint(name: str, known: Collection[str], *, kind: str = "known") -> str:
     """Return the end of an error message about an unknown *name*.
 
-    ``; did you mean 'y'?``, or what there is (``; known: a, b``), or nothing if that is too much.
+    The end is ``; did you mean 'y'?``, or a list of the known names (``; known: a, b``), or empty
+    if they are too many.
     """
     nearest = suggest(name, known)
     if nearest is not None:
@@ -67,7 +68,7 @@ def shorten(text: str, limit: int = 60, *, quoted: bool = True) -> str:
 
 
 def _slip(name: str, candidate: str) -> int | None:
-    """Return how far apart in the alphabet the one character is in which the names differ."""
+    """Return the distance in the alphabet of the only character in which the names differ."""
     if len(name) != len(candidate):
         return None
     wrong = [abs(ord(a) - ord(b)) for a, b in zip(name, candidate, strict=True) if a != b]

@@ -1,7 +1,7 @@
 """The repo: which adaptors are installed, and which version a run gets.
 
-The engine reads it and never writes it; installing is the manager's work (`jobcell.repo`).  No
-message of this module holds a path of the host: a run's report quotes it.
+The engine reads the repo and never writes it; the manager installs adaptors (`jobcell.repo`).
+Messages of this module do not contain paths of the host, because a run's report quotes them.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ INDEX: Final = "repo.json"
 
 
 class RepoError(ValueError):
-    """An adaptor cannot be had; the message says which, and why, in one line."""
+    """An adaptor cannot be used; the message names it and the reason, in one line."""
 
 
 class RepoEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One installed version of an adaptor, as `repo.json` lists it."""
+    """An installed version of an adaptor, as `repo.json` lists it."""
 
     name: str
     version: str
     path: str
     """The directory below the repo in which the importable module lies."""
     module: str | None = None
-    """The import name; None: made from the name."""
+    """The import name; if it is None, it is made from the name."""
     sha256: str | None = None
-    """Of the files (`engine.adaptors.treehash`); None: they cannot be verified."""
+    """The hash of the files (`engine.adaptors.treehash`). Without it they cannot be verified."""
     bytecode_sha256: str | None = None
-    """Of the compiled files, which differ from one interpreter to another."""
+    """The hash of the compiled files, which differ from one interpreter to another."""
     dependencies: dict[str, str] = {}
     """Name to version of the distributions that were installed into the same directory."""
 
@@ -52,12 +52,12 @@ class RepoEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def import_name(self) -> str:
-        """The name under which jobs import it."""
+        """The name under which jobs import the adaptor."""
         return self.module or module_name(self.name)
 
 
 _NUMBERED = re.compile(r"v?[0-9]")
-"""How a version begins; `latest` and `^1.0` are not versions."""
+"""The beginning of a version; `latest` and `^1.0` are not versions."""
 
 
 class _Index(msgspec.Struct):
@@ -65,9 +65,9 @@ class _Index(msgspec.Struct):
 
 
 class Repo:
-    """The adaptors of one repo directory, as they were when it was read.
+    """The adaptors of a repo directory, as they were when it was read.
 
-    An entry that is broken hurts nobody but itself: `resolve` says what is wrong with it.
+    A broken entry does not affect the others: `resolve` raises an error for this entry only.
     """
 
     def __init__(self, directory: str | None, entries: list[RepoEntry]) -> None:
@@ -81,7 +81,7 @@ class Repo:
         """Read the index of *repo_dir*; None is a repo without adaptors.
 
         Raises:
-            RepoError: There is no index, or it is not one.
+            RepoError: The index is missing, unreadable or corrupt.
 
         """
         if repo_dir is None:
@@ -90,28 +90,28 @@ class Repo:
         try:
             entries = msgspec.json.decode(Path(directory, INDEX).read_bytes(), type=_Index).adaptors
         except OSError as error:
-            raise RepoError(f"the repo has no readable {INDEX} ({error.strerror})") from None
-        # Not only msgspec's own: bad UTF-8 and deep nesting raise others.
+            raise RepoError(f"{INDEX} of the repo cannot be read ({error.strerror})") from None
+        # Besides msgspec's own errors: bad UTF-8 and deep nesting raise others.
         except (ValueError, RecursionError) as error:
             raise RepoError(f"{INDEX} of the repo is corrupt: {str(error)[:200]}") from None
         _check(entries)
         return cls(directory, entries)
 
     def entries(self) -> list[RepoEntry]:
-        """Return what is installed, by name, newest version first."""
+        """Return the installed adaptors by name, the newest version first."""
         return [entry for name in sorted(self._by_name) for entry in self._by_name[name]]
 
     def resolve(self, spec: str, modules: Mapping[str, ModuleRef] | None = None) -> AdaptorLink:
-        """Choose the installed version that *spec* means.
+        """Return the installed version that *spec* names.
 
         Args:
-            spec: ``name`` (the newest by PEP 440; a pre-release only if there is no other) or
-                ``name@version``.
-            modules: What to take instead of the repo's choice, by name; it wins over the
-                version in *spec*, too.
+            spec: ``name`` (the newest version by PEP 440; a pre-release only if all others are too)
+                or ``name@version``.
+            modules: Replacements of the repo's choice, by name; they win over the version in
+                *spec*, too.
 
         Raises:
-            RepoError: There is no such adaptor or version, or it is broken.
+            RepoError: The adaptor or the version is not installed, or is broken.
 
         """
         name, version = split_spec(spec)
@@ -126,7 +126,7 @@ class Repo:
             raise RepoError(f"{error} (asked for by RunOptions.modules)") from None
 
     def newest(self, modules: Mapping[str, ModuleRef] | None = None) -> list[AdaptorLink]:
-        """Return what each name alone means, for all names; broken ones are left out."""
+        """Return the version that each name alone means; broken adaptors are left out."""
         links = []
         for name in sorted({*self._by_name, *(modules or {})}):
             try:
@@ -139,7 +139,7 @@ class Repo:
         """Check that the files of an adaptor are those that were installed.
 
         Raises:
-            RepoError: They are not, cannot be read, or no hash was recorded.
+            RepoError: The files differ or cannot be read, or a hash was not recorded.
 
         """
         entry = self._choose(link.name, link.version, {})
@@ -162,11 +162,12 @@ class Repo:
         entries = self._by_name.get(name)
         if entries is None:
             if self._directory is None:
-                raise RepoError(f"there is no adaptor {shorten(name)}: the engine has no repo_dir")
+                message = f"the engine has no repo_dir, so it has no adaptor {shorten(name)}"
+                raise RepoError(message)
             known = sorted({*self._by_name, *modules})
             raise RepoError(
-                f"there is no adaptor {shorten(name)} in the repo"
-                + (hint(name, known, kind="installed") if known else "; it is empty")
+                f"the repo has no adaptor {shorten(name)}"
+                + (hint(name, known, kind="installed") if known else ", which is empty")
             )
         if version is None:
             return next((e for e in entries if not is_prerelease(e.version)), entries[0])
@@ -177,7 +178,7 @@ class Repo:
         installed = ", ".join(e.version for e in entries)
         newest = "" if _NUMBERED.match(version) else f"; {name!r} alone means the newest version"
         raise RepoError(
-            f"there is no version {shorten(version)} of adaptor {name!r} in the repo"
+            f"the repo has no version {shorten(version)} of adaptor {name!r}"
             f"; installed: {installed[:300]}{newest}"
         )
 
@@ -200,18 +201,18 @@ def split_spec(spec: str) -> tuple[str, str | None]:
     """Split ``name@version``; the name may begin with ``@`` (``@openfn/language-http@6.0.0``).
 
     Raises:
-        RepoError: One of them is empty.
+        RepoError: The name or the version is empty.
 
     """
     at = spec.rfind("@")
     name, version = (spec, None) if at <= 0 else (spec[:at], spec[at + 1 :])
     if not name.strip("@") or version == "":
-        raise RepoError(f"{shorten(spec)} is no adaptor: write name or name@version")
+        raise RepoError(f"{shorten(spec)} is not an adaptor: write name or name@version")
     return name, version
 
 
 def module_name(name: str) -> str:
-    """Return the import name that an adaptor has if nothing else is said.
+    """Return the import name that an adaptor has by default.
 
     ``@openfn/language-http`` is ``language_http``.
     """
@@ -221,11 +222,11 @@ def module_name(name: str) -> str:
 def link_module(name: str, ref: ModuleRef, place: str) -> AdaptorLink:
     """Return the link to a module that does not come from the repo, but from *place*.
 
-    That is a directory with the importable module in it, the package's own directory, or
-    its ``.py`` file.
+    *place* is a directory that contains the importable module, the package's own directory, or its
+    ``.py`` file.
 
     Raises:
-        RepoError: There is no module.
+        RepoError: *place* does not contain the module.
 
     """
     version = ref.version or "0"
@@ -253,7 +254,8 @@ def _check(entries: list[RepoEntry]) -> None:
             if not text or not text.isprintable():
                 raise RepoError(f"{where}.{field} is {shorten(text)}")
         if not all(part.isidentifier() for part in entry.import_name.split(".")):
-            raise RepoError(f"{where}.module is {shorten(entry.import_name)}, no import name")
+            shown = shorten(entry.import_name)
+            raise RepoError(f"{where}.module is {shown}, which is not an import name")
         key = entry.name, sort_key(entry.version)
         if key in seen:
             raise RepoError(f"{where} is a second entry of {entry.spec}")
@@ -269,7 +271,7 @@ def _check_module(link: AdaptorLink) -> None:
     place = Path(link.path, *link.module.split("."))
     files = place.parent.glob(f"{place.name}.*") if not place.is_dir() else ()
     if not place.is_dir() and not any(f.name.endswith((".py", ".so")) for f in files):
-        raise RepoError(f"{label}: its directory holds no module {link.module!r}")
+        raise RepoError(f"{label}: its directory does not contain the module {link.module!r}")
 
 
 def adaptor_paths(

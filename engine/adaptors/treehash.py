@@ -1,7 +1,7 @@
-"""One SHA-256 for all files of an installed adaptor.
+"""A single SHA-256 for all files of an installed adaptor.
 
-Defined in docs/repo.md: for each file, sorted by the bytes of its path, the path, a zero byte,
-its SHA-256 in hexadecimal and a line feed; of all that, the SHA-256 in hexadecimal.
+docs/repo.md defines it. For each file, sorted by the bytes of its path: the path, a zero byte, its
+SHA-256 in hexadecimal and a line feed. The hash is the SHA-256 of all these lines, in hexadecimal.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def tree_hash(directory: str, *, bytecode: bool = False) -> str:
     """Return the hash of all files below *directory*.
 
     Args:
-        directory: What to walk through; empty directories do not count, nor do file modes.
-        bytecode: Hash what lies in ``__pycache__`` directories, instead of all the rest.
+        directory: The directory to walk through; empty directories and file modes do not count.
+        bytecode: Hash the files in ``__pycache__`` directories, instead of all other files.
 
     Raises:
-        TreeError: A file is a symbolic link or no file at all, or cannot be read.
+        TreeError: A file is a symbolic link, is not a regular file, or cannot be read.
 
     """
     total = hashlib.sha256()
@@ -56,6 +56,6 @@ def _files(directory: str, bytecode: bool) -> Iterator[str]:
             if item.is_dir(follow_symlinks=False):
                 pending.append(Path(item.path))
             elif not item.is_file(follow_symlinks=False):
-                raise TreeError(f"{name!r} is no regular file")
+                raise TreeError(f"{name!r} is not a regular file")
             elif (_BYTECODE in Path(name).parts) is bytecode:
                 yield name

@@ -1,6 +1,6 @@
 """The order of versions: PEP 440, without the package that implements it.
 
-The engine needs to compare a handful of versions once for each run, and nothing else of them.
+The engine only has to compare a few versions for each run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 Key = tuple[object, ...]
-"""Sorts as its version does.  Only to be compared with other keys."""
+"""A key that sorts like its version.  It can only be compared with other keys."""
 
 _VERSION: Final = re.compile(
     r"""
@@ -26,15 +26,15 @@ _VERSION: Final = re.compile(
 
 _STAGES: Final = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 
-# Where a part is missing, these take its place: they are below and above every other value.
+# These take the place of a missing part: they are below and above every other value.
 _BELOW: Final = (-1,)
 _ABOVE: Final = (1,)
 
 
 def sort_key(version: str) -> Key:
-    """Return a key by which versions sort as PEP 440 says; equal versions have equal keys.
+    """Return a key by which versions sort in the order of PEP 440; equal versions have equal keys.
 
-    What is no version at all (``local``) is below everything that is one, by its text.
+    Texts that are not versions (such as ``local``) sort by their characters, below all versions.
     """
     match = _VERSION.fullmatch(version.strip())
     if match is None:
@@ -55,7 +55,7 @@ def sort_key(version: str) -> Key:
 
 
 def is_prerelease(version: str) -> bool:
-    """Whether *version* is one that is only taken if it is asked for, or if there is no other."""
+    """Whether *version* is a pre-release, which a name alone means only if all others are too."""
     match = _VERSION.fullmatch(version.strip())
     return match is not None and (match["pre"] is not None or match["dev"] is not None)
 

@@ -1,4 +1,4 @@
-"""Room `api`: what a caller hands in and what the engine raises.
+"""Room `api`: the options that a caller gives, and the errors that the engine raises.
 
 Any room may import it; it imports `protocol` only.
 """

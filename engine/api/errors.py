@@ -1,4 +1,4 @@
-"""Errors that the engine raises to its caller: one for each thing the caller can do about it."""
+"""Errors that the engine raises: one for each way in which the caller can react."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EngineError(Exception):
-    """Everything that the engine raises on its own account."""
+    """The base of all errors that the engine itself raises."""
 
 
 class EngineClosedError(EngineError):
@@ -23,22 +23,22 @@ class JournalError(EngineError):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a plan, and where it is."""
+    """A problem of a plan, and its place."""
 
     path: str
     """The JSON path as the author spelled it: ``workflow.steps[2].next.z``."""
     message: str
     step_id: str | None = None
-    """The step whose text or adaptor is meant."""
+    """The step that the problem is in."""
     line: int | None = None
-    """In the text at *path*, from 1."""
+    """The line in the text at *path*, from 1."""
     column: int | None = None
-    """In characters, from 1."""
+    """The column in characters, from 1."""
     fix: str | None = None
-    """A hint what to write instead."""
+    """A hint about what to write instead."""
 
     def __str__(self) -> str:
-        """Return the line that a person reads."""
+        """Return the problem as a line for people."""
         where = [] if self.step_id is None else [f"step {self.step_id!r}"]
         where += [] if self.line is None else [f"line {self.line}"]
         where += [] if self.column is None else [f"column {self.column}"]
@@ -48,10 +48,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class PlanError(EngineError, ValueError):
-    """A plan cannot be run; no process was started: correct it.
+    """A plan cannot be run and must be corrected; no process was started.
 
     Attributes:
-        problems: Everything that is wrong with it, in the order of the plan.
+        problems: All problems, in the order of the plan.
 
     """
 

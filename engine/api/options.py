@@ -1,4 +1,4 @@
-"""What a caller may set for one run.  Units are in the names; `None` means: no such limit."""
+"""Options that a caller may set for a run.  Units are in the names; `None` means no limit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEFAULT_PUBLIC_KEYS: Final = (
     "username", "user", "email", "host", "hostname", "port", "baseUrl", "base_url", "url",
     "database", "schema", "apiVersion", "api_version", "client_id", "clientId", "account", "region",
 )  # fmt: skip
-"""Keys of a configuration whose values are not secret; upper and lower case do not count."""
+"""Keys of a configuration whose values are not secret; upper and lower case are the same."""
 
 _COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events")
 
@@ -50,14 +50,14 @@ def _is_names(value: Any) -> bool:
 
 
 class Permissions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run may reach beyond its state.
+    """Hosts and files that a run may reach beyond its state.
 
     ``net``: rules as in `protocol.net_rules` (``"host:port"``, ``"*.example.org:443"``, ``"*"``);
     ``read``: extra absolute paths, read-only.
 
     Raises:
         TypeError: A field is not a sequence of text.
-        ValueError: A rule or a path is not one; the text quotes it.
+        ValueError: A rule or a path is not valid; the text quotes it.
 
     """
 
@@ -82,7 +82,7 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def net_rules(self) -> tuple[NetRule, ...]:
-        """The rules of ``net``, read."""
+        """The rules of ``net``, parsed."""
         from protocol.net_rules import parse_net_rules
 
         return parse_net_rules(self.net)
@@ -92,45 +92,47 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits and the scope of one run.
 
     Raises:
-        ValueError, TypeError: A value makes no sense; the text says which and what would.
+        ValueError, TypeError: A value is not valid; the text quotes it and says what would be
+        right.
 
     """
 
     timeout_s: float | None = 600.0
-    """The whole run, from the start of its child; waiting in the queue does not count."""
+    """Limit of the whole run, from the start of its child; waiting in the queue does not count."""
     step_timeout_s: float | None = None
-    """One job, from ``job-start`` on."""
+    """Limit of each job, from its ``job-start``."""
     idle_timeout_s: float | None = None
-    """The longest silence: no event, log or output of any kind."""
+    """Longest time without an event, a log line or output of any kind."""
     resolve_timeout_s: float = 30.0
-    """One call of a resolver."""
+    """Limit of each call of a resolver."""
     cancel_grace_s: float = 0.25
-    """What a cancelled run gets to come to an end by itself."""
+    """Time for a cancelled run to end by itself, before it is killed."""
     memory_mb: float = 500
     cpu_s: float | None = None
     state_mb: float | None = None
-    """One serialised state; a quarter of ``memory_mb`` if not given."""
+    """Size of a serialised state; a quarter of ``memory_mb`` if not given."""
     state_items: int = MAX_STATE_ITEMS
-    """One state: each key and each value is an item, and so is each list and each map."""
+    """Items of a state: each key, each value, each list and each map is an item."""
     payload_mb: float = 10.0
-    """A state in an event; a larger one is replaced there."""
+    """Size of a state in an event; a larger state is replaced in the event only."""
     log_payload_mb: float = 1.0
-    """One log message; a larger one is replaced."""
+    """Size of a log message; a larger message is replaced."""
     max_log_bytes: int = 10 * MEGABYTE
-    """All log messages together; more are dropped and counted, ten times more end the run."""
+    """Size of all log messages together; more are dropped and counted, and ten times as many end
+    the run."""
     max_step_runs: int | None = None
-    """Executions of steps; ten for each step of the plan, but at least 1,000, if not given."""
+    """Number of step runs.  If not given, ten for each step of the plan, but at least 1,000."""
     max_events: int = 1_000_000
     log_level: LogLevel = "debug"
-    """The least level of all log lines."""
+    """The least important level of log lines that are reported."""
     adaptor_log_level: LogLevel = "warning"
-    """The least level of what adaptors and their libraries write with `logging` and `warnings`."""
+    """The same for lines that adaptors and their libraries write with `logging` and `warnings`."""
     sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
-    """What becomes of objects in log lines."""
+    """How objects in log lines are shown."""
     modules: dict[str, ModuleRef] = {}
     whitelist: tuple[str, ...] | None = None
     """Regular expressions.  A job may import a module of the repo if `re.search` finds one of them
-    in the name of the module; ``^`` and ``$`` stand for its ends.  None: all."""
+    in its name; ``^`` and ``$`` match the ends of the name.  None admits all modules."""
     permissions: Permissions = Permissions()
     remove_from_state: tuple[str, ...] = ("configuration",)
     public_credential_keys: tuple[str, ...] = tuple(DEFAULT_PUBLIC_KEYS)
@@ -180,7 +182,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _check_read_path(path: str) -> None:
-    """Raise ValueError unless *path* is absolute: the rest would depend on where the engine runs."""
+    """Raise ValueError if *path* is not absolute: it would depend on where the engine runs."""
     if "\0" in path:
         raise ValueError(f"Permissions.read has a path with a NUL in it: {path!r}")
     if not path.startswith("/"):
@@ -206,7 +208,7 @@ def _check_positive(name: str, value: Any) -> None:
 def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
-    # The others: a repetition that is too large, brackets that nest too deep.
+    # The last two: a repetition that is too large, brackets that nest too deep.
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"whitelist: {pattern!r} is not a regular expression: {error}") from None
 

@@ -1,7 +1,7 @@
-"""Where a run finds the certificate authorities of this machine.
+"""Paths at which a run finds the certificate authorities of this machine.
 
-Asked of the interpreter's own OpenSSL, which has directories compiled in, and completed by the places
-where other TLS libraries look.  Only public certificates: no directory with private keys.
+The list has the directories that are compiled into the interpreter's OpenSSL, and the places where
+other TLS libraries look.  It has public certificates only, and no directory with private keys.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ USUAL: Final = (
     "/usr/share/ca-certificates",
     "/var/lib/ca-certificates",
 )
-"""Paths that libraries with an OpenSSL or a TLS of their own open by name."""
+"""Paths that libraries with their own OpenSSL or TLS open by name."""
 
 
 @functools.cache
 def certificates() -> tuple[str, ...]:
-    """Return the files and directories to be read; found once for a process.
+    """Return the files and directories that a run must read; they are found once for a process.
 
-    A child has a root directory in which only readable paths exist, each under the name that it is given
-    here.  So a path that leads through symbolic links is named as it is spelled, and so is what a link
-    inside of a directory points at.
+    A child has a root directory in which only readable paths exist, each under the name that it has
+    here.  So a path that leads through symbolic links keeps its spelling, and the target of a link
+    inside a directory is listed by the spelling in the link.
     """
     found: list[str] = []
     for path in (*_compiled_in(), *USUAL):
@@ -47,9 +47,12 @@ def certificates() -> tuple[str, ...]:
 
 
 def _compiled_in() -> Iterator[str]:
-    """Yield what OpenSSL opens of itself.  Source: SSL_CTX_set_default_verify_paths(3)."""
+    """Yield the paths that OpenSSL opens by itself.
+
+    Source: SSL_CTX_set_default_verify_paths(3).
+    """
     try:
-        import _ssl  # its half in C only, and late: it loads two libraries
+        import _ssl  # only the C half of ssl, and late: it loads two libraries
     except ImportError:  # a Python without TLS
         return
     _, file, _, directories = _ssl.get_default_verify_paths()
@@ -59,9 +62,10 @@ def _compiled_in() -> Iterator[str]:
 
 
 def _link_targets(directory: str) -> Iterator[str]:
-    """Yield where the links below *directory* lead, as a child will spell it.
+    """Yield the targets of the links below *directory*, as a child will spell them.
 
-    In its root the directory is not a link, whatever it is here: what is relative begins at its name.
+    In the root of a child the directory itself is not a link.  So relative targets begin at its
+    name.
     """
     for place, _, _ in os.walk(directory):
         for entry in os.scandir(place):

@@ -1,4 +1,4 @@
-"""The interpreter of a child: how it is called, and which files it must be able to read."""
+"""The interpreter of a child: its command line, and the files that it must be able to read."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from engine.confinement.certificates import certificates
 from engine.confinement.libraries import libraries, needed
 
 CHILD_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
-"""All of it.  With one arena, threads do not reserve 64 MB of address space each."""
+"""The whole environment of a child.  With one arena, threads do not reserve 64 MB of address space
+each."""
 
 ZYGOTE_ENVIRONMENT: Final = {**CHILD_ENVIRONMENT, "LD_BIND_NOW": "1"}
-"""All of a zygote's: what the linker looks up when a function is first called, it looks up once and
-not in every fork.  Source: ld.so(8)."""
+"""The whole environment of a zygote: the linker looks up all functions once, and not in every fork
+when a function is first called.  Source: ld.so(8)."""
 
 PACKAGES: Final = ("protocol", "sandbox_child", "msgspec", "RestrictedPython")
-"""The packages that a child finds besides the standard library."""
+"""Packages that a child can import besides the standard library."""
 
 HIDDEN: Final = ("site-packages", "dist-packages", "ensurepip", "idlelib", "test", "turtledemo")
-"""Directories of a standard library that are not it, or that no job needs."""
+"""Directories inside a standard library that do not belong to it, or that jobs do not need."""
 
 INTERACTIVE: Final = ("_curses", "_test", "_tkinter", "nis", "readline", "xx")
-"""Extension modules that are for a person at a terminal, for a network, or for Python's own tests;
-what they need is not looked up."""
+"""Extension modules for a terminal, for a network service, or for Python's own tests; their
+libraries are not looked up."""
 
 HARMLESS_FILES: Final = (
     "/dev/null",
@@ -36,12 +37,12 @@ HARMLESS_FILES: Final = (
     "/dev/urandom",
     "/etc/ld.so.cache",
     "/etc/localtime",
-    # hashlib reads the settings of OpenSSL, too.
+    # hashlib reads the settings of OpenSSL.
     "/etc/pki/tls/openssl.cnf",
     "/etc/ssl/openssl.cnf",
     "/usr/lib/ssl/openssl.cnf",
     "/usr/share/zoneinfo",
-    # mimetypes opens every one that exists, and lets the refusal through to its user.
+    # mimetypes opens each of these that exists, and an error reaches its user.
     "/etc/apache/mime.types",
     "/etc/apache2/mime.types",
     "/etc/httpd/conf/mime.types",
@@ -51,7 +52,7 @@ HARMLESS_FILES: Final = (
     "/usr/local/etc/mime.types",
     "/usr/local/lib/netscape/mime.types",
 )
-"""What libraries open by name, and what holds nothing but what every machine has."""
+"""Files that libraries open by name, and that contain only what every machine has."""
 
 NETWORK_FILES: Final = (
     "/etc/gai.conf",
@@ -62,26 +63,27 @@ NETWORK_FILES: Final = (
     "/etc/resolv.conf",
     "/etc/services",
 )
-"""What looking up a host needs; only with a network permission."""
+"""Files that are needed to look up a host; only for runs with a network permission."""
 
 
 def network_files() -> tuple[str, ...]:
-    """Return what a run with a network permission may read: to find a host, and to verify it."""
+    """Return the files that a run with a network permission may read to find and verify hosts."""
     return (*NETWORK_FILES, *certificates())
 
 
 def child_command() -> list[str]:
     """Return the command line of a child.
 
-    ``-I -S``: no environment variables, no user or site packages, no directory of the script on
-    the module path.  ``-u``: nothing that is written to a standard stream is kept back, neither by Python
-    nor by the C library (``config_init_stdio`` of CPython), so a child that dies loses none of it.  The packages follow as ``name=directory``; see ``sandbox_child.finder``.
+    ``-I -S``: no environment variables, no user or site packages, no directory of the script on the
+    module path.  ``-u``: neither Python nor the C library holds back text for a standard stream, so
+    a child that dies does not lose any of it (``config_init_stdio`` of CPython).  The packages
+    follow as ``name=directory``; see ``sandbox_child.finder``.
     """
     return _command("__main__.py")
 
 
 def probe_command() -> list[str]:
-    """Return the command line of a child that only tries which layers it can put on."""
+    """Return the command line of a child that only tries to put on each layer."""
     return _command("confine/__main__.py")
 
 
@@ -121,7 +123,7 @@ def readable() -> tuple[str, ...]:
 
 @functools.cache
 def hidden() -> tuple[str, ...]:
-    """Return directories inside of `readable` ones that are not to be read."""
+    """Return directories below those of `readable` that must not be read."""
     return tuple(
         path
         for directory in sorted(_standard_library())
@@ -134,21 +136,23 @@ _LINKERS: Final = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
 
 
 def _executable() -> str:
-    # Inside a virtual environment the interpreter proper: it looks for nothing beside itself.
+    # In a virtual environment, the interpreter that it was made from: it needs no files beside
+    # itself.
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def _standard_library() -> set[str]:
-    # A virtual environment has none of its own, whatever sysconfig says of "platstdlib" there.
+    # A virtual environment has no standard library of its own, though sysconfig names a
+    # "platstdlib".
     base = {"installed_base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     named = [sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")]
-    # Both as it is named and as it is: a child may find itself by way of a symbolic link.
+    # Both the name and the real path: a child may find its library through a symbolic link.
     return {*named, *map(os.path.realpath, named)}
 
 
 @functools.cache
 def _package_directory(name: str) -> str:
-    """Find a package without importing it: the engine never imports the child's code."""
+    """Return the directory of a package without importing the package."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"the child needs the package {name!r}, which is not installed")

@@ -1,7 +1,7 @@
-"""Which shared libraries the standard library's own extension modules need.
+"""Finds the shared libraries that the standard library's extension modules need.
 
-Read from the files themselves (ELF, the dynamic section), so that a child may be allowed single
-files instead of the machine's library directories.  Source: elf(5), ld.so(8).
+The names are read from the files themselves (ELF, the dynamic section).  So a child gets access to
+single files instead of the machine's library directories.  Source: elf(5), ld.so(8).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ WHEEL_LIBRARIES: Final = (
     "libutil.so.1",
     "libz.so.1",
 )
-"""What a manylinux wheel may expect of the machine (PEP 600), as far as it is no user interface."""
+"""Libraries that a manylinux wheel may expect on the machine (PEP 600), without those for user
+interfaces."""
 
 SYSTEM_DIRECTORIES: Final = tuple(
     f"{root}/{name}"
@@ -43,13 +44,15 @@ _STRING_TABLE: Final = 5
 def libraries(
     extensions: Iterable[Path], *, loaded: Iterable[str] = (), directories: Iterable[str] = ()
 ) -> list[str]:
-    """Return the paths of all libraries that *extensions* need, and those that need.
+    """Return the paths of all libraries that *extensions* need, also indirectly.
 
-    A library that is not found is left out: what needs it cannot be imported outside either.
+    A library that is not found is left out: an extension that needs it cannot be imported outside a
+    child either.
 
     Args:
         extensions: Files to begin with.
-        loaded: Names of libraries that the interpreter itself has: nobody opens them again.
+        loaded: Names of libraries that the interpreter itself has loaded, so that they are not
+            opened again.
         directories: Where to look before the machine's own directories.
 
     """
@@ -65,8 +68,7 @@ def libraries(
             continue
         known.add(name)
         paths = [path for place in places if Path(path := f"{place}/{name}").is_file()]
-        # One directory often has two names (/lib, /usr/lib): the one that the linker will use is
-        # the one in its cache.
+        # A directory often has two names (/lib, /usr/lib).  The linker uses the name in its cache.
         paths.sort(key=lambda path: os.fsencode(path) + b"\0" not in cache)
         for path in paths[:1]:
             found.append(path)
@@ -82,7 +84,7 @@ def _linker_cache() -> bytes:
 
 
 def needed(file: Path) -> list[str]:
-    """Return the names of the libraries that an ELF file asks for; nothing if it is none."""
+    """Return the names of the libraries that an ELF file asks for; none for other files."""
     try:
         data = file.read_bytes()
         if data[:6] != b"\x7fELF\x02\x01":  # 64 bits, little endian
@@ -105,7 +107,7 @@ def _needed(data: bytes) -> Iterator[str]:
     strings = next((value for tag, value in entries if tag == _STRING_TABLE), None)
     if strings is None:
         return
-    # The table is named by its address in memory; a segment says where in the file that is.
+    # The table is given by its address in memory; a segment maps this to a place in the file.
     for kind, _, offset, address, _, length, _, _ in segments:
         if kind == _LOAD and address <= strings < address + length:
             table = strings - address + offset

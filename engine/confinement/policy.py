@@ -1,4 +1,4 @@
-"""Which walls a run gets."""
+"""The walls of a run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The walls around every run of an engine.
 
     Args:
-        level: ``"default"``: the kernel wall; a run does not start where a required layer is
-            missing.  ``"none"``: without it, for development on machines that have none.  Never
-            chosen silently: every ``workflow-start`` says which it was.
+        level: ``"default"``: with the kernel wall; a run does not start where a required layer is
+            missing.  ``"none"``: without the kernel wall, for development on machines that lack it.
+            The level is never chosen silently: every ``workflow-start`` reports it.
         language: Whether jobs are compiled by the language wall, or by plain ``compile``.
         without: Names of layers to leave out; for tests that show what each layer stops.
 
     Raises:
-        ValueError: No such level or layer.
+        ValueError: The level or a layer does not exist.
 
     """
 
@@ -46,14 +46,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             raise TypeError(f"without must be a sequence of names, not {self.without!r}")
         for name in self.without:
             if name not in LAYERS:
-                raise ValueError(f"without names no layer: {name!r}; layers: {', '.join(LAYERS)}")
+                layers = ", ".join(LAYERS)
+                raise ValueError(f"without has {name!r}, which is not a layer; layers: {layers}")
         msgspec.structs.force_setattr(self, "without", tuple(self.without))
 
     def request(self, *, options: RunOptions, read_paths: Sequence[str]) -> ConfinementRequest:
-        """Return what the child of a run is asked to put on.
+        """Return the layers and limits that the child of a run is asked to put on.
 
         Args:
-            options: Of the run: its memory and processor limits and its permissions.
+            options: The options of the run: its memory and processor limits and its permissions.
             read_paths: Absolute paths that the run needs besides the interpreter's: its repo.
 
         """
@@ -76,10 +77,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def zygote_serves(zygote: ConfinementRequest, request: ConfinementRequest) -> bool:
-    """Say whether a fork of a zygote confined by *zygote* can be confined by *request*.
+    """Return whether a fork of a zygote confined by *zygote* can be confined by *request*.
 
-    Where not, the run needs an interpreter of its own (``start_mode="exec"``): a path outside of
-    the zygote's root or a network that it has left cannot be had again.
+    If it cannot, the run needs an interpreter of its own (``start_mode="exec"``).  A fork cannot
+    get back a path outside the zygote's root, or a network that the zygote has left.
     """
     if (zygote.level, zygote.without) != (request.level, request.without):
         return False
@@ -87,13 +88,13 @@ def zygote_serves(zygote: ConfinementRequest, request: ConfinementRequest) -> bo
         return True
     if request.net and not zygote.net:
         return False
-    # Nearly always the very same paths: then there is nothing to compare one by one.
+    # Nearly always the paths are the same, and the set of others is empty.
     others = set(request.read_paths).difference(zygote.read_paths)
     return all(_lies_below(path, zygote.read_paths) for path in others)
 
 
 def identity(paths: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
-    """Return which files *paths* name now, as device and inode.
+    """Return the files that *paths* name now, as device and inode.
 
     A zygote's root holds the files that the paths named when it was started.  Where a directory has
     since been replaced by another (an atomic swap of the repo) the zygote must be replaced as well.

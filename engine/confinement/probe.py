@@ -1,4 +1,4 @@
-"""What this machine can do for a run, found out by a child that confines itself and ends."""
+"""Finds out what this machine can do for a run, with a child that confines itself and ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TIMEOUT_S: Final = 20.0
 
 
 def probe(request: ConfinementRequest | None = None) -> MachineReport:
-    """Confine a process as *request* says, and return what came of it.
+    """Confine a process as *request* says, and return its report.
 
-    Without a request: every layer, none of them required, so that all are tried.
+    Without a request, the process tries every layer, and none is required.
 
     Raises:
         RuntimeError: The process did not answer; the text says why.
@@ -36,8 +36,8 @@ def probe(request: ConfinementRequest | None = None) -> MachineReport:
             timeout=TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RuntimeError(f"no child could be tried: {error}") from error
+        raise RuntimeError(f"the test child could not be started: {error}") from error
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"a child that was tried ended with {done.returncode}: {last}")
+        raise RuntimeError(f"the test child ended with {done.returncode}: {last}")
     return msgspec.json.decode(done.stdout, type=MachineReport)

@@ -1,4 +1,4 @@
-"""The steps of a plan as a graph: which edges go round in a circle."""
+"""The steps of a plan as a graph: finds edges that go round in a circle."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SHOWN_STEPS = 8
-"""A longer cycle is told by its first and last steps."""
+"""Most steps of a cycle that a message names; a longer cycle is shown by its first and last
+steps."""
 
 
 class Cycle(NamedTuple):
-    """A way through the graph that comes back to where it began."""
+    """A path through the graph that comes back to its beginning."""
 
     source: int
     """The node whose edge closes the cycle."""
     target: int
     """The node to which that edge leads back."""
     nodes: tuple[int, ...]
-    """The way from *target* to *source*; of a long one the ends."""
+    """The path from *target* to *source*; of a long path, only the ends."""
     left_out: int
-    """How many nodes are missing in the middle of *nodes*."""
+    """Number of nodes that are left out in the middle of *nodes*."""
 
 
 def find_cycles(edges: Sequence[Sequence[int]]) -> Iterator[Cycle]:
-    """Yield one cycle for each edge that leads back to where a walk came from.
+    """Yield a cycle for each edge that leads back to an earlier node of a walk.
 
-    Without these edges the graph has no cycle, so a plan whose author has dealt with all of them
-    is sound.  Takes time in proportion to nodes and edges, and no recursion.
+    Without these edges the graph has no cycle, so a plan is right once its author has dealt with
+    all of them.  The time grows with the number of nodes and edges; the search does not call
+    itself.
 
     Args:
         edges: The targets of each node, by index.
 
     """
     finished = [False] * len(edges)
-    depth_of: dict[int, int] = {}  # of the nodes on the way from the root, itself included
+    depth_of: dict[int, int] = {}  # of the nodes on the path from the root, the root included
     for root in range(len(edges)):
         if finished[root]:
             continue
@@ -59,9 +61,9 @@ def find_cycles(edges: Sequence[Sequence[int]]) -> Iterator[Cycle]:
 
 
 def _cut(way: list[int], begin: int) -> Cycle:
-    """Make a cycle of the end of a walk.
+    """Make a cycle from the end of a walk.
 
-    Only the ends of a long one are copied: the search would take quadratic time otherwise.
+    Only the ends of a long cycle are copied: otherwise the search would take quadratic time.
     """
     length = len(way) - begin
     if length <= SHOWN_STEPS:

@@ -1,7 +1,7 @@
-"""One object of a plan, read member by member.
+"""Reads an object of a plan, member by member.
 
-A reader never stops at a mistake: it notes the problem with its path and goes on with nothing in
-that place, so that one look at a plan finds all that is wrong with it.
+A reader never stops at a mistake. It notes the problem with its path and goes on without the
+member, so that one pass over a plan finds all problems.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ ALIASES = {
     "maxDelay": "max_delay",
     "onDeath": "on_death",
 }
-"""Other spellings, of the JavaScript runtime and of its older plans."""
+"""Other spellings of keys, from the JavaScript runtime and its older plans."""
 
 IGNORED_KEYS = ("previous", "linker", "source_map", "openfn", "history", "cursor", "meta")
 """Keys that the JavaScript tools write into plans, workflows and steps."""
 
 
 class Findings:
-    """The findings of the readers of one plan, besides its members."""
+    """Problems and ignored keys that the readers of a plan find."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.ignored: dict[str, str] = {}
-        """A key that is accepted and ignored, as its author spells it, to its first path."""
+        """For each ignored key, as its author spells it, the first path."""
         self.warnings: list[str] = []
         """Sentences about parts of the plan that are right, but have no effect."""
 
 
 class PlanObject:
-    """The members of one JSON object (or struct), by the names that we have for them.
+    """The members of a JSON object (or struct), under our names for them.
 
-    A member that is ``null`` is one that is not there.
+    A member that is ``null`` counts as missing.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class PlanObject:
 
         Args:
             value: The object.
-            path: Where it is in the plan; empty for the plan itself.
-            findings: Where to note what is wrong, and what is ignored.
-            known: The names that an object of this kind has.
+            path: The place of the object in the plan; empty for the plan itself.
+            findings: Takes the problems and the ignored keys.
+            known: The names that an object of this kind may have.
             ignored: Names that are accepted, but have no meaning here.
-            others_allowed: Keys that are not known are passed over, not noted.
+            others_allowed: Whether unknown keys are allowed, and passed over.
 
         """
         self.path = path
@@ -77,7 +77,7 @@ class PlanObject:
         self._problems = findings.problems
         self._members: dict[str, Any] = {}
         self._spelling: dict[str, str] = {}
-        is_written = isinstance(value, Mapping)  # the engine's own types hold no such keys
+        is_written = isinstance(value, Mapping)  # the engine's own types do not have such keys
         for key, member in _items(value):
             name = ALIASES.get(key, key) if isinstance(key, str) else key
             if isinstance(key, str) and name in ignored and is_written and member is not None:
@@ -109,7 +109,7 @@ class PlanObject:
         self._findings.warnings.append(f"{self.where(name)}: {message}")
 
     def add_problem(self, path: str, message: str) -> None:
-        """Note a problem with what is at *path*."""
+        """Note a problem with the value at *path*."""
         self._problems.append(Problem(path, message))
 
     def where(self, name: str) -> str:
@@ -117,15 +117,15 @@ class PlanObject:
         return join_path(self.path, self._spelling.get(name, name))
 
     def get(self, name: str) -> Any:
-        """Return a member as it is, None if it is not there."""
+        """Return a member as it is; None if it is missing."""
         return self._members.get(name)
 
     def text(
         self, name: str, *, what: str = "text", empty: bool = True, quoted: bool = False
     ) -> str | None:
-        """Return a member that must be text; *what* says which one.
+        """Return a member that must be text, which messages call *what*.
 
-        Messages show a number in its place if it is *quoted*.
+        With *quoted*, a message about a number in its place shows the number.
         """
         value = self._members.get(name)
         if value is None:
@@ -134,7 +134,7 @@ class PlanObject:
         if problem is not None:
             self.note(name, problem)
             return None
-        return str.__str__(value)  # of a subclass, such as a member of a StrEnum, the text alone
+        return str.__str__(value)  # only the text of a subclass, such as a member of a StrEnum
 
     def check_text(
         self, value: object, path: str, what: str, *, empty: bool, quoted: bool = False
@@ -147,7 +147,7 @@ class PlanObject:
         return str.__str__(value)
 
     def flag(self, name: str) -> bool:
-        """Return a member that must be true or false; false if it is not there."""
+        """Return a member that must be true or false; false if it is missing."""
         value = self.get(name)
         if value is not None and not isinstance(value, bool):
             self.note(name, f"must be true or false, not {name_type(value)}")
@@ -174,7 +174,7 @@ class PlanObject:
     def child(
         self, name: str, *, known: Collection[str], ignored: Collection[str] = ()
     ) -> PlanObject | None:
-        """Return a reader of a member that must be an object; None if it is not there."""
+        """Return a reader of a member that must be an object; None if it is missing."""
         value = self.get(name)
         if value is None:
             return None
@@ -204,7 +204,7 @@ class PlanObject:
         )
 
     def mapping(self, name: str) -> dict[str, Any]:
-        """Return a copy of a member that must be an object with text as keys; {} if it is not there."""
+        """Return a copy of a member that must be an object with text keys; {} if it is missing."""
         value = self.get(name)
         if value is None:
             return {}
@@ -221,7 +221,7 @@ class PlanObject:
     def secrets(self, name: str) -> dict[str, Any] | str | None:
         """Return a configuration: an object, or the id of a credential.
 
-        A message about one names its keys, never a value.
+        A message about a configuration shows its keys, never a value.
         """
         value = self.get(name)
         what = "an object or the id of a credential"
@@ -283,14 +283,14 @@ def _default(struct: Any, name: str) -> Any:
 
 
 def _plain_mapping(value: Any) -> Any:
-    """Return a read-only mapping as the dict that it stands for."""
+    """Return a mapping of another type as a dict."""
     return dict(value) if isinstance(value, Mapping) and not isinstance(value, dict) else value
 
 
 def _text_problem(value: Any, what: str, *, empty: bool, quoted: bool) -> str | None:
-    """Say why *value* is not a text that Python can compile and msgpack can carry.
+    """Return why *value* is not text that Python can compile and msgpack can carry.
 
-    With *quoted* the message shows a number: it was meant as an id, not as a secret.
+    With *quoted* the message shows a number: it was meant as an id and is not a secret.
     """
     if not isinstance(value, str):
         shown = f": {value!r:.60}" if quoted and isinstance(value, (int, float)) else ""
@@ -300,7 +300,7 @@ def _text_problem(value: Any, what: str, *, empty: bool, quoted: bool) -> str | 
     if "\0" in value:
         return f"has a NUL at character {value.index(chr(0)) + 1}: is it binary data?"
     if not _is_unicode(value):
-        return "has a lone surrogate, which is no text"
+        return "has a lone surrogate, which is not text"
     return None
 
 

@@ -1,8 +1,8 @@
 """A JSON Schema of plans, for editors and for programs that write plans.
 
-It is made from the types of a plan and from the keys that the reader of plans knows, so that it
-accepts every plan that the engine accepts, in every spelling.  What no schema can say (two steps
-with one id, an edge that leads nowhere, a cycle) only `engine.plan.validation` finds.
+The schema is made from the types of a plan and from the keys that the reader of plans knows. So it
+accepts every plan that the engine accepts, in every spelling. Only `engine.plan.validation` finds
+problems that a schema cannot express: two steps with one id, an edge to an unknown step, a cycle.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ _ACCEPTED: Final[dict[tuple[type, str], Any]] = {
     (PlanOptions, "timeout"): _DURATION,
     (PlanOptions, "step_timeout"): _DURATION,
 }
-"""Where the reader takes more than the type of a field says, or less."""
+"""Schemas of keys for which the reader accepts more or less than the type of the field."""
 
 DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (Plan, "id"): "The id of the run. A UUID if it is not given.",
     (Plan, "workflow"): "The steps and what they have in common.",
-    (Plan, "options"): "What the plan says about its own run.",
+    (Plan, "options"): "The options that the plan sets for its own run.",
     (Plan, "meta"): "Any object. It is carried to the event workflow-start.",
     (Workflow, "id"): "A name for other programs.",
     (Workflow, "name"): "A name for people.",
     (Workflow, "start"): "The id of the first step. The first step of the list if not given.",
-    (Workflow, "globals"): "Python source of helper functions that every job sees.",
+    (Workflow, "globals"): "Python source of helper functions that are in scope in every job.",
     (
         Workflow,
         "credentials",
@@ -81,7 +81,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
         "adaptors",
     ): "One adaptor or a list: `name` or `name@version`. `adaptor` is another spelling.",
     (Step, "configuration"): "The configuration of the step, or the id of a credential.",
-    (Step, "state"): "The default state, or the id of a stored one.",
+    (Step, "state"): "The default state, or the id of a stored state.",
     (Step, "next"): "The id of the next step, or an object of step id to edge.",
     (
         Step,
@@ -95,7 +95,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (PlanOptions, "timeout"): "Milliseconds for the whole run.",
     (PlanOptions, "step_timeout"): "Milliseconds for each step. `stepTimeout` is another spelling.",
 }
-"""The meaning of each key, in one line."""
+"""The meaning of each key, in a line."""
 
 KEYS: Final[dict[type, tuple[str, ...]]] = {
     Plan: PLAN_KEYS,
@@ -149,7 +149,7 @@ def _properties(struct: type[msgspec.Struct], *, ignored: Iterable[str]) -> dict
         accepted = _ACCEPTED.get((struct, name)) or _of_type(types[name])
         found = {
             "description": DESCRIPTIONS[struct, name],
-            # To the reader, a key with null is a key that is not there.
+            # The reader treats a key with null as missing.
             "anyOf": [*_variants(accepted), {"type": "null"}],
         }
         properties.update(dict.fromkeys(spellings(name), found))
@@ -187,7 +187,7 @@ def _with_steps(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _one_spelling(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the rule that no two spellings of one key are there together."""
+    """Return the rule that a key occurs in one spelling only."""
     present: dict[str, Any] = {"not": {"type": "null"}}
     rules = [
         {"not": {"required": [alias, name], "properties": {alias: present, name: present}}}

@@ -1,7 +1,7 @@
-"""Where a plan comes from: data, JSON text, a file, or the source of a single job.
+"""Reads a plan from its source: data, JSON text, a file, or the source of a single job.
 
-Reading is all that happens here; whether the plan makes sense is `engine.plan.validation`'s to say.
-Nothing that the plan's author wrote is compiled or run.
+This module only reads; `engine.plan.validation` checks whether the plan makes sense.  Text of the
+plan's author is not compiled or run here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ type_names: dict[type, str] = {
 
 
 def name_type(value: object) -> str:
-    """Return what *value* is in the words of JSON: ``a list``, ``text``, ``a function``."""
+    """Return the type of *value* in the words of JSON: ``a list``, ``text``, ``a function``."""
     known = type_names.get(type(value))
     if known is not None:
         return known
@@ -53,7 +53,7 @@ def strip_blanks(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether *text* is empty but for white space."""
+    """Whether *text* is empty or only white space."""
     return not strip_blanks(text)
 
 
@@ -61,12 +61,12 @@ def read_plan(source: Plan | Mapping[str, Any] | str | bytes | os.PathLike[str])
     """Return the plan as unchecked data.
 
     Args:
-        source: Data (`dict` or `Plan`), JSON text (what begins with ``{``), or else the source of
-            one job, which becomes a plan of one step.  A file is read only if it is given as a
-            path object: a string is never taken for a file name.
+        source: Data (`dict` or `Plan`), JSON text (which begins with ``{``), or the source of a
+            job, which becomes a plan of one step.  A file is read only if it is given as a path
+            object: a string is never taken for a file name.
 
     Raises:
-        PlanError: There is no such file, or the text is not JSON.
+        PlanError: The file does not exist, or the text is not JSON.
 
     """
     if isinstance(source, os.PathLike):
@@ -85,7 +85,7 @@ def read_plan(source: Plan | Mapping[str, Any] | str | bytes | os.PathLike[str])
 
 
 def read_file(path: Path) -> Any:
-    """Return the plan in a ``.json`` file, or the plan of the one job in a ``.py`` file.
+    """Return the plan in a ``.json`` file, or a plan of the job in a ``.py`` file.
 
     Raises:
         PlanError: The file is missing, unreadable, of another kind, not UTF-8, or not JSON.
@@ -122,8 +122,8 @@ def read_json(text: str, *, origin: str = "plan") -> Any:
     """Return the value of a JSON text; integers of any size, ``NaN`` and ``Infinity`` included.
 
     Raises:
-        PlanError: It is not JSON, nests too deeply, or an object has the same key twice (of which
-            a reader would silently keep one).
+        PlanError: The text is not JSON, nests too deeply, or has an object with the same key twice
+            (a reader would silently keep one of them).
 
     """
     try:
@@ -132,17 +132,17 @@ def read_json(text: str, *, origin: str = "plan") -> Any:
         reason = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
         reason = "is nested too deeply"
-    # A key that is there twice, or a number of more digits than int() takes.
+    # A key occurs twice, or a number has more digits than int() takes.
     except ValueError as error:
         reason = str(error)
     raise PlanError([Problem(origin, reason)])
 
 
 def plan_of_job(source: str, *, origin: str = "plan") -> dict[str, Any]:
-    """Return the plan that runs one job.
+    """Return a plan that runs a single job.
 
     Raises:
-        PlanError: The source is empty but for white space.
+        PlanError: The source is empty or only white space.
 
     """
     if is_blank(source):
@@ -152,11 +152,11 @@ def plan_of_job(source: str, *, origin: str = "plan") -> dict[str, Any]:
 
 
 def _read_text(text: str) -> Any:
-    # No job begins with a brace: as Python that is a dict or a set that nobody uses.
+    # A job does not begin with a brace: in Python that would be a dict or a set without a use.
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         return read_json(text.lstrip("\ufeff"))
     if _names_file(text):
-        # No job looks like that, and many a caller will try.
+        # A job does not look like this, and many callers will try it.
         message = "a string is the source of a job, not the name of a file; pass a pathlib.Path"
         raise PlanError([Problem("plan", message)])
     return plan_of_job(text)
@@ -188,7 +188,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of its members.
 
     Raises:
-        ValueError: Two of them have the same key.
+        ValueError: Two members have the same key.
 
     """
     members = dict(pairs)

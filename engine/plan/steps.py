@@ -27,23 +27,24 @@ EDGE_KEYS = ("condition", "label", "disabled")
 
 
 class Node(NamedTuple):
-    """A step, and where its edges are in the plan."""
+    """A step, and the places of its parts in the plan."""
 
     step: Step
     edge_paths: dict[str, str]
-    """Id of the target to path of the edge."""
+    """For the id of each target, the path of the edge."""
     condition_paths: dict[str, str]
     """The same for the condition of each edge."""
     adaptor_paths: tuple[str, ...]
-    """Where each adaptor of the step is."""
+    """The path of each adaptor of the step."""
     path: str
-    """Where the step is in the plan."""
+    """The path of the step itself."""
 
 
 def read_steps(workflow: PlanObject, permissions: Permissions | None = None) -> list[Node]:
-    """Return the steps of a workflow as far as they can be read, all of them with an id.
+    """Return the steps of a workflow as far as they can be read, each with an id.
 
-    A step that is no object is left out.  Whether the targets of edges exist is not checked here.
+    A step that is not an object is left out.  This function does not check that the targets of
+    edges exist.
 
     Args:
         workflow: Its reader.
@@ -78,7 +79,7 @@ def read_steps(workflow: PlanObject, permissions: Permissions | None = None) -> 
 
 
 def _is_trigger(step: object) -> bool:
-    """Tell whether a step has no job; what else a trigger says is for other programs to read."""
+    """Return whether a step has no job; the other keys of a trigger are for other programs."""
     expression = (
         step.get("expression") if isinstance(step, Mapping) else getattr(step, "expression", None)
     )
@@ -86,9 +87,9 @@ def _is_trigger(step: object) -> bool:
 
 
 def _name_steps(readers: Sequence[PlanObject]) -> list[str]:
-    """Return the id of each step; those without one are ``job-1``, ``job-2``, ... in their order.
+    """Return the id of each step; steps without an id are ``job-1``, ``job-2``, ... in their order.
 
-    A number that an author has used for a step of that name is passed over.
+    A number is passed over if the author has used that name for a step.
     """
     ids = [reader.text("id", empty=False, quoted=True) for reader in readers]
     first: dict[str, PlanObject] = {}
@@ -216,7 +217,7 @@ def _read_edge(step: PlanObject, value: object, path: str) -> Edge | None:
 
 
 def _read_condition(step: PlanObject, value: object, path: str) -> str | None:
-    """Return a condition; a named one without the white space around it."""
+    """Return a condition; a named condition is returned without the white space around it."""
     text = step.check_text(value, path, _CONDITION, empty=False)
     if text is None:
         return None
@@ -232,7 +233,7 @@ def _read_condition(step: PlanObject, value: object, path: str) -> str | None:
 
 
 def _misspelt_name(text: str) -> str | None:
-    """Return the named condition that *text* is close to, if it is one name that means nothing."""
+    """Return the named condition that *text* is close to, if *text* is a single unknown name."""
     name = text.replace("-", "_")  # `on-job-success` would be a subtraction of unknown names
     known = name in CONDITION_NAMES or hasattr(builtins, name) or keyword.iskeyword(name)
     return None if known or not name.isidentifier() else suggest(name, sorted(NAMED_CONDITIONS))

@@ -1,7 +1,7 @@
-"""Every problem of a plan, with its JSON path, before a process is started.
+"""Finds every problem of a plan, with its JSON path, before a process is started.
 
-The checks are those that need no interpreter: names, types, and the shape of the graph.  Jobs and
-conditions are compiled in the child only, because compiling hostile text can bring a process down.
+The checks need no interpreter: they cover names, types, and the shape of the graph.  Jobs and
+conditions are compiled only in the child, because compiling hostile text can crash a process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPTION_KEYS = ("start", "end", "timeout", "step_timeout")
 IGNORED_OPTION_KEYS = ("cursor",)
 
 MAX_HINTS = 25
-"""So many wrong ids are compared with all the right ones; the rest is only named."""
+"""Number of wrong ids that are compared with all right ids; further ones are only named."""
 
 
 def load_plan(
@@ -46,21 +46,21 @@ def load_plan(
     permissions: Permissions | None = None,
     warn: Callable[[str], object] | None = None,
 ) -> Plan:
-    """Return the checked plan, which no later change of *source* can change.
+    """Return the checked plan; a later change of *source* does not change it.
 
-    The result has an id, every step in it has one, and loading it again gives the same plan.
+    The result and every step in it have an id, and loading it again gives the same plan.
 
     Args:
         source: A `dict` or `Plan`, JSON text, the path object of a ``.json`` plan or a ``.py`` job,
             or a string that is the source of one job.  See `engine.plan.source`.
-        start: The id of the step to start with; wins over what the plan says.
-        end: The id of the step to end with; wins over what the plan says.
+        start: The id of the step to start with, in place of the plan's.
+        end: The id of the step to end with, in place of the plan's.
         permissions: Of the run, which steps can only narrow; None: they are not known.
         warn: Takes a sentence for each key that is ignored or has no effect; by default it is a
             `PlanWarning` of Python's `warnings`.
 
     Raises:
-        PlanError: Something is wrong with it.  All that is wrong is in `PlanError.problems`.
+        PlanError: The plan is wrong.  All its problems are in `PlanError.problems`.
 
     """
     findings = Findings()
@@ -82,7 +82,7 @@ def _ignored(key: str, path: str) -> str:
 
 
 def _warn(sentence: str) -> None:
-    """Warn the code that has called the engine, however deep inside the engine this is."""
+    """Warn with the place of the caller of the engine, however deep inside the engine this is."""
     level = 1
     frame = sys._getframe()  # noqa: SLF001 - what `warnings` itself does
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
@@ -155,7 +155,7 @@ def _step_id(reader: PlanObject, name: str) -> str | None:
 
 
 class _Graph:
-    """The steps by their ids, to check what refers to one."""
+    """The steps by their ids, to check references to them."""
 
     def __init__(self, nodes: Sequence[Node], problems: list[Problem]) -> None:
         self._nodes = nodes
@@ -166,7 +166,7 @@ class _Graph:
         self._hints: dict[str, str] = {}
 
     def check_id(self, step_id: str | None, path: str) -> None:
-        """Note a problem if there is an id, but no step that has it."""
+        """Note a problem if *step_id* is given, but no step has it."""
         if step_id is None or step_id in self._places:
             return
         if step_id not in self._hints and len(self._hints) < MAX_HINTS:
@@ -175,9 +175,9 @@ class _Graph:
         self._problems.append(Problem(path, message))
 
     def check_edges(self) -> None:
-        """Note edges that lead nowhere or in a circle.
+        """Note edges that lead to an unknown step or in a circle.
 
-        Edges that are never taken count as well: they will be, once somebody enables them.
+        Disabled edges count as well, because somebody may enable them later.
         """
         edges: list[list[int]] = []
         for node in self._nodes:

@@ -1,7 +1,7 @@
 """Events and results as strict JSON, and back without a loss.
 
-Most of them are JSON as they stand.  What JSON does not have is written as an object with one key that
-begins with ``$``:
+Most of them are JSON as they are.  A value that JSON lacks is written as an object with one key
+that begins with ``$``:
 
 ====================================  =========================================
 ``{"$float": "nan"}``                 a float that is not finite (``inf``, ``-inf``)
@@ -29,11 +29,12 @@ from protocol.events import AnyEvent, Event
 from protocol.state import StateNotCarriedError, decode_state, encode_state
 
 MAX_DEPTH: Final = 100
-"""Levels of a value with an escape in it: the walk over it uses the caller's stack."""
+"""Deepest nesting of a value that needs such an object: the walk over it uses the caller's
+stack."""
 
 _64_BITS: Final = range(-(2**63), 2**64)
 _LONG_NUMBER: Final = re.compile(r"\d{20}")
-"""The form of an integer beyond 64 bits; another program may not read it as an integer."""
+"""The form of an integer beyond 64 bits, which another program may not read as an integer."""
 
 _SIGNS_OF_ESCAPES: Final = ('"$', "\\u0024")
 
@@ -41,12 +42,12 @@ _T = TypeVar("_T")
 
 
 def to_json(value: AnyEvent | RunResult) -> str:
-    """Return an event or a result as strict JSON in one line.
+    """Return an event or a result as strict JSON on one line.
 
-    `event_from_json` and `result_from_json` read it back equal.
+    `event_from_json` and `result_from_json` return an equal value for it.
 
     Raises:
-        TypeError: It is something else, or holds something that no state can hold.
+        TypeError: *value* is of another type, or contains a value that a state cannot hold.
 
     """
     if not isinstance(value, Event | RunResult):
@@ -54,7 +55,7 @@ def to_json(value: AnyEvent | RunResult) -> str:
     kind = AnyEvent if isinstance(value, Event) else RunResult
     try:
         text = msgspec.json.encode(value).decode()
-        # Nearly always that is all.  Where it would not come back equal, it needs an escape.
+        # Nearly always that is all.  A value that would not come back equal needs an escape.
         plain = not (_may_hold_escapes(text) or _LONG_NUMBER.search(text))
         if plain and msgspec.json.decode(text, type=kind) == value:
             return text
@@ -64,10 +65,10 @@ def to_json(value: AnyEvent | RunResult) -> str:
 
 
 def event_from_json(text: str | bytes) -> AnyEvent:
-    """Return the event that `to_json` has written.
+    """Return the event in a text of `to_json`.
 
     Raises:
-        ValueError: The text is not JSON, or not that of an event.
+        ValueError: The text is not JSON, or does not describe an event.
 
     """
     event: AnyEvent = _read(text, AnyEvent, "an event")
@@ -75,10 +76,10 @@ def event_from_json(text: str | bytes) -> AnyEvent:
 
 
 def result_from_json(text: str | bytes) -> RunResult:
-    """Return the result that `to_json` has written.
+    """Return the result in a text of `to_json`.
 
     Raises:
-        ValueError: The text is not JSON, or not that of a result.
+        ValueError: The text is not JSON, or does not describe a result.
 
     """
     result: RunResult = _read(text, RunResult, "a result")
@@ -100,7 +101,7 @@ def _struct(value: msgspec.Struct) -> dict[str, Any]:
 
 
 def _typed(value: Any) -> Any:
-    """Return what a field holds whose type says how to read it back."""
+    """Return the value of a field whose type says how to read it back."""
     if isinstance(value, msgspec.Struct):
         return _struct(value)
     if isinstance(value, tuple | list):
@@ -109,7 +110,7 @@ def _typed(value: Any) -> Any:
 
 
 def _exact(value: Any, depth: int) -> Any:
-    """Return a value that says by itself what it was."""
+    """Return the value in a form that says what it was."""
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int):
@@ -142,7 +143,7 @@ def _pack(value: Any) -> str:
             return base64.b64encode(encode_state(value)).decode()
         except StateNotCarriedError as error:
             failed.append(str(error))
-            raise RecursionError from None  # perhaps: an empty stack will show
+            raise RecursionError from None  # perhaps: another try on an empty stack decides it
 
     failed: list[str] = []
     try:
@@ -173,7 +174,7 @@ def _read(text: str | bytes, kind: Any, what: str) -> Any:
 
 
 def _with_room(read: Callable[[], _T]) -> _T:
-    """Read here, or, where the caller has left too little of its stack, on an empty one."""
+    """Read in this thread or, if the caller has left too little stack, in a fresh thread."""
     try:
         return read()
     except RecursionError:
@@ -184,7 +185,7 @@ def _with_room(read: Callable[[], _T]) -> _T:
             try:
                 done.append(read())
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                failed.append(str(error))  # the text only: an error would hold this frame
+                failed.append(str(error))  # only the text: an error would keep this frame alive
 
         thread = threading.Thread(target=again)
         thread.start()

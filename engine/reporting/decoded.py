@@ -1,7 +1,7 @@
-"""Decoded states of one run: each is decoded once, for as long as somebody uses it.
+"""Decoded states of a run: each is decoded once, for as long as it is used.
 
-A decoded state takes up to seventy times its bytes.  So what an event, another event and the result have
-in common is one object; when the last of them is gone, so is the decoded state.
+A decoded state takes up to seventy times its bytes.  So events and the result that have the same
+state share one object.  When the last of them is gone, so is the decoded state.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class _WithState(Protocol):
 _Owner = TypeVar("_Owner", bound=_WithState)
 
 _NOT_SHARED: Final = (type(None), bool, int, float, str, bytes)
-"""Types of values that cannot change: there is nothing to share."""
+"""Types of values that cannot change, and so need not be shared."""
 
 
 class DecodedStates:
-    """Finds the decoded form of encoded states.  For any thread.
+    """Finds the decoded form of encoded states.  Any thread may use it.
 
     Args:
-        max_items: The items that a state of the run may have.
+        max_items: The most items that a state of the run may have.
 
     """
 
@@ -39,14 +39,15 @@ class DecodedStates:
         self.max_items = max_items
         self._lock = threading.Lock()
         self._owners: dict[int, tuple[msgspec.Raw, weakref.ref[Any]]] = {}
-        """By the id of the encoded state, which is kept with it, so that no other object gets the id."""
+        """Owners by the id of their encoded state, which is kept too, so that another object cannot
+        get the id."""
 
     def into(self, owner: _Owner, encoded: msgspec.Raw) -> _Owner:
-        """Return *owner* with its state decoded, or with the state that another owner has.
+        """Return *owner* with its state decoded, or with the same state from another owner.
 
         Raises:
             TooManyItemsError: The state has too many items.
-            ValueError: It is not the encoding of a state.
+            ValueError: *encoded* is not the encoding of a state.
 
         """
         with self._lock:
@@ -60,7 +61,7 @@ class DecodedStates:
             return filled
 
     def forget(self, encoded: msgspec.Raw) -> None:
-        """Take note that the run does not keep these bytes any more."""
+        """Take note that the run does not keep *encoded* any more."""
         with self._lock:
             self._owners.pop(id(encoded), None)
 

@@ -1,8 +1,8 @@
 """The events of one run: appended by the supervisor, read by cursor from any thread.
 
-Memory is bounded whatever the child writes and however seldom the manager polls.  Log events
-that were polled make room first; if none were, new ones are dropped and counted.  Lifecycle
-events are never dropped, only their states are, and say so (``redacted``).
+Memory is bounded for any output of the child, even if the manager never polls.  Log events that
+were polled make room first; without such events, new ones are dropped and counted.  Lifecycle
+events are never dropped.  They only lose their states, and then say so (``redacted``).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from protocol.report import ErrorReport
 from protocol.state import decode_state
 
 MAX_KEPT_LOGS: Final = 1 << 17
-"""Log events; at some 400 bytes each."""
+"""Most log events in memory, at about 400 bytes each."""
 
 MAX_KEPT_STATE_BYTES: Final = 200_000_000
-"""Serialised states in events, and the errors of jobs."""
+"""Most bytes of serialised states in events, and of errors of jobs."""
 
 _SHORT_MESSAGE: Final = 1_000
 _SHORT_STACK: Final = 5
-"""What is kept of an error for which there is no room."""
+"""Length of the message and of the stack that is kept of an error without room."""
 
 _NOTHING: Final = sys.maxsize
-"""Awaited when nobody waits: no event has such a number."""
+"""The awaited number while no reader waits; an event never has this number."""
 
 StateEvent = JobComplete | JobError | WorkflowComplete
 TerminalEvent = WorkflowComplete | WorkflowError
@@ -56,11 +56,12 @@ class EventLog:
         self.decoded = DecodedStates(max_items)
         lock = threading.Lock()
         self._lock = lock
-        # Whoever is woken in vain takes time from the supervisor, with whom it shares an interpreter.
+        # A thread that is woken in vain takes time from the supervisor, because they share an
+        # interpreter.
         self._came = threading.Condition(lock)
         self._over = threading.Condition(lock)
         self._awaited = _NOTHING
-        """No reader waits for an event with a number up to this."""
+        """Readers wait only for events with a number above this."""
         self._events: list[AnyEvent | None] = []
         self._logs: deque[int] = deque()
         self._states: deque[tuple[int, int]] = deque()
@@ -72,26 +73,26 @@ class EventLog:
 
     @property
     def next_seq(self) -> int:
-        """The number that the next event must have."""
+        """The number of the next event."""
         return len(self._events) + 1
 
     @property
     def ended(self) -> bool:
-        """Whether the last event is there."""
+        """Whether the last event of the run is in the log."""
         return self._ended
 
     @property
     def closed(self) -> bool:
-        """Whether the run is over, its child included."""
+        """Whether the run is over and its child is gone."""
         return self._closed
 
     def append(self, event: AnyEvent, *, always: bool = False) -> bool:
-        """Add an event; return False if it was a log for which there is no room.
+        """Add an event; return False if it is a log event and the log is full.
 
         Args:
-            event: With `next_seq` as its number, and a state that keeps alive little but itself: only
-                that is counted.
-            always: Make no question of room: for the few lines that say what became of others.
+            event: An event with `next_seq` as its number.  Only the size of its state is counted,
+                so the state must not keep other large objects alive.
+            always: Add a log event in any case: for the few lines that report dropped lines.
 
         """
         with self._lock:
@@ -109,7 +110,7 @@ class EventLog:
         return True
 
     def close(self) -> None:
-        """Say that the run is over."""
+        """Take note that the run is over, and wake all readers."""
         with self._lock:
             self._ended = self._closed = True
             self._wake_readers()
@@ -117,14 +118,14 @@ class EventLog:
             self._tell()
 
     def read(self, after: int | None, timeout_s: float | None) -> list[AnyEvent]:
-        """Return the events with a number above *after* (None: those not yet read so).
+        """Return the events with a number above *after* (None: above those read before).
 
-        Waits up to *timeout_s* seconds for the first of them, or for the end.
+        The call waits up to *timeout_s* seconds for the first of them, or for the end.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
             while True:
-                # Asked again after each wait: another thread may have read meanwhile.
+                # Computed again after each wait: another thread may have read meanwhile.
                 start = self._polled if after is None else after
                 if len(self._events) > start or self._ended:
                     break
@@ -134,12 +135,12 @@ class EventLog:
                 self._awaited = min(self._awaited, start)
                 self._came.wait(_bearable(left))
             events = [event for event in self._events[start:] if event is not None]
-            if start < len(self._events):  # else nothing was read, wherever the cursor was
+            if start < len(self._events):  # otherwise nothing was read
                 self._polled = len(self._events)
         return [self._readable(event) for event in events]
 
     def _readable(self, event: AnyEvent) -> AnyEvent:
-        """Decode what an event keeps as the bytes that the child sent."""
+        """Return an event with its state and its details decoded from the bytes of the child."""
         if isinstance(event, JobError | WorkflowError) and event.error is not None:
             error = with_details(event.error)
             if error is not event.error:
@@ -147,17 +148,17 @@ class EventLog:
         if isinstance(event, StateEvent) and isinstance(event.state, msgspec.Raw):
             try:
                 return self.decoded.into(event, event.state)
-            except ValueError:  # too many items, or something that only looks like a state
+            except ValueError:  # too many items, or bytes that are not a state
                 return without_state(event)
         return event
 
     def wait_closed(self, timeout_s: float | None) -> bool:
-        """Wait until the run is over, up to *timeout_s* seconds; return whether it is."""
+        """Wait until the run is over, up to *timeout_s* seconds; return whether it is over."""
         with self._lock:
             return self._over.wait_for(lambda: self._closed, _bearable(timeout_s))
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have *listener* called after every change; return what ends that."""
+        """Have *listener* called after every change; return a function that stops this."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -168,7 +169,7 @@ class EventLog:
         return stop
 
     def _wake_readers(self) -> None:
-        self._awaited = _NOTHING  # whoever waits on says so
+        self._awaited = _NOTHING  # a reader that waits on sets it again
         self._came.notify_all()
 
     def _tell(self) -> None:
@@ -190,7 +191,7 @@ class EventLog:
         while self._states and self._state_bytes + size > MAX_KEPT_STATE_BYTES:
             index, freed = self._states[0]
             if index >= self._polled:
-                # Not the final state: it is kept for the result anyway.
+                # A final state stays, because it is kept for the result anyway.
                 return event if isinstance(event, WorkflowComplete) else _lightened(event)
             self._states.popleft()
             self._state_bytes -= freed
@@ -205,23 +206,23 @@ class EventLog:
 
 
 def _bearable(timeout_s: float | None) -> float | None:
-    """Return a timeout that a lock takes; it takes some 292 years."""
+    """Return a timeout that a lock accepts: at most about 292 years."""
     return None if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX)
 
 
 def without_state(event: _E) -> _E:
-    """Return the event with its state replaced, saying so."""
+    """Return the event with its state replaced and `redacted` set."""
     return msgspec.structs.replace(event, state=REDACTED, redacted=True)
 
 
 def _size_of(event: StateEvent) -> int:
-    """Return the bytes that an event keeps because a child has sent them."""
+    """Return the number of bytes that an event keeps of a child's message."""
     size = len(memoryview(event.state)) if isinstance(event.state, msgspec.Raw) else 0
     return size + len(encode(event.error)) if isinstance(event, JobError) else size
 
 
 def _lightened(event: StateEvent) -> StateEvent:
-    """Return an event without its state, and without what of its error can be large."""
+    """Return an event without its state, and without the large parts of its error."""
     if isinstance(event.state, msgspec.Raw):
         event = without_state(event)
     if isinstance(event, JobError):
@@ -237,7 +238,7 @@ def _lightened(event: StateEvent) -> StateEvent:
 
 
 def with_details(report: ErrorReport | None) -> ErrorReport | None:
-    """Return a report with its details decoded, which are kept as the bytes that the child sent."""
+    """Return a report with its details decoded; they are kept as the bytes that the child sent."""
     if report is None or not isinstance(report.details, msgspec.Raw):
         return report
     try:

@@ -1,4 +1,4 @@
-"""The log lines of one run on their way to the manager: limited, put into lines, redacted."""
+"""The log lines of a run on their way to the manager: limited, split into lines, redacted."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "error
 _STREAM_LEVEL: Final[dict[LogSource, LogLevel]] = {"stdout": "info", "stderr": "warning"}
 _EXCESS: Final = 10
 _LINE_OVERHEAD_BYTES: Final = 16
-"""An empty line costs something, too."""
+"""The cost of a line besides its text: empty lines are not free."""
 
 
 class LogBook:
-    """Takes log entries and raw output, and hands on what the manager shall see."""
+    """Takes log entries and raw output, and passes on the lines that the manager may see."""
 
     def __init__(
         self, options: RunOptions, redactor: Redactor, emit: Callable[[LogEntry], None]
     ) -> None:
         self.bytes = 0
-        """All that was logged, dropped lines and those below the level included."""
+        """Bytes of all logged lines, including dropped lines and those below the level."""
         self._options = options
         self._redactor = redactor
         self._records = redactor.records(_is_own)
@@ -40,16 +40,17 @@ class LogBook:
             source: codecs.getincrementaldecoder("utf-8")("replace") for source in _STREAM_LEVEL
         }
         self._partial = {source: io.StringIO(newline="") for source in _STREAM_LEVEL}
-        """Unfinished lines, which grow in place: to make a new text each time would take quadratic time."""
+        """Unfinished lines, which grow in place, because making a new text each time would take
+        quadratic time."""
 
     @property
     def excessive(self) -> bool:
-        """Whether so much was logged that the run must end."""
+        """Whether the run must end because it has logged too much."""
         return self.bytes > _EXCESS * self._options.max_log_bytes
 
     @property
     def loss(self) -> str | None:
-        """What to say of lines that were dropped, if any were."""
+        """The message about dropped lines; None if none were dropped."""
         if not self._dropped:
             return None
         limit = self._options.max_log_bytes
@@ -58,11 +59,11 @@ class LogBook:
         )
 
     def close(self) -> None:
-        """Take note that the run is over: no line is reported any more."""
+        """Take note that the run is over; lines are not reported any more."""
         self._emit = _nobody
 
     def add(self, entry: LogEntry) -> None:
-        """Take one entry."""
+        """Take a log entry."""
         size = _size(entry.message)
         self.bytes += size + _LINE_OVERHEAD_BYTES
         if _RANK[entry.level] < _RANK[self._options.log_level]:
@@ -80,7 +81,7 @@ class LogBook:
             self._emit(msgspec.structs.replace(settled, message=text))
 
     def output(self, source: LogSource, data: bytes) -> None:
-        """Take bytes of a standard stream; every line becomes an entry."""
+        """Take bytes of a standard stream; each of its lines becomes an entry."""
         first, *lines = self._decoders[source].decode(data).split("\n")
         self._partial[source].write(first)
         for line in lines:
@@ -90,7 +91,7 @@ class LogBook:
             self._add_line(source, self._taken(source).removesuffix("\r"))
 
     def _taken(self, source: LogSource) -> str:
-        """Return an unfinished line, which is none any more."""
+        """Return an unfinished line, and empty its buffer."""
         line = self._partial[source].getvalue()
         self._partial[source].seek(0)
         self._partial[source].truncate()
@@ -100,12 +101,12 @@ class LogBook:
         self.add(LogEntry(_STREAM_LEVEL[source], source, line))
 
     def count_dropped(self, lines: int, size: int) -> None:
-        """Take note of lines that the child has dropped by itself."""
+        """Take note of lines that the child itself has dropped."""
         self._dropped += max(0, lines)
         self.bytes += max(0, size)
 
     def flush(self, *, final: bool = False) -> None:
-        """Hand on what was held back: unfinished lines, and what might have been secrets."""
+        """Pass on held-back lines: unfinished lines, and possible parts of secrets."""
         for source in _STREAM_LEVEL:
             if final:
                 self._partial[source].write(self._decoders[source].decode(b"", final=True))
@@ -124,12 +125,12 @@ class LogBook:
 
 
 def _is_own(entry: LogEntry) -> bool:
-    """Whether the engine has written the message, or put it in place of one that was too long."""
+    """Whether the engine has written the message, perhaps in place of one that was too long."""
     return entry.source == "runtime" or entry.redacted
 
 
 def _size(text: str) -> int:
-    """Return the length in UTF-8, in bytes; of ASCII without encoding it."""
+    """Return the length in UTF-8, in bytes; ASCII text need not be encoded for that."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 

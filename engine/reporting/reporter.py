@@ -1,4 +1,4 @@
-"""Reports to the manager what happens in a run: numbers events, removes secrets, limits logs."""
+"""Reports the events of a run to the manager: numbers them, removes secrets, limits logs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from protocol.report import ErrorReport, make_report
 
 
 class Reporter:
-    """Everything that leaves one run goes through here.  For the supervisor's thread.
+    """All output of a run goes through here.  It is for the supervisor's thread.
 
     Args:
-        run_id: Which run.
-        options: Its limits.
-        log: Where the events go.
-        judge: Called with the report of a limit that has been met.
-        redactor: Knows the secrets of the run, and its ids.
+        run_id: The id of the run.
+        options: The options of the run, for its limits.
+        log: Takes the events.
+        judge: Called with the report of a limit that was reached.
+        redactor: Knows the secrets and the ids of the run.
 
     """
 
@@ -41,7 +41,7 @@ class Reporter:
         self.redactor = redactor
         self.logs = LogBook(options, self.redactor, self._emit_log)
         self.step_ids: dict[str, Any] = {}
-        """The ids that log lines get: those of the step whose turn it is."""
+        """The ids for log lines: those of the current step."""
         self._run_id = run_id
         self._options = options
         self._log = log
@@ -54,11 +54,11 @@ class Reporter:
         return self._log.next_seq > self._options.max_events
 
     def emit(self, kind: type[events.AnyEvent], **fields: Any) -> None:
-        """Emit an event, with what the run hides taken out."""
+        """Emit an event without the secrets of the run."""
         self._log.append(self.redactor.struct(kind(**self._stamp(), **fields)))
 
     def emit_complete(self, state: msgspec.Raw, duration_ms: int) -> msgspec.Raw:
-        """Emit the end of a workflow; return its final state without secrets."""
+        """Emit the end of a workflow; return the final state without secrets."""
         scrubbed = self.redactor.raw(state, Shape.RESULT)
         final = state if scrubbed is None else msgspec.Raw(scrubbed)
         too_large = len(memoryview(final)) > self._options.payload_mb * MEGABYTE
@@ -73,13 +73,13 @@ class Reporter:
         return final
 
     def emit_internal_error(self, report: ErrorReport, duration_ms: int) -> None:
-        """Emit an end that is a bug of ours; its text is ours, and goes through nothing."""
+        """Emit the end of a run by a bug of ours; its text is ours and is not redacted."""
         self._log.append(
             events.WorkflowError(**self._stamp(), error=report, duration_ms=duration_ms)
         )
 
     def emit_losses(self) -> None:
-        """Say what became of log lines that are not among the events."""
+        """Report the log lines that were dropped and so are not among the events."""
         losses = [self.logs.loss] if self.logs.loss else []
         if self._unpolled:
             losses.append(
@@ -89,7 +89,7 @@ class Reporter:
             self._emit_log(LogEntry("warning", "runtime", text), always=True)
 
     def close(self) -> None:
-        """Let go of what refers back to this reporter: nothing is left for the garbage collector."""
+        """Drop references back to this reporter, so that reference counting can free it."""
         self._judge = _nobody
         self.logs.close()
 

@@ -1,4 +1,4 @@
-"""How a run ended, as the caller gets it."""
+"""The result of a run, for the caller."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Reason = Literal["success", "fail", "crash", "kill", "exception", "cancelled"]
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """The reason, in the words of a result, and the report unless all went well."""
+    """The reason of an ending, as in a result, and its report if the run did not succeed."""
 
     reason: Reason
     error: ErrorReport | None = None
 
 
 def reason_of(report: ErrorReport) -> Reason:
-    """Return the reason of a run that ended with *report*."""
+    """Return the reason for a run that ended with *report*."""
     return "cancelled" if report.name == "Cancelled" else report.severity
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a run has used, as the kernel counts it."""
+    """Memory and processor time that a run has used, as the kernel counts them."""
 
     peak_memory_bytes: int = 0
     cpu_s: float = 0.0
@@ -39,8 +39,8 @@ class Usage(msgspec.Struct, frozen=True):
 class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """How a run ended.
 
-    ``state`` is the final state, or None if the workflow was not walked to its end.  Events that carry the
-    same state share the object with it: copy what you want to change.
+    ``state`` is the final state, or None if the workflow was not walked to its end.  Events with
+    the same state share this object with the result: copy it before you change it.
     """
 
     state: Any
@@ -53,7 +53,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A result whose state is still the bytes that the child sent."""
+    """A result whose state is still encoded, as the child sent it."""
 
     ending: Ending
     state: msgspec.Raw | None
@@ -63,12 +63,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     versions: Versions
 
     def with_usage(self, counted: Usage) -> Outcome:
-        """Return the same outcome with what the kernel counted when the child was reaped."""
+        """Return the outcome with the usage that the kernel counted until the child was reaped."""
         peak_bytes = max(self.usage.peak_memory_bytes, counted.peak_memory_bytes)
         return msgspec.structs.replace(self, usage=Usage(peak_bytes, counted.cpu_s))
 
     def decode(self, decoded: DecodedStates | None = None) -> RunResult:
-        """Return the result, which shares its state with events that have the same one."""
+        """Return the result, which shares its state with events that have the same state."""
         decoded = decoded or DecodedStates()
         result = RunResult(
             state=None,
@@ -86,7 +86,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         except TooManyItemsError as error:
             report = too_many_items("the final state", error.items, decoded.max_items)
         except ValueError:
-            report = make_report("ProtocolError", "the child sent a final state that is none")
+            report = make_report("ProtocolError", "the child sent a final state that is not valid")
         return msgspec.structs.replace(result, error=report, reason=reason_of(report))
 
 
@@ -94,8 +94,8 @@ class RunError(EngineError):
     """A run ended before its workflow did.
 
     Attributes:
-        run_id: Which run.
-        result: How it ended; ``result.error`` is the report.
+        run_id: The id of the run.
+        result: The result of the run; ``result.error`` is the report.
         error: The report itself.
         reason: ``crash``, ``kill``, ``exception`` or ``cancelled``.
         severity, step_id: As in the report.

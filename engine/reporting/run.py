@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 _BURIAL_S: Final = 1.0
-"""What the kernel takes to do away with a child that was killed: milliseconds, and more under load."""
+"""Time that the kernel may take to end a killed child: milliseconds, and more under load."""
 
 
 class Run:
-    """One plan executed in one child.  Every method may be called from any thread.
+    """A plan executed in a child.  Every method may be called from any thread.
 
-    Iterate it (``async for``) for its events, await it for its result.
+    Iterate over it (``async for``) for its events, await it for its result.
     """
 
     def __init__(self, run_id: str, log: EventLog, cancel: Callable[[str], None]) -> None:
@@ -41,24 +41,25 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The id of the run: that of its plan, or one that was made for it."""
+        """The id of the run: that of its plan, or a generated id."""
         return self._id
 
     @property
     def done(self) -> bool:
-        """Whether the last event is there: the child was killed, or is gone."""
+        """Whether the last event has arrived; the child was then killed, or is gone."""
         return self._log.ended
 
     def poll(self, after: int | None = None, timeout_s: float | None = 0.0) -> list[AnyEvent]:
         """Return the events with ``seq > after``.
 
         Args:
-            after: A number, or None for those that this handle has not polled yet.
-            timeout_s: Seconds to wait for the first of them; None waits until there is one
-                or the run is over.
+            after: A number, or None for the events that this handle has not polled yet.
+            timeout_s: Seconds to wait for the first of them; None waits until one comes or the run
+                is over.
 
         Raises:
-            ValueError: *after* is no number that an event can have, or *timeout_s* is not a number.
+            ValueError: *after* is not a possible number of an event, or *timeout_s* is not a
+                number.
 
         """
         if after is not None and (type(after) is not int or after < 0):
@@ -68,10 +69,10 @@ class Run:
         return self._log.read(after, timeout_s)
 
     def result(self, timeout_s: float | None = None) -> RunResult:
-        """Wait until the child is gone and return how the run was; a bad job is no reason to raise.
+        """Wait until the child is gone and return the result; a failed job does not raise an error.
 
         Raises:
-            TimeoutError: *timeout_s* seconds went by; the run goes on.
+            TimeoutError: *timeout_s* seconds have passed; the run goes on.
             ValueError: *timeout_s* is not a number.
 
         """
@@ -87,19 +88,19 @@ class Run:
         return self._result
 
     def cancel(self, reason: str = "cancelled by the manager") -> None:
-        """End the run with the error ``Cancelled``; returns at once.
+        """End the run with the error ``Cancelled``.  The call returns at once.
 
-        May be called again, after the end, from ``on_event`` and from a signal handler: it
-        takes no lock.
+        It may be called again, after the end, from ``on_event`` and from a signal handler, because
+        it does not take a lock.
 
         Raises:
-            TypeError: *reason* is no text.
+            TypeError: *reason* is not text.
 
         """
         if not isinstance(reason, str):
             raise TypeError(f"reason must be a str, not {type(reason).__name__}")
         self._check_process()
-        # Lone surrogates have no place in a message.
+        # A message must not contain lone surrogates.
         self._cancel(reason.encode(errors="backslashreplace").decode())
 
     async def __aiter__(self) -> AsyncIterator[AnyEvent]:
@@ -124,8 +125,8 @@ class Run:
         return self.result()
 
     async def _changed(self, after: int | None) -> None:
-        """Wait for an event after *after*, or (None) until the run is over."""
-        import asyncio  # only a manager that awaits pays for it
+        """Wait for an event with a number above *after*; with None, until the run is over."""
+        import asyncio  # only a manager that awaits needs it
 
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
@@ -157,12 +158,12 @@ class Run:
 
 
 def finish(run: Run, outcome: Outcome) -> None:
-    """Record how *run* ended; its lane calls this once, when the child is gone.
+    """Record how *run* ended.  Its lane calls this once, when the child is gone.
 
-    Not a method: a user of the handle must not find it there.
+    This is not a method, because users of the handle must not call it.
     """
     run._outcome = outcome  # noqa: SLF001 - this module's own class
-    run._cancel = _nothing_to_cancel  # noqa: SLF001 - else the handle would keep its lane
+    run._cancel = _nothing_to_cancel  # noqa: SLF001 - otherwise the handle would keep its lane
     run._log.close()  # noqa: SLF001
 
 
@@ -182,7 +183,7 @@ def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) 
     try:
         loop.call_soon_threadsafe(callback)
     except RuntimeError:
-        pass  # the loop was closed under the listener: nobody waits any more
+        pass  # the loop was closed meanwhile, so it does not wait any more
 
 
 def now_ms(since_s: float) -> int:

@@ -1,7 +1,7 @@
-"""Room `start`: where children come from, and the pipes to them.
+"""Room `start`: starts children, and holds the pipes to them.
 
-It belongs here if it starts a process or holds its descriptors.  A child serves one run, however it was
-started.  The room imports `api` and `confinement`.
+It belongs here if it starts a process or holds its descriptors.  A child serves one run in every
+start mode.  The room imports `api` and `confinement`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Has texts checked in confined children, and survives every one of them.
+"""Has texts checked in confined children, and goes on if a text kills a child.
 
-A text that ends the child is one finding, and the texts after it get another child.
+A text that ends the child becomes a finding, and the texts after it get another child.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
 
 TEXT_S: Final = 10.0
-"""So long may one text take, or the import of one adaptor."""
+"""Limit of a text, or of the import of an adaptor."""
 
 START_S: Final = 30.0
-"""So long may a child take until it is confined; a machine may be busy."""
+"""Limit of the start of a child, until it is confined; a machine may be busy."""
 
 TOTAL_S: Final = 300.0
-"""So long may all texts of a plan take together."""
+"""Limit of all texts of a plan together."""
 
 _CHECK_S: Final = 0.05
-"""How often the memory of the child is read from outside."""
+"""Time between two looks at the memory of the child."""
 
 _ANSWER_BYTES: Final = 8 * MEGABYTE
 
 
 class _EndedError(Exception):
-    """The child was ended, or ended by itself."""
+    """The child was killed, or ended by itself."""
 
 
 def check_texts(check: m.Check, request: ConfinementRequest) -> list[m.Checked]:
-    """Return what is wrong with each text of *check*, in order.
+    """Return the findings about each text of *check*, in order.
 
     Raises:
-        EngineError: No child could be started and confined: nothing is known of the texts.
+        EngineError: A child could not be started or confined, so the texts were not checked.
 
     """
     answers: list[m.Checked] = []
@@ -82,11 +82,11 @@ def check_texts(check: m.Check, request: ConfinementRequest) -> list[m.Checked]:
 
 
 def _after(check: m.Check, number: int, text: CheckedText, linking: str | None) -> m.Check:
-    """Return what is left to check after a text that has ended its child."""
+    """Return the rest of a check after a text that has ended its child."""
     texts = check.texts[number:]
     workflow_globals = check.workflow_globals
     if text.kind == "globals" and linking is None:
-        workflow_globals = None  # nobody may parse them again
+        workflow_globals = None  # another child must not parse them again
         texts = tuple(msgspec.structs.replace(one, scope="unknown") for one in texts)
     broken = check.broken if linking is None else (*check.broken, linking)
     return msgspec.structs.replace(
@@ -95,7 +95,7 @@ def _after(check: m.Check, number: int, text: CheckedText, linking: str | None) 
 
 
 class _Child:
-    """A child that checks texts until it is done, or until a text ends it."""
+    """A child that checks texts until all are done, or until a text ends it."""
 
     def __init__(self, check: m.Check, request: ConfinementRequest) -> None:
         self.answers: list[m.Checked] = []
@@ -119,16 +119,16 @@ class _Child:
             raise EngineError(f"the checker could not be started: {reason}") from None
 
     def run(self) -> None:
-        """Talk to the child until each text has its answer.
+        """Exchange messages with the child until each text has its answer.
 
         Raises:
-            _EndedError: It ended before; `answers` says how far it came.
-            EngineError: It could not be confined.
+            _EndedError: The child ended before; `answers` has the answers until then.
+            EngineError: The child could not be confined.
 
         """
         child, connection = self._started
         connection.allow(_ANSWER_BYTES + FRAME_SLACK_BYTES)
-        poll = select.poll()  # select(2) knows no descriptor above 1023
+        poll = select.poll()  # select(2) cannot take a descriptor above 1023
         for end in (connection.answers, connection.stdout, connection.stderr, child.exit_fd):
             poll.register(end, select.POLLIN)
         while len(self.answers) < len(self._check.texts):
@@ -140,7 +140,7 @@ class _Child:
                 if end in ready:
                     for _ in range(READS_AT_THE_END if gone else 1):
                         if not connection.read_output(end):
-                            break  # nobody wants what an adaptor says while it is imported
+                            break  # the output of an adaptor's import is dropped
                     if not connection.is_open(end):
                         poll.unregister(end)
             self._receive(everything=gone)
@@ -216,7 +216,7 @@ class _Child:
         raise _EndedError(f"it ended with exit code {exited.code}")
 
     def close(self) -> None:
-        """End the child and let go of all that belongs to it."""
+        """End the child and release its resources."""
         child, connection = self._started
         self._meter.close()
         connection.close()

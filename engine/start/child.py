@@ -1,4 +1,4 @@
-"""One child process, as the supervisor sees it: it can be killed, and it ends once."""
+"""A child process, as the supervisor sees it: it can be killed, and it ends once."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from protocol.messages import Confine, Hello
 _CPUCLOCK_SCHED: Final = 2
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC
 _STATUS_BYTES: Final = 4096
-"""More than such a file has."""
+"""More bytes than such a file has."""
 
 
 class Watcher(Protocol):
-    """What a starter needs of the supervisor: to be told when a descriptor is ready."""
+    """The part of the supervisor that a starter uses to wait for descriptors and for times."""
 
     def watch(self, fd: int, mask: int, callback: Callable[[int], None]) -> None:
-        """Have *callback* called with the events of *fd*; again to change the mask."""
+        """Have *callback* called with the events of *fd*; a second call changes the mask."""
 
     def unwatch(self, fd: int) -> None:
         """Forget *fd*; harmless if it was never watched."""
@@ -45,69 +45,76 @@ class Child(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None while it is not known."""
+        """The process id of the child; None while it is not known."""
 
     @property
     def exit_fd(self) -> int:
         """Readable once the child is gone; closed by `reap`."""
 
     def gone(self) -> bool:
-        """Whether it has ended, whoever ended it."""
+        """Whether the child has ended, for any reason."""
 
     def kill(self) -> None:
-        """Kill the child and what it may have started; harmless when it is gone."""
+        """Kill the child and the processes it may have started; harmless when it is gone."""
 
     def reap(self) -> Exit:
-        """Return how it ended; call it once, when `exit_fd` is readable."""
+        """Return how the child ended; to be called once, when `exit_fd` is readable."""
 
 
 class Started(NamedTuple):
-    """A child, and the pipes to it.  It was asked to confine itself, and waits for its plan."""
+    """A child, and the pipes to it.
+
+    It has been asked to confine itself, and waits for its plan.
+    """
 
     child: Child
     connection: Connection
 
 
 class Starter(Protocol):
-    """A way to get a child.  For the supervisor's thread."""
+    """A way to get a child.  Its methods are for the supervisor's thread only."""
 
     def attach(self, watcher: Watcher) -> None:
-        """Get ready; called once, by the thread that will call all the rest."""
+        """Get ready; called once, by the thread that will call the other methods."""
 
     def start(self, request: ConfinementRequest) -> Started:
         """Start a child that confines itself as *request* says.
 
         Raises:
-            OSError: It could not be started.
+            OSError: The child could not be started.
 
         """
 
     def run_ended(self) -> None:
-        """Take note that a run is over: the machine may have time for other things."""
+        """Take note that a run is over, so that the machine may have time for preparations."""
 
     def close(self) -> None:
-        """Let go of everything; no run is left by then."""
+        """Release all resources; runs are over by then."""
 
 
 def is_readable(fd: int, *, timeout_ms: int | None = 0) -> bool:
-    """Return whether *fd* is readable in time (None: wait): a pidfd is when its process has ended."""
+    """Return whether *fd* is readable within *timeout_ms* (None: wait for ever).
+
+    A pidfd is readable once its process has ended.
+    """
     poll = select.poll()  # select(2) knows no descriptor above 1023
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout_ms))
 
 
 def greet(connection: Connection, request: ConfinementRequest) -> None:
-    """Tell a new child who we are and which layers to put on."""
+    """Send a new child the pid of the engine and the layers to put on."""
     connection.send(codec.encode(Hello(version=PROTOCOL_VERSION, pid=os.getpid())))
     connection.send(codec.encode(Confine(request=request)))
     connection.write()
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child that was not reaped, with all that it may have started.
+    """Kill a child that was not reaped, with all processes that it may have started.
 
-    Until it is reaped its number stays taken, so that the signal cannot reach a stranger.
-    Before it has a session of its own its group is another's: then only it is killed.
+    Its pid stays taken until it is reaped, so that the signal cannot reach another process.  Before
+    the child has a session of its own, its group is not its own either: then only the child is
+    killed.
     """
     try:
         if os.getpgid(pid) == pid:
@@ -118,7 +125,7 @@ def kill_group(pid: int) -> None:
 
 
 def exit_of(status: int, cpu_s: float, peak_kilobytes: int) -> Exit:
-    """Return an exit for a status as wait(2) gives it, and what getrusage(2) counts."""
+    """Return an exit for a status of wait(2) and figures of getrusage(2)."""
     peak_bytes = peak_kilobytes * 1024
     if os.WIFSIGNALED(status):
         return Exit(signal=os.WTERMSIG(status), cpu_s=cpu_s, peak_bytes=peak_bytes)
@@ -126,7 +133,7 @@ def exit_of(status: int, cpu_s: float, peak_kilobytes: int) -> Exit:
 
 
 class Meter:
-    """What a child uses, read from outside while it runs."""
+    """Reads from outside how much memory and processor time a running child uses."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
@@ -140,7 +147,7 @@ class Meter:
         """
         try:
             if self._status_fd < 0:
-                # Kept: to open it takes longer than to read it, and that is done at every step.
+                # Kept open: opening takes longer than reading, and each step reads it.
                 self._status_fd = os.open(f"/proc/{self._child.pid}/status", _OPEN)
             status = os.pread(self._status_fd, _STATUS_BYTES, 0)
             fields = status.partition(b"VmHWM:")[2].split(maxsplit=4)
@@ -149,13 +156,13 @@ class Meter:
             return 0, 0
 
     def close(self) -> None:
-        """Let go of the child; may be called again."""
+        """Close the open file; may be called again."""
         if self._status_fd >= 0:
             os.close(self._status_fd)
             self._status_fd = -1
 
     def private_bytes(self) -> int:
-        """Return the resident memory that is no page of a file, 0 if nobody can tell."""
+        """Return the resident memory that does not come from files; 0 if it cannot be read."""
         try:
             memory = self._watched().memory_info()
         except (psutil.Error, OSError):  # it is gone, or no descriptor is free to look
@@ -163,7 +170,7 @@ class Meter:
         return int(memory.rss - memory.shared)
 
     def cpu_s(self) -> float:
-        """Return the processor time used by all its threads, 0 if nobody can tell.
+        """Return the processor time used by all its threads; 0 if it cannot be read.
 
         Source: clock_getcpuclockid(3); the number of that clock is MAKE_PROCESS_CPUCLOCK in
         <linux/posix-timers.h>.

@@ -1,4 +1,4 @@
-"""The pipes to one child, never waited for: frames out, frames in, and its standard streams."""
+"""The pipes to one child, used without waiting: frames out, frames in, and its standard streams."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from protocol.framing import FrameReceiver, header
 from protocol.limits import FRAME_SLACK_BYTES, MAX_FRAME_BYTES, PIPE_BYTES
 
 BYTES_PER_TURN: Final = 1 << 16
-"""Small frames, or output, that are read from one child at a turn: some thousands of frames."""
+"""Bytes of small frames or output that are read from a child in one turn: thousands of frames."""
 
 LARGE_BYTES_PER_TURN: Final = 1 << 22
-"""The same of a large frame, which costs nothing but the copy: two milliseconds."""
+"""The same for a large frame, which only costs the time of a copy: two milliseconds."""
 
 READS_AT_THE_END: Final = 128
-"""More than a full pipe takes, so that nothing of a child that is gone is lost.  Without walls it
-may have left a process behind that goes on writing."""
+"""Reads after the end of a child: enough to empty a full pipe, so that its last bytes are not lost.
+The number is limited because, without walls, a process that it left behind may go on writing."""
 
 _LOWEST_END: Final = 20
-"""Above the numbers that the ends get in the child, so that no dup2 there hits another end, and
-above the standard streams, which a manager may have closed."""
+"""The lowest descriptor for a pipe end.  It is above the numbers that the ends get in the child, so
+that a dup2 there cannot close another end.  It is also above the standard streams, which a manager
+may have closed."""
 
 _PIPES: Final = 4
 
@@ -34,7 +35,7 @@ _MAX_IOV: Final = 16
 
 
 class ChildEnds:
-    """The four ends that the child gets: requests, answers, standard output and error."""
+    """The four pipe ends of the child: requests, answers, standard output and error."""
 
     def __init__(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
         self.requests = requests
@@ -49,7 +50,7 @@ class ChildEnds:
         return (self.requests, self.answers, self.stdout, self.stderr)
 
     def close(self) -> None:
-        """Close them here; the child has its own by now.  May be called again."""
+        """Close them in this process; the child has its own copies by now.  May be called again."""
         if not self._closed:
             self._closed = True
             for end in self.descriptors:
@@ -57,10 +58,10 @@ class ChildEnds:
 
 
 class Connection:
-    """The parent's ends.  Every method returns at once.
+    """The engine's pipe ends of one child.  Every method returns at once.
 
     Raises:
-        OSError: There are not enough descriptors.
+        OSError: This process has too few free descriptors.
 
     """
 
@@ -74,10 +75,10 @@ class Connection:
         for end in (self.requests, self.answers, self.stdout, self.stderr):
             os.set_blocking(end, False)
         for pipe in (self.requests, self.answers):
-            # An ordinary user has a quota for large pipes; a small one only costs time.
+            # An ordinary user has a quota for large pipes; a small pipe only costs time.
             with contextlib.suppress(OSError):
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        # Until it is known how large the states of its run may be.
+        # The limit until it is known how large the states of the run may be.
         self._receiver = FrameReceiver(FRAME_SLACK_BYTES)
         self._outgoing: deque[memoryview] = deque()
         self.emptied = False
@@ -86,15 +87,15 @@ class Connection:
         """Whether the child has closed its end, or died."""
         self._open = {self.requests, self.answers, self.stdout, self.stderr}
         self.before_close: Callable[[int], None] = lambda _end: None
-        """Told of each end before it is closed: a copy of it in a fork of the manager would keep a
-        closed one in an epoll set, see epoll(7)."""
+        """Called with each end before it is closed.  If a fork of the manager has a copy of the
+        end, closing alone would not remove it from an epoll set; see epoll(7)."""
 
     def allow(self, max_frame_bytes: int) -> None:
-        """Say how long a frame of the child may be."""
+        """Set the limit of the length of a frame from the child."""
         self._receiver.max_frame_bytes = min(max_frame_bytes, MAX_FRAME_BYTES)
 
     def send(self, body: bytes) -> None:
-        """Queue one frame."""
+        """Queue a frame."""
         if self.requests in self._open:
             self._outgoing.append(memoryview(header(len(body))))
             self._outgoing.append(memoryview(body))
@@ -114,7 +115,7 @@ class Connection:
                 )
             except BlockingIOError:
                 return
-            except OSError:  # the child has closed its end; how it ended is told elsewhere
+            except OSError:  # the child has closed its end; its exit is noticed elsewhere
                 self._outgoing.clear()
                 return
             while written:
@@ -129,10 +130,10 @@ class Connection:
         """Yield frames that have arrived, for one turn.
 
         Args:
-            to_the_end: Of a child that is gone: notice the end of the pipe.
+            to_the_end: For a child that is gone: read on until the end of the pipe.
 
         Raises:
-            RemoteProtocolError: A frame has a length that none may have.
+            RemoteProtocolError: The length of a frame is not allowed.
 
         """
         small = large = 0
@@ -150,7 +151,7 @@ class Connection:
                 return
             finally:
                 size = len(buffer)
-                buffer.release()  # or the receiver could not let its buffer grow
+                buffer.release()  # otherwise the receiver could not enlarge its buffer
             if count == 0:
                 self.ended = self.emptied = True
                 return
@@ -161,15 +162,15 @@ class Connection:
             yield from self._receiver.received(count)
             if count < size and not to_the_end:
                 self.emptied = True
-                return  # asking again would cost a call to hear that the pipe is empty
+                return  # a further call would only find that the pipe is empty
 
     @property
     def at_boundary(self) -> bool:
-        """Whether no frame was begun and left unfinished."""
+        """Whether the last frame from the child is complete."""
         return self._receiver.at_boundary
 
     def read_output(self, end: int) -> bytes:
-        """Return what the child wrote to `stdout` or `stderr`, for one turn; nothing if there is nothing."""
+        """Return output from `stdout` or `stderr`, for one turn; b"" if none has arrived."""
         if end not in self._open:
             return b""
         try:
@@ -181,7 +182,7 @@ class Connection:
         return data
 
     def is_open(self, end: int) -> bool:
-        """Whether an end is still ours."""
+        """Whether an end is still open here."""
         return end in self._open
 
     def close_end(self, end: int) -> None:
@@ -192,14 +193,14 @@ class Connection:
             os.close(end)
 
     def close(self) -> None:
-        """Close all that is open."""
+        """Close all open ends."""
         self._outgoing.clear()
         for end in tuple(self._open):
             self.close_end(end)
 
 
 def lift(end: int) -> int:
-    """Return a descriptor for *end*, which it replaces, that is above all reserved numbers."""
+    """Replace *end* by a descriptor above all reserved numbers, and return that."""
     if end >= _LOWEST_END:
         return end
     try:
@@ -207,7 +208,7 @@ def lift(end: int) -> int:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        # fcntl(2): RLIMIT_NOFILE allows no descriptor of so high a number.  Waiting does not help.
+        # fcntl(2): RLIMIT_NOFILE does not allow such a high number.  Waiting does not help.
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         reason = (
             f"this process may have {soft} open files (RLIMIT_NOFILE), too few for any child;"
@@ -219,7 +220,7 @@ def lift(end: int) -> int:
 
 
 def _make_pipes() -> list[int]:
-    """Return both ends of each pipe, to read and to write; none is left if one cannot be had."""
+    """Return both ends of each pipe, to read and to write; after an error all are closed."""
     ends: list[int] = []
     try:
         for _ in range(_PIPES):

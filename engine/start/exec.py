@@ -19,8 +19,8 @@ from protocol.limits import ANSWERS_FD, REQUESTS_FD
 class ExecStarter:
     """Starts interpreters with posix_spawn.
 
-    Never with fork: that would copy the page tables of the manager, 24 ms for each GB of its
-    memory, and its threads' locks as they are.
+    It does not fork.  Forking copies the page tables of the manager, in 24 ms for each GB of its
+    memory, and the locks that its threads hold at that moment.
     """
 
     def attach(self, watcher: Watcher) -> None:
@@ -61,10 +61,10 @@ class ExecStarter:
 
 
 class SpawnedChild:
-    """A child that is our own: we wait for it ourselves.
+    """A child of this process, which waits for it itself.
 
     Raises:
-        OSError: It cannot be watched; it is gone by then.
+        OSError: The child cannot be watched; it has been killed and reaped.
 
     """
 
@@ -74,10 +74,10 @@ class SpawnedChild:
             self.exit_fd = os.pidfd_open(pid)
         except OSError:
             kill_group(pid)
-            with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+            with contextlib.suppress(ChildProcessError):  # other code has waited for it
                 os.waitpid(pid, 0)
             raise
-        # getrusage(2) counts over exec: the child begins with our own peak.
+        # The peak of getrusage(2) survives exec: the child begins with that of this process.
         self._inherited_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def gone(self) -> bool:
@@ -92,13 +92,13 @@ class SpawnedChild:
         """See `Child.reap`."""
         try:
             os.waitid(os.P_PIDFD, self.exit_fd, os.WEXITED | os.WNOWAIT)
-            # Nobody else has waited for it, so its number is still its own.  What the leader has
-            # started dies first: its group cannot outlive it.
+            # The child was not reaped yet, so its pid is still its own.  Processes that it has
+            # started die first: its group must not outlive it.
             kill_group(self.pid)
             _, status, usage = os.wait4(self.pid, 0)
         except ChildProcessError:
-            # The manager ignores SIGCHLD or waits for everybody: how the child ended is lost,
-            # and its last message has to do.
+            # The manager ignores SIGCHLD or waits for all children.  The status of the child is
+            # lost, and only its last message says how it ended.
             return Exit(code=0)
         finally:
             os.close(self.exit_fd)
@@ -111,13 +111,13 @@ def spawn(
     descriptors: dict[int, int],
     environment: Mapping[str, str] = CHILD_ENVIRONMENT,
 ) -> int:
-    """Start a program with nothing but these descriptors (its number: ours); return its pid.
+    """Start a program with only these descriptors (number there: number here); return its pid.
 
-    Its standard input is empty, its environment the child's, and no signal is ignored or blocked
-    in it: what a manager ignores would stay ignored over exec.
+    The program has an empty standard input and the environment of a child.  All signals are reset
+    in it: a signal that the manager ignores would stay ignored over exec.
 
     Raises:
-        OSError: It could not be started.
+        OSError: The program could not be started.
 
     """
     return os.posix_spawn(

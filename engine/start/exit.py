@@ -6,15 +6,15 @@ import msgspec
 
 
 class Exit(msgspec.Struct, frozen=True):
-    """How a child ended, as the kernel tells it: an exit code or a signal, and what it used."""
+    """How a child ended, as the kernel reports it: an exit code or a signal, and its usage."""
 
     code: int | None = None
     signal: int | None = None
     cpu_s: float = 0.0
     peak_bytes: int = 0
     lost: str | None = None
-    """Why nobody can tell, where the one who waited for the child is gone as well."""
+    """Why the status is unknown, if the zygote that waited for the child is gone as well."""
     refused: int | None = None
-    """The error number, if there never was a child because none could be forked."""
+    """The error number, if the child could not be forked at all."""
     orphaned: bool = False
     """The zygote died, and the child with it."""

@@ -1,7 +1,7 @@
-"""Zygotes for runs whose walls the engine's own zygote cannot give: another network, other paths.
+"""Zygotes for runs with walls that the engine's own zygote lacks: another network, other paths.
 
-A namespace that a zygote has left is not to be had again by its forks.  So a set of permissions that
-comes back gets a zygote of its own, confined for just that set.  Few are kept.
+The forks of a zygote cannot enter a namespace that it has left.  So a set of permissions that is
+used again gets a zygote of its own, confined for exactly that set.  Only a few are kept.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ import msgspec
 from protocol.confinement import ConfinementRequest
 
 MOST_ZYGOTES: Final = 3
-"""Besides the engine's own; each takes some 20 MB, and a third of a second to load."""
+"""Most zygotes besides the engine's own; each takes about 20 MB, and a third of a second to
+load."""
 
 MOST_SEEN: Final = 64
 """Sets of permissions that are remembered after their first run."""
 
 IN_USE_S: Final = 10.0
-"""A zygote that was used so recently is not given up for another."""
+"""A zygote that was used within this time is not given up for another."""
 
 
 class Retirable(Protocol):
     """The part of a zygote that the shelf uses."""
 
     def retire(self) -> None:
-        """Go when the last child has ended."""
+        """End the zygote when its last child has ended."""
 
     def close(self) -> None:
-        """Go now."""
+        """End the zygote now."""
 
 
 _Z = TypeVar("_Z", bound=Retirable)
@@ -44,7 +45,7 @@ class _Kept(Generic[_Z]):
 
 
 class Shelf(Generic[_Z]):
-    """Keeps zygotes by what they are confined for; the least recently used one goes first."""
+    """Keeps zygotes by their request for walls; the least recently used goes first."""
 
     def __init__(self) -> None:
         self._kept: dict[ConfinementRequest, _Kept[_Z]] = {}
@@ -53,14 +54,14 @@ class Shelf(Generic[_Z]):
     def take(
         self, base: ConfinementRequest, renew: Callable[[ConfinementRequest, _Z | None], _Z]
     ) -> _Z | None:
-        """Return a zygote for *base*; None if this run has to do without.
+        """Return a zygote for *base*; None if this run does not get one.
 
-        The first run of a set of permissions does: a set that never comes back is not worth a
+        The first run of a set of permissions gets None: only a set that comes back is worth a
         zygote.
 
         Args:
-            base: What it must be confined for.
-            renew: Returns a zygote for a request: the one that is given, if it can still be used.
+            base: The request that it must be confined for.
+            renew: Returns a zygote for a request: the given zygote, if it can still be used.
 
         Raises:
             OSError: The zygote could not be started.
@@ -82,7 +83,7 @@ class Shelf(Generic[_Z]):
         return kept.zygote
 
     def close(self) -> None:
-        """End all of them."""
+        """End all zygotes."""
         for kept in self._kept.values():
             kept.zygote.close()
         self._kept.clear()
@@ -97,11 +98,11 @@ class Shelf(Generic[_Z]):
             return True
         oldest = min(self._kept, key=lambda base: self._kept[base].used)
         if time.monotonic() - self._kept[oldest].used < IN_USE_S:
-            return False  # else sets that take turns would have a zygote made for every run
+            return False  # otherwise alternating sets would need a new zygote for every run
         self._kept.pop(oldest).zygote.retire()
         return True
 
 
 def base_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:
-    """Return what a zygote for *request* is confined for: its walls, with the limits of the engine."""
+    """Return the request for a zygote: the walls of *request*, with the limits of the engine."""
     return msgspec.structs.replace(request, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s)

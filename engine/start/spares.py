@@ -1,8 +1,8 @@
-"""``spares=n``: children that were started before they are needed.
+"""``spares=n``: children that are started before they are needed.
 
-A spare is confined and waits for a plan.  It fits a run that asks for the very walls and limits
-that it has put on; every other run gets a new child.  The next spare is started when a run is
-over: earlier it would take the processor from the run that has just got the last one.
+A spare is confined and waits for a plan.  It serves a run that asks for exactly the walls and
+limits that it has put on; every other run gets a new child.  The next spare is started when a run
+is over: earlier it would take the processor from the run that has just got the last spare.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class SpareStarter:
     """Keeps children ready.
 
     Args:
-        inner: Where they come from.
-        request: What they put on: the engine's own policy and options.
-        count: So many wait.
+        inner: The starter of the children.
+        request: The walls and limits of the spares: the engine's own policy and options.
+        count: Number of children that wait.
 
     """
 
@@ -34,7 +34,7 @@ class SpareStarter:
         self._count = count
         self._waiting: deque[Started] = deque()
         self._dying: list[Started] = []
-        """Spares that were given up, until they are gone."""
+        """Spares that were given up, until they have ended."""
         self._watcher: Watcher | None = None
         self._closed = False
 
@@ -49,7 +49,7 @@ class SpareStarter:
         assert self._watcher is not None
         if request != self._request:
             return self._start_another(request)
-        # At the latest; a run that is over sooner makes room for it sooner.
+        # At the latest; a run that ends earlier starts the refill earlier.
         self._watcher.call_at(time.monotonic() + REFILL_AFTER_S, self._refill)
         if self._waiting:
             spare = self._waiting.popleft()
@@ -58,7 +58,7 @@ class SpareStarter:
         return self._start_another(request)
 
     def _start_another(self, request: ConfinementRequest) -> Started:
-        """Start a child; where there is no room for it, the spares make some for the next try."""
+        """Start a child; if it fails, end the spares to make room for the next try."""
         try:
             return self._inner.start(request)
         except OSError:
@@ -80,7 +80,7 @@ class SpareStarter:
         for spare in left:
             self._watcher.unwatch(spare.child.exit_fd)
             spare.child.kill()
-        self._inner.close()  # a zygote tells of the end of its children while it is closed
+        self._inner.close()  # a zygote reports the end of its children while it is closed
         for spare in left:
             self._bury(spare)
         self._waiting.clear()
@@ -92,12 +92,12 @@ class SpareStarter:
             try:
                 spare = self._inner.start(self._request)
             except OSError:
-                return  # the run that needs a child will say why there is none
+                return  # the next run that needs a child reports the reason
             self._waiting.append(spare)
             self._watcher.watch(spare.child.exit_fd, select.EPOLLIN, self._drop_dead)
 
     def _drop_dead(self, _events: int) -> None:
-        """Take out spares that did not live to be used."""
+        """Take out spares that died before they were used."""
         assert self._watcher is not None
         for spares in (self._waiting, self._dying):
             for spare in [one for one in spares if is_readable(one.child.exit_fd)]:

@@ -1,8 +1,9 @@
 """``start_mode="zygote"``: forks of one clean interpreter that has never run a job.
 
-The zygote is a process of its own with one thread; it is asked for a fork over a socket on which
-the ends of the run's pipes travel, and it says when a fork has ended.  It reads no plan and holds
-no secret.  If it dies, its forks die with it (PR_SET_PDEATHSIG), and the next run gets a new one.
+The zygote is a process of its own with one thread.  The engine asks it for a fork over a socket,
+which also carries the ends of the run's pipes, and it reports when a fork has ended.  Plans and
+secrets never reach it.  If it dies, its forks die with it (PR_SET_PDEATHSIG), and the next run gets
+a new zygote.
 """
 
 from __future__ import annotations
@@ -36,30 +37,32 @@ from protocol.zygote import (
 )
 
 LOOK_S: Final = 2.0
-"""How often a zygote with children is looked at.  One that does not answer for long hangs, and is
-replaced.  Looks are counted, not seconds: while the whole machine is stopped there are none."""
+"""Time between two looks at a zygote with children.  A zygote that does not answer for long hangs,
+and is replaced.  Looks are counted instead of seconds, because a stopped machine does not look
+either."""
 
 HANG_LOOKS: Final = 8
-"""So many looks in a row find a child that is due.  A zygote answers within milliseconds, or when it
-has loaded all."""
+"""Number of looks in a row at which an answer about a child is due, before the zygote is replaced.
+A zygote answers within milliseconds, or after it has loaded its modules."""
 
 KILLED_LOOKS: Final = 3
-"""The same for a child that was killed: a limit, or a cancel, ends its run in a few seconds."""
+"""The same for a child that was killed, because a limit or a cancel must end its run in a few
+seconds."""
 
 TRY_AGAIN_S: Final = 0.02
 _TRY_AGAIN: Final = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
-"""The kernel has no room for a datagram, or for descriptors that nobody has received yet: unix(7)."""
+"""Errors of a kernel without room for a datagram, or for descriptors on their way: unix(7)."""
 
 _MOST_REQUEST_BYTES: Final = MAX_DATAGRAM_BYTES - 1_000
 
 _NULL_DEVICE: Final = 0
-"""The standard input of what is spawned."""
+"""The standard input of a spawned process."""
 
 _ZYGOTE_DIED: Final = "the zygote died, and the child with it"
 
 
 class ZygoteStarter:
-    """Asks zygotes for children; what none can serve gets an interpreter of its own.
+    """Asks zygotes for children; a run that they cannot serve gets an interpreter of its own.
 
     Args:
         request: The walls and paths that the engine's zygote puts on for all its forks.
@@ -78,7 +81,7 @@ class ZygoteStarter:
         """See `Starter.attach`."""
         self._watcher = watcher
         if self._fits:
-            with contextlib.suppress(OSError):  # the run that needs a child says why there is none
+            with contextlib.suppress(OSError):  # the run that needs a child reports the reason
                 self._zygote = self._renew(self._request, None)
 
     def start(self, request: ConfinementRequest) -> Started:
@@ -117,7 +120,7 @@ class ZygoteStarter:
         return self._zygote
 
     def _renew(self, base: ConfinementRequest, zygote: _Zygote | None) -> _Zygote:
-        """Return a zygote that lives and whose root still holds what the paths name."""
+        """Return a zygote that lives and whose root has the files that its paths name now."""
         assert self._watcher is not None
         if zygote is not None:
             if zygote.usable:
@@ -127,7 +130,7 @@ class ZygoteStarter:
 
 
 def _fits(request: ConfinementRequest | None) -> bool:
-    """Whether a message with this request can be sent to a zygote: it may name a thousand paths."""
+    """Whether this request fits into a message to a zygote: it may name a thousand paths."""
     return request is None or len(encode(request)) < _MOST_REQUEST_BYTES
 
 
@@ -155,8 +158,8 @@ class ForkedChild:
             if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             else:
-                # No descriptor was free for it.  The number is its own until the zygote has
-                # waited for it, which we are told at once.
+                # This process had no descriptor free for a pidfd.  The pid is the child's until the
+                # zygote has waited for it, and the zygote reports that at once.
                 os.kill(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it is gone
@@ -170,36 +173,36 @@ class ForkedChild:
         return self._exit
 
     def born(self, pid: int, pidfd: int) -> None:
-        """Take note of who it is; a kill that came too early happens now."""
+        """Take note of the pid; a kill that came too early is done now."""
         self.pid, self._pidfd = pid, pidfd
         if self._kill_wanted:
             self.kill()
 
     def overdue(self) -> bool:
-        """Whether its birth or its end is due, and was in too many looks before; this is one."""
+        """Count a look; return whether the answer about the child is overdue."""
         self._due_looks = self._due_looks + 1 if self.pid is None or self.gone() else 0
         return self._due_looks >= (KILLED_LOOKS if self._kill_wanted else HANG_LOOKS)
 
     def ended(self, how: Exit) -> None:
-        """Take note of how it ended."""
+        """Take note of how the child ended."""
         if self._exit is None:
             self._exit = how
             os.eventfd_write(self.exit_fd, 1)
 
 
 class _Zygote:
-    """One zygote process, and the children it has forked."""
+    """A zygote process, and the children it has forked."""
 
     def __init__(self, request: ConfinementRequest, watcher: Watcher) -> None:
         self._watcher = watcher
-        # These may be replaced while the engine lives: all but the interpreter.
+        # All paths except the interpreter's may be replaced while the engine lives.
         fixed = set(readable())
         self._places = [path for path in request.read_paths if path not in fixed]
         self._identity = identity(self._places)
         self._asked: deque[ForkedChild] = deque()
-        """Children that the zygote has not answered for; it answers in this order."""
+        """Children for which the zygote has not answered yet; it answers in this order."""
         self._born: dict[int, ForkedChild] = {}
-        """Children that live, by pid: the number is taken until the zygote has reported the end."""
+        """Living children by pid, which stays taken until the zygote has reported the end."""
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
         self._retired = False
         self._watched_over = False
@@ -217,15 +220,15 @@ class _Zygote:
 
     @property
     def usable(self) -> bool:
-        """Whether it lives, and its root still holds what its places name."""
+        """Whether the zygote lives, and its root has the files that its paths name now."""
         return self.alive and identity(self._places) == self._identity
 
     def fork(self, ends: ChildEnds, request: ConfinementRequest | None) -> ForkedChild:
-        """Ask for a child on these ends, which are closed once they are sent.
+        """Ask for a child on these pipe ends, which are closed once they are sent.
 
         Args:
-            ends: Of its pipes.
-            request: What it is to put on, if that is not what the zygote was prepared for.
+            ends: The child's ends of its pipes.
+            request: The layers to put on, if they are not those that the zygote was prepared for.
 
         """
         child = ForkedChild()
@@ -240,7 +243,7 @@ class _Zygote:
             self._watcher.call_at(time.monotonic() + LOOK_S, self._look_after)
 
     def _look_after(self) -> None:
-        """Replace a zygote that hangs: its runs could neither begin nor end."""
+        """End a zygote that hangs: its runs could neither begin nor end."""
         self._watched_over = False
         overdue = [child for child in self._children if child.overdue()]
         if overdue:
@@ -253,13 +256,13 @@ class _Zygote:
         return [*self._asked, *self._born.values()]
 
     def retire(self) -> None:
-        """Let it go when its last child has ended."""
+        """End the zygote when its last child has ended."""
         self._retired = True
         if not self._children:
             self.close()
 
     def close(self) -> None:
-        """End it: without its socket it has nothing to live for."""
+        """End the zygote, and report all its children as lost."""
         if not self.alive:
             return
         self.alive = False
@@ -273,7 +276,7 @@ class _Zygote:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
         except (ProcessLookupError, ChildProcessError):
-            pass  # somebody else has waited for it
+            pass  # other code in this process has waited for it
         for child in self._children:
             child.ended(Exit(lost=_ZYGOTE_DIED, orphaned=True))
         self._asked.clear()
@@ -295,7 +298,7 @@ class _Zygote:
                 if error.errno in _TRY_AGAIN:
                     self._watcher.call_at(time.monotonic() + TRY_AGAIN_S, self._flush_again)
                     return
-                self.close()  # it has died; its children are told, this one included
+                self.close()  # the zygote has died; all its children end, also the new one
                 return
             self._outgoing.popleft()
             if ends is not None:
@@ -338,11 +341,11 @@ class _Zygote:
 
 
 def _spawn_zygote(control: socket.socket) -> int:
-    """Start a zygote with its end of the socket, which is closed here; return its pid."""
+    """Start a zygote on its end of the socket, close that end here, and return the pid."""
     end = control.detach()
     try:
         end = lift(end)
-        # What it opens must not get a number that is a stream of its children.
+        # A file that the zygote opens must not get the number of a standard stream.
         streams = {1: _NULL_DEVICE, 2: _standard_error()}
         command, descriptors = [*child_command(), "--zygote"], {**streams, CONTROL_FD: end}
         return spawn(command, descriptors, ZYGOTE_ENVIRONMENT)
@@ -351,9 +354,10 @@ def _spawn_zygote(control: socket.socket) -> int:
 
 
 def _standard_error() -> int:
-    """Return what a zygote may write to when it breaks: our standard error, or its null device.
+    """Return the standard error of a zygote, for its crashes: ours, or its null device.
 
-    A manager may have closed its own.  What has taken the number since is not inheritable.
+    A manager may have closed its own standard error.  A file that has taken the number since then
+    is not inheritable.
     """
     try:
         return 2 if os.get_inheritable(2) else _NULL_DEVICE

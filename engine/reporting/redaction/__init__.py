@@ -1,4 +1,4 @@
-"""No secret leaves the engine: the values of credentials, found and replaced in what it emits."""
+"""Keeps secrets inside the engine: replaces the values of credentials in all its output."""
 
 from __future__ import annotations
 

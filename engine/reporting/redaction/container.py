@@ -1,7 +1,7 @@
 """Encoded msgpack, opened one level at a time.
 
-A state of megabytes with one secret in it is not decoded for its sake: the containers around
-the secret are opened, their other items stay the bytes they are.
+A state of megabytes is not decoded because of one secret in it. Only the containers around the
+secret are opened; their other items stay encoded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 
 class Container:
-    """An encoded array or map, as its head and its encoded items (of a map: keys and values)."""
+    """An encoded array or map: its head and its encoded items (for a map, keys and values)."""
 
     def __init__(self, head: bytes, items: list[bytes | msgspec.Raw], *, is_map: bool) -> None:
         self.head = head
@@ -45,12 +45,12 @@ class Container:
             count = kind & 0x0F
         else:
             return None
-        # For msgspec all are arrays: what a map of raw keys would be, it cannot say.
+        # msgspec decodes all of them as arrays, because it has no type for a map of raw keys.
         array = b"\xdd" + (count * per_entry).to_bytes(4, "big") + data[size:]
         return cls(data[:size], list(_decode_array(array)), is_map=per_entry == 2)
 
     def locate(self, spans: list[tuple[int, int]]) -> dict[int, list[tuple[int, int]]]:
-        """Return which items have a part in *spans*: by index, with places within the item."""
+        """Return the items that overlap *spans*, by index, with the places within each item."""
         starts = list(accumulate(map(len, self.items), initial=len(self.head)))
         located: dict[int, list[tuple[int, int]]] = {}
         for start, stop in spans:
@@ -63,11 +63,11 @@ class Container:
 
 
 _LONG_HEADS: Final = {0xDC: (3, 1), 0xDD: (5, 1), 0xDE: (3, 2), 0xDF: (5, 2)}
-"""First byte of a container: bytes of its head, items per entry."""
+"""For the first byte of a container: the size of its head, and the items for each entry."""
 
 
 class _Extension:
-    """An extension type, carried through; unlike `msgspec.msgpack.Ext` it can be a key."""
+    """An extension value that is passed through; unlike `msgspec.msgpack.Ext` it can be a key."""
 
     __slots__ = ("code", "data")
 
@@ -81,10 +81,10 @@ def _from_extension(value: _Extension) -> msgspec.msgpack.Ext:
 
 
 def as_key(encoded: bytes | msgspec.Raw) -> Any:
-    """Return a key decoded.
+    """Return the decoded key.
 
     Raises:
-        ValueError: It is a list or a map, which is not a key of a state.
+        ValueError: The key is a list or a map, which a state cannot have as a key.
 
     """
     key = decode(encoded)

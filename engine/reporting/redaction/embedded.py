@@ -1,8 +1,8 @@
-"""Secrets within a text of a configuration: the password in a URL, a token in a header.
+"""Finds secrets within a text of a configuration: the password in a URL, a token in a header.
 
-A library takes such a text apart, and puts the part that it could not use into its error.  So the
-part is a secret by itself, as it is written and as it is decoded, also where the text is public.
-Nothing here may use `urllib.parse.urlsplit`: it keeps the last URLs in a cache.
+A library takes such a text apart, and may quote a part of it in an error.  So the part is a secret
+by itself, as it is written and in decoded form, even if the whole text is public.  This module must
+not use `urllib.parse.urlsplit`, which keeps the last URLs in a cache.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from urllib.parse import unquote, unquote_plus
 
 _MAX_JSON_CHARACTERS: Final = 1_000_000
 _MAX_CONNECTION_CHARACTERS: Final = 10_000
-"""A connection string without ``://`` is short; a longer text is looked at in linear time only."""
+"""Longest connection string without ``://``; a longer text is only searched in linear time."""
 
 _URL_END: Final = re.compile(r"[\s\"'<>]|://")
 _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _SCHEME_CHARACTERS: Final = 32
 _TOKEN_SCHEMES: Final = frozenset(("http", "https", "git+http", "git+https"))
-"""In such a URL a user without a password is a token: ``https://ghp_...@github.com/``."""
+"""Schemes of URLs in which a user without a password is a token:
+``https://ghp_...@github.com/``."""
 
 _PAIR: Final = re.compile(
     r"(?<![\w.$\-])([A-Za-z_][\w.$\-]{0,63})(?:\[\])?[ ]?=[ ]?"
     r"(?:\"([^\"]*)\"|'([^']*)'|\{([^{}]*)\}|([^\s&;#\"']+))"
 )
-"""A parameter of a URL, an assignment in a connection string of libpq, ODBC, ADO or a cloud."""
+"""A parameter of a URL, or an assignment in a connection string of libpq, ODBC, ADO or a cloud."""
 
 _WITHOUT_SCHEME: Final = re.compile(r"([^\s:@/]+):(\S+)@[^\s@]+")
 _NO_LOGIN: Final = frozenset(("mailto", "sip", "sips", "acct", "xmpp", "im"))
@@ -41,7 +42,7 @@ _HEADER: Final = re.compile(
     r"\s*(?:[A-Za-z\-]+:\s*)?(bearer|basic|token|apikey|bot|key)\s+(\S+)\s*", re.IGNORECASE
 )
 _MIN_TOKEN_CHARACTERS: Final = 16
-"""Shorter words after ``basic`` or ``token`` are ordinary ones, unless they have a digit."""
+"""Shorter words after ``basic`` or ``token`` are ordinary words, except if they have a digit."""
 
 _SECRET_NAME: Final = re.compile(
     r"passwo?r?d|secret|passphrase|(?:pass|passcode|pwd|token|keys?|sig|signature|auth|"
@@ -52,12 +53,12 @@ _SEPARATORS: Final = str.maketrans("", "", "_-.$ ")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a parameter of this name holds a secret: ``password``, ``X-Amz-Signature``, ``apiKey``."""
+    """Whether a parameter of this name holds a secret: ``password``, ``X-Amz-Signature``."""
     return _SECRET_NAME.search(name.translate(_SEPARATORS)) is not None
 
 
 def secrets_within(text: str) -> Iterator[str]:
-    """Yield what is a secret by itself in a text of a configuration, however short."""
+    """Yield the parts of a configuration's text that are secrets, however short they are."""
     for found in _found(text):
         yield found
         if "%" in found or "+" in found:
@@ -82,7 +83,7 @@ def _found(text: str) -> Iterator[str]:
 
 
 def _passwords_of_urls(text: str) -> Iterator[str]:
-    """Yield the password in each URL: before the last ``@``, and of several hosts before each."""
+    """Yield the password in each URL: before the last ``@``, or before the ``@`` of each host."""
     place = text.find("://")
     while place >= 0:
         begin = place + 3
@@ -104,7 +105,7 @@ def _passwords_of_authority(tail: str, scheme: str) -> Iterator[str]:
         return
     else:
         logins = set()
-    # A password that is not encoded as it should be: it has a slash in it.
+    # A password with a slash in it, which should have been encoded.
     logins.add(tail.rpartition("@")[0])
     for login in logins:
         user, colon, password = login.partition(":")
@@ -115,7 +116,7 @@ def _passwords_of_authority(tail: str, scheme: str) -> Iterator[str]:
 
 
 def _ends_in_port(authority: str) -> bool:
-    """Whether *authority* is a host with or without a port, and not the beginning of a login."""
+    """Whether *authority* is a host, with or without a port, and not the beginning of a login."""
     host, colon, port = authority.rpartition(":")
     return not colon or not port or port.isdigit() or host.startswith("[")
 
@@ -153,7 +154,7 @@ def _token_of_header(text: str) -> Iterator[str]:
 
 
 def _secrets_of_json(text: str) -> Iterator[str]:
-    """Yield the values under names of secrets in a key file, and the passwords in its URLs."""
+    """Yield the values with names of secrets in a key file, and the passwords in its URLs."""
     try:
         pending: list[tuple[str, Any]] = [("", json.loads(text))]
     except (ValueError, RecursionError):

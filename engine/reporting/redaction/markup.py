@@ -1,4 +1,4 @@
-"""How a secret may be spelled in HTML and XML."""
+"""The ways in which HTML and XML may spell a secret."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html.entities import codepoint2name
 from typing import Final
 
 _MAX_NUMERIC_CHARACTERS: Final = 256
-"""Longer texts are not looked for with a reference in place of every character."""
+"""Longer texts are not searched for with a reference in place of every character."""
 
 _NUMERIC: Final = ("&#%d;", "&#x%x;", "&#x%X;")
 
@@ -26,7 +26,7 @@ _USUAL: Final = (
     _style("&quot;", "&#39;"),  # lodash, Rails
 )
 _RARE: Final = (
-    {},  # what is beyond ASCII only: str.encode("ascii", "xmlcharrefreplace")
+    {},  # only characters beyond ASCII: str.encode("ascii", "xmlcharrefreplace")
     _style("&quot;", "&#039;"),  # PHP
     _style("&quot;", "&apos;"),  # XML
     _style('"', "&apos;"),
@@ -43,9 +43,9 @@ _RARE: Final = (
 
 
 def markup_spellings(text: str) -> set[str]:
-    """Return *text* with references in place of special characters, in the ways that libraries have.
+    """Return *text* with references for special characters, in the styles of many libraries.
 
-    In the usual ways also twice: a page within a feed.
+    In the usual styles they are also escaped twice, as for a page within a feed.
     """
     usual = usual_markup(text)
     forms = usual | {form.replace("&", "&amp;") for form in usual}
@@ -55,7 +55,7 @@ def markup_spellings(text: str) -> set[str]:
 
 
 def usual_markup(text: str) -> set[str]:
-    """Return *text* with its special characters as the most used libraries write them."""
+    """Return *text* with references for special characters, as the most used libraries write it."""
     forms: set[str] = set()
     for style in _USUAL:
         forms |= _beyond_ascii(text.translate(_table(style)))
@@ -63,7 +63,7 @@ def usual_markup(text: str) -> set[str]:
 
 
 def numeric_spellings(text: str) -> set[str]:
-    """Return *text* with a reference in place of every character; of a long text nothing."""
+    """Return *text* with a reference for every character; an empty set for a long text."""
     if len(text) > _MAX_NUMERIC_CHARACTERS:
         return set()
     return {"".join(kind % ord(char) for char in text) for kind in _NUMERIC}
@@ -74,7 +74,7 @@ def _table(style: dict[str, str]) -> dict[int, str]:
 
 
 def _beyond_ascii(text: str) -> set[str]:
-    """Return *text* with what is beyond ASCII as it is, and as references of each kind."""
+    """Return *text* with characters beyond ASCII as they are, and as references of each kind."""
     if text.isascii():
         return {text}
     forms = {text}

@@ -1,10 +1,10 @@
-"""Finds any of many byte strings in one pass, with nothing but `re`.
+"""Finds any of many byte strings (needles) in one pass, with only `re`.
 
-A trie of whole needles is slow in the common case, in which nothing is found: at every byte of
-the text it has to rule out the first byte of every needle.  So each needle is represented by a
-piece of it that begins at its rarest byte.  The pieces of hundreds of needles begin with few
-different bytes, none of them frequent, and `re` skips all others at a nanosecond each.  Where a
-piece is found, the needles that it stands for are compared in full.
+A trie of whole needles is slow in the common case, in which nothing is found.  At every byte of the
+text it has to rule out the first byte of every needle.  So each needle is represented by a piece of
+it that begins at its rarest byte.  The pieces of hundreds of needles begin with few different
+bytes, all of them rare, and `re` skips all other bytes at a nanosecond each.  Where a piece is
+found, its needles are compared in full.
 
 `benchmarks/bench_redaction.py` compares this with pyahocorasick (three times slower) and with
 an ordinary alternation.
@@ -18,19 +18,19 @@ from importlib import import_module
 from typing import Any, Final
 
 _PIECE_BYTES: Final = 6
-"""A longer piece makes a larger pattern, and is hardly ever found where its needle is not."""
+"""Length of a piece.  A longer piece makes a larger pattern, but hardly saves comparisons."""
 
 _MIN_PIECE_BYTES: Final = 3
 _MIN_NEEDLE_BYTES: Final = 6
 _ANCHOR_REACH: Final = 256
-"""So far into a needle its rarest byte is looked for."""
+"""The rarest byte of a needle is chosen among this number of its first bytes."""
 
 _ALTERNATIVES: Final = 4
-"""From so many of its rarest bytes a needle chooses ..."""
+"""Number of rare byte positions that are tried for each needle, if its piece is shared too much."""
 
 _SHARING: Final = 4
-"""... if so many needles share a piece: the forms of one secret may, the keys of one vendor,
-which all begin alike, shall not."""
+"""A piece of this number of needles is shared too much.  The forms of one secret may share a piece;
+the keys of one vendor, which all begin alike, should not."""
 
 _CAPITALS: Final = b"QXJKVWYHGUFBLPOMDNRCEISTAZ"
 _BY_FREQUENCY: Final = (
@@ -39,8 +39,9 @@ _BY_FREQUENCY: Final = (
 _RANKS: Final = bytes(
     _BY_FREQUENCY.index(byte) if byte in _BY_FREQUENCY else len(_CAPITALS) for byte in range(256)
 )
-"""Bytes of JSON and prose, the rarest first; between capitals and the rest come control
-characters, the heads of msgpack, and what is not ASCII.  A wrong guess costs time, nothing else."""
+"""Rank of each byte in JSON and prose, the rarest first.  Control characters, the heads of msgpack
+and bytes beyond ASCII come between the capitals and the other characters.  A wrong guess only costs
+time."""
 
 _LAST_BYTES: Final = 16
 _FREE_COMPARISONS: Final = 1000
@@ -48,11 +49,11 @@ _BYTES_PER_COMPARISON: Final = 8
 
 
 class Matcher:
-    """Finds needles of six bytes or more.  Unchanging; time is linear in the text.
+    """Finds needles of six bytes or more, in time that is linear in the text.  It never changes.
 
-    Linear for every text: one that keeps almost matching (both it and the needles may come
-    from the same author) is taken for a single hit once the comparisons of needles are more
-    than one for eight bytes.
+    The time is linear even for a text that almost matches again and again (text and needles may
+    come from the same author).  Such a text counts as a single hit, once needles were compared more
+    often than once for eight bytes.
     """
 
     def __init__(self, needles: Iterable[bytes]) -> None:
@@ -65,7 +66,8 @@ class Matcher:
             piece = needle[offset : offset + _PIECE_BYTES]
             self._candidates.setdefault(piece, []).append((offset, needle))
         self._pieces = _compile_trie(self._candidates)
-        # The pattern matches the longest piece: it stands for those that it begins with, too.
+        # The pattern matches the longest piece, which also represents the shorter pieces it begins
+        # with.
         for piece, standing in self._candidates.items():
             for size in range(_MIN_PIECE_BYTES, len(piece)):
                 standing.extend(
@@ -76,7 +78,7 @@ class Matcher:
         self._openings: _Openings | None = None
 
     def may_be_in(self, data: bytes) -> bool:
-        """Whether a needle may occur in *data*: never False where one does, seldom wrong."""
+        """Whether a needle may occur in *data*: never False with one, seldom True without."""
         return self._pieces.search(data) is not None
 
     def found_in(self, data: bytes) -> bool:
@@ -84,13 +86,13 @@ class Matcher:
         return next(self._hits(data), None) is not None
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
-        """Return where needles occur, in order; those that overlap are one span."""
+        """Return the spans of needles, in order; needles that overlap are one span."""
         return merge(self._hits(data))
 
     def opening(self, data: bytes) -> int:
-        """Return where *data* begins to end in what may be the beginning of a needle.
+        """Return the place from which the rest of *data* may be the beginning of a needle.
 
-        ``len(data)`` if it does not.
+        Without such a rest the place is ``len(data)``.
         """
         if self._openings is None:
             self._openings = _Openings(self.needles)
@@ -126,10 +128,10 @@ class Matcher:
 
 
 class Layers:
-    """Matchers of needles that came one after another; they find what one of all would find.
+    """Matchers of needles that came one after another, used like a single matcher.
 
-    A run may get a credential for each step.  A layer is built anew only together with one
-    of about its size, so every needle is compiled a few times, not once for each credential.
+    A run may get a credential for each step.  A layer is rebuilt only together with another of
+    about its size, so every needle is compiled a few times, and not once for each credential.
     """
 
     def __init__(self, layers: tuple[Matcher, ...] = ()) -> None:
@@ -137,11 +139,11 @@ class Layers:
 
     @property
     def finder(self) -> Matcher | Layers:
-        """The function that searches: that of a sole layer by itself, which avoids a call for each text."""
+        """The object that searches: a sole layer itself, which avoids a call for each text."""
         return self._layers[0] if len(self._layers) == 1 else self
 
     def and_also(self, needles: Iterable[bytes]) -> Layers:
-        """Return matchers of these needles, too."""
+        """Return matchers that also find *needles*."""
         added = set(needles)
         layers = list(self._layers)
         while layers and len(layers[-1].needles) <= _GROWTH * len(added):
@@ -149,28 +151,28 @@ class Layers:
         return Layers((*layers, Matcher(added))) if added else self
 
     def with_layer(self, layer: Matcher) -> Layers:
-        """Return matchers of the needles of one that was made elsewhere, too."""
+        """Return matchers that also find the needles of *layer*, which was made elsewhere."""
         return Layers((layer, *self._layers))
 
     def may_be_in(self, data: bytes) -> bool:
-        """Whether a needle may occur in *data*: never False where one does, seldom wrong."""
+        """Whether a needle may occur in *data*: never False with one, seldom True without."""
         return any(layer.may_be_in(data) for layer in self._layers)
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
-        """Return where needles occur, in order; those that overlap are one span."""
+        """Return the spans of needles, in order; needles that overlap are one span."""
         return merge(span for layer in self._layers for span in layer.spans(data))
 
     def opening(self, data: bytes) -> int:
-        """Return where *data* begins to end in what may be the beginning of a needle."""
+        """Return the place from which the rest of *data* may be the beginning of a needle."""
         return min((layer.opening(data) for layer in self._layers), default=len(data))
 
 
 _GROWTH: Final = 4
-"""A layer stays as it is if it is so many times larger than what is added."""
+"""A layer stays as it is if it is this many times larger than the added needles."""
 
 
 def merge(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return *spans* in order, those that overlap as one."""
+    """Return *spans* in order; spans that overlap become one."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:
@@ -200,13 +202,14 @@ class _Openings:
             size = len(data) - place
             for needle in self._by_head[match[0]]:
                 allowance -= 1
-                # The last bytes differ nearly always; else a long text is compared and copied.
+                # The last bytes nearly always differ; without this test a long text would be
+                # compared and copied.
                 if len(needle) > size and data.endswith(needle[max(0, size - _LAST_BYTES) : size]):
                     allowance -= size // _BYTES_PER_COMPARISON
                     if needle.startswith(data[place:]):
                         return place
             if allowance < 0:
-                return place  # as if it were one: more is held back, and time is linear
+                return place  # treated as a beginning: more is held back, but the time is linear
             match = self._heads.search(data, place + 1)
         for size in range(min(_MIN_NEEDLE_BYTES - 1, len(data)), 0, -1):
             if data[-size:] in self._short:
@@ -226,27 +229,28 @@ def _compile_trie(words: Iterable[bytes]) -> re.Pattern[bytes]:
 
 
 def _compile(pattern: bytes) -> re.Pattern[bytes]:
-    """Compile as `re.compile` does, without its cache, which keeps the last 512 patterns.
+    """Compile like `re.compile`, but without its cache, which keeps the last 512 patterns.
 
-    A pattern consists of pieces of secrets: it must be gone when the run is.  `re.purge` would
-    empty the cache for the whole program.
+    A pattern consists of pieces of secrets, and must be gone after the run.  `re.purge` would empty
+    the cache for the whole program.
     """
     compiled: re.Pattern[bytes] = _compiler.compile(pattern, re.DOTALL)
     return compiled
 
 
 _compiler: Final[Any] = import_module("re._compiler")
-"""What `re.compile` calls, in CPython 3.11 to 3.14; a test fails where it does not exist any more."""
+"""The module that `re.compile` calls, in CPython 3.11 to 3.14; a test fails where it does not
+exist."""
 
 
 _END: Final = -1
 
 
 def _pattern(node: dict[int, Any]) -> bytes:
-    if len(node) == 1:  # most of them
+    if len(node) == 1:  # most nodes
         [(byte, child)] = node.items()
         return b"" if byte == _END else _ESCAPED[byte] + _pattern(child)
-    # `re` tries branches in order, so the most frequent byte comes first.
+    # `re` tries branches in order, so the most frequent byte is the first.
     branches = [
         _ESCAPED[byte] + _pattern(node[byte])
         for byte in sorted(node.keys() - {_END}, key=_RANKS.__getitem__, reverse=True)

@@ -1,4 +1,4 @@
-"""Which values of a configuration are secrets."""
+"""Finds the values of a configuration that are secrets."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import msgspec
 from engine.reporting.redaction.embedded import secrets_within
 
 MIN_SECRET_CHARACTERS: Final = 6
-"""Shorter strings of a configuration are no secrets: they would blank half of every log."""
+"""Shorter strings of a configuration are not secrets: they would blank half of every log."""
 
 
 def secrets_of(configuration: object, public_keys: Collection[str]) -> Iterator[str | bytes]:
-    """Yield every secret of a configuration, as it is.
+    """Yield every secret of a configuration.
 
-    A secret is a string or bytes value of six characters or more, at any depth, unless it is
-    itself the value of a public key.  So is the password in a URL, also in a public one, and
-    what else `secrets_within` finds.  Keys, numbers and blank strings are not secrets.
+    A secret is a string or bytes value of six characters or more, at any depth, except the value of
+    a public key.  The password in a URL is also a secret, even in a public value, and so are the
+    other parts that `secrets_within` finds.  Keys, numbers and blank strings are not secrets.
 
     Args:
-        configuration: Any value; whatever a state can carry is looked into.
-        public_keys: Casefolded.
+        configuration: Any value; all types that a state can carry are searched.
+        public_keys: The public keys, casefolded.
 
     """
     pending: list[tuple[Any, bool]] = [(configuration, False)]
@@ -41,7 +41,7 @@ def secrets_of(configuration: object, public_keys: Collection[str]) -> Iterator[
         elif value is None or isinstance(value, (int, float)) or id(value) in seen:
             continue
         elif isinstance(value, dict):
-            seen.add(id(value))  # a manager may hand in a value that contains itself
+            seen.add(id(value))  # a manager may pass a value that contains itself
             pending.extend((item, _named(key, public_keys)) for key, item in value.items())
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
             seen.add(id(value))
@@ -55,7 +55,7 @@ def _is_long(value: str | bytes) -> bool:
 
 
 def _plain(value: Any) -> Iterator[Any]:
-    """Yield what a job gets for a value of a class: a struct, a dataclass, an enum, a UUID."""
+    """Yield the plain form of an object for a job: a struct, a dataclass, an enum, a UUID."""
     if isinstance(value, msgspec.Struct):
         yield {name: getattr(value, name) for name in value.__struct_fields__}
     elif is_dataclass(value) and not isinstance(value, type):

@@ -1,9 +1,9 @@
-"""The fixed parts of the engine's own messages, to be left readable where a secret is a word of them.
+"""Keeps the fixed parts of the engine's messages readable where a secret is a word in them.
 
-A message such as ``the child died at its memory limit of 500 MB (memory_mb)`` is made of fixed
-parts and of values.  With a secret ``memory`` the fixed part must stay, and a value must go.
-The message that arrives is one text, often made in a child.  So the fixed parts are taken from
-where they are written: the string literals in the source of our packages.
+A message such as ``the child died at its memory limit of 500 MB (memory_mb)`` has fixed parts and
+values.  With a secret ``memory``, the fixed part must stay, but a value must be hidden.  The engine
+gets a message as one text, often from a child.  So the fixed parts are read from the place where
+they are written: the string literals in the source of our packages.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ from typing import Final
 _PACKAGES: Final = ("engine", "protocol", "sandbox_child")
 _LITERAL: Final = re.compile(r'"((?:[^"\\\n]|\\.)+)"')
 _VALUE: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|%[sdr]")
-"""A value within a literal: of an f-string, of `str.format`, of ``%``."""
+"""A value within a literal of an f-string, of `str.format` or of ``%``."""
 
 _ESCAPES: Final = {"\\n": "\n", '\\"': '"', "\\'": "'", "\\\\": "\\"}
 _CONTEXT_CHARACTERS: Final = 2
-"""A part that is hardly longer than a secret says too little about where the secret comes from ..."""
+"""A part must be longer than the secret by this number of characters, to show that the word is
+ours."""
 
 _SIBLING_CHARACTERS: Final = 6
-"""... unless another part of the same literal, of such a length, stands in the message, too."""
+"""Without that, another part of the same literal, of this length or more, must be in the
+message."""
 
 _LITERALS, _VALUES = "\0", "\1"
-"""Between literals, and in place of a value."""
+"""The characters between literals, and in place of a value."""
 
 _MAX_PLACES: Final = 200
-"""Occurrences of a secret among all parts that are compared; an ordinary word has fewer."""
+"""Most occurrences of a secret among all parts that are compared; an ordinary word has fewer."""
 
 
 class OwnWords:
-    """Fixed parts of messages.  Unchanging.
+    """Fixed parts of messages.  The object never changes.
 
     Args:
-        literals: Each with the character 1 in place of its values.
+        literals: The literals, each with the character 1 in place of its values.
 
     """
 
@@ -46,9 +48,10 @@ class OwnWords:
         self._joined = _LITERALS + _LITERALS.join(sorted(set(literals))) + _LITERALS
 
     def cover(self, text: str, start: int, stop: int) -> bool:
-        """Whether ``text[start:stop]`` lies within a fixed part that *text* has at this place.
+        """Whether ``text[start:stop]`` is within a fixed part that *text* has at this place.
 
-        The part must be longer than what it covers, or any word of ours would excuse a secret.
+        The part must be longer than the covered text: otherwise any word of ours would excuse a
+        secret.
         """
         hit = text[start:stop]
         if not hit or _LITERALS in hit or _VALUES in hit:
@@ -73,7 +76,7 @@ class OwnWords:
         return False
 
     def frame_number(self, text: str, start: int, stop: int) -> bool:
-        """Whether ``text[start:stop]`` is a number, and stands where a literal has a value."""
+        """Whether ``text[start:stop]`` is a number at a place where a literal has a value."""
         if not text[start:stop].replace(".", "", 1).isdecimal():
             return False
         before = text[max(0, start - _SIBLING_CHARACTERS) : start]
@@ -88,7 +91,7 @@ class OwnWords:
         return begin, min(end for end in ends if end >= 0)
 
     def _has_sibling(self, text: str, place: int, begin: int, end: int) -> bool:
-        """Whether *text* has the part at *place*, and where it should be another of its literal."""
+        """Whether *text* has another part of the literal before or after the part at *place*."""
         joined = self._joined
         size = end - begin
         behind = joined[end : joined.index(_LITERALS, end)].split(_VALUES)[1:]
@@ -105,14 +108,15 @@ class OwnWords:
 def own_words() -> OwnWords:
     """Return the fixed parts of all messages of the engine and of the child.
 
-    Read once, when a secret is first found in a message of ours; it takes some 20 ms.  Where the
-    packages have no source, there are none, and such a message is redacted like any other.
+    The source is read once, when a secret is first found in a message of ours; this takes about 20
+    ms.  If the packages come without source, the result is empty, and our messages are redacted
+    like others.
     """
     return OwnWords(literal for file in _sources() for literal in literals_of(file))
 
 
 def literals_of(file: Path) -> Iterator[str]:
-    """Yield each double-quoted literal in a source file, with the character 1 in place of its values."""
+    """Yield each double-quoted literal in a source file, with the character 1 for each value."""
     try:
         source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -15,16 +15,17 @@ from engine.reporting.redaction.spans import replace_spans
 Record = TypeVar("Record")
 
 _HARMLESS_CHARACTERS: Final = 2
-"""So many characters of a secret, at the end of a record, are shown rather than waited for."""
+"""A record does not wait if this number of characters, or fewer, at its end could begin a
+secret."""
 
 _MUCH_CHARACTERS: Final = 1_024
-"""A shorter beginning of a secret is looked at whenever something was added."""
+"""A possible beginning of a secret that is not longer is searched after each added text."""
 
 _MANY_RECORDS: Final = 1_000
-"""So many records wait for one secret; more do not."""
+"""Most records that wait for one secret."""
 
 _HUGE_CHARACTERS: Final = 65_536
-"""Takes 5 ms to look at."""
+"""Length of a text whose search takes 5 ms."""
 
 
 class SecretFinder(Protocol):
@@ -41,10 +42,10 @@ class SecretFinder(Protocol):
 
 
 class _Opening:
-    """The end of a text, where it may be the beginning of a secret.
+    """The end of a text that may be the beginning of a secret.
 
-    To look for a secret takes time that grows with the length of this.  The looking is put off while
-    little was added to much, so all of it together takes time that grows with the whole text only.
+    A search takes time that grows with the length of this end.  It is put off while the added text
+    is short compared with the end.  So the time of all searches grows only with the whole text.
     """
 
     def __init__(self, finder: SecretFinder) -> None:
@@ -57,23 +58,23 @@ class _Opening:
         return len(self._looked_at) + self._added_characters
 
     def add(self, text: str) -> None:
-        """Add what follows."""
+        """Add the text that follows."""
         self._added.append(text)
         self._added_characters += len(text)
 
     @property
     def waits(self) -> bool:
-        """Whether it is too early to look."""
+        """Whether it is too early to search."""
         known = len(self._looked_at)
         return known > _MUCH_CHARACTERS and self._added_characters < known // 2
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The whole end."""
         return "".join((self._looked_at, *self._added))
 
     def settle(self) -> str:
-        """Return, and forget, up to where nothing that follows can change how it is redacted."""
+        """Return, and forget, the part whose redaction cannot change with later text."""
         text = self.text
         settled = self._finder.settled(text)
         self._looked_at = text[settled:]
@@ -81,14 +82,14 @@ class _Opening:
         return text[:settled]
 
     def take(self) -> str:
-        """Return, and forget, all of it."""
+        """Return, and forget, the whole end."""
         text = self.text
         self._looked_at, self._added, self._added_characters = "", [], 0
         return text
 
 
 class _Held(NamedTuple, Generic[Record]):
-    """A record that waits, and where its text is among the texts of all records."""
+    """A record that waits, and the place of its text among the texts of all records."""
 
     record: Record
     text: str
@@ -97,33 +98,34 @@ class _Held(NamedTuple, Generic[Record]):
 
 
 class RecordRedactor(Generic[Record]):
-    """Records that each have a text, such as log messages: each goes out as one, in order.
+    """Redacts records that each have a text, such as log messages, and keeps their order.
 
-    A secret that was written in several records is taken out of all of them.  A record is held
-    back only while its text ends in three or more characters that begin a secret; with fewer,
-    which any word may do, it goes out, and what follows of the secret is hidden.  Likewise
-    after `flush`.  In a message of the engine its fixed parts stay.  Not thread-safe.
+    A secret that was written in several records is taken out of all of them.  A record is held back
+    only while its text ends in three or more characters that begin a secret.  With fewer such
+    characters, which many words have, it goes out, and the rest of the secret is hidden.  The same
+    holds after `flush`.  In a message of the engine the fixed parts stay.  The object is not
+    thread-safe.
 
-    Takes time that grows with the texts, however they are cut into records.
+    The time grows with the length of the texts, however they are cut into records.
     """
 
     def __init__(self, finder: SecretFinder, is_own: Callable[[Record], bool]) -> None:
         self._finder = finder
         self._is_own = is_own
         self._opening = _Opening(finder)
-        """What is not settled; the beginning of it may have gone out already."""
+        """The text that is not settled; its beginning may have gone out already."""
         self._settled = 0
-        """Where that begins."""
+        """The place where that text begins."""
         self._end = 0
         self._spans: deque[tuple[int, int]] = deque()
-        """Where secrets are before that, as far as records there wait."""
+        """Spans of secrets before that place, as far as records there wait."""
         self._held: deque[_Held[Record]] = deque()
 
     def feed(self, record: Record, text: str) -> list[tuple[Record, str]]:
-        """Add a record; return those that are settled by it, with their texts redacted."""
+        """Add a record; return the records that are now settled, with their texts redacted."""
         begin, self._end = self._end, self._end + len(text)
         if begin == self._settled and not self._held and self._is_settled(text):
-            self._settled = self._end  # nearly every line goes this way
+            self._settled = self._end  # the way of nearly every line
             return [(record, text)]
         self._held.append(_Held(record, text, begin, self._end))
         self._opening.add(text)
@@ -138,18 +140,18 @@ class RecordRedactor(Generic[Record]):
         return [] if self._settled == before else self._let_out(self._count_settled(), ())
 
     def flush(self) -> list[tuple[Record, str]]:
-        """Return the records that were held back: they must not wait any longer."""
+        """Return the records that were held back, because they must not wait longer."""
         if not self._held:
             return []
         within = [(0, len(self._opening))]
         if not self._opening.waits or len(self._opening) < _HUGE_CHARACTERS:
             self._settle()
             within = self._finder.spans(self._opening.text)
-        # Else all of it is taken for a secret, because to look once for each step takes too long.
+        # Otherwise all of it counts as a secret, because a search at each step would take too long.
         return self._let_out(len(self._held), within)
 
     def _is_settled(self, text: str) -> bool:
-        """Whether nothing is to be hidden in *text*, and no secret begins at its end."""
+        """Whether *text* contains no secret, and its end cannot begin a secret."""
         return self._finder.settled(text) == len(text) and not self._finder.spans(text)
 
     def _settle(self) -> None:
@@ -159,10 +161,10 @@ class RecordRedactor(Generic[Record]):
         self._settled += len(settled)
 
     def _count_settled(self) -> int:
-        """Return how many records wait for nothing.
+        """Return the number of records that need not wait.
 
-        A record that has a part in what is not settled waits, and so does one that shares a secret
-        with a record that waits.
+        A record waits if a part of it is not settled, or if it shares a secret with a record that
+        waits.
         """
         count = len(self._held)
         wait_from = self._settled
@@ -176,7 +178,7 @@ class RecordRedactor(Generic[Record]):
         return count
 
     def _let_out(self, count: int, within: Iterable[tuple[int, int]]) -> list[tuple[Record, str]]:
-        """Return the first *count* records, with the spans in them, and in the opening, replaced."""
+        """Return the first *count* records, with secrets in them and in the opening replaced."""
         spans = self._spans
         spans.extend((self._settled + start, self._settled + stop) for start, stop in within)
         redacted = []
@@ -188,7 +190,7 @@ class RecordRedactor(Generic[Record]):
                 if stop > begin:
                     inside.append((max(start, begin) - begin, min(stop, end) - begin))
                 if stop > end:
-                    break  # the next record has a part in it, too
+                    break  # the next record has a part of this secret, too
                 spans.popleft()
             if inside and text:
                 if self._is_own(record):

@@ -1,4 +1,4 @@
-"""The redactor of one run: learns its secrets, and takes them out of whatever leaves the engine."""
+"""The redactor of a run: learns its secrets, and takes them out of all output of the engine."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ from protocol.packed import check_keys
 Record = TypeVar("Record")
 
 _SMALL_BYTES: Final = 4096
-"""An encoded container below this size is decoded whole, not item by item."""
+"""An encoded container below this size is decoded as a whole, not item by item."""
 
 _MAX_LEVELS: Final = 6
-"""So many levels of large containers are opened item by item: each is read once more."""
+"""Most levels of large containers that are opened item by item, because each level is read once
+more."""
 
 
 class Redactor(Values):
     """Replaces the secrets of one run by ``[redacted]``.
 
-    Without secrets it is not ``active`` and every method returns what it was given.  Used from
-    one thread, the supervisor's.  What it is given is never changed: a value in which there was
-    something to hide comes back as a copy.  Its repr shows no secret.
+    Without secrets it is not ``active``, and every method returns its argument.  Only the
+    supervisor's thread uses it.  An argument is never changed: a value with a secret comes back as
+    a copy.  The repr does not show secrets.
 
     Args:
-        public_keys: Keys of a configuration whose values are no secrets, in any case.
-        is_id: Whether a text is the id of a step or of an execution; such ids are not secrets
-            where the engine itself writes them.
-        named: Ids of credentials and states, which messages of the engine name.
-        max_spellings: So many needles are looked for; later secrets only as they are.
+        public_keys: Keys of a configuration whose values are not secrets; upper and lower case are
+            the same.
+        is_id: Returns whether a text is the id of a step or of an execution; such ids are not
+            secrets where the engine itself writes them.
+        named: Ids of credentials and states that messages of the engine may name.
+        max_spellings: Most needles; later secrets are only searched for as they are.
 
     """
 
@@ -53,13 +55,13 @@ class Redactor(Values):
         max_spellings: int = MAX_SPELLINGS,
     ) -> None:
         self.active = False
-        """Whether there is anything to look for."""
+        """Whether the run has secrets."""
         super().__init__(is_id, named)
         self._public_keys = frozenset(key.casefold() for key in public_keys)
         self._secrets: set[str | bytes] = set()
         self._needles: set[bytes] = set()
         self._fresh: set[bytes] = set()
-        """Needles that are not in a layer yet."""
+        """Needles that are not yet in a layer."""
         self._layers = Layers()
         self._finder: Matcher | Layers = self._layers
         self._spellings_left = max_spellings
@@ -71,7 +73,7 @@ class Redactor(Values):
     def learn(self, configuration: object) -> None:
         """Add every secret of a configuration.
 
-        What was emitted before stays as it was, so learn before anybody can use the value.
+        Earlier output stays as it was, so the secrets must be learned before the value can be used.
         """
         self.adopt(
             study(
@@ -84,7 +86,7 @@ class Redactor(Values):
         )
 
     def study(self, configuration: object) -> Studied:
-        """Return what `adopt` takes.  For any thread: it may take long."""
+        """Return the argument of `adopt`.  Any thread may call this, because it may take long."""
         return study(configuration, self._public_keys)
 
     def adopt(self, studied: Studied) -> None:
@@ -108,7 +110,7 @@ class Redactor(Values):
         self.active = True
 
     def forget(self) -> None:
-        """Drop every secret: the run is over."""
+        """Drop every secret, because the run is over."""
         self._secrets.clear()
         self._needles.clear()
         self._fresh.clear()
@@ -117,7 +119,7 @@ class Redactor(Values):
         self.active = False
 
     def text(self, text: str) -> str:
-        """Return *text* with ``[redacted]`` in place of each secret; overlapping ones are one."""
+        """Return *text* with ``[redacted]`` for each secret; overlapping secrets count as one."""
         if not self.active or not self._current().may_be_in(_encoded(text)):
             return text
         return replace_spans(text, self.spans(text))
@@ -125,9 +127,9 @@ class Redactor(Values):
     def value(self, value: object) -> Any:
         """Return a decoded value with the strings, bytes and keys in it redacted.
 
-        The same object if nothing was hit.  Keys that become equal are numbered: no entry is
-        lost.  Objects of unknown types are left as they are.  What is nested too deep to be looked
-        into becomes ``[redacted]`` as a whole.
+        The result is the same object if it contains no secret.  Keys that become equal are
+        numbered, so that entries are not lost.  Objects of unknown types stay as they are.  A value
+        that is nested too deep to be searched becomes ``[redacted]`` as a whole.
         """
         if not self.active:
             return value
@@ -137,11 +139,11 @@ class Redactor(Values):
             return REDACTED
 
     def raw(self, data: bytes | msgspec.Raw, shape: Shape = Shape.USER) -> bytes | None:
-        """Return encoded msgpack with its secrets redacted, or None if there is none in it.
+        """Return encoded msgpack with its secrets redacted, or None if it contains no secret.
 
-        *shape* says which keys of it are the engine's; they stay.
+        Keys that are the engine's according to *shape* stay.
 
-        Extension types (integers beyond 64 bits) come back as they were.  What contains a
+        Extension types (integers beyond 64 bits) come back as they were.  Data that contains a
         secret and cannot be decoded becomes ``[redacted]`` as a whole.
         """
         if not self.active:
@@ -150,7 +152,7 @@ class Redactor(Values):
         spans = self._current().spans(data)
         if not spans:
             return None
-        # Collecting garbage while many objects are born costs three times the decoding.
+        # Collecting garbage while many objects are made costs three times the decoding.
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -163,11 +165,11 @@ class Redactor(Values):
         return None if scrubbed == data else scrubbed
 
     def struct(self, obj: StructType) -> StructType:
-        """Return a struct (an event, a report) with all that the user can put in it redacted.
+        """Return a struct (an event, a report) with its user-supplied parts redacted.
 
-        The same object if nothing was hit.  Left alone is what `engine.reporting.redaction.structure`
-        calls the engine's own: ids, names of errors, keys of reports, fixed parts of messages.
-        A `msgspec.Raw` in it is treated as by `raw`.
+        The result is the same object if it contains no secret.  The engine's own parts stay as
+        `engine.reporting.redaction.structure` defines them: ids, names of errors, keys of reports,
+        fixed parts of messages.  A `msgspec.Raw` in it is treated as by `raw`.
         """
         if not self.active:
             return obj
@@ -175,14 +177,14 @@ class Redactor(Values):
         return redacted
 
     def records(self, is_own: Callable[[Any], bool] = lambda _: False) -> RecordRedactor[Any]:
-        """Return a redactor for messages that may share a secret with the one before.
+        """Return a redactor for messages that may share a secret with earlier messages.
 
-        *is_own* says of a record whether its message is the engine's.
+        *is_own* returns whether the message of a record is the engine's.
         """
         return RecordRedactor(self, is_own)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where there are secrets in *text*, in characters and in order."""
+        """Return the spans of secrets in *text*, in characters and in order."""
         if not self.active or not text:
             return []
         data = _encoded(text)
@@ -192,7 +194,7 @@ class Redactor(Values):
         return _in_characters(data, spans)
 
     def settled(self, text: str) -> int:
-        """Return up to where nothing that follows *text* can change how it is redacted."""
+        """Return the length of the part of *text* whose redaction cannot change with later text."""
         if not self.active or not text:
             return len(text)
         data = _encoded(text)
@@ -213,15 +215,15 @@ class Redactor(Values):
         return self._finder
 
     def _raw(self, data: bytes, spans: list[tuple[int, int]], shape: Shape, level: int) -> bytes:
-        """Redact an encoded item with needles at these places.
+        """Redact an encoded item that has needles at *spans*.
 
-        Of a large container only the items with a needle are decoded; the others are skipped
-        over, which is many times faster, and copied as they are.
+        In a large container only the items with a needle are decoded.  The others are skipped over,
+        which is many times faster, and copied as they are.
         """
         container = Container.opened(data) if len(data) >= _SMALL_BYTES else None
         if container is None or level >= _MAX_LEVELS or shape is Shape.REPORT:
             if len(data) >= _SMALL_BYTES:
-                check_keys(data)  # a child has chosen them: lists as keys would collide
+                check_keys(data)  # a child may have chosen lists as keys, which would collide
             return encode(self._value(decode(data), shape))
         if shape is Shape.RESULT:
             shape = of_result(shape, list(map(decode, container.keys)), self._is_id)
@@ -257,11 +259,11 @@ def _encoded(text: str) -> bytes:
 
 
 def _in_characters(data: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Turn places in UTF-8 bytes into places in the text."""
+    """Convert places in UTF-8 bytes into places in the text."""
     places = []
     done = characters = 0
     for place in (place for span in spans for place in span):
-        # Counts the bytes that begin one: a bytes secret may end within a character.
+        # Counts the first bytes of characters: a bytes secret may end within a character.
         characters += len(data[done:place].translate(None, _CONTINUATION))
         places.append(characters)
         done = place

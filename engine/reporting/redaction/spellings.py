@@ -1,9 +1,9 @@
-"""How a secret may be spelled.
+"""The ways in which a secret may be spelled.
 
 A spelling is a sequence of bytes; text is compared as UTF-8.  Every spelling here is one that
-ordinary code gives a value on its way into a log or an error: a header, a URL, a JSON body, a
-page, a command, the `repr` of an exception.  What a job computes in order to deceive (reversed,
-encrypted, one character at a time) has no end, and is not looked for.
+ordinary code produces on the way into a log or an error.  It may come from a header, a URL, a JSON
+body, a page, a command, or the `repr` of an exception.  A job can also deceive with endless other
+spellings (reversed, encrypted, one character at a time), which are not searched for.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from engine.reporting.redaction.needles import MIN_SECRET_CHARACTERS
 from protocol.events import REDACTED
 
 _BASE64_LINE_BYTES: Final = 57
-"""Bytes per line of 76 characters in MIME and in the output of ``base64``; RFC 2045, 6.8."""
+"""Bytes in a line of 76 characters, in MIME and in the output of ``base64``; RFC 2045, 6.8."""
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 _PERCENT_SAFE: Final = (
     "", "/", "!'()*~", "!#$%&'()*+,/:;=?@[]~", "!$&'()*+,;=:", "!$'()*,/:?@~",
 )  # fmt: skip
-"""Characters that are left as they are by: quote(safe=""), quote, encodeURIComponent, encodeURI and requests,
-by RFC 3986 in the userinfo of a URL, and by yarl in a query."""
+"""Characters that are not encoded by, in this order: quote(safe=""), quote, encodeURIComponent,
+encodeURI and requests, RFC 3986 in the userinfo of a URL, and yarl in a query."""
 
 _NORMAL_FORMS: Final[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...]] = (
     "NFC",
@@ -39,25 +39,27 @@ _NORMAL_FORMS: Final[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...]] = (
 )
 
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9_.\-]+")
-"""No way of quoting or escaping changes such a secret, except those that change every character."""
+"""A secret that is not changed by quoting or escaping, except by styles that change every
+character."""
 
 LONG_PART_BYTES: Final = 4096
-"""A longer part, such as a bundle of certificates, is looked for in few spellings: each costs its
-length in memory."""
+"""A longer part, such as a bundle of certificates, is searched for in a few spellings only, because
+each takes its length in memory."""
 
 _SHELL_QUOTED: Final = re.compile(r"([^\w@%+=:,./\-])", re.ASCII)
 _SHELL_IN_QUOTES: Final = re.compile(r"([\"$`\\])")
 
 
 def spellings(secret: str | bytes) -> set[bytes]:
-    """Return every form in which *secret* is looked for, itself included."""
+    """Return every form in which *secret* is searched for, itself included."""
     return {form for part in parts_of(secret) for form in spellings_of_part(part)}
 
 
 def parts_of(secret: str | bytes) -> list[bytes]:
-    """Return what of a secret is looked for: the whole, and each of several lines.
+    """Return the parts of a secret to search for: the whole, and each line of several.
 
-    Nobody prints a key in one piece.  Text comes in all normal forms of Unicode.
+    A key of several lines is seldom printed in one piece.  Text comes in all normal forms of
+    Unicode.
     """
     wholes = [_encoded(secret) if isinstance(secret, str) else secret]
     if isinstance(secret, str) and not secret.isascii():
@@ -71,7 +73,7 @@ def parts_of(secret: str | bytes) -> list[bytes]:
 
 
 def spellings_of_part(part: bytes) -> set[bytes]:
-    """Return every form in which a part is looked for, itself included."""
+    """Return every form in which a part is searched for, itself included."""
     if len(part) > LONG_PART_BYTES:
         forms = _few_spellings(part)
     elif _PLAIN.fullmatch(part):
@@ -84,7 +86,7 @@ def spellings_of_part(part: bytes) -> set[bytes]:
 
 
 def _may_be_hidden(form: bytes) -> bool:
-    """Whether writing ``[redacted]`` in its place hides it: not what occurs in that."""
+    """Whether ``[redacted]`` in its place hides *form*, which must not be a part of that word."""
     return form not in REDACTED.encode()
 
 
@@ -120,7 +122,7 @@ def _spellings_of_text(part: bytes) -> Iterator[bytes]:
     escapes = _text_escapes(text)
     for escaped in escapes:
         yield _encoded(escaped)
-        # Twice: a JSON body that is quoted in a JSON error.
+        # Escaped twice, as in a JSON body that is quoted in a JSON error.
         yield from map(_encoded, _text_escapes(escaped))
     yield from map(_encoded, markup_spellings(text) | numeric_spellings(text))
     for form in _json(text) | {text}:
@@ -132,7 +134,7 @@ def _spellings_of_text(part: bytes) -> Iterator[bytes]:
     # A JSON body, or a token that contains one, in base64.
     for escaped in _json(text) - {text}:
         yield from _base64(_encoded(escaped))
-    # Basic authentication is often encoded so.
+    # Basic authentication is often encoded in Latin-1.
     if not text.isascii():
         try:
             latin = text.encode("latin-1")
@@ -146,7 +148,7 @@ def _json(text: str) -> set[str]:
 
 
 def _quoted(text: str) -> set[str]:
-    """Return *text* inside the quotes of CSV, SQL and YAML, of a shell, and in a pattern."""
+    """Return *text* as quoted in CSV, SQL and YAML, in a shell, and in a pattern."""
     return {
         *_in_shell(text),
         text.replace('"', '""'),
@@ -158,15 +160,15 @@ def _quoted(text: str) -> set[str]:
 
 
 def _in_shell(text: str) -> set[str]:
-    """Return *text* inside the single quotes of a shell, as `shlex.quote` and bash write it."""
+    """Return *text* as `shlex.quote` and bash write it inside single quotes."""
     return {text.replace("'", "'\"'\"'"), text.replace("'", "'\\''")} - {text}
 
 
 def _text_escapes(text: str) -> set[str]:
-    """Return *text* inside the quotes of JSON and of Python's repr."""
+    """Return *text* as it is inside the quotes of JSON and of Python's repr."""
     compact = json.dumps(text)[1:-1]
     readable = json.dumps(text, ensure_ascii=False)[1:-1]
-    # repr chooses its quotes by what else is in the string, so both choices are possible.
+    # repr chooses its quotes by the rest of the string, so both choices are possible.
     bare = repr(text + "'\"")[1:-4].replace("\\'", "'")
     ascii_bare = ascii(text + "'\"")[1:-4].replace("\\'", "'")
     forms = {text, compact, readable, bare, ascii_bare}
@@ -183,7 +185,7 @@ _SAFE_WITH_QUOTE: Final = _SAFE_IN_HTML | {ord("'"): "\\u0027"}
 
 
 def _bytes_escapes(part: bytes) -> set[bytes]:
-    """Return *part* inside the quotes of the repr of bytes."""
+    """Return *part* as it is inside the quotes of the repr of bytes."""
     bare = repr(part + b"'\"")[2:-4].replace("\\'", "'")
     return {bare.encode(), bare.replace("'", "\\'").encode()}
 
@@ -193,17 +195,17 @@ def _percent(part: bytes) -> set[bytes]:
     forms = {quote(part, safe=safe).encode() for safe in _PERCENT_SAFE}
     forms.add(quote_plus(part).encode())
     forms |= {_lower_percent(form) for form in forms}
-    # A URL as a parameter of another: the percent signs are encoded, and perhaps the rest.
+    # A URL as a parameter of another one: the percent signs are encoded, and perhaps the rest.
     twice = {form.replace(b"%", b"%25") for form in forms}
     twice |= {quote(form, safe="").encode() for form in forms}
     return forms | twice | {_lower_percent(form) for form in twice}
 
 
 def _base64(part: bytes) -> Iterator[bytes]:
-    """Yield what *part* is in base64, wherever it stands in what was encoded.
+    """Yield the forms of *part* in base64, at any place of the encoded text.
 
-    Three bytes become four characters, so a part looks different behind 0, 1 and 2 bytes.  In
-    each case the characters that depend on nothing but the part are searched for.
+    Three bytes become four characters, so a part looks different behind 0, 1 and 2 other bytes.  In
+    each case the search uses the characters that depend on the part only.
     """
     whole = base64.b64encode(part)
     forms = [whole, whole.rstrip(b"="), *(_core_of_base64(part, before) for before in range(3))]
@@ -215,7 +217,7 @@ def _base64(part: bytes) -> Iterator[bytes]:
 
 
 def _core_of_base64(part: bytes, before: int) -> bytes:
-    """Return the characters that depend on nothing but *part*, behind some other bytes."""
+    """Return the base64 characters that depend on *part* only, behind *before* other bytes."""
     encoded = base64.b64encode(bytes(before) + part)
     first = -(-before * 8 // 6)
     last = (before + len(part)) * 8 // 6
@@ -235,7 +237,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _characters(part: bytes) -> int:
-    """Count characters, not bytes, of what is text; a bytes secret counts its bytes."""
+    """Return the number of characters of a part that is text; otherwise the number of bytes."""
     try:
         return len(part.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:

@@ -1,8 +1,8 @@
-"""Which parts of events, reports and states are the engine's own, and never a user's value.
+"""Defines the parts of events, reports and states that are the engine's own, not a user's values.
 
-Redaction changes values of users only.  A step may be called like a word of a configuration,
-and a password may be ``message``: then ids, words and keys of ours stay as they are, or nobody
-could tell which step an event is of, and two leaves of a result would become one.
+Redaction changes values of users only.  A step may have the name of a secret, and a password may be
+``message``.  In such a case our ids, words and keys stay as they are.  Otherwise an event would not
+show its step, and two leaves of a result would become one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from protocol.events import Event
 from protocol.report import OPTIONS, SEVERITY_BY_NAME, ErrorReport, Severity
 
 IsId = Callable[[str], bool]
-"""Whether a text is the id of a step, or of an execution of one."""
+"""Returns whether a text is the id of a step, or of an execution of a step."""
 
 _STATE_KEYS: Final = frozenset(("data", "errors", "references", "configuration", "inputs"))
 
 _STRUCTURE_OF_EVENTS: Final = frozenset(
     ("run_id", "step_id", "step_run_id", "from_step_id", "to_step_id", "next")
 ) | frozenset(("versions", "confinement"))
-"""Fields of events that hold ids, or facts about the engine."""
+"""Fields of events that contain ids, or facts about the engine."""
 
 _LOADED: Final = frozenset(("state-load", "credential-load"))
 
@@ -35,34 +35,34 @@ REPORT_FIELDS: Final = frozenset(ErrorReport.__struct_fields__)
 DETAIL_FIELDS: Final = frozenset(
     ("line", "column", "end_line", "end_column", "message", "fix", "type")
 )
-"""Keys of the details that the engine writes: places in a job, members of a group of errors."""
+"""Keys of details that the engine writes: places in a job, members of a group of errors."""
 
 SEVERITIES: Final[frozenset[str]] = frozenset(get_args(Severity))
 
 QUOTING_NAMES: Final = frozenset(("JobError", "RuntimeError", "AdaptorError"))
-"""Errors whose message is that of the user's exception.  All other messages are the engine's, and
-at the most quote a user."""
+"""Errors whose message comes from the user's exception.  All other messages are the engine's, and
+at most quote a user."""
 
 
 class Shape(Enum):
     """The kind of the keys of a map, or of the maps in it."""
 
     USER = auto()
-    """All keys are the user's."""
+    """A map with keys of the user only."""
     STATE = auto()
-    """The state of one step."""
+    """The state of a step."""
     RESULT = auto()
-    """A final state: that of one leaf, or a map of several."""
+    """A final state: the state of one leaf, or a map of the states of several."""
     LEAVES = auto()
-    """A map of executions of steps to their states."""
+    """A map from executions of steps to their states."""
     ERRORS = auto()
-    """A map of steps to their reports."""
+    """A map from steps to their reports."""
     REPORT = auto()
     """A report as a map."""
 
 
 def of_result(shape: Shape, keys: list[Any], is_id: IsId) -> Shape:
-    """Return what a map with these keys is; only of a final state it depends on them."""
+    """Return the shape of a map with these keys, on which only a final state depends."""
     if shape is not Shape.RESULT:
         return shape
     several = len(keys) > 1 and all(_is_id(key, is_id) for key in keys)
@@ -70,7 +70,7 @@ def of_result(shape: Shape, keys: list[Any], is_id: IsId) -> Shape:
 
 
 def keeps(shape: Shape, key: Any, is_id: IsId) -> bool:
-    """Whether a key of such a map is the engine's."""
+    """Whether a key of a map of this shape is the engine's."""
     if shape is Shape.STATE:
         return isinstance(key, str) and key in _STATE_KEYS
     if shape in (Shape.LEAVES, Shape.ERRORS):
@@ -79,7 +79,7 @@ def keeps(shape: Shape, key: Any, is_id: IsId) -> bool:
 
 
 def below(shape: Shape, key: Any, is_id: IsId) -> Shape:
-    """Return what is under a key of such a map."""
+    """Return the shape of the value under a key of a map of this shape."""
     if shape is Shape.STATE and key == "errors":
         return Shape.ERRORS
     if shape is Shape.STATE and key == "inputs":
@@ -92,7 +92,7 @@ def below(shape: Shape, key: Any, is_id: IsId) -> Shape:
 
 
 def is_word(name: str, value: str, is_id: IsId) -> bool:
-    """Whether the value of this field of a report is a word of the engine, an id, or a name in code."""
+    """Whether the value of a report's field is a word of the engine, an id, or a name in code."""
     match name:
         case "name":
             return value in SEVERITY_BY_NAME
@@ -108,7 +108,7 @@ def is_word(name: str, value: str, is_id: IsId) -> bool:
 
 
 def is_own(hit: str, is_id: IsId) -> bool:
-    """Whether a word within a message of the engine is one that the engine may put in."""
+    """Whether the engine itself may have put the word *hit* into its message."""
     return (
         is_id(hit)
         or hit in SEVERITY_BY_NAME
@@ -121,9 +121,9 @@ def is_own(hit: str, is_id: IsId) -> bool:
 
 
 def is_name_in_code(text: str) -> bool:
-    """Whether *text* is a name as it stands in code: ``get``, ``client.get``, ``<module>``.
+    """Whether *text* is a name as in code: ``get``, ``client.get``, ``<module>``.
 
-    No value of a run can become one.
+    A value of a run cannot become such a name.
     """
     return text in _NAMELESS or all(part.isidentifier() for part in text.split("."))
 
@@ -134,7 +134,7 @@ _NAMELESS: Final = frozenset(
 
 
 def is_group(details: Any) -> bool:
-    """Whether details list the members of a group of exceptions, as the engine does."""
+    """Whether details are the engine's list of the members of an exception group."""
     return isinstance(details, (list, tuple)) and all(
         isinstance(one, dict) and one.keys() == {"type", "message"} for one in details
     )

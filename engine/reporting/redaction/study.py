@@ -1,4 +1,4 @@
-"""Reading the secrets of a configuration, which may take long and so can be done in any thread."""
+"""Finds the secrets of a configuration; this may take long, and so any thread can do it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from engine.reporting.redaction.needles import secrets_of
 from engine.reporting.redaction.spellings import parts_of, spellings_of_part
 
 MAX_SPELLINGS: Final = 40_000
-"""Needles of one run, enough for 3000 ordinary secrets; what is learnt later is looked for only as it
-is.  A needle takes some 15 microseconds to be compiled."""
+"""Most needles of a run, enough for 3000 ordinary secrets; later secrets are searched for only as
+they are.  Compiling a needle takes about 15 microseconds."""
 
 MAX_SPELLED_BYTES: Final = 32_000_000
-"""Their length.  It is what they take in memory, and secrets may be long."""
+"""Most bytes of these needles.  They take that much memory, and secrets may be long."""
 
 _MANY: Final = 1000
-"""So many needles, which take 15 ms, are compiled at once, and not when they are first needed."""
+"""This number of needles, which takes 15 ms, is compiled at once and not at its first use."""
 
 
 class Studied:
-    """The needles that one configuration adds.  Its repr shows no secret."""
+    """The needles that a configuration adds.  The repr does not show secrets."""
 
     def __init__(self) -> None:
         self.secrets: set[str | bytes] = set()
         self.parts: set[bytes] = set()
-        """The secrets and their lines, as they are."""
+        """The secrets and their lines, without other spellings."""
         self.needles: set[bytes] = set()
-        """The parts in all their spellings, as far as the budget goes."""
+        """The parts in all their spellings, as far as the budget allows."""
         self.matcher: Matcher | None = None
-        """Finds the needles, if they are many."""
+        """The matcher of the needles, if they are many."""
 
     def __repr__(self) -> str:
         return f"<Studied, {len(self.secrets)} secrets>"
@@ -49,14 +49,14 @@ def study(
     spellings_left: int | None = None,
     bytes_left: int | None = None,
 ) -> Studied:
-    """Return what is to be looked for because of a configuration.
+    """Return the needles of a configuration.
 
     Args:
         configuration: Any value that a resolver may return.
-        public_keys: Casefolded.
+        public_keys: The public keys, casefolded.
         known: Secrets that need not be studied again.
-        spellings_left: The budget of the run; by default the whole of it.
-        bytes_left: Likewise, in bytes.
+        spellings_left: The rest of the run's budget of needles; by default the whole budget.
+        bytes_left: The same for the budget of bytes.
 
     """
     studied = Studied()

@@ -1,4 +1,4 @@
-"""Walks through values, events and reports, and redacts what is a user's in them."""
+"""Walks through values, events and reports, and redacts the user's parts of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ StructType = TypeVar("StructType", bound=msgspec.Struct)
 _REDACTED_BYTES: Final = REDACTED.encode()
 
 _MAX_OWN_PLACES: Final = 50
-"""Secrets in one message of the engine that are compared with its fixed parts; the rest is hidden."""
+"""Most secrets in a message of the engine that are compared with its fixed parts; further ones are
+hidden."""
 
 _PART_FIELDS: Final = frozenset(
     OperationRef.__struct_fields__ + Position.__struct_fields__ + StackFrame.__struct_fields__
@@ -56,7 +57,7 @@ class Values(ABC):
 
     @abstractmethod
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where there are secrets in *text*, in characters and in order."""
+        """Return the spans of secrets in *text*, in characters and in order."""
 
     @abstractmethod
     def raw(self, data: bytes | msgspec.Raw, shape: Shape = Shape.USER) -> bytes | None:
@@ -66,9 +67,9 @@ class Values(ABC):
     def _spans_in_bytes(self, data: bytes) -> list[tuple[int, int]]: ...
 
     def own_spans(self, text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return those of *spans* that hide something in *text*, which is a message of the engine.
+        """Return the *spans* that must be hidden in *text*, a message of the engine.
 
-        The others lie in fixed parts of the message, or are ids and names that it may show.
+        The other spans are in fixed parts of the message, or are ids and names that it may show.
         """
         return [
             (start, stop)
@@ -115,7 +116,7 @@ class Values(ABC):
         )
 
     def _user_dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        """Redact a map of a user, as nearly all are: without a question for each key."""
+        """Redact a map of a user, as nearly all maps are, without asking whose each key is."""
         redact = self._value
         redacted = {}
         hit = False
@@ -134,9 +135,9 @@ class Values(ABC):
         keeps: Callable[[Any], bool],
         item: Callable[[Any, Any], Any],
     ) -> dict[Any, Any]:
-        """Redact a map, with another way for the keys and the items of the engine.
+        """Redact a map, with special treatment for the engine's keys and items.
 
-        No entry is lost: a key that becomes equal to another gets a number.
+        Entries are not lost: a key that becomes equal to another gets a number.
         """
         names = {}
         for key in value:
@@ -173,7 +174,7 @@ class Values(ABC):
         return b"".join([*pieces, data[done:]])
 
     def _struct(self, obj: StructType) -> StructType:
-        """Redact an event: its ids, and whatever else the engine fills in, stay."""
+        """Redact an event; its ids and the other fields that the engine fills in stay."""
         states = isinstance(obj, WorkflowComplete | JobComplete | JobError)
         changed = {}
         for name in open_fields(type(obj)):
@@ -189,7 +190,7 @@ class Values(ABC):
         return msgspec.structs.replace(obj, **changed) if changed else obj
 
     def _report(self, report: Any) -> Any:
-        """Redact a report, which is a struct, or in a state a map."""
+        """Redact a report, which is a struct or, inside a state, a map."""
         name = report.get("name") if isinstance(report, dict) else report.name
         own_message = isinstance(name, str) and name not in QUOTING_NAMES
 
@@ -227,7 +228,7 @@ class Values(ABC):
     def _raw_details(
         self, details: msgspec.Raw, redact: Callable[[Any], Any]
     ) -> msgspec.Raw | None:
-        """Redact details that are still encoded; they are decoded only if there is a secret in them."""
+        """Redact details that are still encoded; they are decoded only if they contain a secret."""
         if not self._spans_in_bytes(bytes(details)):
             return details
         try:
@@ -237,7 +238,7 @@ class Values(ABC):
         return msgspec.Raw(encode_state(redact(plain)))
 
     def _details(self, details: Any, *, own: bool) -> Any:
-        """Redact details that the engine has written itself: a list of maps."""
+        """Redact details that the engine itself has written, as a list of maps."""
 
         def field(key: str, value: Any) -> Any:
             if isinstance(value, str):
@@ -252,7 +253,7 @@ class Values(ABC):
         return self._items(details, lambda one: self._fields(one, DETAIL_FIELDS, field))
 
     def _fields(self, value: Any, names: Collection[str], field: Callable[[str, Any], Any]) -> Any:
-        """Redact the fields of a struct, or the keys of a map that are named like them."""
+        """Redact the fields of a struct, or of a map that has the same names as keys."""
         if isinstance(value, dict):
             return self._map(
                 value,
@@ -270,7 +271,7 @@ class Values(ABC):
         return msgspec.structs.replace(value, **changed) if changed else value
 
     def _guarded(self, redact: Callable[[Any], Any], value: Any) -> Any:
-        """Redact a field; what is nested too deep to be looked into is hidden as a whole."""
+        """Redact a field; a value that is nested too deep to be searched is hidden as a whole."""
         try:
             return redact(value)
         except RecursionError:
@@ -281,7 +282,7 @@ class Values(ABC):
 
 
 def distinct(names: Iterable[Any], taken: Collection[Any]) -> Iterator[Any]:
-    """Yield *names*, with a number behind each that is taken: ``[redacted] (2)``."""
+    """Yield *names*, with a number after each name that is taken: ``[redacted] (2)``."""
     used = set(taken)
     numbers: dict[Any, int] = {}
     for name in names:
@@ -302,5 +303,5 @@ def _numbered(name: Any, number: int) -> Any:
 
 
 def _plain(value: Collection[Any]) -> type[tuple[Any, ...] | set[Any] | frozenset[Any]]:
-    """Return the built-in type of a collection: a named tuple's own takes other arguments."""
+    """Return the built-in base of a collection: a named tuple's own type takes other arguments."""
     return next(kind for kind in (tuple, set, frozenset) if isinstance(value, kind))

@@ -92,7 +92,7 @@ def test_a_child_that_cannot_be_tried_is_a_failure_that_says_why(monkeypatch, ca
     """Not a clean bill."""
 
     def broken():
-        raise RuntimeError("no child could be tried: no such interpreter")
+        raise RuntimeError("the test child could not be started: no such interpreter")
 
     monkeypatch.setattr(doctor, "probe", broken)
 

@@ -62,7 +62,7 @@ def test_unknown_names_and_versions_come_with_what_there_is(tmp_path):
     gives the versions.
     """
     repo = Repo.read(make_repo(tmp_path, "common@1.0.0", "common@2.0.0"))
-    with pytest.raises(RepoError, match=r"'comon' in the repo; did you mean 'common'"):
+    with pytest.raises(RepoError, match=r"no adaptor 'comon'; did you mean 'common'"):
         repo.resolve("comon")
     with pytest.raises(RepoError, match=r"'3' of adaptor 'common'.*; installed: 2.0.0, 1.0.0"):
         repo.resolve("common@3")
@@ -85,7 +85,7 @@ def test_unknown_names_and_versions_come_with_what_there_is(tmp_path):
         ),
         pytest.param(
             '{"adaptors": [{"name": "a", "version": "1", "path": "a", "module": "a-b"}]}',
-            "no import name",
+            "not an import name",
             id="module",
         ),
     ],
@@ -115,7 +115,7 @@ def test_two_entries_of_one_version_are_corrupt(tmp_path):
 
 def test_a_missing_index_is_an_error(tmp_path):
     """A typing error in `repo_dir` must not look like an empty repo."""
-    with pytest.raises(RepoError, match=r"no readable repo.json"):
+    with pytest.raises(RepoError, match=r"repo.json of the repo cannot be read"):
         Repo.read(tmp_path / "absent")
 
 
@@ -138,7 +138,7 @@ def test_broken_entries_name_adaptor_version_and_reason(tmp_path):
     """A directory is missing, a module is missing, or the name is that of a standard module."""
     for name, reason in [
         ("gone", "gone@1: its directory 'gone_1' is missing"),
-        ("empty", "empty@1: its directory holds no module 'empty'"),
+        ("empty", "empty@1: its directory does not contain the module 'empty'"),
         ("json", "json@1: its module 'json' has the name of a standard module"),
     ]:
         repo_dir = make_repo(tmp_path / name, f"{name}@1")
@@ -190,9 +190,9 @@ def test_a_version_that_the_repo_does_not_have_is_told_with_where_it_was_asked_f
         (
             repo,
             "common@1.0.0",
-            "there is no version '3' of adaptor 'common' in the repo; installed: 1.0.0",
+            "the repo has no version '3' of adaptor 'common'; installed: 1.0.0",
         ),
-        (repo, "nothing", "there is no adaptor 'nothing' in the repo"),
+        (repo, "nothing", "the repo has no adaptor 'nothing'"),
         (Repo.read(None), "common", "the engine has no repo_dir"),
     ):
         with pytest.raises(RepoError) as caught:

@@ -56,7 +56,7 @@ def test_level_none_requires_nothing():
     ("fields", "text"),
     [
         ({"level": "strict"}, "level must be one of .*not 'strict'"),
-        ({"without": ("landlok",)}, "names no layer: 'landlok'; layers: .*landlock"),
+        ({"without": ("landlok",)}, "has 'landlok', which is not a layer; layers: .*landlock"),
     ],
 )
 def test_a_wrong_policy_is_refused_with_what_is_allowed(fields, text):
