@@ -116,7 +116,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class Replay(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """One execution of a step that an earlier child has finished, in the order of their ends."""
+    """An execution of a step in an earlier child; these messages come in the order of its ends."""
 
     step_run_id: str
     state: msgspec.Raw

@@ -32,7 +32,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attempts: int
     """All attempts, the first one included."""
     delay: float = 1000.0
-    """Before the second attempt."""
+    """The delay before the second attempt."""
     backoff: float = 2.0
     """Each later delay is longer than the one before by this factor."""
     max_delay: float = 60_000.0
@@ -41,7 +41,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class StepPermissions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a step may reach; None: all that its run may reach."""
+    """Permissions of a step.  None means all permissions of its run."""
 
     net: tuple[str, ...] | None = None
     read: tuple[str, ...] | None = None

@@ -1,6 +1,7 @@
-"""The rule of retries, in one place: whether a failed attempt is made again, and after which delay.
+"""The rules of retries, in one place: whether a failed attempt is repeated, and after which delay.
 
-The child asks it for errors of jobs.  The engine asks it for timeouts and deaths, which no child survives.
+The child applies them to errors of jobs.  The engine applies them to timeouts and deaths, which end
+the child.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
     from protocol.plan import Retry
 
 Kind = Literal["error", "timeout", "death"]
-"""``error``: the job has failed; ``timeout``: the one of the step; ``death``: of its child."""
+"""``error``: the job has failed; ``timeout``: the step took too long; ``death``: its child has
+died."""
 
 TIMEOUT: Final = "timeout"
 DEATH: Final = "death"
 
 DEFAULT_ON: Final = ("AdaptorError", TIMEOUT)
-"""The failures that are retried if a plan names none."""
+"""The failures that are retried if a plan does not name any."""
 
 RETRIED_NAMES: Final = (
     *(name for name, severity in SEVERITY_BY_NAME.items() if severity == "fail"),
@@ -30,7 +32,7 @@ RETRIED_NAMES: Final = (
 """The names that a plan may give in ``retry.on``."""
 
 JITTER: Final = 0.1
-"""The share of a delay by which chance makes it longer or shorter."""
+"""The largest share of a delay by which chance makes it longer or shorter."""
 
 _MAX_MS: Final = 2**53
 
@@ -41,11 +43,11 @@ def is_retried(
     """Return whether another attempt follows a failed one.
 
     Args:
-        retry: Of the step; None: its plan has none.
+        retry: The ``retry`` of the step; None if the plan does not give it.
         attempt: The number of the attempt that has failed, from 1.
-        name: Of the error.
-        kind: Of the failure.
-        retryable: What the exception of an adaptor says; it has priority over ``retry.on``.
+        name: The name of the error.
+        kind: The kind of the failure.
+        retryable: The answer of an adaptor's exception, which has priority over ``retry.on``.
 
     """
     if retry is None or attempt >= retry.attempts:
@@ -62,10 +64,10 @@ def delay_ms(
     """Return the delay before the next attempt in milliseconds.
 
     Args:
-        retry: Of the step.
+        retry: The ``retry`` of the step.
         attempt: The number of the attempt that has failed, from 1.
-        retry_after_s: What the exception of an adaptor asks for; it has priority over all of *retry*.
-            It is ignored unless it is finite and not negative.
+        retry_after_s: The delay that an adaptor's exception asks for, which has priority over all
+            of *retry*.  It is ignored unless it is finite and not negative.
         jitter: A random number from -1 to 1: the delay becomes up to 10 % shorter or longer.
 
     """

@@ -19,7 +19,7 @@ JOINS = ("any", "all")
 
 
 def read_join(reader: PlanObject) -> Literal["any", "all"]:
-    """Return the ``join`` of a step; ``any`` if it is not there."""
+    """Return the ``join`` of a step; ``any`` if it is missing."""
     value = reader.get("join")
     if value is None:
         return "any"
@@ -34,7 +34,7 @@ def read_join(reader: PlanObject) -> Literal["any", "all"]:
 
 
 def warnings_of_joins(steps: dict[str, Step], start: str, end: str | None) -> Iterator[str]:
-    """Yield a sentence for each join that only one edge leads to, and for each that no run reaches.
+    """Yield a warning for each join with a single edge, and for each that runs cannot reach.
 
     Args:
         steps: Those of a plan without problems, by the place of each in the plan.

@@ -20,11 +20,11 @@ PERMISSION_KEYS: Final = ("net", "read")
 
 
 def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermissions | None:
-    """Return the ``permissions`` of a step; None if they are not there.
+    """Return the ``permissions`` of a step; None if they are missing.
 
     Args:
-        reader: Of the step.
-        run: What the run may reach, to be compared with them; None if it is not known.
+        reader: The reader of the step.
+        run: Permissions of the run, to compare with them; None if they are not known.
 
     """
     found = reader.child("permissions", known=PERMISSION_KEYS)
@@ -73,7 +73,7 @@ def _read(found: PlanObject, run: Permissions | None) -> tuple[str, ...] | None:
 
 
 def _texts(found: PlanObject, name: str, what: str, example: str) -> list[tuple[str, str]] | None:
-    """Return each text of a list with its path; None if the list is not there."""
+    """Return each text of a list with its path; None if the list is missing."""
     value = found.get(name)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""How a step survives failures: its ``retry``, its ``timeout`` and its ``on_death``, as a plan has them."""
+"""Reads how a step survives failures: ``retry``, ``timeout`` and ``on_death``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _INSTEAD: Final = {
     "CPULimitError": DEATH,
     "ExitError": DEATH,
 }
-"""Errors that end an attempt from outside, to the name for ``retry.on``."""
+"""For each error that ends an attempt from outside, the name for ``retry.on``."""
 
 
 def read_retry(reader: PlanObject) -> Retry | None:
-    """Return the ``retry`` of a step; None if it is not there, or if it is wrong."""
+    """Return the ``retry`` of a step; None if it is missing or wrong."""
     retry = reader.child("retry", known=RETRY_KEYS)
     if retry is None:
         return None
@@ -48,7 +48,7 @@ def read_retry(reader: PlanObject) -> Retry | None:
 
 
 def read_on_death(reader: PlanObject) -> Literal["end", "fail"]:
-    """Return the ``on_death`` of a step; ``end`` if it is not there."""
+    """Return the ``on_death`` of a step; ``end`` if it is missing."""
     value = reader.get("on_death")
     if value is None:
         return "end"

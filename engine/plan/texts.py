@@ -17,21 +17,22 @@ Resolve = Callable[[str, str, str | None], str | None]
 
 
 class PlacedText(msgspec.Struct, frozen=True):
-    """A text of a plan, and where it is."""
+    """A text of a plan, and its place."""
 
     text: CheckedText
     path: str
     step_id: str | None
     adaptor_paths: dict[str, str] = {}
-    """Adaptor as ``name@version`` to its place."""
+    """For each adaptor, as ``name@version``, its place in the plan."""
 
 
 def texts_of(source: Any, resolve: Resolve) -> list[PlacedText]:
-    """Return the texts of a plan, as far as it can be read: the globals first.
+    """Return the texts of a plan, the globals first, as far as the plan can be read.
 
     Args:
-        source: The plan, read but perhaps wrong.
-        resolve: Returns ``name@version`` for an adaptor, its place and its step; None if it cannot be had.
+        source: The plan as data; it may have problems.
+        resolve: Takes an adaptor, its path and its step. Returns ``name@version``, or None if the
+            adaptor cannot be used.
 
     """
     ignored = Findings()

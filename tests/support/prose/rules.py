@@ -59,9 +59,9 @@ GOAL = Budget(marks=25, openings=3, long=60)
 BUDGETS: dict[str, Budget] = {
     "documents": Budget(marks=18, openings=6, long=20),
     "decisions": Budget(marks=12, openings=3, long=15),
-    "docstrings": Budget(marks=152, openings=75, long=60),
-    "comments": Budget(marks=110, openings=41, long=60),
-    "messages": Budget(marks=38, openings=3, long=60),
+    "docstrings": Budget(marks=85, openings=42, long=20),
+    "comments": Budget(marks=75, openings=30, long=10),
+    "messages": Budget(marks=15, openings=1, long=10),
     "test docstrings": Budget(marks=195, openings=106, long=60),
     "test comments": Budget(marks=102, openings=44, long=60),
 }
