@@ -217,7 +217,7 @@ TRICKS: Final[dict[str, Trick]] = {
     ),
     "poll": Trick(
         "poll looks for a cancellation, not a read",
-        (Edit("sandbox_child/channel.py", "    if select is None:\n", "    if True:\n"),),
+        (Edit("sandbox_child/pipes/channel.py", "    if select is None:\n", "    if True:\n"),),
         _CHAINS,
     ),
     "classes": Trick(

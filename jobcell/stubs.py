@@ -23,9 +23,7 @@ from jobcell.inputs import BadInputError, find_repo
 from jobcell.stub_library import NoTypeshedError, hide_imports, write_library
 from jobcell.stub_source import to_stub
 from protocol.adaptor import AdaptorLink
-from sandbox_child.language import condition_scope
-from sandbox_child.language.facades import Facades
-from sandbox_child.language.guards import Guards
+from sandbox_child.language.offer import allowed_names
 
 MARK = "# Written by `jobcell stubs`; the whole directory is replaced when it is run again.\n"
 
@@ -132,20 +130,6 @@ def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
     except NoTypeshedError as error:
         raise BadInputError([str(error)]) from None
     (target / "mypy.ini").write_text(settings)
-
-
-def allowed_names() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """Return which built-in names a job has, and what it gets of each standard module.
-
-    The answer comes from the sandbox itself, so that only one list has to be kept.
-    """
-    scope = condition_scope(language=True)  # the built-ins of a job are the same
-    facades = Facades(Guards(scope), scope, lambda _level, _message: None)
-    modules = {
-        name: frozenset(public for public in vars(facades.get(name)) if public[0] != "_")
-        for name in facades.names()
-    }
-    return frozenset(scope["__builtins__"]), modules
 
 
 def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str]]:

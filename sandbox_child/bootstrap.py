@@ -17,13 +17,11 @@ from protocol.confinement import ConfinementReport
 from protocol.errors import ProtocolError
 from protocol.known_classes import know_all
 from protocol.limits import ANSWERS_FD, OUT_OF_MEMORY_CODE, PROTOCOL_VERSION, REQUESTS_FD
-from sandbox_child.channel import Channel, EngineGoneError
 from sandbox_child.confine import ConfinementRefused, confine
+from sandbox_child.pipes.channel import Channel, EngineGoneError
 
 if TYPE_CHECKING:
-    from sandbox_child.graph import Walk
-    from sandbox_child.logbook import LogBook
-    from sandbox_child.step import Runtime
+    from sandbox_child.running import LogBook, Runtime, Walk
 
 _P = ParamSpec("_P")
 
@@ -57,9 +55,7 @@ def make_channel() -> Channel:
 
 def load() -> Loaded:
     """Import what every job will need."""
-    from sandbox_child.graph import Walk
-    from sandbox_child.logbook import LogBook
-    from sandbox_child.step import Runtime
+    from sandbox_child.running import LogBook, Runtime, Walk
 
     return Loaded(LogBook, Runtime, Walk)
 
@@ -183,8 +179,8 @@ def _tell_strays(runtime: Runtime) -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        from sandbox_child import streams
-        from sandbox_child.stray import tell_warning
+        from sandbox_child.pipes import streams
+        from sandbox_child.running.stray import tell_warning
 
         if file is not None or not streams.is_own(sys.stderr):
             write(message, category, filename, lineno, file, line)
@@ -192,12 +188,12 @@ def _tell_strays(runtime: Runtime) -> None:
             tell_warning(runtime, message, category, filename, lineno)
 
     def unraisablehook(lost: Any) -> None:
-        from sandbox_child.stray import name_of, tell_error
+        from sandbox_child.running.stray import name_of, tell_error
 
         tell_error(runtime, f"in {name_of(lost.object)}, which nobody could catch", lost.exc_value)
 
     def excepthook(args: Any) -> None:
-        from sandbox_child.stray import tell_error
+        from sandbox_child.running.stray import tell_error
 
         if args.exc_type is not SystemExit:
             name = args.thread.name if args.thread is not None else "(unknown)"

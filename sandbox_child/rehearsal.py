@@ -19,8 +19,8 @@ from protocol.framing import FrameReceiver, header
 from protocol.limits import MAX_FRAME_BYTES
 from protocol.plan import Edge, Step, Workflow
 from protocol.state import encode_state
-from sandbox_child.channel import Channel
 from sandbox_child.language import compile_job
+from sandbox_child.pipes.channel import Channel
 
 _T = TypeVar("_T")
 

@@ -28,7 +28,7 @@ from protocol.zygote import (
     decode_to_zygote,
     encode,
 )
-from sandbox_child import bootstrap, streams
+from sandbox_child import bootstrap
 from sandbox_child.compaction import close_gaps
 from sandbox_child.confine import (
     ConfinedZygote,
@@ -38,7 +38,8 @@ from sandbox_child.confine import (
     confine_zygote,
 )
 from sandbox_child.confine.kernel import fork
-from sandbox_child.language.scope import make_ground
+from sandbox_child.language import make_ground
+from sandbox_child.pipes import streams
 from sandbox_child.rehearsal import rehearse, rehearse_compiler
 
 PRELOADED: Final = (
@@ -67,7 +68,7 @@ PRELOADED: Final = (
     "protocol.timestamps",
     "random",
     "re",
-    "sandbox_child.failed_state",
+    "sandbox_child.running.failed_state",
     "sandbox_child.linker",
     "statistics",
     "string",

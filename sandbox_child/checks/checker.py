@@ -19,27 +19,28 @@ from sandbox_child.language import (
     compile_globals,
     compile_job,
     condition_scope,
+    make_importer,
+)
+from sandbox_child.language.facades import Facades
+from sandbox_child.language.guards import Guards, JobImportError, make_builtins
+from sandbox_child.language.guards.names import REFUSED_BUILTINS
+from sandbox_child.language.texts import (
+    STATE,
+    MissingKeys,
+    SourceText,
+    condition_name_fix,
     forms,
+    name_fix,
+    parse_condition,
     parsing,
 )
-from sandbox_child.language.builtins import make_builtins
-from sandbox_child.language.chains import STATE
-from sandbox_child.language.condition_text import parse_condition
-from sandbox_child.language.facades import Facades
-from sandbox_child.language.guards import Guards
-from sandbox_child.language.hints import condition_name_fix, name_fix
-from sandbox_child.language.imports import make_importer
-from sandbox_child.language.missing import MissingKeys
-from sandbox_child.language.names import REFUSED_BUILTINS
-from sandbox_child.language.refusals import JobImportError
-from sandbox_child.language.spans import SourceText
 from sandbox_child.linker import Linker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from types import ModuleType
 
-    from sandbox_child.channel import Channel
+    from sandbox_child.pipes.channel import Channel
 
 _RECURSION: Final = 20_000
 """A tree that is walked here was compiled, so its depth has a limit; functions of Python take no C stack."""

@@ -12,9 +12,8 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sandbox_child.checks.scopes import caught
-from sandbox_child.language.hints import nearest
-from sandbox_child.language.parts import node_fields
-from sandbox_child.language.refusals import JobImportError
+from sandbox_child.language.guards import JobImportError
+from sandbox_child.language.texts import nearest, node_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

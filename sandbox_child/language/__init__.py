@@ -1,4 +1,9 @@
-"""The job language: what a job may say, how it is compiled and run, and how its errors are told."""
+"""Room `language`: what a job may say, how it is compiled and run, and how its errors are reported.
+
+It belongs here if it needs the text of a job, but no run.  `guards` below it judges objects, `facades` stand in
+for standard modules.  The room imports only those two and `protocol`.  Other rooms import `texts`,
+`condition_errors` and `missing` besides: most runs do not need them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,11 @@ from sandbox_child.language.compiler import (
     compile_globals,
     compile_job,
 )
-from sandbox_child.language.diagnosis import diagnose
-from sandbox_child.language.scope import JobScope, condition_scope
+from sandbox_child.language.diagnosis import diagnose, undescribed
+from sandbox_child.language.frames import globals_texts, own_frames
+from sandbox_child.language.imports import make_importer
+from sandbox_child.language.plain_data import encodable, exception_text
+from sandbox_child.language.scope import JobScope, condition_scope, make_ground
 from sandbox_child.language.violations import LanguageError
 
 __all__ = [
@@ -27,4 +35,11 @@ __all__ = [
     "compile_job",
     "condition_scope",
     "diagnose",
+    "encodable",
+    "exception_text",
+    "globals_texts",
+    "make_ground",
+    "make_importer",
+    "own_frames",
+    "undescribed",
 ]

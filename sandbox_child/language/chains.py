@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from sandbox_child.language.names import STATE_READ, STATE_TARGET
+from sandbox_child.language.guards.names import STATE_READ, STATE_TARGET
 from sandbox_child.language.spans import place
 
 STATE = "state"

@@ -9,7 +9,7 @@ from protocol.report import make_report
 from sandbox_child.language import dropped, forms, parsing
 from sandbox_child.language.chains import STATE, StateChains
 from sandbox_child.language.frames import GLOBALS_FILENAME, globals_texts
-from sandbox_child.language.names import OPERATIONS
+from sandbox_child.language.guards.names import OPERATIONS
 from sandbox_child.language.policy import Policy
 from sandbox_child.language.purity import is_pure
 from sandbox_child.language.spans import SourceText

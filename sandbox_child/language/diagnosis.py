@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from protocol import static
 from protocol.report import ErrorReport, OperationRef, make_report
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
+from sandbox_child.language.guards import JobImportError, JobSecurityError
 from sandbox_child.language.hints import Facts, error_fix, name_fix
 from sandbox_child.language.plain_data import (
     MAX_TEXT_CHARS,
@@ -21,7 +22,6 @@ from sandbox_child.language.plain_data import (
     encodable,
     exception_text,
 )
-from sandbox_child.language.refusals import JobImportError, JobSecurityError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _MAX_LEAVES = 20
 _MAX_NOTES = 10
 _MEGABYTE = 1_000_000
-_CALLER = "sandbox_child.operations"
+_CALLER = "sandbox_child.running.operations"
 """The module that calls operations."""
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE

@@ -19,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from sandbox_child.language.forms import Form, operation_name
-from sandbox_child.language.names import UNRUN_GUARD, is_reserved
+from sandbox_child.language.guards.names import UNRUN_GUARD, is_reserved
 from sandbox_child.language.parts import (
     DISPLAYS,
     Slot,

@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from sandbox_child.language.chains import STATE
-from sandbox_child.language.names import OPERATIONS
+from sandbox_child.language.guards.names import OPERATIONS
 from sandbox_child.language.spans import place
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.refusals import JobImportError
+from sandbox_child.language.guards import JobImportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

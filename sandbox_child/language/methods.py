@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 
 from sandbox_child.language.chains import STATE, call_guard
-from sandbox_child.language.names import (
+from sandbox_child.language.guards.names import (
     OWN_CLASSES,
     OWN_GUARD,
     REAL_TYPE,

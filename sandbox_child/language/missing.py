@@ -14,7 +14,7 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.chains import StateRead, begins_at_state, call_guard
-from sandbox_child.language.names import STATE_READ
+from sandbox_child.language.guards.names import STATE_READ
 from sandbox_child.language.spans import place
 
 if TYPE_CHECKING:

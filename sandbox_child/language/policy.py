@@ -22,10 +22,9 @@ import ast
 from _string import formatter_parser  # type: ignore[import-not-found]  # typeshed leaves it out
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.builtins import PLAIN_BUILTINS
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
-from sandbox_child.language.methods import Method, guarded
-from sandbox_child.language.names import (
+from sandbox_child.language.guards import PLAIN_BUILTINS
+from sandbox_child.language.guards.names import (
     ASSIGNABLE_DUNDERS,
     ATTRIBUTE_GUARD,
     CLASS_DONE_GUARD,
@@ -45,6 +44,7 @@ from sandbox_child.language.names import (
     attribute_fix,
     is_reserved,
 )
+from sandbox_child.language.methods import Method, guarded
 from sandbox_child.language.spans import place
 from sandbox_child.language.walker import Walker, set_aside_body
 

@@ -12,12 +12,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.builtins import make_builtins, make_print
-from sandbox_child.language.dotted import make_open_state_guards
 from sandbox_child.language.facades import Facades
-from sandbox_child.language.guards import Guards
+from sandbox_child.language.guards import Guards, make_builtins, make_open_state_guards, make_print
+from sandbox_child.language.guards.names import UNRUN_GUARD
 from sandbox_child.language.imports import make_importer, make_open_importer
-from sandbox_child.language.names import UNRUN_GUARD
 from sandbox_child.language.unrun import make_guard as make_unrun_guard
 
 if TYPE_CHECKING:

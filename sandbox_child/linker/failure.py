@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
-from sandbox_child.language.refusals import JobImportError
+from sandbox_child.language.guards import JobImportError
 
 _MAX_TEXT = 1_000
 

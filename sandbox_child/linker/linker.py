@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.refusals import JobImportError
+from sandbox_child.language.guards import JobImportError
 from sandbox_child.linker import table, worlds
 from sandbox_child.linker.failure import describe
 from sandbox_child.linker.realm import Realm

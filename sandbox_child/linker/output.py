@@ -6,8 +6,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox_child import streams
 from sandbox_child.linker.records import Log
+from sandbox_child.pipes import streams
 
 if TYPE_CHECKING:
     from protocol.words import LogLevel

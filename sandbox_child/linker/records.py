@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from protocol.words import LogLevel
-from sandbox_child import streams
 from sandbox_child.linker.callers import calling_realm
+from sandbox_child.pipes import streams
 
 Log = Callable[[Any, Any, str], None]
 """``(level, source, message)``."""

@@ -13,7 +13,7 @@ from engine.plan.schema import DESCRIPTIONS, KEYS, plan_schema, spellings
 from engine.plan.validation import load_plan
 from protocol.plan import Edge, Step, Workflow
 from protocol.state import encode_state
-from sandbox_child.conditions import ConditionError, Conditions, Upstream
+from sandbox_child.running.conditions import ConditionError, Conditions, Upstream
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
 BLOCK = re.compile(

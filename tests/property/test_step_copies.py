@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.state import encode_state
-from sandbox_child.conditions import Upstream
-from sandbox_child.step_input import PlanValues, StepInput
+from sandbox_child.running.conditions import Upstream
+from sandbox_child.running.step_input import PlanValues, StepInput
 
 QUICK = settings(max_examples=150, deadline=None)
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)

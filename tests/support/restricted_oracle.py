@@ -6,7 +6,7 @@ import re
 
 from RestrictedPython import compile_restricted_exec
 
-from sandbox_child.language.names import ASSIGNABLE_DUNDERS, READABLE_DUNDERS, READABLE_NAMES
+from sandbox_child.language.guards.names import ASSIGNABLE_DUNDERS, READABLE_DUNDERS, READABLE_NAMES
 
 ALLOWED = (
     # Syntax that authors write today, reviewed construct by construct.

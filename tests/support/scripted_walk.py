@@ -14,10 +14,10 @@ from protocol.codec import decode_from_child, decode_to_child, encode
 from protocol.phases import AFTER_PROCEED, Phase, advance, proceed
 from protocol.report import make_report
 from protocol.state import NIL, decode_state, encode_state
-from sandbox_child.channel import EngineGoneError, RunCancelledError
-from sandbox_child.graph import Walk
-from sandbox_child.logbook import LogBook
-from sandbox_child.step import Runtime
+from sandbox_child.pipes.channel import EngineGoneError, RunCancelledError
+from sandbox_child.running.graph import Walk
+from sandbox_child.running.logbook import LogBook
+from sandbox_child.running.step import Runtime
 
 Answer = Callable[[m.Message], Iterable[m.Message]]
 LIMITS = m.ChildLimits(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.builtins import TypeFacade
-from sandbox_child.language.names import is_reserved
+from sandbox_child.language.guards import TypeFacade
+from sandbox_child.language.guards.names import is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

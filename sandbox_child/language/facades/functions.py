@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox_child.language.facades.classes import require_own_class
 from sandbox_child.language.guards import check_name
-from sandbox_child.language.names import is_reserved
+from sandbox_child.language.guards.names import is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.builtins import cut
+from sandbox_child.language.guards import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from sandbox_child.language.facades.classes import (
     require_own_class,
     without_metaclass,
 )
-from sandbox_child.language.refusals import JobSecurityError
+from sandbox_child.language.guards import JobSecurityError
 
 if TYPE_CHECKING:
     from sandbox_child.language.facades import Facades

@@ -6,7 +6,7 @@ import pytest
 
 from engine.running.roles import as_own
 from protocol.messages import LogEntry
-from sandbox_child.logbook import LogBook
+from sandbox_child.running.logbook import LogBook
 
 
 @pytest.mark.parametrize(

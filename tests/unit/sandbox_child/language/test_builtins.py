@@ -4,16 +4,16 @@ import builtins
 
 import pytest
 
-from sandbox_child.language.builtins import (
+from sandbox_child.language.guards import Guards
+from sandbox_child.language.guards.builtins import (
     CHANGED_BUILTINS,
     MAX_MESSAGE_CHARS,
     PLAIN_BUILTINS,
     make_builtins,
     make_print,
 )
-from sandbox_child.language.guards import Guards
-from sandbox_child.language.names import REFUSED_BUILTINS
-from sandbox_child.language.templates import format_method
+from sandbox_child.language.guards.names import REFUSED_BUILTINS
+from sandbox_child.language.guards.templates import format_method
 
 
 def main(body):

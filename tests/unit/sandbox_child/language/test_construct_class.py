@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox_child.language.compiler import compile_job
-from sandbox_child.language.names import DEFINABLE_DUNDERS
+from sandbox_child.language.guards.names import DEFINABLE_DUNDERS
 
 MAIN = "def main(state):\n    return state\n"
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sandbox_child.language.guards import check_name
-from sandbox_child.language.names import DENIED_ATTRIBUTES
-from sandbox_child.language.refusals import JobSecurityError
+from sandbox_child.language.guards.names import DENIED_ATTRIBUTES
+from sandbox_child.language.guards.refusals import JobSecurityError
 
 
 class Client:

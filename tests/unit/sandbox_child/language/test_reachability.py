@@ -17,7 +17,7 @@ import pytest
 
 from sandbox_child.language.facades import TABLE, Facades
 from sandbox_child.language.guards import Guards
-from sandbox_child.language.names import DENIED_ATTRIBUTES, READABLE_DUNDERS, is_reserved
+from sandbox_child.language.guards.names import DENIED_ATTRIBUTES, READABLE_DUNDERS, is_reserved
 from sandbox_child.language.scope import JobScope
 
 INTERNAL = (

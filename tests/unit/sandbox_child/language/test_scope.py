@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from sandbox_child.language.compiler import compile_condition, compile_job
-from sandbox_child.language.refusals import JobImportError
+from sandbox_child.language.guards.refusals import JobImportError
 from sandbox_child.language.scope import JobScope, condition_scope, make_ground
 
 

@@ -14,51 +14,41 @@ way out on some objects (``names.DYNAMIC_ATTRIBUTES``).
 from __future__ import annotations
 
 import builtins
-import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.dotted import make_state_guards
-from sandbox_child.language.names import (
+from sandbox_child.language.guards.attributes import check_name, checked_keywords, named
+from sandbox_child.language.guards.classes import (
+    KNOWN_BASES,
+    PLAIN_EXCEPTIONS,
+    clean_match_args,
+    is_remade,
+    refuse_bases,
+)
+from sandbox_child.language.guards.dotted import make_state_guards
+from sandbox_child.language.guards.names import (
     DEFINABLE_DUNDERS,
-    DENIED_ATTRIBUTES,
     DYNAMIC_ATTRIBUTES,
     READABLE_DUNDERS,
-    is_reserved,
 )
-from sandbox_child.language.reading import (
+from sandbox_child.language.guards.reading import (
     label,
     make_attr,
     make_is_registrable,
     make_may_read,
     make_own,
 )
-from sandbox_child.language.refusals import JobSecurityError
+from sandbox_child.language.guards.refusals import JobSecurityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Guards", "asked_for_no_special_name", "check_name"]
+__all__ = ["Guards"]
 
 _FunctionType = types.FunctionType
 
 _MISSING = object()
 _build_class = builtins.__build_class__
-
-
-def check_name(name: object) -> str:
-    """Return *name* if some object may be asked for it.
-
-    Raises:
-        TypeError: *name* is not exactly a ``str``; a subclass could change between two looks.
-        JobSecurityError: the name leads into the interpreter, whatever object has it.
-
-    """
-    if type(name) is not str:
-        raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
-    if name in DENIED_ATTRIBUTES or (name and is_reserved(name) and name not in READABLE_DUNDERS):
-        raise JobSecurityError(f"the attribute {name} is not accessible in a job")
-    return name
 
 
 class Guards:
@@ -126,7 +116,7 @@ class Guards:
     def __init__(self, scope_globals: dict[str, Any]) -> None:
         self.job_classes = set()
         self.open_classes = set()
-        self.known_bases = set(_KNOWN_BASES)
+        self.known_bases = set(KNOWN_BASES)
         self.writable = {types.SimpleNamespace}
         self.registries = set()
         self._make_registration()
@@ -162,7 +152,7 @@ class Guards:
 
         def class_done(cls: Any) -> Any:
             if isinstance(cls, type):
-                if cls not in job_classes and _is_remade(cls, job_classes):
+                if cls not in job_classes and is_remade(cls, job_classes):
                     register_class(cls)
                 if cls in job_classes:
                     clean_match_args(cls)
@@ -197,7 +187,7 @@ class Guards:
             return cls in job_classes
 
         def build_class(function: Any, name: Any, /, *bases: Any, **keywords: Any) -> Any:
-            _refuse_bases(bases)
+            refuse_bases(bases)
             # Counted, because a class of another maker may also bear the name of the job's module.
             nonlocal being_made
             being_made += 1
@@ -217,7 +207,7 @@ class Guards:
         self.is_own = is_own
         self.build_class = build_class
         self.super = guarded_super
-        self.keywords = _checked_keywords
+        self.keywords = checked_keywords
 
     def _make_write_guards(self) -> None:
         job_classes, writable, is_own = self.job_classes, self.writable, self.is_own
@@ -228,7 +218,7 @@ class Guards:
 
         def write_other(target: Any) -> Any:
             kind = type(target)
-            if kind in writable or kind in _PLAIN_EXCEPTIONS or is_own(target):
+            if kind in writable or kind in PLAIN_EXCEPTIONS or is_own(target):
                 return target
             name = kind.__name__
             if kind is dict:
@@ -278,125 +268,7 @@ class Guards:
                 raise JobSecurityError(f"the attribute {name} cannot be deleted")
             delattr(write(target), name)
 
-        self.getattr = _named(guarded_getattr, "getattr")
-        self.hasattr = _named(guarded_hasattr, "hasattr")
-        self.setattr = _named(guarded_setattr, "setattr")
-        self.delattr = _named(guarded_delattr, "delattr")
-
-
-def clean_match_args(cls: type) -> None:
-    """Cut ``__match_args__`` before the first name that no job may read of any object.
-
-    A positional pattern reads these names without any guard.
-    """
-    for base in cls.__mro__:
-        found = type.__dict__["__dict__"].__get__(base).get("__match_args__", _MISSING)
-        if found is _MISSING:
-            continue
-        allowed: list[str] = []
-        for name in found if type(found) is tuple else ():
-            if type(name) is not str or name[:1] == "_" or name in _UNMATCHED:
-                break
-            allowed.append(name)
-        if type(found) is not tuple or len(allowed) != len(found):
-            type.__setattr__(cls, "__match_args__", tuple(allowed))
-        return
-
-
-def _refuse_bases(bases: tuple[Any, ...]) -> None:
-    """Raise TypeError if a class statement has *bases* that no job may build on.
-
-    A class that makes classes makes them past the checks.  A future is handed the context of the task that
-    waits for it, with what adaptors keep there.
-
-    An object that is no class says by itself what it stands for.  Those of Python say the same each time, and a
-    job has no other way to get hold of `type`.
-    """
-    future = getattr(sys.modules.get("asyncio"), "Future", _Unloaded)
-    for base in bases:
-        if not isinstance(base, type):
-            entries = getattr(base, "__mro_entries__", None)
-            stands_for = entries(bases) if entries is not None else ()
-        else:
-            stands_for = (base,)
-        for entry in stands_for:
-            if isinstance(entry, type) and issubclass(entry, type):
-                raise TypeError("a job cannot define a metaclass")
-            if isinstance(entry, type) and issubclass(entry, future):
-                raise TypeError(f"a job cannot subclass {entry.__name__}: await it as it is")
-
-
-class _Unloaded:
-    """Stands for a class of a module that nobody has imported."""
-
-
-def _is_remade(cls: type, job_classes: set[type]) -> bool:
-    """Whether a decorator built *cls* anew from a class of the job, as dataclass(slots=True)."""
-    return any(
-        old.__qualname__ == cls.__qualname__ and old.__bases__ == cls.__bases__
-        for old in job_classes
-        if old.__module__ == cls.__module__
-    )
-
-
-def _checked_keywords(mapping: Any) -> dict[Any, Any]:
-    """Return what a call gets by ``**``, with names that are exactly text.
-
-    A callee may turn a name into an attribute, and Python asks some instances for special methods.
-
-    Raises:
-        JobSecurityError: A name is special, or leads into the interpreter.
-        TypeError: *mapping* is not a mapping.
-
-    """
-    if type(mapping) is not dict:
-        if not hasattr(type(mapping), "keys"):
-            kind = type(mapping).__name__
-            raise TypeError(f"argument after ** must be a mapping, not {kind}")
-        mapping = dict(mapping)
-    for name in mapping:
-        if type(name) is not str:
-            if not isinstance(name, str):
-                raise TypeError("keywords must be strings")
-            return _checked_keywords({str.__str__(key): item for key, item in mapping.items()})
-        if name in DENIED_ATTRIBUTES or (name[:2] == "__" and name[-2:] == "__"):
-            raise JobSecurityError(f"{name} cannot be the name of an argument in a job")
-    return mapping  # type: ignore[no-any-return]
-
-
-def asked_for_no_special_name(function: Any) -> Any:
-    """Return *function*, the ``__getattr__`` of a class of the job, as one that special names do not reach.
-
-    Libraries ask objects for ``__dict__`` and the like, and use what comes without a check.
-    """
-    bind = None if type(function) is _FunctionType else getattr(type(function), "__get__", None)
-
-    def lookup(self: Any, name: Any) -> Any:
-        if type(name) is str and name[:2] == "__" and name[-2:] == "__":
-            kind = type(self).__name__
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
-        if bind is not None:
-            return bind(function, self, type(self))(name)
-        return function(self, name)
-
-    return _named(lookup, "__getattr__")
-
-
-def _named(function: Any, name: str) -> Any:
-    function.__name__ = function.__qualname__ = name
-    return function
-
-
-def _plain_classes() -> frozenset[type]:
-    import abc
-    import builtins
-
-    classes = {value for value in vars(builtins).values() if isinstance(value, type)}
-    return frozenset((classes | {abc.ABC}) - {type, super})
-
-
-_KNOWN_BASES = _plain_classes()
-_PLAIN_EXCEPTIONS = frozenset(
-    cls for cls in _KNOWN_BASES if issubclass(cls, BaseException) and cls is not BaseExceptionGroup
-)
-_UNMATCHED = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
+        self.getattr = named(guarded_getattr, "getattr")
+        self.hasattr = named(guarded_hasattr, "hasattr")
+        self.setattr = named(guarded_setattr, "setattr")
+        self.delattr = named(guarded_delattr, "delattr")

@@ -7,11 +7,11 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from protocol.report import ErrorReport, OperationRef, Position, make_report
-from sandbox_child.channel import Channel, RunCancelledError
-from sandbox_child.language.compiler import CompiledJob
+from sandbox_child.language import CompiledJob
+from sandbox_child.pipes.channel import Channel, RunCancelledError
 
 if TYPE_CHECKING:
-    from sandbox_child.loop import RunLoop
+    from sandbox_child.running.loop import RunLoop
 
 Operation = Callable[[Any], Any]
 

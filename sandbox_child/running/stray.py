@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sandbox_child.language.frames import globals_texts, own_frames
-from sandbox_child.language.plain_data import encodable, exception_text
+from sandbox_child.language import encodable, exception_text, globals_texts, own_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from scripted_walk import LIMITS, run_walk, start_of
 from protocol import messages as m
 from protocol.report import make_report
 from protocol.state import encode_state
-from sandbox_child.joins import Branch, JoinInput
+from sandbox_child.running.joins import Branch, JoinInput
 
 SAME = "def main(state): return state"
 FAIL = "def main(state): raise ValueError('no')"

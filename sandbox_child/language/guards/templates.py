@@ -9,12 +9,12 @@ from _string import (  # type: ignore[import-not-found]  # what str.format itsel
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.names import (
+from sandbox_child.language.guards.names import (
     COPIED_ATTRIBUTES,
     DENIED_ATTRIBUTES,
     DYNAMIC_ATTRIBUTES,
 )
-from sandbox_child.language.refusals import JobSecurityError
+from sandbox_child.language.guards.refusals import JobSecurityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,7 +13,7 @@ from protocol.state import copy_state, encode_state
 if TYPE_CHECKING:
     import msgspec
 
-    from sandbox_child.joins import JoinInput
+    from sandbox_child.running.joins import JoinInput
 
     Encoded = bytes | msgspec.Raw
 

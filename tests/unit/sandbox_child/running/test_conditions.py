@@ -4,7 +4,7 @@ import pytest
 
 from protocol.plan import Edge, Step, Workflow
 from protocol.state import encode_state
-from sandbox_child.conditions import ConditionError, Conditions, Upstream
+from sandbox_child.running.conditions import ConditionError, Conditions, Upstream
 
 STATE = {
     "data": {

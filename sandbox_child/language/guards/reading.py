@@ -9,9 +9,9 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sandbox_child.language.names import CONSTRUCTORS, COPIED_ATTRIBUTES, READABLE_PRIVATE
-from sandbox_child.language.refusals import JobSecurityError
-from sandbox_child.language.templates import format_method
+from sandbox_child.language.guards.names import CONSTRUCTORS, COPIED_ATTRIBUTES, READABLE_PRIVATE
+from sandbox_child.language.guards.refusals import JobSecurityError
+from sandbox_child.language.guards.templates import format_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ from _io import StringIO
 from types import FunctionType, GenericAlias
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.guards import asked_for_no_special_name
-from sandbox_child.language.names import LOOKUP_GUARD
+from sandbox_child.language.guards.attributes import asked_for_no_special_name
+from sandbox_child.language.guards.names import LOOKUP_GUARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_child.language.guards import Guards
+    from sandbox_child.language.guards.guards import Guards
 
 __all__ = ["PLAIN_BUILTINS", "TypeFacade", "make_builtins", "make_print"]
 

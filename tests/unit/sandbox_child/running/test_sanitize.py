@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sandbox_child.sanitize import MASK, sanitize
+from sandbox_child.running.sanitize import MASK, sanitize
 
 POLICIES = ("none", "remove", "obfuscate", "summarize")
 

@@ -13,15 +13,15 @@ from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, make_report, too_many_items
 from protocol.state import NIL, join_states
-from sandbox_child.channel import RunCancelledError
-from sandbox_child.conditions import ConditionError, Conditions, Upstream
-from sandbox_child.step import JobExecution, Runtime, StepResult
-from sandbox_child.step_output import StepCrashedError, encode_result
+from sandbox_child.pipes.channel import RunCancelledError
+from sandbox_child.running.conditions import ConditionError, Conditions, Upstream
+from sandbox_child.running.step import JobExecution, Runtime, StepResult
+from sandbox_child.running.step_output import StepCrashedError, encode_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_child.joins import JoinInput, Joins
+    from sandbox_child.running.joins import JoinInput, Joins
 
 
 class _Leaf(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Walk:
             raise self._short_of_memory(None) from None
 
     def _short_of_memory(self, step_id: str | None) -> StepCrashedError:
-        from sandbox_child.failed_state import out_of_memory
+        from sandbox_child.running.failed_state import out_of_memory
 
         return StepCrashedError(out_of_memory(self._start.limits.memory_bytes, step_id))
 
@@ -264,6 +264,6 @@ def make_joins(steps: Sequence[Step]) -> Joins | None:
     """Return the joins of a workflow; None if it has none, as most have."""
     if all(step.join == "any" for step in steps):
         return None
-    from sandbox_child.joins import Joins
+    from sandbox_child.running.joins import Joins
 
     return Joins(steps)

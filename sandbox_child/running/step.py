@@ -16,34 +16,40 @@ from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, OperationRef, make_report
 from protocol.state import NIL, StateNotCarriedError, copy_state
-from sandbox_child import streams
-from sandbox_child.channel import RunCancelledError
-from sandbox_child.language import OPERATIONS, LanguageError, compile_globals, compile_job
-from sandbox_child.language.diagnosis import diagnose, undescribed
-from sandbox_child.language.facades.table import TABLE
-from sandbox_child.language.refusals import JobImportError
-from sandbox_child.language.scope import JobScope
-from sandbox_child.operations import (
+from sandbox_child.language import (
+    OPERATIONS,
+    JobScope,
+    LanguageError,
+    compile_globals,
+    compile_job,
+    diagnose,
+    undescribed,
+)
+from sandbox_child.language.facades import TABLE
+from sandbox_child.language.guards import JobImportError
+from sandbox_child.pipes import streams
+from sandbox_child.pipes.channel import RunCancelledError
+from sandbox_child.running.operations import (
     Pipeline,
     PipelineError,
     choose_execute,
 )
-from sandbox_child.step_input import PlanValues, StepInput
-from sandbox_child.step_output import StepCrashedError, encode_result, removed_keys
+from sandbox_child.running.step_input import PlanValues, StepInput
+from sandbox_child.running.step_output import StepCrashedError, encode_result, removed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
     from protocol.words import LogLevel
-    from sandbox_child.attempts import Attempts
-    from sandbox_child.channel import Channel
-    from sandbox_child.joins import JoinInput
-    from sandbox_child.language.compiler import CompiledJob
+    from sandbox_child.language import CompiledJob
     from sandbox_child.linker import Linker, StepLinks
-    from sandbox_child.logbook import LogBook
-    from sandbox_child.loop import RunLoop
-    from sandbox_child.sanitize import SanitizePolicy
+    from sandbox_child.pipes.channel import Channel
+    from sandbox_child.running.attempts import Attempts
+    from sandbox_child.running.joins import JoinInput
+    from sandbox_child.running.logbook import LogBook
+    from sandbox_child.running.loop import RunLoop
+    from sandbox_child.running.sanitize import SanitizePolicy
 
 _LARGE_BYTES: Final = MEGABYTE
 _LARGE_BLOCKS: Final = 50_000
@@ -99,7 +105,7 @@ class Runtime:
     def get_loop(self) -> RunLoop:
         """Return the event loop of the run; imported and made for the first job that awaits."""
         if self._loop is None:
-            from sandbox_child.loop import RunLoop
+            from sandbox_child.running.loop import RunLoop
 
             self._loop = RunLoop(
                 self.channel, lambda text: self.logs.add("warning", "runtime", text)
@@ -119,7 +125,7 @@ class Runtime:
                 log_level=self.start.adaptor_log_level,
             )
             self._leave_with_output()
-            from sandbox_child.attempts import Attempts
+            from sandbox_child.running.attempts import Attempts
 
             self.attempts = Attempts()
             self.attempts.install()
@@ -374,7 +380,7 @@ class JobExecution:
     # --- after the job ---
 
     def _failed(self, report: ErrorReport, duration_ms: int) -> StepResult:
-        from sandbox_child.failed_state import encode_failed  # most steps do not fail
+        from sandbox_child.running.failed_state import encode_failed  # most steps do not fail
 
         limits = self._start.limits
         sources: list[Callable[[], Any]] = []
@@ -437,7 +443,7 @@ class JobExecution:
             self._runtime.logs.add("warning", "runtime", target.advice())
 
     def _out_of_memory(self) -> ErrorReport:
-        from sandbox_child.failed_state import out_of_memory
+        from sandbox_child.running.failed_state import out_of_memory
 
         return out_of_memory(self._start.limits.memory_bytes, self._step.id)
 
@@ -464,7 +470,7 @@ def printer_of(mode: SanitizePolicy) -> Callable[[object], object] | None:
     """Return what gives ``print`` the form of a value that the policy allows."""
     if mode == "none":
         return None  # as Python prints it
-    from sandbox_child.sanitize import sanitize
+    from sandbox_child.running.sanitize import sanitize
 
     return lambda value: sanitize(value, mode)
 

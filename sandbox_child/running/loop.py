@@ -15,12 +15,12 @@ import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox_child.channel import RunCancelledError
+from sandbox_child.pipes.channel import RunCancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_child.channel import Channel
+    from sandbox_child.pipes.channel import Channel
 
 _END_S: Final = 1.0
 """Seconds that the tasks of a step have, together, to end once they are cancelled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.names import DYNAMIC_ATTRIBUTES
+from sandbox_child.language.guards.names import DYNAMIC_ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

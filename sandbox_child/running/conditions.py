@@ -8,8 +8,12 @@ from protocol.plan import Edge, Workflow
 from protocol.report import ErrorReport, make_report
 from protocol.state import copy_state
 from protocol.words import ALWAYS, NAMED_CONDITIONS, NEVER, ON_FAILURE
-from sandbox_child.language import CompiledCondition, LanguageError, compile_condition
-from sandbox_child.language.scope import condition_scope
+from sandbox_child.language import (
+    CompiledCondition,
+    LanguageError,
+    compile_condition,
+    condition_scope,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

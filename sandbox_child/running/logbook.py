@@ -9,8 +9,8 @@ from typing import Final
 from protocol.limits import MAX_LOG_BATCH_BYTES
 from protocol.messages import LogBatch, LogEntry
 from protocol.words import LogLevel, LogSource
-from sandbox_child.channel import Channel
-from sandbox_child.language.plain_data import encodable
+from sandbox_child.language import encodable
+from sandbox_child.pipes.channel import Channel
 
 _BURST: Final = 16
 """Lines that are sent at once: what is sent is not lost if the process dies in native code."""

@@ -1,0 +1,12 @@
+"""Room `running`: one run in the child: the walk through the workflow, its steps, operations and log.
+
+It belongs here if it needs the plan of the run.  The room imports `pipes`, `language`, `linker` and `protocol`.
+"""
+
+from __future__ import annotations
+
+from sandbox_child.running.graph import Walk
+from sandbox_child.running.logbook import LogBook
+from sandbox_child.running.step import Runtime
+
+__all__ = ["LogBook", "Runtime", "Walk"]
