@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,7 +13,7 @@ from engine.reporting.redaction import Redactor, Shape
 from protocol import events
 from protocol.limits import MEGABYTE
 from protocol.messages import LogEntry
-from protocol.report import ErrorReport, make_report
+from protocol.report import ErrorReport
 
 
 class Reporter:
@@ -25,7 +23,6 @@ class Reporter:
         run_id: The id of the run.
         options: The options of the run, for its limits.
         log: Takes the events.
-        judge: Called with the report of a limit that was reached.
         redactor: Knows the secrets and the ids of the run.
 
     """
@@ -35,23 +32,28 @@ class Reporter:
         run_id: str,
         options: RunOptions,
         log: EventLog,
-        judge: Callable[[ErrorReport], None],
         redactor: Redactor,
     ) -> None:
         self.redactor = redactor
         self.logs = LogBook(options, self.redactor, self._emit_log)
         self.step_ids: dict[str, Any] = {}
         """The ids for log lines: those of the current step."""
+        self.time_s = 0.0
+        """Seconds since 1970: the time of the events that are emitted now. The caller sets it."""
         self._run_id = run_id
         self._options = options
         self._log = log
-        self._judge = judge
         self._unpolled = 0
 
     @property
     def full(self) -> bool:
         """Whether the run has emitted as many events as it may."""
         return self._log.next_seq > self._options.max_events
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the run has emitted more events than it may."""
+        return self._log.next_seq > self._options.max_events + 1
 
     def emit(self, kind: type[events.AnyEvent], **fields: Any) -> None:
         """Emit an event without the secrets of the run."""
@@ -90,7 +92,6 @@ class Reporter:
 
     def close(self) -> None:
         """Drop references back to this reporter, so that reference counting can free it."""
-        self._judge = _nobody
         self.logs.close()
 
     def _emit_log(self, entry: LogEntry, *, always: bool = False) -> None:
@@ -107,13 +108,4 @@ class Reporter:
             self._unpolled += 1
 
     def _stamp(self) -> dict[str, Any]:
-        seq = self._log.next_seq
-        if seq > self._options.max_events:
-            limit = self._options.max_events
-            text = f"the run has emitted {limit} events (max_events)"
-            self._judge(make_report("OutputLimitError", text, option="max_events"))
-        return {"seq": seq, "run_id": self._run_id, "time": time.time()}
-
-
-def _nobody(_report: ErrorReport) -> None:
-    pass
+        return {"seq": self._log.next_seq, "run_id": self._run_id, "time": self.time_s}

@@ -1,9 +1,11 @@
-"""When a run has had its time, and what to say then.  The only clock is the monotonic one."""
+"""The limits of time of one run, and the reports of those that have passed.
+
+A time here is in seconds on the monotonic clock, and the caller hands it in.
+"""
 
 from __future__ import annotations
 
 import math
-import time
 from typing import Final
 
 from engine.api import RunOptions
@@ -17,78 +19,77 @@ LINGER_S: Final = 1.0
 
 
 class Deadlines:
-    """All the deadlines of one run.  Asked for the next one, and whether one has passed."""
+    """All limits of time of one run: when the next one passes, and whether one has passed."""
 
     def __init__(self, options: RunOptions) -> None:
         self._options = options
-        self._begun = time.monotonic()
-        self._heard = self._begun
+        self._begun: float | None = None
+        self._heard = 0.0
         self._ready = False
         self._job_started: float | None = None
         self._step_id: str | None = None
         self._loading_since: float | None = None
         self._stop_at = math.inf
 
-    def begin(self) -> None:
+    def begin(self, now: float) -> None:
         """Start the clock: the run has left the queue."""
-        self._begun = self._heard = time.monotonic()
+        self._begun = self._heard = now
 
     def ready(self) -> None:
         """The child is confined and has its plan."""
         self._ready = True
 
-    def heard(self) -> None:
+    def heard(self, now: float) -> None:
         """The child has given a sign of life."""
-        self._heard = time.monotonic()
+        self._heard = now
 
-    def job_started(self, step_id: str) -> None:
+    def job_started(self, step_id: str, now: float) -> None:
         """A job has started."""
-        self._job_started, self._step_id = time.monotonic(), step_id
+        self._job_started, self._step_id = now, step_id
 
     def job_ended(self) -> None:
         """The job has ended."""
         self._job_started = None
 
-    def loading(self) -> None:
+    def loading(self, now: float) -> None:
         """The manager was asked for a credential or a state: silence is not the child's."""
-        self._loading_since = time.monotonic()
+        self._loading_since = now
 
-    def loaded(self) -> None:
+    def loaded(self, now: float) -> None:
         """The manager has answered."""
         self._loading_since = None
-        self._heard = time.monotonic()
+        self._heard = now
 
-    def finished(self) -> None:
-        """Nothing more will be heard of the child: its last word was, or it has closed its pipe."""
-        self._stop_at = min(self._stop_at, time.monotonic() + LINGER_S)
+    def finished(self, now: float) -> None:
+        """The child has sent its last message, or has closed its pipe: nothing more will be heard."""
+        self._stop_at = min(self._stop_at, now + LINGER_S)
 
-    def cancelled(self) -> None:
+    def cancelled(self, now: float) -> None:
         """The child was asked to come to an end."""
-        self._stop_at = min(self._stop_at, time.monotonic() + self._options.cancel_grace_s)
-        if self._options.timeout_s is not None:
+        self._stop_at = min(self._stop_at, now + self._options.cancel_grace_s)
+        if self._options.timeout_s is not None and self._begun is not None:
             self._stop_at = min(self._stop_at, self._begun + self._options.timeout_s)
 
-    def elapsed_ms(self) -> int:
-        """Return milliseconds since the run left the queue."""
-        return round((time.monotonic() - self._begun) * 1000)
+    def elapsed_ms(self, now: float) -> int:
+        """Return milliseconds since the run left the queue; 0 if it never did."""
+        return 0 if self._begun is None else round((now - self._begun) * 1000)
 
     @property
     def next(self) -> float:
         """When to look again; infinity if never."""
         return min(when for when, _ in self._list())
 
-    def load_is_late(self) -> bool:
+    def load_is_late(self, now: float) -> bool:
         """Whether the manager has had its time to answer."""
         since = self._loading_since
-        return since is not None and time.monotonic() >= since + self._options.resolve_timeout_s
+        return since is not None and now >= since + self._options.resolve_timeout_s
 
-    def must_stop(self) -> bool:
+    def must_stop(self, now: float) -> bool:
         """Whether the child was asked to be gone by now."""
-        return time.monotonic() >= self._stop_at
+        return now >= self._stop_at
 
-    def exceeded(self) -> ErrorReport | None:
+    def exceeded(self, now: float) -> ErrorReport | None:
         """Return the report of a limit that has passed."""
-        now = time.monotonic()
         for when, name in self._list():
             if now >= when and name is not None:
                 return self._report(name)
@@ -97,7 +98,7 @@ class Deadlines:
     def _list(self) -> list[tuple[float, str | None]]:
         options = self._options
         deadlines: list[tuple[float, str | None]] = [(self._stop_at, None)]
-        if self._stop_at < math.inf:
+        if self._stop_at < math.inf or self._begun is None:
             return deadlines
         if options.timeout_s is not None:
             deadlines.append((self._begun + options.timeout_s, "timeout_s"))

@@ -26,6 +26,7 @@ from typing import Final
 from engine.api import EngineError
 from engine.running.cgroup import RunCgroup
 from engine.running.cgroups import Cgroups, Entered
+from engine.running.host import Owner, Owning
 from engine.running.lane import Lane
 from engine.running.places import Places
 from engine.running.room import Room
@@ -43,12 +44,12 @@ class Supervisor:
     def __init__(self, starter: Starter, *, max_runs: int) -> None:
         self._starter = starter
         self._places = Places(max_runs)
-        self._posted: deque[Callable[[], None]] = deque()
-        self._callbacks: dict[int, Callable[[int], None]] = {}
-        self._again: deque[Callable[[], None]] = deque()
+        self._posted: deque[tuple[Callable[[], None], Owner | None]] = deque()
+        self._callbacks: dict[int, tuple[Callable[[int], None], Owner | None]] = {}
+        self._again: deque[tuple[Callable[[], None], Owner | None]] = deque()
         self.turn = 0
         """Counts the rounds of the loop: in each, every child is heard once."""
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, Callable[[], None], Owner | None]] = []
         self._numbers = itertools.count()
         self._closing = False
         self._retired = False
@@ -80,9 +81,15 @@ class Supervisor:
 
     # --- from any thread ---
 
-    def post(self, callback: Callable[[], None]) -> None:
-        """Have *callback* called by the supervisor.  Takes no lock: safe in a signal handler."""
-        self._posted.append(callback)
+    def post(self, callback: Callable[[], None], owner: Owner | None = None) -> None:
+        """Have *callback* called by the supervisor. Takes no lock: safe in a signal handler.
+
+        Args:
+            callback: A callable.
+            owner: The lane that ends if *callback* raises; else the error is only logged.
+
+        """
+        self._posted.append((callback, owner))
         os.eventfd_write(self._wake_fd, 1)
 
     def submit(self, lane: Lane) -> bool:
@@ -92,14 +99,14 @@ class Supervisor:
         if not self._ended:
             return True
         try:
-            self._posted.remove(queue)
+            self._posted.remove((queue, None))
         except ValueError:
             return True  # the thread has taken it as one of the last, and ends it
         return False
 
     def cancel(self, lane: Lane, reason: str) -> None:
         """Cancel a run, queued or running; harmless when it is over."""
-        self.post(lambda: self._cancel(lane, reason))
+        self.post(partial(self._cancel, lane, reason))
 
     def close(self) -> None:
         """Cancel all runs, wait until they are over, and end the thread."""
@@ -108,7 +115,7 @@ class Supervisor:
         if threading.current_thread() is not self._thread and not sys.is_finalizing():
             self._thread.join()
             with contextlib.suppress(ValueError):  # posted too late, it would keep this object
-                self._posted.remove(self._close)
+                self._posted.remove((self._close, None))
 
     def begin_close(self) -> None:
         """Cancel all runs, and wait for nothing."""
@@ -124,13 +131,15 @@ class Supervisor:
 
     # --- for lanes and starters ---
 
-    def watch(self, fd: int, mask: int, callback: Callable[[int], None]) -> None:
+    def watch(
+        self, fd: int, mask: int, callback: Callable[[int], None], owner: Owner | None = None
+    ) -> None:
         """See `Host.watch`."""
         if fd in self._callbacks:
             self._epoll.modify(fd, mask)
         else:
             self._epoll.register(fd, mask)
-        self._callbacks[fd] = callback
+        self._callbacks[fd] = (callback, owner)
 
     def unwatch(self, fd: int) -> None:
         """See `Host.unwatch`."""
@@ -138,13 +147,15 @@ class Supervisor:
             with contextlib.suppress(OSError):  # it was closed, which unregisters it
                 self._epoll.unregister(fd)
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+    def call_at(
+        self, when: float, callback: Callable[[], None], owner: Owner | None = None
+    ) -> None:
         """See `Watcher.call_at`."""
-        heapq.heappush(self._timers, (when, next(self._numbers), callback))
+        heapq.heappush(self._timers, (when, next(self._numbers), callback, owner))
 
-    def again(self, callback: Callable[[], None]) -> None:
+    def again(self, callback: Callable[[], None], owner: Owner | None = None) -> None:
         """See `Host.again`."""
-        self._again.append(callback)
+        self._again.append((callback, owner))
 
     @property
     def crowded(self) -> bool:
@@ -152,7 +163,7 @@ class Supervisor:
         return self._places.running > 1
 
     def ended(self, lane: Lane) -> None:
-        """See `Host.ended`."""
+        """See `LaneHost.ended`."""
         self._places.ended(lane)
         self._room.freed()
         if not self._closing:
@@ -167,14 +178,14 @@ class Supervisor:
         self._room.lives()
 
     def wait_for_room(self, lane: Lane, number: int | None) -> bool:
-        """See `Host.wait_for_room`."""
+        """See `LaneHost.wait_for_room`."""
         if self._closing or not self._room.refused(number, self._places.beside(lane)):
             return False
         self._places.add_first(lane)
         return True
 
     def start_again(self, lane: Lane) -> None:
-        """See `Host.start_again`."""
+        """See `LaneHost.start_again`."""
         self._places.add_first(lane)
         if self._closing:
             self._cancel(lane, CLOSED)
@@ -196,9 +207,9 @@ class Supervisor:
             for fd, mask in self._epoll.poll(self._wait_s()):
                 self._dispatch(fd, mask)
             for _ in range(len(self._again)):  # those that come back wait for the next round
-                self._guard(self._again.popleft())
+                self._guard(*self._again.popleft())
             while self._posted:
-                self._guard(self._posted.popleft())
+                self._guard(*self._posted.popleft())
             self._check_timers()
             # Here and nowhere else: a descriptor that is made while events are handed out could
             # get the number of one that was just closed, and its events.
@@ -207,7 +218,7 @@ class Supervisor:
         self._cgroups.close()
         self._ended = True
         while self._posted:  # a group that was entered too late, a run that was queued too late
-            self._guard(self._posted.popleft())
+            self._guard(*self._posted.popleft())
         self._epoll.close()
         # All these hold the supervisor; without them it goes, and its descriptor, with its last user.
         self._timers.clear()
@@ -219,9 +230,9 @@ class Supervisor:
         if fd == self._wake_fd:
             os.eventfd_read(self._wake_fd)
             return
-        callback = self._callbacks.get(fd)
-        if callback is not None:  # it may have been dropped by the one before
-            self._guard(callback, mask)
+        watched = self._callbacks.get(fd)
+        if watched is not None:  # it may have been dropped by the one before
+            self._guard(*watched, mask)
 
     def _wait_s(self) -> float:
         if self._posted or self._again:
@@ -234,20 +245,23 @@ class Supervisor:
     def _check_timers(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            self._guard(heapq.heappop(self._timers)[2])
+            _, _, callback, owner = heapq.heappop(self._timers)
+            self._guard(callback, owner)
 
-    def _guard(self, callback: Callable[..., None], *arguments: int) -> None:
+    def _guard(
+        self, callback: Callable[..., None], owner: Owner | None, *arguments: int | str
+    ) -> None:
         """Keep a bug in the handling of one run from the others."""
         try:
             callback(*arguments)
         except Exception as error:  # noqa: BLE001 - the other runs go on
-            lane = getattr(getattr(callback, "func", callback), "__self__", None)
-            if isinstance(lane, Lane):
+            lane = None if owner is None else owner()
+            if lane is not None:
                 self._abort(lane, error)
             else:
                 _log.exception("internal error in the supervisor")
 
-    def _abort(self, lane: Lane, error: Exception) -> None:
+    def _abort(self, lane: Owning, error: Exception) -> None:
         _log.exception("internal error while supervising run %s", lane.run.id)
         lane.abort(error)
 
@@ -268,7 +282,7 @@ class Supervisor:
                 self._abort(lane, error)
 
     def _cancel(self, lane: Lane, reason: str) -> None:
-        self._guard(partial(lane.cancel, reason))
+        self._guard(lane.cancel, lane.reference, reason)
         if lane in self._places:
             # It never had a child, and must not wait for a free place to be told off.
             self._places.remove(lane)

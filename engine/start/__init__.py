@@ -7,7 +7,7 @@ start mode.  The room imports `api` and `confinement`.
 from __future__ import annotations
 
 from engine.start.checker import check_texts
-from engine.start.child import Child, Meter, Starter, Watcher
+from engine.start.child import Child, Meter, Started, Starter, Watcher
 from engine.start.connection import Connection
 from engine.start.exit import Exit
 from engine.start.starters import StartMode, make_starter
@@ -18,6 +18,7 @@ __all__ = [
     "Exit",
     "Meter",
     "StartMode",
+    "Started",
     "Starter",
     "Watcher",
     "check_texts",

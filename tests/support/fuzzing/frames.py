@@ -16,6 +16,9 @@ from fake_process import CONVERSATION
 from engine import Resolvers, RunOptions
 from engine.reporting.as_json import event_from_json, result_from_json, to_json
 from engine.reporting.eventlog import EventLog
+from engine.running.effects import Dismiss, Effect, Effects, Resolve, Send
+from engine.running.loading import Request
+from engine.running.moment import Moment
 from engine.running.order import Order
 from engine.running.resolvers import Resolution
 from engine.running.session import Session
@@ -59,6 +62,7 @@ BROKEN = (
 HEADS = (*BROKEN, *(bytes([head]) for head in range(0x80, 0xE0) if not 0x91 < head < 0xC0))
 """Of msgpack: states that are none, and first bytes."""
 
+NOW = Moment(1000.0, 1.7e9)
 PLAN = Workflow(
     steps=(
         Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False)}),
@@ -82,11 +86,11 @@ def check(data: bytes) -> None:
     flags = data[0] if data else 0
     log = EventLog()
     session = Session(_order(flags), log)
-    session.deadlines.begin()
+    session.begin(NOW)
     finished = _hear(session, data[2:], flags, (data[1] if len(data) > 1 else 0) or 1 << 16)
     exited = Exit(signal=9) if flags & KILLED else Exit(code=0)
     no_exit = flags & NO_EXIT and finished
-    outcome = session.finish(None if no_exit else exited)
+    outcome = session.finish(None if no_exit else exited, NOW)
     log.close()
     _check_events(log, data, secret=bool(flags & SECRETS))
     result = outcome.decode()
@@ -116,6 +120,7 @@ def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
     """Do with the bytes what a lane does; return whether the child came to its end by itself."""
     receiver = FrameReceiver(MAX_FRAME_BYTES, read_bytes=READ_BYTES)
     turns = 0
+    effects: list[Effect] = []
     while stream:
         turns += 1
         buffer = receiver.buffer()
@@ -128,18 +133,21 @@ def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
                 assert 0 < len(frame) <= MAX_FRAME_BYTES
                 message = decode_from_child(frame)
                 _check_state(getattr(message, "state", None))
-                session.receive(message, frame_bytes=len(frame))
-                _answer(session, flags)
+                for effect in session.receive(message, NOW, frame_bytes=len(frame)):
+                    effects.append(effect)
+                    if isinstance(effect, Resolve):
+                        effects += _answer(session, effect.request, flags)
         except RemoteProtocolError as error:
             return _break_off(session, str(error))
         if flags & OUTPUT:
-            session.output("stderr" if turns % 2 else "stdout", piece)
+            effects += session.output("stderr" if turns % 2 else "stdout", piece, NOW)
         if flags & CANCELLED and turns == 1:
-            assert isinstance(decode_to_child(session.cancel("enough")), m.Cancel)
-        if session.finished and not session.must_die:
+            (sent,) = session.cancel("enough", NOW)
+            assert isinstance(sent, Send)
+            assert isinstance(decode_to_child(sent.body), m.Cancel)
+        if Dismiss() in effects:
             return True
-        report = session.deadlines.exceeded()
-        assert report is None, "no time has gone by"
+        assert session.check(NOW) == (), "no time has gone by"
     return False
 
 
@@ -166,25 +174,22 @@ def _check_state(state: memoryview | None) -> None:
 
 def _break_off(session: Session, reason: str) -> bool:
     assert len(reason) < 1000, "the reason quotes the child at length"
-    session.judge(make_report("ProtocolError", reason))
+    session.break_off(reason)
     return False
 
 
-def _answer(session: Session, flags: int) -> None:
-    request = session.load_request
-    if request is None or session.verdict is not None:
-        return
+def _answer(session: Session, request: Request, flags: int) -> Effects:
     assert request.id in ("cred", "stored")
     value = {"token": SECRET} if flags & SECRETS else {"token": "abcdefgh"}
-    outcome: Any = session.known_resolution(request)
-    if outcome is None:
-        outcome = Resolution(value=value, encoded=encode_state(value), expires=None)
+    outcome: Any = Resolution(value=value, encoded=encode_state(value), expires=None)
     if flags & FAILING:
         outcome = make_report("CredentialLoadError", "no", step_id=request.step_id)
-    studied = session.study(request, outcome)
-    answer = decode_to_child(session.loaded(request, outcome, studied))
+    effects = session.loaded(session.loading.study(request, outcome), NOW)
+    assert isinstance(effects[0], Send)
+    answer = decode_to_child(effects[0].body)
     assert isinstance(answer, m.LoadFailed if flags & FAILING else m.Loaded)
-    assert session.load_request is None
+    assert session.loading.waiting is None
+    return effects
 
 
 def _check_events(log: EventLog, data: bytes, *, secret: bool) -> None:

@@ -13,19 +13,30 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from session_bench import (
+    CLEAN,
+    FAILED,
+    INIT,
+    KILLED,
+    LINKED,
+    READY,
+    STARTED,
+    TERMINAL,
+    Bench,
+    complete,
+    end,
+    failed,
+    said,
+)
 
-from engine import Resolvers, RunOptions
 from engine.reporting import eventlog
-from engine.reporting.eventlog import EventLog
 from engine.running.order import Order
 from engine.running.resolvers import Resolution
-from engine.running.session import Session
 from engine.start.exit import Exit
 from protocol import messages as m
-from protocol.codec import decode_from_child, decode_to_child, encode
-from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.codec import decode_from_child, encode
 from protocol.errors import RemoteProtocolError
-from protocol.events import REDACTED, Versions
+from protocol.events import REDACTED
 from protocol.limits import MAX_ERROR_TEXT, PROTOCOL_VERSION
 from protocol.phases import FROM_CHILD, Phase
 from protocol.plan import Edge, Step, Workflow
@@ -33,92 +44,8 @@ from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import encode_state
 
 SECRET = "correct-horse-battery"
-CLEAN = Exit(code=0)
-KILLED = Exit(signal=9)
-READY = m.Ready(
-    confinement=ConfinementReport(level="default", language=True, landlock_abi=4), python="3.11.9"
-)
-INIT = m.InitStart(step_id="a", step_run_id="a")
-LINKED = m.InitComplete(duration_ms=1)
-FAILED = make_report("JobError", "bad row", step_id="a")
-TERMINAL = ("workflow-complete", "workflow-error")
-PLAN = Workflow(
-    steps=(
-        Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False)}),
-        Step(id="b", expression="x"),
-        Step(id="c", expression="x", next={"b": Edge()}),
-    )
-)
 EDGES = {("a", "b"): "x", ("a", "c"): False, ("c", "b"): True}
 HUGE = 127_000_000
-
-
-def raw(value):
-    return msgspec.Raw(encode_state(value))
-
-
-def complete(state=None, **fields):
-    encoded = memoryview(encode_state({"data": 1} if state is None else state))
-    fields = {"state_bytes": len(encoded), "next": (), "duration_ms": 1, **fields}
-    return m.JobComplete(state=encoded, **fields)
-
-
-def failed(report=FAILED, state=None):
-    encoded = memoryview(encode_state(state))
-    return m.JobError(error=report, state=encoded, state_bytes=len(encoded), next=(), duration_ms=1)
-
-
-def end(state=None, error=None):
-    return m.WorkflowComplete(state=memoryview(encode_state(state)), error=error)
-
-
-def said(*texts, level="info"):
-    return m.LogBatch(entries=tuple(m.LogEntry(level, "job", text) for text in texts))
-
-
-class Bench:
-    """A session, its log, and short methods to send messages to it."""
-
-    def __init__(self, *, workflow=PLAN, configurations=(), max_step_runs=1000, **options):
-        self.log = EventLog()
-        self.session = Session(
-            Order(
-                run_id="run-7",
-                start=b"",
-                workflow=workflow,
-                request=ConfinementRequest(),
-                options=RunOptions(**options),
-                resolvers=Resolvers(),
-                credential_ids=frozenset({"cred"}),
-                state_ids=frozenset({"stored"}),
-                max_step_runs=max_step_runs,
-                versions=Versions(python="3", engine="0"),
-                configurations=configurations,
-            ),
-            self.log,
-        )
-
-    def say(self, *messages):
-        for message in messages:
-            self.session.receive(decode_from_child(encode(message)))
-        return self
-
-    def greet(self):
-        return self.say(m.Hello(version=PROTOCOL_VERSION), READY)
-
-    def start_job(self):
-        return self.greet().say(INIT, LINKED, m.JobStart())
-
-    def finish(self, exited=CLEAN, **facts):
-        return self.session.finish(exited, **facts)
-
-    @property
-    def events(self):
-        return self.log.read(0, 0.0)
-
-    @property
-    def types(self):
-        return [event.type for event in self.events]
 
 
 def test_a_run_becomes_its_events():
@@ -130,7 +57,7 @@ def test_a_run_becomes_its_events():
         m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
         end({"data": 2}),
     )
-    assert bench.session.finished
+    assert bench.dismissed
     outcome = bench.finish()
 
     assert bench.types == [
@@ -189,7 +116,7 @@ def test_wherever_a_child_dies_everything_is_closed(messages, verdict):
     """The run gets one terminal event, and each started job gets one event for its end."""
     bench = Bench().say(*messages)
     if verdict:
-        bench.session.judge(make_report("TimeoutError", "too late"))
+        bench.judge(make_report("TimeoutError", "too late"))
     outcome = bench.finish(KILLED)
     died = (
         "ExitError" if READY in messages else "SpawnError"
@@ -214,8 +141,8 @@ def test_the_end_of_a_job_by_death_names_the_step():
 
 def test_a_run_that_never_had_a_child_has_one_event():
     """The run was cancelled in the queue, or its child could not be started."""
-    bench = Bench()
-    bench.session.cancel("no more")
+    bench = Bench(begin=False)
+    bench.cancel("no more")
     outcome = bench.finish(None)
     assert bench.types == ["workflow-error"]
     assert outcome.ending.reason == "cancelled"
@@ -251,22 +178,21 @@ def test_a_child_may_ask_only_for_what_its_plan_names(message):
     with pytest.raises(RemoteProtocolError, match="that its plan does not name") as caught:
         bench.say(message)
     assert "other" not in str(caught.value)
-    assert bench.session.load_request is None
+    assert bench.request is None
 
 
 def test_a_loaded_value_is_an_event_and_an_answer():
     """The event contains the id and never the value; the answer contains the value."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
-    request = bench.session.load_request
+    request = bench.request
     assert (request.kind, request.id, request.step_id) == ("credential", "cred", "a")
     value = {"password": SECRET}
     outcome = Resolution(value, encode_state(value), None)
-    assert bench.session.known_resolution(request) is None
-    answer = decode_to_child(bench.session.loaded(request, outcome))
+    answer = bench.answer(outcome)
     assert bytes(answer.value) == outcome.encoded
     assert bench.events[-1].type == "credential-load"
     assert (bench.events[-1].id, bench.events[-1].step_id) == ("cred", "a")
-    assert bench.session.load_request is None
+    assert bench.request is None
 
 
 def test_the_secrets_of_a_stored_state_are_those_that_a_job_gets():
@@ -277,12 +203,12 @@ def test_the_secrets_of_a_stored_state_are_those_that_a_job_gets():
         configuration: dict[str, str]
 
     bench = Bench().greet().say(INIT, m.LoadState(step_id="a", step_run_id="a", id="stored"))
-    request = bench.session.load_request
     value = Stored({"password": SECRET})
     outcome = Resolution(value, encode_state(value), None)
-    studied = bench.session.study(request, outcome)
-    assert SECRET not in repr(studied)
-    bench.session.loaded(request, outcome, studied)
+    answer = bench.session.loading.study(bench.request, outcome)
+    assert answer.secrets is not None
+    assert SECRET not in repr(answer)
+    bench.take(bench.session.loaded(answer, bench.now))
     bench.say(LINKED, m.JobStart(), said(f"it is {SECRET}"))
     assert bench.finish() is not None
     messages = [event.message for event in bench.events if event.type == "log"]
@@ -293,7 +219,7 @@ def test_a_failed_request_has_no_secrets_to_study():
     """The report of the failure is not the value."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     report = make_report("CredentialLoadError", "no")
-    assert bench.session.study(bench.session.load_request, report) is None
+    assert bench.session.loading.study(bench.request, report).secrets is None
 
 
 def test_a_value_is_resolved_once_for_each_run():
@@ -301,31 +227,33 @@ def test_a_value_is_resolved_once_for_each_run():
     bench = Bench().greet().say(INIT)
     ask = m.LoadState(step_id="a", step_run_id="a", id="stored")
     bench.say(ask)
-    request = bench.session.load_request
     outcome = Resolution({"n": 1}, encode_state({"n": 1}), None)
-    bench.session.loaded(request, outcome)
+    bench.answer(outcome)
     bench.say(ask)
-    known = bench.session.known_resolution(bench.session.load_request)
-    assert known is outcome
-    bench.session.loaded(bench.session.load_request, known)
+    assert bench.request is None
+    assert [bytes(answer.value) for answer in bench.sent] == [outcome.encoded] * 2
     assert bench.types.count("state-load") == 1
 
 
 def test_a_value_that_has_expired_is_not_known_any_more():
     """When the time of a token is over, the next execution of a step fetches it again."""
-    bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
-    request = bench.session.load_request
-    bench.session.loaded(request, Resolution({}, encode_state({}), expires=0.0))
-    assert bench.session.known_resolution(request) is not None
-    later = msgspec.structs.replace(request, step_run_id="a-1")
-    assert bench.session.known_resolution(later) is None
+    ask = m.LoadCredential(step_id="a", step_run_id="a", id="cred")
+    bench = Bench().greet().say(INIT, ask)
+    bench.answer(Resolution({}, encode_state({}), expires=bench.now.s + 5))
+    bench.pass_time(5)
+    bench.say(ask)
+    assert bench.request is None
+    assert len(bench.sent) == 2
+    bench.say(LINKED, m.JobStart(), complete(), m.InitStart(step_id="a", step_run_id="a-1"))
+    bench.say(msgspec.structs.replace(ask, step_run_id="a-1"))
+    assert bench.request.step_run_id == "a-1"
 
 
 def test_a_value_that_cannot_be_had_is_told_to_the_child():
     """The child ends the run with its own report."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     report = make_report("CredentialLoadError", "no")
-    answer = decode_to_child(bench.session.loaded(bench.session.load_request, report))
+    answer = bench.answer(report)
     assert answer == m.LoadFailed(error=report)
     assert "credential-load" not in bench.types
 
@@ -336,17 +264,17 @@ def test_a_value_that_cannot_be_had_is_told_to_the_child():
 def test_the_first_verdict_stays():
     """Later verdicts do not replace the first one."""
     bench = Bench().start_job()
-    bench.session.judge(make_report("TimeoutError", "first"))
-    bench.session.judge(make_report("OOMError", "second"))
-    bench.session.cancel("third")
+    bench.judge(make_report("TimeoutError", "first"))
+    bench.judge(make_report("OOMError", "second"))
+    bench.cancel("third")
     assert bench.finish(KILLED, oom_killed=True).ending.error.message == "first"
 
 
 def test_after_its_last_word_a_run_cannot_be_judged_any_more():
     """A timeout does not count when the child is already leaving."""
     bench = Bench().start_job().say(complete(), end())
-    bench.session.judge(make_report("TimeoutError", "too late to be late"))
-    bench.session.cancel("nor this")
+    bench.judge(make_report("TimeoutError", "too late to be late"))
+    bench.cancel("nor this")
     assert bench.finish().ending.reason == "success"
 
 
@@ -361,19 +289,19 @@ STEPS_AFTERWARDS = (
 )
 
 
-def cancelled(session):
-    session.cancel("enough")
+def cancelled(bench):
+    bench.cancel("enough")
 
 
-def timed_out(session):
-    session.judge(make_report("TimeoutError", "too late"))
+def timed_out(bench):
+    bench.judge(make_report("TimeoutError", "too late"))
 
 
 @pytest.mark.parametrize("stop", [cancelled, timed_out])
 def test_what_a_child_did_before_it_heard_of_the_verdict_becomes_events(stop):
     """Those messages were already on their way: the log has them, and the verdict stays."""
     bench = Bench().start_job()
-    stop(bench.session)
+    stop(bench)
     bench.say(*STEPS_AFTERWARDS)
     outcome = bench.finish(KILLED)
     assert bench.types[4:] == [
@@ -397,7 +325,7 @@ def test_what_a_child_did_before_it_heard_of_the_verdict_becomes_events(stop):
 def test_the_last_word_of_a_child_does_not_change_a_verdict(stop):
     """The final state of such a child does not count either."""
     bench = Bench().start_job()
-    stop(bench.session)
+    stop(bench)
     outcome = bench.say(complete(), end({"forged": True})).finish(None)
     assert outcome.ending.error.name in ("Cancelled", "TimeoutError")
     assert outcome.state is None
@@ -407,7 +335,7 @@ def test_the_last_word_of_a_child_does_not_change_a_verdict(stop):
 def test_a_child_that_breaks_the_protocol_after_a_verdict_is_not_heard_further():
     """A message that breaks the protocol now was not honest before the verdict either."""
     bench = Bench().start_job()
-    bench.session.cancel("enough")
+    bench.cancel("enough")
     with pytest.raises(RemoteProtocolError):
         bench.say(m.Hello(version=99))
 
@@ -415,20 +343,20 @@ def test_a_child_that_breaks_the_protocol_after_a_verdict_is_not_heard_further()
 def test_a_limit_ends_the_grace_of_a_cancelled_run():
     """The cancellation came first and stays the reason, but the child is killed at once."""
     bench = Bench().start_job()
-    bench.session.cancel("enough")
-    assert not bench.session.must_die
-    bench.session.judge(make_report("OOMError", "too large"))
-    assert bench.session.must_die
+    bench.cancel("enough")
+    assert not bench.killed
+    bench.judge(make_report("OOMError", "too large"))
+    assert bench.killed
     assert bench.finish(KILLED).ending.reason == "cancelled"
 
 
 def test_a_cancelled_child_that_floods_is_not_heard_to_its_end():
     """After the verdict the limit of events holds as before it."""
     bench = Bench(max_events=10).greet()
-    bench.session.cancel("enough")
+    bench.cancel("enough")
     edge = m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True)
     bench.say(*[edge] * 30)
-    assert bench.session.must_die
+    assert bench.killed
     bench.finish(KILLED)
     assert len(bench.events) <= 12
 
@@ -436,10 +364,10 @@ def test_a_cancelled_child_that_floods_is_not_heard_to_its_end():
 def test_a_cancelled_job_may_end():
     """The job can send its last logs and its state; the run is still cancelled."""
     bench = Bench().start_job()
-    message = decode_to_child(bench.session.cancel("enough" * 1000))
+    message = bench.cancel("enough" * 1000)
     assert type(message) is m.Cancel
     assert len(message.reason) == 500
-    assert not bench.session.must_die
+    assert not bench.killed
     bench.say(said("cleaning up"), failed(make_report("Cancelled", "x"), {"half": "done"}))
     bench.say(end())
     outcome = bench.finish()
@@ -454,7 +382,7 @@ def test_a_cancelled_job_may_end():
 def test_too_large_a_state_ends_the_run(message):
     """The engine closes the job, with the verdict that names the limit."""
     bench = Bench(state_mb=0.001).start_job().say(message)
-    assert bench.session.must_die
+    assert bench.killed
     bench.say(m.InitStart(step_id="b", step_run_id="b"))  # it was sent before the child was killed
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.name == "StateTooLargeError"
@@ -522,8 +450,8 @@ def test_too_many_events_end_the_run():
 def test_too_much_output_ends_the_run():
     """A run may write at most ten times the volume that it may log."""
     bench = Bench(max_log_bytes=100).start_job()
-    bench.session.output("stdout", b"x\n" * 100)
-    assert bench.session.must_die
+    bench.output("stdout", b"x\n" * 100)
+    assert bench.killed
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.name == "OutputLimitError"
     assert "more than ten times the limit of 100 bytes" in outcome.ending.error.message
@@ -586,9 +514,9 @@ def test_only_a_child_that_is_ready_has_used_anything():
 def test_output_has_the_ids_of_the_step_that_wrote_it():
     """A line without an end belongs to the job that began it."""
     bench = Bench().greet()
-    bench.session.output("stdout", b"before\n")
+    bench.output("stdout", b"before\n")
     bench.say(INIT, LINKED, m.JobStart())
-    bench.session.output("stderr", b"unfinished")
+    bench.output("stderr", b"unfinished")
     bench.say(complete(), end())
     bench.finish()
     before, during = (event for event in bench.events if event.type == "log")
@@ -620,9 +548,6 @@ def test_the_condition_of_an_edge_is_that_of_the_plan(taken, edge, condition):
     event = bench.events[-1]
     assert (event.from_step_id, event.to_step_id) == edge
     assert (event.condition, event.taken) == (condition, taken)
-
-
-STARTED = [INIT, LINKED, m.JobStart()]
 
 
 @pytest.mark.parametrize(
@@ -672,7 +597,7 @@ def test_what_contradicts_the_plan_breaks_the_protocol(before, message, text):
     with pytest.raises(RemoteProtocolError, match=text):
         bench.say(message)
     assert bench.types == told
-    assert bench.session.load_request is None
+    assert bench.request is None
 
 
 @pytest.mark.parametrize(("step_id", "step_run_id"), [("b", "b"), ("a", "a-1"), ("b", "a")])
@@ -681,14 +606,14 @@ def test_a_child_may_not_ask_in_the_name_of_another_step(step_id, step_run_id):
     bench = Bench().greet().say(INIT)
     with pytest.raises(RemoteProtocolError):
         bench.say(m.LoadCredential(step_id=step_id, step_run_id=step_run_id, id="cred"))
-    assert bench.session.load_request is None
+    assert bench.request is None
 
 
 def test_every_execution_of_a_step_is_another_one():
     """Each execution has its own name, and the first step may load its state before it begins."""
     bench = Bench().greet().say(m.LoadState(step_id="a", step_run_id="a", id="stored"))
     value = Resolution({}, encode_state({}), None)
-    bench.session.loaded(bench.session.load_request, value)
+    bench.answer(value)
     for step_id, step_run_id in [("a", "a"), ("b", "b"), ("b", "b-1"), ("b", "b-2")]:
         start = m.InitStart(step_id=step_id, step_run_id=step_run_id)
         bench.say(start, LINKED, m.JobStart(), complete())
@@ -751,7 +676,7 @@ def test_a_huge_name_leaves_nothing_behind(place):
         try:
             bench.say(decode_from_child(frame))
         except RemoteProtocolError as error:
-            bench.session.judge(make_report("ProtocolError", str(error)))
+            bench.judge(make_report("ProtocolError", str(error)))
         outcome = bench.finish(KILLED)
         kept = tracemalloc.get_traced_memory()[0]
     finally:
@@ -793,7 +718,7 @@ def test_no_field_of_any_event_carries_a_secret():
         m.JobStart(),
         said(SECRET, encoded, SECRET[:9], SECRET[9:]),
     )
-    bench.session.output("stdout", f"{SECRET}\n{encoded}".encode())
+    bench.output("stdout", f"{SECRET}\n{encoded}".encode())
     bench.say(failed(report, state))
     bench.say(
         m.InitStart(step_id="b", step_run_id="b"),
@@ -815,7 +740,7 @@ def test_a_credential_is_a_secret_before_the_child_has_it():
     """After the answer of the engine nothing shows the secret, not even the report of a crash."""
     bench = Bench().greet().say(INIT, m.LoadCredential(step_id="a", step_run_id="a", id="cred"))
     value = {"password": SECRET, "username": "somebody"}
-    bench.session.loaded(bench.session.load_request, Resolution(value, encode_state(value), None))
+    bench.answer(Resolution(value, encode_state(value), None))
     report = make_report("RuntimeCrash", f"somebody said {SECRET}")
     bench.say(
         LINKED, m.JobStart(), said(f"it is {SECRET}"), failed(report), m.WorkflowError(error=report)
@@ -906,9 +831,9 @@ def test_any_messages_end_in_one_terminal_event(data, length, lawful, exited, ve
     phase = Phase.STARTING
     for number in range(length):
         if number == when and verdict == "judge":
-            bench.session.judge(make_report("TimeoutError", "x"))
+            bench.judge(make_report("TimeoutError", "x"))
         elif number == when and verdict == "cancel":
-            bench.session.cancel("x")
+            bench.cancel("x")
         choice = (
             [message for message in ANY if type(message) in FROM_CHILD[phase]] if lawful else ANY
         )
@@ -919,9 +844,9 @@ def test_any_messages_end_in_one_terminal_event(data, length, lawful, exited, ve
         try:
             bench.say(message)
         except RemoteProtocolError as error:
-            bench.session.judge(make_report("ProtocolError", str(error)))
+            bench.judge(make_report("ProtocolError", str(error)))
     if exited is None and bench.session.verdict is None:
-        bench.session.judge(make_report("SpawnError", "no child"))
+        bench.judge(make_report("SpawnError", "no child"))
     check_end(bench, bench.finish(exited))
 
 
@@ -934,7 +859,7 @@ def kept_after(frame_bytes):
     try:
         frame = bytearray(body)
         message = decode_from_child(frame)
-        bench.session.receive(message, frame_bytes=frame_bytes or len(frame))
+        bench.session.receive(message, bench.now, frame_bytes=frame_bytes or len(frame))
         return tracemalloc.get_traced_memory()[1] - size
     finally:
         tracemalloc.stop()
@@ -954,7 +879,7 @@ def test_a_small_state_does_not_keep_its_large_frame():
     try:
         for bench in benches:
             message = decode_from_child(bytes(bytearray(frame)))
-            bench.session.receive(message, frame_bytes=len(frame))
+            bench.session.receive(message, bench.now, frame_bytes=len(frame))
         del message
         assert tracemalloc.get_traced_memory()[0] < 2_000_000
     finally:

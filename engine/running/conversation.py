@@ -1,0 +1,290 @@
+"""The conversation with one child: its messages and its output become events and effects.
+
+A run may have several children, one after the other. A conversation holds what belongs to one of
+them; the parts that belong to the run are given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from engine.api import RunOptions
+from engine.reporting import Reporter
+from engine.running.claims import bounded
+from engine.running.deadlines import Deadlines
+from engine.running.effects import DISMISS, KILL, NO_EFFECTS, Effects, Resolve, Send
+from engine.running.footprint import Reading
+from engine.running.limits import state_too_large, too_many_events, too_much_output
+from engine.running.loading import Answer, Loading, Request
+from engine.running.moment import Moment
+from engine.running.roles import as_own
+from engine.running.steps import Steps
+from engine.running.verdict import Verdict
+from protocol import codec, events
+from protocol import messages as m
+from protocol.confinement import ConfinementReport
+from protocol.errors import RemoteProtocolError
+from protocol.limits import HEADER_BYTES, PROTOCOL_VERSION
+from protocol.phases import Phase, advance
+from protocol.report import ErrorReport
+from protocol.state import NIL
+from protocol.words import LogSource
+
+_STDERR_BYTES: Final = 2_000
+"""The end of the standard error that may say of what a child died."""
+
+_NOTHING: Final = msgspec.Raw(NIL)
+
+
+class RunParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a run that all its conversations share."""
+
+    options: RunOptions
+    reporter: Reporter
+    steps: Steps
+    loading: Loading
+    verdict: Verdict
+    versions: events.Versions
+    meta: dict[str, Any]
+    """Of the plan."""
+
+
+class Conversation:
+    """One child, from its first message to its last. For the supervisor's thread."""
+
+    def __init__(self, run: RunParts, deadlines: Deadlines) -> None:
+        self.doomed = False
+        """Whether the child is to be killed at once."""
+        self.asked_to_end = False
+        """Whether the child was sent a cancellation."""
+        self.last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
+        """The last message, once it was sent."""
+        self.final_state = _NOTHING
+        self.confinement: ConfinementReport | None = None
+        """The report of the child about its walls."""
+        self.stderr = b""
+        """The end of its standard error."""
+        self._phase = Phase.STARTING
+        self._deaf = False
+        """Whether the child is not heard any more: it broke the protocol, or exceeded its events."""
+        self._reads = True
+        """Whether the child has read all that it was sent before the present message."""
+        self._options = run.options
+        self._reporter = run.reporter
+        self._steps = run.steps
+        self._loading = run.loading
+        self._verdict = run.verdict
+        self._versions = run.versions
+        self._meta = run.meta
+        self._deadlines = deadlines
+
+    @property
+    def ready(self) -> bool:
+        """Whether the child was confined and may run jobs."""
+        return self._phase not in (Phase.STARTING, Phase.GREETED)
+
+    def needs_reading(self, message: m.Message) -> bool:
+        """Whether `receive` needs a reading of the child's memory with this message."""
+        kind = type(message)
+        if kind is m.JobComplete:
+            return not self._deaf
+        return kind is m.JobStart and not self._steps.footprint.has_base
+
+    def receive(
+        self,
+        message: m.Message,
+        now: Moment,
+        frame_bytes: int,
+        memory: Reading | None,
+        reads: bool,
+    ) -> Effects:
+        """Take one message; see `Session.receive`."""
+        if self._deaf:
+            return NO_EFFECTS
+        if self._verdict.report is not None and self._reporter.full:
+            self._deaf = True
+            return self.doom()
+        self._reads = reads
+        self._steps.frame_bytes = frame_bytes
+        if memory is not None:
+            self._steps.footprint.take(memory)
+        self._reporter.time_s = now.wall_s
+        try:
+            self._phase = advance(self._phase, message)
+            self._deadlines.heard(now.s)
+            effects = self._HANDLERS[type(message)](self, message, now)
+        except RemoteProtocolError:
+            self._deaf = True
+            self._check_events()
+            raise
+        return effects + self._check_events()
+
+    def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
+        """Take bytes that the child wrote to one of its standard streams."""
+        self._deadlines.heard(now.s)
+        self._reporter.time_s = now.wall_s
+        if source == "stderr":
+            self.stderr = (self.stderr + data)[-_STDERR_BYTES:]
+        self._reporter.logs.output(source, data)
+        return self._check_events() + self._check_log_volume()
+
+    def loaded(self, answer: Answer, now: Moment) -> Effects:
+        """Take the answer to a question of the child; an answer that comes too late has no effect."""
+        if self._verdict.report is not None or not self._loading.awaits(answer):
+            return NO_EFFECTS
+        self._deadlines.loaded(now.s)
+        message, new = self._loading.take(answer)
+        if new:
+            request = answer.request
+            assert self._steps.open is not None
+            self._reporter.time_s = now.wall_s
+            self._reporter.emit(
+                events.CredentialLoad if request.kind == "credential" else events.StateLoad,
+                id=request.id,
+                duration_ms=round(self._loading.lasted_s(now.s) * 1000),
+                **self._steps.open.ids,
+            )
+        return (Send(codec.encode(message)), *self._check_events())
+
+    def judge(self, report: ErrorReport | None) -> Effects:
+        """Set the verdict for a limit that was exceeded, unless it is None or comes too late."""
+        if report is None or not self._verdict.set(report):
+            return NO_EFFECTS
+        return self.doom()
+
+    def doom(self) -> Effects:
+        """Have the child killed, whatever it sends from now on."""
+        self.doomed = True
+        return KILL
+
+    def forget(self) -> None:
+        """Drop the last message and its state."""
+        self.last = None
+        self.final_state = _NOTHING
+
+    # --- the messages ---
+
+    def _hello(self, message: m.Hello, _now: Moment) -> Effects:
+        if message.version != PROTOCOL_VERSION:
+            raise RemoteProtocolError(
+                f"child speaks protocol version {message.version}, not {PROTOCOL_VERSION}"
+            )
+        return NO_EFFECTS
+
+    def _ready(self, message: m.Ready, _now: Moment) -> Effects:
+        self.confinement = message.confinement
+        self._reporter.emit(
+            events.WorkflowStart,
+            versions=self._versions,
+            confinement=message.confinement,
+            meta=self._meta,
+        )
+        self._deadlines.ready()
+        return NO_EFFECTS
+
+    def _init_start(self, message: m.InitStart, _now: Moment) -> Effects:
+        return self.judge(self._steps.start(message))
+
+    def _init_complete(self, message: m.InitComplete, _now: Moment) -> Effects:
+        self._steps.linked(message)
+        return NO_EFFECTS
+
+    def _load(self, message: m.LoadCredential | m.LoadState, now: Moment) -> Effects:
+        request = Request(
+            kind="credential" if isinstance(message, m.LoadCredential) else "state",
+            id=message.id,
+            step_id=message.step_id,
+            step_run_id=message.step_run_id,
+        )
+        self._steps.check_asker(request.step_id, request.step_run_id, request.kind)
+        self._loading.ask(request, now.s)
+        self._steps.open_asker(request.step_id, request.step_run_id)
+        self._deadlines.loading(now.s)
+        if self._verdict.report is not None:
+            return NO_EFFECTS  # the child asked before it knew, and does not wait for an answer
+        if not self._reads:
+            # Answers that nobody reads would pile up.
+            raise RemoteProtocolError(
+                f"child asked for a {request.kind} before it has read what it was sent"
+            )
+        known = self._loading.known(request, now.s)
+        return (Resolve(request),) if known is None else self.loaded(known, now)
+
+    def _job_start(self, _message: m.JobStart, now: Moment) -> Effects:
+        step_id = self._steps.job_started(now.s)
+        self._deadlines.job_started(step_id, now.s)
+        return NO_EFFECTS
+
+    def _job_complete(self, message: m.JobComplete, _now: Moment) -> Effects:
+        report = self._steps.completed(message)
+        self._deadlines.job_ended()
+        return self.judge(report)
+
+    def _job_error(self, message: m.JobError, _now: Moment) -> Effects:
+        report = self._steps.failed(message, cancelled=self.asked_to_end)
+        self._deadlines.job_ended()
+        return self.judge(report)
+
+    def _edge_resolved(self, message: m.EdgeResolved, _now: Moment) -> Effects:
+        self._steps.edge(message)
+        return NO_EFFECTS
+
+    def _unexpected(self, message: m.StepDied | m.Elsewhere, _now: Moment) -> Effects:
+        kind = type(message).__name__
+        raise RemoteProtocolError(f"child sent {kind}, for which its Start gives no reason")
+
+    def _log_batch(self, message: m.LogBatch, _now: Moment) -> Effects:
+        logs = self._reporter.logs
+        for entry in message.entries:
+            logs.add(as_own(entry))
+        # A batch without a line takes time to read, too.
+        logs.count_dropped(message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES)
+        return self._check_events() + self._check_log_volume()
+
+    def _end(
+        self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed, now: Moment
+    ) -> Effects:
+        if isinstance(message, m.WorkflowComplete):
+            self.final_state = self._steps.final_state(message)
+            step_id = self._steps.open.step_id if self._steps.open else None
+            size = len(memoryview(self.final_state))
+            self.judge(state_too_large(size, self._options, step_id))
+        if not isinstance(message, m.ConfineFailed) and message.error is not None:
+            message = msgspec.structs.replace(message, error=bounded(message.error))
+        self.last = message
+        self._verdict.closed = True
+        self._deadlines.finished(now.s)
+        return KILL if self.doomed else DISMISS
+
+    _HANDLERS: ClassVar[dict[type[m.Message], Callable[..., Effects]]] = {
+        m.Hello: _hello,
+        m.Ready: _ready,
+        m.ConfineFailed: _end,
+        m.InitStart: _init_start,
+        m.InitComplete: _init_complete,
+        m.LoadCredential: _load,
+        m.LoadState: _load,
+        m.JobStart: _job_start,
+        m.JobComplete: _job_complete,
+        m.JobError: _job_error,
+        m.StepDied: _unexpected,
+        m.Elsewhere: _unexpected,
+        m.EdgeResolved: _edge_resolved,
+        m.LogBatch: _log_batch,
+        m.WorkflowComplete: _end,
+        m.WorkflowError: _end,
+    }
+
+    # --- limits of volume ---
+
+    def _check_events(self) -> Effects:
+        return self.judge(too_many_events(self._options)) if self._reporter.exceeded else NO_EFFECTS
+
+    def _check_log_volume(self) -> Effects:
+        logs = self._reporter.logs
+        if not logs.excessive:
+            return NO_EFFECTS
+        return self.judge(too_much_output(logs.bytes, self._options))

@@ -1,0 +1,47 @@
+"""The actions that a session asks of its lane.
+
+A session decides and does not act. Each of its methods returns effects, and the lane carries them out
+in their order. All effects are harmless for a child that is gone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from engine.running.loading import Request
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send one frame to the child."""
+
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Send(<{len(self.body)} bytes>)"  # it may hold a credential
+
+
+class Resolve(msgspec.Struct, frozen=True):
+    """Have a resolver called in a thread of its own, and give its answer to `Session.loaded`."""
+
+    request: Request
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """Kill the child at once, with all processes that it started.
+
+    What it has written before is still heard.
+    """
+
+
+class Dismiss(msgspec.Struct, frozen=True):
+    """End the child that has sent its last message, once everything that it wrote is taken."""
+
+
+Effect = Send | Resolve | Kill | Dismiss
+Effects = tuple[Effect, ...]
+
+NO_EFFECTS: Final[Effects] = ()
+KILL: Final[Effects] = (Kill(),)
+DISMISS: Final[Effects] = (Dismiss(),)

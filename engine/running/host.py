@@ -1,0 +1,66 @@
+"""The services that the supervisor has for one child and its callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.reporting import Run
+from engine.running.cgroup import RunCgroup
+from engine.running.cgroups import Entered
+from engine.start import Watcher
+
+
+class Owning(Protocol):
+    """The owner of a callback: the lane that ends if the callback raises."""
+
+    @property
+    def run(self) -> Run:
+        """Its run."""
+
+    def abort(self, error: Exception) -> None:
+        """End the run because of a bug of ours."""
+
+
+Owner = Callable[[], Owning | None]
+"""A weak reference to an owner, because a callback may outlive its run."""
+
+
+class Host(Watcher, Protocol):
+    """The services of the supervisor that a lane needs."""
+
+    def watch(
+        self, fd: int, mask: int, callback: Callable[[int], None], owner: Owner | None = None
+    ) -> None:
+        """Call *callback* with the events of *fd*; call again to change the mask."""
+
+    def call_at(
+        self, when: float, callback: Callable[[], None], owner: Owner | None = None
+    ) -> None:
+        """Call *callback* at *when* on the monotonic clock."""
+
+    def post(self, callback: Callable[[], None], owner: Owner | None = None) -> None:
+        """Call *callback* in the supervisor's thread, later."""
+
+    def again(self, callback: Callable[[], None], owner: Owner | None = None) -> None:
+        """Call *callback* in the next round, after all children that have something to say."""
+
+    def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
+        """Put a child into a control group; *entered* is called with it, if one can be had."""
+
+    def leave_cgroup(self, group: RunCgroup) -> None:
+        """Give back a group in which no process is left."""
+
+    def started(self, descriptor: int) -> None:
+        """Take note that a child was started, and of a descriptor that it took."""
+
+    def lives(self) -> None:
+        """Take note that a child was heard for the first time."""
+
+    @property
+    def turn(self) -> int:
+        """The number of the round."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether other runs are going on."""

@@ -1,0 +1,25 @@
+"""The time at which something happened, as the supervisor's thread read it.
+
+`read_clocks` is the only clock of a run. Everything below the lane is given a moment, so that a test
+can give any moment.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """One reading of both clocks."""
+
+    s: float
+    """Seconds on the monotonic clock: all limits of time use it."""
+    wall_s: float
+    """Seconds since 1970, for the time of events."""
+
+
+def read_clocks() -> Moment:
+    """Return the time now."""
+    return Moment(time.monotonic(), time.time())

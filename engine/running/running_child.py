@@ -1,0 +1,137 @@
+"""A child that was started, with all that the engine holds for it: process, pipes, meter, control group."""
+
+from __future__ import annotations
+
+import select
+from typing import Final
+
+from engine.api import RunOptions
+from engine.running.cgroup import RunCgroup
+from engine.running.cgroups import ENTER_AFTER_S
+from engine.running.footprint import Reading
+from engine.running.host import Host, Owner
+from engine.running.limits import Used
+from engine.start import Exit, Meter, Started
+from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
+
+_MAX_CHARACTER_BYTES: Final = 4
+"""A log line is measured in characters; one takes at most this number of bytes in UTF-8."""
+
+
+class RunningChild:
+    """One child, from its start until it is let go of. For the supervisor's thread.
+
+    Args:
+        started: The child and its pipes.
+        options: The limits of its run.
+        host: The supervisor.
+        owner: The lane that ends if the work for the child raises.
+        now_s: The time on the monotonic clock.
+
+    """
+
+    def __init__(
+        self, started: Started, options: RunOptions, host: Host, owner: Owner, now_s: float
+    ) -> None:
+        self._child, self.connection = started
+        self.line_bytes = int(options.log_payload_mb * MEGABYTE) * _MAX_CHARACTER_BYTES
+        """The largest log line."""
+        self.killed = False
+        self.exited: Exit | None = None
+        """How it ended, once it was reaped."""
+        self._options = options
+        self._host = host
+        self._owner = owner
+        self._meter = Meter(self._child)
+        self._since_s = now_s
+        self._cgroup: RunCgroup | None = None
+        self._cgroup_asked = False
+        self._let_go = False
+        self.connection.before_close = host.unwatch
+        largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE), self.line_bytes)
+        self.connection.allow(largest + FRAME_SLACK_BYTES)
+
+    @property
+    def exit_fd(self) -> int:
+        """Readable once the child is gone; closed by `reap`."""
+        return self._child.exit_fd
+
+    def gone(self) -> bool:
+        """Whether the child has ended."""
+        return self._child.gone()
+
+    def reap(self) -> Exit:
+        """Take note of how the child ended; call it once, when `exit_fd` is readable."""
+        self._host.unwatch(self._child.exit_fd)
+        self.exited = exited = self._child.reap()
+        return exited
+
+    def kill(self) -> None:
+        """Kill the child, with all processes that it may have started."""
+        self.killed = True
+        if self.exited is not None:
+            return  # it was reaped: its number may be another's
+        self._child.kill()
+        if self._cgroup is not None:
+            self._cgroup.kill()
+
+    def let_go(self) -> None:
+        """Close and give back everything: the child was reaped, or never was one."""
+        self._let_go = True
+        self.connection.close()
+        cgroup, self._cgroup = self._cgroup, None
+        if cgroup is not None:
+            self._host.leave_cgroup(cgroup)
+        self._meter.close()
+
+    # --- sending ---
+
+    def send(self, body: bytes) -> None:
+        """Send one frame; what the pipe does not take is sent when it has room."""
+        self.connection.send(body)
+        self._write()
+
+    def _write(self) -> None:
+        connection = self.connection
+        waited = connection.wants_to_write
+        connection.write()
+        if connection.wants_to_write:
+            self._host.watch(connection.requests, select.EPOLLOUT, self._on_writable, self._owner)
+        elif waited:
+            self._host.unwatch(connection.requests)
+
+    def _on_writable(self, _events: int) -> None:
+        self._write()
+
+    # --- what it uses ---
+
+    def reading(self) -> Reading:
+        """Return its resident set and the largest one so far, in bytes; zeros if it is gone."""
+        return self._meter.resident_bytes()
+
+    def used(self) -> Used:
+        """Return its use of what has a limit."""
+        cpu_s = self._meter.cpu_s() if self._options.cpu_s is not None else 0.0
+        return Used(self._meter.private_bytes(), cpu_s)
+
+    def oom_killed(self) -> bool:
+        """Whether the kernel has killed a process of its control group for its memory."""
+        return self._cgroup is not None and self._cgroup.oom_killed()
+
+    def group_peak_bytes(self) -> int:
+        """Return the largest memory of its control group; 0 without one."""
+        return 0 if self._cgroup is None else self._cgroup.peak_bytes()
+
+    def enter_cgroup_if_it_lasts(self, now_s: float) -> None:
+        """Ask for a control group once the child has lasted so long that it is worth one."""
+        pid = self._child.pid
+        if self._cgroup_asked or pid is None or now_s - self._since_s < ENTER_AFTER_S:
+            return
+        self._cgroup_asked = True
+        self._host.enter_cgroup(pid, self._options.memory_bytes, self._entered)
+
+    def _entered(self, cgroup: RunCgroup) -> None:
+        if self._let_go:
+            self._host.leave_cgroup(cgroup)
+        else:
+            self._cgroup = cgroup

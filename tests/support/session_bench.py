@@ -1,0 +1,164 @@
+"""A session without a process: the test is the child, the lane and the clocks."""
+
+from __future__ import annotations
+
+from engine import Resolvers, RunOptions
+from engine.reporting.eventlog import EventLog
+from engine.running.effects import Dismiss, Kill, Resolve, Send
+from engine.running.loading import Answer
+from engine.running.moment import Moment
+from engine.running.order import Order
+from engine.running.session import Session
+from engine.start.exit import Exit
+from protocol import messages as m
+from protocol.codec import decode_from_child, decode_to_child, encode
+from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.events import Versions
+from protocol.limits import PROTOCOL_VERSION
+from protocol.plan import Edge, Step, Workflow
+from protocol.report import make_report
+from protocol.state import encode_state
+
+CLEAN = Exit(code=0)
+KILLED = Exit(signal=9)
+HELLO = m.Hello(version=PROTOCOL_VERSION)
+READY = m.Ready(
+    confinement=ConfinementReport(level="default", language=True, landlock_abi=4), python="3.11.9"
+)
+INIT = m.InitStart(step_id="a", step_run_id="a")
+LINKED = m.InitComplete(duration_ms=1)
+STARTED = [INIT, LINKED, m.JobStart()]
+FAILED = make_report("JobError", "bad row", step_id="a")
+TERMINAL = ("workflow-complete", "workflow-error")
+PLAN = Workflow(
+    steps=(
+        Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False)}),
+        Step(id="b", expression="x"),
+        Step(id="c", expression="x", next={"b": Edge()}),
+    )
+)
+NOW = Moment(1000.0, 1.7e9)
+
+
+def complete(state=None, **fields):
+    encoded = memoryview(encode_state({"data": 1} if state is None else state))
+    fields = {"state_bytes": len(encoded), "next": (), "duration_ms": 1, **fields}
+    return m.JobComplete(state=encoded, **fields)
+
+
+def failed(report=FAILED, state=None):
+    encoded = memoryview(encode_state(state))
+    return m.JobError(error=report, state=encoded, state_bytes=len(encoded), next=(), duration_ms=1)
+
+
+def end(state=None, error=None):
+    return m.WorkflowComplete(state=memoryview(encode_state(state)), error=error)
+
+
+def said(*texts, level="info"):
+    return m.LogBatch(entries=tuple(m.LogEntry(level, "job", text) for text in texts))
+
+
+class Bench:
+    """A session, its log, its clocks, and short methods to send messages to it."""
+
+    def __init__(
+        self, *, workflow=PLAN, configurations=(), max_step_runs=1000, begin=True, **options
+    ):
+        self.log = EventLog()
+        self.now = NOW
+        self.effects = []
+        """All that the session has wanted, in its order."""
+        self.request = None
+        """The question for which a resolver is asked."""
+        self.session = Session(
+            Order(
+                run_id="run-7",
+                start=b"",
+                workflow=workflow,
+                request=ConfinementRequest(),
+                options=RunOptions(**options),
+                resolvers=Resolvers(),
+                credential_ids=frozenset({"cred"}),
+                state_ids=frozenset({"stored"}),
+                max_step_runs=max_step_runs,
+                versions=Versions(python="3", engine="0"),
+                configurations=configurations,
+            ),
+            self.log,
+        )
+        if begin:
+            self.session.begin(self.now)
+
+    # --- what happens ---
+
+    def pass_time(self, seconds):
+        self.now = Moment(self.now.s + seconds, self.now.wall_s + seconds)
+        return self
+
+    def say(self, *messages, **facts):
+        for message in messages:
+            heard = decode_from_child(encode(message))
+            self.take(self.session.receive(heard, self.now, **facts))
+        return self
+
+    def greet(self):
+        return self.say(HELLO, READY)
+
+    def start_job(self):
+        return self.greet().say(*STARTED)
+
+    def output(self, source, data):
+        self.take(self.session.output(source, data, self.now))
+
+    def judge(self, report):
+        self.take(self.session.judge(report))
+
+    def cancel(self, reason, **facts):
+        """Cancel; return the message for the child."""
+        effects = self.session.cancel(reason, self.now, **facts)
+        self.take(effects)
+        return decode_to_child(effects[0].body) if isinstance(effects[0], Send) else None
+
+    def check(self, used=None):
+        effects = self.session.check(self.now, used)
+        self.take(effects)
+        return effects
+
+    def answer(self, outcome, secrets=None):
+        """Answer the question for which a resolver is asked; return the message for the child."""
+        effects = self.session.loaded(Answer(self.request, outcome, secrets), self.now)
+        self.request = None
+        self.take(effects)
+        return decode_to_child(effects[0].body)
+
+    def take(self, effects):
+        self.effects.extend(effects)
+        for effect in effects:
+            if isinstance(effect, Resolve):
+                self.request = effect.request
+
+    def finish(self, exited=CLEAN, **facts):
+        return self.session.finish(exited, self.now, **facts)
+
+    # --- what came of it ---
+
+    @property
+    def killed(self):
+        return Kill() in self.effects
+
+    @property
+    def dismissed(self):
+        return Dismiss() in self.effects
+
+    @property
+    def sent(self):
+        return [decode_to_child(e.body) for e in self.effects if isinstance(e, Send)]
+
+    @property
+    def events(self):
+        return self.log.read(0, 0.0)
+
+    @property
+    def types(self):
+        return [event.type for event in self.events]
