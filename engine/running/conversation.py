@@ -53,7 +53,7 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversation:
-    """One child, from its first message to its last. For the supervisor's thread."""
+    """The child, from its first message to its last. For the supervisor's thread."""
 
     def __init__(self, run: RunParts, deadlines: Deadlines) -> None:
         self.doomed = False

@@ -1,7 +1,7 @@
-"""Hears one child in turns: a child decides how much it writes, and all children share one thread.
+"""The hearing of one child. It has turns, because a child decides how much it writes and all share one thread.
 
-Source of the order: a child writes its output before the message that ends a step, so the output that
-is found once the pipe of messages is empty belongs to the messages that were read before.
+A child writes its output before the message that ends a step. So the output that is found once the
+pipe of messages is empty belongs to the messages that were read before.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Hearing:
         self._owner = owner
         self._log_bytes = line_bytes + MAX_MESSAGE_BYTES
         self._pending: Iterator[None] | None = None
-        """What was read and not yet taken."""
+        """The messages and the output that were read and not yet taken."""
         self._share = Share()
         self._silent = True
         self._paused = False
@@ -190,7 +190,7 @@ class Hearing:
         connection, listener = self._connection, self._listener
         frames, broken = self._read_frames(leaving=leaving)
         certain = len(frames)
-        # What is still in the pipe was sent before what is in the others now.
+        # Messages still in the pipe were sent before the output that is in the other pipes now.
         output = self._read_output() if connection.emptied else []
         if output and broken is None:
             # The start of the step that wrote it may have arrived since.
@@ -203,8 +203,8 @@ class Hearing:
         try:
             for index, frame in enumerate(frames):
                 message = codec.decode_from_child(frame, log_bytes=self._log_bytes)
-                # A child that wrote waits with the end of the step until its output was read: what
-                # was read after an end belongs to a later step, what was read before it does not.
+                # A child that wrote waits with the end of the step until its output was read. So the
+                # output that was read after an end belongs to a later step.
                 if output and index >= certain and isinstance(message, _ENDS):
                     yield from self._take_output(output)
                     output = []

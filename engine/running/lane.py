@@ -30,8 +30,21 @@ CHECK_S: Final = 0.05
 """How often memory and CPU time are read from outside."""
 
 
+class LaneHost(Host, Protocol):
+    """The services of the supervisor that a lane needs."""
+
+    def wait_for_room(self, lane: Lane, number: int | None) -> bool:
+        """Queue a lane again whose child could not be started; return False if it must end."""
+
+    def start_again(self, lane: Lane) -> None:
+        """Queue a lane again, before all others, whose child died before it did anything."""
+
+    def ended(self, lane: Lane) -> None:
+        """Take note that the child is gone and the run is over."""
+
+
 class Lane:
-    """One run in progress: its session, and the child that it has now. For the supervisor's thread."""
+    """The run in progress: its session, and the child that it has now. For the supervisor's thread."""
 
     def __init__(
         self, session: Session, run: Run, host: LaneHost, *, asker: Lane | None = None
@@ -141,7 +154,7 @@ class Lane:
                 self._carry_out(session.heard_since_cancel())
 
     def abort(self, error: Exception) -> None:
-        """End the run because of a bug of ours: told as what it is, never as a success."""
+        """End the run because of a bug of ours, with an error that says so."""
         if self._gone:
             return
         if self._outcome is None:
@@ -170,7 +183,7 @@ class Lane:
         """Have the manager's resolver called, and its answer posted to `_loaded`."""
         request = effect.request
         resolver = getattr(self._resolvers, request.kind)
-        # A resolver that never returns must not keep all this for ever.
+        # The thread of a resolver may never end; it must not keep the lane.
         reference = self.reference
 
         def done(outcome: Resolution | ErrorReport) -> None:
@@ -247,10 +260,10 @@ class Lane:
         self._arm(now.s)
 
     def _dismiss(self, child: RunningChild, now: Moment) -> None:
-        """End the run of a child that has said its last word, and the child with it.
+        """End the run of a child that has sent its last message, and the child with it.
 
-        It waits for this, so that what it has used can be read.  One that is gone by now was not
-        heard in time: how it ended counts more than what it said.
+        The child waits for this, so that the resources it used can be read. If it is gone by now, it was
+        not heard in time: its exit status counts more than its last message.
         """
         if not child.gone():
             reading = child.reading()
@@ -307,7 +320,7 @@ class Lane:
             peak = max(peak, child.group_peak_bytes())
         try:
             return session.finish(exited, now, oom_killed=oom_killed, memory=(resident, peak))
-        except Exception as error:  # noqa: BLE001 - told as an error of the run
+        except Exception as error:  # noqa: BLE001 - reported as an error of the run
             _log.exception("internal error at the end of run %s", self.run.id)
             return session.give_up(error, now)
 

@@ -12,7 +12,7 @@ import msgspec
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
-    """One reading of both clocks."""
+    """A reading of both clocks."""
 
     s: float
     """Seconds on the monotonic clock: all limits of time use it."""

@@ -15,11 +15,11 @@ from engine.start import Exit, Meter, Started
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
 
 _MAX_CHARACTER_BYTES: Final = 4
-"""A log line is measured in characters; one takes at most this number of bytes in UTF-8."""
+"""Bytes of the longest character in UTF-8. The limit of a log line is in characters."""
 
 
 class RunningChild:
-    """One child, from its start until it is let go of. For the supervisor's thread.
+    """The child of a run, from its start until it is let go of. For the supervisor's thread.
 
     Args:
         started: The child and its pipes.
@@ -87,7 +87,7 @@ class RunningChild:
     # --- sending ---
 
     def send(self, body: bytes) -> None:
-        """Send one frame; what the pipe does not take is sent when it has room."""
+        """Send one frame. If the pipe is full, the rest is sent later."""
         self.connection.send(body)
         self._write()
 

@@ -1,7 +1,7 @@
-"""One run without its processes: messages, output and facts go in, events and effects come out.
+"""The logic of one run without its processes: messages and facts go in, events and effects come out.
 
-A session reads no clock, calls no callback and holds no process. Each method takes the time from its
-caller and returns effects (`engine.running.effects`), which the lane carries out.
+A session has neither a clock nor a callback nor a process. Each method takes the time from its caller
+and returns effects (`engine.running.effects`), which the lane carries out.
 
 The first verdict stays: once a limit was exceeded, no later message of the child changes how the run
 ended. The child is still heard until it is gone, because the events must report its last actions.
@@ -46,7 +46,7 @@ _MAX_REASON: Final = 500
 
 
 class Session:
-    """One run, from its order to its end. For the supervisor's thread."""
+    """The run, from its order to its end. For the supervisor's thread."""
 
     def __init__(self, order: Order, log: EventLog) -> None:
         self.run_id = order.run_id
@@ -307,7 +307,7 @@ def _redactor(order: Order, claims: Claims) -> Redactor:
     )
     for configuration in order.configurations:
         redactor.learn(configuration)
-    # A connection URL in place of an id is quoted in the error that there is no such credential.
+    # If an id is a connection URL, the error about the missing credential quotes it.
     for name in named:
         if within := list(secrets_within(name)):
             redactor.learn(within)

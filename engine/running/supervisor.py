@@ -278,13 +278,13 @@ class Supervisor:
             self._places.start(lane)
             try:
                 lane.start(self._starter)
-            except Exception as error:  # noqa: BLE001 - told as an error of the run
+            except Exception as error:  # noqa: BLE001 - reported as an error of the run
                 self._abort(lane, error)
 
     def _cancel(self, lane: Lane, reason: str) -> None:
         self._guard(lane.cancel, lane.reference, reason)
         if lane in self._places:
-            # It never had a child, and must not wait for a free place to be told off.
+            # It never had a child, and must not wait for a free place to end.
             self._places.remove(lane)
             lane.start(self._starter)
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from session_bench import (
-    CLEAN,
+    ANY,
+    EXITS,
     FAILED,
     INIT,
     KILLED,
@@ -23,6 +24,7 @@ from session_bench import (
     STARTED,
     TERMINAL,
     Bench,
+    check_end,
     complete,
     end,
     failed,
@@ -44,7 +46,6 @@ from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import encode_state
 
 SECRET = "correct-horse-battery"
-EDGES = {("a", "b"): "x", ("a", "c"): False, ("c", "b"): True}
 HUGE = 127_000_000
 
 
@@ -762,58 +763,6 @@ def test_nothing_secret_is_kept_after_the_end():
 
 
 # --- any order of messages ---
-
-ANY = [
-    m.Hello(version=PROTOCOL_VERSION),
-    READY,
-    m.ConfineFailed(layer="x", reason="y", remedy="z"),
-    INIT,
-    m.InitStart(step_id="a", step_run_id="a-1"),
-    m.InitStart(step_id="b", step_run_id="b"),
-    m.InitStart(step_id="forged", step_run_id="forged-9"),
-    LINKED,
-    m.LoadCredential(step_id="a", step_run_id="a", id="cred"),
-    m.LoadState(step_id="b", step_run_id="b", id="stored"),
-    m.JobStart(),
-    complete(),
-    complete(next=("b",)),
-    complete(next=("forged",)),
-    failed(),
-    msgspec.structs.replace(failed(), retry=True),
-    m.StepDied(step_id="a", step_run_id="a"),
-    m.Elsewhere(step_id="b", step_run_id="b"),
-    m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True),
-    m.EdgeResolved(from_step_id="b", to_step_id="a", taken=True),
-    said("one", "two"),
-    end({"data": 1}),
-    end({"data": 1}, error=FAILED),
-    m.WorkflowError(error=make_report("RuntimeCrash", "x")),
-    m.WorkflowError(error=make_report("JobError", "x")),
-]
-EXITS = [None, CLEAN, Exit(code=1), KILLED, Exit(lost="nobody knows")]
-
-
-def check_end(bench, outcome):
-    """Check the facts that hold for every run."""
-    types = bench.types
-    assert types[-1] in TERMINAL
-    assert sum(kind in TERMINAL for kind in types) == 1
-    assert [event.seq for event in bench.events] == list(range(1, len(types) + 1))
-    jobs = [kind for kind in types if kind in ("job-start", "job-complete", "job-error")]
-    assert all((kind == "job-start") == (index % 2 == 0) for index, kind in enumerate(jobs))
-    assert len(jobs) % 2 == 0
-    for event in bench.events:
-        if event.type == "edge-resolved":
-            assert EDGES[event.from_step_id, event.to_step_id] == event.condition
-        elif event.type in ("job-complete", "job-error"):
-            assert all((event.step_id, target) in EDGES for target in event.next)
-        assert getattr(event, "step_id", None) in (None, "a", "b", "c")
-    started = [event.step_run_id for event in bench.events if event.type == "job-start"]
-    assert len(set(started)) == len(started)
-    reason = outcome.ending.reason
-    assert (types[-1] == "workflow-complete") == (reason in ("success", "fail"))
-    assert (outcome.ending.error is None) == (reason == "success")
-    assert (outcome.state is None) == (types[-1] == "workflow-error")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
