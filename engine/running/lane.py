@@ -6,12 +6,12 @@ import logging
 import select
 import weakref
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from engine.reporting import Outcome, Run, Usage, finish
 from engine.running.effects import Dismiss, Effects, Kill, Resolve, Send
 from engine.running.hearing import Hearing
-from engine.running.host import Owner
+from engine.running.host import Host
 from engine.running.loading import Answer, Request
 from engine.running.moment import Moment, read_clocks
 from engine.running.resolvers import Resolution, resolve
@@ -53,7 +53,7 @@ class Lane:
         self.asker = weakref.ref(asker) if asker is not None else None
         """The run whose resolver has started this one; it may well wait for it."""
         self.run = run
-        self.reference: Owner = weakref.ref(self)
+        self.reference: weakref.ref[Lane] = weakref.ref(self)
         """For callbacks, which are not to keep a run that is over."""
         self._host = host
         order = session.order
@@ -349,7 +349,7 @@ class Lane:
             self._host.call_at(when, partial(_check, self.reference), self.reference)
 
 
-def _check(reference: Owner) -> None:
+def _check(reference: weakref.ref[Lane]) -> None:
     """Have a lane look at the clock; a timer does not keep a run that is over until it is time."""
     lane = reference()
     if lane is not None:
