@@ -198,7 +198,7 @@ def outcome_of(main: object) -> object:
 def plain_data(value: object) -> object:
     """What of a value can be compared from one interpreter scope to another."""
     if isinstance(value, dict):
-        return {str(key): plain_data(item) for key, item in value.items()}
+        return {str(plain_data(key)): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [plain_data(item) for item in value]
     if isinstance(value, str) and "<" in value:
