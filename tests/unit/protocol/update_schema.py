@@ -34,19 +34,23 @@ def make_schema() -> str:
         "from_child": schemas[1],
         "messages": definitions,
     }
-    return json.dumps(_without_descriptions(whole), indent=1, sort_keys=True) + "\n"
+    return json.dumps(_canonical(whole), indent=1, sort_keys=True) + "\n"
 
 
-def _without_descriptions(value: Any) -> Any:
-    """Drop docstrings; a property that is called ``description`` has a dict as its value."""
+def _canonical(value: Any, key: str = "") -> Any:
+    """Drop docstrings, and sort the alternatives, whose order differs between versions of msgspec.
+
+    A property that is called ``description`` has a dict as its value.
+    """
     if isinstance(value, dict):
         return {
-            key: _without_descriptions(item)
+            key: _canonical(item, key)
             for key, item in value.items()
             if key != "description" or isinstance(item, dict)
         }
     if isinstance(value, list):
-        return [_without_descriptions(item) for item in value]
+        items = [_canonical(item) for item in value]
+        return sorted(items, key=json.dumps) if key == "anyOf" else items
     return value
 
 
