@@ -3,10 +3,15 @@
 PY := .venv/bin/python
 PACKAGES := protocol engine sandbox_child jobcell
 STAMP := .venv/.installed
+# One worker for each processor; each begins with its part of the files, and then takes tests from the others.
+PARALLEL = $(PY) -m pytest -q -n $(or $(WORKERS),logical) --dist worksteal
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
+# Pytest would rewrite every test module again in each session.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-process test-escape lint format types imports check cov \
+.PHONY: help setup run test test-fast test-process test-escape lint format types imports check cov \
 	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
 
 help:
@@ -32,8 +37,11 @@ $(STAMP): pyproject.toml
 run: setup  ## Run the example: a clinic's export, sorted, converted and reported
 	.venv/bin/jobcell run examples/clinic/plan.json --state examples/clinic/state.json
 
-test: setup  ## Everything that must pass (unit, property, process and escape tests)
-	$(PY) -m pytest -q tests
+test: setup  ## Everything that must pass (unit, property, process and escape tests), in parallel
+	$(PARALLEL) tests
+
+test-fast: setup  ## Unit and property tests without the slow ones: seconds, for while you write
+	$(PARALLEL) -m 'not slow' --hypothesis-profile=fast tests/unit tests/property
 
 test-process: setup  ## Tests with real children: start, stop, die, time out
 	$(PY) -m pytest -q tests/process

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from modes import let_everybody_in
 
 import engine
 
@@ -70,8 +71,7 @@ def repo(tmp_path_factory):
             {"name": file.stem, "version": "1.0.0", "path": place.name, "module": file.stem}
         )
     (directory / "repo.json").write_text(json.dumps({"adaptors": installed}))
-    for part in (directory, *directory.parents[:2]):
-        part.chmod(0o755)
+    let_everybody_in(directory)
     return directory
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import run_hostile
+from modes import let_everybody_in
 
 FILES = ("mounts", "landlock", "identity")
 """The layers that protect files; each twin leaves out all of them."""
@@ -15,9 +16,7 @@ FILES = ("mounts", "landlock", "identity")
 @pytest.fixture
 def outside(tmp_path):
     """A directory with a secret, whose mode lets everybody read and write."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    tmp_path.chmod(0o777)
+    let_everybody_in(tmp_path, 0o777)
     secret = tmp_path / "secret"
     secret.write_text("the secret of another tenant")
     secret.chmod(0o666)
@@ -115,9 +114,7 @@ def snapshot(directory: Path) -> dict:
 @pytest.fixture
 def writable(tmp_path):
     """A directory that everybody may write."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    tmp_path.chmod(0o777)
+    let_everybody_in(tmp_path, 0o777)
     (tmp_path / "file").write_text("content")
     (tmp_path / "file").chmod(0o666)
     return tmp_path
@@ -165,9 +162,7 @@ def test_what_is_written_to_dev_null_is_gone_and_nothing_else_is_there_to_write(
 
 def test_a_run_cannot_read_what_only_another_run_may(tmp_path):
     """Two runs with different repos cannot read each other's repo."""
-    tmp_path.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
+    let_everybody_in(tmp_path)
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     for directory in (mine, theirs):
         directory.mkdir()
@@ -183,9 +178,7 @@ def test_two_runs_of_one_zygote_cannot_read_each_others_paths(tmp_path):
     """A fork can read only the paths of its own run, although the root of its zygote has more."""
     from harness import make_request
 
-    tmp_path.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
+    let_everybody_in(tmp_path)
     for name in ("mine", "theirs"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "module.py").write_text(f"owner = {name!r}")
@@ -244,9 +237,7 @@ def test_a_child_with_a_foreign_environment_refuses_to_start(monkeypatch):
 
 def test_a_setuid_program_gives_no_rights(as_root, tmp_path):
     """no_new_privs alone is enough: a process that executes a setuid program keeps its user."""
-    tmp_path.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
+    let_everybody_in(tmp_path)
     program = tmp_path / "id"
     program.write_bytes(Path("/usr/bin/id").read_bytes())
     program.chmod(0o4755)

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness import Child, make_request, run_hostile
+from modes import let_everybody_in
 
 from protocol.confinement import LAYERS
 
@@ -207,11 +208,11 @@ def ordinary(tmp_path_factory):
             next(iter(package.__path__)), home / name, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(Path(__file__).parent / "hostile_child.py", home)
-    for directory in (home, *home.parents[:2]):
-        directory.chmod(0o755)
+    let_everybody_in(home)
     facts = subprocess.run(
         [python, "-c", READABLE, str(home)],
         env={"PYTHONPATH": str(home)},
+        cwd=home,  # `-c` looks there first, and the clone may lie where the user cannot read
         capture_output=True,
         text=True,
         check=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import MEGABYTE, make_request, run_hostile
+from modes import let_everybody_in
 
 STANDARD = {
     "json": "import json; print(json.loads(json.dumps({'a': [1, 2.5, None]}))['a'])",
@@ -112,8 +113,7 @@ def test_packages_that_adaptors_use_work(wheels, name, start, tmp_path):
     package = name.partition("_")[0]
     if not (wheels / package).is_dir():
         pytest.skip(f"{package} is not in JOBCELL_TEST_WHEELS")
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    let_everybody_in(tmp_path)
     workbook = tmp_path / "book.xlsx"
     if package == "openpyxl":
         make_workbook(wheels, workbook)

@@ -35,6 +35,16 @@ def _held() -> dict[str, set[object]]:
     return {"children": {*_children()}, "threads": {*threads}, "descriptors": {*_descriptors()}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def older_objects_are_left_alone() -> None:
+    """Let the collector pass over objects that are older than this file's tests.
+
+    `no_leak` collects twice for each test: 0.2 s each time with 7,000 collected tests in sight.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_leak() -> Iterator[None]:
     """Compare children, threads and descriptors before and after the test."""

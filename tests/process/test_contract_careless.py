@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ids import short
 from runs import QUICK, finish, make_engine, wait_for
 
 import engine as api
@@ -109,7 +110,7 @@ def deep(levels: int) -> Any:
         {"workflow": cyclic()},
         {"workflow": {"steps": [{"id": "a", "next": f"b{i}"} for i in range(300)]}},
     ],
-    ids=lambda plan: repr(plan)[:40] if not isinstance(plan, dict) else None,
+    ids=lambda plan: short(plan) if not isinstance(plan, dict) else None,
 )
 def test_an_odd_plan_is_a_plan_error(shared: Engine, plan: Any):
     """Every line of the error begins with a path, and the error is not megabytes long."""

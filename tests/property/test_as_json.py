@@ -7,16 +7,17 @@ import math
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
 from engine import RunResult, Usage
+from examples import examples
 from protocol import events
 from protocol.confinement import ConfinementReport, LayerReport, ProbeReport
 from protocol.report import ErrorReport, OperationRef, Position, StackFrame
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(60)
 ESCAPES = ["$float", "$int", "$bytes", "$tuple", "$map", "$packed", "$other", "$"]
 TEXT = st.text(max_size=8) | st.sampled_from([*ESCAPES, "nan", "0x1f", "aGk=", "\u2028", "\0"])
 LEAVES = st.one_of(

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, check_plan
+from examples import examples
 
 ADAPTORS = Path(__file__).parents[2] / "adaptors"
 
@@ -109,11 +110,7 @@ def runs(repo):
         yield engine
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     jobs=st.lists(
         st.tuples(JOBS, st.sampled_from([(), *[("common", "rest")] * 4])),

@@ -6,9 +6,10 @@ import tracemalloc
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from examples import examples
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding
 from protocol.codec import decode_from_child, decode_to_child, encode
@@ -17,7 +18,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.plan import Step, Workflow
 from protocol.report import make_report
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(80)
 RAW = memoryview(b"\x81\xa4data\x80")
 REPORT = make_report("JobError", "boom", details={"code": [1, None, "x"]})
 LIMITS = m.ChildLimits(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reporting import eventlog
 from engine.reporting.eventlog import EventLog
+from examples import examples
 from protocol.events import JobComplete, JobStart, Log, Memory
 from protocol.state import encode_state
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(80)
 KEPT_LOGS = 4
 KEPT_STATE_BYTES = 40
 ACTIONS = st.lists(

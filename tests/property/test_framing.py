@@ -6,16 +6,17 @@ import tracemalloc
 from itertools import cycle
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from examples import examples
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.framing import FrameReceiver, header
 from protocol.limits import HEADER_BYTES, MAX_FRAME_BYTES, READ_BYTES
 
 LARGE_BYTES = READ_BYTES // 2 + 1
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(80)
 LENGTHS = st.one_of(
     st.integers(1, 64),
     st.sampled_from(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scripted_walk import run_walk, start_of
 
+from examples import examples
 from protocol import messages as m
 
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(120)
 
 EDGES = st.sampled_from(
     [

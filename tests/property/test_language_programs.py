@@ -7,10 +7,11 @@ import contextlib
 import io
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from restricted_oracle import refused_by_default
 
+from examples import examples
 from protocol.report import ErrorReport
 from sandbox_child.language import (
     OPERATIONS,
@@ -23,7 +24,7 @@ from sandbox_child.language import (
 )
 from sandbox_child.language.constructs import CONSTRUCTS
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(150)
 NAMES = ("state", "a", "b", "_c", "__d", "_e_", "main", "operations", "self", "print", "format")
 
 

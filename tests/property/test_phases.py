@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
 from protocol.errors import RemoteProtocolError
 from protocol.phases import AFTER_PROCEED, FROM_CHILD, Phase, advance, proceed
 from protocol.report import make_report
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(80)
 RAW = memoryview(b"\xc0")
 REPORT = make_report("JobError", "boom")
 MESSAGES = [

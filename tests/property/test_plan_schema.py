@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.api.errors import PlanError
@@ -12,12 +12,14 @@ from engine.plan.objects import ALIASES
 from engine.plan.schema import KEYS, plan_schema
 from engine.plan.steps import JOB_KEYS
 from engine.plan.validation import load_plan
+from examples import examples
 from protocol.plan import Edge, Plan, PlanOptions, Step, Workflow
 
 jsonschema = pytest.importorskip("jsonschema", reason="a development dependency: make setup")
 
 VALIDATOR = jsonschema.Draft202012Validator(plan_schema())
 JOB = "fn(lambda state: state)"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 names = st.sampled_from(["a", "b"])
 odd = (
@@ -120,7 +122,7 @@ def spoilt(draw):
     return plan
 
 
-@settings(max_examples=300)  # one plan in five is without a mistake
+@examples(300)  # one plan in five is without a mistake
 @given(plans | spoilt())
 def test_what_the_reader_accepts_the_schema_accepts(plan):
     """In any spelling, with null for what is left out, with keys that are ignored."""
@@ -129,7 +131,7 @@ def test_what_the_reader_accepts_the_schema_accepts(plan):
         VALIDATOR.validate(plan)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(plans, st.data())
 def test_a_key_that_no_reader_knows_is_refused_by_both(plan, data):
     """Anywhere but in a trigger, in a value of the user, or in an ignored key."""
@@ -212,7 +214,7 @@ def test_the_reader_and_the_types_have_the_same_keys():
 
 
 @pytest.mark.parametrize(
-    "path", [*Path(__file__).parents[2].glob("examples/**/plan*.json")], ids=str
+    "path", sorted(EXAMPLES.glob("**/plan*.json")), ids=lambda path: str(path.relative_to(EXAMPLES))
 )
 def test_the_plans_of_the_examples_are_accepted(path):
     """Those in the repository."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.reporting.redaction import Redactor
 from engine.reporting.redaction.matcher import Matcher
+from examples import examples
 from protocol.state import decode_state, encode_state
 
 LETTERS = st.sampled_from(b"abAQ")
@@ -59,7 +60,7 @@ def test_the_opening_is_the_earliest_beginning_of_a_needle(needles, text):
 
 
 @given(SECRETS, st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_no_secret_is_left_in_a_text(secrets, data):
     """A text that is made of secrets and other things is made of other things afterwards."""
     parts = data.draw(st.lists(st.one_of(st.sampled_from(secrets), MESSAGES), max_size=8))
@@ -70,7 +71,7 @@ def test_no_secret_is_left_in_a_text(secrets, data):
 
 
 @given(SECRETS, st.lists(MESSAGES, max_size=6), st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_records_stay_in_order_and_hide_each_secret(secrets, parts, data):
     """Wherever the text is cut into records."""
     text = "".join(part + data.draw(st.sampled_from(secrets)) for part in parts)
@@ -97,7 +98,7 @@ STATES = st.recursive(
 
 
 @given(SECRETS, STATES, st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_an_encoded_state_is_redacted_like_a_decoded_one(secrets, state, data):
     """Large and small: the way through the encoded containers gives the same value."""
     redactor = Redactor()
@@ -108,7 +109,7 @@ def test_an_encoded_state_is_redacted_like_a_decoded_one(secrets, state, data):
 
 
 @given(SECRETS, st.binary(max_size=60), st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_garbage_is_never_let_through_with_a_secret(secrets, garbage, data):
     """Whatever a child sends in place of a state: an answer without the secret, or None."""
     secret = data.draw(st.sampled_from(secrets))

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reporting.redaction import Redactor
 from engine.running.claims import Claims
+from examples import examples
 from protocol import events
 from protocol.confinement import ConfinementReport
 from protocol.plan import Step, Workflow
@@ -171,7 +172,7 @@ def values_of_users(value: Any, *, under: bool = False) -> list[str]:
 
 
 @given(happenings(), WORDS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_structure_stays_and_values_go(happened: list[events.Event], words: list[str]) -> None:
     """Secrets that are ids, names of errors and keys change nothing that the engine says."""
     claims = Claims(Workflow(steps=tuple(Step(id=step) for step in STEPS)))

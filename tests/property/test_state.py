@@ -10,12 +10,13 @@ import uuid
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from examples import examples
 from protocol.state import StateNotCarriedError, decode_state, encode_state
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(80)
 LEAVES = st.one_of(
     st.none(),
     st.booleans(),

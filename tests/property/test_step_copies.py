@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from protocol.state import encode_state
 from sandbox_child.running.conditions import Upstream
 from sandbox_child.running.step_input import PlanValues, StepInput
 
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = examples(150)
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 VALUES = st.recursive(
     LEAVES,

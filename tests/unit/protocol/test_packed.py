@@ -7,9 +7,10 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from protocol.errors import TooManyItemsError
 from protocol.packed import PackedError, check_keys, count_items
 from protocol.state import BIG_INTEGER, MAX_COLLISIONS, decode_state, encode_state
@@ -49,7 +50,7 @@ def big(number):
     return bytes([0xC7, len(data), BIG_INTEGER]) + data
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(VALUES)
 def test_the_count_is_that_of_the_items(value):
     """Bytes and value give the same count, and an ordinary state has allowed keys."""
@@ -66,7 +67,7 @@ def test_the_count_is_that_of_the_items(value):
             check_items(value, count - 1)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(VALUES)
 def test_a_value_has_no_more_items_than_its_json_has_marks(value):
     """An exact count is therefore needed only for a value near the limit."""

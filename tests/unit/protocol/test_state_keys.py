@@ -8,6 +8,7 @@ import math
 import uuid
 
 import pytest
+from ids import short
 
 from protocol.state import StateNotCarriedError, copy_state, decode_state, encode_state, is_key
 
@@ -49,7 +50,7 @@ class Text(str):
         (len, "a function"),
         (int, "a class"),
     ],
-    ids=repr,
+    ids=short,
 )
 def test_a_key_that_would_not_come_back_is_refused_with_its_path(key, kind, beside):
     """The error does not depend on the depth of the key or on the values beside it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from ids import short
 
 from engine.api.errors import PlanError
 from engine.plan.validation import load_plan
@@ -239,7 +240,7 @@ def test_what_is_no_plan_is_refused(source, line):
         ({"next": "a"}, "next: closes a cycle: a -> a"),
         ({"next": {"a": {"disabled": True}}}, "next.a: closes a cycle: a -> a"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+    ids=lambda value: short(value) if isinstance(value, dict) else "",
 )
 def test_a_wrong_member_of_a_step_is_told_with_its_path(more, line):
     """Each rule about a step reports the path of the wrong member."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.api.options import RunOptions
@@ -76,7 +76,6 @@ def test_output_becomes_lines():
     assert len(shown) == 5
 
 
-@settings(deadline=None)
 @given(
     st.text("aé日\U0001f511\n", max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=6)
 )

@@ -6,17 +6,18 @@ import tracemalloc
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reporting.eventlog import with_details
 from engine.running.claims import Claims, bounded
+from examples import examples
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MAX_ERROR_TEXT
 from protocol.plan import Edge, Step, Workflow
 from protocol.report import OperationRef, Position, StackFrame, make_report
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(80)
 PLAN = Workflow(
     steps=(
         Step(id="a", expression="x", next={"b": Edge("x"), "c": Edge(False), "a-7": Edge()}),

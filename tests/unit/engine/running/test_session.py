@@ -11,7 +11,7 @@ import tracemalloc
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from session_bench import (
     ANY,
@@ -35,6 +35,7 @@ from engine.reporting import eventlog
 from engine.running.order import Order
 from engine.running.resolvers import Resolution
 from engine.start.exit import Exit
+from examples import examples
 from protocol import messages as m
 from protocol.codec import decode_from_child, encode
 from protocol.errors import RemoteProtocolError
@@ -765,7 +766,7 @@ def test_nothing_secret_is_kept_after_the_end():
 # --- any order of messages ---
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(
     st.data(),
     st.integers(0, 25),

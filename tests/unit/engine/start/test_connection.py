@@ -7,10 +7,11 @@ import resource
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.start.connection import BYTES_PER_TURN, LARGE_BYTES_PER_TURN, Connection
+from examples import examples
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.framing import header
 from protocol.limits import FRAME_SLACK_BYTES, PIPE_BYTES, READ_BYTES
@@ -109,7 +110,7 @@ def test_frames_come_in_as_they_were_sent(connection):
     assert connection.at_boundary
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(st.integers(1, 200_000), min_size=1, max_size=4))
 def test_frames_of_any_size_come_through_the_pipe(lengths):
     """The receiver gets its buffers back between reads; otherwise it could not grow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from modes import let_everybody_in
 
 from protocol.confinement import LAYERS, REQUIRED
 from sandbox_child.confine import identity, mounts, wall
@@ -59,8 +60,7 @@ def test_below_means_below():
 
 def test_what_others_may_read_is_seen_in_the_modes(tmp_path):
     """Of the path, and of each directory above it."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    let_everybody_in(tmp_path)
     file = tmp_path / "file"
     file.write_text("")
     file.chmod(0o644)

@@ -173,7 +173,7 @@ def test_decompressing_stops_at_a_limit(run_job, module):
     ("module", "data", "error"),
     [
         ("gzip", b"not gzip", "BadGzipFile"),
-        ("gzip", gzip.compress(b"x" * 99)[:-9], "EOFError"),
+        ("gzip", gzip.compress(b"x" * 99, mtime=0)[:-9], "EOFError"),
         ("zlib", b"not zlib", "error"),
         ("zlib", zlib.compress(b"x" * 99)[:-5], "error"),
     ],
