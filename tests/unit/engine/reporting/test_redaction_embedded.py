@@ -128,10 +128,10 @@ def test_a_text_is_looked_through_in_linear_time(text):
     def best(count):
         took = []
         for _ in range(3):
-            begin = time.perf_counter()
+            begin = time.thread_time()
             for _found in secrets_within(text * count):
                 pass
-            took.append(time.perf_counter() - begin)
+            took.append(time.thread_time() - begin)
         return min(took)
 
     assert best(20_000) < 40 * max(best(2_000), 0.0005)

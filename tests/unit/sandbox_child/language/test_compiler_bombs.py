@@ -16,9 +16,9 @@ DEEP = 5_000
 
 def test_a_huge_source_is_refused_unread(refusal_of):
     """Over a megabyte of text nothing is parsed."""
-    begun = time.perf_counter()
+    begun = time.thread_time()
     report = refusal_of("x = 1\n" * 500_000)
-    assert time.perf_counter() - begun < 1
+    assert time.thread_time() - begun < 1
     assert report.name == "CompileError"
     assert "1000000" in report.message
 
@@ -158,9 +158,9 @@ def test_an_invalid_escape_is_not_our_business(result_of):
 )
 def test_a_flood_of_violations_is_told_in_part(refusal_of, flood):
     """The report is small, and made in bounded time, however many there are."""
-    begun = time.perf_counter()
+    begun = time.thread_time()
     report = refusal_of(MAIN + flood)
-    assert time.perf_counter() - begun < 10
+    assert time.thread_time() - begun < 10
     assert report.name == "SecurityError"
     assert len(report.message) < 10_000
     assert len(report.details) <= 50
