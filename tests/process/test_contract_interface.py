@@ -32,7 +32,7 @@ SLEEP = "import asyncio\nasync def main(state):\n    await asyncio.sleep(60)"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
         yield made
 
@@ -51,7 +51,7 @@ def one(expression: str, **rest: Any) -> dict[str, Any]:
 
 
 def test_names_and_defaults_are_those_of_the_contract():
-    """Parameters, kinds and defaults of everything that a caller names."""
+    """The test checks parameters, kinds and defaults of all names that a caller uses."""
     run = inspect.signature(api.run).parameters
     assert list(run) == ["plan_or_source", "state", "options", "resolvers", "repo_dir", "on_event"]
     assert [p.name for p in run.values() if p.kind is p.KEYWORD_ONLY] == list(run)[2:]
@@ -71,7 +71,7 @@ def test_names_and_defaults_are_those_of_the_contract():
 
 
 def test_run_options_have_the_fields_of_the_contract():
-    """Each with its default."""
+    """Each option has its default."""
     options = RunOptions()
     assert options.timeout_s == 600.0
     assert options.step_timeout_s is None
@@ -153,7 +153,7 @@ def test_run_options_have_the_fields_of_the_contract():
     ids=repr,
 )
 def test_wrong_options_are_refused_where_they_are_made(shared: Engine, wrong: dict[str, Any]):
-    """A TypeError or ValueError that names the option, before anything is started."""
+    """A TypeError or ValueError names the option, before anything is started."""
     with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
         shared.execute(SAME, options=RunOptions(**wrong))
 
@@ -171,7 +171,7 @@ def test_wrong_options_are_refused_where_they_are_made(shared: Engine, wrong: di
     ids=repr,
 )
 def test_wrong_permissions_are_refused(wrong: dict[str, Any]):
-    """Likewise."""
+    """A wrong permission gives the same kind of error."""
     with pytest.raises((TypeError, ValueError)):
         Permissions(**wrong)
 
@@ -195,7 +195,7 @@ def test_wrong_permissions_are_refused(wrong: dict[str, Any]):
     ids=repr,
 )
 def test_wrong_arguments_of_an_engine_are_refused(wrong: dict[str, Any]):
-    """At once, not with the first run."""
+    """The error comes at once, and not with the first run."""
     with pytest.raises((TypeError, ValueError)):
         Engine(**wrong)
 
@@ -211,7 +211,7 @@ def test_wrong_arguments_of_an_engine_are_refused(wrong: dict[str, Any]):
     ids=repr,
 )
 def test_wrong_arguments_of_execute_are_refused(shared: Engine, wrong: dict[str, Any]):
-    """A TypeError, not an AttributeError from inside."""
+    """The error is a TypeError, and not an AttributeError from inside."""
     with pytest.raises(TypeError, match=next(iter(wrong))):
         shared.execute(SAME, **wrong)
 
@@ -227,7 +227,7 @@ def test_a_wrong_policy_is_refused(wrong: dict[str, Any]):
 
 @pytest.mark.parametrize("wrong", [{"credential": 3}, {"state": "x"}, {"stat": len}], ids=repr)
 def test_wrong_resolvers_are_refused(wrong: dict[str, Any]):
-    """They must be callable."""
+    """A resolver must be callable."""
     with pytest.raises(TypeError):
         Resolvers(**wrong)
 
@@ -236,7 +236,7 @@ def test_wrong_resolvers_are_refused(wrong: dict[str, Any]):
 
 
 def test_run_returns_the_final_state():
-    """A job that failed leaves its error in it; on_event sees every event."""
+    """A failed job leaves its error in the state, and on_event sees every event."""
     seen: list[api.Event] = []
     state = api.run(
         one("def main(state):\n    raise ValueError('no')"),
@@ -257,7 +257,7 @@ def test_run_returns_the_final_state():
     ],
 )
 def test_run_raises_run_error(source: str, name: str, severity: str):
-    """For crash and kill; with the report."""
+    """A crash and a kill raise a RunError with the report."""
     with pytest.raises(RunError) as caught:
         api.run(source)
     error = caught.value
@@ -268,13 +268,13 @@ def test_run_raises_run_error(source: str, name: str, severity: str):
 
 
 def test_run_raises_plan_error():
-    """Before a process is started."""
+    """The error comes before a process is started."""
     with pytest.raises(PlanError):
         api.run({})
 
 
 def test_run_within_a_running_loop():
-    """It blocks the loop, as every blocking call; it works."""
+    """The call works, and blocks the loop as every blocking call does."""
 
     async def main() -> Any:
         return api.run("async def main(state):\n    return {'n': 1}")
@@ -283,7 +283,7 @@ def test_run_within_a_running_loop():
 
 
 def test_what_on_event_raises_is_raised():
-    """And no child is left."""
+    """The exception of on_event reaches the caller, and no child is left."""
 
     def stop(event: api.Event) -> None:
         raise LookupError(event.type)
@@ -296,7 +296,7 @@ def test_what_on_event_raises_is_raised():
 
 
 def test_poll_with_a_cursor(shared: Engine):
-    """seq > after; beyond the end nothing; None: what this handle has not polled yet."""
+    """A cursor gives events with seq > after; without a cursor a handle gives new events only."""
     run = shared.execute(SAME)
     run.result(20)
     assert run.done
@@ -314,7 +314,7 @@ def test_poll_with_a_cursor(shared: Engine):
 
 
 def test_poll_waits_for_the_first_event_only(shared: Engine):
-    """timeout_s is how long it may wait."""
+    """The argument timeout_s is the longest time to wait."""
     run = shared.execute(SLEEP)
     wait_for(run, "job-start")
     while run.poll(timeout_s=0.2):
@@ -328,7 +328,7 @@ def test_poll_waits_for_the_first_event_only(shared: Engine):
 
 
 def test_poll_sees_events_while_the_run_goes_on(shared: Engine):
-    """The job-start of a job that never ends."""
+    """The job never ends, but its job-start can be polled."""
     run = shared.execute(LOOP)
     event = wait_for(run, "job-start")
     assert not run.done
@@ -338,7 +338,7 @@ def test_poll_sees_events_while_the_run_goes_on(shared: Engine):
 
 
 def test_result_of_a_run_that_goes_on(shared: Engine):
-    """TimeoutError, the builtin one; zero means now; the run goes on."""
+    """The error is the builtin TimeoutError; a time of zero means now; the run goes on."""
     run = shared.execute(SLEEP)
     for timeout_s in (0, 0.0, 0.01):
         with pytest.raises(TimeoutError):
@@ -357,7 +357,7 @@ def test_result_of_a_run_that_goes_on(shared: Engine):
 
 
 def test_cancel_again_and_after_the_end(shared: Engine):
-    """Nothing happens; the first reason holds."""
+    """A second cancel does nothing, and the first reason holds."""
     run = shared.execute(SLEEP)
     wait_for(run, "job-start")
     run.cancel("first")
@@ -372,7 +372,7 @@ def test_cancel_again_and_after_the_end(shared: Engine):
 
 
 def test_async_iteration_and_await(shared: Engine):
-    """Several at once in one loop; iterating twice; awaiting twice."""
+    """Several tasks of one loop may iterate and await, also twice."""
 
     async def follow(run: api.Run) -> list[api.Event]:
         return [event async for event in run]
@@ -404,7 +404,7 @@ async def _await(run: api.Run) -> Any:
 
 
 def test_the_state_of_a_result_is_the_one_of_its_events(shared: Engine):
-    """It is decoded once, because decoding multiplies memory; what the caller gave is another thing."""
+    """The state is decoded once, which saves memory; the caller's own state is separate."""
     given = {"data": {"rows": [1]}}
     run = shared.execute(SAME, given)
     given["data"]["rows"].append(2)
@@ -417,7 +417,7 @@ def test_the_state_of_a_result_is_the_one_of_its_events(shared: Engine):
 
 
 def test_threads_use_one_engine(shared: Engine):
-    """Eight at once, each gets its own state back."""
+    """Eight threads run at once, and each gets its own state back."""
     got: dict[int, Any] = {}
 
     def use(number: int) -> None:
@@ -434,7 +434,7 @@ def test_threads_use_one_engine(shared: Engine):
 
 
 def test_runs_beyond_max_runs_wait_in_order():
-    """First in, first out."""
+    """The first run in the queue starts first."""
     with make_engine("zygote", max_runs=1, options=QUICK) as one_at_a_time:
         runs = [one_at_a_time.execute(SAME) for _ in range(5)]
         starts = [run.result(20) and run.poll(after=0)[0].time for run in runs]
@@ -442,7 +442,7 @@ def test_runs_beyond_max_runs_wait_in_order():
 
 
 def test_closing_cancels_what_is_queued_or_running():
-    """Close twice; execute on a closed one raises."""
+    """A second close does nothing; execute on a closed engine raises."""
     made = make_engine("zygote", max_runs=1, options=QUICK)
     running, queued = made.execute(LOOP), made.execute(SAME)
     wait_for(running, "job-start")
@@ -464,7 +464,7 @@ def test_closing_cancels_what_is_queued_or_running():
 
 
 def test_a_queued_run_that_is_cancelled_never_starts():
-    """It ends at once, with the error Cancelled and a single event."""
+    """The run ends at once, with the error Cancelled and a single event."""
     with make_engine("zygote", max_runs=1, options=QUICK) as made:
         running, queued = made.execute(LOOP), made.execute(SAME)
         queued.cancel("not needed")
@@ -475,7 +475,7 @@ def test_a_queued_run_that_is_cancelled_never_starts():
 
 
 def test_options_of_a_run_and_of_the_engine():
-    """Those of the run hold instead."""
+    """The options of the run replace those of the engine."""
     with make_engine("zygote", options=RunOptions(timeout_s=0.3)) as made:
         result = made.execute(LOOP).result(20)
         assert (result.reason, result.error.name) == ("kill", "TimeoutError")
@@ -495,7 +495,7 @@ def test_options_of_a_run_and_of_the_engine():
     ],
 )
 def test_the_smaller_limit_holds(shared: Engine, options: Any, plan_options: Any, value: str):
-    """Set in the plan and in the options."""
+    """A limit can be set in the plan and in the options."""
     run = shared.execute({**one(LOOP), "options": plan_options}, options=RunOptions(**options))
     result = run.result(20)
     assert (result.reason, result.error.name, result.error.severity) == (
@@ -514,7 +514,7 @@ def test_the_smaller_limit_holds(shared: Engine, options: Any, plan_options: Any
     ids=repr,
 )
 def test_confinement_says_which_walls_were_on(policy: Policy):
-    """On workflow-start and on the result."""
+    """The report is on workflow-start and on the result."""
     with make_engine("zygote", policy=policy) as made:
         run = made.execute(SAME)
         result = run.result(20)
@@ -529,14 +529,14 @@ def test_confinement_says_which_walls_were_on(policy: Policy):
 
 
 def test_without_the_language_wall_anything_compiles():
-    """plain compile."""
+    """The job is compiled with plain `compile`."""
     source = "import os\ndef main(state):\n    return {'n': eval('1 + 1'), 'c': type(state).__name__, 'os': hasattr(os, 'getpid')}"
     with make_engine("zygote", policy=Policy(language=False)) as made:
         assert made.execute(source).result(20).state == {"n": 2, "c": "dict", "os": True}
 
 
 def test_a_result_has_every_field(shared: Engine):
-    """With types and units."""
+    """The test checks types and units as well."""
     run = shared.execute("def main(state):\n    x = [0] * 3_000_000\n    return {'n': len(x)}")
     result = run.result(20)
     assert result.state == {"n": 3_000_000}
@@ -551,7 +551,7 @@ def test_a_result_has_every_field(shared: Engine):
 
 
 def test_whatever_is_public_has_a_short_repr(shared: Engine):
-    """repr and str of everything work and show no secret."""
+    """The functions repr and str work for everything and do not show secrets."""
     secret = "s3cret-value-xyz"
     plan = api.Plan(
         id="p",
@@ -587,7 +587,7 @@ def test_whatever_is_public_has_a_short_repr(shared: Engine):
 
 
 def test_resolvers_plain_and_async(shared: Engine):
-    """Called when the step that needs it starts, once per id and run."""
+    """A resolver is called when a step needs it, once per id and run."""
     asked: list[str] = []
 
     def plain(credential_id: str) -> Any:
@@ -637,7 +637,7 @@ def test_resolvers_plain_and_async(shared: Engine):
     ids=["missing", "raises", "number", "none", "object", "late", "signature"],
 )
 def test_a_credential_that_cannot_be_had(shared: Engine, resolve: Any, told: str):
-    """CredentialLoadError with the step; an error event; nothing hangs."""
+    """The run ends with a CredentialLoadError that names the step, and does not hang."""
     options = RunOptions(timeout_s=20, resolve_timeout_s=0.1)
     run = shared.execute(
         one(SAME, configuration="c1"), resolvers=Resolvers(credential=resolve), options=options
@@ -654,7 +654,7 @@ def test_a_credential_that_cannot_be_had(shared: Engine, resolve: Any, told: str
 
 
 def test_workflow_credentials_by_id(shared: Engine):
-    """`workflow.credentials` likewise."""
+    """A resolver also gets the ids in `workflow.credentials`."""
     plan = one("def main(state):\n    return {'n': len(state.configuration.token)}")
     plan["workflow"]["credentials"] = "shared"
     resolvers = Resolvers(credential=lambda name: {"token": name * 2})
@@ -662,7 +662,7 @@ def test_workflow_credentials_by_id(shared: Engine):
 
 
 def test_what_a_resolver_raises_shows_no_secret(shared: Engine):
-    """The text of the resolver's exception is not the job's business beyond its kind."""
+    """The report gives only the kind of the resolver's exception."""
 
     def resolve(_id: str) -> Any:
         raise BaseExceptionGroup("several", [SystemExit(3)])
@@ -674,7 +674,7 @@ def test_what_a_resolver_raises_shows_no_secret(shared: Engine):
 
 
 def test_the_report_of_a_run_is_json(shared: Engine):
-    """A manager may store it."""
+    """A manager may store the report."""
     import msgspec
 
     result = shared.execute("def main(state):\n    raise KeyError('k')").result(20)

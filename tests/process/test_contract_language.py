@@ -1,4 +1,4 @@
-"""CONTRACT section 5, from outside: the three forms, lazy state, what is allowed and what is not."""
+"""CONTRACT section 5, from outside: the three forms, lazy state, allowed and refused code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine import Engine, RunOptions
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """One engine with a small repo for all tests of this file."""
+    """All tests of this file share this engine with a small repo."""
     repo = tmp_path_factory.mktemp("repo")
     entries = []
     for name, source in ADAPTORS.items():
@@ -107,7 +107,7 @@ def state_of(shared: Engine, source: str, state: Any = None, **rest: Any) -> Any
 
 
 def error_of(shared: Engine, source: str, state: Any = None, **rest: Any) -> api.ErrorReport:
-    """Run one job that must go wrong; return its report."""
+    """Run one job that must fail; return its report."""
     result = shared.execute(
         {"workflow": {"steps": [{"id": "a", "expression": source, **rest}]}}, state
     ).result(20)
@@ -116,7 +116,7 @@ def error_of(shared: Engine, source: str, state: Any = None, **rest: Any) -> api
 
 
 def value(shared: Engine, *lines: str, before: str = "", state: Any = None) -> Any:
-    """Return what a main with these lines puts into ``v``."""
+    """Return the value that a main with these lines puts into ``v``."""
     source = (
         before
         + "def main(state):\n"
@@ -130,7 +130,7 @@ def value(shared: Engine, *lines: str, before: str = "", state: Any = None) -> A
 
 
 def test_the_three_forms(shared: Engine):
-    """Script, function, explicit list; def and async def."""
+    """The forms are a script, a function and an explicit list, with def and async def."""
     assert state_of(shared, "put(1)\nput(2, k=3)", adaptor="verbs") == {
         "args": [2],
         "kwargs": {"k": 3},
@@ -146,7 +146,7 @@ def test_the_three_forms(shared: Engine):
 
 
 def test_operations_win_over_main_and_main_over_calls(shared: Engine):
-    """In that order."""
+    """Operations win over main, and main wins over calls."""
     source = "def main(state): return {'form': 'main'}\nprint('top')\n"
     assert state_of(shared, source) == {"form": "main"}
     assert state_of(shared, source + "operations = [lambda s: {'form': 'operations'}]") == {
@@ -193,7 +193,7 @@ put(LIMIT, EXTRA, last=LAST)
 
 
 def test_adaptors_are_in_scope_without_import(shared: Engine):
-    """And with one; under another name; as a module."""
+    """An import works too: with or without another name, and of the whole module."""
     for source in (
         "put(1)",
         "from verbs import put\nput(1)",
@@ -208,7 +208,7 @@ def test_adaptors_are_in_scope_without_import(shared: Engine):
 
 
 def test_a_list_of_adaptors(shared: Engine):
-    """All are in scope."""
+    """The verbs of all adaptors in the list are in scope."""
     assert state_of(shared, "put(1)\nstep('x')", adaptors=["verbs", "reducer"])["seen"] == [
         "begin",
         "x",
@@ -264,7 +264,7 @@ def test_a_list_of_adaptors(shared: Engine):
 def test_state_in_an_argument_is_lazy(
     shared: Engine, arguments: str, args: list[Any] | None, kwargs: dict[str, Any]
 ):
-    """It becomes `lambda state: ...`; also nested, in f-strings, calls and keyword arguments."""
+    """The argument becomes `lambda state: ...`, also in nested values, f-strings and calls."""
     given = {"data": {"x": 1, "rows": [{"name": "Ada", "n": 1}, {"name": "Bob", "n": 2}]}}
     source = f"def shout(text):\n    return text.upper()\nput({arguments})"
     result = shared.execute(
@@ -284,13 +284,13 @@ def test_state_in_an_argument_is_lazy(
 
 
 def test_lazy_state_is_that_of_its_operation(shared: Engine):
-    """Not that at the beginning."""
+    """The operation does not get the state at the beginning of the job."""
     source = "fn(lambda state: {**state, 'n': 1})\nput(state.n)\nfn(lambda state: {**state, 'n': 2})\nput(state.n, state.args[0])"
     assert state_of(shared, source, adaptor="verbs")["args"] == [2, 1]
 
 
 def test_only_arguments_with_state_become_lazy(shared: Engine):
-    """Others are values."""
+    """Other arguments stay values."""
     source = "raw(state.x, 1, [state.x], 'state', lambda state: 1, print)"
     assert (
         state_of(shared, source, adaptor="verbs")["callable"]
@@ -301,7 +301,7 @@ def test_only_arguments_with_state_become_lazy(shared: Engine):
 
 
 def test_async_operations(shared: Engine):
-    """Awaited in order."""
+    """The operations are awaited in order."""
     assert (
         state_of(
             shared,
@@ -315,7 +315,7 @@ def test_async_operations(shared: Engine):
 
 
 def test_execute_builds_the_pipeline(shared: Engine):
-    """Exported by an adaptor, plain or async, or by the job."""
+    """An adaptor or the job itself defines `execute`, and it may be async."""
     assert state_of(shared, "step('a')\nstep('b')", adaptor="reducer")["seen"] == [
         "begin",
         "a",
@@ -339,7 +339,7 @@ def test_execute_builds_the_pipeline(shared: Engine):
 
 
 def test_an_operation_that_returns_none_logs_a_warning(shared: Engine):
-    """Naming the operation and its line; the next one gets {}."""
+    """The warning names the operation and its line; the next operation gets {}."""
     source = "fn(lambda state: state)\n\nnothing()\nfn(lambda state: {'got': state})"
     run = shared.execute(
         {"workflow": {"steps": [{"id": "a", "expression": source, "adaptor": "verbs"}]}}, {"k": 1}
@@ -352,7 +352,7 @@ def test_an_operation_that_returns_none_logs_a_warning(shared: Engine):
 
 
 def test_globals_are_in_scope(shared: Engine):
-    """Functions, constants, classes; imports in them; steps do not share them."""
+    """Globals are functions, constants, classes and imports; steps do not share them."""
     job = "def main(state):\n    seen.append(1)\n    return {**state, 'n': [*state.get('n', []), len(seen), double(4), LIMIT, j.dumps(Box(1).x)]}"
     plan = {
         "workflow": {
@@ -382,7 +382,7 @@ def test_globals_in_a_script_and_in_lazy_arguments(shared: Engine):
 
 
 def test_jobs_share_nothing_else(shared: Engine):
-    """Names, modules, random state, decimal context."""
+    """Jobs do not share names, modules, random state or the decimal context."""
     first = (
         "import decimal, random\nLEFT = 5\ndef main(state):\n"
         "    decimal.getcontext().prec = 3\n    random.seed(1)\n    return {**state, 'r': random.random()}"
@@ -441,7 +441,7 @@ def test_jobs_share_nothing_else(shared: Engine):
     ],
 )
 def test_dotted_state(shared: Engine, lines: list[str], result: Any):
-    """In a chain that begins at `state` an attribute of a dict is its key."""
+    """In a chain that begins at `state`, an attribute of a dict is its key."""
     given = {"data": {"x": 1, "rows": [{"age": 30}], "items": "mine"}}
     if result is None:
         error = error_of(
@@ -454,7 +454,7 @@ def test_dotted_state(shared: Engine, lines: list[str], result: Any):
 
 
 def test_a_missing_key_in_dotted_state_names_it(shared: Engine):
-    """As an error of the job, with the key."""
+    """The missing key is an error of the job, and the error names the key."""
     error = error_of(
         shared, "def main(state):\n    return {'v': state.data.nothing.deeper}", {"data": {}}
     )
@@ -705,7 +705,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_allowed_python(shared: Engine, name: str):
-    """Functions, classes, match, comprehensions, generators, star-arguments, ..."""
+    """The code has functions, classes, match, comprehensions, generators and more."""
     before, lines, result = PROGRAMS[name]
     assert value(shared, *lines, before=before) == result
 
@@ -756,7 +756,7 @@ ASYNC = {
 
 @pytest.mark.parametrize("name", ASYNC)
 def test_allowed_async_python(shared: Engine, name: str):
-    """await, async for, async with, tasks."""
+    """The code has await, async for, async with, and tasks."""
     before, line, result = ASYNC[name]
     source = f"import asyncio\n{before}async def main(state):\n    {line}\n    return {{'v': v}}"
     assert state_of(shared, source) == {"v": result}
@@ -808,7 +808,7 @@ MODULES = {
 
 @pytest.mark.parametrize("name", MODULES)
 def test_harmless_modules(shared: Engine, name: str):
-    """A fixed list, whole or by name."""
+    """The modules are a fixed list; a job may import a whole module or single names."""
     extra = "import io\n" if name == "csv" else ""
     assert state_of(
         shared, f"{extra}import {name}\ndef main(state):\n    return {{'v': {MODULES[name]}}}"
@@ -862,7 +862,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("line", "name"), REFUSED)
 def test_refused(shared: Engine, line: str, name: str | None):
-    """With a name, a line, and a reason; inside main as well as at the top."""
+    """The refusal gives a name, a line and a reason, inside main and at the top."""
     for source in (
         f"{line}\ndef main(state):\n    return {{'v': 1}}",
         f"def main(state):\n    {line}\n    return {{'v': 1}}",
@@ -885,7 +885,7 @@ def test_refused(shared: Engine, line: str, name: str | None):
 
 
 def test_violations_come_all_at_once_with_line_and_column(shared: Engine):
-    """A job with five of them."""
+    """The job has five violations."""
     source = "x = __y\ndef main(state):\n    a = state.__class__\n    b = a.gi_frame\n    c = x.__dict__\n    return 1\n"
     error = error_of(shared, source)
     text = error.message
@@ -897,7 +897,7 @@ def test_violations_come_all_at_once_with_line_and_column(shared: Engine):
 
 
 def test_whitelist_narrows(shared: Engine):
-    """Modules of the repo that the whitelist admits; the step's own adaptors too."""
+    """A job may import the modules that the whitelist admits, and its own adaptors."""
     source = "import verbs\ndef main(state):\n    return {'v': 1}"
     assert state_of(shared, source) == {"v": 1}
     for whitelist, fine in (
@@ -916,13 +916,13 @@ def test_whitelist_narrows(shared: Engine):
 
 
 def test_null_true_false_are_not_names_of_jobs(shared: Engine):
-    """They are of conditions; a job is Python."""
+    """These names belong to conditions; a job is Python."""
     assert error_of(shared, "def main(state):\n    return null").name == "RuntimeCrash"
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=repr)
 def test_line_endings_and_marks(shared: Engine, newline: str):
-    """Windows text, tabs, no final newline."""
+    """The sources have line ends of Windows, tabs, or no final line end."""
     source = newline.join(["def main(state):", "\tx = 1", "\treturn {'v': x}"])
     result = shared.execute(source).result(20)
     assert result.error is None, result.error
@@ -930,20 +930,20 @@ def test_line_endings_and_marks(shared: Engine, newline: str):
 
 
 def test_a_long_job(shared: Engine):
-    """Some thousand lines."""
+    """The job has some thousand lines."""
     source = "def main(state):\n    v = 0\n" + "    v += 1\n" * 3000 + "    return {'v': v}"
     assert state_of(shared, source) == {"v": 3000}
 
 
 def test_threads_left_behind_do_not_keep_the_run(shared: Engine):
-    """A job that has no threading module gets an ImportError; one that has ends."""
+    """A job without the threading module gets an ImportError; a job with it ends."""
     source = "import threading, time\ndef main(state):\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    return {'v': 1}"
     result = shared.execute(source).result(20)
     assert result.error is None or result.error.name == "ImportError"
 
 
 def test_jobs_that_return_other_things(shared: Engine):
-    """A coroutine that was not awaited is awaited; a generator cannot be carried."""
+    """The runtime awaits a coroutine that main returned; a generator cannot be carried."""
     assert state_of(shared, "async def f(): return {'v': 1}\ndef main(state):\n    return f()") == {
         "v": 1
     }

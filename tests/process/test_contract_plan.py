@@ -1,4 +1,4 @@
-"""CONTRACT section 1, from outside: every form of a plan, every problem of one, how it is walked."""
+"""CONTRACT section 1, from outside: every form of a plan, every problem, the order of its steps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FAILS = "def main(state):\n    state['half'] = 1\n    raise ValueError('no')"
 
 
 def trace(name: str) -> str:
-    """Return a job that notes that it ran."""
+    """Return a job that records that it ran."""
     return f"def main(state):\n    return {{**state, 'seen': [*state.get('seen', []), {name!r}]}}"
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
         yield made
 
@@ -121,7 +121,7 @@ def test_the_example_plan_runs_as_dict_text_bytes_file_and_struct(shared: Engine
 
 
 def test_camel_case_and_jobs_are_accepted(shared: Engine):
-    """The JavaScript runtime's spelling of every key."""
+    """Every key may have the spelling of the JavaScript runtime."""
     plan = {
         "workflow": {
             "jobs": [
@@ -136,7 +136,7 @@ def test_camel_case_and_jobs_are_accepted(shared: Engine):
 
 
 def test_plain_text_is_one_job(shared: Engine):
-    """A string is the source of one job; it becomes a one-step plan named job-1."""
+    """A string is the source of one job; it becomes a plan with one step, job-1."""
     run = shared.execute("def main(state):\n    return {'n': 1}")
     started = [e.step_id for e in finish(run) if e.type == "job-start"]
     assert started == ["job-1"]
@@ -145,7 +145,7 @@ def test_plain_text_is_one_job(shared: Engine):
 
 
 def test_ids_are_made_up_in_order(shared: Engine):
-    """Steps without id: job-1, job-2, ... in order of appearance."""
+    """Steps without an id are job-1, job-2, ... in order of appearance."""
     plan = steps_plan(
         {"expression": SAME, "next": "job-2"}, {"expression": SAME, "next": "last"}, {"id": "last"}
     )
@@ -188,7 +188,7 @@ def test_ids_are_made_up_in_order(shared: Engine):
     ],
 )
 def test_edges(shared: Engine, edge: Any, taken: bool | None):
-    """Each form of an edge; truth is Python's."""
+    """Each form of an edge is here; truth is Python's."""
     state = {"data": {"age": 20, "rows": [{"name": "Ada"}, {"name": "Bob"}]}}
     plan = steps_plan(
         {"id": "a", "expression": SAME, "next": {"b": edge}}, {"id": "b", "expression": SAME}
@@ -197,7 +197,7 @@ def test_edges(shared: Engine, edge: Any, taken: bool | None):
     events = finish(run)
     started = [e.step_id for e in events if e.type == "job-start"]
     if taken is None or (edge == "state.data.nothing == null"):
-        # a key that is not there: an error as in Python, or null; never a taken edge unless null
+        # a missing key is an error as in Python, or null; the edge is taken only for null
         assert run.result().reason in ("success", "crash")
         return
     assert run.result().reason == "success", run.result().error
@@ -214,7 +214,7 @@ def test_next_as_text_is_an_unconditional_edge(shared: Engine):
 
 
 def test_a_condition_cannot_change_state(shared: Engine):
-    """It sees a copy."""
+    """A condition sees a copy of the state."""
     plan = steps_plan(
         {
             "id": "a",
@@ -232,7 +232,7 @@ def test_a_condition_cannot_change_state(shared: Engine):
 
 
 def test_start_and_end(shared: Engine):
-    """options.start wins over workflow.start; RunOptions wins over both."""
+    """options.start wins over workflow.start, and RunOptions wins over both."""
     steps = [
         {"id": s, "expression": trace(s), **({"next": n} if n else {})}
         for s, n in (("a", "b"), ("b", "c"), ("c", None))
@@ -270,7 +270,7 @@ def test_an_end_drops_what_is_waiting(shared: Engine):
 
 
 def test_breadth_first_and_a_diamond_runs_twice(shared: Engine):
-    """A step that is reached over two edges runs twice, z and z-1."""
+    """A step that is reached over two edges runs twice, as z and z-1."""
     plan = steps_plan(
         {"id": "a", "expression": trace("a"), "next": {"c": True, "b": True}},
         {"id": "b", "expression": trace("b"), "next": {"z": True}},
@@ -407,13 +407,13 @@ def test_breadth_first_and_a_diamond_runs_twice(shared: Engine):
     ],
 )
 def test_each_problem_has_its_path(shared: Engine, plan: Any, starts: list[str]):
-    """One problem, one line, and it begins with the JSON path as the author wrote it."""
+    """A problem is one line that begins with the JSON path as the author wrote it."""
     lines = problems_of(plan, shared)
     assert [line.split(":")[0] for line in lines] == starts
 
 
 def test_every_problem_is_listed_at_once(shared: Engine):
-    """Unknown target with a suggestion, duplicate, cycle, types, start and end in one error."""
+    """The plan has an unknown target, a duplicate, a cycle, and wrong types, start and end."""
     plan = {
         "workflow": {
             "start": "nowhere",
@@ -440,7 +440,7 @@ def test_every_problem_is_listed_at_once(shared: Engine):
 
 
 def test_an_unknown_target_says_what_was_meant(shared: Engine):
-    """Word for word as the contract has it."""
+    """The message is the one in the contract, word for word."""
     plan = steps_plan({"id": "x"}, {"id": "y", "expression": "1"}, {"id": "w", "next": {"z": True}})
     [line] = problems_of(plan, shared)
     assert line == "workflow.steps[2].next.z: no step has the id 'z'; did you mean 'y'?"
@@ -450,14 +450,14 @@ def test_an_unknown_target_says_what_was_meant(shared: Engine):
 
 
 def test_start_and_end_of_options_are_checked(shared: Engine):
-    """RunOptions.start and end must exist as well."""
+    """RunOptions.start and RunOptions.end must exist as well."""
     plan = steps_plan({"id": "a"})
     assert problems_of(plan, shared, start="q")[0].startswith("options.start")
     assert problems_of(plan, shared, end="q")[0].startswith("options.end")
 
 
 def test_the_meta_of_a_plan_is_carried_to_the_first_event(shared: Engine):
-    """Merged over that of the workflow, and without secrets, as everything in an event."""
+    """The meta is merged over that of the workflow, and secrets are removed as in every event."""
     plan = steps_plan({"id": "a", "expression": SAME, "configuration": {"password": "kept-secret"}})
     plan["workflow"]["meta"] = {"origin": "workflow", "uuid": 1}
     plan["meta"] = {"origin": "plan", "note": "it is kept-secret"}
@@ -470,7 +470,7 @@ def test_the_meta_of_a_plan_is_carried_to_the_first_event(shared: Engine):
 
 
 def test_an_empty_expression_and_a_condition_of_a_yaml_block(shared: Engine):
-    """The step is a trigger; the condition is the one that has the name."""
+    """The step is a trigger, and the condition is the named one without its line end."""
     plan = steps_plan(
         {"id": "t", "expression": " \n", "cron": "* * * * *", "next": {"a": "on_job_success\n"}},
         {
@@ -488,7 +488,7 @@ def test_an_empty_expression_and_a_condition_of_a_yaml_block(shared: Engine):
 
 
 def test_a_trigger_may_carry_any_key(shared: Engine):
-    """Only where there is no expression."""
+    """Only a step without an expression may have any key."""
     plan = steps_plan(
         {"id": "t", "type": "webhook", "enabled": True, "cron": "* * * * *", "next": "a"},
         {"id": "a", "expression": SAME},
@@ -497,7 +497,7 @@ def test_a_trigger_may_carry_any_key(shared: Engine):
 
 
 def test_a_plan_of_triggers_gives_the_input_back(shared: Engine):
-    """Nothing runs, the state goes through."""
+    """No job runs, and the state goes through."""
     run = shared.execute(steps_plan({"id": "t"}), {"data": {"a": 1}, "k": [1]})
     types = [e.type for e in finish(run)]
     assert types == ["workflow-start", "workflow-complete"]
@@ -512,13 +512,13 @@ def test_broken_json_text_is_a_plan_error(shared: Engine):
 
 
 def test_a_missing_file_is_a_plan_error_that_names_it(shared: Engine, tmp_path: Path):
-    """Not a FileNotFoundError, and not a job."""
+    """The error is neither a FileNotFoundError nor an error of a job."""
     with pytest.raises(PlanError, match=r"gone\.json"):
         shared.execute(tmp_path / "gone.json")
 
 
 def test_binary_as_a_job_is_one_clear_line(shared: Engine):
-    """Bytes that are no text."""
+    """The bytes cannot be decoded as text."""
     for data in (b"\xff\xfe\x00", b"\x7fELF\x00\x01", bytes(range(256))):
         with pytest.raises(PlanError) as caught:
             shared.execute(data)
@@ -531,13 +531,13 @@ def test_binary_as_a_job_is_one_clear_line(shared: Engine):
     ids=["class", "function", "object", "nested"],
 )
 def test_an_initial_state_that_cannot_be_carried_is_said_at_once(shared: Engine, state: Any):
-    """Before a process is started; with path and type."""
+    """The error comes before a process is started, with path and type."""
     with pytest.raises((PlanError, TypeError, ValueError), match="cannot carry"):
         shared.execute("def main(state): return state", state)
 
 
 def test_a_plan_within_a_plan_is_copied(shared: Engine):
-    """What the caller does to his dict afterwards changes nothing."""
+    """Later changes of the caller's dict do not reach the run."""
     plan = copy.deepcopy(FULL)
     run = shared.execute(plan)
     plan["workflow"]["steps"].clear()
@@ -549,7 +549,7 @@ def test_a_plan_within_a_plan_is_copied(shared: Engine):
 
 
 def test_a_chain_of_500_steps(shared: Engine):
-    """Each sees the state of the one before."""
+    """Each step sees the state of the step before it."""
     count = "def main(state):\n    state.n = state.get('n', 0) + 1\n    return state"
     steps = [{"id": f"s{i}", "expression": count, "next": f"s{i + 1}"} for i in range(499)]
     run = shared.execute(steps_plan(*steps, {"id": "s499", "expression": count}))
@@ -588,7 +588,7 @@ def test_300_leaves(shared: Engine):
     ids=lambda value: value[:12].encode("unicode_escape").decode(),
 )
 def test_any_text_is_an_id(shared: Engine, step_id: str):
-    """Ids are the author's; also in errors and in the result."""
+    """The author chooses the ids; they also appear in errors and in the result."""
     plan = steps_plan(
         {"id": "t", "next": {step_id: True, "other": True}},
         {"id": step_id, "expression": "def main(state):\n    raise ValueError('x')"},

@@ -1,4 +1,4 @@
-"""CONTRACT section 1, repo: versions, overrides, the whitelist, and what goes wrong with adaptors."""
+"""CONTRACT section 1, repo: versions, overrides, the whitelist, and broken adaptors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def shared(repo: Path) -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", repo_dir=repo, options=QUICK) as made:
         yield made
 
@@ -116,7 +116,7 @@ def one(expression: str, **rest: Any) -> dict[str, Any]:
     ],
 )
 def test_a_name_is_the_newest_version_by_pep_440(shared: Engine, spec: str, version: str | None):
-    """1.10 is newer than 1.9; a version is that version; a pre-release is chosen by name only."""
+    """1.10 is newer than 1.9; a full version means itself; a pre-release needs its full version."""
     run = shared.execute(one("version()", adaptor=spec))
     result = run.result(20)
     if version is None or (result.error and spec == "tool@latest"):
@@ -132,7 +132,7 @@ def test_a_name_is_the_newest_version_by_pep_440(shared: Engine, spec: str, vers
 
 
 def test_two_versions_in_one_run(shared: Engine):
-    """Module state lives as long as the run, one for each version."""
+    """The module of each version keeps its own state for the whole run."""
     step = {"expression": "version()"}
     plan = {
         "workflow": {
@@ -152,7 +152,7 @@ def test_two_versions_in_one_run(shared: Engine):
 
 
 def test_packages_dependencies_and_lazy_imports(shared: Engine):
-    """An adaptor has its own dependencies; it sees them and not another's."""
+    """An adaptor sees its own dependencies, and not those of another adaptor."""
     result = shared.execute(one("use()\nlazy()", adaptor="lib")).result(20)
     assert result.error is None, result.error
     assert (result.state["lib"], result.state["late"]) == ("helped by private", "late")
@@ -164,7 +164,7 @@ def test_packages_dependencies_and_lazy_imports(shared: Engine):
 
 
 def test_a_dashed_name(shared: Engine):
-    """The name of an adaptor need not be that of its module."""
+    """The name of an adaptor may differ from the name of its module."""
     assert shared.execute(one("go()", adaptor="my-dash")).result(20).state["dash"] == 1
     assert (
         shared.execute(one("from my_dash import go\ngo()", adaptor="my-dash"))
@@ -175,7 +175,7 @@ def test_a_dashed_name(shared: Engine):
 
 
 def test_modules_choose_a_version_of_the_repo(shared: Engine):
-    """It wins over the plan's; without a step's adaptor it is what a job imports."""
+    """This version wins over the plan's, and a job without an adaptor imports it too."""
     options = RunOptions(modules={"tool": ModuleRef(version="1.2.0")})
     for job in (
         one("version()", adaptor="tool"),
@@ -192,7 +192,7 @@ def test_modules_choose_a_version_of_the_repo(shared: Engine):
 
 
 def test_modules_override_by_name(shared: Engine, repo: Path, tmp_path: Path):
-    """A path anywhere, a version that is told."""
+    """The path may be anywhere, and the version is the one that the caller names."""
     (tmp_path / "tool.py").write_text(SAY.format(version="mine"))
     options = RunOptions(modules={"tool": ModuleRef(path=str(tmp_path), version="9.9.9")})
     result = shared.execute(one("version()", adaptor="tool"), options=options).result(20)
@@ -222,7 +222,7 @@ def test_modules_override_by_name(shared: Engine, repo: Path, tmp_path: Path):
 def test_a_broken_adaptor_is_a_clear_import_error(
     shared: Engine, repo: Path, name: str, words: list[str] | None
 ):
-    """Naming adaptor, version and reason, without host paths."""
+    """The error names the adaptor, its version and the reason, without host paths."""
     if words is None:
         with pytest.raises(api.PlanError):
             shared.execute(one("x()", adaptor=name))
@@ -242,7 +242,7 @@ def test_a_broken_adaptor_is_a_clear_import_error(
 
 
 def test_an_adaptor_may_print_and_start_threads_on_import(shared: Engine):
-    """Its honest ending: it works; what it printed is a log of the adaptor."""
+    """Such an adaptor is honest: it works, and its output is in the log with the source adaptor."""
     for name in ("prints", "threads"):
         run = shared.execute(one("fn(lambda state: {'n': 1})", adaptor=name))
         assert run.result(20).state == {"n": 1}
@@ -251,7 +251,7 @@ def test_an_adaptor_may_print_and_start_threads_on_import(shared: Engine):
 
 
 def test_a_step_without_adaptor_may_import_from_the_repo(shared: Engine):
-    """Any adaptor of the repo may be linked unless the whitelist narrows it."""
+    """A job may import any adaptor of the repo, unless the whitelist narrows it."""
     source = "from tool import version\nversion()"
     assert shared.execute(one(source)).result(20).state["v"] == ["1.10.0"]
     assert (
@@ -261,7 +261,7 @@ def test_a_step_without_adaptor_may_import_from_the_repo(shared: Engine):
 
 
 def test_jobs_cannot_change_an_adaptor(shared: Engine):
-    """Neither by attribute nor by item."""
+    """A job cannot set an attribute or an item of an adaptor."""
     for line in (
         "tool.VERSION = 'x'",
         "del tool.VERSION",
@@ -294,7 +294,7 @@ def test_jobs_cannot_change_an_adaptor(shared: Engine):
      '{"adaptors": [{"name": "x", "version": "1.0.0", "path": "x", "module": "x"}, {"name": "x", "version": "1.0.0", "path": "y", "module": "x"}]}'],
 )  # fmt: skip
 def test_a_corrupt_index_is_a_clear_import_error(tmp_path: Path, text: str):
-    """Not a crash of the engine, not a host path; the engine goes on."""
+    """The engine does not crash, does not show a host path, and continues with other runs."""
     (tmp_path / "repo.json").write_text(text)
     with make_engine("zygote", repo_dir=tmp_path, options=QUICK) as made:
         result = made.execute(one("def main(state): return state", adaptor="x")).result(20)
@@ -305,7 +305,7 @@ def test_a_corrupt_index_is_a_clear_import_error(tmp_path: Path, text: str):
 
 
 def test_the_child_may_not_read_beside_the_repo(tmp_path: Path):
-    """An adaptor has the files of its version, and permissions.read; nothing else."""
+    """An adaptor may read the files of its version and permissions.read, and no others."""
     (tmp_path / "secret.txt").write_text("hidden")
     allowed = tmp_path / "allowed"
     allowed.mkdir()

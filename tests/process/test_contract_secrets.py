@@ -1,4 +1,4 @@
-"""CONTRACT section 3, credentials: their values leave the engine nowhere, in no spelling."""
+"""CONTRACT section 3, credentials: their values never leave the engine, in any spelling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECRET = 'p@ss "w\\rd" é/+?&=%'
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
         yield made
 
@@ -99,7 +99,7 @@ WAYS = {
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("where", ["step", "workflow", "resolver", "input"])
 def test_a_secret_is_seen_nowhere(shared: Engine, how: str, where: str):
-    """In no event, log line, error, or final state."""
+    """Events, log lines, errors and the final state do not contain the secret."""
     source = (
         "import json, base64, urllib.parse\n"
         "class Mine(Exception):\n    def __init__(self, s):\n        super().__init__('mine ' + s)\n        self.token = s\n"
@@ -128,7 +128,7 @@ def test_a_secret_is_seen_nowhere(shared: Engine, how: str, where: str):
 
 
 def test_steps_receive_it_unaltered(shared: Engine):
-    """Redaction never touches what steps hand to each other."""
+    """Redaction does not change the state between steps."""
     plan = {
         "workflow": {
             "steps": [
@@ -178,7 +178,7 @@ def test_steps_receive_it_unaltered(shared: Engine):
 def test_what_counts_as_a_secret(
     shared: Engine, configuration: dict[str, Any], hidden: list[str], shown: list[str]
 ):
-    """Strings of six characters or more, except under public keys, in any case."""
+    """Strings of six characters or more are secrets, except under public keys, in any case."""
     words = hidden + shown
     source = (
         f"def main(state):\n    print('text', {' '.join(words)!r})\n    return {{'x': {words!r}}}"
@@ -194,7 +194,7 @@ def test_what_counts_as_a_secret(
 
 
 def test_public_credential_keys_can_be_chosen(shared: Engine):
-    """Instead of the default."""
+    """The chosen keys replace the default ones."""
     options = RunOptions(public_credential_keys=("label",))
     plan = {
         "workflow": {
@@ -214,7 +214,7 @@ def test_public_credential_keys_can_be_chosen(shared: Engine):
 
 
 def test_a_secret_in_the_plan_itself(shared: Engine):
-    """As the name of a step, as a label, in a condition: it appears in no event."""
+    """A secret in the name of a step, a label or a condition does not appear in an event."""
     plan = {
         "workflow": {
             "credentials": {"token": "top-secret-token"},
@@ -243,7 +243,7 @@ def test_a_secret_in_the_plan_itself(shared: Engine):
 
 
 def test_a_resolver_that_raises_with_the_secret(shared: Engine):
-    """The error says that it failed; a secret the run knows is not in it."""
+    """The error says that the resolver failed, without a secret that the run knows."""
     plan = {
         "workflow": {
             "credentials": {"token": "top-secret-token"},
@@ -263,7 +263,7 @@ def test_a_resolver_that_raises_with_the_secret(shared: Engine):
 
 
 def test_plan_errors_show_no_secret(shared: Engine):
-    """A wrong type beside a credential."""
+    """The plan has a wrong type beside a credential."""
     plan = {
         "workflow": {
             "credentials": "s",
@@ -284,7 +284,7 @@ def test_plan_errors_show_no_secret(shared: Engine):
 
 @pytest.mark.parametrize("key", ["configuration", "state"])
 def test_a_url_in_place_of_an_id_shows_no_password(shared: Engine, key: str):
-    """A text there is the id of a credential or state, which the error quotes; the rest of it stays."""
+    """The error quotes a text as the id of a credential or state, without the password."""
     step = {"id": "a", "expression": "fn(lambda s: s)", key: "postgres://app:Zq7_kW9xVt@db/orders"}
     run = shared.execute({"workflow": {"steps": [step]}})
     events = finish(run)
@@ -294,7 +294,7 @@ def test_a_url_in_place_of_an_id_shows_no_password(shared: Engine, key: str):
 
 
 def test_a_run_error_shows_no_secret():
-    """engine.run raises it."""
+    """The function engine.run raises the error."""
     import engine as api
 
     plan = {

@@ -1,4 +1,4 @@
-"""CONTRACT section 1, state, input, result: what goes in comes out, and what a step is given."""
+"""CONTRACT section 1, state, input, result: a state comes out as it went in; a step's input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAME = "def main(state):\n    return state"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
         yield made
 
@@ -52,7 +52,7 @@ ROUND_TRIP = [
 
 @pytest.mark.parametrize("state", ROUND_TRIP, ids=lambda s: type(next(iter(s), None)).__name__)
 def test_state_comes_back_equal(shared: Engine, state: dict[Any, Any]):
-    """Through two steps, in order of keys, with the same types."""
+    """The state goes through two steps and keeps its types and the order of its keys."""
     plan = {
         "workflow": {
             "steps": [
@@ -72,13 +72,13 @@ def test_state_comes_back_equal(shared: Engine, state: dict[Any, Any]):
 
 
 def test_nan_comes_back(shared: Engine):
-    """It is a float like others."""
+    """NaN is a float like others."""
     assert math.isnan(shared.execute(SAME, {"n": math.nan}).result(20).state["n"])
 
 
 @pytest.mark.parametrize("state", [[], [1, {"a": 2}], 0, 7, 2**80, 1.5, True, b"bytes"], ids=repr)
 def test_a_state_need_not_be_a_dict(shared: Engine, state: Any):
-    """Any value that can be carried is a state; what is no dict is handed on as it is."""
+    """Any value that can be carried is a state; the next step gets it as it is."""
     assert shared.execute(SAME, state).result(20).state == state
 
 
@@ -114,7 +114,7 @@ def test_a_state_need_not_be_a_dict(shared: Engine, state: Any):
     ],
 )
 def test_what_msgspec_can_say_plainly_comes_back_plain(shared: Engine, expression: str, value: Any):
-    """Rich values become plain ones; None here: either a plain value or a StateError."""
+    """Rich values become plain values; None here means a plain value or a StateError."""
     source = (
         "import datetime, decimal, uuid, collections, enum, dataclasses, fractions\n"
         "class Color(enum.Enum):\n    RED = 'red'\n"
@@ -146,7 +146,7 @@ def test_what_msgspec_can_say_plainly_comes_back_plain(shared: Engine, expressio
 def test_what_cannot_be_carried_fails_the_step_with_its_path(
     shared: Engine, rows: str, message: str
 ):
-    """The first such value; the step's input is what is left."""
+    """The error names the first such value, and the state of the step is its input."""
     source = (
         "class Thing: pass\n"
         "def main(state):\n"
@@ -163,7 +163,7 @@ def test_what_cannot_be_carried_fails_the_step_with_its_path(
 
 
 def test_a_cycle_fails_the_step(shared: Engine):
-    """Not a recursion error, not a crash."""
+    """The error is neither a recursion error nor a crash."""
     for source in (
         "def main(state):\n    state['me'] = state\n    return state",
         "def main(state):\n    a = []\n    a.append(a)\n    return {'data': {'a': a}}",
@@ -175,7 +175,7 @@ def test_a_cycle_fails_the_step(shared: Engine):
 
 
 def test_very_deep_nesting_is_an_answer_not_a_death(shared: Engine):
-    """Either it is carried or it is a StateError."""
+    """The state is either carried or gives a StateError."""
     source = "def main(state):\n    x = []\n    for _ in range({n}):\n        x = [x]\n    return {{'x': x}}"
     for depth in (100, 400, 2000, 100_000):
         result = shared.execute(one(source.format(n=depth))).result(20)
@@ -204,7 +204,7 @@ SHOW = "def main(state):\n    return {'saw': dict(state)}"
     ],
 )
 def test_default_state_and_input_are_merged(shared: Engine, default: Any, given: Any, saw: Any):
-    """Input wins; data key by key; data that is no dict as it is."""
+    """The input wins, and data is merged key by key; data that is not a dict is taken as it is."""
     rest = {} if default is None else {"state": default}
     result = shared.execute(one(SHOW, **rest), given).result(20)
     assert result.reason == "success", result.error
@@ -214,7 +214,7 @@ def test_default_state_and_input_are_merged(shared: Engine, default: Any, given:
 
 
 def test_configuration_is_merged_and_removed(shared: Engine):
-    """Workflow credentials, then the input's, then the step's; gone afterwards."""
+    """The order is workflow credentials, input, step; afterwards the configuration is gone."""
     plan = {
         "workflow": {
             "credentials": {"a": "w-w", "b": "w-w", "c": "w-w"},
@@ -245,7 +245,7 @@ def test_configuration_is_merged_and_removed(shared: Engine):
 
 
 def test_remove_from_state(shared: Engine):
-    """RunOptions says which keys go; an empty tuple keeps all."""
+    """RunOptions names the keys to remove; an empty tuple keeps all keys."""
     source = "def main(state):\n    return {**state, 'tmp': 1, 'kept': 2}"
     options = RunOptions(remove_from_state=("tmp", "response"))
     state = (
@@ -255,7 +255,7 @@ def test_remove_from_state(shared: Engine):
 
 
 def test_every_step_gets_its_own_copy(shared: Engine):
-    """Two branches of one state do not see each other."""
+    """Two branches of one state do not see each other's changes."""
     change = "def main(state):\n    state['data']['rows'].append({!r})\n    return state"
     plan = {
         "workflow": {
@@ -276,7 +276,7 @@ def test_every_step_gets_its_own_copy(shared: Engine):
 
 
 def test_a_text_is_the_id_of_a_stored_state(shared: Engine):
-    """As the initial state and as `state` of a step; once per id."""
+    """The id may be the initial state or the `state` of a step; it is resolved once per run."""
     asked = []
 
     def stored(state_id: str) -> Any:
@@ -301,7 +301,7 @@ def test_a_text_is_the_id_of_a_stored_state(shared: Engine):
     ids=["missing", "raises", "unusable"],
 )
 def test_a_stored_state_that_cannot_be_had_is_a_state_load_error(shared: Engine, resolve: Any):
-    """For the initial state as for that of a step."""
+    """The error is the same for the initial state and for the state of a step."""
     resolvers = Resolvers(state=resolve)
     for run in (
         shared.execute(one(SHOW), "given", resolvers=resolvers),
@@ -344,14 +344,14 @@ def leaves(*bodies: str) -> dict[str, Any]:
     ],
 )
 def test_the_result_is_made_of_the_leaves(shared: Engine, bodies: list[str], state: Any):
-    """One leaf: its state; several: by run id; those that returned nothing are left out."""
+    """A leaf gives its state; several give states by run id; empty ones are left out."""
     result = shared.execute(leaves(*bodies)).result(20)
     assert (result.reason, result.error) == ("success", None)
     assert result.state == state
 
 
 def test_a_run_whose_leaves_returned_nothing(shared: Engine):
-    """There is no state; the run is a success all the same."""
+    """The result has an empty state or None, but the run is a success."""
     result = shared.execute(leaves("pass")).result(20)
     assert result.reason == "success"
     assert result.state in (None, {})
@@ -373,7 +373,7 @@ def test_a_step_whose_edges_were_not_taken_is_a_leaf(shared: Engine):
 
 
 def test_a_failed_leaf_makes_a_fail(shared: Engine):
-    """`fail`: a leaf's job failed; error is its report.  A failure that was handled is none."""
+    """The reason is `fail` with the report of the leaf's job.  A handled failure does not count."""
     bad = {
         "id": "bad",
         "expression": "def main(state):\n    state.half = 1\n    raise ValueError('no')",
@@ -403,7 +403,7 @@ def test_a_failed_leaf_makes_a_fail(shared: Engine):
 
 
 def test_a_datetime_as_initial_state_becomes_plain(shared: Engine):
-    """As everywhere."""
+    """A datetime becomes text, as everywhere."""
     result = shared.execute(
         SAME, {"data": {}, "at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC)}
     ).result(20)

@@ -1,7 +1,7 @@
-"""However a child dies, the engine says what the kernel saw, and the next run is fine.
+"""For each death of a child, the engine reports what the kernel saw, and the next run works.
 
-The death table: where in the run x how it dies x what it must become, in every start mode.  The
-jobs are plain Python (no language wall): they may do what they like, within the kernel wall.
+The death table: the place in the run, the way to die, and the expected report, in every start mode.
+The jobs are plain Python (no language wall): they may do anything within the kernel wall.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ HOW = {
 
 @pytest.fixture(params=MODES, scope="module")
 def killed_in(request):
-    """An engine of each mode, shared: each death must leave it as it was."""
+    """Each mode has one shared engine, which each death must leave as it was."""
     with make_engine(request.param, policy=Policy(language=False)) as engine:
         yield engine
 
 
 @pytest.fixture(autouse=True)
 def no_leak():
-    """The engine outlives the single test here; the module fixture's end is checked elsewhere."""
+    """The engine outlives the single test here; other tests check the end of the fixture."""
 
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("how", HOW)
 def test_a_death_becomes_what_it_was(killed_in: Engine, where: str, how: str):
-    """One terminal event, every job-start closed, the cause named, the next run unharmed."""
+    """The run has one terminal event, a closed job and the cause, and the next run works."""
     code, name, text = HOW[how]
     run = killed_in.execute(WHERE[where].format(how=code), options=RunOptions(timeout_s=20))
     events = finish(run)
@@ -74,7 +74,7 @@ def test_a_death_becomes_what_it_was(killed_in: Engine, where: str, how: str):
 
 
 def test_an_uncaught_exception_in_a_thread_is_logged_not_fatal(killed_in: Engine):
-    """A thread of the job may fail; the run says so and goes on."""
+    """A thread of the job may fail; the run logs this and goes on."""
     source = (
         "import threading\ndef boom(): raise ValueError('in a thread')\n"
         "def main(state):\n    t = threading.Thread(target=boom)\n    t.start()\n    t.join()\n    return state"
@@ -86,7 +86,7 @@ def test_an_uncaught_exception_in_a_thread_is_logged_not_fatal(killed_in: Engine
 
 
 def test_a_thread_that_outlives_the_job_dies_with_the_run(killed_in: Engine):
-    """The run is over when the workflow is, whatever is still running in the child."""
+    """The run is over with its workflow, even if a thread still runs in the child."""
     source = (
         "import threading, time\ndef main(state):\n"
         "    threading.Thread(target=time.sleep, args=(60,)).start()\n    return state"
@@ -96,7 +96,7 @@ def test_a_thread_that_outlives_the_job_dies_with_the_run(killed_in: Engine):
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_a_child_killed_from_outside(mode: str):
-    """An operator's kill -9 is told as a signal."""
+    """An operator's kill -9 is reported as a signal."""
     before = psutil.Process().children()
     with make_engine(mode) as engine:
         run = engine.execute("import time\ndef main(state): time.sleep(60)")
@@ -112,14 +112,14 @@ def test_a_child_killed_from_outside(mode: str):
 
 
 def test_a_stopped_child_meets_its_timeout(killed_in: Engine):
-    """SIGSTOP is no way out of a limit."""
+    """A child that is stopped by SIGSTOP still meets its limit."""
     source = "import os, signal\ndef main(state): os.kill(os.getpid(), signal.SIGSTOP)"
     result = killed_in.execute(source, options=RunOptions(timeout_s=0.3)).result(20)
     assert result.error.name == "TimeoutError"
 
 
 def test_a_child_that_closes_everything_and_sleeps(killed_in: Engine):
-    """End of file without a last word: it gets a moment to be gone, and is killed."""
+    """After an end of file without a final message, the child gets a moment and is then killed."""
     source = "import os, time\ndef main(state):\n    os.closerange(0, 1000)\n    time.sleep(60)"
     run = killed_in.execute(source, options=RunOptions(timeout_s=30))
     assert run.result(20).error.name == "ProtocolError"
@@ -127,7 +127,7 @@ def test_a_child_that_closes_everything_and_sleeps(killed_in: Engine):
 
 
 def test_a_zygote_that_dies_takes_its_runs_along_and_is_replaced():
-    """Its runs end as what happened; the queue goes on."""
+    """Its runs end with a report of the cause, and the queue goes on."""
     before = psutil.Process().children()
     with make_engine("zygote", max_runs=1) as engine:
         run = engine.execute("import time\ndef main(state): time.sleep(60)")
@@ -144,9 +144,10 @@ def test_a_zygote_that_dies_takes_its_runs_along_and_is_replaced():
 
 
 def test_a_crash_after_the_last_word_is_told_or_came_too_late():
-    """A child that is dead when its last word is heard has crashed; heard in time, it has not.
+    """A child that is dead when its final message is read has crashed; otherwise the run is a
+    success.
 
-    Whichever it is, the last event and the result say the same, and the next run is as ever.
+    In both cases the last event and the result agree, and the next run works.
     """
     source = (
         "import os, sys\n"
@@ -175,7 +176,7 @@ def test_a_crash_after_the_last_word_is_told_or_came_too_late():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_children_of_a_killed_manager_are_gone(mode: str, tmp_path):
-    """SIGKILL of the manager leaves nothing behind, within a second."""
+    """SIGKILL of the manager leaves no child, within a second."""
     script = (
         "import sys, time; sys.path.insert(0, {path!r})\n"
         "from runs import make_engine, wait_for\n"
@@ -201,7 +202,7 @@ def test_the_children_of_a_killed_manager_are_gone(mode: str, tmp_path):
 
 
 def test_the_report_of_an_open_job_is_the_report_of_the_run(killed_in: Engine):
-    """The parent closes what was open with the cause."""
+    """The engine closes the open job with the cause."""
     run = killed_in.execute("import os\ndef main(state): os._exit(3)")
     events = finish(run)
     [closing] = [event for event in events if isinstance(event, JobError)]

@@ -1,4 +1,4 @@
-"""The files on the page about testing jobs work as they stand there."""
+"""The files on the page about testing jobs work as the page shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILES = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Every file of the page."""
+    """Write every file of the page into one folder."""
     written = tmp_path_factory.mktemp("jobs")
     for name, text in FILES.findall(PAGE.read_text()):
         (written / name).write_text(text)
@@ -37,7 +37,7 @@ def call(folder, *words):
 
 
 def test_the_tests_of_the_page_pass(folder):
-    """A reader may copy them as they are."""
+    """A reader may copy the tests as they are."""
     done = call(
         folder, "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "."
     )
@@ -47,13 +47,13 @@ def test_the_tests_of_the_page_pass(folder):
 
 @pytest.mark.parametrize("words", [("check", "years.py"), ("validate", "plan.json")])
 def test_the_commands_of_the_page_find_nothing(folder, words):
-    """The job and the plan are as they should be."""
+    """The job and the plan of the page are correct."""
     done = call(folder, "jobcell", *words)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_the_page_says_of_warnings_is_true(folder):
-    """A verb of its own that is thrown away is found by the command."""
+    """The command finds a verb of the job itself whose operation is thrown away."""
     lost = (
         "def put(k): return lambda state: state\ndef main(state):\n    put(1)\n    return state\n"
     )

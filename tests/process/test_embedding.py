@@ -1,4 +1,4 @@
-"""The engine inside of other people's programs: forks, signals, loops, and a lack of descriptors."""
+"""The engine inside of other programs: forks, signals, loops, and a lack of descriptors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_MODES = ["exec", "zygote"]
 
 @pytest.mark.parametrize("mode", START_MODES)
 def test_a_fork_of_the_manager_is_told_that_the_engine_is_not_its_own(mode: str):
-    """Every call says so at once, closing does nothing, and the parent's run goes on."""
+    """Every call in the fork reports this, closing does nothing, and the parent's run goes on."""
     says(
         manage(
             """
@@ -68,7 +68,7 @@ def test_a_fork_of_the_manager_is_told_that_the_engine_is_not_its_own(mode: str)
 
 
 def test_a_fork_that_lives_on_does_not_keep_the_supervisor_busy():
-    """It holds copies of all pipes: a closed one must not stay in the epoll set."""
+    """The fork holds copies of all pipes, but a closed pipe must not stay in the epoll set."""
     says(
         manage(
             """
@@ -94,7 +94,7 @@ def test_a_fork_that_lives_on_does_not_keep_the_supervisor_busy():
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_an_engine_works_in_a_child_of_multiprocessing(method: str, tmp_path):
-    """Each process makes its own; they do not disturb each other."""
+    """Each process makes its own engine, and these do not disturb each other."""
     script = tmp_path / "pool.py"
     script.write_text(
         "import multiprocessing, sys\n"
@@ -121,7 +121,7 @@ def test_an_engine_works_in_a_child_of_multiprocessing(method: str, tmp_path):
 
 @pytest.mark.parametrize("mode", START_MODES)
 def test_a_manager_that_ignores_its_children(mode: str):
-    """SIGCHLD ignored: the kernel reaps, and no child inherits that."""
+    """With SIGCHLD ignored the kernel reaps the children; a child does not inherit this."""
     says(
         manage(
             """
@@ -145,7 +145,7 @@ def test_a_manager_that_ignores_its_children(mode: str):
 
 @pytest.mark.parametrize("mode", START_MODES)
 def test_a_manager_that_waits_for_every_child(mode: str):
-    """waitpid(-1) takes exits away; no run is lost, and no stranger is killed for it."""
+    """waitpid(-1) takes exits away, but no run is lost, and no other process is killed."""
     says(
         manage(
             """
@@ -166,8 +166,8 @@ def test_a_manager_that_waits_for_every_child(mode: str):
 
 
 def test_control_c_during_run_leaves_nothing():
-    """The interrupt comes through, and the child is gone."""
-    # A shell has its background jobs ignore the signal, and these tests may be one.
+    """The interrupt reaches the caller, and the child is gone."""
+    # A shell makes its background jobs ignore the signal, and these tests may be such a job.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     begun = time.monotonic()
@@ -183,7 +183,7 @@ def test_control_c_during_run_leaves_nothing():
 
 
 def test_in_a_running_loop_the_blocking_interface_works(engine: Engine):
-    """It blocks the loop for as long, and nothing else."""
+    """The call blocks only the loop, for the time of the run."""
 
     async def manage_in_loop() -> object:
         return engine.execute(CALM).result(30).reason, jobcell.run(CALM)["calm"]
@@ -192,7 +192,7 @@ def test_in_a_running_loop_the_blocking_interface_works(engine: Engine):
 
 
 def test_an_awaiting_task_may_be_cancelled(zygote: Engine):
-    """The run goes on without it, and can be awaited again."""
+    """The run goes on without the task, and can be awaited again."""
 
     async def manage_in_loop() -> str:
         run = zygote.execute("import time\ndef main(state): time.sleep(0.5)")
@@ -206,7 +206,7 @@ def test_an_awaiting_task_may_be_cancelled(zygote: Engine):
 
 
 def test_a_daemon_thread_may_be_the_manager(mode: str):
-    """The engine belongs to the process, not to the thread that made it."""
+    """The engine belongs to the process, and not to the thread that made it."""
     results: list[str] = []
 
     def manage_in_thread() -> None:
@@ -220,7 +220,7 @@ def test_a_daemon_thread_may_be_the_manager(mode: str):
 
 
 def test_children_outlive_the_thread_that_asked_for_them(mode: str):
-    """They are the supervisor's (PDEATHSIG counts threads), not the caller's."""
+    """The children belong to the supervisor and not to the caller; PDEATHSIG follows threads."""
     runs = []
     with make_engine(mode) as engine:
         source = "import time\ndef main(state):\n    time.sleep(0.3)\n    return state"
@@ -235,7 +235,7 @@ def test_children_outlive_the_thread_that_asked_for_them(mode: str):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_interpreter_ends_with_runs_in_flight(mode: str):
-    """Nobody closes the engine: the exit does not hang, and no child is left."""
+    """The exit does not hang although the engine is still open, and no child is left."""
     done = manage(
         """
         import psutil
@@ -265,7 +265,7 @@ def _lives(pid: int) -> bool:
 
 
 def test_an_interpreter_ends_with_a_resolver_that_never_returns():
-    """Its thread is a daemon."""
+    """The thread of the resolver is a daemon."""
     says(
         manage(
             """
@@ -284,7 +284,7 @@ def test_an_interpreter_ends_with_a_resolver_that_never_returns():
 
 
 def test_an_engine_that_nobody_closed_goes_with_its_last_handle():
-    """Its runs come to their end first; then thread, zygote and descriptors are gone."""
+    """Its runs end first; then the thread, the zygote and the descriptors are gone."""
     says(
         manage(
             """
@@ -311,7 +311,7 @@ def test_an_engine_that_nobody_closed_goes_with_its_last_handle():
 
 
 def test_closing_does_not_wait_for_a_resolver():
-    """The run that needs it ends cancelled, in its grace period."""
+    """The run that needs the resolver ends cancelled, in its grace period."""
     hold, asked = threading.Event(), threading.Event()
 
     def resolver(value_id: str) -> dict:
@@ -354,7 +354,7 @@ class _Unspeakable(Exception):
 
 
 def test_a_resolver_that_raises_what_cannot_be_said(zygote: Engine):
-    """The run hears of it at once."""
+    """The run ends at once with a report."""
 
     def resolver(value_id: str) -> dict:
         raise _Unspeakable
@@ -366,7 +366,7 @@ def test_a_resolver_that_raises_what_cannot_be_said(zygote: Engine):
 
 
 def test_no_thread_for_a_resolver_is_told_as_that(zygote: Engine, monkeypatch):
-    """The run ends with the error of the credential, not with one of the engine."""
+    """The run ends with the error of the credential, and not with an error of the engine."""
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -382,7 +382,7 @@ def test_no_thread_for_a_resolver_is_told_as_that(zygote: Engine, monkeypatch):
 
 
 def test_no_thread_for_the_supervisor_is_an_engine_error(monkeypatch):
-    """Said by execute; nothing is left, and it can be tried again."""
+    """`execute` raises the error; the engine keeps nothing, and the call can be repeated."""
     engine = make_engine("zygote")
     with monkeypatch.context() as patch:
 
@@ -397,11 +397,11 @@ def test_no_thread_for_the_supervisor_is_an_engine_error(monkeypatch):
 
 
 def test_a_handle_that_outlives_its_engine_writes_to_nobody(zygote: Engine):
-    """The number of the engine's own descriptor may be a stranger's by then."""
+    """The number of the engine's old descriptor may belong to another file by then."""
     engine = make_engine("zygote")
     run = engine.execute(SLEEPS)
     wait_for(run, "job-start")
-    late = run._cancel  # what a thread may be about to call
+    late = run._cancel  # a thread may be about to call this
     engine.close()
     pipes = [os.pipe() for _ in range(30)]
     try:
@@ -422,7 +422,7 @@ def test_a_handle_that_outlives_its_engine_writes_to_nobody(zygote: Engine):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_manager_with_thousands_of_descriptors(mode: str):
-    """Numbers above 1023, which select(2) does not know."""
+    """The descriptors have numbers above 1023, which select(2) does not know."""
     opened = []
     try:
         opened += [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
@@ -440,7 +440,7 @@ def test_a_manager_with_thousands_of_descriptors(mode: str):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_manager_without_standard_streams(mode: str, tmp_path):
-    """A daemon has closed 0, 1 and 2: our own descriptors do not take their places."""
+    """A daemon has closed 0, 1 and 2; the engine's descriptors do not take their places."""
     told = tmp_path / "told"
     done = manage(
         f"""
@@ -483,7 +483,7 @@ def release(held):
 
 @pytest.mark.parametrize("mode", START_MODES)
 def test_a_lack_of_descriptors_is_told_and_passes(mode: str):
-    """However many are left: the run ends for that reason or well; those running go on."""
+    """For any number of free descriptors the run has a clear end, and other runs go on."""
     says(
         manage(
             EXHAUST
@@ -516,7 +516,7 @@ with make_engine(MODE, max_runs=3) as engine:
 
 @pytest.mark.parametrize("mode", START_MODES)
 def test_an_engine_whose_first_run_finds_no_descriptors(mode: str):
-    """It says so, with an error or as the end of the run, and the next one is fine."""
+    """The first run says so, with an error or at its end, and the next run works."""
     says(
         manage(
             EXHAUST
@@ -547,7 +547,7 @@ print(sorted(told))
 
 
 def test_timeouts_of_years_are_timeouts(zygote: Engine):
-    """Longer than an epoll can wait, longer than a lock can."""
+    """The times are longer than an epoll or a lock can wait."""
     forever = RunOptions(
         timeout_s=1e12, step_timeout_s=1e12, idle_timeout_s=1e12, resolve_timeout_s=1e12
     )
@@ -562,7 +562,7 @@ def test_timeouts_of_years_are_timeouts(zygote: Engine):
 
 
 def test_an_idle_engine_uses_no_time(mode: str):
-    """It waits for its children, and does not look for them."""
+    """The engine waits for its children without polling."""
     with make_engine(mode) as engine:
         engine.execute(CALM).result(30)
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The examples of docs/embedding.md work as they stand there."""
+"""The examples of docs/embedding.md work as the page shows them."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_an_example_of_the_embedding_document_runs(name: str):
-    """A reader may copy it as it is."""
+    """A reader may copy the example as it is."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", EXAMPLES[name]],
         capture_output=True,
@@ -38,6 +38,6 @@ def test_an_example_of_the_embedding_document_runs(name: str):
 
 
 def test_every_example_is_tested():
-    """A block of Python without a mark would be one that nobody runs."""
+    """A block of Python without a mark would not be tested."""
     assert set(EXAMPLES) == set(PRINTED)
     assert TEXT.count("```python") == len(EXAMPLES)

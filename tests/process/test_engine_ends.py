@@ -1,4 +1,4 @@
-"""However and whenever an engine ends, no handle waits for ever, and no child is left."""
+"""At any end of an engine, no handle waits for ever, and no child is left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLEEPS = "import time\ndef main(state): time.sleep(60)"
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_an_engine_is_closed_before_the_interpreter_ends(mode: str):
-    """What looks at the run then, in `__del__` of a global say, finds it over."""
+    """Code that looks at the run at that time, such as `__del__` of a global, finds it over."""
     says(
         manage(
             """
@@ -46,7 +46,7 @@ def test_an_engine_is_closed_before_the_interpreter_ends(mode: str):
 
 
 def test_no_run_begins_while_the_interpreter_ends():
-    """An engine that was used and a new one say so instead of waiting."""
+    """A used engine and a new one raise an error instead of waiting."""
     says(
         manage(
             """
@@ -112,7 +112,7 @@ def test_an_engine_that_is_closed_while_a_run_is_queued_loses_no_run(monkeypatch
 
 
 def test_every_call_of_close_waits_for_the_last_child():
-    """Also one that is called while another thread closes the engine."""
+    """This includes a call while another thread closes the engine."""
     before = psutil.Process().children()
     made = make_engine("exec", options=RunOptions(cancel_grace_s=1.0))
     run = made.execute(SLEEPS)
@@ -129,7 +129,7 @@ def test_every_call_of_close_waits_for_the_last_child():
 
 
 def test_a_signal_handler_may_close_an_engine_that_is_being_made(monkeypatch):
-    """`execute` says that it is closed, and leaves no thread."""
+    """`execute` says that the engine is closed, and leaves no thread."""
     count = threading.active_count()
     made = make_engine("zygote")
     previous = signal.signal(signal.SIGUSR1, lambda *_: made.close())
@@ -151,7 +151,7 @@ def test_a_signal_handler_may_close_an_engine_that_is_being_made(monkeypatch):
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 @pytest.mark.parametrize("limit", [16, 20])
 def test_a_limit_that_is_too_low_for_any_child_is_named_at_once(mode: str, limit: int):
-    """No number is left that a descriptor of a child may have; waiting would not help."""
+    """No number is left for a descriptor of a child, so the run would wait in vain."""
     done = manage(
         f"""
         import resource
@@ -180,7 +180,7 @@ def _zygote_of(made: Engine, before: list[psutil.Process]) -> psutil.Process:
 
 
 def test_a_run_survives_a_zygote_that_dies_before_the_run_begins():
-    """Its child had run nothing: another is started, and nothing is reported twice."""
+    """The child had run no job, so another child is started, and no event comes twice."""
     before = psutil.Process().children()
     with make_engine("zygote") as made:
         for _ in range(5):
@@ -194,7 +194,7 @@ def test_a_run_survives_a_zygote_that_dies_before_the_run_begins():
 
 
 def _confined_forks(zygote: psutil.Process) -> list[psutil.Process]:
-    """Return the forks of a zygote as soon as there are some, and all have their filter of system calls."""
+    """Return the forks of a zygote as soon as all of them have their filter of system calls."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         forks = zygote.children()
@@ -206,7 +206,7 @@ def _confined_forks(zygote: psutil.Process) -> list[psutil.Process]:
 
 
 def _wait_gone(processes: list[psutil.Process]) -> None:
-    """Wait until processes run no more; one that nobody has reaped yet is a zombie."""
+    """Wait until the processes no longer run; a process that was not reaped is a zombie."""
 
     def runs(one: psutil.Process) -> bool:
         try:
@@ -221,7 +221,7 @@ def _wait_gone(processes: list[psutil.Process]) -> None:
 
 
 def test_a_spare_that_died_with_its_zygote_is_given_to_no_run():
-    """Both are replaced before the run begins."""
+    """The spare and the zygote are replaced before the run begins."""
     before = psutil.Process().children()
     with make_engine("zygote+spare") as made:
         for _ in range(3):
@@ -236,7 +236,7 @@ def test_a_spare_that_died_with_its_zygote_is_given_to_no_run():
 @pytest.mark.parametrize("when", ["before", "during"])
 @pytest.mark.parametrize("stop", ["timeout", "cancel"])
 def test_a_run_of_a_zygote_that_hangs_can_be_stopped(monkeypatch, when: str, stop: str):
-    """The child is not born, or nobody reports its end; then the zygote is replaced."""
+    """The zygote hangs before it forks or before it reports an end; afterwards it is replaced."""
     monkeypatch.setattr("engine.start.zygote.LOOK_S", 0.3)
     monkeypatch.setattr("engine.start.zygote.HANG_LOOKS", 1000)
     before = psutil.Process().children()

@@ -1,6 +1,7 @@
-"""What the engine says of a failure is the same if a configuration holds the words of it.
+"""The engine's report of a failure is the same if a configuration contains the words of the report.
 
-Each plan runs twice in real children: without secrets, and with every word of the report as one.
+Each plan runs twice in real children: without secrets, and with every word of the report as a
+secret.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def fail(eng, step, options, secrets):
 
 
 def without_quotes(report):
-    """Return a report without what is a user's in it: lines of source, and what it quotes."""
+    """Return a report without the user's parts: lines of source, and quotations."""
     report = dict(report)
     report.get("position", {}).pop("source", None)
     for frame in report.get("stack", ()):
@@ -102,7 +103,7 @@ def words_of(value):
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_report_is_not_changed_by_its_own_words(eng, name):
-    """Names, fixed parts of messages, options, hints, ids and keys."""
+    """Names, fixed parts of messages, options, hints, ids and keys stay."""
     step, options = FAILURES[name]
     before, ids = fail(eng, step, options, [])
     assert before[0]["name"] == name
@@ -114,7 +115,7 @@ def test_a_report_is_not_changed_by_its_own_words(eng, name):
 
 
 def test_the_same_words_are_redacted_where_a_user_says_them(eng):
-    """The twin: they are secrets."""
+    """The twin: in a user's text the same words are secrets."""
     text = "the child died at its memory limit (memory_mb)"
     job = {"expression": f"def main(state):\n    print({text!r})\n    raise ValueError({text!r})\n"}
     errors, _ = fail(eng, job, {}, ["memory", "its memory limit", "memory_mb"])

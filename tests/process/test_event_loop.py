@@ -1,4 +1,4 @@
-"""One event loop for each run: what adaptors keep goes on in it, what a step has begun ends with it."""
+"""A run has one event loop: objects of adaptors live on, and tasks of a step end with the step."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def chain(*sources: str) -> dict:
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_an_asynchronous_client_of_an_adaptor_lives_as_long_as_the_run(mode, repo, port):
-    """One connection serves all steps, also after a step that did not await and one that failed."""
+    """A single connection serves all steps, also after a step without await or a failed step."""
     options = RunOptions(permissions=Permissions(net=(f"127.0.0.1:{port}",)))
     plan = chain(
         "ask('a')\nask('b')",
@@ -175,7 +175,7 @@ async def main(state):
 
 @pytest.mark.parametrize("left", LEFT_BEHIND)
 def test_nothing_that_a_step_leaves_in_the_loop_runs_during_a_later_step(left, repo):
-    """Without the language wall, so that a job can reach the loop itself."""
+    """The language wall is off, so that a job can reach the loop itself."""
     with make_engine("zygote", repo_dir=repo, policy=Policy(language=False)) as engine:
         run = engine.execute(chain(LEAVES.replace("{leave}", LEFT_BEHIND[left]), LISTENS), {})
         events = finish(run)
@@ -199,7 +199,7 @@ def test_a_loop_that_had_to_be_closed_is_replaced(repo):
 
 
 def test_an_asynchronous_generator_works_in_every_step(zygote: Engine):
-    """To shut down those of one step does not shut them down for the next."""
+    """The shutdown of one step's generators does not stop those of the next step."""
     job = (
         "import asyncio\n"
         "async def numbers():\n    for n in range(3):\n        await asyncio.sleep(0)\n        yield n\n"
@@ -215,7 +215,7 @@ def test_an_asynchronous_generator_works_in_every_step(zygote: Engine):
 
 
 def test_the_second_job_that_awaits_sees_a_cancellation_too(zygote: Engine):
-    """The loop listens for it in every step."""
+    """The loop listens for a cancellation in every step."""
     quick = "import asyncio\nasync def main(state):\n    await asyncio.sleep(0)\n    return state"
     waits = (
         "import asyncio\nasync def main(state):\n    print('waiting')\n"
@@ -231,7 +231,7 @@ def test_the_second_job_that_awaits_sees_a_cancellation_too(zygote: Engine):
 
 
 def test_a_job_that_ends_although_it_was_cancelled_has_completed(zygote: Engine):
-    """Its state is the one it returned; the run is cancelled all the same."""
+    """The job keeps the state that it returned, but the run is cancelled."""
     source = (
         "import asyncio\nasync def main(state):\n    print('waiting')\n"
         "    try:\n        await asyncio.sleep(60)\n    except asyncio.CancelledError:\n"
@@ -246,7 +246,7 @@ def test_a_job_that_ends_although_it_was_cancelled_has_completed(zygote: Engine)
 
 
 def test_the_loop_keeps_no_state_alive(zygote: Engine):
-    """Each of many steps that await makes 20 MB; one at a time fits into the memory of the run."""
+    """Each step makes 20 MB and awaits; the memory of the run has room for one at a time."""
     job = (
         "import asyncio\n"
         "async def main(state):\n"

@@ -1,4 +1,4 @@
-"""What the README and the pages show, and the example that `make run` runs, work as they stand there."""
+"""The code of the README and of the pages works as shown, and so does the example of `make run`."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def run_clinic(tmp_path, *options):
 
 
 def test_the_embedding_example_runs(capfd):
-    """A reader may copy it as it is."""
+    """A reader may copy the example as it is."""
     script = subprocess.run(
         [sys.executable, "-c", readme_example("embed")],
         capture_output=True,
@@ -77,7 +77,7 @@ def test_the_embedding_example_runs(capfd):
 
 
 def test_the_job_example_runs():
-    """A job as an author writes it."""
+    """The job is written as an author writes it."""
     people = [{"born": "2001-05-06"}, {"born": "1999-01-02"}]
 
     state = engine.run(readme_example("job"), {"data": {"people": people}})
@@ -86,7 +86,7 @@ def test_the_job_example_runs():
 
 
 def test_the_clinic_sorts_its_rows_and_survives_the_failing_step(tmp_path):
-    """Three hundred rows: the good ones converted, the bad ones reported, the failure handled."""
+    """Of 300 rows, good ones are converted and bad ones reported; the failure is handled."""
     state, events = run_clinic(tmp_path)
 
     assert set(state) == {"queue", "reject"}
@@ -106,7 +106,7 @@ def test_the_clinic_sorts_its_rows_and_survives_the_failing_step(tmp_path):
 
 @pytest.mark.parametrize("end", ["validate"])
 def test_the_clinic_can_be_stopped_half_way(tmp_path, end):
-    """`--end` shows what a step makes of the data."""
+    """`--end` shows the data after a given step."""
     state, _ = run_clinic(tmp_path, "--end", end)
 
     assert len(state["data"]["good"]) + len(state["data"]["bad"]) == 300
@@ -116,7 +116,7 @@ def test_the_clinic_can_be_stopped_half_way(tmp_path, end):
     ("page", "name"), [("README.md", "make"), ("CONTRIBUTING.md", "contribute")]
 )
 def test_every_target_that_is_named_is_in_the_makefile(page, name):
-    """Their commands are other tests, or run these."""
+    """The commands of the targets are other tests, or run these tests."""
     for program, *targets in commands(page, name):
         assert program == "make"
         done = subprocess.run(
@@ -126,14 +126,14 @@ def test_every_target_that_is_named_is_in_the_makefile(page, name):
 
 
 def test_the_commands_of_the_readme_run(tmp_path):
-    """In their order, on the job of the README."""
+    """The commands run in their order, on the job of the README."""
     (tmp_path / "job.py").write_text(readme_example("job"))
     (tmp_path / "state.json").write_text('{"data": {"people": [{"born": "2001-05-06"}]}}')
     plan = {"workflow": {"steps": [{"id": "a", "expression": readme_example("job")}]}}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     (pip, *_), *rest = commands("README.md", "commands")
 
-    assert pip == "pip"  # which is for a reader: here it is installed
+    assert pip == "pip"  # this line is for a reader: the package is installed here
     for program, *words in rest:
         assert program == "jobcell"
         done = call(tmp_path, *words)
@@ -144,7 +144,7 @@ def test_the_commands_of_the_readme_run(tmp_path):
 
 
 def test_the_page_shows_what_check_says(tmp_path):
-    """Word for word."""
+    """The page quotes the output word for word."""
     lines = [""] * 10
     lines[0] = "def main(state):"
     lines[2] = "    eval('1')"
@@ -160,7 +160,7 @@ def test_the_page_shows_what_check_says(tmp_path):
 
 
 def test_the_three_forms_of_a_job_run(tmp_path):
-    """Each as the page has it, with an adaptor that has the verbs."""
+    """Each form is as on the page, with an adaptor that has the verbs."""
     adaptor = (
         "def get(path, query):\n"
         "    return lambda state: {**state, 'data': [{'id': 7}], 'asked': [path, query(state)]}\n"
@@ -188,7 +188,7 @@ def test_the_three_forms_of_a_job_run(tmp_path):
 
 
 def test_the_repo_of_the_page_can_be_read(tmp_path):
-    """Its entry names a version that a step can have."""
+    """The entry of the repo names a version that a step can have."""
     (tmp_path / "common_1.0.0" / "common").mkdir(parents=True)
     (tmp_path / "common_1.0.0" / "common" / "__init__.py").write_text("def fn(f): return f\n")
     (tmp_path / "repo.json").write_text(example("docs/repo.md", "repo.json"))

@@ -1,4 +1,4 @@
-"""A failure is reported as what it was, and what a step was given stays with it."""
+"""A failure is reported as it was, and the input of a step is kept with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine import Engine, Resolvers, RunOptions
 
 @pytest.fixture(scope="module")
 def shared():
-    """One engine for all of these."""
+    """All tests of this file share this engine."""
     with make_engine("zygote", max_runs=1) as engine:
         assert engine.execute("import time\ndef main(state): time.sleep(0.3)").result(20)
         yield engine
@@ -36,7 +36,7 @@ GIVEN = {"deep": {"list": [1]}}
 @pytest.mark.parametrize("lazily", [False, True], ids=["inline", "by id"])
 @pytest.mark.parametrize("where", ["credentials", "configuration"])
 def test_what_a_plan_gives_is_given_to_each_execution_anew(shared: Engine, where, lazily):
-    """A step that is reached twice, and the next step, see nothing of what the first has done."""
+    """A step that is reached twice, and the next step, see no change of the first execution."""
     value = "the-id" if lazily else GIVEN
     of_step = {"configuration": value} if where == "configuration" else {}
     of_workflow = {"credentials": value} if where == "credentials" else {}
@@ -59,7 +59,7 @@ def test_what_a_plan_gives_is_given_to_each_execution_anew(shared: Engine, where
 @pytest.mark.parametrize("spare", [0, 300, 3_000])
 @pytest.mark.parametrize("text", ["x", "x" * 2_000])
 def test_a_state_near_its_limit_does_not_hide_the_failure(shared: Engine, spare, text):
-    """There is a short report in the state, or a verdict that names the failure."""
+    """The state has a short report, or the verdict names the failure."""
     state = {"data": "x" * (1_000_000 - spare)}
     source = f"def main(state): raise ValueError({text!r})"
     run = shared.execute(source, state, RunOptions(state_mb=1))
@@ -76,7 +76,7 @@ def test_a_state_near_its_limit_does_not_hide_the_failure(shared: Engine, spare,
 
 
 def test_the_input_is_what_remains_of_a_state_that_cannot_be_carried(shared: Engine):
-    """With the default state of the step, and without what the job did to it."""
+    """The input includes the default state of the step, and no change by the job."""
     source = "def main(state):\n    state['data'].clear()\n    state['f'] = len\n    return state\n"
     work = plan({"id": "a", "expression": source, "state": {"k": 2, "data": {"x": 1}}})
     result = shared.execute(work, {"data": {"y": 2}}).result(20)
@@ -98,7 +98,7 @@ def test_the_input_is_what_remains_of_a_state_that_cannot_be_carried(shared: Eng
     ],
 )
 def test_an_exception_that_breaks_its_own_report_is_reported(shared: Engine, body):
-    """As an error of the job, with its class."""
+    """The report is an error of the job, with the class of the exception."""
     source = f"class Bad(Exception):\n    {body}\n\ndef main(state): raise Bad('text')"
     result = shared.execute(source).result(20)
     assert (result.reason, result.error.name, result.error.subtype) == ("fail", "JobError", "Bad")
@@ -106,7 +106,7 @@ def test_an_exception_that_breaks_its_own_report_is_reported(shared: Engine, bod
 
 @pytest.mark.parametrize("key", ["Point(1)", "(1, 2)", "Kind.A", "frozenset([1])"])
 def test_a_key_that_would_not_come_back_is_a_state_error(shared: Engine, key):
-    """Of the step that has made it, with the path of its map; the next step is not started."""
+    """The step that made the key fails, with the path of its map; the next step is not started."""
     source = (
         "from dataclasses import dataclass\nfrom enum import Enum\n"
         "@dataclass(frozen=True)\nclass Point:\n    x: int\n"
@@ -120,7 +120,7 @@ def test_a_key_that_would_not_come_back_is_a_state_error(shared: Engine, key):
 
 
 def test_a_byte_order_mark_is_no_column(shared: Engine):
-    """In a job and in globals; an error on the first line has the column that an editor shows."""
+    """In a job and in globals, an error on the first line has the column that an editor shows."""
     work = plan(
         {"id": "a", "expression": "\ufeffdef main(state): return {'data': twice(2)}"},
         globals="\ufeffdef twice(n): return n * 2\n",
@@ -132,7 +132,7 @@ def test_a_byte_order_mark_is_no_column(shared: Engine):
 
 
 def test_several_leaves_may_be_too_large_together(shared: Engine):
-    """Each state is within the limit; the result is not."""
+    """Each state is within the limit, but the result is not."""
     leaf = "def main(state): return 'x' * 1_500_000"
     work = plan(
         {"id": "t", "next": {"a": True, "b": True, "c": True, "d": True}},
@@ -145,7 +145,7 @@ def test_several_leaves_may_be_too_large_together(shared: Engine):
 
 @pytest.mark.parametrize("rows", [1, 5_000])
 def test_no_code_of_a_job_runs_while_its_result_is_encoded(shared: Engine, rows):
-    """Not a property, an iterator or a text of its classes, in a small result and in a large one."""
+    """Properties, iterators and texts of a job's classes do not run, whatever the size."""
     source = f"""
 from dataclasses import dataclass
 

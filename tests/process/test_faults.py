@@ -1,6 +1,6 @@
 """A child that breaks off the conversation, after every message and in every way.
 
-The child is a process of a few lines (`fake_process`): no job is needed to be that bad.
+The child is a process of a few lines (`fake_process`), because a real job could not do all of this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from protocol import messages as m
 WHOLE = len(CONVERSATION)
 BOUNDARIES = range(WHOLE + 1)
 READY = 1 + next(n for n, message in enumerate(CONVERSATION) if isinstance(message, m.Ready))
-"""So many messages, and the child has said that it is ready."""
+"""After this number of messages, the child has said that it is ready."""
 RESOLVERS = Resolvers(credential=lambda _: {"password": "hunter2-hunter2"})
 SHORT = RunOptions(timeout_s=1.0)
 
@@ -60,19 +60,19 @@ MEANING = {
 
 @pytest.fixture
 def fakes() -> Iterator[FakeEngine]:
-    """Many at once: most of them only wait."""
+    """The engine has many runs at once, because most of them only wait."""
     with FakeEngine(max_runs=8) as engine:
         yield engine
 
 
 def execute(fakes: FakeEngine, count: int, fault: str, options: RunOptions = SHORT) -> Run:
-    """Start a child that sends so many messages and then does this."""
+    """Start a child that sends *count* messages and then does this."""
     fakes.scenarios.append((count, fault))
     return fakes.execute(PLAN, {"data": {}}, options=options, resolvers=RESOLVERS)
 
 
 def told_after(count: int, run: Run) -> list[str]:
-    """Return the events of a run that ended badly after so many messages."""
+    """Return the expected events of a run that failed after *count* messages."""
     told = [TOLD[type(message)] for message in CONVERSATION[:count] if type(message) in TOLD]
     if "credential-load" in [event.type for event in run.poll(after=0)]:
         told.insert(told.index("init-start") + 1, "credential-load")
@@ -82,7 +82,7 @@ def told_after(count: int, run: Run) -> list[str]:
 
 
 def assert_usable(fakes: FakeEngine) -> None:
-    """The next run is as if nothing had been."""
+    """The next run works as if no fault had happened."""
     result = execute(fakes, WHOLE, "goes on", RunOptions(timeout_s=20)).result(20)
     assert (result.reason, result.state) == ("success", {"data": {"n": 1}})
 
@@ -91,14 +91,14 @@ def assert_usable(fakes: FakeEngine) -> None:
 def test_whatever_a_child_does_after_a_frame_the_run_has_one_right_end(
     fakes: FakeEngine, fault: str
 ):
-    """One terminal event, the right error, every message before it told, no hang, no leak."""
+    """The run has one terminal event, the right error and all earlier messages; nothing hangs."""
     name, text = MEANING[fault]
     options = SHORT if name == "TimeoutError" else RunOptions(timeout_s=30)
     runs = [execute(fakes, count, fault, options) for count in BOUNDARIES[:-1]]
     for count, run in enumerate(runs):
         events = finish(run)
         result = run.result()
-        # A child that ends before it is ready is not the job's fault.
+        # The end of a child before it is ready is not the fault of the job.
         expected = "SpawnError" if name == "ExitError" and count < READY else name
         assert result.error.name == expected, (count, result.error)
         assert text in result.error.message, (count, result.error)
@@ -109,7 +109,7 @@ def test_whatever_a_child_does_after_a_frame_the_run_has_one_right_end(
 
 
 def test_what_follows_the_last_word_changes_nothing(fakes: FakeEngine):
-    """Neither what a child sends, nor that it stays; if it was dead before it was heard, that counts."""
+    """Later messages and a late end do not count; a child that was already dead has crashed."""
     options = RunOptions(timeout_s=20)
     runs = {fault: execute(fakes, WHOLE, fault, options) for fault in (*STOPS, *LIES)}
     for fault, run in runs.items():
@@ -127,7 +127,7 @@ def test_what_follows_the_last_word_changes_nothing(fakes: FakeEngine):
 def test_a_child_that_was_gone_before_it_was_heard_has_crashed(
     fakes: FakeEngine, fault: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """What the kernel says counts more than what the child said: here the engine is always late."""
+    """The kernel's report counts more than the child's message; here the engine reads late."""
 
     def gone(child: SpawnedChild) -> bool:
         return is_readable(child.exit_fd, timeout_ms=None)
@@ -141,7 +141,7 @@ def test_a_child_that_was_gone_before_it_was_heard_has_crashed(
 
 @pytest.mark.parametrize("fault", ["floods with lines", "floods with empty batches"])
 def test_a_flood_is_ended_by_its_limit(fakes: FakeEngine, fault: str):
-    """Batches without a line are a flood, too, and a quiet run goes on beside them."""
+    """Batches without a line are a flood as well, and a quiet run goes on beside them."""
     running = CONVERSATION.index(next(x for x in CONVERSATION if isinstance(x, m.JobStart))) + 1
     options = RunOptions(timeout_s=30, max_log_bytes=100_000)
     flood = execute(fakes, running, fault, options)
@@ -152,7 +152,7 @@ def test_a_flood_is_ended_by_its_limit(fakes: FakeEngine, fault: str):
 
 
 def test_one_who_asks_before_it_was_answered_is_not_answered(fakes: FakeEngine):
-    """A child cannot have the manager's resolver called a hundred times at once."""
+    """A child cannot make the engine call a resolver a hundred times at once."""
     asked: list[str] = []
 
     def resolver(value_id: str) -> dict:
@@ -173,12 +173,12 @@ def test_answers_that_nobody_reads_do_not_pile_up(fakes: FakeEngine):
     run = fakes.execute(PLAN, resolvers=Resolvers(credential=lambda _: large))
     result = run.result(20)
     assert result.error.name == "ProtocolError"
-    # It may ask before the answer is there, or before it has read the answer.
+    # The child may ask before the answer is there, or before it has read the answer.
     assert re.search("before it (has read|had the last answer)", result.error.message)
 
 
 def test_a_child_that_does_not_read_its_plan_holds_up_nobody(fakes: FakeEngine):
-    """What does not fit into the pipe waits; the other runs do not."""
+    """The part that does not fit into the pipe waits, but other runs do not wait."""
     fakes.scenarios.append((2, "stalls"))
     run = fakes.execute(PLAN, {"data": "x" * 20_000_000}, options=RunOptions(timeout_s=3))
     begun = time.monotonic()
@@ -199,7 +199,7 @@ def test_a_child_that_does_not_read_its_plan_holds_up_nobody(fakes: FakeEngine):
     ],
 )
 def test_a_final_state_that_is_none_is_the_fault_of_the_child(fakes: FakeEngine, fault: str):
-    """It looks like a message, and cannot be decoded: said in the result, raised nowhere."""
+    """The state looks like a message but cannot be decoded; only the result reports this."""
     run = execute(fakes, WHOLE - 1, fault, RunOptions(timeout_s=20))
     result = run.result(20)
     assert result.reason in ("exception", "success"), result
@@ -211,7 +211,7 @@ def test_a_final_state_that_is_none_is_the_fault_of_the_child(fakes: FakeEngine,
 
 
 def test_a_starter_that_always_fails_ends_every_queued_run():
-    """However many: one after the other, not one inside of the other."""
+    """The runs end one after the other, and not one inside of the other, for any number of runs."""
 
     class Failing(Engine):
         def _make_starter(self):
@@ -233,14 +233,14 @@ def test_a_starter_that_always_fails_ends_every_queued_run():
 
 
 def test_a_bug_of_ours_ends_the_run_and_only_it(fakes: FakeEngine, monkeypatch, caplog):
-    """Told as what it is, wherever it is met, never as a success; the next run is fine."""
+    """At each place a bug is reported as a bug and never as a success; the next run works."""
     from engine.running.session import Session
     from engine.start.connection import Connection
 
     def broken(*_args: object, **_kwargs: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    # The last is met again when what the child has left is read.
+    # The last bug happens again when the rest from the child is read.
     for kind, name in ((Session, "receive"), (Session, "finish"), (Connection, "read")):
         with monkeypatch.context() as patch:
             patch.setattr(kind, name, broken)
@@ -251,4 +251,4 @@ def test_a_bug_of_ours_ends_the_run_and_only_it(fakes: FakeEngine, monkeypatch, 
         assert [event.type for event in run.poll()][-1] == "workflow-error"
         assert_usable(fakes)
     assert "internal error" in caplog.text
-    caplog.clear()  # the tracebacks hold all that was there
+    caplog.clear()  # the tracebacks hold all objects of the run

@@ -32,7 +32,7 @@ def run_import(package: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_a_foreign_module_is_named_and_not_run(
     package: str, foreign: str, form: str, tmp_path: Path
 ) -> None:
-    """The error names the file that was found and what to do; the file's code does not run."""
+    """The error names the file and the remedy; the code of the file does not run."""
     found = tmp_path / f"{foreign}.py"
     if form == "package":
         found = tmp_path / foreign / "__init__.py"
@@ -48,6 +48,6 @@ def test_a_foreign_module_is_named_and_not_run(
 
 
 def test_without_a_foreign_module_both_packages_are_imported(tmp_path: Path) -> None:
-    """The check passes where the packages lie beside each other, and for a folder without code."""
+    """The check passes for packages that are beside each other, and for a folder without code."""
     (tmp_path / "engine").mkdir()  # a directory without `__init__.py` hides nothing
     assert run_import("jobcell, engine", tmp_path).returncode == 0

@@ -62,13 +62,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def stranger(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that nobody should trust."""
+    """An authority that should not be trusted."""
     return Authority(tmp_path_factory.mktemp("stranger"), "stranger")
 
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[str]:
-    """The address of a TLS server whose certificate is by our authority."""
+    """The address of a TLS server whose certificate is from our authority."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -78,11 +78,11 @@ def server(authority: Authority) -> Iterator[str]:
             self.wfile.write(b"secure")
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Write no log."""
 
     class Quiet(ThreadingHTTPServer):
         def handle_error(self, *args: object) -> None:
-            """Say nothing of clients that do not trust it."""
+            """Ignore clients that do not trust the server."""
 
     running = Quiet(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -120,7 +120,7 @@ BOTH = pytest.mark.parametrize("mode", ["zygote", "exec"])
 
 @BOTH
 def test_the_authorities_of_the_machine_are_loaded(mode: str, repo: Path, monkeypatch):
-    """As many as outside; the environment of the manager plays no part."""
+    """The number is the same as outside; the environment of the manager does not matter."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     outside = len(ssl.create_default_context().get_ca_certs())
@@ -137,7 +137,7 @@ def test_the_authorities_of_the_machine_are_loaded(mode: str, repo: Path, monkey
 
 
 def test_without_a_network_permission_there_are_none(repo: Path):
-    """A run that reaches nobody has nobody to verify."""
+    """A run without a network has no server to verify."""
     assert run("exec", repo, "authorities()", ()).state["data"]["loaded"] == 0
 
 
@@ -145,7 +145,7 @@ def test_without_a_network_permission_there_are_none(repo: Path):
 def test_an_authority_behind_links_is_trusted(
     mode: str, repo: Path, server: str, authority: Authority, tmp_path: Path, monkeypatch
 ):
-    """The directory that OpenSSL has compiled in is a link in a link, as are the files in it."""
+    """The directory that is compiled into OpenSSL is a link to a link, and so are its files."""
     stored, certs, named = tmp_path / "share", tmp_path / "etc" / "certs", tmp_path / "lib"
     for directory in (stored, certs, named):
         directory.mkdir(parents=True)
@@ -162,7 +162,8 @@ def test_an_authority_behind_links_is_trusted(
         assert run(mode, repo, job, (server,)).state == {"data": "secure"}
     finally:
         certificates.certificates.cache_clear()
-    # Without being told of it a run cannot read the directory, and the same job trusts nobody.
+    # If the engine does not find the directory, a run cannot read it, and the same job trusts
+    # nobody.
     monkeypatch.undo()
     assert "certificate verify failed" in str(run(mode, repo, job, (server,)).error)
 
@@ -172,7 +173,7 @@ def test_an_authority_behind_links_is_trusted(
 def test_an_adaptor_brings_its_own_authorities(
     mode: str, repo: Path, server: str, trusted: str, request: pytest.FixtureRequest
 ):
-    """As certifi does, by a file in its package; the wrong one does not do."""
+    """The authority is a file in the package, as in certifi; a wrong authority does not help."""
     pem = request.getfixturevalue(trusted).certificate
     shutil.copy(pem, repo / "tls_1" / "tls" / "cacert.pem")
 

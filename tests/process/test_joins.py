@@ -33,7 +33,7 @@ def started(events):
 
 
 def test_a_diamond_with_a_join_has_one_result_and_its_events(shared):
-    """The branches name the join as their next step; it starts once, after both."""
+    """The branches name the join as their next step; the join starts once, after both."""
     plan = plan_of(
         job("a", {"b": True, "c": True, "alarm": "on_job_failure"}),
         job("b", "z", "return {'data': {'b': 1}, 'references': ['b']}"),
@@ -59,7 +59,7 @@ def test_a_diamond_with_a_join_has_one_result_and_its_events(shared):
 
 
 def test_a_join_behind_a_failing_branch_and_one_that_never_runs(shared):
-    """The error of the branch is in the merged errors; the run is a success, as its leaf is."""
+    """The merged errors contain the error of the branch; the run succeeds because its leaf does."""
     plan = plan_of(
         job("a", {"b": True, "c": True, "d": False}),
         job("b", {"z": "on_job_failure"}, "raise ValueError('of b')"),
@@ -76,7 +76,7 @@ def test_a_join_behind_a_failing_branch_and_one_that_never_runs(shared):
 
 
 def test_ten_diamonds_in_a_row_with_joins_run_31_steps(shared):
-    """Without the joins they are 4,093 step runs, more than `max_step_runs` allows."""
+    """Without the joins there are 4,093 step runs, more than `max_step_runs` allows."""
     steps = [job("s0", {"l1": True, "r1": True})]
     for n in range(1, 11):
         following = {f"l{n + 1}": True, f"r{n + 1}": True} if n < 10 else {}
@@ -90,7 +90,7 @@ def test_ten_diamonds_in_a_row_with_joins_run_31_steps(shared):
 
 
 def test_the_last_step_of_a_run_may_come_before_a_join_or_be_one(shared):
-    """Joins that wait by then do not run."""
+    """Joins that still wait at this moment do not run."""
     steps = [
         job("a", {"b": True, "c": True}),
         job("b", "z"),
@@ -103,14 +103,14 @@ def test_the_last_step_of_a_run_may_come_before_a_join_or_be_one(shared):
 
 
 def test_a_join_without_effect_runs_with_a_warning(shared):
-    """One edge only."""
+    """The join has only one edge."""
     with pytest.warns(engine.PlanWarning, match=r"workflow.steps\[1\].join: only one edge"):
         run = shared.execute(plan_of(job("a", "z"), job("z", join="all")))
     assert started(finish(run)) == ["a", "z"]
 
 
 def test_a_wrong_join_is_a_problem_of_the_plan(shared):
-    """Nothing runs, and `check_plan` says the same."""
+    """No step runs, and `check_plan` reports the same problem."""
     plan = plan_of(job("a", join="both"))
     with pytest.raises(engine.PlanError, match="must be 'any' or 'all', not 'both'"):
         shared.execute(plan)

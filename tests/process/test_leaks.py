@@ -1,4 +1,4 @@
-"""What a run takes it gives back: control groups, processes that it left, handles, threads."""
+"""A run gives everything back: control groups, processes that it left, handles, threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def control_groups() -> set[str]:
-    """Return the control groups that this process has made, wherever the machine has them."""
+    """Return the control groups of this process, in all places where the machine has them."""
     found = set()
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         own = line.split(":", 2)[2].lstrip("/")
@@ -44,7 +44,7 @@ def no_control_group_left() -> Iterator[None]:
 
 
 def test_control_groups_are_removed_however_a_run_ends(mode: str):
-    """Runs that last have one; it is empty and gone when the engine is closed."""
+    """A run that lasts has a group, which is empty and gone when the engine is closed."""
     with make_engine(mode, max_runs=4, policy=Policy(language=False)) as engine:
         endings = [
             engine.execute(LASTS),
@@ -55,7 +55,7 @@ def test_control_groups_are_removed_however_a_run_ends(mode: str):
             engine.execute(SLEEPS),
         ]
         wait_for(endings[3], "job-start")
-        time.sleep(0.5)  # a run enters its group when it has lasted a while
+        time.sleep(0.5)  # a run enters its group only after some time
         endings[3].cancel("enough")
         names = [run.result(30).error and run.result().error.name for run in endings]
         assert names == [None, "TimeoutError", "ExitError", "Cancelled"]
@@ -65,7 +65,7 @@ def test_control_groups_are_removed_however_a_run_ends(mode: str):
 
 @pytest.mark.parametrize("start_mode", ["exec", "zygote"])
 def test_what_a_child_has_started_dies_with_it(start_mode: str):
-    """Without any wall a job may fork: the whole family is gone with the run."""
+    """Without any wall a job may fork, but the whole family is gone with the run."""
     source = (
         "import os, time\ndef main(state):\n    pid = os.fork()\n"
         "    if pid == 0:\n        time.sleep(60)\n        os._exit(0)\n    return {'pid': pid}"
@@ -100,7 +100,7 @@ def main(state):
 
 @pytest.mark.parametrize("fd", [1, 11])
 def test_a_flood_from_one_who_has_escaped_is_not_listened_to_for_ever(fd: int):
-    """Without any wall a job can leave a process in another session; the run ends all the same."""
+    """Without any wall a job can leave a process in another session, but the run still ends."""
     with make_engine("zygote", policy=Policy(level="none", language=False)) as engine:
         options = RunOptions(timeout_s=10, max_log_bytes=10**9)
         finish(engine.execute(ESCAPES.format(fd=fd), options=options), 20)
@@ -108,7 +108,7 @@ def test_a_flood_from_one_who_has_escaped_is_not_listened_to_for_ever(fd: int):
 
 
 def test_a_run_that_is_over_keeps_nothing_but_its_events(zygote: Engine):
-    """A handle may be kept for long: it holds neither the plan nor the way to the child."""
+    """A handle may be kept for long, but keeps neither the plan nor the connection to the child."""
     run = zygote.execute(CALM, {"data": "x" * 1000})
     run.result(20)
     lanes = [x for x in gc.get_objects() if type(x).__name__ == "Lane" and x.run is run]
@@ -123,7 +123,7 @@ def test_a_run_that_is_over_keeps_nothing_but_its_events(zygote: Engine):
 
 
 def test_an_abandoned_resolver_keeps_nothing_alive():
-    """Its thread cannot be ended, but what it was called for can be let go."""
+    """The thread of the resolver cannot be ended, but it must not keep the run in memory."""
     hold, asked = threading.Event(), threading.Event()
 
     def resolver(value_id: str) -> dict:
@@ -157,7 +157,7 @@ def test_an_abandoned_resolver_keeps_nothing_alive():
 
 
 def test_a_zygote_that_hangs_is_replaced(monkeypatch):
-    """An operator stops it: the run that waits for it gets a child of another."""
+    """If an operator stops a zygote, a run that waits for it gets a child of another zygote."""
     monkeypatch.setattr("engine.start.zygote.LOOK_S", 0.2)
     before = psutil.Process().children()
     engine = make_engine("zygote")

@@ -1,4 +1,4 @@
-"""What a manager sees of a run, in every start mode."""
+"""The life of a run as a manager sees it, in every start mode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TWO_STEPS = {
 
 
 def test_a_run_gives_its_events_in_order(engine: Engine):
-    """The whole life of a run is told, and the result is the state of its leaf."""
+    """The events cover the whole life of a run, and the result is the state of its leaf."""
     run = engine.execute(TWO_STEPS, {"data": {"x": 1}})
     events = finish(run)
 
@@ -50,14 +50,14 @@ def test_a_run_gives_its_events_in_order(engine: Engine):
 
 
 def test_every_run_has_an_interpreter_of_its_own(engine: Engine):
-    """Nothing that a run leaves in its process is there for the next one."""
+    """The next run does not see changes that a run makes in its process."""
     source = "seen = []\ndef main(state):\n    seen.append(1)\n    return {'n': len(seen)}"
     for _ in range(3):
         assert engine.execute(source).result(20).state == {"n": 1}
 
 
 def test_events_arrive_while_the_run_goes_on(engine: Engine):
-    """A job that waits has already been heard of."""
+    """The events of a job that still waits have already arrived."""
     run = engine.execute("import time\ndef main(state):\n    print('here')\n    time.sleep(60)")
     assert wait_for(run, "log").message == "here"
     assert not run.done
@@ -68,7 +68,7 @@ def test_events_arrive_while_the_run_goes_on(engine: Engine):
 
 
 def test_polling_without_a_cursor_gives_each_event_once(zygote: Engine):
-    """A handle remembers what it has polled; a cursor reads it again."""
+    """A handle remembers the events that it has polled; a cursor reads them again."""
     run = zygote.execute("def main(state): return state")
     run.result(20)
     first = run.poll()
@@ -82,7 +82,7 @@ def test_polling_without_a_cursor_gives_each_event_once(zygote: Engine):
 
 
 def test_runs_beyond_max_runs_wait_first_in_first_out():
-    """One child at a time, in the order of the calls."""
+    """There is one child at a time, in the order of the calls."""
     with make_engine("zygote", max_runs=1) as engine:
         runs = [engine.execute("def main(state): return state") for _ in range(6)]
         starts = []
@@ -110,7 +110,7 @@ def test_many_threads_may_use_one_engine(zygote: Engine):
 
 
 def test_a_run_can_be_awaited_and_iterated(engine: Engine):
-    """In a running loop nothing blocks it."""
+    """Neither of these blocks a running loop."""
 
     async def manage() -> None:
         run = engine.execute(TWO_STEPS)
@@ -125,7 +125,7 @@ def test_a_run_can_be_awaited_and_iterated(engine: Engine):
 
 
 def test_a_closed_engine_says_so():
-    """Closing is final, may be repeated, and cancels what is running and queued."""
+    """Closing is final, may be repeated, and cancels the running and the queued runs."""
     engine = make_engine("zygote", max_runs=1)
     running = engine.execute("import time\ndef main(state): time.sleep(60)", options=QUICK)
     queued = engine.execute("def main(state): return state")
@@ -143,7 +143,7 @@ def test_a_closed_engine_says_so():
 
 
 def test_run_returns_the_state_and_tells_every_event():
-    """The one-call interface."""
+    """The interface is a single call."""
     seen = []
     state = jobcell.run("def main(state): return {'a': 1}", {"data": {}}, on_event=seen.append)
     assert state == {"a": 1}
@@ -152,7 +152,7 @@ def test_run_returns_the_state_and_tells_every_event():
 
 
 def test_run_returns_the_error_of_a_job_in_the_state():
-    """A job that fails does not raise in the manager."""
+    """A failed job does not raise in the manager."""
     state = jobcell.run("def main(state):\n    raise ValueError('no')", {"data": {"x": 1}})
     assert state["data"] == {"x": 1}
     report = state["errors"]["job-1"]
@@ -161,7 +161,7 @@ def test_run_returns_the_error_of_a_job_in_the_state():
 
 
 def test_run_raises_when_the_workflow_could_not_be_walked():
-    """A crash is the manager's to handle."""
+    """The manager handles a crash."""
     with pytest.raises(RunError) as caught:
         jobcell.run("def main(state):\n    return nonsense")
     assert caught.value.error.name == "RuntimeCrash"
@@ -170,7 +170,7 @@ def test_run_raises_when_the_workflow_could_not_be_walked():
 
 
 def test_what_on_event_raises_ends_the_run():
-    """The manager's own mistake comes back to it, and no child is left."""
+    """The exception of the manager comes back to it, and no child is left."""
 
     def on_event(event: object) -> None:
         raise LookupError("mine")
@@ -180,7 +180,7 @@ def test_what_on_event_raises_ends_the_run():
 
 
 def test_two_limits_the_smaller_one_holds(zygote: Engine):
-    """A plan cannot widen what the manager has set, nor the other way round."""
+    """A plan cannot raise a limit of the manager, nor the other way round."""
     plan = {
         "workflow": {"steps": [{"expression": "while True: pass\nfn()"}]},
         "options": {"timeout": 100},
@@ -194,7 +194,7 @@ def test_two_limits_the_smaller_one_holds(zygote: Engine):
 
 
 def test_a_closed_engine_has_let_go_of_its_descriptors(mode: str):
-    """At once, not when the collector comes round; its handles may be kept."""
+    """The descriptors are closed without the garbage collector, even if handles are kept."""
     gc.collect()
     gc.disable()
     try:

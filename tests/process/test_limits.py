@@ -1,4 +1,4 @@
-"""Every limit, met for real: its own verdict, naming the limit and its value, and in time."""
+"""Every limit is met for real: its verdict comes in time and names the limit and its value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEVER_RETURNS = {
 
 @pytest.mark.parametrize("source", NEVER_RETURNS.values(), ids=NEVER_RETURNS)
 def test_a_step_timeout_ends_whatever_the_step_is_doing(zygote: Engine, source: str):
-    """50 ms are 50 ms, in bytecode and in C."""
+    """A limit of 50 ms ends bytecode and C code after 50 ms."""
     begun = time.monotonic()
     run = zygote.execute(source, options=RunOptions(step_timeout_s=0.05, timeout_s=20))
     events = finish(run)
@@ -39,7 +39,7 @@ def test_a_step_timeout_ends_whatever_the_step_is_doing(zygote: Engine, source: 
 
 
 def test_a_step_timeout_is_for_one_step(zygote: Engine):
-    """Steps within their time add up without meeting it."""
+    """Steps that are each within their time do not meet the limit together."""
     step = "import time\ndef main(state):\n    time.sleep(0.15)\n    return state"
     steps = [{"id": f"s{n}", "expression": step, "next": {f"s{n + 1}": True}} for n in range(3)]
     steps[-1].pop("next")
@@ -52,7 +52,7 @@ def test_a_step_timeout_is_for_one_step(zygote: Engine):
 
 
 def test_silence_is_limited(zygote: Engine):
-    """A run that talks may take its time; one that does not has gone astray."""
+    """A run that sends messages may take its time; a silent run has gone astray."""
     talking = (
         "import time\ndef main(state):\n    for n in range(12):\n        print(n)\n        time.sleep(0.2)\n"
         "    return state"
@@ -69,7 +69,7 @@ def test_silence_is_limited(zygote: Engine):
 
 
 def test_processor_time_is_limited(zygote: Engine):
-    """Waiting costs none of it."""
+    """Waiting uses no processor time."""
     waits = "import time\ndef main(state):\n    time.sleep(0.5)\n    return state"
     assert zygote.execute(waits, options=RunOptions(cpu_s=0.3)).result(20).reason == "success"
     result = zygote.execute(NEVER_RETURNS["busy loop"], options=RunOptions(cpu_s=0.3)).result(20)
@@ -91,7 +91,7 @@ MEMORY_BOMBS = {
 
 @pytest.mark.parametrize("source", MEMORY_BOMBS.values(), ids=MEMORY_BOMBS)
 def test_memory_is_limited(zygote: Engine, source: str):
-    """Out of memory is told as that, with the limit, never as a bare exit code."""
+    """A lack of memory is reported as such with the limit, and never as a bare exit code."""
     result = zygote.execute(source, options=RunOptions(memory_mb=100)).result(30)
     assert result.error.name == "OOMError"
     assert result.reason == "kill"
@@ -100,13 +100,13 @@ def test_memory_is_limited(zygote: Engine, source: str):
 
 
 def test_a_job_that_handles_its_memory_error_goes_on(zygote: Engine):
-    """The limit is met inside the child first, where Python can say no."""
+    """The job first meets the limit inside the child, where Python can refuse the memory."""
     source = "def main(state):\n    try:\n        x = 'x' * 10**10\n    except MemoryError:\n        return {'too': 'much'}"
     assert zygote.execute(source).result(20).state == {"too": "much"}
 
 
 def test_the_size_of_a_state_is_limited(zygote: Engine):
-    """The job that made it is named; the event of the run is no success."""
+    """The error names the job that made the state, and the run does not succeed."""
     source = "def main(state): return {'data': 'x' * 3_000_000}"
     run = zygote.execute(source, options=RunOptions(state_mb=2))
     events = finish(run)
@@ -117,7 +117,7 @@ def test_the_size_of_a_state_is_limited(zygote: Engine):
 
 
 def test_a_large_payload_is_left_out_of_the_event_only(zygote: Engine):
-    """What the next step gets is whole."""
+    """The next step gets the whole payload."""
     plan = {
         "workflow": {
             "steps": [
@@ -138,14 +138,14 @@ def test_a_large_payload_is_left_out_of_the_event_only(zygote: Engine):
 
 
 def test_events_may_go_without_states(zygote: Engine):
-    """A manager that does not want them does not pay for them."""
+    """A manager that turns states off pays nothing for them."""
     run = zygote.execute("def main(state): return state", options=RunOptions(event_state=False))
     [complete] = [event for event in finish(run) if event.type == "job-complete"]
     assert (complete.state, complete.redacted) == (None, False)
 
 
 def test_log_volume_is_limited_twice(zygote: Engine):
-    """Above the limit lines are dropped and counted; above ten times that the run ends."""
+    """Above the limit lines are dropped and counted; above ten times the limit the run ends."""
     source = "def main(state):\n    for n in range({n}): print('x' * 100)\n    return state"
     run = zygote.execute(source.format(n=100), options=RunOptions(max_log_bytes=5_000))
     events = finish(run)
@@ -161,7 +161,7 @@ def test_log_volume_is_limited_twice(zygote: Engine):
 
 
 def test_one_long_line_is_left_out(zygote: Engine):
-    """A line that is too long says how long it was."""
+    """The replacement says how long the line was."""
     run = zygote.execute(
         "def main(state):\n    print('x' * 50_000)\n    return state",
         options=RunOptions(log_payload_mb=0.01),
@@ -172,14 +172,14 @@ def test_one_long_line_is_left_out(zygote: Engine):
 
 
 def test_the_standard_streams_count_as_logs(plain: Engine):
-    """A flood on descriptor 1 ends the run, and the manager's memory is not its measure."""
+    """A flood on descriptor 1 ends the run, and does not fill the memory of the manager."""
     source = "import os\ndef main(state):\n    while True: os.write(1, b'x' * 4096 + b'\\n')"
     result = plain.execute(source, options=RunOptions(max_log_bytes=100_000)).result(20)
     assert result.error.name == "OutputLimitError"
 
 
 def diamonds(count: int) -> dict:
-    """Return a plan in which every diamond doubles the executions of what follows."""
+    """Return a plan in which every diamond doubles the executions after it."""
     steps = []
     for n in range(count):
         steps += [
@@ -192,7 +192,7 @@ def diamonds(count: int) -> dict:
 
 
 def test_the_number_of_step_runs_is_limited(zygote: Engine):
-    """Ten chained diamonds would run 4093 steps."""
+    """Ten diamonds in a chain would run 4093 steps."""
     result = zygote.execute(diamonds(10)).result(20)
     assert result.error.name == "OutputLimitError"
     assert "1000 steps (max_step_runs)" in result.error.message
@@ -202,7 +202,7 @@ def test_the_number_of_step_runs_is_limited(zygote: Engine):
 
 
 def test_the_number_of_events_is_limited(zygote: Engine):
-    """Even small lines add up."""
+    """The sum of many small lines meets the limit."""
     source = "def main(state):\n    while True: print()"
     result = zygote.execute(source, options=RunOptions(max_events=500)).result(20)
     assert result.error.name == "OutputLimitError"
@@ -210,7 +210,7 @@ def test_the_number_of_events_is_limited(zygote: Engine):
 
 
 def test_a_manager_that_does_not_poll_costs_bounded_memory():
-    """Logs that nobody polls are dropped and counted; lifecycle events are not."""
+    """Logs that are not polled are dropped and counted; lifecycle events are kept."""
     source = "def main(state):\n    for n in range(200_000): print(n)\n    return state"
     with Engine(start_mode="zygote", policy=Policy()) as engine:
         run = engine.execute(source, options=RunOptions(max_log_bytes=10**8))
@@ -233,7 +233,7 @@ def test_a_manager_that_does_not_poll_costs_bounded_memory():
     ],
 )
 def test_what_logs_show_of_objects_can_be_limited(zygote: Engine, mode: str, line: str):
-    """The policies of the JavaScript runtime's logger; text and numbers are left alone."""
+    """The options are those of the JavaScript runtime's logger; text and numbers stay."""
     source = "def main(state):\n    print('state', {'data': state.data}, 5)\n    return state"
     run = zygote.execute(source, {"data": {"x": 1}}, options=RunOptions(sanitize=mode))
     assert [event.message for event in finish(run) if event.type == "log"] == [line]

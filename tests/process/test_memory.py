@@ -1,4 +1,4 @@
-"""A finished run is freed at once, by reference counting alone: states and secrets go with the handle."""
+"""A finished run is freed at once, by reference counting alone, with its states and secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = {"password": "hunter2-hunter2"}
 
 
 class Tracked(dict):
-    """A state or a credential whose end can be seen."""
+    """A state or a credential whose end the test can observe."""
 
 
 def with_credential(credential: Any) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-#: What is run, its state, how it is followed, its reason, and what else is given.
+# Each line: the plan, its state, the way to follow it, its reason, and other arguments.
 KINDS: dict[str, tuple[Any, Any, Callable[[Run], str], str, dict[str, Any]]] = {
     "success": (CALM, {"data": "x" * 10_000}, ended, "success", {}),
     "a deep state": (CALM, {"data": nested(600)}, ended, "success", {}),
@@ -125,7 +125,7 @@ def shared() -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def no_leak() -> None:
-    """The engine lives on: what it holds is not for each test to compare."""
+    """The engine lives on, so single tests do not compare its resources."""
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def no_collector() -> Iterator[None]:
 
 
 def wait_until(fact: Callable[[], bool]) -> bool:
-    """Wait for the supervisor to let go of the run; it does so after it has woken us."""
+    """Wait until the supervisor lets go of the run; it first wakes the waiting thread."""
     deadline = time.monotonic() + 5
     while not fact() and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -150,7 +150,7 @@ def wait_until(fact: Callable[[], bool]) -> bool:
 
 
 def one(engine: Engine, kind: str) -> weakref.ref[Run]:
-    """Do one run, and keep nothing of it."""
+    """Do one run, and keep no object of it."""
     source, state, follow, reason, more = KINDS[kind]
     run = engine.execute(source, state, **more)
     assert follow(run) == reason, run.result().error
@@ -162,8 +162,8 @@ def one(engine: Engine, kind: str) -> weakref.ref[Run]:
 def test_a_run_leaves_nothing_for_the_garbage_collector(
     shared: Engine, kind: str, no_collector: None
 ):
-    """However it ends: no object of ours is in a cycle, so its states and secrets are gone."""
-    one(shared, kind)  # what is imported on the first occasion leaves cycles of its own
+    """At any end of a run its objects are in no cycle, so its states and secrets are gone."""
+    one(shared, kind)  # modules that are imported at first use leave cycles of their own
     gc.collect()
 
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -180,7 +180,7 @@ def test_a_run_leaves_nothing_for_the_garbage_collector(
 def test_a_credential_is_gone_with_its_run_while_the_handle_is_kept(
     shared: Engine, no_collector: None
 ):
-    """A handle may be kept for long; the value that a resolver gave is not."""
+    """A manager may keep the handle for long, but the value from the resolver is gone."""
     given: list[weakref.ref[Tracked]] = []
 
     def resolver(_id: str) -> Tracked:
@@ -195,7 +195,7 @@ def test_a_credential_is_gone_with_its_run_while_the_handle_is_kept(
 
 
 def test_the_memory_of_a_manager_does_not_grow_with_its_runs(no_collector: None):
-    """States of 4 MB, one after another, with the collector off: 30 runs need what 10 do."""
+    """States of 4 MB follow each other with the collector off: 30 runs need the memory of 10."""
     process = psutil.Process()
     with make_engine("zygote", max_runs=1) as engine:
         for number in range(30):
@@ -210,7 +210,7 @@ def test_the_memory_of_a_manager_does_not_grow_with_its_runs(no_collector: None)
 
 
 def test_a_bad_plan_leaves_nothing_either(no_collector: None):
-    """The error holds the problems, and no cycle holds the state."""
+    """The error has the problems, and the state is not in a cycle."""
     state = Tracked(bad=object())
     reference = weakref.ref(state)
     with make_engine("exec") as engine:

@@ -1,4 +1,4 @@
-"""When a run is over and its handle is dropped, no piece of its secrets is in the manager's memory."""
+"""After a run whose handle is dropped, no piece of its secrets is in the manager's memory."""
 
 from __future__ import annotations
 
@@ -79,9 +79,10 @@ print(found)
 
 @pytest.mark.parametrize("keep", [False, True], ids=["as it is", "with a pattern in the cache"])
 def test_no_piece_of_a_secret_stays_in_the_memory_of_the_manager(keep):
-    """Memory that was freed is overwritten by the debug hooks of CPython's allocators.
+    """The debug hooks of CPython's allocators overwrite freed memory.
 
-    So what is found there is held by an object.  The twin keeps one pattern in the cache of `re`.
+    A piece that is still found therefore belongs to a living object.  The twin keeps one pattern in
+    the cache of `re`.
     """
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-c", MANAGER.replace("KEEP", str(keep))],

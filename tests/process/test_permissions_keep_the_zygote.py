@@ -1,4 +1,4 @@
-"""A run with permissions of its own is served by a zygote from its second use on, with the same walls."""
+"""From its second run on, a set of permissions is served by a zygote, with the same walls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(engine: Engine, source: str, state: object = None, **permissions: object
 
 
 def warm(engine: Engine, **permissions: object) -> None:
-    """Have a zygote made for a set of permissions: at its second use there is one."""
+    """Use a set of permissions twice, because the second use makes a zygote for it."""
     parents = [run(engine, WHO, **permissions).state["parent"] for _ in range(3)]
     assert parents[0] == os.getpid(), "the first use is not worth a zygote"
     assert parents[1] == parents[2] != os.getpid(), parents
@@ -46,7 +46,7 @@ def warm(engine: Engine, **permissions: object) -> None:
 
 @pytest.mark.parametrize("kind", ["net", "read", "both"])
 def test_the_walls_are_those_of_a_new_interpreter(plain: Engine, tmp_path: Path, kind: str):
-    """Every layer and every probe reports the same, however the child was started."""
+    """Every layer and every probe gives the same report in both start modes."""
     net, read = ("127.0.0.1:5432",), (str(tmp_path),)
     permissions = {"net": {"net": net}, "read": {"read": read}, "both": {"net": net, "read": read}}
     first = run(plain, WHO, **permissions[kind])
@@ -56,7 +56,7 @@ def test_the_walls_are_those_of_a_new_interpreter(plain: Engine, tmp_path: Path,
     def comparable(result: RunResult) -> object:
         report = msgspec.to_builtins(result.confinement)
         for layer in report["layers"]:
-            # The user id is that of the child's own number; a fork has the count of open files.
+            # The user id comes from the child's own number, and a fork has the count of open files.
             layer["detail"] = None if layer["name"] == "identity" else layer.get("detail")
         return report
 
@@ -64,7 +64,7 @@ def test_the_walls_are_those_of_a_new_interpreter(plain: Engine, tmp_path: Path,
 
 
 def test_a_fork_reads_what_its_run_may_read_and_nothing_else(plain: Engine, tmp_path: Path):
-    """Its neighbours' paths are not there, and neither is a path of a run that went before."""
+    """The paths of other runs are not there, and neither are the paths of earlier runs."""
     mine, other = tmp_path / "mine", tmp_path / "other"
     for place in (mine, other):
         place.mkdir()
@@ -80,7 +80,7 @@ def test_a_fork_reads_what_its_run_may_read_and_nothing_else(plain: Engine, tmp_
 
 
 def test_a_file_that_was_replaced_is_seen_by_the_next_run(plain: Engine, tmp_path: Path):
-    """A mount holds the file that a name meant when it was made; such a zygote is replaced."""
+    """A mount keeps the file that a name meant at its time, so the zygote is replaced."""
     file = tmp_path / "file"
     file.write_text("old")
     for _ in range(2):
@@ -91,7 +91,7 @@ def test_a_file_that_was_replaced_is_seen_by_the_next_run(plain: Engine, tmp_pat
 
 
 def test_a_fork_reaches_the_ports_of_its_run_and_no_others(plain: Engine):
-    """And a run without a permission has no network, whatever the one before had."""
+    """A run without a permission has no network, even after a run that had one."""
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as two,
@@ -106,7 +106,7 @@ def test_a_fork_reaches_the_ports_of_its_run_and_no_others(plain: Engine):
 
 
 def test_limits_of_a_run_hold_in_a_zygote_for_its_permissions(plain: Engine, tmp_path: Path):
-    """One zygote serves all limits of a set of permissions."""
+    """A single zygote serves all limits of a set of permissions."""
     warm(plain, read=[str(tmp_path)])
     source = (
         "import resource\ndef main(state): return {'n': resource.getrlimit(resource.RLIMIT_DATA)}"
@@ -118,7 +118,9 @@ def test_limits_of_a_run_hold_in_a_zygote_for_its_permissions(plain: Engine, tmp
 
 
 def test_few_zygotes_are_kept(plain: Engine, tmp_path: Path, monkeypatch):
-    """The least recently used one goes; sets that take turns do not have one made for every run."""
+    """The engine drops the zygote that was used least recently; sets in alternation do not force
+    new zygotes each time.
+    """
     places = [tmp_path / str(number) for number in range(shelf.MOST_ZYGOTES + 2)]
     for place in places:
         place.mkdir()

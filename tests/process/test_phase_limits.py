@@ -1,6 +1,6 @@
 """Every limit in every phase of a run: each cell has one verdict, and the table is complete.
 
-The table is for the reader, too: `docs/adr/0019-a-failure-is-never-replaced.md` shows it.
+Readers see the same table in `docs/adr/0019-a-failure-is-never-replaced.md`.
 """
 
 from __future__ import annotations
@@ -48,18 +48,19 @@ BOMB = "def main(state):\n    x = [0]\n    for _ in range(26):\n        x = [x, 
 
 @dataclass
 class Cell:
-    """A run that meets a limit, and what it must end with."""
+    """A run that meets a limit, and its expected end."""
 
     verdict: str
     plan: Any = OK
     state: Any = None
     options: dict[str, Any] = field(default_factory=dict)
     resolver: str = ""
-    """``blocks`` until the test is over, or ``large``: returns a value of many rows."""
+    """``blocks`` waits until the test is over; ``large`` returns a value of many rows."""
     cancel_at: str = ""
-    """The event after which the run is cancelled; empty: not; ``now``: at once."""
+    """The run is cancelled after this event; ``now`` means at once, and an empty text means never.
+    """
     also: tuple[str, ...] = ()
-    """Other verdicts that are right, where two limits are met by the same deed."""
+    """Other verdicts that are right, because the same action meets two limits."""
 
 
 def with_globals(value: str) -> dict[str, Any]:
@@ -88,7 +89,7 @@ SMALL = {"memory_mb": 60, "state_mb": 100}
 CPU = {"cpu_s": 0.3}
 QUIET = {"max_log_bytes": 1_000}
 
-#: Two leaves whose states fit alone, and not together.
+# Two leaves: each of their states fits alone, but not both together.
 LEAVES = {
     "workflow": {
         "steps": [
@@ -101,7 +102,7 @@ LEAVES = {
 
 TABLE: dict[tuple[str, str], Cell] = {
     ("starting", "timeout_s"): Cell("TimeoutError", options={"timeout_s": 0.0001}),
-    # Not a quick job: on a busy machine it could be over before the test cancels it.
+    # The job is not quick, because a busy machine could end it before the test cancels it.
     ("starting", "cancel"): Cell("Cancelled", job(FOR_EVER), cancel_at="now"),
     ("reading the plan", "memory_mb"): Cell(
         "OOMError", state={"data": ["x" * 10**8]}, options=SMALL
@@ -202,14 +203,16 @@ IMPOSSIBLE: dict[tuple[str, str], str] = {
 
 
 def test_the_table_has_every_cell_once():
-    """A cell is tested, or there is a reason why it cannot be."""
+    """Each cell has a test, or a reason why it cannot have one."""
     assert not TABLE.keys() & IMPOSSIBLE.keys()
     assert TABLE.keys() | IMPOSSIBLE.keys() == set(itertools.product(PHASES, LIMITS))
 
 
 @pytest.fixture(scope="module")
 def shared():
-    """One engine for all cells, with all its threads started: the first run that lasts starts one."""
+    """All cells share this engine, whose threads are all started: the first run that lasts starts
+    one.
+    """
     with Engine(max_runs=1) as engine:
         assert engine.execute("import time\ndef main(state): time.sleep(0.3)").result(20)
         yield engine
@@ -217,7 +220,7 @@ def shared():
 
 @pytest.fixture
 def blocked():
-    """An event that lets a resolver go when the test is over."""
+    """An event that releases a resolver when the test is over."""
     event = threading.Event()
     yield event
     event.set()
@@ -245,7 +248,7 @@ def cancel(run: Run, at: str) -> None:
 
 @pytest.mark.parametrize("cell", TABLE, ids=" - ".join)
 def test_a_limit_has_one_verdict_in_each_phase(shared: Engine, blocked, cell):
-    """Its own name, whatever was going on; and the events are complete."""
+    """The verdict has the limit's own name in each phase, and the events are complete."""
     case = TABLE[cell]
     options = RunOptions(**{"timeout_s": 20.0, **case.options})
     run = shared.execute(case.plan, case.state, options, resolvers(case.resolver, blocked))

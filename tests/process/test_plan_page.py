@@ -1,4 +1,4 @@
-"""Every example of docs/plan.md does what the page says, and the page has every key of a plan."""
+"""Every example of docs/plan.md behaves as the page says, and the page has every key of a plan."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def marked(kind):
 
 
 def test_every_json_block_of_the_page_is_an_example():
-    """None is there that no test reads."""
+    """A test reads every block on the page."""
     assert len(EXAMPLES) == PAGE.count("```json\n") > 8
 
 
 @pytest.mark.parametrize(("about", "text", "_"), marked("run") + marked("warned"))
 @pytest.mark.filterwarnings("ignore::engine.PlanWarning")
 def test_an_example_runs_to_the_result_that_the_page_gives(shared, about, text, _):
-    """With the state that the page gives."""
+    """The run starts with the state that the page gives."""
     parts = dict(
         part.split(" ", 1)
         for part in about.strip().removeprefix("; ").split("; ")
@@ -65,7 +65,7 @@ def test_an_example_runs_to_the_result_that_the_page_gives(shared, about, text, 
 
 @pytest.mark.parametrize(("about", "text", "_"), marked("warned"))
 def test_an_example_warns_of_the_keys_that_the_page_names(about, text, _):
-    """Each once."""
+    """Each key has one warning."""
     named = []
     load_plan(text, warn=lambda sentence: named.append(sentence.split("'")[1]))
     assert named == about.partition(";")[0].strip().split(", ")
@@ -73,7 +73,7 @@ def test_an_example_warns_of_the_keys_that_the_page_names(about, text, _):
 
 @pytest.mark.parametrize(("_about", "text", "told"), marked("refused"))
 def test_a_refused_example_has_the_problems_of_the_page(_about, text, told):
-    """Word for word."""
+    """The problems are the same word for word."""
     with pytest.raises(engine.PlanError) as caught:
         load_plan(text)
     assert str(caught.value) == told.strip()
@@ -81,13 +81,13 @@ def test_a_refused_example_has_the_problems_of_the_page(_about, text, told):
 
 @pytest.mark.parametrize(("_about", "text", "_"), marked("checked"))
 def test_a_checked_example_is_a_plan(_about, text, _):
-    """It needs a repo to run."""
+    """The example needs a repo to run."""
     load_plan(text)
 
 
 @pytest.mark.parametrize(("state", "condition", "taken"), ROWS)
 def test_a_condition_is_taken_as_the_table_says(state, condition, taken):
-    """With a warning exactly where the table has one."""
+    """A condition gives a warning exactly where the table has one."""
     edge = Edge(condition)
     logged = []
     workflow = Workflow(steps=(Step(id="a", next={"b": edge}), Step(id="b")))
@@ -101,13 +101,13 @@ def test_a_condition_is_taken_as_the_table_says(state, condition, taken):
 
 
 def test_the_table_of_conditions_is_read():
-    """A row that no pattern matches would be a row that no test reads."""
+    """The pattern of the test must match every row of the table."""
     table = PAGE.partition("| state | condition | taken |\n|---|---|---|\n")[2].partition("\n\n")[0]
     assert len(ROWS) == len(table.splitlines()) > 10
 
 
 def test_the_page_has_every_key_in_every_spelling():
-    """In the table of its object; and the schema describes each."""
+    """Each key is in the table of its object, and the schema describes it."""
     tables = [
         set(re.findall(r"^\| `(\w+)` \|", part.partition("\n\n")[0], re.MULTILINE))
         for part in PAGE.split("|---|---|---|\n")[1:]
@@ -120,7 +120,7 @@ def test_the_page_has_every_key_in_every_spelling():
 
 
 def test_the_schema_is_printed_as_it_is(capsys):
-    """By `jobcell schema`."""
+    """`jobcell schema` prints the schema."""
     from jobcell.cli import main
 
     with pytest.raises(SystemExit) as ended:
@@ -131,6 +131,6 @@ def test_the_schema_is_printed_as_it_is(capsys):
 
 @pytest.mark.parametrize("text", [found[2] for found in EXAMPLES if found[0] != "refused"])
 def test_the_schema_accepts_every_example(text):
-    """As an editor would use it."""
+    """The schema is used as in an editor."""
     jsonschema = pytest.importorskip("jsonschema", reason="a development dependency: make setup")
     jsonschema.validate(json.loads(text), plan_schema())

@@ -1,4 +1,4 @@
-"""A refused connection says which permission is missing, whatever library has tried it."""
+"""The error of a refused connection names the missing permission, whatever library has tried it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ LIBRARIES = (
     *("requests", "urllib3", "charset_normalizer", "certifi", "idna"),
     *("httpx", "httpcore", "h11", "anyio", "sniffio", "typing_extensions"),
 )
-"""Well-known libraries with their dependencies: an adaptor sees what lies in its own directory."""
+"""Well-known libraries with their dependencies: an adaptor sees the packages in its own directory.
+"""
 
 VERBS = """
 import asyncio, socket, urllib.request, http.client
@@ -98,7 +99,7 @@ def of_a_process(host, port):
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    """The adaptor with all these verbs."""
+    """Return the options for the adaptor with all these verbs."""
     directory = tmp_path_factory.mktemp("adaptor")
     (directory / "caller").mkdir()
     (directory / "caller/__init__.py").write_text(VERBS)
@@ -115,7 +116,7 @@ def options(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared():
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with Engine() as engine:
         yield engine
 
@@ -145,7 +146,7 @@ PLACES = [("127.0.0.1", 9, "127.0.0.1:9"), ("db.example.org", 5432, "db.example.
 )
 @pytest.mark.parametrize("place", PLACES, ids=["address", "name"])
 def test_the_report_names_the_rule_that_is_missing(shared, options, verb, place):
-    """By an address, and by a name that cannot even be looked up."""
+    """The job connects to an address, or to a name that cannot even be looked up."""
     library = {"late": "requests", "modern": "httpx"}.get(verb)
     if library and importlib.util.find_spec(library) is None:
         pytest.skip(f"needs {library}")
@@ -159,7 +160,7 @@ def test_the_report_names_the_rule_that_is_missing(shared, options, verb, place)
 
 @pytest.mark.parametrize("expression", ["bare('db.example.org', 5432)", "name('h.example', 1)"])
 def test_what_is_not_known_is_left_open(shared, options, expression):
-    """No socket could be made, or only a name was looked up: then a part of the rule is a word."""
+    """If a name is only looked up, or no socket exists, a part of the rule is a placeholder."""
     error, _ = run(shared, options, expression)
 
     assert error.option_value in {"HOST:PORT", "h.example:PORT"}
@@ -167,7 +168,7 @@ def test_what_is_not_known_is_left_open(shared, options, expression):
 
 
 def test_a_library_that_says_nothing_gets_a_line_in_the_log(shared, options):
-    """The step succeeds; the log says what was refused."""
+    """The step succeeds, and the log has the refused connection."""
     error, logged = run(shared, options, "swallowed('db.example.org', 5432)")
 
     assert error is None
@@ -176,7 +177,7 @@ def test_a_library_that_says_nothing_gets_a_line_in_the_log(shared, options):
 
 @pytest.mark.parametrize("verb", ["of_a_file", "of_a_process"])
 def test_another_refusal_is_not_taken_for_one_of_the_network(shared, options, verb):
-    """A file has a name, and no connection was tried."""
+    """The error has a file name, and no connection was tried."""
     error, logged = run(shared, options, f"{verb}('x', 1)")
 
     assert error.option is None
@@ -184,7 +185,7 @@ def test_another_refusal_is_not_taken_for_one_of_the_network(shared, options, ve
 
 
 def test_with_a_permission_only_what_is_refused_is_said_to_be(options):
-    """Another port is refused by Landlock; a port without a listener is not."""
+    """Landlock refuses another port, but an allowed port without a listener is another error."""
     with socket.create_server(("127.0.0.1", 0)) as server, Engine() as engine:
         port = server.getsockname()[1]
         refused, _ = run(engine, options, f"plain('localhost', {port})", net=["localhost:1"])

@@ -151,7 +151,7 @@ def expected(version: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("language", [True, False])
 def test_two_versions_run_in_one_workflow_with_their_own_dependencies(repo, language):
-    """Every way of importing stays in the realm of the version that imports."""
+    """Every way to import stays in the realm of the version that imports."""
     for version in ("1.9.0", "1.10.0"):
         add_common(repo, version)
     result = repo.run(
@@ -167,7 +167,7 @@ def test_two_versions_run_in_one_workflow_with_their_own_dependencies(repo, lang
 
 
 def test_one_realm_can_call_back_into_another(repo):
-    """A function that one version calls still imports in the realm that it was written in."""
+    """A function that another version calls still imports in its own realm."""
     for version in ("1.0.0", "2.0.0"):
         add_common(repo, version)
     repo.add(
@@ -193,7 +193,7 @@ def test_module_state_lives_as_long_as_the_run(repo):
 
 
 def test_a_job_cannot_change_an_adaptor_for_the_next_job(repo):
-    """Its containers are copies, its names cannot be set, not even without the language wall."""
+    """A job gets copies of containers, and cannot set names, even if the language wall is off."""
     add_common(repo, "1.0.0")
     first = (
         "import common\n"
@@ -212,7 +212,7 @@ def test_a_job_cannot_change_an_adaptor_for_the_next_job(repo):
 
 
 def test_a_step_without_the_adaptor_imports_the_newest_admitted_version(repo):
-    """The whitelist narrows what a job imports, not its adaptor, nor what that imports itself."""
+    """The whitelist narrows the imports of a job, but not its adaptor or the adaptor's imports."""
     for version in ("1.0.0", "2.0.0"):
         add_common(repo, version)
     repo.add("other@1", {"other.py": "X = 1"})
@@ -228,7 +228,7 @@ def test_a_step_without_the_adaptor_imports_the_newest_admitted_version(repo):
 
 
 def test_dependencies_of_an_adaptor_are_not_importable_by_jobs(repo):
-    """They are its own business."""
+    """The dependencies belong to the adaptor alone."""
     add_common(repo, "1.0.0")
     for name in ("dep", "common.nope", "sandbox_child.linker", "msgspec"):
         report = error_of(repo.run((["common"], f"import {name}\nfn(1)\n")))
@@ -236,7 +236,7 @@ def test_dependencies_of_an_adaptor_are_not_importable_by_jobs(repo):
 
 
 def test_submodules_can_be_imported_and_verbs_are_not_replaced_by_them(repo):
-    """`from common import group` is the function, although a file has that name."""
+    """`from common import group` is the function, although a file has the same name."""
     repo.add(
         "common@1",
         {
@@ -253,7 +253,7 @@ def test_submodules_can_be_imported_and_verbs_are_not_replaced_by_them(repo):
 
 
 def test_execute_of_an_adaptor_builds_the_pipeline(repo):
-    """`execute(*operations)(state)`."""
+    """The pipeline is `execute(*operations)(state)`."""
     repo.add(
         "common@1",
         {
@@ -272,7 +272,7 @@ def test_execute_of_an_adaptor_builds_the_pipeline(repo):
 
 
 def test_what_adaptors_say_becomes_log_events(repo):
-    """print, logging and warnings, each with its level."""
+    """Output of print, logging and warnings each has its level."""
     repo.add(
         "common@1",
         {
@@ -310,7 +310,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_an_adaptor_that_cannot_be_imported_is_a_clear_import_error(repo, case):
-    """Adaptor, version, reason and place; no path of this host."""
+    """The error has adaptor, version, reason and place, and no path of this host."""
     source, reasons = BROKEN[case]
     repo.add("bad@1.2.3", {"bad.py": source})
     for adaptors, job in (
@@ -327,7 +327,7 @@ def test_an_adaptor_that_cannot_be_imported_is_a_clear_import_error(repo, case):
 
 
 def test_a_thread_started_on_import_does_not_keep_the_run(repo):
-    """The child ends when the workflow does."""
+    """The child ends together with the workflow."""
     repo.add(
         "bad@1",
         {
@@ -338,7 +338,7 @@ def test_a_thread_started_on_import_does_not_keep_the_run(repo):
 
 
 def test_a_thread_that_imports_while_its_module_is_imported_is_no_deadlock(repo):
-    """Locks are those of single modules, as everywhere in Python."""
+    """Each module has its own lock, as everywhere in Python."""
     text = (
         "import threading\ngot = []\n"
         "def work():\n    import helper\n    got.append(helper.H)\n"
@@ -349,7 +349,7 @@ def test_a_thread_that_imports_while_its_module_is_imported_is_no_deadlock(repo)
 
 
 def test_a_file_with_the_name_of_a_standard_module_is_not_used(repo):
-    """The standard library comes first, as for everything that is installed; a warning says so."""
+    """The standard library comes first, as for all installed packages; a warning says so."""
     repo.add(
         "good@1",
         {
@@ -362,7 +362,7 @@ def test_a_file_with_the_name_of_a_standard_module_is_not_used(repo):
 
 
 def test_an_adaptor_named_like_a_standard_module_is_refused(repo):
-    """It could never be imported."""
+    """Such an adaptor could never be imported."""
     repo.add("json@1", {"json.py": ""})
     report = error_of(repo.run((["json"], "fn(1)\n")))
     assert report.name == "ImportError"
@@ -370,7 +370,7 @@ def test_an_adaptor_named_like_a_standard_module_is_refused(repo):
 
 
 def test_what_an_adaptor_changes_in_builtins_stays_in_its_realm(repo):
-    """So does what it puts into sys.modules and sys.meta_path."""
+    """Changes of sys.modules and sys.meta_path stay in the realm as well."""
     repo.add(
         "a@1",
         {
@@ -391,7 +391,7 @@ def test_what_an_adaptor_changes_in_builtins_stays_in_its_realm(repo):
 
 
 def test_a_module_ref_replaces_the_adaptor_of_the_repo(repo, tmp_path_factory):
-    """Also as the package's own directory, whose neighbours the child may not even list."""
+    """The path may be the package's own directory; the child may not list its neighbours."""
     add_common(repo, "1.0.0")
     package = tmp_path_factory.mktemp("dev") / "common"
     package.mkdir()
@@ -445,7 +445,7 @@ def _add_ticking(repo, extension, version, place):
 
 
 def test_copies_of_an_extension_module_have_their_own_data(repo, extension):
-    """Two copies are two libraries, even single-phase ones."""
+    """Two copies are two libraries, even if the module is single-phase."""
     for version in ("1", "2"):
         _add_ticking(repo, extension, version, shutil.copy)
     job = "def main(state): return t(state)\n"
@@ -455,7 +455,7 @@ def test_copies_of_an_extension_module_have_their_own_data(repo, extension):
 
 
 def test_one_extension_file_in_two_realms_is_refused(repo, extension):
-    """A hard link is one library for the dynamic linker; the error says what is the matter."""
+    """To the dynamic linker a hard link is the same library; the error says so."""
     _add_ticking(repo, extension, "1", shutil.copy)
     _add_ticking(repo, repo.path / "clock_1" / "_tick.so", "2", lambda a, b: b.hardlink_to(a))
     job = "def main(state): return t(state)\n"
@@ -467,7 +467,7 @@ def test_one_extension_file_in_two_realms_is_refused(repo, extension):
 
 
 def test_a_wheel_with_an_extension_module_works_in_two_realms(repo):
-    """A copy of msgspec beside each version, while the child uses its own."""
+    """Each version has a copy of msgspec beside it, while the child uses its own copy."""
     import msgspec
 
     source = Path(msgspec.__file__).parent
@@ -500,7 +500,7 @@ def test_a_wheel_with_an_extension_module_works_in_two_realms(repo):
     ],
 )
 def test_a_broken_repo_is_an_import_error_of_the_step(repo, index, reason):
-    """Said by the run that needs it, without a path of this host."""
+    """The run that needs the repo reports the error, without a path of this host."""
     (repo.path / "repo.json").write_text(index)
     result = repo.run((["common"], "fn(1)\n"))
     report = error_of(result)

@@ -1,4 +1,4 @@
-"""Whoever is killed while writing to a repo leaves it as it was, and two at once both succeed."""
+"""A command that is killed while it writes to a repo does no harm; two at once both succeed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobcell.repo import RepoWriteError, add, initialise, lock, remove, sync, ve
 
 COMMAND = [sys.executable, "-c", "from jobcell.cli import main; main()", "repo"]
 
-# Kills itself right before the n-th thing that it does to the file system, or starts.
+# The process kills itself before its n-th file operation or start of a process.
 DYING = """
 import os, signal, sys
 left = int(sys.argv.pop(1))
@@ -43,13 +43,13 @@ def call(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    """No registry is asked."""
+    """Keep pip away from registries."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
 
 
 def make_source(directory: Path, name: str, version: str = "1.0.0", more: str = "") -> Path:
-    """Write a directory of pure Python as an author has it."""
+    """Write a directory of pure Python in the form of an author's directory."""
     (directory / name).mkdir(parents=True)
     (directory / name / "__init__.py").write_text(f"VERSION = {version!r}\n")
     (directory / "pyproject.toml").write_text(
@@ -92,7 +92,7 @@ def listed(repo: Path) -> list[str]:
 
 
 def test_a_directory_of_pure_python_is_added_without_running_it(repo, tmp_path):
-    """It is copied, compiled and hashed; the prefix of adaptors is not part of the name."""
+    """The directory is copied, compiled and hashed; the prefix of adaptors is not in the name."""
     source = make_source(tmp_path / "src", "common")
     (source / "common" / "__init__.py").write_text("raise SystemExit('ran')\n")
     assert call("add", source, "--repo", repo).stdout == "common@1.0.0: added\n"
@@ -104,7 +104,7 @@ def test_a_directory_of_pure_python_is_added_without_running_it(repo, tmp_path):
 
 
 def test_a_wheel_is_added_with_its_dependencies_beside_it(repo, tmp_path):
-    """In a directory of their own, at the versions that were recorded."""
+    """The dependencies are in a directory of their own, at the recorded versions."""
     make_wheel(tmp_path / "wheels", "helper", "2.0")
     wheel = make_wheel(tmp_path / "wheels", "common", "1.0", "helper>=1")
     add(repo, [str(wheel)], find_links=[str(tmp_path / "wheels")])
@@ -136,7 +136,7 @@ def test_what_must_be_built_is_refused_unless_allowed(repo, tmp_path, prepare, r
     "spec", ["nowhere==9", "./nowhere", "-e.", "git+https://h.example/x", "a b"]
 )
 def test_what_cannot_be_installed_changes_nothing(repo, spec):
-    """One line, and no directory left behind."""
+    """The error is a single line, and no directory is left behind."""
     before = sorted(item.name for item in repo.parent.iterdir())
     with pytest.raises(RepoWriteError) as refused:
         add(repo, [spec])
@@ -146,7 +146,7 @@ def test_what_cannot_be_installed_changes_nothing(repo, spec):
 
 @pytest.mark.parametrize("number", [1, 3, 6, 9, 11, 12, 13, 14, 15, 16, 18, 20])
 def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, number):
-    """Either nothing has changed or everything has; the next add works, and cleans up."""
+    """The repo is completely changed or not at all; the next add works, and cleans up."""
     add(repo, [str(make_source(tmp_path / "a", "first"))])
     before = (repo / "repo.json").read_bytes()
     source = make_source(tmp_path / "b", "second")
@@ -175,7 +175,7 @@ def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
-    """What is listed is there."""
+    """Every adaptor in the list is on the disk."""
     for name in ("first", "second"):
         add(repo, [str(make_source(tmp_path / name, name))])
     subprocess.run(
@@ -188,7 +188,7 @@ def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
 
 
 def test_two_adds_at_once_both_succeed(repo, tmp_path):
-    """Of different adaptors, and of the same one."""
+    """The commands add different adaptors, and the same one."""
     sources = [make_source(tmp_path / name, name) for name in ("first", "second")]
     started = [
         subprocess.Popen(
@@ -208,14 +208,14 @@ def test_two_adds_at_once_both_succeed(repo, tmp_path):
 
 
 def test_a_lock_file_makes_the_same_repo_elsewhere(repo, tmp_path):
-    """The same versions, the same files; what is not locked goes."""
+    """The other repo has the same versions and files; an adaptor that is not locked is removed."""
     wheels = tmp_path / "wheels"
     make_wheel(wheels, "helper", "2.0")
     wheel = make_wheel(wheels, "common", "1.0", "helper>=1")
     source = make_source(tmp_path / "src", "second")
     add(repo, [str(wheel), str(source)], find_links=[str(wheels)])
     (tmp_path / "lock.json").write_text(lock(repo))
-    make_wheel(wheels, "helper", "3.0")  # newer, but not what is locked
+    make_wheel(wheels, "helper", "3.0")  # a newer version, but not the locked one
     other = tmp_path / "other"
     initialise(other)
     add(other, [str(make_source(tmp_path / "more", "third"))])
@@ -227,7 +227,7 @@ def test_a_lock_file_makes_the_same_repo_elsewhere(repo, tmp_path):
 
 
 def test_sync_refuses_other_files_than_the_locked_ones(repo, tmp_path):
-    """A registry that serves something else under a known version is found out."""
+    """The command detects a registry that serves other content under a known version."""
     wheels = tmp_path / "wheels"
     add(repo, [str(make_wheel(wheels, "common", "1.0"))])
     (tmp_path / "lock.json").write_text(lock(repo))
@@ -239,7 +239,7 @@ def test_sync_refuses_other_files_than_the_locked_ones(repo, tmp_path):
 
 
 def test_verify_finds_a_changed_file_and_sync_repairs_it(repo, tmp_path):
-    """Sources and compiled files both."""
+    """Source files and compiled files are both checked."""
     add(repo, [str(make_source(tmp_path / "src", "common"))])
     (tmp_path / "lock.json").write_text(lock(repo))
     for pattern in ("*.py", "*.pyc"):
@@ -253,7 +253,7 @@ def test_verify_finds_a_changed_file_and_sync_repairs_it(repo, tmp_path):
 
 
 def test_unknown_keys_of_the_index_survive(repo, tmp_path):
-    """`repo.json` may hold more than we know of."""
+    """`repo.json` may contain keys that this version does not know."""
     index = json.loads((repo / "repo.json").read_text())
     (repo / "repo.json").write_text(json.dumps({**index, "note": "mine"}))
     add(repo, [str(make_source(tmp_path / "src", "common"))])
@@ -261,7 +261,7 @@ def test_unknown_keys_of_the_index_survive(repo, tmp_path):
 
 
 def test_a_corrupt_index_is_not_built_upon(repo, tmp_path):
-    """It is left as it is, for somebody to look at."""
+    """The index is left as it is, so that a person can look at it."""
     (repo / "repo.json").write_text("{")
     refused = call("add", make_source(tmp_path / "src", "common"), "--repo", repo, check=False)
     assert refused.returncode == 2
@@ -270,7 +270,7 @@ def test_a_corrupt_index_is_not_built_upon(repo, tmp_path):
 
 
 def test_what_was_removed_is_gone(repo, tmp_path):
-    """From the index and from the disk; an ambiguous name asks which."""
+    """The adaptor is gone from the index and from the disk; an ambiguous name is an error."""
     for version in ("1.0.0", "2.0.0"):
         add(repo, [str(make_source(tmp_path / version, "common", version))])
     with pytest.raises(RepoWriteError, match="say which"):

@@ -1,4 +1,4 @@
-"""Credentials and stored states: fetched when a step needs them, once, with a deadline."""
+"""Credentials and stored states are fetched when a step needs them, once, with a deadline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def _async_credential(value_id: str) -> dict:
 
 @pytest.mark.parametrize("resolver", [lambda _: SECRET, _async_credential], ids=["plain", "async"])
 def test_a_credential_reaches_the_step_that_names_it(zygote: Engine, resolver):
-    """Plain or async, the value is in the configuration, and an event says it was fetched."""
+    """A plain or async resolver gives the configuration its value, and an event reports this."""
     run = zygote.execute(
         plan_of({"id": "a", "expression": USES, "configuration": "cred"}),
         resolvers=Resolvers(credential=resolver),
@@ -46,7 +46,7 @@ def test_a_credential_reaches_the_step_that_names_it(zygote: Engine, resolver):
 
 
 def test_an_id_is_asked_for_once_in_a_run(zygote: Engine):
-    """Two steps with one credential, and the workflow's own, cost one call each."""
+    """Two steps with one credential, and the credential of the workflow, each cost one call."""
     asked: list[str] = []
 
     def resolver(value_id: str) -> dict:
@@ -64,7 +64,7 @@ def test_an_id_is_asked_for_once_in_a_run(zygote: Engine):
 
 
 def test_a_value_may_have_a_time_to_live(zygote: Engine):
-    """After it the next step asks again."""
+    """After this time the next step asks again."""
     asked: list[str] = []
 
     def resolver(value_id: str) -> Resolved:
@@ -83,7 +83,7 @@ def test_a_value_may_have_a_time_to_live(zygote: Engine):
 
 
 def test_stored_states_are_resolved_too(zygote: Engine):
-    """As the initial state, and as the default state of a step."""
+    """A stored state may be the initial state or the default state of a step."""
     stored = {"first": {"data": {"a": 1}}, "second": {"data": {"b": 2}}}
     plan = plan_of({"id": "a", "expression": "def main(state): return state", "state": "second"})
     run = zygote.execute(plan, "first", resolvers=Resolvers(state=stored.__getitem__))
@@ -117,7 +117,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("resolver", "text"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_resolver_is_told_as_that(zygote: Engine, resolver, text: str):
-    """Step and cause are named, the run ends, nothing hangs."""
+    """The error names step and cause, and the run ends without a hang."""
     run = zygote.execute(
         plan_of({"id": "a", "expression": USES, "configuration": "cred"}),
         resolvers=Resolvers(credential=resolver),
@@ -136,14 +136,14 @@ def test_a_broken_resolver_is_told_as_that(zygote: Engine, resolver, text: str):
 
 
 def test_a_stored_state_that_is_not_there(zygote: Engine):
-    """The same for states."""
+    """A stored state gives the same kind of error."""
     result = zygote.execute("def main(state): return state", "nowhere").result(20)
     assert result.error.name == "StateLoadError"
     assert "'nowhere'" in result.error.message
 
 
 def test_a_child_may_ask_only_for_what_its_plan_names(plain: Engine):
-    """Hostile Python cannot fish for other credentials."""
+    """Hostile Python cannot ask for other credentials."""
     source = (
         "def main(state):\n"
         "    import sys\n"
@@ -162,14 +162,14 @@ def test_a_child_may_ask_only_for_what_its_plan_names(plain: Engine):
 
 
 def test_repr_shows_no_secret():
-    """What ends up in a manager's log is safe."""
+    """A manager can safely log these objects."""
     assert "hunter2" not in repr(Resolved(SECRET))
     assert "hunter2" not in repr(Resolvers(credential=lambda _: SECRET))
 
 
 @pytest.mark.parametrize("value", [7, "text", [1, 2]], ids=["number", "text", "list"])
 def test_a_default_state_that_is_not_a_dict_is_an_error(zygote: Engine, value: object):
-    """It is never left out in silence; as the initial state of a run any value will do."""
+    """The default state is never left out in silence; an initial state may be any value."""
     job = "def main(state):\n    return state"
     resolvers = Resolvers(state=lambda _: value)
     run = zygote.execute(

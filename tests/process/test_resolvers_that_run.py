@@ -1,4 +1,4 @@
-"""A resolver may run something on the engine that has called it, whatever places there are."""
+"""A resolver may run a plan on the engine that has called it, for any number of places."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(result: RunResult) -> None:
 
 
 def test_a_resolver_waits_for_a_run_of_its_own_engine(mode: str):
-    """With one place: the run that waits for the resolver lends it."""
+    """With a single place, the run that waits for the resolver lends its place."""
     with make_engine(mode, max_runs=1) as engine:
 
         def credential(_id: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_resolver_waits_for_a_run_of_its_own_engine(mode: str):
 
 
 def test_an_async_resolver_awaits_a_run_of_its_own_engine():
-    """Its event loop is in the thread that has called it."""
+    """The event loop is in the thread that has called the resolver."""
     with make_engine("zygote", max_runs=1) as engine:
 
         async def credential(_id: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_resolvers_are_nested_as_deep_as_one_likes(depth: int):
 
 
 def test_all_places_are_held_by_runs_that_resolve():
-    """Two of two; and other runs are in the queue before what the resolvers start."""
+    """Both places are taken, and other runs are in the queue before the runs of the resolvers."""
     both = threading.Barrier(2, timeout=20)
     with make_engine("zygote", max_runs=2) as engine:
 
@@ -99,7 +99,7 @@ def test_a_place_is_lent_to_one_run_at_a_time():
 
 
 def test_what_a_resolver_leaves_behind_runs_on_and_the_engine_closes():
-    """It starts a run and does not wait for it; the engine counts its places right after that."""
+    """The resolver does not wait for its run, and the engine counts its places right after that."""
     with make_engine("zygote", max_runs=1) as engine:
         left: list[Run] = []
 
@@ -113,7 +113,7 @@ def test_what_a_resolver_leaves_behind_runs_on_and_the_engine_closes():
 
 
 def test_a_resolver_comes_back_by_way_of_another_engine():
-    """The first engine's place is lent though it is the second one's resolver that asks."""
+    """The first engine lends its place although the resolver of the second engine asks."""
     with make_engine("zygote", max_runs=1) as one, make_engine("zygote", max_runs=1) as two:
 
         def last(_id: str) -> dict[str, Any]:

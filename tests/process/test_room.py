@@ -1,4 +1,4 @@
-"""No run fails for want of descriptors or processes: it waits until another run is over."""
+"""A run does not fail for a lack of descriptors or processes: it waits for another run's end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ with engine.Engine(max_runs=30, start_mode=mode, spares=bool(spare) * 2) as e:
 
 
 def manage(mode: str, limit: int, runs: int, group: Path | str = "") -> tuple[str, str]:
-    """Run a manager with a limit of its own; return what it printed and logged."""
+    """Run a manager with a limit of its own; return its output and its log."""
     done = subprocess.run(
         [sys.executable, "-c", MANAGER, mode, str(limit), str(group), str(runs)],
         capture_output=True,
@@ -54,7 +54,7 @@ def manage(mode: str, limit: int, runs: int, group: Path | str = "") -> tuple[st
 
 
 def test_runs_wait_for_descriptors_and_the_engine_says_so_once(mode: str):
-    """At 64 open files some five runs fit; all twenty succeed."""
+    """At 64 open files about five runs fit, and all twenty succeed."""
     out, log = manage(mode, 64, 20)
 
     assert out.strip() == "{'success': 20}"
@@ -65,7 +65,7 @@ def test_runs_wait_for_descriptors_and_the_engine_says_so_once(mode: str):
 
 @contextlib.contextmanager
 def most_processes(most: int) -> Iterator[Path]:
-    """Make a control group for so many processes and threads (cgroup v1, or skip)."""
+    """Make a control group with a limit of processes and threads (cgroup v1, or skip)."""
     group = PIDS / f"jobcell-test-{os.getpid()}"
     try:
         group.mkdir()
@@ -80,7 +80,7 @@ def most_processes(most: int) -> Iterator[Path]:
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_runs_wait_for_processes(mode: str):
-    """The manager's own threads and the zygote count: two or three children fit."""
+    """The manager's own threads and the zygote count, so two or three children fit."""
     with most_processes(6) as group:
         out, log = manage(mode, 0, 10, group)
 
@@ -91,7 +91,7 @@ def test_runs_wait_for_processes(mode: str):
 
 @pytest.mark.parametrize(("mode", "most"), [("exec", 2), ("zygote", 2), ("zygote", 3)])
 def test_a_run_that_can_wait_for_nobody_ends_with_the_limit(mode: str, most: int):
-    """The manager has two threads (and its zygote): no child fits, ever."""
+    """The manager's threads and its zygote take the whole limit, so a child never fits."""
     with most_processes(most) as group:
         out, _ = manage(mode, 0, 1, group)
 
@@ -102,7 +102,7 @@ def test_a_run_that_can_wait_for_nobody_ends_with_the_limit(mode: str, most: int
 
 
 class Refusing:
-    """posix_spawn on a machine that refuses so many times."""
+    """posix_spawn on a machine that refuses a number of times."""
 
     def __init__(self, times: int, number: int) -> None:
         self.left, self.number, self._spawn = times, number, os.posix_spawn
@@ -116,7 +116,7 @@ class Refusing:
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE])
 def test_a_start_that_was_refused_is_tried_again(mode: str, monkeypatch, number: int):
-    """A machine that is short of something for a moment costs a moment."""
+    """A short lack of a resource only delays the start for a moment."""
     refusing = Refusing(3, number)
     monkeypatch.setattr(os, "posix_spawn", refusing)
     with make_engine(mode, max_runs=1) as engine:
@@ -126,7 +126,7 @@ def test_a_start_that_was_refused_is_tried_again(mode: str, monkeypatch, number:
 
 
 def test_an_error_that_waiting_does_not_mend_ends_the_run_at_once(monkeypatch):
-    """As before."""
+    """The engine does not wait, because the same error would come again."""
     monkeypatch.setattr(os, "posix_spawn", Refusing(99, errno.EACCES))
     with make_engine("exec", max_runs=1) as engine:
         result = engine.execute(CALM).result(10)
@@ -135,7 +135,7 @@ def test_an_error_that_waiting_does_not_mend_ends_the_run_at_once(monkeypatch):
 
 
 def test_a_run_that_waits_for_room_can_be_cancelled_and_its_time_does_not_pass(monkeypatch):
-    """It is in the queue again: its timeout begins when its child does."""
+    """The run is in the queue again, and its timeout begins with its child."""
     refusing = Refusing(0, errno.EMFILE)
     monkeypatch.setattr(os, "posix_spawn", refusing)
     sleeps = "import time\ndef main(state): time.sleep(60)"
@@ -157,7 +157,7 @@ def test_a_run_that_waits_for_room_can_be_cancelled_and_its_time_does_not_pass(m
 
 
 def test_a_lone_run_without_descriptors_ends_with_the_limit():
-    """The manager itself has taken them all: nobody will give one back."""
+    """The manager itself has taken all descriptors, so waiting would not help."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with make_engine("exec", max_runs=1) as engine:
         assert engine.execute(CALM).result(20).reason == "success"

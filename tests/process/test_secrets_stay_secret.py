@@ -1,8 +1,8 @@
-"""A credential appears in nothing that leaves the engine, whatever a job does with it by mistake.
+"""A credential does not leave the engine, whatever a job does with it by mistake.
 
-Every case runs a real workflow and greps all bytes that came out: events and result as JSON,
-their reprs, everything the process has written, and once more all that the command line says.
-The twin runs the same jobs with a value under a public key: then each of them does show it.
+Every case runs a real workflow and searches all bytes that came out.  These are events and result
+as JSON, their reprs, all output of the process, and the whole output of the command line. The twin
+runs the same jobs with a value under a public key: then each of them does show it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def adaptor_job(call):
     return f"{call}\n"
 
 
-# What a job does with a value, and whether that value would be seen if it were not secret.
+# The jobs by their use of a value, and whether a value that is not secret would be seen.
 LEAKS = {
     "copied into data": job("return {'data': secret}"),
     "nested": job("return {'data': [{'a': {'b': [1, (secret, 'x')]}}]}"),
@@ -168,7 +168,7 @@ def eng(repo):
 
 
 def plan(source, key="password", **step):
-    """Return a plan of one step that leaks, and a second one that is reached in any case."""
+    """Return a plan of one step that leaks, and a second step that always runs."""
     step = {
         "id": "a",
         "expression": source,
@@ -195,9 +195,9 @@ def all_output(run):
 
 
 def forms():
-    """Return the forms of the password in which nobody may see it.
+    """Return the forms of the password that must not appear.
 
-    Made here in another way than in the engine: each is what one ordinary call gives.
+    The test makes them in another way than the engine: each form comes from one ordinary call.
     """
     raw = PASSWORD.encode()
     made = {
@@ -226,7 +226,7 @@ def shown(output):
 
 @pytest.mark.parametrize("source", LEAKS.values(), ids=LEAKS.keys())
 def test_what_a_job_lets_slip_is_redacted(eng, source, capfd):
-    """In no event, result, log or repr, in no spelling; in its place stands that it was hidden."""
+    """The secret is in no event, result, log or repr, in any spelling; a mark shows its place."""
     output = all_output(eng.execute(plan(source)))
     output += "".join(capfd.readouterr()).encode()
     assert shown(output) == []
@@ -235,7 +235,7 @@ def test_what_a_job_lets_slip_is_redacted(eng, source, capfd):
 
 @pytest.mark.parametrize("source", LEAKS.values(), ids=LEAKS.keys())
 def test_the_same_jobs_do_show_a_value_that_is_no_secret(eng, source):
-    """The twin: without it the test above might grep for what never comes out."""
+    """The twin: without it, the test above might search for a text that never comes out."""
     output = all_output(eng.execute(plan(source, key="username")))
     assert shown(output)
     assert b"[redacted]" not in output
@@ -243,13 +243,13 @@ def test_the_same_jobs_do_show_a_value_that_is_no_secret(eng, source):
 
 @pytest.mark.parametrize("source", HIDDEN_ANYWAY.values(), ids=HIDDEN_ANYWAY.keys())
 def test_what_is_not_told_stays_untold(eng, source):
-    """Locals, causes and pieces of a credential give nothing away."""
+    """Locals, causes and pieces of a credential show nothing of the secret."""
     output = all_output(eng.execute(plan(source)))
     assert shown(output) == []
 
 
 def test_a_secret_in_two_prints_is_taken_out_of_both(eng):
-    """Neither half can be read."""
+    """Neither half of the secret can be read."""
     output = all_output(eng.execute(plan(HIDDEN_ANYWAY["in two prints"])))
     assert PASSWORD[:HALF].encode() not in output
     assert PASSWORD[HALF:].encode() not in output
@@ -312,7 +312,7 @@ CREDENTIAL = {"password": PASSWORD}
     ],
 )
 def test_wherever_a_credential_comes_from_it_is_redacted(eng, steps, resolvers):
-    """Resolved late, or part of a state."""
+    """The credential is resolved late, or is a part of a state."""
     source = job("print(secret)", "return {'data': secret}")
     run = eng.execute(plan(source, **steps), resolvers=resolvers)
     output = all_output(run)
@@ -322,7 +322,7 @@ def test_wherever_a_credential_comes_from_it_is_redacted(eng, steps, resolvers):
 
 
 def test_a_public_key_exempts_neither_what_is_below_it_nor_the_password_in_its_url(eng):
-    """As a library shows them: taken out of the URL, and decoded."""
+    """The password is hidden as libraries show it: taken out of the URL, and decoded."""
     configuration = {
         "database": {"host": "db.internal", "password": "NestedPw-12345"},
         "url": "postgres://app:p%40ss-w0rd%21x@db.internal:5432/x?sslkey=K3y-98765",
@@ -343,7 +343,7 @@ def test_a_public_key_exempts_neither_what_is_below_it_nor_the_password_in_its_u
 
 @pytest.mark.parametrize("where", ["workflow", "input"])
 def test_a_credential_for_all_steps_is_redacted(eng, where):
-    """`workflow.credentials`, and the configuration of the initial state."""
+    """The credential is in `workflow.credentials`, or in the configuration of the initial state."""
     data = plan(job("print(secret)", "return {'data': secret}"), configuration={})
     state = None
     if where == "workflow":
@@ -356,7 +356,7 @@ def test_a_credential_for_all_steps_is_redacted(eng, where):
 
 
 def test_the_next_step_receives_the_value_unaltered(eng):
-    """Only what leaves the engine is redacted, not what steps hand to each other."""
+    """Redaction applies to the output of the engine, and not to the state between steps."""
     data = plan(job("return {'data': secret}"))
     data["workflow"]["steps"][1]["expression"] = (
         "def main(state):\n"
@@ -367,7 +367,7 @@ def test_the_next_step_receives_the_value_unaltered(eng):
 
 
 def test_a_step_that_is_called_like_a_secret_keeps_its_name(eng):
-    """A configuration that lists tables, and a step for each table."""
+    """The configuration lists tables, and there is a step for each table."""
     trigger = {"id": "t", "next": {"visits": True, "orders": True}}
     jobs = [
         {"id": name, "expression": "def main(state):\n    return {'n': 'visits', 'errors': {}}\n"}
@@ -389,7 +389,7 @@ def test_a_step_that_is_called_like_a_secret_keeps_its_name(eng):
 
 
 def test_empty_and_short_secrets_do_not_blank_the_log(eng):
-    """Below six characters nothing is a secret."""
+    """Values of fewer than six characters are not secrets."""
     configuration = {"a": "", "b": "x", "c": " ", "d": "short", "e": 1234567, "f": "\n" * 8}
     source = "def main(state):\n    print('x marks a short', 1234567)\n    return state\n"
     run = eng.execute(plan(source, configuration=configuration))
@@ -399,7 +399,7 @@ def test_empty_and_short_secrets_do_not_blank_the_log(eng):
 
 
 def test_reprs_of_plan_and_errors_show_no_secret():
-    """A traceback of the manager's own program may print them."""
+    """A traceback of the manager's own program may print these reprs."""
     with pytest.raises(engine.PlanError) as failure:
         engine.run(plan("fn(", configuration={"password": PASSWORD}, next={"nowhere": True}))
     assert shown(repr(failure.value).encode() + str(failure.value).encode()) == []
@@ -410,7 +410,7 @@ def test_reprs_of_plan_and_errors_show_no_secret():
 )
 @pytest.mark.parametrize("form", ["--json", "--plain"])
 def test_the_command_line_shows_no_secret(repo, tmp_path, way, form):
-    """Neither on its streams nor in the files it writes."""
+    """The streams and the output files of the command do not contain the secret."""
     plan_file, credentials = tmp_path / "plan.json", tmp_path / "credentials.json"
     plan_file.write_text(json.dumps(plan(LEAKS[way], configuration="my-login")))
     credentials.write_text(json.dumps({"my-login": CREDENTIAL}))

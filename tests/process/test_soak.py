@@ -1,4 +1,4 @@
-"""Many runs, long runs, wide plans: nothing grows, nothing is left, and time grows with the work."""
+"""Many runs, long runs, wide plans: resources do not grow, and time grows with the work."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from engine import Engine, RunOptions
 
 ROOT = Path(__file__).parents[2]
 LOOSE = 3.0
-"""Four times the work may take three times four times the time: the machine has others to serve."""
+"""Four times the work may take twelve times the time, because the machine has other work."""
 
 
 def test_a_short_soak_leaves_the_manager_as_it_was():
-    """Every kind of end in both start modes; `make soak` does the same for longer."""
+    """The runs end in every way in both start modes; `make soak` does the same for longer."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", "60", "--seed", "7", "--growth", "1.25"],
         check=False,
@@ -32,7 +32,7 @@ def test_a_short_soak_leaves_the_manager_as_it_was():
 
 
 def seconds(action: Callable[[int], None], size: int) -> float:
-    """Return how long *action* takes for a size."""
+    """Return the duration of *action* for a size."""
     begun = time.monotonic()
     action(size)
     return time.monotonic() - begun
@@ -40,14 +40,14 @@ def seconds(action: Callable[[int], None], size: int) -> float:
 
 def assert_linear(action: Callable[[int], None], size: int) -> None:
     """Four times the work takes about four times the time."""
-    action(10)  # what only the first one pays for
+    action(10)  # only the first call pays for this
     quarter = seconds(action, size // 4)
     whole = seconds(action, size)
     assert whole < LOOSE * 4 * max(quarter, 0.05), (quarter, whole)
 
 
 def test_a_hundred_thousand_log_lines(zygote: Engine):
-    """All of them arrive, in order."""
+    """All lines arrive in order."""
 
     def talk(lines: int) -> None:
         source = f"def main(state):\n    for n in range({lines}): print(n)\n    return state"
@@ -70,7 +70,7 @@ def test_a_hundred_thousand_log_lines(zygote: Engine):
     ],
 )
 def test_a_large_state_is_gone_when_its_step_is(zygote: Engine, body: str):
-    """The memory of a child is that of one step, however many have had the state."""
+    """A child has the memory of one step, even if many steps have had the state."""
     state = {"data": {"rows": [{"n": n, "name": f"row {n}"} for n in range(60_000)]}}
 
     def peak(steps: int) -> int:
@@ -107,7 +107,7 @@ def test_two_thousand_steps(zygote: Engine):
 
 
 def test_two_hundred_queued_runs():
-    """First in, first out, and none is forgotten."""
+    """The runs start in the order of the queue, and all of them run."""
     with make_engine("zygote", max_runs=2) as engine:
 
         def queue(count: int) -> None:
@@ -118,7 +118,7 @@ def test_two_hundred_queued_runs():
 
 
 def test_thousands_of_queued_runs_are_cancelled_at_once():
-    """Closing an engine does not take longer for each of them than for the one before."""
+    """The time to close an engine grows in proportion to the number of runs."""
     engine = make_engine("zygote", max_runs=1)
     runs = [engine.execute("import time\ndef main(state): time.sleep(60)") for _ in range(3_000)]
     begun = time.monotonic()

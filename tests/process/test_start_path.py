@@ -1,4 +1,4 @@
-"""What a new interpreter imports before its first job: a list, because every entry costs time."""
+"""The list of modules that a new interpreter imports before its first job: each one costs time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NEVER = {
     "typing_extensions",
     "unittest",
 }
-"""Slow to import, or of no use to a child before a job asks for it."""
+"""Modules that are slow to import, or of no use to a child before a job asks for them."""
 
 
 def loaded_at_start() -> set[str]:
@@ -61,9 +61,10 @@ def loaded_at_start() -> set[str]:
 
 
 def test_a_new_interpreter_imports_what_it_needs_and_no_more():
-    """A module that is new here is either needed at the start, and goes on the list, or late.
+    """A new module in this test is either needed at the start, and goes on the list, or is imported
+    late.
 
-    The list is that of one version of Python: others have other modules of their own.
+    The list is for one version of Python: other versions have other modules of their own.
     """
     loaded = loaded_at_start()
     assert not loaded & NEVER

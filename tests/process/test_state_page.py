@@ -1,4 +1,4 @@
-"""Every line of the tables in docs/state.md is what a real run gives."""
+"""Every line of the tables in docs/state.md is the result of a real run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rows(heading: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def shared():
-    """One engine for the page."""
+    """All tests of the page share this engine."""
     with make_engine("zygote", max_runs=1) as engine:
         assert engine.execute("import time\ndef main(state): time.sleep(0.3)").result(20)
         yield engine
@@ -55,7 +55,7 @@ def shared():
     ("heading", "shape"), [("How values are carried", "{}"), ("Keys", "{{{}: 1}}")]
 )
 def test_each_type_becomes_what_the_page_says(shared, heading, shape):
-    """In value and in type."""
+    """The value and the type are those of the page."""
     table = rows(heading)
     assert len(table) > 8
     values = ", ".join(shape.format(value) for value, _ in table)
@@ -66,7 +66,7 @@ def test_each_type_becomes_what_the_page_says(shared, heading, shape):
 
 
 def test_each_error_is_the_one_of_the_page(shared):
-    """The whole message."""
+    """The test compares the whole message."""
     table = rows("Values that cannot be carried")
     assert len(table) > 3
     for value, message in table:
@@ -76,7 +76,7 @@ def test_each_error_is_the_one_of_the_page(shared):
 
 
 def test_the_depth_of_the_page_is_right(shared):
-    """Of a small and of a large integer."""
+    """The depths are those of a small and of a large integer."""
     source = "def main(state):\n    d = {}\n    for _ in range(850):\n        d = [d]\n    return d"
     for leaf in ("1", "2**70"):
         assert shared.execute(source.format(leaf)).result(20).error is None

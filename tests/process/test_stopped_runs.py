@@ -1,4 +1,4 @@
-"""A stopped run does nothing that its events do not say, at whatever boundary it is stopped.
+"""The events of a stopped run report all that it did, at every boundary where it is stopped.
 
 The proof is a server that counts the requests of jobs, adaptors, `globals` and conditions.
 """
@@ -22,7 +22,7 @@ from stopping import JOBS, Server, Stopping, chain, unreported, write_repo
 from engine import Engine, Permissions, Run, RunOptions, event_from_json
 
 LONG = 1000
-"""Steps of a chain that takes longer than any test here gives it."""
+"""Steps of a chain that takes longer than any test here waits."""
 
 BOUNDARIES = [name for name in JOBS if name != "chain"]
 
@@ -39,8 +39,9 @@ AFTER_CANCEL = {
     "state": [],
     "queued": [],
 }
-"""All requests of a run that is cancelled while it waits for the answer to the last but one of `body`,
-or to the last: the operation that is running ends, and nothing else begins."""
+"""All requests of a run that is cancelled during the last or the second last request of `body`. The
+running operation ends, and no other operation begins.
+"""
 
 ENDS = {
     "init": [],
@@ -97,12 +98,12 @@ def ends_of(events: list) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 @pytest.mark.parametrize("stop", [cancel, close, leave])
 def test_after_a_stop_nothing_begins_at_any_boundary(stop, mode: str, tmp_path: Path):
-    """What is running ends by itself and says so; then comes the last event, `Cancelled`."""
+    """The running operation ends by itself with its events; the last event is `Cancelled`."""
     stopping = Stopping(tmp_path, mode, BOUNDARIES, cancel_grace_s=30.0)
     try:
         stopping.start()
         stop(stopping)
-        # A resolver that never answers, and a run that others keep waiting, hold up no end.
+        # A resolver that never answers, and a run in the queue, do not delay the end.
         for boundary in ("credential", "state", "queued"):
             stopping.runs[boundary].result(20)
         stopping.server.release.set()
@@ -128,7 +129,7 @@ def test_after_a_stop_nothing_begins_at_any_boundary(stop, mode: str, tmp_path: 
     ],
 )
 def test_a_run_that_a_limit_ends_has_reported_all_that_it_did(limit, mode: str, tmp_path: Path):
-    """The child is killed where it is; the open step is closed with the limit."""
+    """The child is killed at once, and the open step is closed with the limit."""
     within_a_job = ["body", "operations", "reducer", "steps", "async", "condition"]
     others = [] if "step_timeout_s" in limit else ["init", "globals", "credential", "state"]
     stopping = Stopping(tmp_path, mode, [*within_a_job, *others], **limit)
@@ -151,7 +152,7 @@ def test_a_run_that_a_limit_ends_has_reported_all_that_it_did(limit, mode: str, 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that holds nothing back, and knows the adaptor `chain`."""
+    """A server that answers at once, and that knows the adaptor `chain`."""
     running = Server({})
     running.repo = tmp_path_factory.mktemp("repo")
     write_repo(running.repo, running.port)
@@ -167,17 +168,17 @@ def chained(request: pytest.FixtureRequest, server: Server) -> Iterator[Engine]:
 
 
 def check_chain(server: Server, events: list) -> None:
-    """Each step that sent a request is reported, and at most one was stopped before it could."""
+    """Each step that sent a request is reported; at most one was stopped before its request."""
     server.settle()
     requests = server.counted["chain"]
-    assert len(requests) < LONG  # else nothing was stopped
+    assert len(requests) < LONG  # otherwise nothing was stopped
     started = [f"{event.step_id}.1" for event in events if event.type == "job-start"]
     assert requests == started[: len(requests)]
     assert len(started) - len(requests) <= 1
 
 
 def cancel_at_request(engine: Engine, server: Server, wanted: int) -> Run:
-    """Run a chain, whose request of this number cancels it and is answered at once."""
+    """Run a chain; the request of this number cancels it and is answered at once."""
     known = threading.Event()
 
     def stop(number: int) -> None:
@@ -191,7 +192,7 @@ def cancel_at_request(engine: Engine, server: Server, wanted: int) -> Run:
 
 
 def test_a_cancel_at_any_moment_leaves_no_step_unreported(chained: Engine, server: Server):
-    """The child may be anywhere when the message comes."""
+    """The child may be at any place when the message comes."""
     for number in (1, 2, 5, 9, 14):
         server.counted["chain"].clear()
         run = cancel_at_request(chained, server, number)
@@ -200,7 +201,7 @@ def test_a_cancel_at_any_moment_leaves_no_step_unreported(chained: Engine, serve
 
 
 def test_a_limit_at_any_moment_leaves_no_step_unreported(chained: Engine, server: Server):
-    """What the child had sent when it was killed becomes events."""
+    """The messages that the child sent before it was killed become events."""
     server.on_request = lambda _number: None
     for timeout_s in (0.4, 0.45, 0.5):
         server.counted["chain"].clear()
@@ -215,7 +216,7 @@ def test_a_limit_at_any_moment_leaves_no_step_unreported(chained: Engine, server
 def test_a_signal_to_the_command_leaves_no_step_unreported(
     server: Server, tmp_path: Path, number: signal.Signals, mode: str
 ):
-    """A terminal sends Ctrl-C to the whole process group: the child is not in it."""
+    """A terminal sends Ctrl-C to the whole process group, but the child is not in it."""
     server.counted["chain"].clear()
     plan, record = tmp_path / "plan.json", tmp_path / "events.jsonl"
     plan.write_text(json.dumps(chain(LONG)))

@@ -1,4 +1,4 @@
-"""Nothing of the engine, and no path of this host, is in what a user reads."""
+"""Text for a user does not contain code lines of the engine or a path of this host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def forgotten():
 
 @pytest.fixture(scope="module")
 def shared():
-    """One engine for all tests of this file."""
+    """All tests of this file share this engine."""
     with Engine() as engine:
         yield engine
 
@@ -86,7 +86,7 @@ def logged(engine, tmp_path, expression, *, adaptor=True):
 def test_what_reaches_no_caller_is_told_without_paths_and_lines_of_the_engine(
     shared, tmp_path, expression, said
 ):
-    """An error of a thread or of a destructor, a warning, a stack that an adaptor prints."""
+    """The text is an error of a thread or destructor, a warning, or a stack of an adaptor."""
     text = logged(shared, tmp_path, expression)
 
     assert said in text
@@ -97,7 +97,7 @@ def test_what_reaches_no_caller_is_told_without_paths_and_lines_of_the_engine(
 
 
 def test_a_forgotten_await_of_a_job_without_adaptors_shows_nothing_of_the_engine(shared, tmp_path):
-    """Python would show the file and the line of ours in which the coroutine was let go."""
+    """Python would show the file and line of the engine in which the coroutine was dropped."""
     source = "async def f():\n    return 1\ndef main(state):\n    return {'data': f()}\n"
 
     text = logged(shared, tmp_path, source, adaptor=False)

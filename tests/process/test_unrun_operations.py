@@ -1,4 +1,4 @@
-"""A run reports operations that were made and never run, and stays silent about all others."""
+"""A run reports operations that were made and never run, and is silent about all others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def warnings_of(engine, *sources, **workflow):
 
 
 def test_verbs_of_adaptors_that_are_thrown_away_are_warned_of(repo):
-    """In each step that does so, each place once, with the verb as the author wrote it."""
+    """Each step gives one warning for each place, with the verb as the author wrote it."""
     with Engine(repo_dir=repo, max_runs=1) as engine:
         found = warnings_of(
             engine,
@@ -65,7 +65,7 @@ def test_verbs_of_adaptors_that_are_thrown_away_are_warned_of(repo):
 
 
 def test_operations_that_are_not_reached_are_not_warned_of(repo):
-    """An empty list, a branch, an operation that another one holds, a step that fails before."""
+    """An empty list, a branch, an operation inside another one, and a step that fails before."""
     with Engine(repo_dir=repo, max_runs=1) as engine:
         found = warnings_of(
             engine,

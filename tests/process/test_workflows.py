@@ -1,4 +1,4 @@
-"""How a workflow is walked: edges, conditions, leaves, and what state each step gets."""
+"""The walk through a workflow: edges, conditions, leaves, and the state that each step gets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def workflow(edges: dict[str, object], jobs: dict[str, str] | None = None, **res
 
 @pytest.fixture(scope="module")
 def shared():
-    """One engine for all: runs have nothing in common but it."""
+    """All tests share this engine, because runs have nothing else in common."""
     with make_engine("zygote") as engine:
         yield engine
 
@@ -48,7 +48,7 @@ def no_leak():
 
 
 def test_the_plan_of_the_javascript_runtime_runs_as_it_is_written(shared: Engine):
-    """``jobs``, a condition with dotted state, ``options.start``."""
+    """The plan has ``jobs``, a condition with dotted state, and ``options.start``."""
     plan = {
         "id": "a",
         "workflow": {
@@ -75,7 +75,7 @@ def test_the_plan_of_the_javascript_runtime_runs_as_it_is_written(shared: Engine
 
 
 def test_steps_run_breadth_first_in_the_order_of_edges(shared: Engine):
-    """One after another; a step that is reached twice runs twice."""
+    """Steps run one after another; a step that is reached twice runs twice."""
     plan = workflow({"a": {"b": True, "c": True}, "b": {"z": True}, "c": "z", "z": None})
     run = shared.execute(plan)
     started = [e.step_run_id for e in finish(run) if e.type == "job-start"]
@@ -88,7 +88,7 @@ def test_steps_run_breadth_first_in_the_order_of_edges(shared: Engine):
 
 
 def test_a_suffix_never_makes_the_name_of_a_real_step(shared: Engine):
-    """``z-1`` may be somebody."""
+    """The name ``z-1`` may belong to another step."""
     plan = workflow({"a": {"z": True, "b": True, "z-1": True}, "b": "z", "z": None, "z-1": None})
     run = shared.execute(plan)
     started = [e.step_run_id for e in finish(run) if e.type == "job-start"]
@@ -116,7 +116,7 @@ def test_a_suffix_never_makes_the_name_of_a_real_step(shared: Engine):
     ],
 )
 def test_conditions(shared: Engine, condition, ok: bool, failed: bool):
-    """Named ones, booleans, and Python over ``state`` and ``upstream_step_id``."""
+    """Conditions are names, booleans, or Python over ``state`` and ``upstream_step_id``."""
     for job, taken in ((SAME, ok), (FAILS, failed)):
         plan = workflow({"a": {"b": condition}, "b": None}, {"a": job, "b": SAME})
         run = shared.execute(plan, {"data": {"n": 2}})
@@ -125,13 +125,13 @@ def test_conditions(shared: Engine, condition, ok: bool, failed: bool):
 
 
 def test_a_disabled_edge_is_never_taken(shared: Engine):
-    """Whatever its condition."""
+    """The condition of such an edge does not matter."""
     plan = workflow({"a": {"b": {"condition": "always", "disabled": True}}, "b": None})
     assert shared.execute(plan).result(20).state == {"data": {"seen": ["a"]}}
 
 
 def test_a_condition_cannot_change_what_the_next_step_gets(shared: Engine):
-    """It sees a copy."""
+    """A condition sees a copy of the state."""
     plan = workflow(
         {"a": {"b": "state.pop('data') or True", "c": "state.data.n == 1"}, "b": None, "c": None},
         dict.fromkeys("abc", SAME),
@@ -141,7 +141,7 @@ def test_a_condition_cannot_change_what_the_next_step_gets(shared: Engine):
 
 
 def test_a_condition_that_does_not_compile_is_told_before_the_first_job(shared: Engine):
-    """No job has run for nothing."""
+    """The error comes before a job has done work in vain."""
     run = shared.execute(workflow({"a": {"b": "state.data ==="}, "b": None}))
     assert [e.type for e in finish(run)] == ["workflow-start", "workflow-error"]
     error = run.result().error
@@ -150,7 +150,7 @@ def test_a_condition_that_does_not_compile_is_told_before_the_first_job(shared: 
 
 
 def test_a_condition_that_raises_comes_after_the_end_of_its_step(shared: Engine):
-    """The finished step's own event is not swallowed."""
+    """The event for the end of the step is not lost."""
     run = shared.execute(workflow({"a": {"b": "state.nothing['here'] > 1"}, "b": None}))
     types = [e.type for e in finish(run)]
     assert types[-2:] == ["job-complete", "workflow-error"]
@@ -176,7 +176,7 @@ def test_a_missing_key_in_a_comparison_is_logged_with_the_step_that_has_ended(sh
 
 
 def test_a_failed_job_can_be_handled(shared: Engine):
-    """The handler sees the error in the state; the run is a success, for its leaf is."""
+    """The handler sees the error in the state; the run succeeds because its leaf does."""
     plan = workflow(
         {
             "a": {"good": "on_job_success", "handler": "on_job_failure"},
@@ -194,7 +194,7 @@ def test_a_failed_job_can_be_handled(shared: Engine):
 
 
 def test_a_leaf_that_failed_makes_the_run_a_fail(shared: Engine):
-    """Its report is the run's, and the workflow was walked to its end."""
+    """The run gets the report of the leaf, and the workflow was walked to its end."""
     run = shared.execute(workflow({"a": None}, {"a": FAILS}), {"data": {"x": 1}})
     events = finish(run)
     result = run.result()
@@ -209,7 +209,7 @@ def test_a_leaf_that_failed_makes_the_run_a_fail(shared: Engine):
 
 
 def test_leaves_that_returned_nothing_are_left_out(shared: Engine):
-    """One leaf is left, and its state is the result."""
+    """A single leaf is left, and its state is the result."""
     jobs = {"b": "def main(state): pass", "c": "def main(state): return {'c': 1}"}
     plan = workflow({"a": {"b": True, "c": True}, "b": None, "c": None}, jobs)
     run = shared.execute(plan)
@@ -220,14 +220,14 @@ def test_leaves_that_returned_nothing_are_left_out(shared: Engine):
 
 
 def test_the_next_step_gets_an_empty_state_from_one_that_returned_nothing(shared: Engine):
-    """Not None."""
+    """The state is an empty dict and not None."""
     jobs = {"a": "def main(state): pass", "b": "def main(state): return {'got': sorted(state)}"}
     result = shared.execute(workflow({"a": "b", "b": None}, jobs)).result(20)
     assert set(result.state["got"]) <= {"data", "configuration"}
 
 
 def test_the_run_ends_at_the_end_step(shared: Engine):
-    """Its state is the result, whatever was still to come."""
+    """The state of the end step is the result, even if other steps still wait."""
     plan = workflow({"a": {"b": True, "c": True}, "b": "d", "c": None, "d": None})
     plan["options"] = {"end": "b"}
     run = shared.execute(plan)
@@ -253,7 +253,7 @@ def test_a_trigger_hands_its_input_on(shared: Engine):
 
 
 def test_state_is_put_together_from_default_input_and_configuration(shared: Engine):
-    """Input wins; ``data`` is merged key by key; configurations in their order."""
+    """The input wins, ``data`` is merged key by key, and configurations in their order."""
     step = {
         "id": "a",
         "expression": "def main(state): return {**state, 'conf': state.configuration}",
@@ -279,7 +279,7 @@ def test_state_is_put_together_from_default_input_and_configuration(shared: Engi
     [(None, {}), ({}, {}), ({"data": 5}, 5), ({"data": None}, None), ({"data": [1]}, [1])],
 )
 def test_data_that_is_not_a_dict_is_taken_as_it_is(shared: Engine, given, seen):
-    """And is an empty dict if nobody gives one."""
+    """Without any data, a step gets an empty dict."""
     plan = {
         "workflow": {
             "steps": [{"id": "a", "expression": "def main(state): return {'seen': state['data']}"}]
@@ -289,7 +289,7 @@ def test_data_that_is_not_a_dict_is_taken_as_it_is(shared: Engine, given, seen):
 
 
 def test_every_step_gets_a_copy_of_its_own(shared: Engine):
-    """A sibling's changes are not seen."""
+    """A step does not see the changes of its siblings."""
     jobs = {
         "b": "def main(state):\n    state.data.rows.append('b')\n    return state",
         "c": SAME,
@@ -310,12 +310,12 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_state_comes_back_equal_to_what_went_in(shared: Engine, value):
-    """Big integers, bytes and keys that are no strings included."""
+    """The values include big integers, bytes, and keys that are not strings."""
     assert shared.execute(SAME, {"data": value}).result(20).state == {"data": value}
 
 
 def test_richer_values_come_back_plain(shared: Engine):
-    """As msgspec writes them; tuple and set as list."""
+    """Values become what msgspec writes; a tuple and a set become a list."""
     moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 
     class Color(enum.Enum):
@@ -346,7 +346,7 @@ def test_richer_values_come_back_plain(shared: Engine):
 
 
 def test_what_cannot_be_carried_fails_the_step(shared: Engine):
-    """With the path and the type of the first such value; the input is what is left."""
+    """The error has the path and the type of the first such value, and the state is the input."""
     source = "def main(state):\n    state.data.rows[1]['callback'] = lambda: 1\n    return state"
     run = shared.execute(source, {"data": {"rows": [{}, {}]}})
     finish(run)
@@ -358,7 +358,7 @@ def test_what_cannot_be_carried_fails_the_step(shared: Engine):
 
 
 def test_globals_are_in_scope_of_every_job(shared: Engine):
-    """And jobs share nothing else."""
+    """Jobs do not share anything else."""
     jobs = {
         "a": "seen = 1\ndef main(state): return {'n': double(2)}",
         "b": "def main(state): return {'n': double(state.n), 'seen': seen}",

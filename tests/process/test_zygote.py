@@ -1,4 +1,4 @@
-"""The zygote: clean, confined, single-threaded, knows nothing, and is replaced when it is stale."""
+"""The zygote is clean, confined and single-threaded, knows no run, and is replaced when stale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARKER = "a-marker-that-stands-in-this-plan-only"
 
 
 def zygote_of(engine: Engine) -> psutil.Process:
-    """Return the zygote of an engine that has run something."""
+    """Return the zygote of an engine that has run a job."""
     assert engine.execute("def main(state): return state").result(20).reason == "success"
     [zygote] = psutil.Process().children()
     return zygote
@@ -39,7 +39,7 @@ def memory_holds(process: psutil.Process, needle: bytes) -> bool:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
 def test_a_zygote_never_sees_a_plan_or_a_secret(zygote: Engine):
-    """Both are in the child that needs them, and nowhere in the process that forked it."""
+    """Plan and secret are in the child that needs them, and never in the process that forked it."""
     plan = {
         "workflow": {
             "steps": [
@@ -64,7 +64,7 @@ def test_a_zygote_never_sees_a_plan_or_a_secret(zygote: Engine):
 
 
 def test_a_zygote_is_confined_and_has_one_thread(zygote: Engine):
-    """What its forks inherit is on already; a fork of several threads would lose all but one."""
+    """The walls that forks inherit are on; a fork would keep only one of several threads."""
     process = zygote_of(zygote)
     status = Path(f"/proc/{process.pid}/status").read_text()
     assert process.num_threads() == 1
@@ -74,7 +74,7 @@ def test_a_zygote_is_confined_and_has_one_thread(zygote: Engine):
 
 
 def test_every_run_is_a_process_of_its_own(zygote: Engine):
-    """The same zygote, another child."""
+    """The zygote is the same, but the child is another one."""
     source = "import os\ndef main(state): return {'pid': os.getpid()}"
     with make_engine("zygote", policy=_open_policy()) as engine:
         pids = [engine.execute(source).result(20).state["pid"] for _ in range(3)]
@@ -96,7 +96,7 @@ def write_repo(place: Path, answer: int) -> None:
 
 
 def test_a_repo_that_was_swapped_is_seen_by_the_next_run(tmp_path: Path):
-    """A mount holds the directory that a name meant when it was made; the zygote is replaced."""
+    """A mount keeps the directory that a name meant at its time, so the zygote is replaced."""
     repo = tmp_path / "repo"
     write_repo(tmp_path / "one", 1)
     write_repo(tmp_path / "two", 2)
@@ -110,7 +110,7 @@ def test_a_repo_that_was_swapped_is_seen_by_the_next_run(tmp_path: Path):
 
 
 def test_a_run_with_limits_of_its_own_gets_them():
-    """What a zygote has made ready is for the limits of the engine; others are put on all the same."""
+    """The zygote prepares the limits of the engine; a run with other limits still gets its own."""
     source = (
         "import resource\n"
         "def main(state): return {'bytes': resource.getrlimit(resource.RLIMIT_DATA)[0]}"
@@ -125,7 +125,7 @@ def test_a_run_with_limits_of_its_own_gets_them():
 
 @pytest.mark.parametrize("mine", ["the engine's", "the run's"])
 def test_a_thousand_paths_are_too_many_for_a_zygote(tmp_path: Path, mine: str):
-    """They do not fit into what is said to it: such a run gets an interpreter of its own."""
+    """The message to the zygote has no room for them, so such a run gets its own interpreter."""
     directory = tmp_path / ("d" * 100)
     directory.mkdir()
     many = RunOptions(permissions=Permissions(read=[f"{directory}/{i}" for i in range(1500)]))
@@ -164,7 +164,7 @@ def main(state):
 
 
 def test_a_fork_has_the_state_of_a_process_of_its_own():
-    """It is forked without Python's own handlers, and nothing misses them."""
+    """The fork is made without Python's own handlers, and still works in all respects."""
     with make_engine("zygote", policy=_open_policy()) as engine:
         states = []
         for _ in range(3):

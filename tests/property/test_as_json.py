@@ -1,4 +1,4 @@
-"""An event or a result that was written as JSON comes back equal, whatever its state holds."""
+"""An event or a result that was written as JSON comes back equal, for every possible state."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ FIELDS: dict[str, Any] = {
 
 
 def _events(kind: type[events.Event]) -> Any:
-    """Return a strategy for one class of events; a field that is new needs a line in `FIELDS`."""
+    """Return a strategy for one class of events; a new field needs a line in `FIELDS`."""
     known = {**FIELDS, **(STEP if issubclass(kind, events.StepEvent) else HEAD)}
     if kind is events.Log:
         known |= {"step_id": MAYBE, "step_run_id": MAYBE, "attempt": st.none() | COUNTS}
@@ -126,7 +126,7 @@ RESULTS = st.builds(
 
 
 def canonical(value: Any) -> Any:
-    """Return something that is equal only for values of the same types: 1, 1.0 and True differ."""
+    """Return a value that is equal only for values of the same types: 1, 1.0 and True differ."""
     if isinstance(value, msgspec.Struct):
         return type(value), [canonical(getattr(value, n)) for n in value.__struct_fields__]
     if isinstance(value, dict):
@@ -149,7 +149,7 @@ def parts(inner: Any) -> Any:
 @QUICK
 @given(EVENTS)
 def test_an_event_comes_back_equal_from_strict_json(event: events.AnyEvent):
-    """No value and no type is lost, and any other JSON parser can read the text."""
+    """Each value keeps its type, and any other JSON parser can read the text."""
     text = engine.to_json(event)
 
     json.loads(text, parse_constant=refuse)
@@ -161,7 +161,7 @@ def test_an_event_comes_back_equal_from_strict_json(event: events.AnyEvent):
 @QUICK
 @given(RESULTS)
 def test_a_result_comes_back_equal_from_strict_json(result: RunResult):
-    """The same for results."""
+    """The same holds for results."""
     text = engine.to_json(result)
 
     json.loads(text, parse_constant=refuse)
@@ -181,11 +181,11 @@ def test_json_that_another_program_has_laid_out_anew_is_the_same(result: RunResu
 @QUICK
 @given(st.text() | st.recursive(TEXT | st.floats() | st.integers(), parts).map(json.dumps))
 def test_text_that_is_none_of_ours_is_a_value_error(text: str):
-    """Whatever somebody hands us: one kind of error."""
+    """For any text of a caller there is one kind of error."""
     for read in (engine.event_from_json, engine.result_from_json):
         try:
             read(text)
         except ValueError as error:
-            assert "in JSON" in str(error)  # noqa: PT017 - most texts are refused, not all
+            assert "in JSON" in str(error)  # noqa: PT017 - most of the texts are refused
         else:
             raise AssertionError(text)

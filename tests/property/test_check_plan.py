@@ -1,4 +1,4 @@
-"""A plan that passes `check_plan` does not crash while it is loaded, whatever it is made of."""
+"""A plan that passes `check_plan` does not crash while it is loaded, for all generated plans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from examples import examples
 ADAPTORS = Path(__file__).parents[2] / "adaptors"
 
 LOADING = {"RuntimeCrash", "CompileError", "SecurityError", "ImportError", "InputError"}
-"""What a run ends with that cannot be loaded."""
+"""The errors of a run that cannot be loaded."""
 
 SOUND = [
     "fn(lambda state: state)",
@@ -38,7 +38,7 @@ SOUND = [
     "fn(lambda state: state.data.nowhere)",
     "log(state.data.x)",
 ]
-"""Statements that are right, mostly."""
+"""Statements that are right in most texts."""
 
 DOUBTFUL = [
     "fn(helper)",
@@ -61,7 +61,7 @@ DOUBTFUL = [
     "print('at the top')",
     "y: int = later",
 ]
-"""Statements that are right in some texts only, or in none."""
+"""Statements that are right only in some texts, or never."""
 
 STATEMENTS = st.sampled_from(SOUND * 5 + DOUBTFUL)
 JOBS = st.lists(STATEMENTS, min_size=1, max_size=5).map("\n".join)
@@ -105,7 +105,7 @@ def repo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(repo):
-    """One engine for all runs."""
+    """All runs share this engine."""
     with Engine(repo_dir=repo, max_runs=1) as engine:
         yield engine
 
@@ -121,7 +121,7 @@ def runs(repo):
     helpers=GLOBALS,
 )
 def test_a_plan_that_passes_can_be_loaded(repo, runs, jobs, condition, helpers):
-    """Names, imports, conditions: what a run would stumble over is found before."""
+    """The check finds each problem with names, imports and conditions on which a run would fail."""
     last = len(jobs) - 1
     steps = [
         {

@@ -1,4 +1,4 @@
-"""Whatever bytes a peer sends: a message or a RemoteProtocolError, and no memory on its word."""
+"""Any bytes from a peer give a message or a RemoteProtocolError, and claim no memory for it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ DEEP = {
 
 
 def attempt(body, decode=decode_from_child):
-    """Decode; return the message, or None if it was refused as it should be."""
+    """Decode; return the message, or None if it was refused in the right way."""
     try:
         message = decode(body)
     except RemoteProtocolError as error:
@@ -110,7 +110,7 @@ def attempt(body, decode=decode_from_child):
 
 @pytest.mark.parametrize("message", FROM_CHILD, ids=lambda message: type(message).__name__)
 def test_a_message_of_a_child_comes_back_equal(message):
-    """Every message a child may send survives the wire."""
+    """Every message that a child may send survives the wire."""
     assert set(map(type, FROM_CHILD)) == set(m.FromChild.__args__)
     for body in (encode(message), bytearray(encode(message))):
         decoded = decode_from_child(body)
@@ -120,14 +120,14 @@ def test_a_message_of_a_child_comes_back_equal(message):
 
 @pytest.mark.parametrize("message", TO_CHILD, ids=lambda message: type(message).__name__)
 def test_a_message_of_the_engine_comes_back_equal(message):
-    """Every message an engine may send survives the wire."""
+    """Every message that an engine may send survives the wire."""
     assert set(map(type, TO_CHILD)) == set(m.ToChild.__args__)
     assert decode_to_child(encode(message)) == message
 
 
 @pytest.mark.parametrize("message", TO_CHILD[1:], ids=lambda message: type(message).__name__)
 def test_a_message_of_the_engine_is_none_of_a_child(message):
-    """A child that answers with the engine's own words is refused."""
+    """A child that answers with a message of the engine is refused."""
     assert attempt(encode(message)) is None
 
 
@@ -140,7 +140,7 @@ def test_a_message_of_the_engine_is_none_of_a_child(message):
 @example(b"\x81\x80\xc0").via("a key that cannot be one")
 @example(b"\xc1").via("an opcode that does not exist")
 def test_garbage_is_refused(body):
-    """Bytes at random."""
+    """The bytes are random."""
     attempt(body)
     attempt(body, decode_to_child)
 
@@ -151,7 +151,7 @@ def test_garbage_is_refused(body):
     st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=4),
 )
 def test_a_message_with_bytes_changed_is_a_message_or_refused(body, changes):
-    """What is nearly right reaches further into the decoder than garbage does."""
+    """Bytes that are nearly right get further into the decoder than garbage."""
     mutated = bytearray(body)
     for place, value in changes:
         mutated[place % len(mutated)] = value
@@ -161,7 +161,7 @@ def test_a_message_with_bytes_changed_is_a_message_or_refused(body, changes):
 @QUICK
 @given(st.sampled_from([encode(message) for message in FROM_CHILD + TO_CHILD]), st.data())
 def test_a_truncated_message_is_refused(body, data):
-    """No prefix of a message is one."""
+    """A part of a message, cut anywhere, is not a message."""
     cut = data.draw(st.integers(0, len(body) - 1))
     assert attempt(body[:cut]) is None
     assert attempt(body[:cut], decode_to_child) is None
@@ -170,13 +170,13 @@ def test_a_truncated_message_is_refused(body, data):
 @QUICK
 @given(st.sampled_from(TAGS), st.dictionaries(st.sampled_from(FIELDS), PLAIN, max_size=6))
 def test_a_message_of_wrong_types_is_a_message_or_refused(tag, fields):
-    """Well-formed msgpack in which any field holds any value."""
+    """Any field of well-formed msgpack may hold any value."""
     attempt(msgspec.msgpack.encode({**fields, "type": tag}))
 
 
 @pytest.mark.parametrize("body", DEEP.values(), ids=DEEP)
 def test_deep_nesting_is_refused(body):
-    """Nesting beyond the interpreter's stack ends in the same error, in a field unread as well."""
+    """Nesting beyond the interpreter's stack gives the same error, even in an unread field."""
     assert attempt(body) is None
 
 
@@ -195,7 +195,7 @@ def test_deep_nesting_is_refused(body):
     ],
 )
 def test_a_container_that_announces_items_takes_no_memory_for_them(before, code):
-    """2**32 items announced, none sent."""
+    """The container announces 2**32 items and sends none."""
     tracemalloc.start()
     try:
         assert attempt(before + code) is None
@@ -211,5 +211,5 @@ def test_a_container_that_announces_items_takes_no_memory_for_them(before, code)
 @example("\x1b[31m" * 100)
 @example("\ud7ff" * 400)
 def test_an_error_quotes_the_peer_cut_and_in_ascii(tag):
-    """A tag of any length and any characters does not reach a log as it is."""
+    """A tag of any length and with any characters is shortened before it reaches a log."""
     assert attempt(msgspec.msgpack.encode({"type": tag})) is None
