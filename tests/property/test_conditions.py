@@ -1,4 +1,4 @@
-"""A condition means what a small interpreter of the same rules says, however its lines are broken."""
+"""A condition means the same as in a small interpreter of the same rules, with any line breaks."""
 
 import operator
 
@@ -70,7 +70,7 @@ def write(tree) -> str:
 
 
 class Reference:
-    """The rules, told a second time."""
+    """The rules, written a second time."""
 
     def __init__(self, state):
         self.state = state
@@ -81,7 +81,7 @@ class Reference:
         return None if found is MISSING else found
 
     def side(self, tree):
-        """The value as a side of a comparison sees it."""
+        """Return the value of a side of a comparison."""
         match tree:
             case ("chain", parts):
                 return self.chain(parts)
@@ -161,7 +161,7 @@ def run(source, state, *, language=True):
 
 @given(expressions, states, st.booleans())
 def test_a_condition_means_what_the_rules_say(tree, state, language):
-    """Value, error and warnings; with the language wall and without it."""
+    """Value, error and warnings are the same, with the language wall and without it."""
     reference = Reference(state)
 
     expected = outcome(lambda: reference.value(tree))
@@ -179,7 +179,7 @@ def test_a_condition_means_what_the_rules_say(tree, state, language):
     st.sampled_from(["", "\n", "\r\n", " \n\n", "\ufeff", "\u2003"]),
 )
 def test_line_breaks_change_nothing(tree, state, gaps, before, after):
-    """Whatever stands between the words: blanks, line breaks of two systems, comments."""
+    """The gaps between the words may be blanks, line breaks of two systems, or comments."""
     words = write(tree).split(" ")
     if len(words) == 1:
         gaps = []
@@ -195,7 +195,7 @@ def test_line_breaks_change_nothing(tree, state, gaps, before, after):
 
 @given(expressions, states)
 def test_a_condition_that_needs_no_copy_changes_nothing(tree, state):
-    """What is called pure leaves the state as it is, and sees no trace of a missing key."""
+    """A condition called pure does not change the state, and sees no trace of a missing key."""
     compiled = compile_condition(write(tree))
     before = repr(state)
     if compiled.pure:

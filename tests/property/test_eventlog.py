@@ -1,4 +1,4 @@
-"""Whatever is logged and whoever reads: numbers without a gap, and no more kept than allowed."""
+"""For all logs and readers, numbers have no gap, and the log keeps at most what it may keep."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def event_for(action, seq):
 
 
 def run(actions):
-    """Apply actions to a log; return it, and what polling without a cursor gave."""
+    """Apply actions to a log; return it, and the events from polls without a cursor."""
     log, polled = EventLog(), []
     for action in actions:
         if action == "poll":
@@ -56,7 +56,7 @@ def run(actions):
 @QUICK
 @given(ACTIONS)
 def test_a_manager_that_only_polls_sees_every_number_once(actions):
-    """1, 2, 3, ... whatever was dropped, and however rarely it polls."""
+    """The numbers are 1, 2, 3, ... even if lines were dropped or polls are rare."""
     with (
         patch.object(eventlog, "MAX_KEPT_LOGS", KEPT_LOGS),
         patch.object(eventlog, "MAX_KEPT_STATE_BYTES", KEPT_STATE_BYTES),
@@ -69,7 +69,7 @@ def test_a_manager_that_only_polls_sees_every_number_once(actions):
 @QUICK
 @given(ACTIONS)
 def test_no_more_is_kept_than_allowed(actions):
-    """Of logs and of states; of lifecycle events all, in order, with rising numbers."""
+    """Logs and states have limits; all lifecycle events are kept, in order, with rising numbers."""
     with (
         patch.object(eventlog, "MAX_KEPT_LOGS", KEPT_LOGS),
         patch.object(eventlog, "MAX_KEPT_STATE_BYTES", KEPT_STATE_BYTES),

@@ -1,4 +1,4 @@
-"""However a stream of bytes is cut, it gives the frames that were sent, or one clear error."""
+"""A stream of bytes that is cut anywhere gives the frames that were sent, or one clear error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CHUNKS = st.lists(
 
 
 def feed(receiver, stream, sizes=(READ_BYTES,)):
-    """Give the receiver a stream in chunks of these sizes, in turn; return the frames."""
+    """Give the receiver a stream in chunks that cycle through these sizes; return the frames."""
     frames = []
     rest, sizes = memoryview(stream), cycle(sizes)
     while rest:
@@ -60,10 +60,10 @@ def body(number, length):
 @example([1, LARGE_BYTES, 1], [1 << 15]).via("a large frame between small ones")
 @example([3_000_000, 5], [READ_BYTES]).via("a frame that grows more than once")
 def test_frames_survive_any_chunking(lengths, chunks):
-    """What was sent as frames arrives as those frames, in order."""
+    """The frames arrive as they were sent, in order."""
     bodies = [body(number, length) for number, length in enumerate(lengths)]
     stream = b"".join(header(len(sent)) + sent for sent in bodies)
-    if len(stream) > 5000:  # a byte at a time takes long, and shows no more
+    if len(stream) > 5000:  # single bytes take long, and show nothing more
         chunks = [max(chunk, 4000) for chunk in chunks]
     receiver = FrameReceiver(MAX_FRAME_BYTES)
 
@@ -74,7 +74,7 @@ def test_frames_survive_any_chunking(lengths, chunks):
 @QUICK
 @given(st.lists(LENGTHS, min_size=1, max_size=3), CHUNKS, st.integers(1, 10**6))
 def test_a_cut_stream_ends_inside_a_frame(lengths, chunks, cut):
-    """The end of input between two frames and inside one are two different facts."""
+    """The end of input between two frames differs from the end inside a frame."""
     bodies = [body(number, length) for number, length in enumerate(lengths)]
     stream = b"".join(header(len(sent)) + sent for sent in bodies)
     last = HEADER_BYTES + len(bodies[-1])
@@ -92,7 +92,7 @@ def test_a_cut_stream_ends_inside_a_frame(lengths, chunks, cut):
 @example(b"\0\0\0\0", 10, [1]).via("length zero")
 @example(b"\x0b\0\0\0", 10, [4]).via("one above the limit")
 def test_garbage_is_frames_or_a_remote_protocol_error(garbage, limit, chunks):
-    """No byte a child can send does anything else, and no frame is longer than allowed."""
+    """Each byte of a child ends in one of these, and no frame is longer than allowed."""
     frames, refusal = [], f"allowed: 1 to {limit}"
     try:
         frames = feed(FrameReceiver(limit), garbage, chunks)
@@ -105,7 +105,7 @@ def test_garbage_is_frames_or_a_remote_protocol_error(garbage, limit, chunks):
 @QUICK
 @given(st.lists(st.integers(1, 64), max_size=5), st.sampled_from([0, 65, 2**31, 2**32 - 1]), CHUNKS)
 def test_a_forbidden_length_comes_after_the_frames_before_it(lengths, forbidden, chunks):
-    """What was sent whole before the broken prefix was sent, however it is cut."""
+    """Frames before the broken prefix arrive, wherever the stream is cut."""
     bodies = [body(number, length) for number, length in enumerate(lengths)]
     stream = b"".join(header(len(sent)) + sent for sent in bodies)
     stream += forbidden.to_bytes(4, "little")
@@ -116,7 +116,9 @@ def test_a_forbidden_length_comes_after_the_frames_before_it(lengths, forbidden,
             chunk = stream[start : start + chunks[0]]
             receiver.buffer()[: len(chunk)] = chunk
             for frame in receiver.received(len(chunk)):
-                frames.append(bytes(frame))  # one by one: the error comes in the middle
+                frames.append(
+                    bytes(frame)
+                )  # one frame at a time, because the error comes in the middle
 
     with pytest.raises(RemoteProtocolError, match=f"a frame of {forbidden} bytes"):
         receive()
@@ -139,7 +141,7 @@ def test_the_sender_checks_the_length_too(length):
 
 @pytest.mark.parametrize("arrived", [0, 1, 1000, 3_000_000])
 def test_memory_grows_with_what_arrived_not_with_what_was_announced(arrived):
-    """A prefix that announces 1 GB takes no such memory: a few times what came, at the most."""
+    """A prefix that announces 1 GB takes at most a few times the memory of the bytes that came."""
     stream = (1_000_000_000).to_bytes(4, "little") + bytes(arrived)
     receiver = FrameReceiver(MAX_FRAME_BYTES)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Joins in random graphs: against an oracle of a few lines, and against what a join promises."""
+"""Joins in random graphs are compared with a short oracle, and with the promise of a join."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TAKEN: dict[Any, Any] = {
     "on_job_success": lambda failed, count: not failed,
     "state.data.count > 2": lambda failed, count: count > 2,
 }
-"""When an edge is taken; one that is not here never is."""
+"""The rules of edges: all other edges are never taken."""
 
 COUNTED = """\
 def main(state):
@@ -67,7 +67,7 @@ def graphs(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 class Oracle:
-    """Runs a graph by the rules as they are written, and finds everything anew at each turn."""
+    """Runs a graph by the rules as they are written, and finds all facts again in each round."""
 
     def __init__(self, steps: list[dict[str, Any]], end: str | None) -> None:
         self.place = {step["id"]: place for place, step in enumerate(steps)}
@@ -157,7 +157,7 @@ def walk(steps: list[dict[str, Any]], end: str | None) -> tuple[Any, list[str]]:
 @QUICK
 @given(graphs(), st.sampled_from([None, None, "s1", "s3"]))
 def test_a_walk_runs_the_steps_that_the_rules_say(steps, end):
-    """The same executions, in the same order, under the same names, with the same data."""
+    """The walk has the same executions, in the same order, with the same names and data."""
     if end not in {step["id"] for step in steps}:
         end = None
     oracle = Oracle(steps, end)
@@ -179,7 +179,7 @@ def main(state):
 @QUICK
 @given(graphs())
 def test_a_join_runs_once_after_and_with_every_step_run_that_led_to_it(steps):
-    """Whatever the graph: told from the edges that were taken, not from any order of our own."""
+    """For any graph, the test reads this from the taken edges, and not from an order of ours."""
     for step in steps:
         if "expression" in step:
             step["expression"] = RECORDING.format(name=step["id"])

@@ -1,4 +1,4 @@
-"""Programs made by chance: they behave as under plain Python, or are refused; nothing else."""
+"""Random programs behave as under plain Python, or are refused; nothing else happens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = ("state", "a", "b", "_c", "__d", "_e_", "main", "operations", "self", "p
 
 
 def refused(source: object, compile_: object = compile_job) -> bool:
-    """Compile a text; whether it is refused, with a report that can be sent."""
+    """Compile a text; return whether it is refused, with a report that can be sent."""
     options = {"step_id": "a"} if compile_ is compile_job else {}
     for language in (True, False):
         try:
@@ -65,7 +65,7 @@ WORDS = st.sampled_from([
 @example("(" * 1000)
 @example("\N{FULLWIDTH LOW LINE}" * 2 + "x = 1")
 def test_any_text_is_compiled_or_refused(text):
-    """Never an internal error, as a job, as globals, and as a condition."""
+    """An internal error never happens in a job, in globals, or in a condition."""
     refused(text)
     refused(text, compile_globals)
     refused(text, compile_condition)
@@ -152,7 +152,7 @@ PROGRAMS = st.lists(statements(), min_size=1, max_size=5).map("".join)
 @QUICK
 @given(PROGRAMS)
 def test_any_program_is_compiled_or_refused(source):
-    """Programs that Python accepts, with every construct in every place."""
+    """Python accepts these programs, which have every construct in every place."""
     refused(source)
     refused(source, compile_globals)
 
@@ -163,7 +163,7 @@ def test_any_program_is_compiled_or_refused(source):
 @example("def main(state):\n    return state.__class__\n")
 @example("def main(state):\n    return state.x__roles__\n")
 def test_what_restrictedpython_refuses_is_refused(source):
-    """Our policy allows nothing more than the written list of the oracle."""
+    """The job language accepts only the additions on the written list of the oracle."""
     if refused_by_default(source):
         with pytest.raises(LanguageError):
             compile_job(source, step_id="a")
@@ -173,7 +173,7 @@ def test_what_restrictedpython_refuses_is_refused(source):
 @QUICK
 @given(expressions())
 def test_any_expression_is_a_condition_or_refused(source):
-    """A condition that says it is pure contains nothing that could change the state."""
+    """A condition that is marked as pure contains nothing that could change the state."""
     if not refused(source, compile_condition) and compile_condition(source).pure:
         tree = ast.parse(source)
         assert not any(
@@ -197,7 +197,7 @@ def outcome_of(main: object) -> object:
 
 
 def plain_data(value: object) -> object:
-    """What of a value can be compared from one interpreter scope to another."""
+    """Return the part of a value that can be compared between interpreter scopes."""
     if isinstance(value, dict):
         return {str(plain_data(key)): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
@@ -230,11 +230,11 @@ DOTLESS = ("state", "a", "b", "c", "d", "rows")
     expressions(),
 )
 def test_what_compiles_behaves_as_under_plain_python(lines, result):
-    """The same result, or an error of the same class, but where the language says otherwise."""
+    """The result or the class of the error is the same, except where the language differs."""
     body = "".join(f"    {line}\n" for line in lines)
     source = f"def main(state):\n    a = b = _c = 1\n{body}    return {result}\n"
     if "state)." in source or "state." in source or ".format" in source or ".print" in source:
-        return  # dotted state is a key; format goes through a guard
+        return  # dotted state is a key, and format goes through a guard
     if refused(source):
         return
     scope = JobScope(
@@ -249,14 +249,14 @@ def test_what_compiles_behaves_as_under_plain_python(lines, result):
     scope.execute(job.code)
     ours, theirs = outcome_of(scope.globals[OPERATIONS][0]), under_plain_python(source)
     if ours == "JobSecurityError":
-        return  # a private name of an object that is not the job's own
+        return  # a private name of an object that does not belong to the job
     assert ours == theirs
 
 
 @QUICK
 @given(PROGRAMS)
 def test_whatever_a_program_raises_gets_a_report(source):
-    """A diagnosis never fails, and says where in the text it was."""
+    """The report is always made, and gives the place in the text."""
     source = (
         f"def main(state):\n    a = b = 1\n{''.join(f'    {x}' for x in source.splitlines(True))}"
     )

@@ -1,4 +1,4 @@
-"""Whatever is accepted as a network rule has one canonical form, and means no more than it says."""
+"""Every accepted network rule has one canonical form, and allows only what it names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=12)
 @example("*:1-65535")
 @example("a:443,")
 def test_what_is_accepted_is_read_again_from_its_canonical_form(text):
-    """And the canonical form is its own canonical form."""
+    """The canonical form is its own canonical form."""
     try:
         rule = parse_net_rule(text)
     except ValueError:
@@ -57,7 +57,7 @@ def test_a_rule_opens_no_port_that_its_text_does_not_name(text):
 
 @given(st.ip_addresses(), st.integers(0, 128), st.integers(1, 65535))
 def test_a_block_is_accepted_only_if_its_host_bits_are_zero(address, length, port):
-    """No block is rounded to a wider one."""
+    """The parser does not round a block to a wider one."""
     length = min(length, address.max_prefixlen)
     block = f"{address}/{length}"
     text = f"[{block}]:{port}" if address.version == 6 else f"{block}:{port}"

@@ -1,4 +1,4 @@
-"""Messages in any order: the table allows them, or the run ends with a RemoteProtocolError."""
+"""For messages in any order, the table allows them, or the run ends with a RemoteProtocolError."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def walk(messages):
 @QUICK
 @given(st.lists(st.sampled_from(MESSAGES + FROM_ENGINE), max_size=60))
 def test_any_order_is_taken_or_refused(messages):
-    """No order of messages does anything else, and none gets past the table."""
+    """Each order of messages has one of these outcomes, and the table cannot be bypassed."""
     taken = walk(messages)
     assert all(type(message) in m.FromChild.__args__ for message in taken)
 
@@ -68,7 +68,7 @@ def test_any_order_is_taken_or_refused(messages):
 @QUICK
 @given(st.data())
 def test_whatever_was_taken_is_a_run(data):
-    """Along any way through the table jobs open and close in turn, and nothing follows the end."""
+    """On any way through the table, jobs open and close alternately, and the end is last."""
     phase, taken = Phase.STARTING, []
     barrier = data.draw(st.booleans())
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""Whatever is given as a plan, the answer is a plan or a PlanError, and never depends on luck."""
+"""For any value as a plan, the answer is a plan or a PlanError, and is always the same."""
 
 import json
 
@@ -51,7 +51,7 @@ def load(source) -> Plan | None:
 
 @given(anything | plans)
 def test_any_value_is_a_plan_or_a_plan_error(source):
-    """No other exception, whatever the types are; and a plan that was accepted can be run."""
+    """For any type, other exceptions do not occur, and a plan that was accepted can be run."""
     plan = load(source)
     if plan is not None:
         ids = [step.id for step in plan.workflow.steps]
@@ -62,7 +62,7 @@ def test_any_value_is_a_plan_or_a_plan_error(source):
 
 @given(st.text() | st.binary())
 def test_any_text_or_bytes_is_a_plan_or_a_plan_error(source):
-    """Text that is no JSON object is the source of a job; bytes never are."""
+    """Text that is not a JSON object is the source of a job; bytes are never a job."""
     load(source)
 
 
@@ -71,13 +71,13 @@ def test_loading_a_loaded_plan_changes_nothing(source):
     """A manager may check a plan, and the engine checks it again."""
     plan = load(source)
     if plan is not None:
-        # By their text, because the states that are generated contain NaN.
+        # The texts are compared, because the generated states contain NaN.
         assert repr(load_plan(plan)) == repr(plan)
 
 
 @given(st.integers(1, 8), st.data())
 def test_a_cycle_is_found_exactly_if_there_is_one(count, data):
-    """Compared with the definition: a step that can be reached from itself."""
+    """The definition for comparison: a step that can be reached from itself."""
     nodes = st.integers(0, count - 1)
     pairs = data.draw(st.sets(st.tuples(nodes, nodes), max_size=12))
     reach = set(pairs)

@@ -1,4 +1,4 @@
-"""The schema of plans accepts every plan that the reader accepts, and refuses wrong types as it does."""
+"""The schema of plans accepts each plan that the reader accepts, and refuses wrong types too."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ step = st.fixed_dictionaries(
 
 
 def linked(first, second):
-    """Two steps between which no edge leads nowhere or in a circle."""
+    """Return two steps whose edges lead to steps of the plan, without a cycle."""
     return [{**first, "id": "a"}, {**second, "id": "b", "next": None}]
 
 
@@ -103,7 +103,7 @@ def loads(source):
 
 @st.composite
 def spoilt(draw):
-    """A plan in which one value, anywhere, is replaced by another one."""
+    """A plan in which one value, at any place, is replaced by another value."""
     plan = draw(plans)
     places = [(plan, key) for key in plan]
     for holder, key in places:
@@ -122,10 +122,10 @@ def spoilt(draw):
     return plan
 
 
-@examples(300)  # one plan in five is without a mistake
+@examples(300)  # one plan in five has no mistake
 @given(plans | spoilt())
 def test_what_the_reader_accepts_the_schema_accepts(plan):
-    """In any spelling, with null for what is left out, with keys that are ignored."""
+    """The plans use all spellings, null for a missing key, and ignored keys."""
     plan = json.loads(json.dumps(plan))
     if loads(plan):
         VALIDATOR.validate(plan)
@@ -134,7 +134,7 @@ def test_what_the_reader_accepts_the_schema_accepts(plan):
 @examples(300)
 @given(plans, st.data())
 def test_a_key_that_no_reader_knows_is_refused_by_both(plan, data):
-    """Anywhere but in a trigger, in a value of the user, or in an ignored key."""
+    """Exceptions are a trigger, a value of the user, and an ignored key."""
     if not loads(plan):
         return
     holders = [plan, plan.get("options"), plan.get("workflow")]
@@ -192,19 +192,19 @@ def plan_with(*, plan=None, workflow=None, step=None, edge=None, options=None):
     ids=repr,
 )
 def test_what_the_reader_refuses_for_its_type_the_schema_refuses(wrong):
-    """The twin of each is accepted: the same plan without it."""
+    """The twin of each is accepted: the same plan without the wrong value."""
     VALIDATOR.validate(plan_with(edge=True))
     assert not loads(plan_with(**wrong))
     assert not VALIDATOR.is_valid(plan_with(**wrong))
 
 
 def test_the_schema_is_a_schema():
-    """By the rules of the dialect that it names."""
+    """The schema keeps the rules of the dialect that it names."""
     jsonschema.Draft202012Validator.check_schema(plan_schema())
 
 
 def test_the_reader_and_the_types_have_the_same_keys():
-    """A key of a type that the reader does not know could not be written in a plan."""
+    """Every key of a type must be known to the reader, so that a plan can contain it."""
     for struct in (Plan, Workflow, Step, Edge, PlanOptions):
         known = set(KEYS[struct]) - ({"meta"} if struct is Workflow else set())
         assert known | (set(JOB_KEYS) if struct is Step else set()) == set(struct.__struct_fields__)
@@ -217,5 +217,5 @@ def test_the_reader_and_the_types_have_the_same_keys():
     "path", sorted(EXAMPLES.glob("**/plan*.json")), ids=lambda path: str(path.relative_to(EXAMPLES))
 )
 def test_the_plans_of_the_examples_are_accepted(path):
-    """Those in the repository."""
+    """The plans are those of the examples in the repository."""
     VALIDATOR.validate(json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""Whatever the secrets and the text: nothing leaks, nothing else is lost, pieces do not matter."""
+"""For any secrets and texts, nothing leaks, nothing else is lost, and cuts do not matter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ LETTERS = st.sampled_from(b"abAQ")
 NEEDLES = st.lists(st.lists(LETTERS, min_size=6, max_size=12).map(bytes), min_size=1, max_size=8)
 TEXT = st.lists(LETTERS, max_size=80).map(bytes)
 
-# No character of the mark, and few others: secrets must be likely, and not be made by marks.
+# Without characters of the mark, and from a small alphabet: secrets must be likely, and marks must
+# not make new ones.
 WORDS = st.text("xyXYé日\U0001f511'\"\\/ \n", min_size=6, max_size=9).filter(
     lambda s: s.strip() == s
 )
@@ -43,13 +44,13 @@ def naive_spans(needles, text):
 @given(NEEDLES, TEXT)
 @example([b"aaaaaa", b"aaaaaaaaaaaa"], b"a" * 40)
 def test_the_matcher_finds_what_a_naive_search_finds(needles, text):
-    """Pieces and anchors are about speed only."""
+    """Pieces and anchors only make the search faster."""
     assert Matcher(needles).spans(text) == naive_spans(needles, text)
 
 
 @given(NEEDLES, TEXT)
 def test_the_opening_is_the_earliest_beginning_of_a_needle(needles, text):
-    """Compared with trying every place."""
+    """The result is compared with a trial of every place."""
     expected = next(
         place
         for place in range(len(text) + 1)
@@ -62,7 +63,7 @@ def test_the_opening_is_the_earliest_beginning_of_a_needle(needles, text):
 @given(SECRETS, st.data())
 @examples(60)
 def test_no_secret_is_left_in_a_text(secrets, data):
-    """A text that is made of secrets and other things is made of other things afterwards."""
+    """After redaction, a text of secrets and other parts has only the other parts."""
     parts = data.draw(st.lists(st.one_of(st.sampled_from(secrets), MESSAGES), max_size=8))
     redactor = Redactor()
     redactor.learn(secrets)
@@ -73,7 +74,7 @@ def test_no_secret_is_left_in_a_text(secrets, data):
 @given(SECRETS, st.lists(MESSAGES, max_size=6), st.data())
 @examples(60)
 def test_records_stay_in_order_and_hide_each_secret(secrets, parts, data):
-    """Wherever the text is cut into records."""
+    """The text may be cut into records anywhere."""
     text = "".join(part + data.draw(st.sampled_from(secrets)) for part in parts)
     redactor = Redactor()
     redactor.learn(secrets)
@@ -100,7 +101,7 @@ STATES = st.recursive(
 @given(SECRETS, STATES, st.data())
 @examples(60)
 def test_an_encoded_state_is_redacted_like_a_decoded_one(secrets, state, data):
-    """Large and small: the way through the encoded containers gives the same value."""
+    """The way through encoded containers gives the same value, for small and large states."""
     redactor = Redactor()
     redactor.learn(secrets)
     filler = data.draw(st.sampled_from(["", "-" * 5000]))
@@ -111,7 +112,7 @@ def test_an_encoded_state_is_redacted_like_a_decoded_one(secrets, state, data):
 @given(SECRETS, st.binary(max_size=60), st.data())
 @examples(60)
 def test_garbage_is_never_let_through_with_a_secret(secrets, garbage, data):
-    """Whatever a child sends in place of a state: an answer without the secret, or None."""
+    """For any bytes in place of a state, the answer is without the secret, or is None."""
     secret = data.draw(st.sampled_from(secrets))
     redactor = Redactor()
     redactor.learn(secrets)

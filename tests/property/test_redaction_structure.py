@@ -1,4 +1,4 @@
-"""Whatever the secrets: the structure of events stays, and no value of a user shows a secret."""
+"""For any secrets, the structure of events stays, and no value of a user shows a secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ MESSAGES = {
     "ExitError": "the child ended on its own with exit code 0 before the workflow did",
     "SecurityError": "the run was ended by the kernel because of a forbidden system call",
 }
-"""Texts of `engine.running.ending`, `engine.reporting.reporter`; each must be what is really written there."""
+"""Texts of `engine.running.ending` and `engine.reporting.reporter`; each must be in their source.
+"""
 
 STRUCTS = [*msgspec.inspect.type_info(events.AnyEvent).types]
 NAMES = sorted(
@@ -54,7 +55,7 @@ NAMES = sorted(
         *("ValueError", "SIGKILL", "adaptors", "common", "python", "engine", "landlock", "default"),
     }
 )  # fmt: skip
-# Not "redacted": the mark that takes the place of a secret would show it.
+# Not "redacted": the mark in place of a secret would show it.
 WORDS = st.lists(
     st.sampled_from([name for name in NAMES if len(name) >= 6 and name != "redacted"]), max_size=12
 )
@@ -62,7 +63,7 @@ WORDS = st.lists(
 
 @st.composite
 def reports(draw: st.DrawFn) -> ErrorReport:
-    """An error of the engine, or one of a user whose texts are full of secrets."""
+    """An error of the engine, or an error of a user whose texts are full of secrets."""
     name = draw(st.sampled_from(sorted(MESSAGES)))
     step_id = draw(st.sampled_from(IDS))
     if draw(st.booleans()):
@@ -93,7 +94,7 @@ def states(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def happenings(draw: st.DrawFn) -> list[events.Event]:
-    """One event of each kind."""
+    """An event of each kind."""
     head = {"seq": 1, "run_id": draw(st.sampled_from(IDS)), "time": 1.0}
     step = {
         **head,
@@ -131,18 +132,18 @@ def packed(state: Any) -> msgspec.Raw:
 
 
 def unpacked(event: events.Event) -> dict[str, Any]:
-    """Return an event as plain data, its state decoded, tuples as lists."""
+    """Return an event as plain data, with a decoded state and tuples as lists."""
     if hasattr(event, "state"):
         event = msgspec.structs.replace(event, state=decode_state(event.state))
     return msgspec.json.decode(msgspec.json.encode(event))
 
 
 USERS = {"data", "references", "details", "source"}
-"""Whatever is under these keys belongs to a user."""
+"""All values under these keys belong to a user."""
 
 
 def structure(value: Any, report: dict[str, Any] | None = None) -> Any:
-    """Return what of an event is the engine's, with the number of entries of what is a user's."""
+    """Return the engine's part of an event, with the number of entries in the user's parts."""
     if not isinstance(value, dict):
         return [structure(item) for item in value] if isinstance(value, list) else value
     shown: dict[str, Any] = {}
@@ -174,7 +175,7 @@ def values_of_users(value: Any, *, under: bool = False) -> list[str]:
 @given(happenings(), WORDS)
 @examples(60)
 def test_structure_stays_and_values_go(happened: list[events.Event], words: list[str]) -> None:
-    """Secrets that are ids, names of errors and keys change nothing that the engine says."""
+    """Secrets may be ids, names of errors or keys, but the engine's words do not change."""
     claims = Claims(Workflow(steps=tuple(Step(id=step) for step in STEPS)))
     redactor = Redactor(is_id=claims.is_id)
     secrets = [*words, VALUE]
@@ -190,7 +191,7 @@ def test_structure_stays_and_values_go(happened: list[events.Event], words: list
 
 @pytest.mark.parametrize("name", sorted(MESSAGES))
 def test_the_messages_of_this_test_are_those_of_the_engine(name: str) -> None:
-    """With a text that the engine does not write, the property would hold for nothing."""
+    """With a text that the engine does not write, the property would not test anything."""
     redactor = Redactor()
     redactor.learn(MESSAGES[name].split())
     assert redactor.struct(make_report(name, MESSAGES[name])).message == MESSAGES[name]

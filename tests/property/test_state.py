@@ -1,4 +1,4 @@
-"""A state comes back equal to what went in, and hostile bytes are a ValueError at the worst."""
+"""A state comes back equal to its input, and hostile bytes give at most a ValueError."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 ZONES = st.sampled_from([None, dt.UTC, dt.timezone(dt.timedelta(hours=2)), dt.timezone.min])
-FIRST, LAST = dt.datetime(1900, 1, 2), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - Hypothesis wants it
+FIRST, LAST = dt.datetime(1900, 1, 2), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - Hypothesis needs it
 TIMES = st.datetimes(FIRST, LAST, timezones=ZONES)
 TYPED = st.one_of(
     TIMES,
@@ -63,7 +63,7 @@ ANYTHING = st.recursive(
 
 
 def plain(value):
-    """Say by other means what a value must become."""
+    """Return the expected value, computed in another way."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -76,7 +76,7 @@ def plain(value):
 
 
 def same(left, right):
-    """Compare with types: True is no 1, and 1.0 is no 1."""
+    """Compare with types: True differs from 1, and so does 1.0."""
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):
@@ -101,7 +101,7 @@ def same(left, right):
 @example([math.inf, -math.inf, -0.0])
 @example("\0\ud7ff\U0010ffff")
 def test_plain_data_comes_back_equal(value):
-    """Equal in value, in type, and in the order of keys."""
+    """The state is equal in value, in type, and in the order of keys."""
     assert same(decode_state(encode_state(value)), value)
 
 
@@ -111,27 +111,27 @@ def test_plain_data_comes_back_equal(value):
 @example({"a": bytearray(b"x"), "b": 2**70}).via("bytes must not depend on what stands beside")
 @example([memoryview(b"x").toreadonly().tobytes(), bytearray(), 2**64])
 def test_typed_data_comes_back_plain(value):
-    """Tuples and sets as lists; dates, numbers and ids as text, whatever stands beside them."""
+    """Tuples and sets become lists; dates, numbers and ids become text, beside any other values."""
     assert same(decode_state(encode_state(value)), plain(value))
 
 
 @QUICK
 @given(ANYTHING)
 def test_what_came_back_is_carried_unchanged(value):
-    """The second time nothing changes, not even a byte."""
+    """The second round does not change a single byte."""
     encoded = encode_state(decode_state(encode_state(value)))
     assert encode_state(decode_state(encoded)) == encoded
 
 
 def test_nan_comes_back_as_nan():
-    """The one float that does not equal itself."""
+    """NaN is the only float that does not equal itself."""
     assert math.isnan(decode_state(encode_state([math.nan]))[0])
 
 
 @QUICK
 @given(TIMES, VALUES)
 def test_a_date_is_text_wherever_it_stands(moment, beside):
-    """Aware and naive, as a value, as a key and deep inside: never a timestamp."""
+    """Aware and naive dates, as a value, as a key and deep inside, never become a timestamp."""
     state = {"data": [beside, {"at": moment}], moment.isoformat() + "!": (moment,)}
     decoded = decode_state(encode_state(state))
     text = decoded["data"][1]["at"]
@@ -149,14 +149,16 @@ def test_a_date_is_text_wherever_it_stands(moment, beside):
     st.integers(-4, 4),
 )
 def test_bytes_that_look_like_a_timestamp_are_left_alone(marks, shift):
-    """The header of a timestamp also occurs in floats, integers, bytes and lengths of such."""
+    """The header of a timestamp also occurs in floats, integers, bytes and lengths of these."""
     data = b"".join(marks)
     number = int.from_bytes(data[:8].ljust(8, b"\xff"), "big")
     (real,) = msgspec.msgpack.decode(b"\x91\xcb" + data[:8].ljust(8, b"\0"), type=tuple[float])
     sizes = [b"\xff" * (0xD6 + shift), b"\xff" * (0xD7 + shift), "a" * (0xC7 + shift)]
     value = {"b": data, "n": number, "f": real, "x": {data: 1}, "sizes": sizes}
     assert repr(decode_state(encode_state(value))) == repr(value)
-    del value["x"]  # text keys, and many values: msgspec writes it, and the bytes are searched
+    del value[
+        "x"
+    ]  # text keys, and many values: msgspec writes the state, and the bytes are searched
     value["many"] = [0] * 2_500
     assert repr(decode_state(encode_state(value))) == repr(value)
     value["at"] = dt.datetime(2024, 5, 6, tzinfo=dt.UTC)
@@ -164,7 +166,7 @@ def test_bytes_that_look_like_a_timestamp_are_left_alone(marks, shift):
 
 
 def test_a_length_that_looks_like_a_timestamp_beside_a_date():
-    """The two together take the slow way, to the same end."""
+    """The two together are encoded in the slow way, with the same result."""
     value = [b"\xff" * 0xD6FF, dt.datetime(2024, 5, 6, tzinfo=dt.UTC), [0] * 0xD7FF]
     assert decode_state(encode_state(value)) == [value[0], "2024-05-06T00:00:00Z", value[2]]
 
@@ -182,7 +184,7 @@ def test_a_length_that_looks_like_a_timestamp_beside_a_date():
 @example(b"\xa3\xed\xa0\x80").via("a lone surrogate")
 @example(b"\xc0\xc0").via("two values")
 def test_hostile_bytes_are_a_value_or_a_value_error(data):
-    """Nothing else comes of bytes that a child claims to be a state."""
+    """Bytes that a child calls a state have no other outcome."""
     try:
         decode_state(data)
     except ValueError:
@@ -195,7 +197,7 @@ def test_hostile_bytes_are_a_value_or_a_value_error(data):
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=3),
 )
 def test_a_damaged_state_is_a_value_or_a_value_error(value, changes):
-    """Likewise for what is nearly a state."""
+    """The same holds for bytes that are nearly a state."""
     encoded = bytearray(encode_state(value))
     for place, byte in changes:
         encoded[place % len(encoded)] = byte
@@ -207,7 +209,7 @@ def test_a_damaged_state_is_a_value_or_a_value_error(value, changes):
 
 @pytest.mark.parametrize("code", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])
 def test_announced_items_take_no_memory(code):
-    """An array, a map, text, bytes or an extension of 2**32 - 1, none of it sent."""
+    """The bytes announce an array, a map, text, bytes or an extension of 2**32 - 1 without items."""
     tracemalloc.start()
     try:
         with pytest.raises(ValueError):
@@ -222,7 +224,7 @@ def test_announced_items_take_no_memory(code):
 @example(100_000, "list")
 @example(200, "dict")
 def test_deep_nesting_is_carried_or_refused_with_a_path(depth, kind):
-    """Up to 200 levels for certain; what is carried comes back, what is not is said."""
+    """200 levels always work; deeper values come back, or give an error with their path."""
     value = 0
     for _ in range(depth):
         value = {"a": value} if kind == "dict" else [value] if kind == "list" else (value,)

@@ -1,4 +1,4 @@
-"""Whatever a job does to its input, no other execution of a step notices."""
+"""For any change that a job makes to its input, other executions of steps do not see it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def misuse(value: Any, deeds: list[tuple[str, int]]) -> None:
 @QUICK
 @given(VALUES, MAPS, MAPS, MAPS, DEEDS)
 def test_no_execution_sees_what_another_has_done(state, default, shared, configuration, deeds):
-    """Not the same step again, another step, a condition, or the report of a failure."""
+    """This covers the same step again, another step, a condition, and the report of a failure."""
     encoded = encode_state(state)
     values = PlanValues()
 
@@ -75,7 +75,7 @@ def test_no_execution_sees_what_another_has_done(state, default, shared, configu
     first, second = given_to_a_step(), given_to_a_step()
     expected = copy.deepcopy(first.copy())
     misuse(first.copy(), deeds)
-    assert first.copy() == expected  # the input of a step that has failed
+    assert first.copy() == expected  # the input of a failed step
     assert second.copy() == expected  # a step of the second branch, or the same step again
     upstream = Upstream(encoded, failed=False)
     misuse(upstream.copy(), deeds)
@@ -85,7 +85,7 @@ def test_no_execution_sees_what_another_has_done(state, default, shared, configu
 @QUICK
 @given(MAPS, DEEDS)
 def test_a_value_of_the_plan_is_encoded_once(configuration, deeds):
-    """The first time, before any job can have touched a copy."""
+    """The first encoding happens before any job can have changed a copy."""
     values = PlanValues()
     first = values.encoded(configuration)
     misuse(StepInput(b"\x80", configuration=first).copy(), deeds)

@@ -16,7 +16,7 @@ class Authority:
         self._openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
             *("-keyout", self._key, "-out", self.certificate, "-days", "2", "-subj", f"/CN={name}"),
-            # Python 3.13 verifies strictly, as RFC 5280 has it.
+            # Python 3.13 verifies strictly, as RFC 5280 requires.
             *("-addext", "keyUsage=critical,keyCertSign"),
         )
 
@@ -38,7 +38,7 @@ class Authority:
 
     @property
     def hash(self) -> str:
-        """Return the name, without its number, under which OpenSSL looks for it."""
+        """Return the name, without its number, under which OpenSSL looks for the certificate."""
         return self._openssl("x509", "-hash", "-noout", "-in", self.certificate).strip()
 
     def _openssl(self, *arguments: object) -> str:

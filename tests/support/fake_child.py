@@ -25,7 +25,7 @@ PLAN = {
 
 
 class FakeStarter:
-    """Starts children that hold so much of a conversation, and then do something else."""
+    """Starts children that hold a part of a conversation, and then do something else."""
 
     def __init__(self, scenarios: deque[tuple[int, str]]) -> None:
         self._scenarios = scenarios
@@ -53,7 +53,7 @@ class FakeStarter:
 
 
 class FakeEngine(Engine):
-    """Its runs get these children, in this order."""
+    """The runs of this engine get these children, in this order."""
 
     def __init__(self, **changes: object) -> None:
         super().__init__(**changes)  # type: ignore[arg-type]

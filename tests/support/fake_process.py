@@ -1,6 +1,6 @@
 """A child of a few lines: it holds one normal conversation, and breaks it off in one way.
 
-Arguments: how many messages it sends, and what it does then (a name of `FAULTS`).
+Arguments: the number of messages that it sends, and the fault after them (a name of `FAULTS`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CONVERSATION: tuple[m.Message, ...] = (
 
 
 class Wire:
-    """Both ends of the child."""
+    """Both pipe ends of the child."""
 
     def __init__(self) -> None:
         self._receiver = FrameReceiver(MAX_FRAME_BYTES)
@@ -84,10 +84,10 @@ class Wire:
 
 
 def converse(wire: Wire, count: int) -> None:
-    """Send the first *count* messages, and read what they are answered with."""
+    """Send the first *count* messages, and read the answers to them."""
     for index, message in enumerate(CONVERSATION[:count]):
         wire.send(message)
-        if index + 1 < count:  # else it is for the fault to read or not
+        if index + 1 < count:  # otherwise the fault decides whether to read it
             if isinstance(message, m.Ready):
                 wire.wait(m.Start)
             elif isinstance(message, m.LoadCredential):
@@ -112,7 +112,7 @@ def _repeat(wire: Wire, message: m.Message) -> NoReturn:
 
 
 def _final(wire: Wire, state: bytes) -> None:
-    """End with a state that is none; its bytes go out as they are."""
+    """End with bytes that are not a state; the bytes go out as they are."""
     wire.send(m.WorkflowComplete(state=memoryview(state)))
 
 
@@ -141,7 +141,7 @@ STOPS: dict[str, Fault] = {
     "sends half a frame and exits": lambda wire: (wire.write(header(9) + b"123"), os._exit(0)),
     "sends half a frame and stays": lambda wire: (wire.write(header(9) + b"123"), _stay()),
 }
-"""It comes to no end of its own, or to a bad one."""
+"""The child does not end by itself, or ends badly."""
 
 LIES: dict[str, Fault] = {
     "sends garbage": lambda wire: wire.frame(bytes(range(128, 256))),
@@ -153,7 +153,7 @@ LIES: dict[str, Fault] = {
     "sends what only the engine may": lambda wire: wire.send(m.Cancel(reason="ours")),
     "sends no message": lambda wire: wire.frame(b"\xc0"),
 }
-"""It says what it may not say, and stays."""
+"""The child sends a forbidden message, and stays."""
 
 FLOODS: dict[str, Fault] = {
     "floods with lines": lambda wire: _repeat(wire, LINE),

@@ -1,4 +1,4 @@
-"""A manager in a process of its own, for what cannot be done to the one that runs the tests."""
+"""A manager in a process of its own, for tests that would harm the process of the test run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLEEPS = "import time\\ndef main(state): time.sleep(60)"
 def manage(
     script: str, mode: str = "zygote", *, timeout_s: float = 60.0, **options: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run a manager to its end; `MODE`, `CALM` and `SLEEPS` are there for it."""
+    """Run a manager to its end; its code can use `MODE`, `CALM` and `SLEEPS`."""
     preamble = PREAMBLE.format(support=str(Path(__file__).parent), mode=mode)
     return subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", preamble + textwrap.dedent(script)],
@@ -34,5 +34,5 @@ def manage(
 
 
 def says(done: subprocess.CompletedProcess[str], *lines: str) -> None:
-    """Check that a manager ended well and said these lines."""
+    """Check that a manager ended well and printed these lines."""
     assert (done.returncode, done.stdout.splitlines()) == (0, list(lines)), done.stderr

@@ -1,4 +1,4 @@
-"""Asks RestrictedPython's default policy, and leaves out what the job language allows on purpose."""
+"""Asks RestrictedPython's default policy, except about code that the job language allows."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ ALLOWED = (
     r"Augmented assignment of (attributes|object items)",
     # `print` is a function here, so these are ordinary names.  `breakpoint` is judged where it is used.
     r'"(print|printed|builtins|breakpoint)" is a reserved name',
-    # Private by convention: variables, and attributes of objects of the job's own.
+    # Private by convention: variables, and attributes of objects that belong to the job.
     r'"(__|_[^\W_]\w*[^\W_]|_[^\W_])" is an invalid (variable|attribute) name because it starts',
-    # A function of the job's own may have any name that is not reserved.
+    # A function of the job may have any name that is not reserved.
     r"(Exec|Eval) calls",
 )
-"""What the default policy says of a text that the job language takes."""
+"""Messages of the default policy about texts that the job language accepts."""
 
 _ALLOWED = re.compile(r"Line \w+: (" + "|".join(ALLOWED) + ")")
 _SPECIAL = re.compile(r'Line \w+: "(\w+)" is an invalid (variable|attribute) name')
 
 
 def refused_by_default(source: str) -> list[str]:
-    """Return what RestrictedPython's default policy refuses and the job language should refuse too."""
+    """Return the refusals of the default policy that the job language should share."""
     try:
         errors = compile_restricted_exec(source, "<oracle>").errors
-    except SyntaxError as error:  # the compiler says so, after the policy
+    except SyntaxError as error:  # the compiler reports this, after the policy
         return [str(error)]
     return [error for error in errors if not _allowed(error, source)]
 

@@ -1,4 +1,4 @@
-"""What tests with real children do with runs: start them, wait for facts, check every event."""
+"""Helpers for tests with real children: start runs, wait for facts, check every event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def make_engine(mode: str = "zygote", **changes: object) -> Engine:
 
 
 def types_of(events: list[Event]) -> list[str]:
-    """Return the types of events, logs left out."""
+    """Return the types of events, except logs."""
     return [event.type for event in events if event.type != "log"]
 
 
@@ -30,7 +30,7 @@ def finish(run: Run, timeout_s: float = 30.0) -> list[Event]:
 
 
 def check_events(events: list[Event]) -> None:
-    """Check what holds for the events of every run, however it ended."""
+    """Check the facts that hold for the events of every run, for any end."""
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     types = [event.type for event in events]
     terminal = [kind for kind in types if kind in ("workflow-complete", "workflow-error")]

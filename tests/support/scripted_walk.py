@@ -1,4 +1,4 @@
-"""The walk of a child without its process: a script plays the engine, and every message is checked."""
+"""The walk of a child without its process: a script plays the engine, and checks every message."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ScriptedChannel:
 
 
 class Walked:
-    """What has come out of a walk."""
+    """The output of a walk."""
 
     def __init__(
         self, channel: ScriptedChannel, last: m.WorkflowComplete | m.WorkflowError
@@ -100,7 +100,7 @@ class Walked:
 
     @property
     def states(self) -> dict[str, Any]:
-        """Step run to its state, as the engine was sent it."""
+        """Step run to its state, as it was sent to the engine."""
         ends = self.of(m.JobComplete, m.JobError)
         names = [x.step_run_id for x in self.of(m.InitStart, m.StepDied)]
         return {

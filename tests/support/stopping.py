@@ -1,7 +1,7 @@
-"""Runs that are stopped at a boundary, and a server that counts what their code does.
+"""Runs that are stopped at a boundary, and a server that counts the actions of their code.
 
-Each run waits at one boundary: the request that it has sent there is not answered until the run has been
-told to stop.  Whatever the server counts after that was done by code that ran after the stop.
+Each run waits at one boundary: its request there gets no answer until the run has received its
+stop.  The server counts later requests as well; code that sent these ran after the stop.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ VISIT_IN_A_CONDITION = (
     "[c := __import__('socket').create_connection(('127.0.0.1', {port})),"
     " c.sendall(b'condition {what}\\n'), c.recv(1)] != []"
 )
-"""Only without the language wall can a condition do anything that is seen outside."""
+"""A condition can act outside only if the language wall is off."""
 
 JOBS: dict[str, tuple[str, ...]] = {
     "init": ("hit('a.1')", "hit('b.1')"),
@@ -76,7 +76,7 @@ TRAPS = {
     "async": "a.1",
     "condition": "a.condition1",
 }
-"""The request at which each waits; the others wait in a resolver, or for a place."""
+"""The request at which each run waits; the other runs wait in a resolver, or for a place."""
 
 REDUCER = """
 
@@ -93,7 +93,7 @@ def execute(*operations):
 
 
 class _Listener(socketserver.ThreadingTCPServer):
-    """Knows how many connections it has taken and not yet served."""
+    """Knows the number of connections that it has taken and not yet served."""
 
     daemon_threads = True
 
@@ -137,7 +137,7 @@ class Server:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 words = self.rfile.readline().decode().split()
-                if words:  # else the client was killed before it said anything
+                if words:  # otherwise the client was killed before it sent anything
                     server.take(*words)
                     self.wfile.write(b"!")
 
@@ -156,7 +156,7 @@ class Server:
     def settle(self) -> None:
         """Wait until all requests are counted that were sent before this call.
 
-        A killed child may have sent one that no thread has read yet.
+        A killed child may have sent a request that no thread has read yet.
         """
         with socket.create_connection(("127.0.0.1", self.port)) as last:
             last.sendall(b"settle it\n")
@@ -165,7 +165,7 @@ class Server:
             assert self._server.changed.wait_for(lambda: self._server.open == 0, 60)
 
     def hold(self, boundary: str) -> None:
-        """Say that a run has come to its boundary, and wait until it was told to stop."""
+        """Report that a run has come to its boundary, and wait until it has received its stop."""
         self.reached[boundary].set()
         assert self.release.wait(WAIT_S)
 
@@ -177,14 +177,13 @@ class Server:
 
 
 class Stopping:
-    """One run at each boundary, in one engine.
+    """A run at each boundary, in one engine.
 
     Args:
         directory: For the adaptors.
         mode: How children are started.
-        boundaries: Those wanted.
+        boundaries: The boundaries of the test.
         options: Beyond the permission to reach the server.
-
     """
 
     def __init__(self, directory: Path, mode: str, boundaries: list[str], **options: Any) -> None:
@@ -223,7 +222,7 @@ class Stopping:
         return {}
 
     def delivered(self) -> None:
-        """Wait until the supervisor has done all that was posted before, so that children know."""
+        """Wait until the supervisor has done all earlier work, so that children have its messages."""
         done = threading.Event()
         self.engine._supervisor.post(done.set)
         assert done.wait(WAIT_S)
@@ -292,7 +291,7 @@ def write_repo(directory: Path, port: int) -> None:
 
 
 def unreported(requests: list[str], events: list[Any]) -> list[str]:
-    """Return the requests of steps whose events do not say that this code has run."""
+    """Return the requests of steps whose events do not show that this code has run."""
     known = {
         kind: {event.step_id for event in events if event.type == kind}
         for kind in ("init-start", "job-start")

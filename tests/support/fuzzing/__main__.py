@@ -1,7 +1,7 @@
 """Fuzz one border, or all, for a time: ``python -m fuzzing [TARGET ...] --seconds 1200``.
 
-The working corpus, the crashes and the log are in ``.fuzz/TARGET``.  Ends with status 1 if
-anything was found.
+The working corpus, the crashes and the log are in ``.fuzz/TARGET``.  The status is 1 if a fault was
+found.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from fuzzing.target import CORPUS, Target, name_of
 
 WORK = Path(".fuzz")
 INPUT_TIMEOUT_S = 60
-"""An input that takes so long is a hang.  What is only slow is found by its processor time."""
+"""An input that takes this time is a hang.  A slow input is found by its processor time."""
 
 
 def main() -> int:
-    """Fuzz, or keep what was found by an earlier run."""
+    """Fuzz, or keep the findings of an earlier run."""
     parser = argparse.ArgumentParser(prog="fuzzing", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(PACKAGES))
     parser.add_argument("--seconds", type=float, default=60, help="for each target")

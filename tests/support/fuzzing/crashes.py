@@ -1,4 +1,4 @@
-"""Keeping what a target has found: the smallest input for each place where it went wrong."""
+"""Keeps the findings of a target: the smallest input for each place of a fault."""
 
 from __future__ import annotations
 

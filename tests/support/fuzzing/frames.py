@@ -1,6 +1,6 @@
 """Frames of a hostile child into the supervisor: framing, codec and session, without a process.
 
-An input is two bytes that choose the run and how the stream is cut, and then the stream itself.
+The first two bytes of an input choose the run and the cuts in the stream; the rest is the stream.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import decode_state, encode_state
 
 NO_STATES, SECRETS, SMALL, KILLED, FAILING, CANCELLED, OUTPUT, NO_EXIT = (1 << n for n in range(8))
-"""What the first byte chooses."""
+"""The choices in the first byte."""
 
 ENDS = ("workflow-complete", "workflow-error")
 MAX_FRAME_BYTES = 100_000
 READ_BYTES = 256
 EVENT_BYTES = 200_000
 BYTES_PER_BYTE = 200
-"""What a run may keep for each byte that its child sent, and `EVENT_BYTES` besides."""
+"""Memory that a run may keep for each byte that its child sent, besides `EVENT_BYTES`."""
 
 LARGE = b"\x92" + msgspec.msgpack.encode("-" * 4_100)
-"""The beginning of a list of a long text and of whatever follows."""
+"""The beginning of a list of a long text and of the state after it."""
 
 DEEP_BYTES = 100
 
@@ -60,7 +60,7 @@ BROKEN = (
     b"\xa9",
 )
 HEADS = (*BROKEN, *(bytes([head]) for head in range(0x80, 0xE0) if not 0x91 < head < 0xC0))
-"""Of msgpack: states that are none, and first bytes."""
+"""Heads of msgpack: bytes that are not a state, and first bytes."""
 
 NOW = Moment(1000.0, 1.7e9)
 PLAN = Workflow(
@@ -82,7 +82,7 @@ SMALL_OPTIONS = RunOptions(
 
 
 def check(data: bytes) -> None:
-    """Hold the conversation of one child, and assert what the manager may rely on."""
+    """Hold the conversation of one child, and assert the facts on which the manager may rely."""
     flags = data[0] if data else 0
     log = EventLog()
     session = Session(_order(flags), log)
@@ -117,7 +117,7 @@ def _order(flags: int) -> Order:
 
 
 def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
-    """Do with the bytes what a lane does; return whether the child came to its end by itself."""
+    """Do the same with the bytes as a lane; return whether the child ended by itself."""
     receiver = FrameReceiver(MAX_FRAME_BYTES, read_bytes=READ_BYTES)
     turns = 0
     effects: list[Effect] = []
@@ -152,9 +152,9 @@ def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
 
 
 def _check_state(state: memoryview | None) -> None:
-    """Assert that a state is decoded alike, and fails alike, whether it is small or in a large one.
+    """Assert that a state alone and the same state in a large one both decode, or both fail.
 
-    A small state is decoded at once; of a large one the keys are looked at first.
+    A small state is decoded at once; for a large state the keys are checked first.
     """
     if state is None:
         return
@@ -166,7 +166,7 @@ def _check_state(state: memoryview | None) -> None:
         except ValueError:
             values.append("none")
     if "none" in values:
-        # One level more may be one too many.
+        # A single level more may be too many.
         assert values == ["none", "none"] or state.nbytes > DEEP_BYTES, values
     else:
         assert values[1].endswith(f", {values[0]}]"), "a state is another one within a larger one"
@@ -214,7 +214,7 @@ def _check_events(log: EventLog, data: bytes, *, secret: bool) -> None:
 
 
 def _shows(text: str) -> bool:
-    """Whether the secret is in a text or a key of a JSON value; an escape may seem to begin it."""
+    """Whether the secret is in a text or a key of a JSON value; escapes may look similar."""
     if SECRET not in text:
         return False
     pending = [json.loads(text)]
@@ -230,7 +230,7 @@ def _shows(text: str) -> bool:
 
 
 def split(stream: bytes) -> Iterator[bytes]:
-    """Cut a stream into the bodies of its frames; the last one may be what is left over."""
+    """Cut a stream into the bodies of its frames; the last body may be an incomplete rest."""
     while stream:
         length = int.from_bytes(stream[:HEADER_BYTES], "little")
         yield stream[HEADER_BYTES : HEADER_BYTES + length]
@@ -243,7 +243,7 @@ def joined(bodies: list[bytes]) -> bytes:
 
 
 def mutate(data: bytes, rng: Random) -> bytes:
-    """Change the choice, the order of the frames, the values in one, or any byte."""
+    """Change the choice, the order of the frames, the values in one frame, or any byte."""
     head, bodies = data[:2].ljust(2, b"\0"), list(split(data[2:]))
     kind = rng.randrange(10)
     if kind == 0:
@@ -263,7 +263,7 @@ def mutate(data: bytes, rng: Random) -> bytes:
 
 
 def _changed(body: bytes, rng: Random) -> bytes:
-    """Change a message: any of its values, or what is in its state, which is bytes within it."""
+    """Change a message: any of its values, or a value in its state, which is bytes within it."""
     try:
         value = msgspec.msgpack.decode(body)
         state = value.get("state") if isinstance(value, dict) else None
@@ -288,7 +288,7 @@ def _done(state: bytes) -> m.JobComplete:
 
 
 def _rich() -> list[m.Message]:
-    """Return messages that say more than those of an ordinary conversation."""
+    """Return messages with more content than those of an ordinary conversation."""
     report = make_report(
         "AdaptorError",
         f"refused {SECRET}",

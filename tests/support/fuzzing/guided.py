@@ -14,7 +14,7 @@ from fuzzing.registry import PACKAGES
 
 
 def main() -> None:
-    """Fuzz the target that the first argument names; the others are libFuzzer's."""
+    """Fuzz the target in the first argument; the other arguments belong to libFuzzer."""
     name, crashes_dir, *arguments = sys.argv[1:]
     with atheris.instrument_imports(include=[*PACKAGES[name]]):
         target = importlib.import_module(f"fuzzing.{name}").TARGET

@@ -1,6 +1,6 @@
 """Job text into the compiler: code that keeps to the language, or a `LanguageError` with a report.
 
-An input is one byte that chooses what the text is, and then the text.
+The first byte of an input chooses the kind of the text; the rest is the text.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from sandbox_child.language import (
 
 JOBS = Path(__file__).parents[2] / "jobs"
 GLOBALS, CONDITION, UNCHECKED, WATCH, ADAPTOR, ORACLE = (1 << n for n in range(6))
-"""What the first byte chooses; a job, by default, that is checked."""
+"""The choices in the first byte; the default is a job that is checked."""
 
 ADAPTOR_NAMES = frozenset({"fn", "get", "post", "each", "fields", "field"})
 GUARDS = frozenset(
     value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)
 )
-"""Names that the compiler puts in; no author may bind one."""
+"""Names that the compiler puts in; an author may not bind them."""
 
 _SYNTAX = (
     "state state.data lambda def class async await yield match case try except* finally with global"
@@ -52,7 +52,7 @@ WORDS = (
 
 
 def check(data: bytes) -> None:
-    """Compile one text; nothing of it is run."""
+    """Compile one text, without running it."""
     flags = data[0] if data else 0
     source = data[1:].decode("utf-8", "surrogateescape")
     language = not flags & UNCHECKED
@@ -115,7 +115,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _check_bindings(source: str, *, condition: bool) -> None:
-    """Assert that the author binds no name that the compiler puts in."""
+    """Assert that the author does not bind a name that the compiler puts in."""
     text = source.removeprefix("\ufeff")
     tree = _parsed(f"(\n{text}\n)" if condition else text)
     for node in ast.walk(tree) if tree else ():
@@ -136,7 +136,7 @@ def _parsed(text: str) -> ast.AST | None:
 
 
 def _ask_the_oracle(source: str) -> None:
-    """Assert that RestrictedPython's default policy refuses nothing more than what is listed."""
+    """Assert that RestrictedPython's default policy refuses only the listed additions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -169,7 +169,7 @@ def _with_other_line(body: bytes, rng: Random) -> bytes:
 
 
 def _with_other_node(source: str, rng: Random) -> str | None:
-    """Put a node of this text, or of another, in the place of one of the same kind."""
+    """Replace a node by another one of the same kind, from this text or from another."""
     tree = _parsed(source)
     other = (
         _parsed(rng.choice(_seeds())[1:].decode("utf-8", "replace")) if rng.randrange(2) else tree
@@ -197,7 +197,7 @@ def _with_other_node(source: str, rng: Random) -> str | None:
             setattr(holder, field, donor)
         return ast.unparse(tree)
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
-        return None  # nested too deep, or a node that cannot stand there
+        return None  # the tree nests too deep, or the node is not allowed at this place
 
 
 _SEEDS: list[bytes] = []

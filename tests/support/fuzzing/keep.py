@@ -1,4 +1,4 @@
-"""Choosing what of a long run the corpus keeps: small inputs that take a way that no other one takes."""
+"""Chooses the inputs of a long run for the corpus: small inputs that take a new way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Step = tuple[str, int, int]
 
 
 def keep(target: Target, found: Path) -> list[Path]:
-    """Add to the corpus inputs of the directory *found*, the smallest first; return the new files."""
+    """Add inputs of the directory *found* to the corpus, smallest first; return the new files."""
     known: set[Step] = set()
     for data in target.corpus():
         known |= steps_of(target, data)
@@ -42,7 +42,7 @@ def keep(target: Target, found: Path) -> list[Path]:
 
 
 def steps_of(target: Target, data: bytes) -> set[Step]:
-    """Return which lines of the target's packages an input makes run one after the other."""
+    """Return the pairs of lines in the target's packages that an input runs one after the other."""
     steps: set[Step] = set()
     roots = tuple(f"{ROOT / package.replace('.', '/')}/" for package in PACKAGES[target.name])
 
@@ -65,7 +65,7 @@ def steps_of(target: Target, data: bytes) -> set[Step]:
     try:
         target.check(data)
     except Exception:
-        pass  # a finding, which the run has reported
+        pass  # the run has already reported this finding
     finally:
         sys.settrace(traced)
     return steps

@@ -15,7 +15,7 @@ VALUES: tuple[Any, ...] = (
     "\x00", "\x1b[2J", "\ud7ff", "é日\U0001f511", "-1", "a-2", "a-1", b"", b"\xff", SECRET.encode(),
     [], {}, [[]], {"": {}}, [None] * 20, {"a": {"b": {"c": [1]}}}, [[[[[[[[[[[[]]]]]]]]]]]],
 )  # fmt: skip
-"""What stands at the edges of types, and the words of the borders."""
+"""Values at the edges of types, and the words of the borders."""
 
 
 def mutate_bytes(data: bytes, rng: Random, words: Sequence[bytes] = ()) -> bytes:
@@ -75,7 +75,7 @@ def _nodes(root: Any) -> Any:
 
 
 def _add(holder: Any, key: Any, rng: Random, values: Sequence[Any]) -> None:
-    """Add a member beside the one at *key*: under a new name, or once more."""
+    """Add a member beside the one at *key*: under a new name, or a second time."""
     inner = holder[key]
     if isinstance(inner, dict):
         name = rng.choice([*map(str, inner), "a", "b", "", SECRET, "next", "error"])

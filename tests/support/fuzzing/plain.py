@@ -1,4 +1,6 @@
-"""Fuzzing without coverage: seeded mutation of the corpus.  For the tests, and where atheris is missing."""
+"""Fuzzing without coverage, by seeded mutation of the corpus. It serves tests, and needs no
+atheris.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from fuzzing.crashes import Crashes
 from fuzzing.target import Target
 
 _KEPT = 10
-"""One of so many inputs becomes the beginning of others."""
+"""Out of this number of inputs, a single one becomes the beginning of others."""
 
 
 def inputs(target: Target, seed: int) -> Iterator[bytes]:
@@ -28,7 +30,7 @@ def inputs(target: Target, seed: int) -> Iterator[bytes]:
 
 
 def run(target: Target, seconds: float, crashes: Crashes) -> int:
-    """Give inputs to the target for some seconds; return how many there were."""
+    """Give inputs to the target for some seconds; return their number."""
     count = 0
     end = time.monotonic() + seconds
     for data in inputs(target, seed=time.time_ns()):

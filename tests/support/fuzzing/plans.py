@@ -1,6 +1,6 @@
-"""Plan JSON into the reader: a plan, or a `PlanError` that says where each problem is.
+"""Plan JSON into the reader: a plan, or a `PlanError` with the place of each problem.
 
-An input is one byte that chooses how the plan is handed over, and then its text.
+The first byte of an input chooses the form of the plan; the rest is its text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAN_VALUES = (
 
 
 def check(data: bytes) -> None:
-    """Read one plan, and whatever is a plan once more; then make the order for a run of it."""
+    """Read one plan, and read an accepted plan again; then make the order for a run of it."""
     how, body = data[:1], data[1:]
     source: bytes | str = body
     if how[:1] > b"\x7f":

@@ -1,7 +1,7 @@
-"""Bytes into redaction: a planted secret is always found, and what is no secret stays.
+"""Bytes into redaction: a planted secret is always found, and other text stays.
 
-An input is three bytes that choose the spelling, the form and the length of the secret, then the
-secret, and then what stands around it.
+The first three bytes of an input choose the spelling, the form and the length of the secret.  Then
+come the secret and the text around it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from protocol.events import REDACTED
 from protocol.state import decode_state, encode_state
 
 LONG_BYTES = 60_000
-"""Every input is made so long once in a while: what grows with the square of it takes too long."""
+"""Some inputs get this length, so that work in the square of the length takes too long."""
 
 SHORT_CHARACTERS = 2_000
 
 LONG, PIECES = 1, 2
-"""What the second byte chooses."""
+"""The choices in the second byte."""
 
 
 def _in_csv(secret: str) -> str:
@@ -74,11 +74,12 @@ SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda secret: json.dumps({"auth": repr(secret)}),
     lambda secret: repr([secret, {secret: 1}]),
 )
-"""How ordinary code writes a value, by the standard library and not by the engine's own list."""
+"""The ways in which ordinary code writes a value, from the standard library and not from our list.
+"""
 
 
 def check(data: bytes) -> None:
-    """Plant a secret, in one of its spellings, and look for it in what comes out."""
+    """Plant a secret, in one of its spellings, and look for it in the output."""
     head = data[:3].ljust(3, b"\0")
     form, length = head[1], MIN_SECRET_CHARACTERS + head[2] % 59
     text = data[3:].decode("utf-8", "replace")
@@ -102,7 +103,7 @@ def check(data: bytes) -> None:
 
 
 def _is_secret(secret: str) -> bool:
-    """Whether it is one, and the mark in its place cannot make another one of what is around it."""
+    """Whether the text is a secret, and its mark cannot form another secret with text around it."""
     mark = REDACTED
     return (
         len(secret) >= MIN_SECRET_CHARACTERS
@@ -136,7 +137,7 @@ def _check_records(redactor: Redactor, whole: str, redacted: str, core: str) -> 
 
 
 def _check_garbage(redactor: Redactor, data: bytes, *, hidden: bool, secret: str) -> None:
-    """Give it bytes in place of a state: anything may come, but not the secret."""
+    """Give the redactor bytes in place of a state: the answer may be anything except the secret."""
     encoded = data[3:] + msgspec.msgpack.encode(secret)
     scrubbed = redactor.raw(encoded)
     if hidden:
@@ -146,7 +147,7 @@ def _check_garbage(redactor: Redactor, data: bytes, *, hidden: bool, secret: str
 def _check_value(
     redactor: Redactor, before: str, after: str, spelled: str, *, hidden: bool
 ) -> None:
-    """Assert that a value keeps its shape, and its encoded form is redacted alike."""
+    """Assert that a value keeps its shape, and that its encoded form is redacted alike."""
     value = {
         "n": 1,
         "before": before,
@@ -168,7 +169,7 @@ def _check_value(
 def _alike(one: Any, other: Any) -> bool:
     """Whether two values are the same, except for texts that one of them hides as a whole.
 
-    A text that keeps almost matching is hidden so, and within a larger one it need not be.
+    A text that keeps almost matching is hidden as a whole, but not always within a larger text.
     """
     if isinstance(one, dict):
         pairs = zip(one.items(), other.items(), strict=True)
@@ -199,13 +200,13 @@ WORDS = tuple(
 
 
 def mutate(data: bytes, rng: Random) -> bytes:
-    """Change the choice, or the secret and what is around it."""
+    """Change the choice, or the secret and the text around it."""
     head = bytearray(data[:3].ljust(3, b"\0"))
     if rng.randrange(3) == 0:
         head[rng.randrange(3)] = rng.randrange(256)
     body = data[3:]
     if rng.randrange(4) == 0:
-        body = body[: rng.randint(0, 60)] * 2 + body  # the secret once more, and parts of it
+        body = body[: rng.randint(0, 60)] * 2 + body  # the secret again, and parts of it
     return bytes(head) + mutate_bytes(body, rng, WORDS)
 
 

@@ -1,4 +1,4 @@
-"""The targets by name.  Imports none of them: atheris must see the import of what it measures."""
+"""The targets by name.  This module imports none of them: atheris must see these imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fuzz target is, and how one input is given to it."""
+"""A fuzz target, and the way to give it one input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
-"""A directory for each target; it keeps what was found."""
+"""The corpus has a directory for each target, with its findings."""
 
 
 class TooSlowError(AssertionError):
@@ -18,15 +18,16 @@ class TooSlowError(AssertionError):
 
 
 class Target(NamedTuple):
-    """One border."""
+    """A border."""
 
     name: str
     check: Callable[[bytes], None]
-    """Gives the input to the code at the border, and asserts what that code promises."""
+    """Gives the input to the code at the border, and asserts the promises of that code."""
     mutate: Callable[[bytes, Random], bytes]
-    """Returns a variant that keeps the form of the input often enough to get past the first check."""
+    """Returns a variant; the form of the input is often kept, so that it gets past the first check.
+    """
     seeds: Callable[[], list[bytes]]
-    """Real inputs, made from what the repository holds."""
+    """Real inputs, made from material in the repository."""
     limit_s: float
     """Processor seconds for one input."""
     max_bytes: int = 8192
@@ -41,10 +42,9 @@ class Target(NamedTuple):
         """Give one input to the target.
 
         Raises:
-            TooSlowError: It took longer than it may.
+            TooSlowError: The input took too long.
             AssertionError: The code broke a promise.
-            Exception: The code let an exception through that it may not let through.
-
+            Exception: The code let an exception through that it must handle.
         """
         started = time.process_time()
         self.check(data)
@@ -57,5 +57,5 @@ class Target(NamedTuple):
 
 
 def name_of(data: bytes) -> str:
-    """Return the file name under which an input is kept: what libFuzzer would call it."""
+    """Return the file name under which an input is kept, in the way of libFuzzer."""
     return hashlib.sha1(data, usedforsecurity=False).hexdigest()

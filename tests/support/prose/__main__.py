@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SKIPPED = {"build", "dist", "node_modules", "corpus", "jobs"}
-"""Directories that hold no prose of ours: made files, and jobs written as hostile examples."""
+"""Directories without prose of ours: generated files, and jobs written as hostile examples."""
 
 
 @dataclass
@@ -96,7 +96,7 @@ def read(path: Path) -> list[Sentence]:
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return of_markdown(source)
-    # No user reads the errors of a test.
+    # Users do not read the errors of a test.
     found = of_python(source)
     return [it for it in found if it.part != MESSAGE] if "tests" in path.parts else found
 

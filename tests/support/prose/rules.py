@@ -21,7 +21,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 OPENING = "bare opening"
 LONG = "long"
 MARKS: dict[str, re.Pattern[str]] = {
-    # "Who needs this sets ..."; a question may open so.
+    # "Who needs this sets ..."; a question may begin in this way.
     OPENING: re.compile(r"^(?:What|Who|Whoever|Whatever|One|That|Which)\b(?!.*\?$)"),
     # "...; what it holds is lost", "...: who knows it finds ..."
     "clause": _pattern(r"; (?:and |but |or )?(?:what|who|which|one|that)\b|: who\b"),
@@ -46,7 +46,7 @@ MARKS: dict[str, re.Pattern[str]] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What one kind of text may have at most, for each 1,000 sentences."""
+    """The limits of one kind of text, for each 1,000 sentences."""
 
     marks: float
     openings: float
@@ -54,7 +54,7 @@ class Budget:
 
 
 GOAL = Budget(marks=25, openings=3, long=60)
-"""Where every kind of text should arrive."""
+"""The goal of every kind of text."""
 
 BUDGETS: dict[str, Budget] = {
     "documents": Budget(marks=18, openings=6, long=20),

@@ -1,7 +1,7 @@
-"""Finds the sentences of a Markdown file, and of the docstrings, comments and errors in a Python file.
+"""Finds the sentences of a Markdown file, and those of docstrings, comments and errors in Python.
 
-What is not prose is blanked with characters of the same number, so that an offset in the blanked
-text is an offset in the original, and a line number can be given.
+Other text is replaced by blanks of the same length.  An offset in the blanked text is therefore an
+offset in the original, and a line number can be given.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MESSAGE_KEYWORDS = {"help", "epilog", "message", "description"}
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence, as a reader sees it."""
+    """A sentence, as a reader sees it."""
 
     part: str
     """``text`` in Markdown; in Python one of DOCSTRING, COMMENT and MESSAGE."""
@@ -110,7 +110,7 @@ def _comments(source: str) -> Iterator[Sentence]:
 
 
 def _comment_text(comment: str) -> str:
-    """Take out what a tool reads; the reason behind it stays."""
+    """Remove the part for a tool; the reason behind it stays."""
     text = comment.lstrip("#!: ").rstrip()
     text = re.sub(r"^(?:noqa|type|pragma|fmt|ruff|mypy)\b[^-#]*(?:[-#] *|$)", "", text)
     return re.sub(r"# noqa.*", "", text)

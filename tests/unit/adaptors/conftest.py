@@ -1,4 +1,4 @@
-"""The adaptors are packages of their own: tests import them from where they lie."""
+"""The adaptors are packages of their own: tests import them from their own directories."""
 
 from __future__ import annotations
 

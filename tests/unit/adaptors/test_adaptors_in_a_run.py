@@ -1,4 +1,4 @@
-"""The adaptors do in a confined run what they do in a test: lazy state, logs, errors, network."""
+"""The adaptors work in a confined run as in a test: lazy state, logs, errors, network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def repo(tmp_path_factory):
 
 @pytest.fixture
 def server():
-    """A server that tells which path it was asked for."""
+    """A server whose answer is the path of the request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -59,7 +59,7 @@ def server():
             self.wfile.write(body)
 
         def log_message(self, *args):
-            """Say nothing."""
+            """Write no log."""
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}).start()
@@ -101,7 +101,7 @@ def test_verbs_work_with_lazy_state(repo):
 
 
 def test_functions_that_use_the_state_work_in_every_verb(repo):
-    """`state` in a function that is an argument is the state of the verb; of `each`, that of the item."""
+    """In a function as argument, `state` is that of the verb; in `each`, that of the item."""
     job = """
 rows = [{"k": "a", "n": 1}, {"k": "b", "n": 2}]
 as_("groups", group_by(rows, lambda row: row["k"] == state.data.y))
@@ -154,7 +154,7 @@ as_("expanded", fn(lambda s: {**s, "data": expand_references([1, 2], lambda v: v
 
 
 def test_a_failed_verb_is_an_adaptor_error_at_its_call(repo):
-    """The report carries what the exception carries, and the line of the job."""
+    """The report has the data of the exception, and the line of the job."""
     state = run(
         repo, 'fn(lambda s: s)\nassert_(state.n > 1, "too few")', {"n": 1}, adaptor="common"
     )
@@ -166,7 +166,7 @@ def test_a_failed_verb_is_an_adaptor_error_at_its_call(repo):
 
 
 def test_a_request_needs_the_permission(repo, server):
-    """With it, the request is made and the credential used; without it, the error says so."""
+    """With the permission, the credential is used; without it, the error names the permission."""
     configured = {"adaptor": "rest", "configuration": {"base_url": f"http://{server}"}}
     job = 'get("patients", query={"since": state.since})'
 

@@ -1,4 +1,4 @@
-"""A cursor is a value, a time or nothing; the clock is given."""
+"""A cursor is a value, a time or nothing; the test sets the clock."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def set_cursor(value, state=None, **options):
     ],
 )
 def test_a_cursor_is_saved(value, saved):
-    """Words become times in UTC, everything else stays what it is."""
+    """Words become times in UTC; other values stay as they are."""
     state = {"since": 7, "cursor": "old"}
     assert set_cursor(value, state) == {"since": 7, "cursor": saved}
     assert state == {"since": 7, "cursor": "old"}
 
 
 def test_no_value_clears_the_cursor():
-    """The key is gone, not None."""
+    """The key is removed, and not set to None."""
     assert set_cursor(None, {"cursor": 1, "data": 2}) == {"data": 2}
 
 
 @pytest.mark.parametrize("spelling", ["default", "default_value", "defaultValue"])
 def test_the_default_is_used_when_there_is_no_value(spelling):
-    """In the spelling of either language; 0 counts as no value, if there is a default."""
+    """The option has the spelling of either language; 0 counts as no value only with a default."""
     lazy = lambda state: state.get("cursor")
     assert set_cursor(lazy, **{spelling: "today"})["cursor"] == "2024-05-06T00:00:00.000Z"
     assert set_cursor("", **{spelling: 33}) == {"cursor": 33}
@@ -63,7 +63,7 @@ def test_the_default_is_used_when_there_is_no_value(spelling):
 
 @pytest.mark.parametrize("error", [KeyError, AttributeError])
 def test_a_state_without_the_cursor_needs_a_default(error):
-    """In the first run of a workflow `state.cursor` is not there; without a default that is told."""
+    """The first run of a workflow has no `state.cursor`, which is an error without a default."""
 
     def lazy(state):
         raise error("cursor")
@@ -74,14 +74,14 @@ def test_a_state_without_the_cursor_needs_a_default(error):
 
 
 def test_a_key_is_kept_for_later_cursors_of_the_run():
-    """As in OpenFn: said once, it holds for the whole run."""
+    """As in OpenFn, the key holds for the whole run."""
     cursors = make_cursors()
     assert cursors.operation(44, {"key": "page"}, {})({}) == {"page": 44}
     assert cursors.operation(55, None, {})({}) == {"page": 55}
 
 
 def test_a_format_gets_the_value_or_the_time():
-    """Lazy state around the format is unwrapped."""
+    """If the format is lazy state around a function, the verb unwraps it."""
     assert set_cursor("abc", format=str.upper)["cursor"] == "ABC"
     assert set_cursor(3, format=lambda n: {"page": n})["cursor"] == {"page": 3}
     assert set_cursor("today", format=lambda t: t.strftime("%d.%m."))["cursor"] == "06.05."
@@ -89,7 +89,7 @@ def test_a_format_gets_the_value_or_the_time():
 
 
 def test_mistakes_are_told():
-    """An unknown option, or a time before all time."""
+    """The mistakes are an unknown option, and a time before all time."""
     with pytest.raises(common.ArgumentError, match="unknown option 'defualt'"):
         set_cursor(1, defualt=2)
     with pytest.raises(common.ArgumentError, match="before all time"):
@@ -97,7 +97,7 @@ def test_mistakes_are_told():
 
 
 def test_the_verb_takes_options_as_a_dict_too(capsys):
-    """cursor(value, {...}) reads like the original, and logs what it sets."""
+    """cursor(value, {...}) reads like the original, and logs the value that it sets."""
     assert common.cursor(5, {"key": "cursor"})({}) == {"cursor": 5}
     assert capsys.readouterr().out == "Setting cursor to: 5\n"
     lazy_options = lambda state: {"default": state["n"], "format": lambda v: v + 1}

@@ -1,4 +1,4 @@
-"""Whatever is written as a path is answered with a list or a PathError."""
+"""Any text as a path is answered with a list or a PathError."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ values = st.recursive(
 @example("..")
 @example("[99999999999999999999999:]")
 def test_any_text_gives_a_list_or_a_path_error(path):
-    """No other exception, and nothing that is not in the document."""
+    """Other exceptions do not occur, and the list has only values of the document."""
     with contextlib.suppress(common.PathError):
         assert isinstance(find(DOCUMENT, path), list)
 
 
 @given(values)
 def test_every_value_of_a_document_is_found_at_any_depth(document):
-    """`$..*` finds as many values as there are; `$` finds the document."""
+    """`$..*` finds all values of the document; `$` finds the document."""
 
     def count(value):
         children = value.values() if isinstance(value, dict) else value
@@ -46,6 +46,6 @@ def test_every_value_of_a_document_is_found_at_any_depth(document):
 
 @given(st.dictionaries(st.text(st.characters(exclude_characters="'\""), min_size=1), values))
 def test_a_quoted_key_finds_its_value(document):
-    """Whatever characters the key has, quotes apart."""
+    """The key may contain all characters except quotes."""
     for key, value in document.items():
         assert find(document, f"$['{key}']") == [value]

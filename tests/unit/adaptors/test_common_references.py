@@ -1,4 +1,4 @@
-"""Paths and lazy arguments find what language-common would find."""
+"""Paths and lazy arguments find the same values as in language-common."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ STORE = {
     ],
 )
 def test_a_path_finds_what_it_says(path, found):
-    """Every form that the table of `paths` lists."""
+    """The test covers every form in the table of `paths`."""
     assert source(path)(STORE) == found
 
 
@@ -79,7 +79,7 @@ def test_a_path_finds_what_it_says(path, found):
     ],
 )
 def test_a_path_that_is_not_understood_is_an_error(path):
-    """Nothing is guessed: the error quotes the path and carries it."""
+    """The verb does not guess: the error quotes the path and carries it."""
     with pytest.raises(common.PathError) as caught:
         source(path)({"a": [{"x": 1}]})
     assert caught.value.details == {"path": path}
@@ -94,7 +94,7 @@ def test_json_value_is_the_first_value_or_none():
 
 
 def test_paths_are_put_below_data_and_references():
-    """The same texts as in language-common."""
+    """The texts are the same as in language-common."""
     assert data_path("data.hello") == data_path("$.data.hello") == "$.data.data.hello"
     assert data_path("[0].foo") == "$.data.[0].foo"
     assert reference_path("[0]") == "$.references[0]"
@@ -102,7 +102,7 @@ def test_paths_are_put_below_data_and_references():
 
 
 def test_values_are_looked_up_below_data_and_references():
-    """data_value looks into data, last_reference_value into the first of references."""
+    """data_value looks into data; last_reference_value looks into the first of the references."""
     state = {"data": STORE, "references": [{"foo": "bar"}, {"baz": "foo"}]}
     assert data_value("bicycle.color")(state) == "red"
     assert last_reference_value("foo")(state) == "bar"
@@ -116,20 +116,20 @@ def test_as_data_takes_a_path_a_function_or_the_data_itself():
 
 
 def test_functions_are_resolved_at_any_depth_and_again():
-    """Dicts, lists and tuples are looked into; classes are values; the given value is unchanged."""
+    """Dicts, lists and tuples are searched; classes are values; the given value does not change."""
     value = {"a": [lambda s: s["n"], "x"], "b": (lambda s: lambda t: t["n"] + 1,), "c": int}
     assert expand_references(value)({"n": 1}) == {"a": [1, "x"], "b": (2,), "c": int}
     assert callable(value["a"][0])
 
 
 def test_a_filter_keeps_values_from_being_resolved():
-    """skip_filter says which values are left alone."""
+    """skip_filter chooses the values that are not resolved."""
     keep = lambda state: 1
     assert expand_references([keep, lambda s: 2], lambda v: v is keep)({}) == [keep, 2]
 
 
 def test_functions_that_return_functions_without_end_are_an_error():
-    """No endless loop inside a verb."""
+    """A verb does not loop for ever."""
 
     def endless(state):
         return endless

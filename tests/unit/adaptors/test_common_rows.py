@@ -1,4 +1,4 @@
-"""parse_csv turns text into rows and says which line is wrong."""
+"""parse_csv turns text into rows and names a wrong line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rows_of(text, **options):
 
 
 def test_rows_become_data_and_the_data_before_a_reference():
-    """Without a callback, all rows at once, or chunk after chunk."""
+    """Without a callback, the rows come all at once, or chunk after chunk."""
     state = {"data": {"something": "came before"}, "references": []}
     assert parse_csv(TEXT)(state) == {"data": ROWS, "references": [{"something": "came before"}]}
     assert parse_csv(TEXT, {"chunkSize": 2})(state) == {
@@ -31,7 +31,7 @@ def test_rows_become_data_and_the_data_before_a_reference():
 
 
 def test_a_callback_gets_every_chunk_in_turn():
-    """Its state goes on to the next chunk; it may be asynchronous."""
+    """The state from the callback goes on to the next chunk; a callback may be asynchronous."""
 
     def add(state, rows):
         return {"sums": [*state["sums"], sum(int(row["b"]) for row in rows)]}
@@ -66,7 +66,7 @@ def test_a_callback_gets_every_chunk_in_turn():
     ],
 )
 def test_options_say_what_the_text_is(text, options, rows):
-    """The options of language-common, in Python's spelling."""
+    """The options are those of language-common, in Python's spelling."""
     assert rows_of(text, **options) == rows
 
 
@@ -79,14 +79,14 @@ def test_options_say_what_the_text_is(text, options, rows):
     ],
 )
 def test_a_wrong_line_is_named(text, message, line):
-    """The error carries the line as data, too."""
+    """The error has the line as data, too."""
     with pytest.raises(common.CsvError, match=message) as caught:
         rows_of(text)
     assert caught.value.details["line"] == line
 
 
 def test_arguments_are_checked():
-    """Sizes below 1, unknown options and things that are no text."""
+    """The test tries sizes below 1, unknown options and values that are not text."""
     with pytest.raises(common.ArgumentError, match="chunk_size must be at least 1"):
         rows_of(TEXT, chunk_size=0)
     with pytest.raises(common.ArgumentError, match="unknown option 'sep'"):
@@ -96,7 +96,7 @@ def test_arguments_are_checked():
 
 
 def test_what_a_callback_raises_comes_through():
-    """An error of the job stays the job's."""
+    """An error of the job stays an error of the job."""
 
     def fail(state, rows):
         raise LookupError("mine")

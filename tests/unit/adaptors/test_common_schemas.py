@@ -1,4 +1,4 @@
-"""validate finds what is wrong with data, and refuses to overlook anything."""
+"""validate finds the mistakes in data, and refuses a schema that it cannot check completely."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOUND = [{"path": "/age", "message": "must be integer", "keyword": "type"}]
 
 
 def test_schema_and_data_come_from_the_state_unless_told():
-    """Nothing wrong leaves an empty list; a problem is listed with its data."""
+    """Correct data gives an empty list; a problem is listed with its data."""
     right = validate()({"schema": PERSON, "data": {"name": "Scott", "age": 30}})
     assert right["validation_errors"] == []
     wrong = validate()({"schema": PERSON, "data": BAD_AGE})
@@ -31,7 +31,7 @@ def test_schema_and_data_come_from_the_state_unless_told():
     ids=["paths", "values", "functions"],
 )
 def test_schema_and_data_may_be_given(schema, data):
-    """As paths, as values, as functions of state."""
+    """Schema and data may be paths, values, or functions of state."""
     result = validate(schema, data)({"s": PERSON, "d": BAD_AGE})
     assert [entry["errors"] for entry in result["validation_errors"]] == [FOUND]
 
@@ -78,7 +78,7 @@ def test_it_composes_with_each():
     ],
 )
 def test_keywords(schema, good, bad):
-    """Every keyword lets the right value through and finds the wrong one."""
+    """Every keyword accepts a right value and finds a wrong one."""
     if good is not ...:
         assert list(check(good, schema)) == []
     if bad is not ...:
@@ -86,7 +86,7 @@ def test_keywords(schema, good, bad):
 
 
 def test_what_is_not_known_is_refused():
-    """A check that is silently left out is worse than none."""
+    """A check that is left out in silence would be worse than an error."""
     with pytest.raises(common.SchemaError, match=r"unknown keyword '\$ref'"):
         validate({"$ref": "#/x"}, 1)({})
     with pytest.raises(common.SchemaError, match="unknown type 'int'"):

@@ -1,4 +1,4 @@
-"""The verbs do what authors of OpenFn jobs expect, and never change the state they are given."""
+"""The verbs work as authors of OpenFn jobs expect, and never change their input state."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def collect_later(state):
 
 
 def test_every_public_name_exists_and_says_what_it_does():
-    """What `__all__` lists is there, with a docstring."""
+    """Every name in `__all__` exists and has a docstring."""
     for name in common.__all__:
         assert getattr(common, name).__doc__, name
 
@@ -72,7 +72,7 @@ def test_an_operation_that_an_argument_returns_is_run_with_the_same_state():
 
 
 def test_what_is_no_operation_is_refused_by_name():
-    """The commonest mistake, calling the operation, is named at once and carries details."""
+    """The most common mistake is to call the operation; the error names it and carries details."""
     with pytest.raises(common.ArgumentError, match="each: an operation is a function") as caught:
         each([1], {"data": 1})
     assert caught.value.details == {"verb": "each", "got": "dict"}
@@ -89,7 +89,7 @@ def test_what_is_no_operation_is_refused_by_name():
     ],
 )
 def test_each_runs_once_for_every_item(source):
-    """The items may come from a path, a list or a function; the last run's state is the result."""
+    """The items come from a path, a list or a function; the state of the last run is the result."""
     state = library()
     before = copy.deepcopy(state)
 
@@ -101,26 +101,26 @@ def test_each_runs_once_for_every_item(source):
 
 
 def test_each_can_put_data_back():
-    """With restore_data nothing of the loop is left but what the operation left."""
+    """With restore_data, only the output of the operation stays, and not that of the loop."""
     result = each("$.data.books[*]", collect, restore_data=True)(library())
     assert result == {"data": library()["data"], "references": BOOKS}
 
 
 def test_each_over_nothing_returns_the_state():
-    """An empty list runs nothing, restored or not."""
+    """An empty list runs nothing, with or without restore_data."""
     for restore in (False, True):
         assert each([], collect, restore_data=restore)({"data": 1}) == {"data": 1}
 
 
 def test_each_awaits_an_asynchronous_operation_in_order():
-    """One asynchronous operation makes the whole an awaitable."""
+    """A single asynchronous operation makes the whole loop awaitable."""
     for restore in (False, True):
         operation = each("$.data.books[*]", collect_later, restore_data=restore)
         assert asyncio.run(operation(library()))["references"] == BOOKS
 
 
 def test_each_refuses_what_is_not_a_list():
-    """A dict has no order of items: the error says what was given."""
+    """A dict has no order of items, so the error says what was given."""
     with pytest.raises(common.ArgumentError, match="not dict"):
         each(lambda state: state["data"], collect)(library())
 
@@ -150,7 +150,7 @@ def test_combine_passes_state_along_and_awaits_what_is_asynchronous():
 
 
 def test_fn_if_runs_only_when_the_condition_holds():
-    """The condition may be a value or lazy state; there may be an alternative."""
+    """The condition may be a value or lazy state; an alternative is optional."""
     yes, no = (lambda state: "yes"), (lambda state: "no")
     assert fn_if(lambda state: state["ok"], yes)({"ok": 1}) == "yes"
     assert fn_if(False, yes)({"ok": 1}) == {"ok": 1}
@@ -158,7 +158,7 @@ def test_fn_if_runs_only_when_the_condition_holds():
 
 
 def test_as_saves_data_under_another_key():
-    """Whatever else the operation left stays; data is what it was."""
+    """Other changes of the operation stay; data is as before."""
     operation = as_(lambda state: state["key"], lambda state: {**state, "data": 9, "response": 1})
     assert operation({"data": 1, "key": "nine"}) == {
         "data": 1,
@@ -174,7 +174,7 @@ def test_as_saves_data_under_another_key():
 
 
 def test_map_takes_functions_of_item_index_and_state():
-    """A function gets as many of the three as it has parameters."""
+    """A function gets the first ones of these arguments, by the number of its parameters."""
     state = library() | {"base": "b"}
     assert map_("$.data.books[*]", lambda book: book["price"])(state)["data"] == [8.95, 12.99, 8.99]
     assert map_("$.data.books[*]", lambda book, i: i)(state)["data"] == [0, 1, 2]
@@ -183,14 +183,14 @@ def test_map_takes_functions_of_item_index_and_state():
 
 
 def test_map_understands_lazy_state_around_its_function():
-    """`map_(rows, lambda row: row + state.n)` arrives as a function of state returning one."""
+    """`map_(rows, lambda row: row + state.n)` arrives as a function that returns a function."""
     lazy = lambda state: lambda row: row + state["n"]
     assert map_([1, 2], lazy)({"n": 10})["data"] == [11, 12]
     assert map_([1, 2], lambda state: state["data"] * 2)({})["data"] == [2, 4]
 
 
 def test_the_state_around_a_function_is_that_of_the_verb():
-    """Not the one whose data is the item: the author sees one name `state`."""
+    """The data of this state is not the item, because the author writes the same name `state`."""
     lazy = lambda state: lambda row: row + state["data"]["suffix"]
     state = {"data": {"suffix": "!"}, "rows": ["a", "b"]}
     assert map_(["a", "b"], lazy)(state)["data"] == ["a!", "b!"]
@@ -201,7 +201,7 @@ def test_the_state_around_a_function_is_that_of_the_verb():
 
 @pytest.mark.parametrize("verb", [map_, group_by])
 def test_functions_without_end_are_an_error(verb):
-    """Not a hang, and not a RecursionError."""
+    """The verb neither hangs nor raises a RecursionError."""
 
     def endless(state):
         return endless
@@ -233,7 +233,7 @@ def test_group_by_groups_and_leaves_out_what_has_no_value(key):
 
 
 def test_assert_raises_with_its_message():
-    """Condition and message may be lazy; without a message, the value is told."""
+    """Condition and message may be lazy; without a message, the error has the value."""
     assert assert_(1)({"n": 1}) == {"n": 1}
     with pytest.raises(common.AssertionFailedError, match=r"^no rows$") as caught:
         assert_(lambda state: state["rows"], lambda state: "no " + state["what"])(
@@ -245,14 +245,14 @@ def test_assert_raises_with_its_message():
 
 
 def test_log_prints_one_line_for_each_value(capsys):
-    """Text as it is, everything else as JSON, functions resolved."""
+    """Text is printed as it is, other values as JSON, and functions are resolved."""
     state = {"x": "a", "y": {"z": None}}
     assert log("test", lambda s: s["x"], lambda s: s["y"])(state) == state
     assert capsys.readouterr().out == 'test\na\n{"z": null}\n'
 
 
 def test_debug_writes_at_level_debug(caplog):
-    """debug uses the standard logging, so the engine can tell its level."""
+    """debug uses the standard logging, so the engine can recognise its level."""
     with caplog.at_level("DEBUG"):
         assert debug("x", lambda s: s["n"])({"n": 1}) == {"n": 1}
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
@@ -269,7 +269,7 @@ def test_debug_prints_where_nobody_listens_to_logging(capsys, monkeypatch):
 
 
 def test_merge_and_join_add_to_every_item():
-    """The added fields win over those of the item; the items of the state stay as they are."""
+    """The added fields win over the item's fields; the items of the state do not change."""
     state = library()
     merged = merge("$.data.books[*]", fields(field("color", source_value("$.data.color"))))(state)
     assert [book["color"] for book in merged] == ["red"] * 3
@@ -278,13 +278,13 @@ def test_merge_and_join_add_to_every_item():
 
 
 def test_a_reference_is_a_data_source():
-    """merge gives the items of each."""
+    """merge takes the items from each."""
     source = merge("$.data.books[*]", {"price": data_value("color")})
     assert [item["price"] for item in each(source, collect)(library())["references"]] == ["red"] * 3
 
 
 def test_compose_next_state_moves_data_to_references():
-    """What was in data goes to the end of references."""
+    """The old value of data goes to the end of references."""
     assert compose_next_state({"data": 1, "references": [0]}, 2) == {
         "data": 2,
         "references": [0, 1],
@@ -303,7 +303,7 @@ def documented_examples():
 
 @pytest.mark.parametrize(("name", "code", "result"), list(documented_examples()))
 def test_examples_in_docstrings_are_right(name, code, result):
-    """Every example is Python that uses the verb; where a result is told, it is that."""
+    """Every example is Python that uses the verb, and gives the result that the docstring shows."""
     assert f"{name}(" in code
     tree = ast.parse(code, mode="eval")
     if result:
@@ -312,7 +312,7 @@ def test_examples_in_docstrings_are_right(name, code, result):
 
 
 def test_every_verb_has_an_example():
-    """Authors copy before they read."""
+    """Authors copy examples before they read the text."""
     told = {parameters.values[0] for parameters in documented_examples()}
     errors = {name for name in common.__all__ if name.endswith("Error")}
     assert set(common.__all__) - errors - told == {"alter_state"}

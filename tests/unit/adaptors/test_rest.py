@@ -1,4 +1,4 @@
-"""rest talks HTTP to a real server on this machine, and keeps credentials where they belong."""
+"""rest speaks HTTP to a real server on this machine, and sends credentials only to their server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAGES = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with a page, a redirect, or (below /echo) with what it was asked."""
+    """Answers with a page, a redirect, or (below /echo) with the request itself."""
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -64,14 +64,14 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Write no log."""
 
 
 class Server(ThreadingHTTPServer):
-    """A server that says nothing of clients which do not trust it."""
+    """A server that ignores clients which do not trust it."""
 
     def handle_error(self, *args):
-        """Say nothing."""
+        """Write no error."""
 
 
 def serve(tls=None):
@@ -110,7 +110,7 @@ def configured(server, **more):
 
 
 def test_the_body_becomes_data_and_the_rest_is_told(server):
-    """data, references and response are set; the given state is not changed."""
+    """data, references and response are set; the given state does not change."""
     state = configured(server)
     result = rest.get("/json")(state)
     assert result["data"] == {"name": "ä"}
@@ -135,12 +135,12 @@ def test_the_body_becomes_data_and_the_rest_is_told(server):
     ],
 )
 def test_bodies_are_parsed_as_the_server_or_the_job_says(server, path, parse_as, data):
-    """JSON if the content type says so, unless the job insists on something."""
+    """The body is JSON if the content type says so, unless the job asks for another form."""
     assert rest.get(path, parse_as=parse_as)(configured(server))["data"] == data
 
 
 def test_arguments_are_resolved_against_the_state(server):
-    """Anywhere in the arguments, functions of state stand for values."""
+    """Anywhere in the arguments, a function of state may replace a value."""
     operation = rest.request(
         lambda state: "post",
         lambda state: f"echo/{state['id']}?a=1",
@@ -164,7 +164,7 @@ def test_verbs_that_send_take_json_second(server, verb):
 
 
 def test_delete_deletes(server):
-    """The method is DELETE, nothing is sent."""
+    """The method is DELETE, and the request has no body."""
     assert rest.delete("echo")(configured(server))["data"]["method"] == "DELETE"
 
 
@@ -178,7 +178,7 @@ def test_delete_deletes(server):
     ],
 )
 def test_credentials_stay_with_their_origin(server, other_server, credential, header):
-    """They follow a redirect to the same origin; no other host ever sees them."""
+    """They follow a redirect to the same origin; another host never gets them."""
     server.redirects = {"/to/here": "/echo", "/to/there": other_server.url + "/echo"}
     state = configured(server, **credential)
 
@@ -189,7 +189,7 @@ def test_credentials_stay_with_their_origin(server, other_server, credential, he
 
 
 def test_a_bad_status_is_an_error_with_details(server):
-    """Method, URL, status, reason and the beginning of the body are carried as data."""
+    """The details are method, URL, status, reason and the beginning of the body."""
     with pytest.raises(rest.ResponseError, match="gave 404 Not Found") as caught:
         rest.get("missing")(configured(server))
     assert caught.value.details == {
@@ -202,14 +202,14 @@ def test_a_bad_status_is_an_error_with_details(server):
 
 
 def test_a_body_that_is_not_what_it_says_is_an_error(server):
-    """Broken JSON names the URL and shows the body."""
+    """The error for broken JSON names the URL and shows the body."""
     with pytest.raises(rest.ResponseError, match="cannot be read") as caught:
         rest.get("broken")(configured(server))
     assert caught.value.details["body"] == "{"
 
 
 def test_no_answer_is_an_error(server):
-    """A port where nobody listens."""
+    """The port has no listener."""
     closed = serve()
     url = f"http://127.0.0.1:{closed.server_port}/"
     closed.shutdown()
@@ -220,14 +220,14 @@ def test_no_answer_is_an_error(server):
 
 
 def test_a_redirect_to_a_file_is_refused(server):
-    """Only http and https: a server cannot make a job read files."""
+    """Only http and https are allowed, so a server cannot make a job read files."""
     server.redirects = {"/to/file": "file:///etc/passwd"}
     with pytest.raises(rest.RestError):
         rest.get("to/file")(configured(server))
 
 
 def test_a_redirect_with_a_password_is_refused_and_not_shown(server):
-    """The server of the redirect has no business with it."""
+    """The server of the redirect must not get the password."""
     server.redirects = {"/to/it": server.url.replace("//", "//ann:hush@") + "/json"}
     with pytest.raises(rest.RequestError, match="put them into the configuration") as caught:
         rest.get("to/it")(configured(server))
@@ -257,7 +257,7 @@ def secure(authority):
 
 
 def test_a_private_authority_is_trusted_if_the_configuration_says_so(secure, authority):
-    """Without it the server is not believed."""
+    """Without the configuration the server is not trusted."""
     server, _ = secure
     with pytest.raises(
         rest.UnreachableError, match=r"CERTIFICATE_VERIFY_FAILED.*as ca_certificate"
@@ -271,7 +271,7 @@ def test_a_private_authority_is_trusted_if_the_configuration_says_so(secure, aut
 
 
 def test_a_private_authority_is_not_trusted_for_another_origin(secure, authority):
-    """Neither in a whole URL nor in a redirect."""
+    """Neither a whole URL nor a redirect makes another origin trusted."""
     server, other = secure
     server.redirects = {"/to/other": other.url + "/json"}
     state = configured(server, ca_certificate=authority.certificate.read_text())
@@ -282,7 +282,7 @@ def test_a_private_authority_is_not_trusted_for_another_origin(secure, authority
 
 @pytest.mark.parametrize("pem", ["", "/etc/ca.pem", "\xe4", 7, b"x"])
 def test_an_authority_that_is_not_pem_is_told(pem):
-    """A path is not: the child could not read the file."""
+    """A path in place of a certificate is an error, because the child could not read the file."""
     state = {"configuration": {"base_url": "https://127.0.0.1:1", "ca_certificate": pem}}
     with pytest.raises(rest.RequestError, match=r"ca_certificate.*PEM"):
         rest.get("x")(state)
@@ -305,12 +305,12 @@ def test_an_authority_that_is_not_pem_is_told(pem):
     ],
 )
 def test_a_url_is_encoded_where_it_must_be(path, sent):
-    """What has a meaning in a URL, and what is encoded already, stays as it is."""
+    """Characters with a meaning in a URL stay, and so do characters that are already encoded."""
     assert make_url("http://h", path, None) == f"http://h{sent}"
 
 
 def test_a_host_with_an_accent_is_looked_up_in_its_form_for_dns():
-    """In a base URL as in a whole one; it is the same origin in both spellings."""
+    """A base URL and a whole URL are treated alike; both spellings are the same origin."""
     ascii_form = "http://xn--bcher-kva.example:81"
     assert (
         make_url("http://b\xfccher.example:81/api", "x", {"a": "\xe9"})
@@ -324,7 +324,7 @@ def test_a_host_with_an_accent_is_looked_up_in_its_form_for_dns():
     "url", ["http://a b/x", "http://\xe4" + 70 * "a" + "/x", "http:///x", "ftp://h/x"]
 )
 def test_what_cannot_be_a_url_is_an_error_of_the_argument(url):
-    """Not one of the host, which nobody has asked."""
+    """The error is not one of the host, because no request was sent."""
     with pytest.raises(rest.RequestError) as caught:
         make_url(None, url, None)
     assert repr(url) in str(caught.value)
@@ -343,19 +343,19 @@ def test_what_cannot_be_a_url_is_an_error_of_the_argument(url):
     ],
 )
 def test_a_body_is_read_in_its_encoding(server, page, data):
-    """A byte order mark says more than the header, and JSON may be UTF-16 without saying so."""
+    """A byte order mark wins over the header, and JSON may be UTF-16 without a mark."""
     assert rest.get(page)(configured(server))["data"] == data
 
 
 def test_an_unknown_charset_is_an_error_with_the_body(server):
-    """The bytes can still be had with parse_as."""
+    """The job can still get the bytes with parse_as."""
     with pytest.raises(rest.ResponseError, match="no-such"):
         rest.get("unknown")(configured(server))
     assert rest.get("unknown", parse_as="bytes")(configured(server))["data"] == b"x"
 
 
 def test_a_path_with_spaces_reaches_the_server(server):
-    """Encoded once."""
+    """The path is encoded once."""
     assert (
         rest.get("echo/Ann Lee/\xe9%20")(configured(server))["data"]["path"]
         == "/echo/Ann%20Lee/%C3%A9%20"

@@ -1,4 +1,4 @@
-"""Arguments of rest that cannot be right are errors before anything is sent, and show no secret."""
+"""Wrong arguments of rest are errors before a request is sent, and these errors show no secret."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ import rest
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_told(arguments, options, message):
-    """Before anything is sent."""
+    """The error comes before a request is sent."""
     with pytest.raises(rest.RequestError, match=message):
         rest.get(*arguments, **options)({})
 
 
 @pytest.mark.parametrize("method", ["", "G ET", "GET\r\nX: y", "G\xc9T", 7])
 def test_a_method_that_is_no_word_is_refused(method):
-    """It would end up in the first line of the request."""
+    """The method would be sent in the first line of the request."""
     with pytest.raises(rest.RequestError, match="the method is a word"):
         rest.request(method, "http://h/")({})
 
@@ -63,7 +63,7 @@ def test_a_credential_that_cannot_be_sent_is_not_shown(end):
     ],
 )
 def test_a_password_in_a_url_is_refused_and_not_shown(base_url, path):
-    """It would be sent to wherever the URL is copied; the configuration is the place for it."""
+    """A URL is copied to many places; the configuration is the right place for a password."""
     with pytest.raises(rest.RequestError) as caught:
         rest.get(path)({"configuration": {"base_url": base_url}})
     assert "hush" not in str(caught.value) + repr(caught.value.details)

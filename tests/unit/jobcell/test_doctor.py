@@ -1,4 +1,4 @@
-"""`jobcell doctor` says what this machine lacks, what that means, and what would help."""
+"""`jobcell doctor` reports what this machine lacks, the effect of this, and the remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def machine(*, missing=(), through=()):
 
 
 def test_a_machine_with_everything_is_well():
-    """Each layer is there, with nothing to be done."""
+    """Each layer is there, and no action is needed."""
     diagnosis = doctor.report(machine())
 
     assert diagnosis.ok
@@ -44,7 +44,7 @@ def test_a_machine_with_everything_is_well():
 
 
 def test_a_missing_best_effort_layer_is_told_and_is_no_failure():
-    """With what it would have stopped, and how to get it."""
+    """The report says which attack the layer would have stopped, and how to get the layer."""
     diagnosis = doctor.report(machine(missing=("mounts",)))
     (row,) = (row for row in diagnosis.rows if row.name == "mounts")
 
@@ -55,18 +55,18 @@ def test_a_missing_best_effort_layer_is_told_and_is_no_failure():
 
 
 def test_each_missing_required_layer_is_a_failure():
-    """No run would start."""
+    """No run would start on such a machine."""
     for name in REQUIRED:
         assert not doctor.report(machine(missing=(name,))).ok
 
 
 def test_a_probe_that_gets_through_is_a_failure():
-    """Also where every layer says that it is on."""
+    """This holds even if every layer reports that it is on."""
     assert not doctor.report(machine(through=("socket",))).ok
 
 
 def test_the_table_names_every_layer():
-    """Printed for a person."""
+    """The table is printed for a person."""
     from rich.console import Console
 
     diagnosis = doctor.report(machine(missing=("landlock",)))
@@ -89,7 +89,7 @@ def test_this_machine_is_diagnosed_as_json_and_by_exit_code(capsys):
 
 
 def test_a_child_that_cannot_be_tried_is_a_failure_that_says_why(monkeypatch, capsys):
-    """Not a clean bill."""
+    """The report must not look like that of a good machine."""
 
     def broken():
         raise RuntimeError("the test child could not be started: no such interpreter")

@@ -1,4 +1,4 @@
-"""The documents lead where they say."""
+"""The links and lists in the documents are correct."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document):
-    """A link to a file of ours leads to a file that is there."""
+    """A link to a file of ours leads to a file that exists."""
     text = re.sub(r"```.*?```|`[^`\n]*`", "", document.read_text(), flags=re.DOTALL)
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
 
@@ -27,7 +27,7 @@ def test_links_lead_somewhere(document):
 
 
 def test_the_glossary_is_in_order():
-    """A word is found where the alphabet has it."""
+    """A word is at its place in the alphabet."""
     text = (ROOT / "docs" / "GLOSSARY.md").read_text()
     words = re.findall(r"^\*\*([^*.]+)", text, flags=re.MULTILINE)
 
@@ -35,7 +35,7 @@ def test_the_glossary_is_in_order():
 
 
 def test_every_target_of_the_makefile_is_listed():
-    """`make` alone shows all there is."""
+    """`make` alone shows all targets."""
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"\.PHONY:((?:.|\\\n)*?)\n\n", text)
     assert phony is not None

@@ -12,6 +12,6 @@ def test_every_reason_has_an_exit_code():
 
 
 def test_only_success_is_zero():
-    """And bad input is told from a run that went badly."""
+    """The code of bad input differs from the codes of failed runs."""
     assert [reason for reason, code in OF_REASON.items() if code == 0] == ["success"]
     assert 2 not in OF_REASON.values()

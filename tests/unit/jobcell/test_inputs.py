@@ -1,4 +1,4 @@
-"""Files that the user names are checked before anything starts."""
+"""Files that the user names are checked before a run starts."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ from jobcell.inputs import BadInputError, OutputFile, check_repo, read_credentia
     ids=["missing", "empty", "not-json", "not-utf-8", "key-twice", "deep"],
 )
 def test_a_state_that_cannot_be_read_is_named(tmp_path, content, message):
-    """One line with the file and the reason."""
+    """The error is a line with the file and the reason."""
     file = tmp_path / "state.json"
     if content is not None:
         file.write_bytes(content)
@@ -50,7 +50,7 @@ def test_any_json_value_is_a_state(tmp_path, value):
     ],
 )
 def test_credentials_of_the_wrong_shape_are_told_without_their_values(tmp_path, content, message):
-    """The terminal is no place for a secret."""
+    """A secret must not be printed on a terminal."""
     file = tmp_path / "credentials.json"
     file.write_text(content)
 
@@ -61,7 +61,7 @@ def test_credentials_of_the_wrong_shape_are_told_without_their_values(tmp_path, 
 
 
 def test_a_repo_is_a_directory_with_a_list(tmp_path):
-    """Each way not to be one has its own remedy."""
+    """Each kind of wrong directory has its own remedy."""
     with pytest.raises(BadInputError, match="does not exist"):
         check_repo(tmp_path / "nowhere")
     with pytest.raises(BadInputError, match="jobcell repo init"):
@@ -73,7 +73,7 @@ def test_a_repo_is_a_directory_with_a_list(tmp_path):
 
 
 def test_an_output_file_is_opened_before_and_written_after(tmp_path):
-    """What was in it stays until there is something better."""
+    """The old content of the file stays until the new content is there."""
     file = tmp_path / "out.json"
     file.write_bytes(b"a long old state")
 
@@ -85,7 +85,7 @@ def test_an_output_file_is_opened_before_and_written_after(tmp_path):
 
 
 def test_an_output_file_that_was_not_written_leaves_no_trace(tmp_path):
-    """A crashed run has no state, and makes no empty file of one."""
+    """A crashed run has no state, and does not leave an empty file."""
     file = tmp_path / "out.json"
 
     OutputFile(file).close()
@@ -100,7 +100,7 @@ def test_an_output_need_not_be_a_file():
 
 
 def test_an_output_that_cannot_be_written_is_told_at_once(tmp_path):
-    """Not after an hour's run."""
+    """The user does not wait an hour for this error."""
     with pytest.raises(BadInputError, match="cannot be written: Is a directory"):
         OutputFile(tmp_path)
     with pytest.raises(BadInputError, match="cannot be written: No such file or directory"):

@@ -1,4 +1,4 @@
-"""Whatever a state holds, it can be written as JSON that any program reads."""
+"""Every state can be written as JSON that any program reads."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ from protocol.events import JobStart
 )
 @pytest.mark.parametrize("indent", [0, 2])
 def test_a_state_is_written_as_json(value, expected, indent):
-    """What JSON has no form for gets the nearest that it has."""
+    """A value without a form in JSON gets the nearest form of JSON."""
     text = encode_json(value, indent=indent)
 
     assert json.loads(text) == expected
@@ -44,7 +44,7 @@ def test_a_state_is_written_as_json(value, expected, indent):
 
 
 def test_a_struct_keeps_its_type_on_the_slow_path():
-    """An event is told by its type, whatever is in its state."""
+    """The type of an event stays readable for any state in it."""
 
     class Carrier(msgspec.Struct, tag="carrier"):
         state: object
@@ -59,7 +59,7 @@ def test_a_struct_keeps_its_type_on_the_slow_path():
 
 
 def test_nesting_that_no_json_reader_follows_is_an_error():
-    """Not a crash, and not a file cut in the middle."""
+    """The writer does not crash, and does not leave a file that is cut in the middle."""
     value: list = []
     for _ in range(100_000):
         value = [value]

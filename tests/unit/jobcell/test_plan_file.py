@@ -1,4 +1,4 @@
-"""A plan file may name the files of its jobs; a problem in either is told with its place."""
+"""A plan file may name the files of its jobs; a problem in either is reported with its place."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def lines_of(path, **options):
 @pytest.mark.parametrize("key", ["steps", "jobs"])
 @pytest.mark.parametrize("flat", [False, True])
 def test_an_expression_may_be_the_path_of_a_job(write, key, flat):
-    """Relative to the plan, wherever the command is called from."""
+    """The path is relative to the plan, and not to the working directory."""
     write("jobs/a.py", "def main(state): return state\n")
     workflow = {key: [{"id": "a", "expression": "jobs/a.py"}, {"id": "b", "expression": "x.py\n"}]}
 
@@ -42,7 +42,7 @@ def test_an_expression_may_be_the_path_of_a_job(write, key, flat):
 
 
 def test_a_job_file_is_a_plan_of_one_step(write):
-    """With the adaptors that the command line names."""
+    """The step has the adaptors of the command line."""
     plan = load_plan_file(write("job.py", "x = 1"), adaptors=["common@1.0.0", "rest"])
 
     (step,) = plan.workflow.steps
@@ -50,7 +50,7 @@ def test_a_job_file_is_a_plan_of_one_step(write):
 
 
 def test_missing_jobs_and_other_problems_are_told_together(write, tmp_path):
-    """The command does not stop at the first."""
+    """The command does not stop at the first problem."""
     (tmp_path / "binary.py").write_bytes(b"\x7fELF\x80")
     plan = write(
         "plan.json",
@@ -92,7 +92,7 @@ def test_missing_jobs_and_other_problems_are_told_together(write, tmp_path):
     ],
 )
 def test_a_file_that_holds_no_plan_is_told_in_one_line(write, name, content, end):
-    """The file first, as a compiler does, so that an editor can jump to it."""
+    """The line begins with the file, as a compiler writes it, so that an editor can jump to it."""
     file = write(name, content)
 
     (line,) = lines_of(file)
@@ -101,14 +101,14 @@ def test_a_file_that_holds_no_plan_is_told_in_one_line(write, name, content, end
 
 
 def test_a_directory_is_no_plan(tmp_path):
-    """Nor is a place that does not exist."""
+    """A place that does not exist gives an error as well."""
     assert lines_of(tmp_path) == [f"{tmp_path}: is a directory; give a plan (.json) or a job (.py)"]
     missing = tmp_path / "plan.json"
     assert lines_of(missing) == [f"{missing}: cannot be read: No such file or directory"]
 
 
 def test_adaptors_are_for_a_single_job(write):
-    """A plan says for each step which it has."""
+    """A plan names the adaptors of each step itself."""
     plan = write("plan.json", {"workflow": {"steps": [{"expression": "x"}]}})
 
     (line,) = lines_of(plan, adaptors=["rest"])
@@ -117,7 +117,7 @@ def test_adaptors_are_for_a_single_job(write):
 
 
 def test_a_job_file_that_is_empty_is_told_with_its_step(write):
-    """It would make a trigger of the step."""
+    """An empty file would make a trigger of the step."""
     write("empty.py", " \n")
     plan = write("plan.json", {"workflow": {"steps": [{"id": "a", "expression": "empty.py"}]}})
     [line] = lines_of(plan)
@@ -127,7 +127,7 @@ def test_a_job_file_that_is_empty_is_told_with_its_step(write):
 
 
 def test_a_key_that_is_ignored_is_told_with_the_file(write):
-    """Once."""
+    """The warning comes once."""
     steps = [{"id": "a", "openfn": 1}, {"id": "b", "openfn": 2}]
     plan, lines = write("plan.json", {"workflow": {"steps": steps}}), []
     load_plan_file(plan, warn=lines.append)

@@ -1,4 +1,4 @@
-"""A checker that uses the library refuses what the sandbox refuses, and knows the real types."""
+"""A checker with the library refuses the same code as the sandbox, and knows the real types."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def library(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def complaints(library, tmp_path_factory):
-    """What mypy says about both jobs: (file, line, message), in order."""
+    """The complaints of mypy about both jobs: (file, line, message), in order."""
     jobs = tmp_path_factory.mktemp("jobs")
     (jobs / "good.py").write_text(GOOD + "print(state.data.rows[0])\n")
     (jobs / "bad.py").write_text("\n".join(text for text, _ in BAD))
@@ -113,12 +113,12 @@ def complaints(library, tmp_path_factory):
 
 
 def test_a_good_job_has_nothing_to_complain_about(complaints):
-    """Allowed modules, special forms that checkers know by name, and free `state`."""
+    """The job has allowed modules, special forms that checkers know by name, and free `state`."""
     assert [complaint for complaint in complaints if complaint[0] != "bad.py"] == []
 
 
 def test_everything_refused_is_flagged_in_its_line(complaints):
-    """One line each; the message names what is refused."""
+    """Each line gives one complaint, whose message names the refused part."""
     messages = {line: text for file, line, text in reversed(complaints) if file == "bad.py"}
     assert sorted(messages) == list(range(1, len(BAD) + 1)), complaints
     for line, (text, name) in enumerate(BAD, 1):
@@ -196,5 +196,5 @@ else:
 
 
 def test_a_stub_has_signatures_and_no_bodies():
-    """What a reader of the module may rely on, and nothing else."""
+    """The stub has the facts on which a reader may rely, and nothing else."""
     assert to_stub(SOURCE, filename="verbs.py") == STUB

@@ -1,4 +1,4 @@
-"""`jobcell stubs` tells a checker what a job may use, from the lists that the sandbox uses."""
+"""`jobcell stubs` writes for a checker what a job may use, from the lists of the sandbox."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BAD = [
 
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory):
-    """A repo with the two adaptors of this project, and two that are no good together."""
+    """A repo with the two adaptors of this project, and two broken adaptors."""
     root = tmp_path_factory.mktemp("repo")
     entries = []
     for name, version, module in [
@@ -70,7 +70,7 @@ def stubs(repo, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def complaints(stubs, tmp_path_factory):
-    """What mypy says about both jobs: (file, line, message), in order."""
+    """The complaints of mypy about both jobs: (file, line, message), in order."""
     jobs = tmp_path_factory.mktemp("jobs")
     (jobs / "good.py").write_text(GOOD)
     (jobs / "bad.py").write_text("\n".join(text for text, _ in BAD))
@@ -90,7 +90,7 @@ def complaints(stubs, tmp_path_factory):
 
 
 def test_mypy_has_nothing_against_a_good_job(complaints):
-    """Verbs with and without import, allowed modules, lazy state."""
+    """The job has verbs with and without import, allowed modules, and lazy state."""
     assert [complaint for complaint in complaints if complaint[0] != "bad.py"] == []
 
 
@@ -103,7 +103,7 @@ def test_mypy_flags_what_the_sandbox_would_refuse(complaints):
 
 
 def test_writing_again_replaces_what_was_written(stubs, repo, capsys):
-    """What was there for rest is gone when rest is not asked for."""
+    """Stubs of an earlier call for rest are gone if the new call does not name rest."""
     again = stubs.with_name("again")
     (again / "rest").mkdir(parents=True)
     (again / "mypy.ini").write_text((stubs / "mypy.ini").read_text())
@@ -131,7 +131,7 @@ def test_wrong_adaptors_are_told_and_nothing_is_written(repo, tmp_path, adaptors
 
 
 def test_a_directory_of_somebody_else_is_left_alone(repo, tmp_path):
-    """Only what this command wrote is replaced."""
+    """The command replaces only files that it wrote itself."""
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(BadInputError, match="was not written by this command"):
         run(["common"], tmp_path, repo)
@@ -139,7 +139,7 @@ def test_a_directory_of_somebody_else_is_left_alone(repo, tmp_path):
 
 
 def test_public_names_are_those_a_job_sees():
-    """`__all__`, else names without underscore that the module defines or takes from its own."""
+    """Without `__all__` these are the module's own names that do not begin with an underscore."""
     assert public_names('__all__ = ["b"]\ndef a(): ...') == ["b"]
     source = "import os\nfrom .x import y, _z\nfrom json import dumps\n"
     source += "def a(): ...\nclass B: ...\nC = D = 1\nE: int = 2\n_f = 3\n"

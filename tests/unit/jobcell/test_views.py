@@ -79,7 +79,7 @@ def result(reason="fail"):
 
 
 def test_lines_tell_what_a_person_wants_to_know():
-    """A moment, a step and a fact on each; edges only where there was a question."""
+    """Each line has a time, a step and a fact; an edge has a line only if it had a condition."""
     stream = io.StringIO()
     view = LineView(stream)
     for event in events():
@@ -100,7 +100,7 @@ def test_lines_tell_what_a_person_wants_to_know():
 
 
 def test_an_error_that_ended_a_step_and_the_run_is_told_once():
-    """Two events carry it; a person wants to read it once."""
+    """Two events contain the error, but a person wants to read it once."""
     stream = io.StringIO()
     view = LineView(stream)
     failed = events()[8]
@@ -111,7 +111,7 @@ def test_an_error_that_ended_a_step_and_the_run_is_told_once():
 
 
 def test_json_lines_are_the_events_and_the_result():
-    """Whole events, in order, and one line more."""
+    """The output has whole events, in order, and one more line."""
     stream = io.BytesIO()
     view = JsonView(stream)
     for event in events():
@@ -124,7 +124,7 @@ def test_json_lines_are_the_events_and_the_result():
 
 
 def test_the_table_ends_with_every_step_in_its_last_state():
-    """What was done, what failed and how, and how the run ended."""
+    """The table shows finished steps, failed ones with their errors, and the end of the run."""
     stream = io.StringIO()
     view = LiveView(
         Console(file=stream, force_terminal=True, width=100, height=40, color_system=None)
@@ -145,7 +145,7 @@ def test_the_table_ends_with_every_step_in_its_last_state():
 
 
 def test_a_step_within_which_the_run_ended_is_not_left_running():
-    """The spinner stops, whatever became of the step."""
+    """The spinner stops even if the end of the step is unknown."""
     stream = io.StringIO()
     view = LiveView(
         Console(file=stream, force_terminal=True, width=100, height=40, color_system=None)
@@ -164,7 +164,7 @@ def test_a_step_within_which_the_run_ended_is_not_left_running():
 
 @pytest.mark.parametrize("count", [5, 500])
 def test_the_table_fits_the_terminal(count):
-    """Of many steps the last are shown, the others counted."""
+    """The last steps are shown, and the others are counted."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=80, height=20, color_system=None)
     view = LiveView(console)
@@ -196,7 +196,7 @@ class Resizable(Console):
 
 
 def test_a_terminal_that_gets_another_width_is_not_torn():
-    """What was drawn is left: the terminal has wrapped it, and nobody knows how many lines it takes."""
+    """The old table stays: the terminal has wrapped it into an unknown number of lines."""
     stream = io.StringIO()
     console = Resizable(file=stream, force_terminal=True, width=80, height=20, color_system=None)
     view = LiveView(console)
@@ -219,7 +219,7 @@ def test_a_terminal_that_gets_another_width_is_not_torn():
     "name", ["界" * 70, "e\u0301" * 70, "x" * 70, "\U0001f468\u200d\U0001f469" * 40]
 )
 def test_a_long_or_wide_name_takes_one_line(name):
-    """A row that wraps would make the table higher than it is counted."""
+    """A row that wraps would make the table higher than its counted lines."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=60, height=20, color_system=None)
     view = LiveView(console, names={"s": name})
@@ -233,7 +233,7 @@ def test_a_long_or_wide_name_takes_one_line(name):
 
 
 def test_steps_are_called_by_their_names_beside_their_ids():
-    """In every line of a view; a second execution keeps its own id."""
+    """Every line of a view has the name; a second execution keeps its own id."""
     stream = io.StringIO()
     view = LineView(stream, {"a": "Fetch patients", "b": "Send\x1b[2J"})
     for event in events():
@@ -251,7 +251,7 @@ HOSTILE = "\x1b]0;PWNED\x07\x1b[2J\u202e\x9b2J"
 
 
 def hostile_events():
-    """Return events in which every text that a child can choose steers a terminal."""
+    """Return events in which every text of a child contains commands for a terminal."""
     report = ErrorReport(
         name=HOSTILE,
         message=HOSTILE,
@@ -286,7 +286,7 @@ def hostile_events():
 
 @pytest.mark.parametrize("kind", ["lines", "json", "live"])
 def test_no_text_of_a_run_steers_the_terminal(kind):
-    """Whatever field it is in, and in every view."""
+    """This holds for each field and in every view."""
     text, binary = io.StringIO(), io.BytesIO()
     names = {HOSTILE: HOSTILE}
     view = {
@@ -307,7 +307,7 @@ def test_no_text_of_a_run_steers_the_terminal(kind):
 
 
 def test_json_lines_hold_whatever_a_state_holds():
-    """Huge integers, deep nesting, bytes and NaN come back equal; nothing is a mistake of ours."""
+    """Huge integers, deep nesting, bytes and NaN come back equal, without an internal error."""
     deep = []
     for _ in range(500):
         deep = [deep]

@@ -1,4 +1,4 @@
-"""What people read is short, says where, and cannot be forged by a job."""
+"""Text for people is short, names the place, and cannot be forged by a job."""
 
 import pytest
 
@@ -11,24 +11,24 @@ from protocol.report import OperationRef, Position, make_report
     [(0, "0 ms"), (12.4, "12 ms"), (999, "999 ms"), (3400, "3.4 s"), (320_000, "5 min 20 s")],
 )
 def test_a_duration_has_a_unit(duration_ms, text):
-    """Milliseconds as long as they are readable."""
+    """The unit is milliseconds as long as the number is readable."""
     assert tell_duration(duration_ms) == text
 
 
 def test_other_peoples_text_cannot_steer_the_terminal():
-    """Escape sequences, line breaks and invisible characters are shown, not obeyed."""
+    """Escape sequences, line breaks and invisible characters are shown as text."""
     shown = printable("a\x1b[2J\r\nb\u202ec\ud800é")
 
     assert shown == r"a\x1b[2J\r\nb\u202ec\ud800é"
 
 
 def test_long_text_is_cut_and_says_so():
-    """A job may log a megabyte; the terminal gets a line."""
+    """A job may log a megabyte; the terminal gets one line."""
     assert printable("x" * 3000, limit=10) == "xxxxxxxxxx... (2990 more)"
 
 
 def test_an_error_says_where_and_marks_the_place():
-    """Step, line, column and operation; the line itself; the hint."""
+    """The text has step, line, column and operation, the line of source, and the hint."""
     report = make_report(
         "RuntimeError",
         "'dict' object has no attribute 'x'",
@@ -62,7 +62,7 @@ def test_an_error_says_where_and_marks_the_place():
     ],
 )
 def test_any_position_can_be_told(position):
-    """Positions come from the child: they need not fit the line."""
+    """A position comes from the child, so it need not fit the line."""
     lines = list(tell_error(make_report("JobError", "bad\nworse", position=position)))
 
     assert lines[0].startswith("JobError, line 1")
@@ -71,12 +71,12 @@ def test_any_position_can_be_told(position):
 
 
 def test_an_error_without_any_place_is_told():
-    """Not every error has a step, a line or a text."""
+    """An error may lack a step, a line or a text."""
     assert list(tell_error(make_report("ExitError", ""))) == ["ExitError: "]
 
 
 def test_a_message_that_begins_with_a_line_of_its_own_still_has_a_position():
-    """Only the list of violations says the places by itself."""
+    """Only the list of violations has its own positions."""
     position = Position(line=3, column=5)
     own = make_report("JobError", "line 7 of the file is bad", step_id="a", position=position)
     listed = make_report(

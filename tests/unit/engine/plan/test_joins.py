@@ -1,4 +1,4 @@
-"""`join` as a plan has it, and the warnings about joins that have no effect."""
+"""The key `join` in a plan, and the warnings about joins that have no effect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIAMOND = (job("a", {"b": True, "c": True}), job("b", "z"), job("c", "z"))
 
 
 def test_a_join_is_read_and_read_again():
-    """Of a job and of a trigger; without it a step is as it was."""
+    """A job and a trigger may have a join; a step without one is as before."""
     plan, sentences = load(*DIAMOND, job("z", "t", join="all"), {"id": "t", "join": "any"})
     assert [step.join for step in plan.workflow.steps] == ["any", "any", "any", "all", "any"]
     assert not sentences
@@ -43,7 +43,7 @@ def test_a_join_is_read_and_read_again():
     ],
 )
 def test_another_join_is_refused(value, told):
-    """With its path and its value, in a trigger too: there a join counts."""
+    """The error has path and value, also in a trigger, where a join counts too."""
     for step in (job("z", join=value), {"id": "z", "join": value}):
         with pytest.raises(PlanError) as caught:
             load(step)
@@ -51,7 +51,7 @@ def test_another_join_is_refused(value, told):
 
 
 def test_a_join_with_one_edge_is_warned_of():
-    """It runs all the same."""
+    """The step still runs."""
     _, sentences = load(job("a", "z"), job("z", join="all"))
     assert sentences == [
         "workflow.steps[1].join: only one edge leads to this step, so 'all' has no effect (step 'z')"
@@ -74,7 +74,7 @@ def test_a_join_with_one_edge_is_warned_of():
     ],
 )
 def test_a_join_that_no_run_reaches_is_warned_of(steps, options):
-    """Nothing leads there from the first step, or only the step that ends the run."""
+    """From the first step no edge leads there, or only the edge of the step that ends the run."""
     plan, [sentence] = load(*steps, options=options)
     assert sentence.endswith(
         ".join: no run reaches this step: no edge that can be taken leads to it (step 'y')"
@@ -84,12 +84,12 @@ def test_a_join_that_no_run_reaches_is_warned_of(steps, options):
 
 
 def test_a_join_as_the_first_step_is_not_warned_of():
-    """It runs once, on the initial state."""
+    """The step runs once, on the initial state."""
     assert load(job("z", join="all"))[1] == []
 
 
 def test_a_join_without_effect_is_a_warning_of_python_at_the_line_of_the_caller():
-    """As an ignored key is."""
+    """The warning is the same kind as for an ignored key."""
     steps = [job("a", "z"), job("z", join="all")]
     with pytest.warns(PlanWarning, match="only one edge") as caught:
         load_plan({"workflow": {"steps": steps}})
@@ -105,7 +105,7 @@ def test_a_plan_that_was_loaded_before_is_not_warned_of_again():
 
 
 def test_a_plan_with_a_problem_has_no_warnings_about_its_joins():
-    """Nothing is known of a graph that is wrong."""
+    """A wrong graph says nothing about its joins."""
     sentences = []
     with pytest.raises(PlanError, match="no step has the id 'zz'"):
         load_plan(
@@ -115,6 +115,6 @@ def test_a_plan_with_a_problem_has_no_warnings_about_its_joins():
 
 
 def test_the_schema_knows_both_joins_and_no_other():
-    """For editors."""
+    """Editors use the schema."""
     found = plan_schema()["$defs"]["step"]["then"]["properties"]["join"]
     assert {"enum": ["all", "any"]} in found["anyOf"]

@@ -1,4 +1,4 @@
-"""Makes what stands beside the tests importable, as --import-mode=importlib does not."""
+"""Makes modules beside the tests importable, which --import-mode=importlib does not do."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The assembler turns a table of verdicts into a filter that gives exactly these."""
+"""The assembler turns a table of verdicts into a filter with exactly these verdicts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask(code, number, *arguments, arch=ARCH):
 
 @given(st.dictionaries(st.integers(0, 600), st.sampled_from([ALLOW, EPERM, KILL]), max_size=200))
 def test_every_number_gets_the_verdict_of_the_table(table):
-    """A number in the table gets its verdict, any other the default, past the end death."""
+    """Numbers in the table have their verdict, others the default; past the end there is death."""
     code = program({number: verdict(action) for number, action in table.items()})
 
     for number in range(610):
@@ -36,7 +36,7 @@ def test_every_number_gets_the_verdict_of_the_table(table):
 
 
 def test_another_architecture_is_killed_whatever_the_number():
-    """The numbers mean something else there."""
+    """The numbers have another meaning on another architecture."""
     code = program({1: verdict(ALLOW)})
 
     assert ask(code, 1) == ALLOW
@@ -65,7 +65,7 @@ words = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 7), st.integers(2**3
     arguments=st.tuples(*[words] * 6),
 )
 def test_a_checked_call_is_allowed_when_all_tests_pass(tests, arguments):
-    """Against the definition: membership of the masked low half, and an empty upper half."""
+    """By definition, the masked low half is in the list, and the upper half is empty."""
     code = program({9: checked(tests, EPERM)})
 
     def passes(test):
@@ -78,7 +78,7 @@ def test_a_checked_call_is_allowed_when_all_tests_pass(tests, arguments):
 
 
 def test_a_long_filter_has_jumps_that_reach_across_it():
-    """A conditional jump spans 255 instructions; farther ones are made of two."""
+    """A conditional jump spans 255 instructions; a longer one is made of two."""
     long = {n: checked([Question(a, n + 1) for a in range(6)], EPERM) for n in range(0, 400, 2)}
     code = program(long)
 

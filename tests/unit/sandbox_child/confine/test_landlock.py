@@ -1,4 +1,4 @@
-"""Which rights a ruleset takes away, for each version of Landlock; checked with landlockpy."""
+"""The rights that a ruleset takes away, for each version of Landlock; checked with landlockpy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def landlockpy():
 
 @pytest.mark.parametrize("version", range(3, 12))
 def test_every_right_that_a_kernel_knows_is_taken_away(landlockpy, version):
-    """All over files, all over ports, all scopes: as somebody else's table says."""
+    """All rights over files and ports, and all scopes, agree with landlockpy's table."""
     assert landlock._known(landlock.FS_RIGHTS, version) == landlockpy.fs_for_abi(version)
     assert landlock.handled_net(version, ()) == landlockpy.net_for_abi(version)
     assert landlock._known(landlock.SCOPES, version) == landlockpy.scope_for_abi(version)
@@ -41,7 +41,7 @@ def test_every_right_that_a_kernel_knows_is_taken_away(landlockpy, version):
     ],
 )
 def test_a_permission_gives_back_ports(net, ports, tcp, udp):
-    """Only if every permission names one; listening is never given back."""
+    """Ports are given back only if every permission names one; listening is never given back."""
     assert landlock._ports(net) == ports
     assert landlock.handled_net(4, net) == tcp
     assert landlock.handled_net(10, net) == tcp | udp
@@ -49,5 +49,5 @@ def test_a_permission_gives_back_ports(net, ports, tcp, udp):
 
 
 def test_this_kernel_says_what_is_missing_or_nothing():
-    """The two answers agree."""
+    """The report of a missing layer agrees with the version of the kernel."""
     assert (landlock.unavailable() is None) is (landlock.abi() >= landlock.MINIMUM_ABI)

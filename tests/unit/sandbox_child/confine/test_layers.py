@@ -11,14 +11,14 @@ from sandbox_child.confine.task import errno_name, explain, lies_below
 
 
 def test_the_layers_are_those_of_the_protocol_in_that_order():
-    """What the engine knows by name the child puts on."""
+    """The child puts on the layers that the engine knows by name."""
     assert tuple(layer.NAME for layer in wall.LAYERS) == LAYERS
     assert set(REQUIRED) <= set(LAYERS)
     assert LAYERS[-1] == "seccomp"
 
 
 def test_every_layer_looks_alike():
-    """Two functions, and two texts for the doctor."""
+    """A layer has two functions, and two texts for the doctor."""
     for layer in wall.LAYERS:
         assert callable(layer.unavailable)
         assert callable(layer.apply)
@@ -28,7 +28,7 @@ def test_every_layer_looks_alike():
 
 
 def test_what_a_fork_puts_on_itself_can_be_made_ready():
-    """All layers but those that it has inherited."""
+    """These are all layers except those that the fork has inherited."""
     forked = {layer.NAME for layer in wall.LAYERS if hasattr(layer, "ready")}
     assert forked == set(LAYERS) - wall.SHARED
 
@@ -45,12 +45,12 @@ def test_what_a_fork_puts_on_itself_can_be_made_ready():
     ],
 )
 def test_what_lies_below_another_path_needs_no_mount_of_its_own(paths, kept):
-    """And the machine's libraries come with their directory."""
+    """The libraries of the machine come with their directory."""
     assert mounts._reduced(paths) == kept
 
 
 def test_below_means_below():
-    """Not beside, with the same beginning."""
+    """A path beside another one, with the same beginning, is not below it."""
     assert lies_below("/repo/a", ("/repo",))
     assert lies_below("/repo", ("/repo",))
     assert lies_below("/x", ("/",))
@@ -59,7 +59,7 @@ def test_below_means_below():
 
 
 def test_what_others_may_read_is_seen_in_the_modes(tmp_path):
-    """Of the path, and of each directory above it."""
+    """The modes are those of the path and of each directory above it."""
     let_everybody_in(tmp_path)
     file = tmp_path / "file"
     file.write_text("")
@@ -76,7 +76,7 @@ def test_what_others_may_read_is_seen_in_the_modes(tmp_path):
 
 
 def test_an_error_is_told_without_a_path():
-    """Reports go to people who need not know where things lie on the host."""
+    """Readers of reports need not know the paths of the host."""
     error = OSError(13, "mount: Permission denied", "/secret/place")
 
     assert explain(error) == "mount: EACCES"

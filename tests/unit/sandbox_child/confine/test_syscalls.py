@@ -72,7 +72,7 @@ class Filter:
 
 
 def test_no_call_is_in_two_lists():
-    """A call has one verdict: the lists are disjoint, save what a permission changes."""
+    """A call has one verdict: the lists are disjoint, except for calls of a permission."""
     lists = [NAMED[name] for name in ("ALLOWED", "REFUSED", "FATAL", "UNKNOWN")]
     lists += [set(syscalls.CHECKED), set(syscalls.EITHER)]
     assert sum(map(len, lists)) == len(set().union(*lists))
@@ -80,14 +80,14 @@ def test_no_call_is_in_two_lists():
 
 
 def test_every_named_call_exists_somewhere():
-    """A misspelt name would be a hole that nobody sees."""
+    """A misspelt name would be a hidden hole in the policy."""
     known = set(numbers_x86_64.NUMBERS) | set(numbers_aarch64.NUMBERS)
     assert known >= EVERY
     assert known == EVERY  # and nothing in the tables is unused
 
 
 def test_lists_are_sorted():
-    """So that a reader finds a name, and a change is one line."""
+    """A reader finds a name quickly, and a change is one line."""
     for name in ("ALLOWED", "REFUSED", "FATAL"):
         words = getattr(syscalls, name).split()
         assert words == sorted(words)
@@ -95,7 +95,7 @@ def test_lists_are_sorted():
 
 @pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
 def test_lists_mean_what_they_say(machine, net):
-    """Allowed, EPERM, SIGSYS, ENOSYS, whatever the arguments are."""
+    """The verdicts are allowed, EPERM, SIGSYS and ENOSYS, for all arguments."""
     ask = Filter(machine, net=net)
     changed = (WITH_NET | NAMED["ALLOWED_WITH_NET"]) if net else set()
     for name, expected in (
@@ -268,13 +268,13 @@ NET_CASES = [
 
 @pytest.mark.parametrize(("call", "arguments", "expected"), CASES)
 def test_arguments_decide(machine, call, arguments, expected):
-    """One row for each side of each test."""
+    """Each side of each test has a row."""
     assert Filter(machine)(call, *arguments) == expected
 
 
 @pytest.mark.parametrize(("call", "arguments", "expected"), NET_CASES)
 def test_arguments_decide_with_a_network_permission(machine, call, arguments, expected):
-    """What a permission changes, and what it does not."""
+    """The rows show calls that a permission changes, and calls that it does not change."""
     assert Filter(machine, net=True)(call, *arguments) == expected
 
 
@@ -301,7 +301,7 @@ USED = [
     ("getsockopt", (5, 1, 3)),
     ("sendto", (5, 1, 1, 0x4000, 0)),
 ]
-"""What the standard library and well-known packages pass, recorded with strace."""
+"""Calls of the standard library and of well-known packages, recorded with strace."""
 
 USED_WITH_NET = [
     *(
@@ -326,18 +326,18 @@ USED_WITH_NET = [
 @pytest.mark.parametrize(("call", "arguments"), USED)
 @pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
 def test_what_libraries_use_is_allowed(call, arguments, net):
-    """The record is from x86-64, whose numbers of flags these are."""
+    """The record is from x86-64, so the numbers of the flags are for x86-64."""
     assert Filter("x86_64", net=net)(call, *arguments) == ALLOW
 
 
 @pytest.mark.parametrize(("call", "arguments"), USED_WITH_NET)
 def test_what_network_libraries_use_is_allowed(call, arguments):
-    """With a network permission, and from the same record."""
+    """The calls are from the same record, with a network permission."""
     assert Filter("x86_64", net=True)(call, *arguments) == ALLOW
 
 
 def test_the_digest_does_not_depend_on_the_process(machine):
-    """All children of one version have the same hash, and none has another's pid in its filter."""
+    """All children of one version have the same hash; a filter contains no pid of another process."""
     table = TABLES[machine]
     code = assemble(
         table.AUDIT_ARCH,
@@ -363,7 +363,7 @@ HEADERS = {
 
 
 def test_numbers_are_those_of_the_kernel_headers(machine):
-    """The generic header is what arm64 is made of (arch/arm64/include/uapi/asm/unistd.h)."""
+    """arm64 is made of the generic header (arch/arm64/include/uapi/asm/unistd.h)."""
     if not shutil.which("gcc") or (machine == "x86_64" and os.uname().machine != "x86_64"):
         pytest.skip("needs gcc and the kernel's headers")
     done = subprocess.run(
@@ -397,7 +397,7 @@ def libseccomp():
 
 
 def test_numbers_are_those_of_libseccomp(machine, libseccomp):
-    """For both architectures, whatever machine this is."""
+    """The numbers of both architectures are compared on any machine."""
     arch = getattr(libseccomp.Arch, machine.upper())
     compared = 0
     for name, number in TABLES[machine].NUMBERS.items():
@@ -405,7 +405,7 @@ def test_numbers_are_those_of_libseccomp(machine, libseccomp):
         theirs = (
             theirs if isinstance(theirs, int) else libseccomp.resolve_syscall(arch, name.encode())
         )
-        if theirs >= 0:  # negative: newer than the library
+        if theirs >= 0:  # negative: the call is newer than the library
             assert theirs == number, name
             compared += 1
     assert compared > 250
@@ -420,7 +420,7 @@ INTERESTING = (
 
 
 def oracle_rules(libseccomp, *, net):
-    """The policy once more, in libseccomp's words: which arguments are allowed."""
+    """Return the allowed arguments of the policy again, in the form of libseccomp."""
     arg, masked, eq = libseccomp.Arg, libseccomp.MASKED_EQ, libseccomp.EQ
     low = 0xFFFFFFFF
 
@@ -466,7 +466,7 @@ def oracle_rules(libseccomp, *, net):
         "madvise": [[is_(2, v)] for v in (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)],
         "pipe2": [[is_(1, 0, low & ~0x80800)]],
         "tgkill": [[is_(0, PID)]],
-        # Neither flag, or one of the two, and beside them only what is allowed.
+        # Neither flag or one of the two, and beside them only allowed flags.
         "mmap": [[is_(3, v, low & ~0x12D833 | 0x21)] for v in (0, 1, 0x20)],
         "prctl": [[is_(0, v)] for v in (15, 16, 0x53564D41)],
         "prlimit64": [[is_(0, 0), arg(2, eq, 0)]],
@@ -498,7 +498,7 @@ def oracle_rules(libseccomp, *, net):
 
 @pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
 def test_libseccomp_gives_the_same_verdict_for_every_number(libseccomp, net):
-    """The same policy, compiled by somebody else: equal for each number and many arguments."""
+    """Another compiler gives the same verdicts, for each number and many arguments."""
     if os.uname().machine != "x86_64":
         pytest.skip("the oracle is compiled for the machine that it runs on")
     numbers = numbers_x86_64.NUMBERS
@@ -523,7 +523,7 @@ def test_libseccomp_gives_the_same_verdict_for_every_number(libseccomp, net):
     ours = compiled("x86_64", net=net)
     checked = {numbers[name]: name for name in rules}
     different = []
-    # Not -1, which libseccomp spares for the sake of tracers: nobody traces a child.
+    # Not -1, which libseccomp lets through for tracers; a child has no tracer.
     for number in (*range(1100), *range(0x40000000, 0x40000400), 2**31, 2**32 - 2):
         vectors = [(0,) * 6]
         if number in checked:
@@ -541,7 +541,7 @@ def test_libseccomp_gives_the_same_verdict_for_every_number(libseccomp, net):
             question = {"number": number, "arch": numbers_x86_64.AUDIT_ARCH, "arguments": arguments}
             verdicts = [run_filter(program, **question) for program in (ours, oracle)]
             if number in checked and verdicts[1] == ENOSYS:
-                # libseccomp has one verdict for all that no rule allows: its default.
+                # libseccomp has one verdict for all calls without a rule: its default.
                 verdicts[1] = refuse(syscalls.ANSWERS.get(checked[number], errno.EPERM))
             if verdicts[0] != verdicts[1]:
                 different.append((number, arguments, [hex(v) for v in verdicts]))
@@ -549,6 +549,6 @@ def test_libseccomp_gives_the_same_verdict_for_every_number(libseccomp, net):
 
 
 def test_both_filters_stay_below_the_limit_of_the_kernel(machine):
-    """BPF_MAXINSNS is 4096."""
+    """The limit of the kernel, BPF_MAXINSNS, is 4096."""
     for net in (False, True):
         assert len(compiled(machine, net=net)) // 8 < 1000

@@ -1,4 +1,4 @@
-"""What the tests of the job language share: run a job the way a step does, without a step."""
+"""Fixtures for tests of the job language: they run a job as a step does, without a step."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def put(key: Any, value: Any) -> Any:
 
 @dataclass
 class Ran:
-    """What came of a job."""
+    """The outcome of a job."""
 
     job: CompiledJob
     scope: JobScope
@@ -93,7 +93,7 @@ async def _settle(awaitable: Any) -> Any:
 
 @pytest.fixture
 def run_job() -> Any:
-    """Run a job, return what came of it; an error passes through."""
+    """Run a job, return its outcome; an error passes through."""
     return _run
 
 
@@ -118,7 +118,7 @@ def report_of() -> Any:
 
 @pytest.fixture
 def refusal_of() -> Any:
-    """Compile a text that is no job, return the report."""
+    """Compile a text that is refused, return the report."""
 
     def refusal(source: str, **options: Any) -> Any:
         with pytest.raises(LanguageError) as caught:

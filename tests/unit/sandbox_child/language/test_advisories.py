@@ -1,6 +1,6 @@
 """The published escapes from RestrictedPython, each tried as it was published.
 
-Each of these is evidence for the second wall: the next one will not be in this list.
+Each of these is evidence for the second wall: the next escape will not be in this list.
 """
 
 import string
@@ -31,7 +31,7 @@ def test_cve_2021_32811_modules_of_modules_are_not_reachable(report_of):
     ],
 )
 def test_cve_2023_37271_frames_of_generators_are_closed(report_of, body):
-    """A generator's frame leads through ``f_back`` to the engine; so do its younger cousins."""
+    """A generator's frame leads through ``f_back`` to the engine, as newer attributes do."""
     assert report_of(main(body)).name == "SecurityError"
 
 
@@ -50,12 +50,12 @@ def test_cve_2023_37271_frames_of_generators_are_closed(report_of, body):
     ],
 )
 def test_cve_2023_41039_format_reads_no_attribute_unseen(report_of, body):
-    """``str.format`` and ``format_map`` look attributes up by themselves, bound or not."""
+    """``str.format`` and ``format_map`` read attributes by themselves, bound or not."""
     assert report_of(main(body)).name == "SecurityError"
 
 
 def test_cve_2024_47532_the_string_module_and_the_object_of_an_error_are_closed(report_of):
-    """``string`` reached its own imports; ``AttributeError.obj`` hands out any object."""
+    """``string`` led to its own imports; ``AttributeError.obj`` gives out any object."""
     body = "import string\ntry: string.x\nexcept AttributeError as e: return e.obj"
     assert report_of(main(body)).name == "SecurityError"
     body = "import string\ntry: string.x\nexcept AttributeError as e: return getattr(e, 'obj')"
@@ -89,7 +89,7 @@ def test_cve_2025_22153_groups_of_exceptions_cannot_be_subclassed(report_of, res
     ],
 )
 def test_cve_2026_55830_no_parameter_shadows_a_guard(report_of, body, hook):
-    """Positional-only parameters were not checked; now every binding is."""
+    """Positional-only parameters were not checked; now every binding is checked."""
     assert report_of(main(body.format(hook))).name == "SecurityError"
 
 
@@ -109,7 +109,7 @@ def test_cve_2026_55830_no_parameter_shadows_a_guard(report_of, body, hook):
     ],
 )
 def test_cve_2026_76825_formatters_resolve_no_fields(report_of, body):
-    """The class, an instance, a subclass, and the methods in between."""
+    """The test tries the class, an instance, a subclass, and the methods in between."""
     report = report_of(main(body), formatter=string.Formatter(), Formatter=string.Formatter)
     assert report.name in ("SecurityError", "ImportError", "RuntimeError")
     assert "__class__" not in report.message or report.name == "SecurityError"

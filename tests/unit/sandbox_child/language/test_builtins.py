@@ -21,7 +21,7 @@ def main(body):
 
 
 def test_every_builtin_of_this_python_was_judged():
-    """Handed out, replaced, refused, or an exception; or absent for the reason given here."""
+    """Each is given, replaced, refused, an exception, or absent for the reason given here."""
     absent = {
         "copyright": "for the terminal",
         "credits": "for the terminal",
@@ -68,7 +68,7 @@ def test_every_builtin_of_this_python_was_judged():
     ],
 )
 def test_type_tells_the_class_of_an_object(result_of, expression, expected):
-    """With one argument it is what Python's is."""
+    """With one argument, `type` works as Python's."""
     assert result_of(main(f"return {expression}")) == expected
 
 
@@ -84,19 +84,19 @@ def test_type_tells_the_class_of_an_object(result_of, expression, expected):
     ],
 )
 def test_type_makes_no_class_and_no_function(run_job, expression):
-    """A class that no statement made would be past the hooks."""
+    """A class that no statement made would avoid the hooks."""
     with pytest.raises(TypeError):
         run_job(main(f"return {expression}"))
 
 
 def test_a_metaclass_cannot_be_defined(run_job):
-    """Neither from ``type`` nor from its stand-in."""
+    """A job cannot use ``type`` or its replacement as a base."""
     with pytest.raises(TypeError):
         run_job(main("class M(type): pass"))
 
 
 def test_print_logs_at_level_info(run_job):
-    """With Python's arguments, one message for each line."""
+    """print takes Python's arguments, and makes one message for each line."""
     body = "print('a', 1, [2])\nprint('x', 'y', sep='-')\nprint('n', end='')\nprint('m')\nprint()"
     assert run_job(main(body)).logged == [
         ("info", "a 1 [2]"),
@@ -107,18 +107,18 @@ def test_print_logs_at_level_info(run_job):
 
 
 def test_print_without_line_break_is_logged_when_the_operation_ends(run_job):
-    """Nothing that was printed is lost."""
+    """All printed text is logged."""
     assert run_job(main("print('half', end='')")).logged == [("info", "half")]
 
 
 def test_print_cuts_what_nobody_can_read(run_job):
-    """A huge message is cut, and says how long it was."""
+    """A huge message is cut, and gives its full length."""
     ((_, message),) = run_job(main(f"print('x' * {MAX_MESSAGE_CHARS + 10})")).logged
     assert message.endswith(f"({MAX_MESSAGE_CHARS + 10} characters, cut)")
 
 
 def test_print_writes_into_a_string(result_of):
-    """``file=`` takes an io.StringIO, the one file a job has."""
+    """``file=`` takes an io.StringIO, which is the only file of a job."""
     body = "import io\nf = io.StringIO()\nprint('a', file=f)\nreturn f.getvalue()"
     assert result_of(main(body)) == "a\n"
 
@@ -140,7 +140,7 @@ def test_print_takes_no_object_of_the_job_for_its_own_work(run_job, call):
 
 @pytest.mark.parametrize("name", [*sorted(REFUSED_BUILTINS), "dir", "copyright"])
 def test_refused_names_are_absent(run_job, name):
-    """Not hidden: absent, whatever the compiler lets through."""
+    """The names do not exist, even for code that the compiler lets through."""
     scope = run_job("operations = []").scope
     if name != "__import__":
         assert name not in scope.globals["__builtins__"]
@@ -161,7 +161,7 @@ def test_an_error_of_a_wrong_call_does_not_show_how_a_built_in_is_made():
 
 
 def said_by(call):
-    """Return what a wrong call says."""
+    """Return the message of a wrong call."""
     try:
         call()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A text becomes code, or one report that says everything that is wrong with it."""
+"""A text becomes code, or one report with all its mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JOB = "def main(state):\n    return {}\n"
 
 
 def test_all_violations_are_told_at_once(refusal_of):
-    """Each with line, column, reason and what to write instead; the first one leads."""
+    """Each has line, column, reason and the right text; the first violation is the message."""
     report = refusal_of(
         "from a import *\n"
         "class A(metaclass=M): pass\n"
@@ -41,7 +41,7 @@ def test_all_violations_are_told_at_once(refusal_of):
      "type.mro(int)", "print(eval)"],
 )  # fmt: skip
 def test_what_looks_like_a_way_out_is_a_security_error(refusal_of, expression):
-    """One such violation is enough; harmless ones beside it are listed all the same."""
+    """A single such violation is enough; harmless ones beside it are still listed."""
     report = refusal_of(f"from a import *\n{JOB}x = {expression}\n")
     assert (report.name, report.severity) == ("SecurityError", "kill")
     assert len(report.details) == 2
@@ -50,7 +50,7 @@ def test_what_looks_like_a_way_out_is_a_security_error(refusal_of, expression):
 
 
 def test_a_syntax_error_is_a_runtime_crash_with_its_position(refusal_of):
-    """Where the parser stopped, in characters."""
+    """The position is where the parser stopped, in characters."""
     report = refusal_of("x = 'ü' 1\n")
     assert (report.name, report.subtype, report.severity) == (
         "RuntimeCrash",
@@ -91,14 +91,14 @@ def test_positions_count_lines_as_python_does(refusal_of):
 
 
 def test_the_file_name_names_the_step():
-    """That is how a traceback is told from those of adaptors."""
+    """The name separates the frames of a job from those of adaptors in a traceback."""
     job = compile_job(JOB, step_id="fetch")
     assert job.filename == job.code.co_filename == "<job fetch>"
     assert (job.form, job.source) == ("function", JOB)
 
 
 def test_without_the_language_wall_everything_compiles():
-    """Forms and dotted state stay; names and built-ins are the author's business."""
+    """Forms and dotted state stay; the author may use all names and built-ins."""
     job = compile_job("x = eval('1')\ny = x.__class__\nfn(state.n)", step_id="a", language=False)
     assert job.form == "script"
 
@@ -107,7 +107,7 @@ class TestGlobals:
     """Helper functions of a workflow: definitions and nothing else."""
 
     def test_definitions_compile(self):
-        """def, class, import, assignments, and a text that says what they are for."""
+        """Definitions are def, class, import, assignments, and a docstring."""
         code = compile_globals(
             "'''Helpers.'''\nimport json\nLIMIT = 3\nx: int = 1\n"
             "def double(x):\n    return x * 2\nclass A: pass\n"
@@ -152,7 +152,7 @@ class TestConditions:
     )
     @pytest.mark.parametrize("language", [True, False])
     def test_it_evaluates(self, source, value, language):
-        """Dotted and with brackets; true, false and null are known."""
+        """The state is dotted or has brackets; true, false and null are known."""
         condition = compile_condition(source, language=language)
         scope = condition_scope(language)
         scope.update(state=self.STATE, upstream_step_id="a")
@@ -179,12 +179,12 @@ class TestConditions:
         ],
     )
     def test_it_knows_whether_it_can_change_the_state(self, source, pure):
-        """One that cannot is evaluated without a copy."""
+        """A condition that only reads the state is evaluated without a copy."""
         assert compile_condition(source).pure is pure
 
     @pytest.mark.parametrize("source", ["state.data.age >", "x = 1", "", "a; b"])
     def test_what_is_no_expression_is_a_runtime_crash(self, source):
-        """Told before the first job starts; the caller gives it the name for edges."""
+        """The error comes before the first job starts; the caller gives it the name for edges."""
         with pytest.raises(LanguageError) as caught:
             compile_condition(source)
         assert caught.value.report.name == "RuntimeCrash"
@@ -197,7 +197,7 @@ class TestConditions:
 
 
 def test_what_the_parser_thinks_of_an_escape_is_kept_to_itself(capsys):
-    """Whatever filters others have set since the last job; and they keep theirs for other code."""
+    """The filters of other code for warnings do not matter, and are not changed."""
     for _ in range(2):
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -15,7 +15,7 @@ DEEP = 5_000
 
 
 def test_a_huge_source_is_refused_unread(refusal_of):
-    """Over a megabyte of text nothing is parsed."""
+    """A text of more than a megabyte is not parsed."""
     begun = time.thread_time()
     report = refusal_of("x = 1\n" * 500_000)
     assert time.thread_time() - begun < 1
@@ -50,7 +50,7 @@ def test_a_huge_source_is_refused_unread(refusal_of):
 )  # fmt: skip
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_a_text_that_nests_too_deep_is_a_compile_error(refusal_of, line, language):
-    """Whichever part of Python gives up, and with whatever exception."""
+    """The error is the same for each part of Python that gives up, and for each exception."""
     report = refusal_of(MAIN + line + "\n", language=language)
     assert report.name in ("CompileError", "RuntimeCrash")
     assert len(report.message) < 500
@@ -61,7 +61,7 @@ def test_a_text_that_nests_too_deep_is_a_compile_error(refusal_of, line, languag
 
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_a_long_chain_of_elif_runs_or_is_a_compile_error(result_of, language):
-    """Python 3.13 compiles 5,000 branches, earlier versions do not: never is there a third outcome."""
+    """Python 3.13 compiles 5,000 branches, and earlier versions refuse them as too deep."""
     branches = "".join(
         f"    elif state.n == {number}:\n        return {number}\n" for number in range(DEEP)
     )
@@ -74,7 +74,7 @@ def test_a_long_chain_of_elif_runs_or_is_a_compile_error(result_of, language):
 
 
 def test_a_text_that_nests_too_deep_for_us_alone_is_told_with_its_place(refusal_of):
-    """Python would compile 600 nested calls of methods; walking them is our limit."""
+    """Python would compile 600 nested calls of methods; the limit is in our walk over them."""
     report = refusal_of(MAIN + "y = 1\nx = f" + ".a()" * 600)
     assert report.name == "CompileError"
     assert report.position.line == 4
@@ -82,31 +82,31 @@ def test_a_text_that_nests_too_deep_for_us_alone_is_told_with_its_place(refusal_
 
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_a_long_sum_is_an_ordinary_expression(result_of, language):
-    """A sum nests as deep as it is long; 900 terms are still fine."""
+    """A sum nests as deep as it is long, but 900 terms still work."""
     source = "def main(state):\n    return " + " + ".join(["state.n"] * 900)
     assert result_of(source, {"n": 1}, language=language) == 900
 
 
 def test_a_long_elif_chain_is_an_ordinary_statement(result_of):
-    """Each elif lies one level deeper in the tree."""
+    """Each elif is one level deeper in the tree."""
     branches = "".join(f"    elif state['n'] == {n}:\n        return {n}\n" for n in range(200))
     assert result_of("def main(state):\n    if 0: pass\n" + branches, {"n": 150}) == 150
 
 
 def test_a_nul_character_is_told_with_its_place(refusal_of):
-    """A binary file is no job."""
+    """A binary file is not a job."""
     report = refusal_of(MAIN + "x = 'a\0b'")
     assert report.name == "CompileError"
     assert (report.position.line, report.position.column) == (3, 7)
 
 
 def test_half_a_surrogate_pair_is_told_with_its_place(refusal_of):
-    """No encoding has a place for it; json can still deliver it."""
+    """The character cannot be encoded, but json can still deliver it."""
     report = refusal_of(MAIN + "x = '\udc00'")
     assert report.name == "CompileError"
     assert (report.position.line, report.position.column) == (3, 6)
     assert report.position.source == "x = '\\udc00'"
-    msgspec.msgpack.encode(report)  # it could not be sent with the character itself
+    msgspec.msgpack.encode(report)  # the message could not be sent with the character itself
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,18 @@ def test_columns_of_an_error_count_characters_whether_the_parser_or_the_compiler
 
 
 def test_a_source_cookie_has_no_effect(result_of):
-    """The text is text already: what a comment says of its encoding is a comment."""
+    """The text is already decoded, so a comment about its encoding has no effect."""
     source = "# -*- coding: utf_7 -*-\ndef main(state):\n    return '+AGE-'"
     assert result_of(source) == "+AGE-"
 
 
 def test_bytes_are_not_compiled(refusal_of):
-    """Bytes would bring the source cookie back."""
+    """With bytes, the source cookie would have an effect again."""
     assert refusal_of(b"def main(state): ...").name == "CompileError"
 
 
 def test_an_invalid_escape_is_not_our_business(result_of):
-    """The warning of the parser goes nowhere, also where warnings are errors."""
+    """The warning of the parser is dropped, even where warnings are errors."""
     assert result_of("def main(state):\n    return '\\d'") == "\\d"
 
 
@@ -157,7 +157,7 @@ def test_an_invalid_escape_is_not_our_business(result_of):
     ],
 )
 def test_a_flood_of_violations_is_told_in_part(refusal_of, flood):
-    """The report is small, and made in bounded time, however many there are."""
+    """The report is small, and is made in bounded time, for any number of violations."""
     begun = time.thread_time()
     report = refusal_of(MAIN + flood)
     assert time.thread_time() - begun < 10
@@ -167,7 +167,7 @@ def test_a_flood_of_violations_is_told_in_part(refusal_of, flood):
 
 
 def test_columns_are_right_in_a_long_line_that_is_not_ascii():
-    """They are counted on from the last one, and back again."""
+    """Columns are counted from the last one, forwards and backwards."""
     text = SourceText("é = ü + '日本' + x")
     offsets = [0, 3, 5, 8, 19, 3, 19]
     assert [text.column(1, offset) for offset in offsets] == [1, 3, 5, 7, 14, 3, 14]
