@@ -1,4 +1,4 @@
-"""Every example in the documents is run by a test, or says why it is not."""
+"""A test runs every example in the documents, or the page says why not."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXAMPLE = re.compile(r"^(?P<before>.*)\n```(?:python|console|json)(?P<title>.*)\
 
 
 def examples(page: Path) -> list[tuple[str, str]]:
-    """Return for each example the line before it, and what stands behind the language."""
+    """Return for each example the line before it, and the text after its language."""
     text = re.sub(r"^```text.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     return [(found["before"], found["title"]) for found in EXAMPLE.finditer(text)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_example_is_run_or_says_why_not(page: Path):
-    """By its name (`test: name`), as a file (`file: name`, `title="name"`), or with its whole page."""
+    """The mark is a name (`test: name`), a file (`file: name`, `title="name"`), or the whole page."""
     whole = RUN_WHOLE.get(page.name)
     if whole is not None:
         assert page.name in (ROOT / "tests" / whole).read_text()

@@ -1,4 +1,4 @@
-"""The adaptor of docs/writing-adaptors.md works as it stands in the page."""
+"""The adaptor of docs/writing-adaptors.md works as the page shows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTIL
 
 @pytest.fixture
 def ledger(tmp_path):
-    """The files of the page, in a directory."""
+    """Write the files of the page into a directory."""
     for name, text in BLOCK.findall(PAGE.read_text()):
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def plan_for(expression):
 
 
 def test_the_page_has_every_file_that_it_lists(ledger):
-    """The listing at the top of the page is what the blocks below it make."""
+    """The listing at the top of the page shows the files of the blocks below it."""
     listing = re.search(r"```text\nledger/\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
     named = {line.split()[0] for line in listing.splitlines()}
     assert named == {
@@ -51,7 +51,7 @@ def test_the_page_has_every_file_that_it_lists(ledger):
 
 
 def test_the_package_is_described_as_a_distribution(ledger):
-    """Name, version and packages of the page's pyproject.toml are those of its other files."""
+    """Name, version and packages in the page's pyproject.toml are those of its other files."""
     project = tomllib.loads((ledger / "pyproject.toml").read_text())
     assert project["project"]["name"] == "ledger"
     assert [(ledger / name).is_dir() for name in project["tool"]["setuptools"]["packages"]] == [
@@ -60,7 +60,7 @@ def test_the_package_is_described_as_a_distribution(ledger):
 
 
 def test_the_tests_of_the_page_pass(ledger):
-    """Run as the page says, in a process of its own, without the engine."""
+    """The tests run as the page says, in a process of their own, without the engine."""
     shown = "<!-- test: pytest -->\n```console\n$ python -m pytest\n```"
     assert shown in PAGE.read_text()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
@@ -72,7 +72,7 @@ def test_the_tests_of_the_page_pass(ledger):
 
 
 def test_the_verbs_of_the_page_are_typed(ledger):
-    """What the page shows passes mypy as strictly as our own code."""
+    """The code of the page passes mypy as strictly as our own code."""
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir=/dev/null", "-p", "ledger"],
         cwd=ledger,
@@ -98,7 +98,7 @@ def test_the_job_of_the_page_uses_public_verbs_only(ledger):
 
 
 def test_the_job_of_the_page_ends_with_the_state_that_it_says(ledger):
-    """The page's adaptor, the page's job, the page's final state."""
+    """The adaptor and the job of the page give the final state of the page."""
     import engine
 
     plan = plan_for((ledger / "job.py").read_text())
@@ -109,7 +109,7 @@ def test_the_job_of_the_page_ends_with_the_state_that_it_says(ledger):
 
 
 def test_an_error_of_the_page_is_reported_as_the_page_says(ledger):
-    """The step fails with an AdaptorError whose details hold the public attributes."""
+    """The step fails with an AdaptorError whose details have the public attributes."""
     import engine
 
     errors = engine.run(plan_for('book("cash", -4)'), {"data": {}}, repo_dir=repo_with(ledger))[

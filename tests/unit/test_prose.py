@@ -1,4 +1,4 @@
-"""The prose check finds sentences that have to be read twice, and nothing in code."""
+"""The prose check finds sentences that have to be read twice, and ignores code."""
 
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def test_a_paragraph_is_divided_into_sentences():
 
 
 def test_docstrings_comments_and_errors_are_read():
-    """In Python all that a reader or a user reads is found, and code is not."""
+    """The check finds all text for a reader or a user, and skips code."""
     source = '''
 """The module is here."""
 import re  # noqa: F401 - the reason is here

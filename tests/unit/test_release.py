@@ -1,4 +1,4 @@
-"""The files that a release is made from agree with each other."""
+"""The files for a release agree with each other."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ TYPES = [entry["directory"] for entry in PROJECT["tool"]["towncrier"]["type"]]
 
 
 def test_the_version_is_stated_once():
-    """The packages, the command, and the events of a run have it from one line of source."""
+    """The packages, the command, and the events of a run take it from the same line of source."""
     source = (ROOT / "engine" / "api" / "version.py").read_text()
     (stated,) = re.findall(r'^__version__: Final = "(.+)"$', source, flags=re.MULTILINE)
     command = [sys.executable, "-m", "jobcell", "--version"]
@@ -30,7 +30,7 @@ def test_the_version_is_stated_once():
 
 
 def test_the_metadata_says_who_made_it_and_where_it_lives():
-    """An index, and a tool that looks for licences, find what they look for."""
+    """An index, and a tool that looks for licences, find their fields."""
     found = Parser().parsestr(str(metadata("jobcell")))
 
     assert found["Author"] == "The jobcell authors"
@@ -62,7 +62,7 @@ def test_each_package_is_typed():
 
 
 def wrong_fragments(directory: Path) -> list[str]:
-    """Return the files that `towncrier` would leave out, or that hold no sentence."""
+    """Return the files that `towncrier` would leave out, or that contain no sentence."""
     name = re.compile(rf"(\d+|\+[a-z0-9-]+)\.({'|'.join(TYPES)})(\.\d+)?\.md")
     return [
         path.name

@@ -1,4 +1,4 @@
-"""What is allocated when the gaps of a heap are closed lies together."""
+"""Objects that are allocated after the gaps of a heap are closed are next to each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ for size in (60, 200, 1000):
 
 
 def pages_of_twenty(*, closed: bool) -> list[int]:
-    """Return on how many pages 20 new objects lie, for three sizes."""
+    """Return the number of pages that hold 20 new objects, for three sizes."""
     root = __file__.partition("/tests/")[0]
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", SCATTERED.format(root=root, closed=closed)],
@@ -36,7 +36,7 @@ def pages_of_twenty(*, closed: bool) -> list[int]:
 
 
 def test_new_objects_lie_next_to_each_other():
-    """Twenty of 1,000 bytes on six pages and not on twenty; with gaps they go where there is room."""
+    """Twenty objects of 1,000 bytes take six pages; with gaps they are on many pages."""
     closed, gaping = pages_of_twenty(closed=True), pages_of_twenty(closed=False)
 
     assert closed[0] <= 2

@@ -1,4 +1,4 @@
-"""The child finds a few packages by name, whatever lies beside them."""
+"""The child finds a few packages by name, and ignores others beside them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox_child import finder
 
 @pytest.fixture
 def packages(tmp_path):
-    """A directory like a site-packages, with a package that is wanted and one that is not."""
+    """A directory like a site-packages, with a wanted package and an unwanted one."""
     for name in ("wanted", "unwanted", "RestrictedPython"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"loaded = {name!r}\n")
@@ -41,7 +41,7 @@ finder.install(sys.argv[1:])
 
 
 def test_a_named_package_is_found_with_its_modules(packages):
-    """As if its directory were on the path."""
+    """The package works as if its directory were on the path."""
     done = run_with(
         packages,
         "import wanted.part; print(wanted.loaded, wanted.part.value, wanted.__file__)",
@@ -52,14 +52,14 @@ def test_a_named_package_is_found_with_its_modules(packages):
 
 
 def test_what_lies_beside_it_is_not_found(packages):
-    """The directory itself is on no path."""
+    """The directory itself is not on a path."""
     done = run_with(packages, "import wanted, unwanted", "wanted")
 
     assert "No module named 'unwanted'" in done.stderr
 
 
 def test_a_bare_package_is_not_executed(packages):
-    """Its modules are there; what its own file would have imported is not."""
+    """Its modules can be imported, but its own file is not executed."""
     done = run_with(
         packages,
         "import RestrictedPython.part as part, RestrictedPython as whole\n"
@@ -71,7 +71,7 @@ def test_a_bare_package_is_not_executed(packages):
 
 
 def test_msgspec_has_all_of_its_c_half_and_the_other_parts_on_demand():
-    """What the child leaves out is still there for who imports it by name."""
+    """An import by name still finds the parts that the child leaves out."""
     directory = Path(msgspec.__file__).parent
     names = sorted(name for name in vars(msgspec._core) if not name.startswith("_"))
     done = run_with(
@@ -89,13 +89,13 @@ def test_msgspec_has_all_of_its_c_half_and_the_other_parts_on_demand():
 
 @pytest.mark.parametrize("argument", ["", "name", "name=", "name=relative", "na-me=/dir", "=/dir"])
 def test_an_argument_that_is_no_pair_is_refused(argument):
-    """A wrong command line is said to be one."""
+    """The error says that the command line is wrong."""
     with pytest.raises(ValueError, match="expected name=/directory"):
         finder.install([argument])
 
 
 def test_datetime_is_what_python_makes_of_it(packages):
-    """The same classes under the same names, whoever put them there."""
+    """The classes and their names are the same as in Python."""
     source = (
         "import datetime, _datetime\n"
         "print(sorted(datetime.__all__), [name for name in datetime.__all__"
@@ -110,7 +110,7 @@ def test_datetime_is_what_python_makes_of_it(packages):
 
 
 def test_a_lazy_module_is_loaded_when_something_else_is_asked_of_it(packages):
-    """What uuid asks of platform is known; who asks for more gets all of it."""
+    """The answers for uuid are known in advance; any other name loads the whole module."""
     done = run_with(
         packages,
         "import sys, uuid, platform, textwrap\n"
@@ -126,7 +126,7 @@ def test_a_lazy_module_is_loaded_when_something_else_is_asked_of_it(packages):
 
 
 def test_all_of_a_lazy_module_can_be_had_at_once(packages):
-    """As a zygote has it: what it does not load each of its forks would."""
+    """A zygote does this, because each of its forks would otherwise load the module."""
     done = run_with(
         packages, "import textwrap\nprint('dedent' in textwrap.__all__, 'wrap' in vars(textwrap))"
     )
@@ -135,7 +135,7 @@ def test_all_of_a_lazy_module_can_be_had_at_once(packages):
 
 
 def test_threads_that_ask_at_once_all_get_it(packages):
-    """One of them loads it, and the others wait."""
+    """A single thread loads the module, and the others wait."""
     done = run_with(
         packages,
         "import platform, threading\n"

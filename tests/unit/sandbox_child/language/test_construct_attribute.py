@@ -1,4 +1,4 @@
-"""Attributes: public names as they are, private and dangerous ones not, keys in state chains."""
+"""Attributes: public names are allowed, private and dangerous ones not; state chains use keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAIN = "def main(state):\n    return state\n"
 
 
 def names_used(source: str) -> set[str]:
-    """Every global name that the code of a job loads, in any function."""
+    """Return every global name that the code of a job loads, in any function."""
     waiting, found = [compile_job(source, step_id="a").code], set()
     while waiting:
         code = waiting.pop()
@@ -28,7 +28,7 @@ def names_used(source: str) -> set[str]:
      "x.formats", "state.get('a')", "state.items()"],
 )  # fmt: skip
 def test_reading_a_public_name_costs_nothing(expression):
-    """No guard is called: what runs is what the author wrote."""
+    """Such a read calls no guard: the code runs as the author wrote it."""
     used = names_used(f"def main(state, x=1, f=2):\n    return {expression}")
     assert not {name for name in used if name.startswith("_") and name.endswith("_")} - {
         "__name__",
@@ -53,7 +53,7 @@ def test_reading_a_public_name_costs_nothing(expression):
     ],
 )
 def test_what_depends_on_the_object_goes_through_a_guard(expression, guard):
-    """Only the object can tell whether the name is harmless."""
+    """The guard looks at the object, because the name alone may be harmless or not."""
     assert guard in names_used(f"def main(state, x=1):\n    return {expression}")
 
 
@@ -63,7 +63,7 @@ def test_what_depends_on_the_object_goes_through_a_guard(expression, guard):
      "with y as x.a: pass", "[0 for x.a in ()]", "(x.a, *x.b) = y"],
 )  # fmt: skip
 def test_every_way_to_change_an_attribute_is_guarded(statement):
-    """Assignment has many spellings."""
+    """An assignment can be written in many ways."""
     assert "_write_" in names_used(f"{MAIN}x = y = 1\n{statement}")
 
 
@@ -80,7 +80,7 @@ def test_every_way_to_change_an_attribute_is_guarded(statement):
      "f'{{1:{{x.{}}}}}'", "lambda: x.{}", "[x.{} for y in ()]", "f({}=1)"],
 )  # fmt: skip
 def test_names_that_lead_into_the_interpreter_are_refused_everywhere(refusal_of, name, template):
-    """Reading, writing, deleting; in f-strings, format specs and keywords; in any spelling."""
+    """The test reads, writes and deletes, in f-strings, format specs and keywords too."""
     report = refusal_of(f"{MAIN}x = 1\n{template.format(name)}")
     assert report.name == "SecurityError"
     assert report.position.line == 4
@@ -89,14 +89,14 @@ def test_names_that_lead_into_the_interpreter_are_refused_everywhere(refusal_of,
 
 @pytest.mark.parametrize("name", ["__name__", "__doc__", "__qualname__"])
 def test_harmless_special_names_can_be_read_and_not_changed(refusal_of, name):
-    """Logs want the name of a class; nobody needs to give it another one."""
+    """A log may show the name of a class, but a job has no reason to change it."""
     compile_job(f"{MAIN}y = main.{name}", step_id="a")
     assert refusal_of(f"{MAIN}main.{name} = 1").name == "CompileError"
 
 
 @pytest.mark.parametrize("method", ["__init__", "__enter__", "__eq__", "__setitem__"])
 def test_special_methods_of_the_base_class_can_be_called(method):
-    """That is what super() is for."""
+    """Such calls are the purpose of super()."""
     compile_job(
         f"{MAIN}class A(dict):\n    def {method}(self, *a):\n        super().{method}(*a)",
         step_id="a",
@@ -109,13 +109,13 @@ def test_special_methods_of_the_base_class_can_be_called(method):
      "super(A, self).__reduce__()", "object.__init__", "super().__init__.__globals__"],
 )  # fmt: skip
 def test_super_is_no_way_around_the_names(refusal_of, expression):
-    """Only what a class may define can be called on its base."""
+    """Through super() a job can call only the methods that a class may define."""
     source = f"{MAIN}class A:\n    def f(self):\n        return {expression}"
     assert refusal_of(source).name == "SecurityError"
 
 
 class TestStateChains:
-    """In a chain that begins at `state` an attribute of a dict is its key."""
+    """In a chain that begins at `state`, an attribute of a dict is its key."""
 
     STATE = {  # noqa: RUF012
         "n": 1,
@@ -144,7 +144,7 @@ class TestStateChains:
     )
     @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
     def test_it_reads(self, result_of, expression, value, language):
-        """Through attributes and subscripts; a dict method wins over a key."""
+        """The chain has attributes and subscripts; a method of dict wins over a key."""
         source = f"def main(state):\n    return {expression}"
         assert result_of(source, self.STATE, language=language) == value
 
@@ -167,19 +167,19 @@ class TestStateChains:
     )
     @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
     def test_it_writes(self, result_of, statement, state, language):
-        """Assignment, augmented assignment and deletion, at any depth."""
+        """Assignment, augmented assignment and deletion work at any depth."""
         source = f"def main(state):\n    {statement}\n    return state"
         start = {"n": 1, "d": {"x": [0]}}
         assert result_of(source, start, language=language) == state
 
     def test_the_chain_ends_at_a_call(self, report_of):
-        """What a function returned is an ordinary object with ordinary attributes."""
+        """The result of a function is an ordinary object with ordinary attributes."""
         report = report_of("def main(state):\n    return state.get('d').x", {"d": {"x": 1}})
         assert (report.name, report.subtype) == ("RuntimeError", "AttributeError")
         assert 'd["x"]' in report.fix
 
     def test_an_object_in_a_variable_named_state_keeps_its_attributes(self, result_of):
-        """The sugar goes by the name; what is no dict behaves as ever."""
+        """The rule depends on the name `state`; a value that is not a dict behaves as in Python."""
         source = (
             "class S:\n    def __init__(self):\n        self.n = 1\n"
             "def main(x):\n    state = S()\n    state.n += 1\n    return state.n"
@@ -187,7 +187,7 @@ class TestStateChains:
         assert result_of(source) == 2
 
     def test_a_missing_key_names_the_keys_that_are_there(self, report_of):
-        """With the place of the attribute, and the source line."""
+        """The message gives the place of the attribute, and the source line."""
         report = report_of(
             "def main(state):\n    y = 1\n    return state.data.agee", {"data": {"age": 3}}
         )

@@ -11,7 +11,7 @@ MAIN = "def main(state):\n    return state\n"
 
 
 def test_a_class_works_with_all_its_usual_parts(result_of):
-    """Private attributes, properties, inheritance, super, operators, contexts, iteration."""
+    """Private attributes, properties, inheritance, super, operators and contexts all work."""
     source = """
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def main(state):
 
 
 def test_keywords_of_a_class_statement_are_kept(result_of):
-    """RestrictedPython 9 drops them."""
+    """RestrictedPython 9 drops these keywords."""
     source = (
         "tags = []\n"
         "class B:\n    def __init_subclass__(cls, tag): tags.append(tag)\n"
@@ -94,7 +94,7 @@ def test_keywords_of_a_class_statement_are_kept(result_of):
 
 
 def test_the_line_of_a_class_is_kept():
-    """RestrictedPython 9 says that every class is in line 1."""
+    """RestrictedPython 9 gives line 1 for every class."""
     code = compile_job("\n\n\nclass A:\n    x = 1\n" + MAIN, step_id="a").code
     body = next(constant for constant in code.co_consts if hasattr(constant, "co_name"))
     assert (body.co_name, body.co_firstlineno) == ("A", 4)
@@ -102,20 +102,20 @@ def test_the_line_of_a_class_is_kept():
 
 @pytest.mark.parametrize("keyword", ["metaclass=M", "**options", "tag=1, metaclass=M"])
 def test_a_metaclass_is_refused(refusal_of, keyword):
-    """It would decide what happens when a class is made."""
+    """A metaclass would decide what happens when a class is made."""
     assert refusal_of(f"{MAIN}class A(B, {keyword}): pass").name == "CompileError"
 
 
 @pytest.mark.parametrize("name", sorted(DEFINABLE_DUNDERS))
 def test_the_listed_special_methods_can_be_defined(name):
-    """In the body of a class, as a method or as an alias."""
+    """In the body of a class, the method may be a function or an alias."""
     compile_job(f"{MAIN}class A:\n    def {name}(self): ...", step_id="a")
     compile_job(f"{MAIN}class A:\n    {name} = None", step_id="a")
 
 
 @pytest.mark.parametrize("name", sorted(DEFINABLE_DUNDERS)[:5])
 def test_only_in_the_body_of_a_class(refusal_of, name):
-    """A function of that name elsewhere is something else."""
+    """A function of that name outside of a class has another meaning."""
     for source in (
         f"def {name}(self): ...",
         f"{name} = 1",
@@ -133,20 +133,20 @@ def test_only_in_the_body_of_a_class(refusal_of, name):
      "__mro_entries__", "__class__", "__dict__", "__build_class__", "__deepcopy__", "__buffer__"],
 )  # fmt: skip
 def test_special_methods_that_change_the_rules_are_refused(refusal_of, name):
-    """They would be called by Python itself, or by our code, at moments of their choice."""
+    """Python itself or our code would call these methods, at moments that the job chooses."""
     assert refusal_of(f"{MAIN}class A:\n    def {name}(self): ...").name == "SecurityError"
     assert refusal_of(f"{MAIN}class A:\n    {name} = None").name == "SecurityError"
 
 
 @pytest.mark.parametrize("special", ["__slots__", "__match_args__"])
 def test_lists_of_names_are_written_out(refusal_of, special):
-    """Python reads attributes of these names without asking any guard."""
+    """Python reads attributes of these names without a call of a guard."""
     for value in ("('a', 'b')", "['a']", "'a'", "()"):
         compile_job(f"{MAIN}class A:\n    {special} = {value}", step_id="a")
     private = f"{MAIN}class A:\n    {special} = ('a', '_b')"
     if special == "__slots__":
         compile_job(private, step_id="a")
-    else:  # a pattern would read the name from foreign objects, too
+    else:  # otherwise a pattern would read the name from foreign objects, too
         assert "a pattern reads it" in refusal_of(private).message
     for value in ("names", "('__class__',)", "('a', '__dict__')", "('_x_',)", "f()", "('a', b)",
                   "(*a,)", "1"):  # fmt: skip
@@ -154,7 +154,7 @@ def test_lists_of_names_are_written_out(refusal_of, special):
 
 
 def test_data_classes_work(result_of):
-    """Fields, defaults, order, frozen, and annotations as text."""
+    """Fields, defaults, order, frozen, and annotations as text all work."""
     source = """
 from __future__ import annotations
 from dataclasses import dataclass, field, replace
@@ -181,7 +181,7 @@ def main(state):
 
 
 def test_decorators_run_between_the_two_hooks(result_of):
-    """A decorator of the author sees a class that is the job's own already."""
+    """When a decorator of the author runs, the class already belongs to the job."""
     source = (
         "def tag(cls):\n    cls.tag = cls._private = 1\n    return cls\n"
         "@tag\nclass A: pass\n"
@@ -191,7 +191,7 @@ def test_decorators_run_between_the_two_hooks(result_of):
 
 
 def test_an_enumeration_may_define_its_hooks(result_of):
-    """`_missing_` is how an enumeration takes old spellings of its values."""
+    """With `_missing_` an enumeration accepts old spellings of its values."""
     source = """
 from enum import Enum, auto
 

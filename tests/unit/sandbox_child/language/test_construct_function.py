@@ -86,6 +86,6 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_it_works_as_in_python(result_of, name, language):
-    """With the policy and without, the same result."""
+    """The result is the same with the policy and without it."""
     source, expected = SOURCES[name]
     assert result_of(source, language=language) == expected

@@ -1,4 +1,4 @@
-"""import: which modules there are is said at run time; private ones are refused before."""
+"""import: the linker finds modules at run time; private modules are refused before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAIN = "def main(state):\n    return state\n"
      "from __future__ import annotations", "import json, re"],
 )  # fmt: skip
 def test_any_public_module_compiles(statement):
-    """Whether there is such a module is the linker's business."""
+    """The linker decides whether such a module exists."""
     compile_job(f"{statement}\n{MAIN}", step_id="a")
 
 
@@ -26,7 +26,7 @@ def test_any_public_module_compiles(statement):
      "import __main__", "from a import gi_frame as g", "import _io, json"],
 )  # fmt: skip
 def test_private_modules_and_names_are_refused(refusal_of, statement):
-    """An import is one more way to read an attribute."""
+    """An import is another way to read an attribute."""
     assert refusal_of(f"{statement}\n{MAIN}").name == "SecurityError"
 
 
@@ -34,7 +34,7 @@ def test_private_modules_and_names_are_refused(refusal_of, statement):
     "statement", ["from a import *", "from . import a", "from .a import b", "from .. import a"]
 )
 def test_star_and_relative_imports_are_refused(refusal_of, statement):
-    """With what to write instead."""
+    """The error says what to write instead."""
     report = refusal_of(f"{statement}\n{MAIN}")
     assert report.name == "CompileError"
     assert report.fix

@@ -1,4 +1,4 @@
-"""match: every pattern, with checked names, never rewritten."""
+"""match: every pattern works with checked names, and no pattern is rewritten."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAIN = "def main(state):\n    return state\n"
 
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_every_pattern_works(result_of, language):
-    """Literals, captures, sequences, mappings, classes, alternatives, guards, dotted names."""
+    """The patterns are of every kind: literals, captures, sequences, mappings, classes and more."""
     source = """
 from dataclasses import dataclass
 from enum import Enum
@@ -60,7 +60,7 @@ def main(state):
      "A(_x_=1)", "[A.f_globals]", "A(x=B(__dict__=d))", "A.__x | B"],
 )  # fmt: skip
 def test_a_pattern_cannot_read_what_an_expression_cannot(refusal_of, pattern):
-    """A class pattern reads attributes; a dotted name does as well."""
+    """A class pattern and a dotted name both read attributes."""
     report = refusal_of(f"{MAIN}match 1:\n    case {pattern}: pass")
     assert report.name == "SecurityError"
     assert report.position.line == 4
@@ -68,13 +68,13 @@ def test_a_pattern_cannot_read_what_an_expression_cannot(refusal_of, pattern):
 
 @pytest.mark.parametrize("pattern", ["A(_private=x)", "A(format=f)", "A._x", "A(obj=o)"])
 def test_a_pattern_cannot_read_what_needs_a_guard(refusal_of, pattern):
-    """There is no place for a guard in a pattern: the report says to use an `if`."""
+    """A pattern has no place for a guard, so the report says to use an `if`."""
     report = refusal_of(f"{MAIN}match 1:\n    case {pattern}: pass")
     assert report.name == "CompileError"
     assert "if" in report.fix
 
 
 def test_guards_and_bodies_are_checked(refusal_of):
-    """What follows a pattern is ordinary code."""
+    """The code after a pattern is ordinary code."""
     source = f"{MAIN}match 1:\n    case x if x.__class__:\n        x.__dict__"
     assert len(refusal_of(source).details) == 2

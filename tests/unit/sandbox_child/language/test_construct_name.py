@@ -1,4 +1,4 @@
-"""Names: `__x` and `_x_` belong to Python and to the guards, however they are bound."""
+"""Names: `__x` and `_x_` belong to Python and to the guards, in every kind of binding."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ BINDINGS = [
 ]
 
 NO_WILDCARD = {"match 1:\n    case int() as {}: pass", "match 1:\n    case {{**{}}}: pass"}
-"""Patterns in which Python itself has no use for `_`."""
+"""Patterns in which Python itself does not allow `_`."""
 
 
 @pytest.mark.parametrize("name", ["__x", "_attr_", "__builtins__", "__name__", "_\ufe4dwrite_"])
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_no_statement_can_bind_a_reserved_name(refusal_of, binding, name):
-    """Every kind of parameter, target, pattern and clause; after normalisation."""
+    """The test covers every kind of parameter, target, pattern and clause, after normalisation."""
     report = refusal_of(MAIN + binding.replace("{}", name).replace("{{", "{").replace("}}", "}"))
     assert report.name == "SecurityError"
     assert "reserved" in report.message
@@ -66,7 +66,7 @@ def test_no_statement_can_bind_a_reserved_name(refusal_of, binding, name):
 @pytest.mark.parametrize("name", ["_", "_x", "__", "x_", "x__y", "état", "ﬁn"])
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_every_other_name_is_free(binding, name):
-    """One leading underscore is the author's; so is any alphabet."""
+    """A name with a single leading underscore belongs to the author, in any alphabet."""
     if name == "_" and binding in NO_WILDCARD:
         return
     source = binding.replace("{}", name).replace("{{", "{").replace("}}", "}")
@@ -75,12 +75,12 @@ def test_every_other_name_is_free(binding, name):
 
 @pytest.mark.parametrize("name", ["__import__", "__builtins__", "__x", "_attr_", "__file__"])
 def test_reserved_names_cannot_be_read_either(refusal_of, name):
-    """The guards are not for calling."""
+    """A job must not call the guards."""
     assert refusal_of(f"{MAIN}x = {name}").name == "SecurityError"
 
 
 def test_the_name_of_the_module_can_be_read(result_of):
-    """A script's `if __name__ == "__main__"` is false, and no error."""
+    """A script's `if __name__ == "__main__"` is false, but does not fail."""
     source = (
         "def main(state):\n    return [__name__ == '__main__', __debug__]\n"
         "if __name__ == '__main__':\n    main({})"
@@ -93,7 +93,7 @@ def test_the_name_of_the_module_can_be_read(result_of):
              "memoryview", "help", "exit", "quit"],
 )  # fmt: skip
 def test_a_builtin_that_does_not_exist_here_is_refused_before_the_job_runs(refusal_of, name):
-    """With the reason and what to use; called or only mentioned."""
+    """The error gives the reason and a replacement, for a call and for a plain use of the name."""
     for use in (f"{name}('x')", f"f = {name}", f"map({name}, [])", f"lambda: {name}"):
         report = refusal_of(f"{MAIN}{use}")
         assert f"{name} does not exist in a job" in report.message
@@ -110,7 +110,7 @@ def test_a_builtin_that_does_not_exist_here_is_refused_before_the_job_runs(refus
     ],
 )
 def test_a_job_may_use_such_a_name_for_something_of_its_own(source):
-    """Then it is not the built-in that is meant."""
+    """In such a job the name does not mean the built-in."""
     compile_job(source, step_id="a")
 
 
@@ -120,12 +120,12 @@ def test_ordinary_builtins_can_be_shadowed(result_of):
 
 
 def test_super_keeps_its_meaning(refusal_of):
-    """It is what lets special methods of a base class be called."""
+    """Special methods of a base class are called through super."""
     assert refusal_of(f"{MAIN}super = 1").name == "CompileError"
 
 
 def test_private_names_of_a_class_are_told_to_use_one_underscore(refusal_of):
-    """`self.__x` is the commonest of all; the hint says `_x`."""
+    """`self.__x` is the most common private name; the hint says `_x`."""
     report = refusal_of(
         "class A:\n    def __init__(self):\n        self.__x = 1\n" + MAIN,
     )

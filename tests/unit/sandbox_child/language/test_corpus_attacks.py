@@ -1,7 +1,7 @@
-"""The attacks of the corpus against the language wall alone: none shows that it got out.
+"""The attacks of the corpus against the language wall alone: no attack shows that it escaped.
 
-Every attack runs in a forked child of one helper process, with small resource limits and no
-kernel wall.  What only a limit or the kernel stops is named here, with the layer that does.
+Every attack runs in a forked child of one helper process, with small resource limits and no kernel
+wall.  The lists here name the attacks that only a limit or the kernel stops, with that layer.
 """
 
 import json
@@ -18,7 +18,7 @@ BY_LAYER = {
     "deadline and memory limit of the run (parent)": "consume",
     "exit status, seen by the parent": "signal:11",
 }
-"""Attacks that only use the interpreter up or bring it down are not for a language wall."""
+"""Attacks that only exhaust or crash the interpreter are not a task of the language wall."""
 
 HOPELESS = {
     "adaptor_getattr_gadget": "kernel wall: an adaptor that looks attributes up for its caller",
@@ -106,7 +106,7 @@ TRIED = [
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """What became of each attack: exit status and what it, and its victim, raised."""
+    """Return for each attack the exit status, and the exceptions of the attack and its victim."""
     done = subprocess.run(
         [sys.executable, "-c", HELPER, str(ATTACKS)],
         input=" ".join(TRIED),
@@ -128,7 +128,7 @@ def test_there_are_attacks():
 
 @pytest.mark.parametrize("name", TRIED)
 def test_no_attack_shows_that_it_got_out(outcomes, name):
-    """It was refused, failed, or had no effect: no evidence, no file, no harm to the next job."""
+    """The attack failed, was refused or had no effect, and the next job runs as usual."""
     status, told = outcomes[name]
 
     assert status == 0
@@ -138,5 +138,5 @@ def test_no_attack_shows_that_it_got_out(outcomes, name):
 
 
 def test_what_is_hopeless_for_a_language_wall_is_still_in_the_corpus():
-    """The list above holds names of attacks, and nothing that has gone."""
+    """The list above names only attacks that still exist."""
     assert set(HOPELESS) <= set(NAMES)

@@ -1,4 +1,4 @@
-"""The jobs of the benign corpus run, and give the state that their header says."""
+"""The jobs of the benign corpus run, and give the state in their header."""
 
 import json
 import re
@@ -24,14 +24,14 @@ def test_there_are_jobs():
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_benign_jobs_run_as_functions(result_of, path):
-    """Form two: ``def main(state)``."""
+    """The second form: ``def main(state)``."""
     source = path.read_text()
     assert _as_json(result_of(source, _header(source, "in"))) == _header(source, "out")
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_benign_jobs_run_as_scripts(result_of, path):
-    """Form one: the same function, given to a top-level call."""
+    """The first form: the same function, given to a top-level call."""
     source = path.read_text()
     script = re.sub(r"\bmain\b", "job", source) + "\nfn(job)\n"
     assert _as_json(result_of(script, _header(source, "in"))) == _header(source, "out")
@@ -39,7 +39,7 @@ def test_benign_jobs_run_as_scripts(result_of, path):
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_benign_jobs_run_as_lists(result_of, path):
-    """Form three: ``operations = [...]``."""
+    """The third form: ``operations = [...]``."""
     source = path.read_text()
     listed = re.sub(r"\bmain\b", "job", source) + "\noperations = [job]\n"
     assert _as_json(result_of(listed, _header(source, "in"))) == _header(source, "out")
@@ -47,7 +47,7 @@ def test_benign_jobs_run_as_lists(result_of, path):
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_benign_jobs_run_without_the_language_wall(result_of, path):
-    """What passes with the wall is Python: it gives the same without."""
+    """A job that passes with the wall is Python, so it gives the same result without the wall."""
     source = path.read_text()
     result = result_of(source, _header(source, "in"), language=False)
     assert _as_json(result) == _header(source, "out")

@@ -1,4 +1,4 @@
-"""Whatever comes out of a job is told in the words of its author's text."""
+"""Every error of a job is reported in the words of its author's text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def raising(expression: str, before: str = "") -> str:
     ],
 )
 def test_an_error_gets_its_name_from_its_class(report_of, statement, name, subtype, message):
-    """The table of errors, row by row; the class is the subtype where the name is wider."""
+    """The test follows the table of errors; the class is the subtype if the name is wider."""
     before = "class Own(Exception): ...\nclass OwnValue(ValueError): ..."
     report = report_of(raising(statement, before))
     assert (report.name, report.subtype) == (name, subtype)
@@ -61,14 +61,14 @@ def test_an_error_of_a_standard_module_is_a_runtime_error(report_of):
 
 
 def test_a_private_attribute_is_a_security_error(report_of):
-    """Found at run time, where the object could be looked at."""
+    """The error is found at run time, when the object can be checked."""
     report = report_of(raising("state['f']._secret"), {"f": types.SimpleNamespace(_secret=1)})
     assert (report.name, report.severity) == ("SecurityError", "kill")
     assert report.position.line == 3
 
 
 def test_a_refused_import_is_an_import_error(report_of):
-    """The message lists what may be imported."""
+    """The message lists the modules that a job may import."""
     report = report_of("import os\ndef main(state): ...")
     assert (report.name, report.severity) == ("ImportError", "crash")
     assert "json" in report.message
@@ -76,7 +76,7 @@ def test_a_refused_import_is_an_import_error(report_of):
 
 
 def test_out_of_memory_names_the_limit():
-    """The author cannot know the number otherwise."""
+    """The author has no other way to know the number."""
     job = compile_job("def main(state): ...", step_id="a")
     report = diagnose(MemoryError(), job=job, adaptors={}, memory_bytes=500 * MEGABYTE)
     assert (report.name, report.severity) == ("OOMError", "kill")
@@ -84,7 +84,7 @@ def test_out_of_memory_names_the_limit():
 
 
 def test_recursion_keeps_both_ends_of_the_stack(report_of):
-    """A thousand equal frames tell nothing."""
+    """A thousand equal frames are of no use to a reader."""
     report = report_of(raising("def f(n):\n        return f(n + 1)\n    f(0)"))
     assert (report.name, report.subtype) == ("RuntimeError", "RecursionError")
     assert 40 <= len(report.stack) <= 60
@@ -94,10 +94,10 @@ def test_recursion_keeps_both_ends_of_the_stack(report_of):
 
 
 class TestPosition:
-    """Line and column from 1, in characters of the author's text."""
+    """Line and column are counted from 1, in characters of the author's text."""
 
     def test_it_is_the_innermost_frame_in_the_job(self, report_of):
-        """The stack lists the others, outermost first."""
+        """The stack lists the other frames, the outermost first."""
         report = report_of(
             "def half(row):\n    return row['n'] / row['d']\n\n"
             "def main(state):\n    return [half(row) for row in state['rows']]",
@@ -114,12 +114,12 @@ class TestPosition:
         assert report.stack[0].source == "return [half(row) for row in state['rows']]"
 
     def test_columns_count_characters(self, report_of):
-        """Python counts bytes; an editor does not."""
+        """Python counts bytes, but an editor counts characters."""
         report = report_of(raising("x = '日本語 é'; y = 1 / 0"))
         assert (report.position.column, report.position.end_column) == (22, 27)
 
     def test_it_is_the_call_of_the_operation_if_nothing_of_the_job_was_running(self, report_of):
-        """An adaptor's verb fails on its own."""
+        """An adaptor's verb can fail without code of the job."""
 
         def broken(state):
             raise ValueError("no")
@@ -129,23 +129,23 @@ class TestPosition:
         assert (report.operation.number, report.operation.name) == (2, "verb")
 
     def test_it_may_span_lines(self, report_of):
-        """The source is that of the first."""
+        """The source is that of the first line."""
         report = report_of("def main(state):\n    return (1 +\n        2 +\n        'x')")
         assert (report.position.line, report.position.end_line) == (2, 4)
 
     def test_rewritten_code_has_the_author_s_positions(self, report_of):
-        """Guards and lazy arguments leave no trace."""
+        """Guards and lazy arguments do not change the positions."""
         report = report_of("class A: pass\ndef main(state):\n    a = A()\n    return a._x.y")
         assert (report.position.line, report.position.column) == (4, 12)
         assert report.position.end_column == 16
 
 
 class TestAdaptor:
-    """An error that was raised inside an adaptor is the adaptor's."""
+    """An error that was raised inside an adaptor belongs to the adaptor."""
 
     @pytest.fixture
     def adaptor(self, tmp_path):
-        """A module below a directory of its own, as the linker loads it."""
+        """Make a module below a directory of its own, as the linker loads it."""
         directory = tmp_path / "rest_2.1.0"
         directory.mkdir()
         file = directory / "rest.py"
@@ -180,7 +180,7 @@ class TestAdaptor:
         return diagnose(caught.value, job=job, adaptors=prefixes)
 
     def test_it_carries_what_the_exception_carries(self, adaptor):
-        """Arguments and attributes, as plain data."""
+        """The report has arguments and attributes of the exception, as plain data."""
         source = "def main(state):\n    rest.fail('gone', 410, body={'a': [1, (2,)]}, _key='k')"
         report = self.failing(adaptor, source)
         assert (report.name, report.subtype, report.severity) == (
@@ -195,7 +195,7 @@ class TestAdaptor:
         }
 
     def test_position_and_stack_show_the_way_into_the_adaptor(self, adaptor):
-        """The job's line, then the adaptor's, without a path of this host."""
+        """The job's line comes first, then the adaptor's, without a path of this host."""
         report = self.failing(adaptor, "def main(state):\n    rest.fail('gone', 410)")
         assert report.position.line == 2
         assert [(frame.module, frame.function) for frame in report.stack] == [
@@ -206,14 +206,14 @@ class TestAdaptor:
         assert "/" not in repr(report.stack)
 
     def test_what_a_function_of_the_job_raises_is_the_job_s(self, adaptor):
-        """Even though an adaptor called it."""
+        """The error belongs to the job even if an adaptor called the function."""
         source = "def main(state):\n    rest.call(lambda: 1 / 0)"
         report = self.failing(adaptor, source)
         assert (report.name, report.subtype) == ("RuntimeError", "ZeroDivisionError")
         assert [frame.module for frame in report.stack] == ["a", "rest@2.1.0", "a"]
 
     def test_an_adaptor_s_exception_raised_by_the_job_is_a_job_error(self, adaptor):
-        """The job raised it; the class is borrowed."""
+        """The job raised the exception, although its class comes from the adaptor."""
         source = "def main(state):\n    raise rest.ApiError('x', 1)"
         assert self.failing(adaptor, source).name == "JobError"
 
@@ -225,7 +225,7 @@ class TestAdaptor:
         assert "rest@2.1.0" in report.message
 
     def test_huge_and_strange_details_are_cut(self, adaptor):
-        """Everything fits into a frame, whatever the exception carries."""
+        """A report fits into a frame, for any data of the exception."""
         source = (
             "def main(state):\n"
             "    deep = []\n    deep.append(deep)\n"
@@ -249,7 +249,7 @@ class TestGroups:
     )
 
     def test_the_leaves_are_listed(self, report_of):
-        """However deep they lie."""
+        """The leaves may be at any depth."""
         report = report_of(self.SOURCE)
         assert report.message == "both: ValueError: v; Own: o"
         assert (report.name, report.subtype) == ("RuntimeError", "ExceptionGroup")
@@ -268,7 +268,7 @@ class TestGroups:
 
 
 class TestHostile:
-    """An exception made to hurt whoever looks at it."""
+    """An exception made to harm the code that looks at it."""
 
     @pytest.mark.parametrize(
         "body",
@@ -302,7 +302,7 @@ class TestHostile:
         assert report.message == "x"
 
     def test_its_attributes_are_not_asked_for(self, report_of):
-        """A name error of the job's own may lie about the name."""
+        """A name error that the job defines itself may lie about the name."""
         source = (
             "class E(NameError):\n    name = property(lambda self: 1 / 0)\n"
             "def main(state):\n    raise E('x')"
@@ -310,12 +310,12 @@ class TestHostile:
         assert report_of(source).message == "x"
 
     def test_a_base_exception_of_the_job_is_a_job_error(self, report_of):
-        """It slips past `except Exception`, not past us."""
+        """The exception is not caught by `except Exception`, but the runtime reports it."""
         report = report_of("class E(BaseException): ...\ndef main(state):\n    raise E('x')")
         assert (report.name, report.severity) == ("JobError", "fail")
 
     def test_notes_are_part_of_the_message(self, report_of):
-        """add_note() is there to be read."""
+        """The reader of a report also needs the texts of add_note()."""
         report = report_of(
             "def main(state):\n    e = ValueError('x')\n    e.add_note('row 7')\n    raise e"
         )

@@ -1,4 +1,4 @@
-"""The common slips get a hint that says what to write."""
+"""Common mistakes get a hint about the right text."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ from sandbox_child.language.hints import nearest
     ],
 )
 def test_a_slip_in_a_function_gets_a_hint(report_of, body, hint):
-    """In the field `fix` of the report."""
+    """The hint is in the field `fix` of the report."""
     report = report_of(f"def helper(): pass\ndef main(state):\n    {body}\n")
     assert hint in report.fix
 
 
 def test_state_outside_of_an_argument_gets_a_hint(report_of):
-    """At top level there is no state yet."""
+    """At top level the state does not exist yet."""
     report = report_of("rows = state['rows']\nput('a', rows)")
     assert report.name == "RuntimeCrash"
     assert "fn(lambda state" in report.fix
 
 
 def test_a_misspelt_key_of_the_state_gets_the_nearest_one(report_of):
-    """The guard of dotted state names the keys that are there."""
+    """The guard of dotted state names the existing keys."""
     report = report_of("put('a', state.data.patiens)", {"data": {"patients": [], "visits": []}})
     assert report.fix == "did you mean patients?"
     assert "visits" in report.message
 
 
 def test_a_forgotten_return_state_gets_a_hint_in_the_next_operation(report_of):
-    """What runs after an operation that returned nothing gets an empty state."""
+    """If an operation returned nothing, the next one gets an empty state."""
     source = "empty(1)\nput('a', state['rows'])"
     report = report_of(source, {"rows": []}, empty=lambda n: lambda state: {})
     assert "return state" in report.fix
@@ -69,7 +69,7 @@ def test_an_awaitable_that_is_not_awaited_gets_a_hint(report_of):
 
 
 def test_the_nearest_name_is_a_name_the_author_could_mean():
-    """Not a private one, and only one that is alike."""
+    """A private name or a very different name is not suggested."""
     assert nearest("patiens", ["_patients", "patients", "x"]) == "patients"
     assert nearest("qqqq", ["patients"]) is None
     assert nearest("x" * 10**6, ["y" * 10**6, 5]) is None
@@ -117,7 +117,7 @@ SYNTAX = {
 
 @pytest.mark.parametrize("body", SYNTAX)
 def test_javascript_is_recognised_where_the_parser_stops(report_of, body):
-    """In a job, with the line of what is wrong."""
+    """The hint is for a job, and has the line of the mistake."""
     report = report_of(f"def main(state):\n    {body}\n")
 
     assert report.name == "RuntimeCrash"
@@ -144,7 +144,7 @@ def test_javascript_in_a_condition_has_the_same_hints(source, hint):
 
 
 def test_javascript_in_globals_has_the_same_hints():
-    """So are globals; the line is that of the globals."""
+    """Globals have the same parser as well; the line is that of the globals."""
     with pytest.raises(LanguageError) as caught:
         compile_globals("def f(x):\n    return x\n\nconst y = f(1);\n")
     assert "leave const" in caught.value.report.fix
@@ -166,7 +166,7 @@ def test_javascript_in_globals_has_the_same_hints():
     ],
 )
 def test_python_with_a_slip_of_its_own_gets_no_hint_about_javascript(report_of, body):
-    """Texts, comments and operators that both languages have are no sign of JavaScript."""
+    """Texts, comments and operators that both languages have do not count as JavaScript."""
     assert report_of(f"def main(state):\n    {body}\n").fix is None
 
 
@@ -199,7 +199,7 @@ MEMBERS = {
 
 @pytest.mark.parametrize("expression", MEMBERS)
 def test_names_and_members_of_javascript_have_a_hint(report_of, expression):
-    """Found from the fields of the error and the text at its place."""
+    """The hint comes from the fields of the error and the text at its place."""
     before = "def f(*x): return lambda y: y\ndef my_helper(x): return x\n"
     report = report_of(f"{before}def main(state):\n    return {expression}\n", {"data": {"k": 1}})
 
@@ -221,7 +221,7 @@ def test_names_and_members_of_javascript_have_a_hint(report_of, expression):
     ],
 )
 def test_a_method_of_dict_in_place_of_a_key_has_a_hint(report_of, use):
-    """The key is there, the method wins: the hint says how to get at the key."""
+    """The key exists, but the method wins: the hint says how to read the key."""
     if use == "state.data.items":
         with pytest.raises(StateNotCarriedError) as caught:
             encode_state({"data": {}.items})
@@ -233,14 +233,14 @@ def test_a_method_of_dict_in_place_of_a_key_has_a_hint(report_of, use):
 
 
 def test_a_function_that_is_not_called_is_not_taken_for_a_key(report_of):
-    """The builtin is not a method of a dict; and a list has no keys."""
+    """The builtin is not a method of a dict, and a list has no keys."""
     assert "call it" in report_of("def main(state):\n    return len[0]\n").fix
     source = "def main(state):\n    return state.data.rows.pop[0]\n"
     assert "call it" in report_of(source, {"data": {"rows": [1]}}).fix
 
 
 def test_a_callback_of_a_verb_has_a_hint(report_of):
-    """A verb takes no function to call afterwards."""
+    """A verb does not take a function to call afterwards."""
     source = "def after(state):\n    return state\nget('/x', {call})\n"
     for call in ("lambda state: state", "after"):
         report = report_of(source.replace("{call}", call), get=lambda path: lambda state: state)
@@ -263,14 +263,14 @@ def test_a_callback_of_a_verb_has_a_hint(report_of):
     ],
 )
 def test_a_key_error_with_a_sentence_keeps_its_sentence(report_of, statement, message, fix):
-    """What has raised it decides whether its argument is a key."""
+    """The code that raised the error decides whether its argument is a key."""
     report = report_of(f"def main(state):\n    {statement}\n", {"data": {}})
 
     assert (report.subtype, report.message, report.fix) == ("KeyError", message, fix)
 
 
 def test_a_key_that_a_library_passes_on_is_still_a_key(report_of):
-    """As pandas does for a column."""
+    """For example, pandas does this for a column."""
     source = (
         "def column(d, name):\n    try:\n        return d[name]\n"
         "    except KeyError as error:\n        raise KeyError(name) from error\n"
@@ -284,13 +284,13 @@ def test_a_key_that_a_library_passes_on_is_still_a_key(report_of):
     ["'NoneType' object is not good", "'coroutine' object", "x takes 1 positional arguments but 2"],
 )
 def test_the_author_s_own_text_is_not_searched_for_facts(report_of, text):
-    """Only the interpreter's texts are known to mean what they say."""
+    """Only texts of the interpreter have a known meaning."""
     report = report_of(f"def main(state):\n    raise TypeError({text!r})\n")
     assert report.fix is None
 
 
 def test_a_method_that_a_verb_has_got_for_a_key_has_a_hint(report_of):
-    """A verb calls what it is given with the state, and so calls the method."""
+    """A verb calls its argument with the state, and so calls the method."""
     source = "each(state.data.items, 1)"
     each = lambda path, _: lambda state: path(state)(state)
     report = report_of(source, {"data": {"items": [1]}}, each=each)

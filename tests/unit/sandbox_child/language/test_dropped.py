@@ -1,4 +1,4 @@
-"""Calls whose values are thrown away: where they are found, and what is said when a job runs."""
+"""Calls whose values are thrown away: the places that are found, and the warnings of a run."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ LOST = {
 @pytest.mark.parametrize("language", [True, False], ids=["with the wall", "without"])
 @pytest.mark.parametrize("case", LOST)
 def test_an_operation_that_is_thrown_away_is_reported_once(case, language):
-    """With its verb and its line, wherever it is thrown away."""
+    """The warning has the verb and the line, at any place."""
     source = LOST[case]
     warned = run(source, language=language)
     number = next(
@@ -172,7 +172,7 @@ def test_a_name_that_the_globals_read_is_not_thrown_away():
 
 
 def test_the_globals_are_looked_at_as_well():
-    """Their own names are read by jobs; what their functions throw away is lost."""
+    """Jobs read names in the globals, but operations that their functions throw away are lost."""
     helper = "kept = post('x')\ndef go(state):\n    post('y')\n    return state\n"
     (warned,) = run("fn(go)", globals_=helper)
     assert warned.startswith("post(...) on line 3 of the globals was never run")
@@ -233,18 +233,18 @@ def _memoised(x):
     ],
 )
 def test_what_is_taken_for_an_operation(verb, lost):
-    """Only what is called with one argument, and what nobody else can call any more."""
+    """A value counts if it takes one argument, and if no other code can still call it."""
     assert bool(run("def main(state):\n    verb('x')\n    return state", verb=verb)) is lost
 
 
 def test_the_guard_changes_nothing_for_the_job():
-    """Each value is the very one that the verb has returned."""
+    """The job gets the same objects that the verb has returned."""
     source = "def main(state):\n    a = 0\n    if same(verb): a = 1\n    return {'a': (verb(1), verb(1) is verb(1))[1]}"
     assert run(source, verb=_memoised, same=callable) == []
 
 
 def test_what_is_found_does_not_depend_on_the_depth_of_the_text():
-    """The search is a loop: a deep text ends nobody's stack."""
+    """The search is a loop, so a deep text does not use up the stack."""
     source = "fn(lambda s: s)\nx = " + "1 + " * 800 + "1\n"
     tree = ast.parse(source)
     assert find(tree, form_of(tree)) == []

@@ -1,4 +1,4 @@
-"""The standard modules of a job do what Python's do, less what leads out."""
+"""The standard modules of a job work as Python's do, without the parts that lead outside."""
 
 import gzip
 import importlib
@@ -122,13 +122,13 @@ SAME_AS_PYTHON = {
 
 @pytest.mark.parametrize("body", SAME_AS_PYTHON.values(), ids=SAME_AS_PYTHON)
 def test_a_job_gets_what_plain_python_gives(result_of, body):
-    """The same source, with and without the language wall."""
+    """The source runs with and without the language wall."""
     source = main(body)
     assert result_of(source) == result_of(source, language=False)
 
 
 def test_every_module_can_be_imported_and_offers_what_the_table_says(result_of):
-    """A name that no supported Python has would be a slip of the pen."""
+    """A name that is missing from all supported Pythons would be a mistake in the table."""
     newer = {
         (3, 12): {"batched", "sumprod", "Buffer", "QUOTE_NOTNULL", "QUOTE_STRINGS"},
         (3, 13): {"fma", "kde", "kde_random", "replace"},
@@ -137,7 +137,7 @@ def test_every_module_can_be_imported_and_offers_what_the_table_says(result_of):
     to_come = {name for since, names in newer.items() if sys.version_info < since for name in names}
     missing = []
     for name, entry in TABLE.items():
-        if name != "__future__":  # a statement to the compiler, not a module
+        if name != "__future__":  # `__future__` is a statement to the compiler, not a module
             result_of(f"import {name}\ndef main(state):\n    return 1")
         real = importlib.import_module(name)
         missing += [
@@ -149,7 +149,7 @@ def test_every_module_can_be_imported_and_offers_what_the_table_says(result_of):
 
 
 def test_string_annotations_work_with_dataclasses(result_of):
-    """``from __future__ import annotations`` is how many authors begin every file."""
+    """Many authors begin every file with ``from __future__ import annotations``."""
     source = (
         "from __future__ import annotations\nfrom dataclasses import dataclass, field, InitVar\n"
         "from typing import ClassVar\n"
@@ -203,7 +203,7 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY l "ha"><!ENTITY m "&l;&l;">]><a>&m;</a>'
     "call", ["ET.fromstring(state)", "ET.XML(state)", "ET.fromstringlist([state])"]
 )
 def test_xml_with_entities_is_refused(run_job, text, call):
-    """In any encoding, by any way in."""
+    """The XML has any encoding, and comes in any way."""
     with pytest.raises(ValueError, match="entity"):
         run_job(main(f"import xml.etree.ElementTree as ET\nreturn {call}"), text)
 
@@ -226,14 +226,14 @@ def test_malformed_xml_raises_a_parse_error(result_of):
     ],
 )
 def test_no_module_takes_the_name_of_a_file(run_job, body):
-    """What would open a file in Python asks for an object here."""
+    """Functions that open a file in Python need an object here."""
     with pytest.raises((TypeError, AttributeError)):
         run_job(main(body))
 
 
 @pytest.mark.parametrize("call", ["factorial(10**9)", "comb(10**9, 5 * 10**8)", "perm(10**9)"])
 def test_functions_that_would_fill_the_memory_refuse(run_job, call):
-    """They run in C and come back to nobody."""
+    """These functions run in C, and cannot be interrupted."""
     with pytest.raises(ValueError, match="at most"):
         run_job(main(f"import math\nreturn math.{call}"))
 
@@ -263,7 +263,7 @@ def test_logging_goes_to_the_log_of_the_run(run_job):
 
 
 def test_loggers_drop_what_is_below_their_level(run_job):
-    """A level set above holds below."""
+    """The level of a logger also holds for the loggers below it."""
     body = (
         "import logging\nlogging.getLogger('a').setLevel('WARNING')\nlog = logging.getLogger('a.b')\n"
         "log.info('no')\nlog.warning('yes')\nreturn log.isEnabledFor(logging.INFO)"
@@ -273,7 +273,7 @@ def test_loggers_drop_what_is_below_their_level(run_job):
 
 
 def test_tracebacks_show_the_job_and_no_host_path(result_of):
-    """format_exc is what authors put into their state."""
+    """Authors put the result of format_exc into their state."""
     body = (
         "import traceback, json\ntry: json.loads('{')\nexcept ValueError as e:\n"
         "  return traceback.format_exc(), traceback.format_exception_only(e), traceback.format_exception(e)"
@@ -286,7 +286,7 @@ def test_tracebacks_show_the_job_and_no_host_path(result_of):
 
 
 def test_warnings_are_logged_filtered_and_recorded(run_job):
-    """With a scope's own filters."""
+    """Each scope has filters of its own."""
     ran = run_job(
         main(
             "import warnings\nwarnings.warn('a', DeprecationWarning)\n"
@@ -300,7 +300,7 @@ def test_warnings_are_logged_filtered_and_recorded(run_job):
 
 
 def test_pprint_logs(run_job):
-    """pprint, pp, and the printer object."""
+    """The functions are pprint and pp, and the printer object."""
     body = "import pprint\npprint.pprint({'b': 1, 'a': 2})\npprint.pp([1])\npprint.PrettyPrinter(width=5).pprint([1, 2])"
     assert [message for _, message in run_job(main(body)).logged] == [
         "{'a': 2, 'b': 1}",
@@ -310,14 +310,14 @@ def test_pprint_logs(run_job):
 
 
 def test_asyncio_run_inside_a_coroutine_says_what_to_write(run_job):
-    """The loop is the engine's."""
+    """The loop belongs to the engine."""
     source = "import asyncio\nasync def f(): return 1\nasync def main(state):\n    return asyncio.run(f())"
     with pytest.raises(RuntimeError, match="await"):
         run_job(source)
 
 
 def test_coroutines_of_a_job_run_in_the_loop_of_the_engine(result_of):
-    """An async operation uses asyncio as anywhere."""
+    """An async operation can use asyncio as usual."""
     source = (
         "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x\n"
         "async def main(state):\n    return sorted(await asyncio.gather(f(2), f(1)))"

@@ -33,12 +33,12 @@ from sandbox_child.language.forms import form_of, uses_state
     ],
 )
 def test_the_form_follows_from_what_the_top_level_defines(source, form):
-    """operations before main before top-level calls."""
+    """The order is operations, then main, then top-level calls."""
     assert form_of(ast.parse(source)) == form
 
 
 def test_a_job_with_nothing_to_run_is_an_input_error(refusal_of):
-    """Neither calls nor main nor operations: the author is told what a job looks like."""
+    """Without calls, main and operations, the error shows the form of a job."""
     report = refusal_of("x = 1")
     assert (report.name, report.severity) == ("InputError", "crash")
     assert "def main(state)" in report.fix
@@ -51,7 +51,7 @@ def test_operations_run_in_the_order_of_the_source(result_of):
 
 
 def test_an_operation_knows_its_place_and_its_name():
-    """Number from 1, the callee as it was written, and the span of the whole call."""
+    """The site has a number from 1, the callee as it was written, and the span of the call."""
     source = "'''text'''\nfrom x import common\nget('a')\n\ncommon.fn(\n    1)\nretry(3)(get)\n"
     sites = compile_job(source, step_id="a").operations
     assert [(site.number, site.name) for site in sites] == [
@@ -66,31 +66,31 @@ def test_an_operation_knows_its_place_and_its_name():
 
 
 def test_the_other_forms_have_no_operation_sites():
-    """Only a script has calls to point at."""
+    """Only the calls of a script have places in the source."""
     assert compile_job("def main(state): ...", step_id="a").operations == ()
     assert compile_job("operations = [1]", step_id="a").operations == ()
 
 
 def test_calls_beside_main_are_ordinary_statements(run_job):
-    """With main defined, a call at top level happens while the source is loaded."""
+    """If main is defined, a call at top level happens while the source is loaded."""
     ran = run_job("seen = []\nseen.append(1)\ndef main(state):\n    return {'seen': seen}")
     assert ran.state == {"seen": [1]}
 
 
 def test_an_explicit_list_is_taken_as_it_is(result_of):
-    """Anything callable may stand in it."""
+    """The list may contain any object that can be called."""
     source = "def a(state): return {'n': 1}\noperations = [a, lambda state: {'n': state['n'] + 1}]"
     assert result_of(source) == {"n": 2}
 
 
 def test_a_docstring_and_future_imports_stay_first(result_of):
-    """What the compiler adds goes behind them."""
+    """The code that the compiler adds comes after them."""
     source = "'''What it does.'''\nfrom __future__ import annotations\nput('a', 1)"
     assert result_of(source, language=False) == {"a": 1}
 
 
 class TestLazyState:
-    """In a script an argument that uses the state is a function of it."""
+    """In a script, an argument that uses the state is a function of it."""
 
     @pytest.mark.parametrize(
         "source",
@@ -108,28 +108,28 @@ class TestLazyState:
     )
     @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
     def test_the_whole_argument_waits(self, result_of, source, language):
-        """Whatever the expression around the name is."""
+        """The form of the expression around the name does not matter."""
         assert result_of(source, {"n": 1}, language=language) == {"n": 1, "a": 2}
 
     def test_it_sees_the_state_of_its_time(self, result_of):
-        """Not that of the moment when the source was loaded."""
+        """The argument does not see the state of the time when the source was loaded."""
         source = "put('n', 1)\nput('m', state.n + 1)\nput('n', state.n + state.m)"
         assert result_of(source) == {"n": 3, "m": 2}
 
     def test_an_argument_without_state_is_evaluated_at_once(self, run_job):
-        """Only what needs the state waits for it."""
+        """Only an argument that needs the state waits for it."""
         calls = []
         run_job("put('a', note())", note=lambda: calls.append(1))
         assert calls == [1]
 
     def test_an_operation_among_the_arguments_gets_lazy_arguments_itself(self, result_of):
-        """each(state.rows, post(state.x)): post is called now, its argument later."""
+        """each(state.rows, post(state.x)): post is called at once, its argument is evaluated later."""
         both = lambda *operations: lambda state: [o(state) for o in operations][-1]
         source = "both(put('a', state.n), put('b', state.n + 1))"
         assert result_of(source, {"n": 1}, both=both) == {"n": 1, "b": 2}
 
     def test_an_imported_operation_counts_as_one(self):
-        """What comes from outside of the standard library is an operation."""
+        """A name that is imported from outside of the standard library is an operation."""
         source = "from rest import post\nimport common\nfn(post(state.a), common.get(state.b))"
         called = []
         scope = {
@@ -146,7 +146,7 @@ class TestLazyState:
         assert [argument({"a": 1, "b": 2}) for argument in called] == [1, 2]
 
     def test_a_variable_of_the_job_named_state_is_not_lazy(self, result_of):
-        """It has a value when the call is made."""
+        """Such a variable has a value when the call is made."""
         assert result_of("state = {'n': 5}\nput('a', state.n)") == {"a": 5}
 
     def test_spreading_the_state_into_arguments_is_refused(self, refusal_of):
@@ -157,7 +157,7 @@ class TestLazyState:
         assert "lambda state" in report.fix
 
     def test_an_error_in_a_lazy_argument_points_at_the_argument(self, report_of):
-        """Positions stay the author's."""
+        """Positions are still those of the author."""
         report = report_of("put('a', 1)\nput('b',\n    1 / state.n)", {"n": 0})
         assert report.subtype == "ZeroDivisionError"
         assert (report.position.line, report.position.column) == (3, 5)
@@ -184,5 +184,5 @@ class TestLazyState:
     ],
 )
 def test_only_a_free_name_is_the_state(expression, free):
-    """A parameter or loop variable of that name is somebody else."""
+    """A parameter or loop variable of that name is another value."""
     assert uses_state(ast.parse(expression, mode="eval").body) is free

@@ -1,7 +1,7 @@
 """Gadgets of the standard library that an attacker used, each with the twin in plain Python.
 
-A gadget is refused, or is of no use.  The twin shows that the same text works where the language
-wall is off.
+A gadget is refused, or has no use.  The twin shows that the same text works where the language wall
+is off.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def in_plain_python(body: str) -> object:
 
 @pytest.mark.parametrize("name", GADGETS)
 def test_a_gadget_leads_nowhere(name, result_of):
-    """It is refused, raises, or gives what is of no use."""
+    """The gadget is refused, raises, or gives a useless result."""
     try:
         got = str(result_of(source_of(GADGETS[name])))
     except Exception as error:
@@ -174,12 +174,12 @@ def test_a_gadget_leads_nowhere(name, result_of):
 
 @pytest.mark.parametrize("name", GADGETS)
 def test_the_twin_in_plain_python_works(name):
-    """So the gadget is one."""
+    """This shows that the gadget is a real one."""
     assert str(in_plain_python(GADGETS[name])).startswith("PWNED")
 
 
 def test_a_method_of_a_file_is_asked_for_once(result_of):
-    """A second answer could be another one: then ElementTree would take the object for a path."""
+    """A second answer could differ, and ElementTree would then take the object for a path."""
     assert (
         result_of(
             source_of("""
@@ -201,7 +201,7 @@ return F.looks
 
 
 def test_print_takes_no_class_that_bears_the_name_of_a_file(result_of):
-    """The class itself is compared, not how it is called."""
+    """The class itself is compared, and not its name."""
     with pytest.raises(TypeError, match=r"io\.StringIO"):
         result_of(
             source_of("class StringIO:\n    write = 1\nprint('x', file=StringIO())\nreturn 1")
@@ -295,5 +295,5 @@ return [f(**{"a": 1}, **UserDict(b=2)), dict(**{"__typename": 3}), "{x}".format(
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_use_is_as_in_plain_python(name, result_of):
-    """What stands beside the gadgets still works."""
+    """Ordinary code near the gadgets still works."""
     assert result_of(source_of(ORDINARY[name])) == in_plain_python(ORDINARY[name])

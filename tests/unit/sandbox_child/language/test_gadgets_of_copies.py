@@ -1,4 +1,4 @@
-"""Gadgets that make classes, copy objects or plant names past the checks, each with its twin in plain Python."""
+"""Gadgets that make classes, copy objects or plant names past the checks, each with its twin."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class P(type(compat32)):
 P.poke()
 return "PWNED"
 """,
-    # What copies an object shows or writes its insides.
+    # Functions that copy an object show or write its inner parts.
     "deepcopy with a memo": """
 import asyncio, copy
 memo = {}
@@ -159,7 +159,7 @@ class D(str):
     format: object
 return "PWNED " + dataclasses.fields(D)[0].default("{0.__class__}", 1)
 """,
-    # Behind a mapping proxy is a dict that others use.
+    # Behind a mapping proxy is a dict of other code.
     "metadata of fields": """
 import dataclasses
 class E:
@@ -190,13 +190,13 @@ given = {"a": 1}
 (given.keys().mapping | E())["b"] = 2
 return "PWNED" if "b" in given else "no"
 """,
-    # Marks on what others use.
+    # Marks on objects of other code.
     "abstractmethod": """
 import abc, json
 abc.abstractmethod(json.loads)
 return "PWNED"
 """,
-    # What the machinery hands to a class of the job.
+    # Objects that the machinery passes to a class of the job.
     "the context of a task": """
 import asyncio
 found = []
@@ -212,7 +212,7 @@ async def go():
 asyncio.run(go())
 return "PWNED " + str(list(found[0].items()))
 """,
-    # A key that is looked at several times.
+    # A key that is read several times.
     "a time zone of any file": """
 import zoneinfo
 class Absolute(str):
@@ -233,13 +233,13 @@ except ValueError:  # the file was opened, and is no time zone
 
 @dataclasses.dataclass
 class Client:
-    """What an adaptor may keep."""
+    """An object that an adaptor may keep."""
 
     _token: str
 
 
 class Planted:
-    """An object whose attributes bear special names."""
+    """An object whose attributes have special names."""
 
     def __init__(self) -> None:
         self.__dict__["__reduce_ex__"] = self._reduce
@@ -271,14 +271,14 @@ def outcome(run, body):
 
 @pytest.fixture(autouse=True)
 def nothing_stays():
-    """The twins leave marks on Python's own objects."""
+    """The twins leave marks on Python's own objects, which this removes."""
     yield
     json.loads.__dict__.pop("__isabstractmethod__", None)
 
 
 @pytest.mark.parametrize("name", GADGETS)
 def test_a_gadget_leads_nowhere(name, result_of):
-    """It is refused, raises, or gives what is of no use."""
+    """The gadget is refused, raises, or gives a useless result."""
     typing.List[type]  # noqa: UP006 - an adaptor may have said this before
     got = outcome(lambda body: result_of(source_of(body), **names()), GADGETS[name])
     assert not got.startswith("PWNED")
@@ -286,7 +286,7 @@ def test_a_gadget_leads_nowhere(name, result_of):
 
 @pytest.mark.parametrize("name", GADGETS)
 def test_the_twin_in_plain_python_works(name):
-    """So the gadget is one."""
+    """This shows that the gadget is a real one."""
     assert outcome(in_plain_python, GADGETS[name]).startswith("PWNED")
 
 
@@ -399,12 +399,12 @@ return [make(int, str) is int, typing.get_args(typing.Dict[str, int]), type(int)
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_use_is_as_in_plain_python(name, result_of):
-    """What stands beside the gadgets still works."""
+    """Ordinary code near the gadgets still works."""
     assert result_of(source_of(ORDINARY[name])) == in_plain_python(ORDINARY[name])
 
 
 def test_a_partial_function_and_a_copy_are_those_of_python(result_of):
-    """Only what a job reads of them differs."""
+    """The objects differ only in the attributes that a job can read."""
     assert result_of("from functools import partial\nfn(lambda s: partial)") is functools.partial
     assert copy.deepcopy({"a": [1]}) == result_of(
         "import copy\nfn(lambda s: copy.deepcopy({'a': [1]}))"
@@ -433,7 +433,7 @@ logging.info(T("%s"), 1)
 
 @pytest.mark.parametrize("name", LOGGED)
 def test_what_a_job_logs_is_exactly_text(name, run_job):
-    """A method of a job that is to return a text may return anything."""
+    """If a method of a job should return a text, it may return any value."""
     ran = run_job(source_of(LOGGED[name] + "return 1"))
     assert len(ran.logged) == 1
     assert type(ran.logged[0][1]) is str

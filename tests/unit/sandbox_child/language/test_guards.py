@@ -1,4 +1,4 @@
-"""What a job may write to, and which names it may read of which objects."""
+"""The objects to which a job may write, and the names that it may read of each object."""
 
 import collections
 import string
@@ -13,7 +13,7 @@ from sandbox_child.language.guards.refusals import JobSecurityError
 
 
 class Client:
-    """Stands for a class of an adaptor."""
+    """Plays a class of an adaptor."""
 
     def __init__(self):
         self.url = "u"
@@ -50,7 +50,7 @@ def main(body):
     ],
 )
 def test_a_job_sets_attributes_of_what_it_made(result_of, body):
-    """Instances, classes and functions of the job, and plain holders of values."""
+    """The objects are instances, classes and functions of the job, and plain holders of values."""
     assert result_of(main(body), Client=Client) == 1
 
 
@@ -78,7 +78,7 @@ def test_a_job_sets_attributes_of_what_it_made(result_of, body):
     ],
 )
 def test_a_job_sets_no_attribute_of_what_others_made(run_job, body):
-    """However it is spelled, an adaptor's or a module's object stays as it is."""
+    """In any spelling, an object of an adaptor or of a module stays as it is."""
     with pytest.raises((TypeError, AttributeError)):
         run_job(main(body), client=CLIENT, Client=Client, helper=main)
     assert CLIENT.url == "u"
@@ -86,7 +86,7 @@ def test_a_job_sets_no_attribute_of_what_others_made(run_job, body):
 
 
 def test_a_store_into_a_dict_by_attribute_says_what_to_write(report_of):
-    """The slip of everyone who comes from JavaScript."""
+    """Authors who know JavaScript often make this mistake."""
     report = report_of(main("d = {}\nd.x = 1"))
     assert 'd["key"] = value' in report.message
 
@@ -119,7 +119,7 @@ def test_a_store_into_a_dict_by_attribute_says_what_to_write(report_of):
     ],
 )
 def test_private_names_of_the_job_s_own_objects_are_read(result_of, body):
-    """One underscore is the job's own business as long as the object is."""
+    """A name with a single underscore belongs to the job if the object does."""
     assert result_of(main(body), Client=Client) == 1
 
 
@@ -145,7 +145,7 @@ def test_private_names_of_the_job_s_own_objects_are_read(result_of, body):
     ],
 )
 def test_private_names_of_others_are_security_errors(report_of, body):
-    """Whatever way the name takes, as source text or as a string."""
+    """The name may come as source text, as a string, or in another way."""
     report = report_of(main(body), client=CLIENT, Client=Client)
     assert (report.name, report.severity) == ("SecurityError", "kill")
 
@@ -164,7 +164,7 @@ def test_private_names_of_others_are_security_errors(report_of, body):
     ],
 )
 def test_a_method_given_an_object_of_others_is_refused(report_of, body):
-    """``self`` is whatever the caller passed: the proof is in the object, not in the name."""
+    """``self`` is whatever the caller passed, so the check looks at the object."""
     report = report_of(main(body), client=CLIENT, Client=Client)
     assert report.name in ("SecurityError", "RuntimeError")
     assert CLIENT.url == "u"
@@ -173,14 +173,14 @@ def test_a_method_given_an_object_of_others_is_refused(report_of, body):
 
 
 def test_a_name_given_as_a_changing_string_is_refused(report_of):
-    """A subclass of str could be one name for the check and another for the look-up."""
+    """A subclass of str could be one name for the check and another name for the look-up."""
     report = report_of(main("class S(str): pass\nreturn getattr(state, S('x'))"))
     assert report.subtype == "TypeError"
 
 
 @pytest.mark.parametrize("name", [*sorted(DENIED_ATTRIBUTES), "__class__", "__dict__", "_a_"])
 def test_internal_names_are_refused_at_run_time_as_at_compile_time(name):
-    """One list serves both."""
+    """A single list serves both."""
     with pytest.raises(JobSecurityError):
         check_name(name)
 
@@ -211,7 +211,7 @@ def test_a_default_is_given_for_what_cannot_be_read(result_of):
     ],
 )
 def test_format_gives_what_python_gives(result_of, template, expected):
-    """With and without attributes in fields, bound and unbound."""
+    """The fields are with and without attributes, and the methods are bound and unbound."""
     assert result_of(main(f"return {template}")) == expected == eval(template)
 
 
@@ -219,7 +219,7 @@ def test_format_gives_what_python_gives(result_of, template, expected):
     "template", ["{0.a.}", "{} {0.x}", "{0.real", "{9.x}", "{!x.y}", "{0.real!z}"]
 )
 def test_a_broken_template_raises_what_an_author_can_catch(run_job, template):
-    """ValueError, IndexError or KeyError, as Python does; never an internal one."""
+    """The error is ValueError, IndexError or KeyError, as in Python, and never an internal one."""
     with pytest.raises((ValueError, IndexError, KeyError, AttributeError)):
         run_job(main(f"return {template!r}.format(1)"))
 
@@ -243,7 +243,7 @@ def test_formatters_that_an_adaptor_hands_out_are_not_usable(report_of, gadget, 
 
 
 def test_positional_patterns_read_only_names_that_a_job_may_read(run_job):
-    """``__match_args__`` names attributes that are read without a guard: dataclasses add theirs."""
+    """The names in ``__match_args__`` are read without a guard, and dataclasses add their own."""
     ran = run_job(
         """
 from dataclasses import dataclass
@@ -266,7 +266,7 @@ operations = []
 
 
 def test_state_chains_read_keys_and_methods(result_of):
-    """A key of a dict is an attribute of it; a method of dict wins; deeper values as well."""
+    """A key of a dict is an attribute of it, also in deeper values; a method of dict wins."""
     source = main(
         "state.n += 1\nstate.data.rows[0].age = 5\ndel state.gone\n"
         "return [state.n, state.data.rows[0].age, sorted(state.keys()), state.format, state._p]"
@@ -281,13 +281,13 @@ def test_state_chains_set_a_key_even_if_a_method_has_its_name(result_of):
 
 
 def test_state_chains_keep_private_objects_private(report_of):
-    """An object inside the state has attributes, and its private ones stay its own."""
+    """An object inside the state has attributes, and its private ones stay private."""
     assert report_of(main("return state.c._token"), {"c": CLIENT}).name == "SecurityError"
     assert report_of(main("state.c.url = 1"), {"c": CLIENT}).subtype == "TypeError"
 
 
 def test_a_missing_key_of_state_is_named_with_the_keys_there_are(report_of):
-    """The message helps to see the slip."""
+    """The message helps to see the mistake."""
     report = report_of(main("return state.data.agee"), {"data": {"age": 1}})
     assert "agee" in report.message
     assert "'age'" in report.message
@@ -302,7 +302,7 @@ def test_exception_groups_are_raised_but_not_subclassed(run_job, result_of):
 
 
 def test_simple_namespaces_of_an_adaptor_are_plain_values(result_of):
-    """They hold values, as a dict does: writing to one is not writing to a class."""
+    """They hold values, as a dict does; a write to one is not a write to a class."""
     assert result_of(main("n.x = 2\nreturn n.x"), n=SimpleNamespace(x=1)) == 2
 
 
@@ -321,14 +321,14 @@ PARSERS = {
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="paths have no such attribute there")
 @pytest.mark.parametrize("body", PARSERS.values(), ids=PARSERS)
 def test_the_module_behind_a_path_is_not_handed_out(report_of, body):
-    """The paths themselves are; and a parser that is no module is anybody's."""
+    """A job gets the paths themselves; an attribute called parser is refused only on these."""
     indented = body.replace("\n", "\n    ")
     report = report_of(f"from pathlib import PurePath\ndef main(state):\n    {indented}\n")
     assert "parser" in report.message
 
 
 def test_a_parser_of_the_job_s_own_is_an_attribute_like_others(result_of):
-    """The name alone says nothing."""
+    """The name alone does not decide."""
     source = (
         "import email\nclass Box:\n    def __init__(self): self.parser = len\n"
         "def main(state):\n    return Box().parser('ab'), getattr(Box(), 'parser')('a'), state.data.parser\n"

@@ -1,4 +1,4 @@
-"""Nothing that one step does is visible to another but its state."""
+"""A step sees nothing of another step except its state."""
 
 import contextvars
 import csv
@@ -28,7 +28,7 @@ def main(body):
 
 
 def test_random_numbers_of_a_step_depend_on_no_other(run_job, result_of):
-    """A seed in one step seeds no other one, nor the generator of the process."""
+    """A seed in one step affects neither another step nor the generator of the process."""
     before = random.getstate()
     run_job(main("import random\nrandom.seed(1)"))
     again = main("import random\nreturn random.getstate()")
@@ -40,7 +40,7 @@ def test_random_numbers_of_a_step_depend_on_no_other(run_job, result_of):
 
 
 def test_the_precision_of_decimals_is_the_step_s_own(run_job, result_of):
-    """getcontext, setcontext, and the template that new contexts are made from."""
+    """The test uses getcontext, setcontext, and the template that new contexts are made from."""
     run_job(
         main(
             "import decimal\ndecimal.getcontext().prec = 3\ndecimal.DefaultContext.prec = 4\n"
@@ -77,14 +77,14 @@ def test_the_precision_set_by_one_operation_holds_for_the_next(result_of):
     ],
 )
 def test_shared_registries_cannot_be_registered_with(report_of, body):
-    """What isinstance and dispatch answer is the same for every step."""
+    """The answers of isinstance and dispatch are the same for every step."""
     report_of(main(body), Host=Host, render=render)
     assert not issubclass(int, Host | Mapping)
     assert render(1) == "object"
 
 
 def test_a_job_registers_with_classes_of_its_own(result_of):
-    """ABC.register and singledispatch work as in Python on what the job defined."""
+    """With classes of the job, ABC.register and singledispatch work as in Python."""
     source = main(
         "from abc import ABC\nfrom functools import singledispatch, singledispatchmethod\n"
         "class A(ABC): pass\nA.register(int)\n"
@@ -102,7 +102,7 @@ def test_a_job_registers_with_classes_of_its_own(result_of):
 
 
 def test_annotation_text_is_not_evaluated(run_job):
-    """``register`` looks a plain name up; anything longer it refuses."""
+    """``register`` looks up a plain name, and refuses a longer text."""
     body = (
         "from functools import singledispatch\n@singledispatch\ndef f(x): pass\n"
         "@f.register\ndef _(x: 'print(1) or int'): pass"
@@ -124,18 +124,18 @@ def test_annotation_text_is_not_evaluated(run_job):
     ],
 )
 def test_decorators_leave_classes_and_functions_of_others_as_they_are(report_of, body):
-    """A decorator that changes its argument takes what the job defined."""
+    """A decorator that changes its argument accepts only objects of the job."""
     before = dict(vars(Host)), dict(vars(render)), render.__name__
     try:
         report_of(main(body), Host=Host, render=render)
     except AssertionError:
-        pass  # no error: then it must have left the object alone
+        pass  # if it does not fail, it must have left the object alone
     assert (dict(vars(Host)), dict(vars(render)), render.__name__) == before
 
 
 def test_filters_of_warnings_are_the_step_s_own(run_job):
     """Errors from warnings in one step are warnings in the next."""
-    run_job(main("pass"))  # the first that is compiled in a process brings a filter of ours
+    run_job(main("pass"))  # the first compilation in a process adds a filter of ours
     before = list(warnings.filters)
     with pytest.raises(UserWarning):
         run_job(main("import warnings\nwarnings.simplefilter('error')\nwarnings.warn('x')"))
@@ -145,7 +145,7 @@ def test_filters_of_warnings_are_the_step_s_own(run_job):
 
 
 def test_csv_has_no_setting_that_lasts(report_of):
-    """Dialects and the limit of a field are of the process."""
+    """Dialects and the limit of a field belong to the process."""
     limit = csv.field_size_limit()
     for name in ("field_size_limit(1)", "register_dialect('x')", "unregister_dialect('excel')"):
         assert report_of(main(f"import csv\ncsv.{name}")).subtype == "AttributeError"
@@ -153,13 +153,13 @@ def test_csv_has_no_setting_that_lasts(report_of):
 
 
 def test_loggers_are_the_step_s_own(run_job):
-    """A level set in one step drops nothing in another."""
+    """A level set in one step does not drop lines in another."""
     source = "import logging\nlog = logging.getLogger('x')\nlog.info('a')\nlog.setLevel('ERROR')\nlog.info('b')"
     assert run_job(main(source)).logged == run_job(main(source)).logged == [("info", "a")]
 
 
 def test_context_variables_of_a_step_start_empty(run_job):
-    """Each scope runs in a context of its own, not in a copy of the engine's."""
+    """Each scope runs in a context of its own, and not in a copy of the engine's context."""
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("engine")
     ran = run_job(
@@ -190,7 +190,7 @@ def test_email_policies_of_a_step_change_no_other(run_job):
 
 
 def test_enumerations_of_python_stay_as_they_are(report_of):
-    """Neither an attribute nor a member can be planted in a shared enumeration."""
+    """A job cannot add an attribute or a member to a shared enumeration."""
     assert report_of(main("import enum\nenum.Enum.x = 1")).subtype == "TypeError"
     assert (
         report_of(main("from http import HTTPStatus\nHTTPStatus.OK.x = 1")).subtype == "TypeError"
@@ -200,7 +200,7 @@ def test_enumerations_of_python_stay_as_they_are(report_of):
 
 
 def test_mutable_values_of_modules_are_copies(run_job):
-    """What a job does to a list or a set of a module, it does to its own."""
+    """Changes of a list or a set of a module affect only the job's copy."""
     ran = run_job(
         main(
             "import calendar, hashlib\nreturn [type(calendar.day_name).__name__, type(hashlib.algorithms_available).__name__]"

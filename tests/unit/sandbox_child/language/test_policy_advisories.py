@@ -1,4 +1,4 @@
-"""Each published way out of RestrictedPython, and what becomes of it here."""
+"""Each published way out of RestrictedPython, and its end here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ADVISORIES = {
 
 @pytest.mark.parametrize("name", ADVISORIES)
 def test_it_leads_nowhere(report_of, name):
-    """It is refused, before the job runs or when it tries."""
+    """The code is refused, before the job runs or when it tries."""
     source, expected = ADVISORIES[name]
     report = report_of(source)
     assert report.name == expected

@@ -1,4 +1,4 @@
-"""`self` is proved once, on entry: what follows is plain Python, and as safe as before."""
+"""`self` is checked once, on entry: the rest is plain Python, and as safe as before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox_child.language.compiler import compile_job
 
 
 class Foreign:
-    """A class of an adaptor: its private names are none of the job's business."""
+    """A class of an adaptor: a job must not use its private names."""
 
     _token = "secret-token"
 
@@ -23,28 +23,28 @@ class Foreign:
 
 
 def code_of(method: str) -> types.CodeType:
-    """The code of one method of a class."""
+    """Return the code of one method of a class."""
     code = compile_job(f"class A:\n{method}\ndef main(state): ...\n", step_id="a").code
     body = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == "A")
     return next(c for c in body.co_consts if isinstance(c, types.CodeType))
 
 
 def guards_in(method: str) -> list[str]:
-    """The guards that a method loads, in order, each once."""
+    """Return the guards that a method loads, in order, each once."""
     guards = ("_own_", "_write_", "_attr_", "_open_")
     return [name for name in code_of(method).co_names if name in guards]
 
 
 def checks_in(method: str) -> int:
-    """How often a method asks whether an object is the job's own."""
+    """Return how often a method checks whether an object belongs to the job."""
     return sum(i.argval == "_open_" for i in dis.get_instructions(code_of(method)))
 
 
 class TestCode:
-    """What a method is compiled to."""
+    """The compiled code of a method."""
 
     def test_one_check_covers_all_uses(self):
-        """Reads of private names and stores, however many."""
+        """The check covers any number of reads of private names and of stores."""
         method = (
             "    def f(self, n):\n        '''Text.'''\n        self._n += n\n        self.m = n\n"
             "        return self._n + self._m + (lambda: self._n)()\n"
@@ -52,14 +52,14 @@ class TestCode:
         assert guards_in(method) == ["_open_", "_own_"]
 
     def test_stores_alone_ask_whether_the_object_may_be_written_to(self):
-        """A class with a foreign base may still keep things of its own."""
+        """An object of a class with a foreign base may still keep attributes of the job."""
         assert guards_in("    def f(self):\n        self.a = self._b = 1\n") == [
             "_open_",
             "_write_",
         ]
 
     def test_public_reads_need_no_check(self):
-        """As everywhere."""
+        """The rule is the same outside of methods."""
         assert guards_in("    def f(self):\n        return self.a + self.b()\n") == []
 
     @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ class TestCode:
 )  # fmt: skip
 @pytest.mark.parametrize("start", ["Own()", "foreign"])
 def test_private_names_of_a_foreign_object_stay_private(report_of, method, start):
-    """Neither through a subclass nor by calling a method with somebody else's object."""
+    """Neither a subclass nor a call of a method with a foreign object gives access."""
     base = "(Foreign)" if start == "Own()" else ""
     source = (
         "seen = []\n"
@@ -127,7 +127,7 @@ def test_private_names_of_a_foreign_object_stay_private(report_of, method, start
     ],
 )  # fmt: skip
 def test_an_object_put_in_the_place_of_self_is_not_taken_for_it(report_of, rebinding):
-    """The check on entry was about the object that the method was called with."""
+    """The check on entry was about the object of the call."""
     source = (
         f"class Own:\n    def f(self):\n        self.a = 1\n        {rebinding}\n"
         "        return self._key\n"
@@ -139,7 +139,7 @@ def test_an_object_put_in_the_place_of_self_is_not_taken_for_it(report_of, rebin
 
 
 def test_a_default_is_evaluated_outside_of_the_method(report_of):
-    """There `self` is whatever the name means around the class."""
+    """There `self` has the meaning that it has around the class."""
     source = (
         "self = foreign\n"
         "class A:\n    def f(self, n=self._key):\n        self.x = 1\n        return n\n"
@@ -149,7 +149,7 @@ def test_a_default_is_evaluated_outside_of_the_method(report_of):
 
 
 def test_a_subclass_of_an_adaptors_class_keeps_its_own_things(result_of):
-    """Public and private, in ordinary methods."""
+    """Attributes may be public and private, in ordinary methods."""
     source = (
         "class Mine(Foreign):\n"
         "    def __init__(self):\n        super().__init__()\n        self.count = 0\n"
@@ -162,7 +162,7 @@ def test_a_subclass_of_an_adaptors_class_keeps_its_own_things(result_of):
 
 
 def test_docstrings_and_positions_survive(report_of, result_of):
-    """The check stands behind the docstring and at the place of the first use."""
+    """The check comes after the docstring, at the position of the first use."""
     source = "class A:\n    def f(self):\n        '''Text.'''\n        self.n = 1\n        return self._m\n"
     assert result_of(source + "def main(state):\n    return A.f.__doc__") == "Text."
     report = report_of(source + "def main(state):\n    A().f()")
@@ -172,7 +172,7 @@ def test_docstrings_and_positions_survive(report_of, result_of):
 
 
 def test_every_kind_of_method_works(result_of):
-    """Properties, class methods, generators, async, nested functions and classes."""
+    """Properties, class methods, generators, async, nested functions and classes all work."""
     source = """
 from functools import cached_property, wraps
 

@@ -1,4 +1,4 @@
-"""Default deny: what nobody has reviewed is refused, in this Python and in the next one."""
+"""Default deny: syntax that was not reviewed is refused, in this Python and in the next one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def violations(tree: ast.AST) -> list[str]:
 
 
 def test_an_unknown_node_is_refused():
-    """Wherever it stands."""
+    """The place of the node does not matter."""
     tree = ast.parse("f(x, [x])")
     tree.body[0].value.args[1].elts[0] = Unknown(ast.Constant(1), lineno=1, col_offset=0)
     assert violations(tree) == ["Unknown is not part of the job language"]
@@ -58,20 +58,23 @@ def test_an_unknown_field_of_a_known_node_is_refused_when_it_is_used():
 
 
 def test_a_lazy_import_of_a_later_python_is_refused():
-    """It resolves at first use, past the guarded import."""
+    """A lazy import resolves at first use, past the guarded import."""
     tree = ast.parse("import json")
     tree.body[0].is_lazy = 1
     assert violations(tree)
 
 
 def test_every_node_of_this_python_was_reviewed():
-    """A new release of Python makes this fail until somebody has read what is new in it."""
+    """This fails for a new release of Python until a person has read its changes."""
     abstract = {"mod", "stmt", "expr", "expr_context", "boolop", "operator", "unaryop", "cmpop",
                 "excepthandler", "pattern", "type_ignore", "type_param", "slice"}  # fmt: skip
     not_in_a_job = {"Interactive", "FunctionType", "TypeIgnore", "Load", "Store", "Del", "AST",
                     "Param", "AugLoad", "AugStore", "Suite", "Index", "ExtSlice",
                     "Num", "Str", "Bytes", "NameConstant", "Ellipsis"}  # fmt: skip
-    refused = {"TemplateStr", "Interpolation"}  # Python 3.14: what reads them is not reviewed
+    refused = {
+        "TemplateStr",
+        "Interpolation",
+    }  # Python 3.14: the code that reads them was not reviewed
     nodes = {
         name: kind
         for name, kind in vars(ast).items()
@@ -99,7 +102,7 @@ def test_every_node_that_holds_a_name_has_a_check_of_its_own():
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
 def test_type_parameters_work_and_their_names_are_checked():
-    """PEP 695."""
+    """The syntax is that of PEP 695."""
     compile_job(f"{MAIN}type A[T, *Ts, **P] = list[T]\ndef f[T: int](x: T): ...", step_id="a")
     for source in (
         "type __A = int",

@@ -1,4 +1,4 @@
-"""The page about the job language says what the policy does."""
+"""The page about the job language describes the real policy."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def generator():
 
 
 def test_the_page_is_as_new_as_the_policy(generator):
-    """If this fails: python docs/generate_job_language.py."""
+    """If this fails, run python docs/generate_job_language.py."""
     old = generator.PAGE.read_text(encoding="utf-8")
     assert generator.page(old) == old
 
 
 def test_every_construct_has_a_word(generator):
-    """A node without a word of its own is part of another one."""
+    """A node without a word of its own is part of another node."""
     assert generator.WORDS.keys() == CONSTRUCTS.keys()
 
 
 def test_every_builtin_of_this_python_is_judged(generator):
-    """Allowed, changed, or refused with a reason; none is forgotten."""
+    """Every name is allowed, changed, or refused with a reason."""
     assert not generator.missing_builtins()

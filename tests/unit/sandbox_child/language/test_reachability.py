@@ -1,7 +1,7 @@
-"""From what a job is handed, no way leads out of the job language.
+"""From the objects of a job, no way leads out of the job language.
 
-The walk does what a job may do: read public attributes, take items, iterate a little, and call
-what the facades offer with simple arguments.  It knows nothing of how facades are made.
+The walk does the same as a job may do.  It reads public attributes, takes items, iterates a little,
+and calls functions of the facades with simple arguments.  It does not know how facades are made.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ def _public(names):
 
 
 def _steps(value, read, samples):
-    """Yield (how, what) for everything a job gets from *value* in one step."""
+    """Yield (how, what) for everything that a job gets from *value* in one step."""
     try:
         names = _public(dir(value))
     except Exception:
@@ -133,8 +133,9 @@ def _walk(roots, read):
 
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_no_path_leads_from_a_facade_to_the_interpreter(name):
-    """No attribute, item or call of a standard module of a job reaches a real module, code,
-    a frame, a loader, an event loop, a file, or a function that runs text."""
+    """No attribute, item or call of a job's standard module reaches a real module, code or a frame.
+    The same holds for a loader, an event loop, a file, and a function that runs text.
+    """
     scope = _new_scope()
     guards = Guards(scope.globals)
     try:
@@ -158,12 +159,12 @@ def test_no_path_leads_from_a_builtin_to_the_interpreter():
 
 @pytest.mark.parametrize("name", ["json", "datetime", "random", "logging", "re"])
 def test_the_walk_finds_the_way_out_of_a_real_module(name):
-    """The twin: the same walk over the real module does find one."""
+    """The twin: the same walk over the real module does find a way."""
     assert _walk([(name, importlib.import_module(name))], getattr)
 
 
 def _containers(read, get):
-    """Every dict, list and set that attributes and items lead to, by identity."""
+    """Return every dict, list and set that attributes and items lead to, by identity."""
     found = {}
     for name in sorted(TABLE):
         seen = {}
@@ -181,7 +182,7 @@ def _containers(read, get):
 
 
 def test_no_container_is_shared_by_two_scopes():
-    """A list or dict that two steps can reach would carry word from one to the other."""
+    """Two steps could exchange data through a list or dict that both can reach."""
     scopes = [_new_scope(), _new_scope()]
     found = []
     for scope in scopes:
@@ -195,7 +196,7 @@ def test_no_container_is_shared_by_two_scopes():
 
 
 def test_a_facade_never_carries_the_name_of_a_real_module():
-    """``from x import y`` falls back to ``sys.modules["x.y"]``: the facade is called otherwise."""
+    """``from x import y`` falls back to ``sys.modules["x.y"]``, so the facade has another name."""
     scope = _new_scope()
     facades = Facades(Guards(scope.globals), scope.globals, lambda level, message: None)
     names = [facades.get(name).__name__ for name in TABLE]

@@ -1,4 +1,4 @@
-"""RestrictedPython compiles what the child runs, and what it refuses stays refused."""
+"""RestrictedPython compiles the code of the child, and its refusals stay."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAIN = "def main(state):\n    return state\n"
 
 
 def test_every_text_is_compiled_by_the_public_functions(monkeypatch):
-    """Jobs, globals and conditions, each with our policy."""
+    """Jobs, globals and conditions are compiled, each with our policy."""
     called = []
 
     def recorded(function):
@@ -53,7 +53,7 @@ def test_every_text_is_compiled_by_the_public_functions(monkeypatch):
 
 
 def test_the_adr_lists_every_override():
-    """A successor finds the reason for each method that differs from RestrictedPython's."""
+    """A later developer finds the reason for each method that differs from RestrictedPython's."""
     listed = {
         name
         for line in ADR.read_text().splitlines()
@@ -70,13 +70,13 @@ def test_the_adr_lists_every_override():
 
 
 def test_the_methods_of_restrictedpython_run(monkeypatch):
-    """A release that refuses more in a method that is kept refuses it here."""
+    """If a later release refuses more in a method that our policy keeps, it is refused here."""
     monkeypatch.setattr(
         RestrictingNodeTransformer, "visit_Assert", lambda policy, node: policy.not_allowed(node)
     )
 
     class Later(Policy):
-        """Made after the release."""
+        """A policy made after the release."""
 
     monkeypatch.setattr("sandbox_child.language.compiler.Policy", Later)
     with pytest.raises(LanguageError, match="Assert"):
@@ -84,7 +84,7 @@ def test_the_methods_of_restrictedpython_run(monkeypatch):
 
 
 def test_annotations_stay_what_the_author_wrote():
-    """They are no text, unless the job itself asks for it."""
+    """Annotations become text only if the job itself asks for it."""
     scope = {"_type_": type}
     source = "def main(state: int) -> str:\n    return state\n"
     exec(compile_job(source, step_id="a").code, scope)
@@ -105,7 +105,7 @@ def test_annotations_stay_what_the_author_wrote():
     ],
 )
 def test_annotations_are_judged(source):
-    """An annotation is evaluated, and so it is code like any other."""
+    """An annotation is evaluated, so it is code like any other."""
     with pytest.raises(LanguageError):
         compile_job(MAIN + source, step_id="a")
 
@@ -132,7 +132,7 @@ def test_annotations_are_judged(source):
     ],
 )
 def test_names_that_end_in_roles_are_refused(source):
-    """As in RestrictedPython, and in the constructs that it does not have."""
+    """The refusal is the same as in RestrictedPython, also in constructs that it does not have."""
     with pytest.raises(LanguageError, match="__roles__"):
         compile_job(MAIN + source, step_id="a")
 
@@ -173,14 +173,14 @@ REFUSALS = [
 
 @pytest.mark.parametrize("source", REFUSALS)
 def test_documented_refusals_of_restrictedpython_are_refused(source):
-    """Its default policy refuses each, and so does ours."""
+    """Its default policy and our policy both refuse each of them."""
     assert refused_by_default(source)
     with pytest.raises(LanguageError):
         compile_job(MAIN + source, step_id="a")
 
 
 def test_the_oracle_knows_what_is_allowed_on_purpose():
-    """Each exception of the written list is used: none of them is wider than needed."""
+    """Each exception of the written list is used, so the list is not too wide."""
     allowed = (
         "async def f(a):\n    await a\n    async for b in a: ...\n    async with a: ...\n"
         "def g():\n    c = 1\n    def h():\n        nonlocal c\n"

@@ -1,4 +1,4 @@
-"""What code of a job is executed in, and how it imports."""
+"""The scope in which the code of a job runs, and its imports."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def view(name, **names):
     ],
 )
 def test_imports_of_standard_modules_work_as_in_python(source):
-    """Packages, submodules and aliases."""
+    """The imports are packages, submodules and aliases."""
     assert run(source)["x"] == "a%20b"
 
 
@@ -78,7 +78,7 @@ def test_imports_of_standard_modules_work_as_in_python(source):
     ],
 )
 def test_other_imports_are_refused(source):
-    """Whatever is not on the list, by name or through another module."""
+    """Modules outside of the list are refused, by name or through another module."""
     with pytest.raises(JobImportError):
         run(source)
 
@@ -94,24 +94,24 @@ def test_a_refused_import_says_what_is_allowed_and_what_is_near():
 
 
 def test_a_name_that_a_module_does_not_offer_is_refused_with_the_nearest():
-    """It might exist in Python: the message lists what exists here."""
+    """The name might exist in Python, so the message lists the names that exist here."""
     with pytest.raises(JobImportError, match="did you mean 'dumps'"):
         run("from json import dump_s")
 
 
 def test_an_attribute_that_a_module_does_not_offer_says_so():
-    """A module reached through another module is no attribute here."""
+    """A module that is reached through another module does not count as an attribute here."""
     with pytest.raises(AttributeError, match="module 'json' has no 'codecs' in a job"):
         run("import json\njson.codecs")
 
 
 def test_modules_of_the_repo_come_before_the_standard_ones():
-    """An adaptor called like a standard module is what the job imports."""
+    """A job that imports a name of both gets the adaptor."""
     assert run("import json\nx = json.x", modules={"json": view("json", x=1)})["x"] == 1
 
 
 def test_submodules_of_the_repo_are_imported():
-    """Dotted names go to the linker as they are."""
+    """Dotted names go to the linker unchanged."""
     inner = view("pkg.inner", x=1)
     modules = {"pkg": view("pkg", inner=inner), "pkg.inner": inner}
     assert run("import pkg.inner\nx = pkg.inner.x", modules=modules)["x"] == 1
@@ -120,7 +120,7 @@ def test_submodules_of_the_repo_are_imported():
 
 
 def test_errors_of_the_linker_come_out():
-    """A broken adaptor is told as such, not as unknown."""
+    """A broken adaptor is reported as broken, and not as unknown."""
 
     def broken(name):
         raise JobImportError(f"{name} is broken")
@@ -150,7 +150,7 @@ def test_c_code_below_a_job_imports_what_it_needs():
 
 
 def test_names_of_adaptors_are_in_scope_without_guards_among_them():
-    """A public name is; one that is called like a guard, or like the built-ins, is not."""
+    """A public name is in scope; a name like that of a guard or of the built-ins is not."""
     names = run("x = get", in_scope={"get": 1, "_write_": 2, "__builtins__": {}})
     assert names["x"] == 1
     assert "_write_" not in names
@@ -185,7 +185,7 @@ def test_importing_the_scope_loads_no_module_that_only_jobs_need():
 
 
 def test_a_scope_without_the_language_wall_is_plain_python():
-    """Real built-ins and imports; print and dotted state are ours all the same."""
+    """Built-ins and imports are Python's, but print and dotted state are ours."""
     logged = []
     names = run(
         "import os\nx = eval('1')\ny = open\nprint('hello')\nz = _state_attr_({'a': 1}, 'a')\n"
@@ -200,13 +200,13 @@ def test_a_scope_without_the_language_wall_is_plain_python():
 
 
 def test_a_scope_without_the_wall_imports_adaptors_first():
-    """The repo is the job's in either case."""
+    """The repo belongs to the job in both cases."""
     modules = {"rest": view("rest", x=1)}
     assert run("from rest import x\nimport rest", language=False, modules=modules)["x"] == 1
 
 
 def test_changing_the_builtins_of_an_open_scope_changes_no_other():
-    """It has a copy of its own."""
+    """Each scope has a copy of its own."""
     run("__builtins__['len'] = None", language=False)
     assert run("x = len([])", language=False)["x"] == 0
 
@@ -222,7 +222,7 @@ def test_closing_a_scope_forgets_its_module():
 
 @pytest.mark.parametrize("language", [True, False])
 def test_conditions_see_built_ins_and_the_constants_of_json(language):
-    """true, false and null, and dotted state."""
+    """The constants are true, false and null; dotted state works as well."""
     condition = compile_condition(
         "len(state.data.rows) == 1 and state.ok == true and state.no == null", language=language
     )
@@ -232,7 +232,7 @@ def test_conditions_see_built_ins_and_the_constants_of_json(language):
 
 
 def test_conditions_cannot_reach_out():
-    """They have no import, and no way to print."""
+    """A condition cannot import, and cannot print."""
     scope = condition_scope(True)
     assert "open" not in scope["__builtins__"]
     with pytest.raises(ImportError):
@@ -240,7 +240,7 @@ def test_conditions_cannot_reach_out():
 
 
 def test_a_scope_that_was_made_ready_is_nobody_elses():
-    """The first that is wanted gets it, under its own name; the next ones are made when wanted."""
+    """The first scope that is needed gets it, under its own name; later ones are made on demand."""
     scopes = []
     make_ground()
     for step_id in ("a", "b", "c"):

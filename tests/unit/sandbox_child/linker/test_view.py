@@ -20,19 +20,19 @@ def view(source: str) -> ModuleType:
 
 
 def test_all_decides_what_is_public():
-    """Names of the guards' own hooks are not, even if an adaptor lists them."""
+    """Names of the guards' own hooks stay private, even if an adaptor lists them."""
     made = module("__all__ = ['b', '_getattr_', '__builtins__', 'no name', 3]\na = b = 1")
     assert public_names(made) == ["b"]
 
 
 def test_without_all_names_without_an_underscore_are_public():
-    """Modules that the adaptor has imported for itself are not."""
+    """Modules that the adaptor has imported for itself stay private."""
     made = module("from __future__ import annotations\nimport os, json as j\na = 1\n_b = 2")
     assert public_names(made) == ["a"]
 
 
 def test_a_view_refuses_every_change():
-    """Assignment and deletion say that a module cannot be changed."""
+    """The error of an assignment and of a deletion says that a module cannot be changed."""
     made = view("a = 1")
     with pytest.raises(AttributeError, match="demo@1 cannot be changed: 'a'"):
         made.a = 2
@@ -42,7 +42,7 @@ def test_a_view_refuses_every_change():
 
 
 def test_a_view_gives_copies_of_containers():
-    """At any depth; what the job does to them stays with the job."""
+    """The copies are deep, so changes of the job stay with the job."""
     real = module("T = {'a': [1, {2}], 'c': (bytearray(b'x'),)}\ndef get(): return T")
     made = make_view("demo@1", real, lambda name: None)
     made.T["a"][1].add(3)
@@ -61,7 +61,7 @@ def test_a_container_that_holds_itself_is_copied():
 
 
 def test_private_names_and_modules_do_not_exist_in_a_view():
-    """The error proposes what does."""
+    """The error proposes names that exist."""
     made = view("import os\n_secret = 1\nfetch = 2")
     for name in ("_secret", "os", "__spam__"):
         with pytest.raises(AttributeError, match="has no public name"):
@@ -73,13 +73,13 @@ def test_private_names_and_modules_do_not_exist_in_a_view():
 
 
 def test_names_that_a_module_makes_when_asked_are_found():
-    """PEP 562: ``__getattr__`` of the module."""
+    """PEP 562: ``__getattr__`` of the module makes such names."""
     made = view("__all__ = ['late']\ndef __getattr__(name): return name.upper()")
     assert made.late == "LATE"
 
 
 def test_a_memoised_function_remembers_nothing_that_a_job_did():
-    """It would hand one list to all of its callers."""
+    """Otherwise all callers would get the same list."""
     made = view(
         "import functools\n@functools.lru_cache\ndef hits(key):\n    'Doc.'\n    return {key: []}"
     )

@@ -18,7 +18,7 @@ STATE = {
 
 
 def decide(condition, state=STATE, *, language=True, failed=False):
-    """Return whether the edge is taken, and what was logged."""
+    """Return whether the edge is taken, and the lines of the log."""
     edge = Edge(condition)
     workflow = Workflow(steps=(Step(id="a", next={"b": edge}), Step(id="b")))
     logged = []
@@ -57,7 +57,7 @@ def refused(condition, state=STATE, **more):
     ],
 )
 def test_a_missing_key_is_none(condition, language):
-    """At any depth, with the language wall or without it; nothing is logged for it."""
+    """This holds at any depth, with the language wall or without it, and without a log line."""
     assert decide(condition, language=language) == (True, [])
 
 
@@ -81,7 +81,7 @@ def test_a_missing_key_is_none(condition, language):
     ],
 )
 def test_an_ordered_comparison_with_a_missing_key_is_false(condition, key, chain, language):
-    """The log names the key once for each time the condition is evaluated."""
+    """The log names the key once for each evaluation of the condition."""
     taken, logged = decide(condition, language=language)
 
     assert not taken
@@ -95,13 +95,13 @@ def test_an_ordered_comparison_with_a_missing_key_is_false(condition, key, chain
 
 
 def test_both_sides_that_are_missing_are_named():
-    """One line for each."""
+    """Each missing key has its own line."""
     _, logged = decide("state.low < state.high")
     assert ["low" in logged[0], "high" in logged[1]] == [True, True]
 
 
 def test_a_condition_of_very_many_comparisons_does_not_flood_the_log():
-    """The first ones are named, the rest is counted."""
+    """The first keys are named, and the others are counted."""
     taken, logged = decide(" or ".join(f"state.k{number} < 1" for number in range(50)))
     assert not taken
     assert len(logged) == 21
@@ -109,7 +109,7 @@ def test_a_condition_of_very_many_comparisons_does_not_flood_the_log():
 
 
 def test_an_endless_name_is_cut_in_the_log():
-    """A line is for a person."""
+    """A person reads the line."""
     _, logged = decide(f"state.{'k' * 100_000} < 1")
     assert len(logged[0]) < 500
 
@@ -134,7 +134,7 @@ def test_an_endless_name_is_cut_in_the_log():
     ],
 )
 def test_any_other_use_of_a_missing_key_meets_none(condition, subtype, told):
-    """What Python raises then comes with the key that is missing, and with what to write."""
+    """Python's exception comes with the missing key, and with the text to write."""
     report = refused(condition)
 
     assert report.subtype == subtype
@@ -157,7 +157,7 @@ def test_any_other_use_of_a_missing_key_meets_none(condition, subtype, told):
     ],
 )
 def test_what_is_not_about_a_missing_key_raises_as_in_python(condition, subtype, fix):
-    """Subscripts, values that are null, and dotted parts of what has no keys."""
+    """Examples are subscripts, null values, and dotted parts of a value without keys."""
     report = refused(condition)
     assert report.subtype == subtype
     assert fix in report.fix
@@ -181,7 +181,7 @@ def test_what_is_not_about_a_missing_key_raises_as_in_python(condition, subtype,
     ],
 )
 def test_white_space_around_and_inside_does_not_matter(condition):
-    """As in a block of YAML; a text keeps the line feeds that it has itself."""
+    """The white space is that of a YAML block; a text keeps its own line feeds."""
     assert decide(condition) == (True, [])
 
 
@@ -213,14 +213,14 @@ def test_white_space_around_and_inside_does_not_matter(condition):
     ],
 )
 def test_an_error_is_where_the_author_wrote_it(condition, line, column, told):
-    """In lines and columns of the text as it was given."""
+    """The place is in lines and columns of the text as it was given."""
     report = refused(condition)
     assert told in report.message
     assert (report.position.line, report.position.column) == (line, column)
 
 
 def test_a_long_condition_is_cut_in_the_message():
-    """A line is for a person."""
+    """A person reads the line."""
     report = refused("0 +" * 100_000 + "state['x']")
     assert len(report.message) < 1000
 
@@ -229,7 +229,7 @@ def test_a_long_condition_is_cut_in_the_message():
     "wild", ["state.data.rows.append(state.absent)", "(x := state).update(n=1)"]
 )
 def test_a_condition_that_changes_its_state_changes_a_copy(wild):
-    """The next condition sees the state as the step left it."""
+    """The next condition sees the state that the step returned."""
     edges = {"b": Edge(f"{wild} or true"), "c": Edge("len(state.data.rows) == 1 and not state.n")}
     workflow = Workflow(steps=(Step(id="a", next=edges), Step(id="b"), Step(id="c")))
     conditions = Conditions(workflow, language=True, warn=lambda _line: None)
@@ -239,7 +239,7 @@ def test_a_condition_that_changes_its_state_changes_a_copy(wild):
 
 @pytest.mark.parametrize("state", [None, "text", 3, [1]])
 def test_a_state_that_is_no_dict_has_no_keys(state):
-    """Nothing returned is like a missing key; anything else raises as in Python."""
+    """A step that returned nothing is like a missing key; other values raise as in Python."""
     if state is None:
         assert decide("not state.errors", state) == (True, [])
     else:
@@ -258,13 +258,13 @@ def test_a_state_that_is_no_dict_has_no_keys(state):
     ],
 )
 def test_no_condition_can_name_a_guard(guard):
-    """Only the rewritten chains call them."""
+    """Only the rewritten chains call guards."""
     report = refused(f"{guard}(state, 'x') is None")
     assert f"the name {guard} is reserved" in report.message
 
 
 def test_a_missing_key_reaches_an_author_as_none_only():
-    """By every way out of a comparison: a name, a container, a key, a call."""
+    """The test tries every way out of a comparison: a name, a container, a key, a call."""
     ways = "y, (z := state.a), z, [state.a][0], *{state.a}, *{state.a: 1}, (lambda x: x)(state.a)"
     source = f"not ((y := state.a) < 1) and (w := [{ways}]) and all([x is None for x in w])"
     taken, logged = decide(source)

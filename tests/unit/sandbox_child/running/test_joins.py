@@ -32,7 +32,7 @@ def walk(*steps, state=None, options=None, **changes):
 
 
 def seen_by(step_id):
-    """Return a job that keeps what it was given where no join removes it."""
+    """Return a job that keeps its input under a key that a join does not remove."""
     return f"def main(state): return {{'data': {{'seen': dict(state), 'step': {step_id!r}}}}}"
 
 
@@ -45,7 +45,7 @@ def merged(*states):
 
 
 def test_a_diamond_with_a_join_runs_its_end_once():
-    """On the data of both sides, in the order of the plan."""
+    """The step gets the data of both sides, in the order of the plan."""
     walked = walk(
         job("a", {"c": True, "b": True}),
         giving("b", {"data": {"b": 1, "both": "b"}}, "z"),
@@ -63,7 +63,7 @@ def test_a_diamond_with_a_join_runs_its_end_once():
 
 
 def test_without_a_join_the_end_of_a_diamond_runs_for_each_edge():
-    """A join in a plan changes no step that has none."""
+    """A join in a plan changes only the steps that have it."""
     steps = [job("a", {"b": True, "c": True}), job("b", "z"), job("c", "z"), job("z")]
     assert walk(*steps).step_runs == ["a", "b", "c", "z", "z-1"]
     beside = [job("a", {"b": True, "c": True, "j": True}), *steps[1:], join("j")]
@@ -71,7 +71,7 @@ def test_without_a_join_the_end_of_a_diamond_runs_for_each_edge():
 
 
 def test_inputs_are_removed_after_the_step_as_the_configuration_is():
-    """Whatever the job does with them, and also if it fails."""
+    """The job may change them or fail, and they are still removed."""
     for source in (SAME, FAIL):
         walked = walk(
             job("a", {"b": True, "c": True}),
@@ -87,13 +87,13 @@ def test_inputs_are_removed_after_the_step_as_the_configuration_is():
 
 
 def test_inputs_of_another_step_are_its_own():
-    """Only a join gives the key a meaning."""
+    """The key has a meaning only for a join."""
     state = {"data": {}, "inputs": [1]}
     assert walk(job("a", "b"), job("b"), state=state).state == state
 
 
 def test_a_branch_that_is_never_taken_does_not_hold_a_join_up():
-    """Not taken, disabled, false, never, or behind a step that does not run."""
+    """The edge is not taken, is disabled, is false or never, or is behind a step that does not run."""
     walked = walk(
         job(
             "a",
@@ -128,7 +128,7 @@ def test_a_join_to_which_no_edge_is_taken_does_not_run():
 
 
 def test_a_branch_that_failed_is_a_branch_like_any_other():
-    """Its error is in the merged errors, and in its own state."""
+    """The error of the branch is in the merged errors, and in its own state."""
     walked = walk(
         job("a", {"b": True, "c": True}),
         job("b", {"z": "on_job_failure"}, FAIL),
@@ -157,7 +157,7 @@ def test_a_join_waits_for_all_runs_of_a_step_before_it():
 
 
 def test_joins_in_a_row_and_one_inside_another_run_once_each():
-    """The outer join waits for the inner one, though one of its edges is taken long before."""
+    """The outer join waits for the inner join, though one of its edges is taken long before."""
     walked = walk(
         job("a", {"z": True, "b": True, "c": True}),
         job("b", "inner"),
@@ -171,7 +171,7 @@ def test_joins_in_a_row_and_one_inside_another_run_once_each():
 
 
 def test_joins_that_become_ready_together_run_in_the_order_of_the_plan():
-    """Not in the order in which edges reached them."""
+    """The order in which edges reached them does not count."""
     walked = walk(
         job("a", {"last": True, "first": True, "b": True}),
         job("b", {"last": True, "middle": True, "first": True}),
@@ -183,7 +183,7 @@ def test_joins_that_become_ready_together_run_in_the_order_of_the_plan():
 
 
 def test_a_join_as_the_first_step_gets_the_initial_state_and_no_inputs():
-    """It runs once."""
+    """Such a join runs once."""
     walked = walk(join("z", source=seen_by("z")), state={"data": {"n": 1}, "x": 2})
     seen = walked.state["data"]["seen"]
     assert walked.step_runs == ["z"]
@@ -191,7 +191,7 @@ def test_a_join_as_the_first_step_gets_the_initial_state_and_no_inputs():
 
 
 def test_the_end_of_a_run_comes_before_a_join_that_waits():
-    """And a join may be the end itself."""
+    """A join may also be the end itself."""
     steps = [
         job("a", {"b": True, "c": True}),
         job("b", "z"),
@@ -204,7 +204,7 @@ def test_the_end_of_a_run_comes_before_a_join_that_waits():
 
 
 def test_a_trigger_that_is_a_join_hands_on_the_merged_state():
-    """Without the inputs; its conditions see the same."""
+    """The inputs are removed before, and its conditions see the same state."""
     walked = walk(
         {"id": "t", "next": {"b": True, "c": True}},
         giving("b", {"data": {"b": 1}}, "j"),
@@ -221,7 +221,7 @@ def test_a_trigger_that_is_a_join_hands_on_the_merged_state():
 
 
 def test_a_default_state_is_merged_under_the_states_of_the_branches():
-    """As it is under the state of a single step before."""
+    """A single step gets its default state in the same way."""
     walked = walk(
         job("a", {"b": True, "c": True}),
         giving("b", {"data": {"b": 1}}, "z"),
@@ -232,7 +232,7 @@ def test_a_default_state_is_merged_under_the_states_of_the_branches():
 
 
 def test_nothing_that_a_join_changes_in_one_part_of_its_input_is_seen_in_another():
-    """The merged data and the inputs are copies of their own."""
+    """The merged data and the inputs are separate copies."""
     walked = walk(
         job("a", {"b": True, "c": True}),
         giving("b", {"data": {"rows": [1]}}, "z"),
@@ -269,12 +269,12 @@ def test_nothing_that_a_join_changes_in_one_part_of_its_input_is_seen_in_another
     ],
 )
 def test_states_are_merged_key_by_key_and_the_later_one_wins(states, expected):
-    """`data` and `errors` one level deep; None counts as nothing."""
+    """`data` and `errors` are merged one level deep; None counts as an empty state."""
     assert merged(*states) == expected
 
 
 def test_a_state_that_is_no_dict_is_an_input_as_it_is():
-    """In the merge it counts as data."""
+    """The merge takes such a state as data."""
     walked = walk(
         job("a", {"b": True, "c": True}),
         giving("b", [1, 2], "z"),
@@ -287,7 +287,7 @@ def test_a_state_that_is_no_dict_is_an_input_as_it_is():
 
 
 def test_a_merged_state_may_not_be_larger_than_a_state():
-    """Each branch is below the limit, together they are above it."""
+    """Each branch is below the limit, but together they are above it."""
     limits = {field: getattr(LIMITS, field) for field in LIMITS.__struct_fields__}
     small = m.ChildLimits(**{**limits, "state_bytes": 300})
     steps = [
@@ -318,7 +318,7 @@ def test_ten_diamonds_in_a_row_run_31_steps():
 
 
 def test_a_wide_plan_of_many_joins_is_walked_in_time():
-    """Two thousand triggers, each second one a join, all with an edge to the next join."""
+    """The plan has 2,000 triggers, half of them joins, all with an edge to the next join."""
     steps = [{"id": "t", "next": {f"n{n}": True for n in range(1000)}}]
     for n in range(1000):
         steps.append({"id": f"n{n}", "next": {f"j{n}": True}})
@@ -329,7 +329,7 @@ def test_a_wide_plan_of_many_joins_is_walked_in_time():
 
 
 def test_a_state_with_an_error_report_keeps_its_place_in_a_join():
-    """The report of a branch that failed ends the run as that of a leaf, only if it is a leaf."""
+    """The report of a failed branch ends the run only if the branch is a leaf."""
     walked = walk(
         job("a", {"b": True, "c": True}), job("b", {"z": True}, FAIL), job("c", "z"), join("z")
     )

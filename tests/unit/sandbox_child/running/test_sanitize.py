@@ -1,4 +1,4 @@
-"""A log shows of an object what the policy allows, in the words of the JavaScript logger."""
+"""A log shows only the part of an object that the policy allows, like the JavaScript logger."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ POLICIES = ("none", "remove", "obfuscate", "summarize")
 @pytest.mark.parametrize("mode", POLICIES)
 @pytest.mark.parametrize("value", ["x", "", 0, 1.5, None, True, b"x"], ids=repr)
 def test_what_is_no_object_stays_as_it_is(value, mode):
-    """Policies are about objects and arrays only."""
+    """Policies are only about objects and arrays."""
     assert sanitize(value, mode) is value
 
 
 @pytest.mark.parametrize("mode", POLICIES)
 def test_an_exception_stays_an_exception(mode):
-    """An error is shown by whoever knows errors."""
+    """Another function shows errors."""
     error = ValueError("x")
     assert sanitize(error, mode) is error
 
@@ -44,12 +44,12 @@ def test_an_exception_stays_an_exception(mode):
     ],
 )
 def test_an_object_is_shown_as_the_policy_says(value, mode, shown):
-    """The table of policies."""
+    """The test follows the table of policies."""
     assert sanitize(value, mode) == shown
 
 
 def test_the_values_of_a_configuration_are_masked():
-    """A whole state may be printed; its credential is not in what is shown."""
+    """A job may print a whole state, but the log does not show its credential."""
     state = {"configuration": {"password": "password1", "username": "foo"}, "data": {"x": 1}}
 
     shown = json.loads(sanitize(state))
@@ -63,7 +63,7 @@ def test_the_values_of_a_configuration_are_masked():
 
 @pytest.mark.parametrize("configuration", ["secret-value", ["secret-value"], 123456])
 def test_a_configuration_that_is_no_object_is_masked_whole(configuration):
-    """Nothing of it is shown, whatever it is."""
+    """No part of such a configuration is shown, for any type."""
     assert json.loads(sanitize({"configuration": configuration})) == {"configuration": MASK}
 
 
@@ -75,7 +75,7 @@ def test_without_stringify_an_object_stays_one():
 
 
 def test_what_json_lacks_is_shown_as_text():
-    """A log call never fails for what it was given."""
+    """A log call never fails because of its arguments."""
     value = {"b": b"\xff", 1: float("nan"), ("a", 1): {2}, "o": object(), object: None}
     assert json.loads(sanitize(value)) == {
         "b": "b'\\xff'",
@@ -87,7 +87,7 @@ def test_what_json_lacks_is_shown_as_text():
 
 
 def test_a_cycle_and_a_deep_value_are_cut():
-    """Neither hangs nor exhausts the stack."""
+    """The call neither hangs nor exhausts the stack."""
     ring = {}
     ring["self"] = ring
     assert json.loads(sanitize(ring)) == {"self": "[Circular]"}
