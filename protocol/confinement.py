@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -102,3 +103,27 @@ class MachineReport(msgspec.Struct, frozen=True):
 
     report: ConfinementReport
     facts: tuple[LayerFacts, ...]
+
+
+def missing_in_zygote(zygote: ConfinementRequest, request: ConfinementRequest) -> str | None:
+    """Return the reason why a fork of a zygote confined by *zygote* cannot be confined by *request*.
+
+    None: the fork can.  A fork cannot get back a path outside the zygote's root, or a network that the
+    zygote has left.  The engine asks before it sends a request, and the child asks again.
+    """
+    if (zygote.level, zygote.without) != (request.level, request.without):
+        return "other layers than those of the zygote were asked for"
+    if request.level == "none":
+        return None
+    if request.net and not zygote.net:
+        return "the zygote has no network"
+    # Nearly always the paths are the same, and the set of others is empty.
+    others = set(request.read_paths).difference(zygote.read_paths)
+    if not all(lies_below(path, zygote.read_paths) for path in others):
+        return "a path lies outside of the zygote's root"
+    return None
+
+
+def lies_below(path: str, roots: Collection[str]) -> bool:
+    """Return whether *path* is one of *roots* or below one."""
+    return path in roots or any(path.startswith(root.rstrip("/") + "/") for root in roots)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from protocol.limits import MEGABYTE
+
 Severity = Literal["fail", "crash", "kill", "exception"]
 """How bad an error is.
 
@@ -122,6 +124,24 @@ def too_many_items(
         fix="each key and each value counts as an item, and so does each list and each dict;"
         " keep large tables as text or bytes, or hand on a part of them",
     )
+
+
+def state_too_large(
+    what: str, size_bytes: int, limit_bytes: int, *, step_id: str | None = None
+) -> ErrorReport:
+    """Return the report of a state that takes more bytes than a state may."""
+    return make_report(
+        "StateTooLargeError",
+        f"{what} takes {size_bytes / MEGABYTE:.1f} MB;"
+        f" allowed: {limit_bytes / MEGABYTE:g} MB (state_mb)",
+        step_id=step_id,
+        option="state_mb",
+    )
+
+
+def needs_more_memory(what: str, memory_bytes: int) -> str:
+    """Return the message of a child in which no memory is left for *what*."""
+    return f"{what} needs more than its memory limit of {memory_bytes / MEGABYTE:g} MB (memory_mb)"
 
 
 def make_report(name: str, message: str, **fields: Any) -> ErrorReport:

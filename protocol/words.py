@@ -23,3 +23,17 @@ NAMED_CONDITIONS: Final = ALWAYS | NEVER | ON_SUCCESS | ON_FAILURE
 
 CONDITION_NAMES: Final = ("state", "upstream_step_id", "true", "false", "null")
 """The variables of a condition, besides the built-in names of the job language."""
+
+LEFT_OUT_PATTERN: Final = (
+    r"\[a message of [0-9]{1,12} characters was left out;"
+    r" allowed: [0-9.e+-]{1,20} MB \(log_payload_mb\)\]"
+)
+"""Regular expression of every text that `left_out` returns."""
+
+
+def left_out(characters: int, limit_mb: float) -> str:
+    """Return the text that takes the place of a log message that is too long."""
+    return (
+        f"[a message of {characters} characters was left out;"
+        f" allowed: {limit_mb:g} MB (log_payload_mb)]"
+    )

@@ -21,7 +21,7 @@ from sandbox_child.confine import ConfinementRefused, confine
 from sandbox_child.pipes.channel import Channel, EngineGoneError
 
 if TYPE_CHECKING:
-    from sandbox_child.running import LogBook, Runtime, Walk
+    from sandbox_child.running import LogSender, Runtime, Walk
 
 _P = ParamSpec("_P")
 
@@ -43,7 +43,7 @@ _PROTOCOL_BROKEN = 4
 class Loaded(NamedTuple):
     """What runs a workflow."""
 
-    logbook: type[LogBook]
+    log_sender: type[LogSender]
     runtime: type[Runtime]
     walk: type[Walk]
 
@@ -55,9 +55,9 @@ def make_channel() -> Channel:
 
 def load() -> Loaded:
     """Import what every job will need."""
-    from sandbox_child.running import LogBook, Runtime, Walk
+    from sandbox_child.running import LogSender, Runtime, Walk
 
-    return Loaded(LogBook, Runtime, Walk)
+    return Loaded(LogSender, Runtime, Walk)
 
 
 def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
@@ -148,7 +148,7 @@ def _run(channel: Channel, loaded: Loaded) -> int:
     if not isinstance(start, m.Start):
         raise ProtocolError(f"engine sent {type(start).__name__} where Start was due")
     limits = start.limits
-    logs = loaded.logbook(
+    logs = loaded.log_sender(
         channel,
         level=start.log_level,
         max_bytes=limits.max_log_bytes,

@@ -11,7 +11,7 @@ from engine.confinement.interpreter import (
     child_command,
     readable,
 )
-from engine.confinement.policy import Policy, identity, zygote_serves
+from engine.confinement.policy import Policy, identity
 from engine.confinement.probe import probe as probe_machine
 
 __all__ = [
@@ -22,5 +22,4 @@ __all__ = [
     "identity",
     "probe_machine",
     "readable",
-    "zygote_serves",
 ]

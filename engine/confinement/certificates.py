@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from protocol.confinement import lies_below
+
 USUAL: Final = (
     "/etc/ca-certificates/extracted",
     "/etc/pki/ca-trust/extracted",
@@ -37,11 +39,11 @@ def certificates() -> tuple[str, ...]:
     """
     found: list[str] = []
     for path in (*_compiled_in(), *USUAL):
-        if Path(path).exists() and not _lies_below(path, found):
+        if Path(path).exists() and not lies_below(path, found):
             found.append(path)
     for directory in tuple(filter(os.path.isdir, found)):
         for target in _link_targets(directory):
-            if Path(target).is_file() and not _lies_below(target, found):
+            if Path(target).is_file() and not lies_below(target, found):
                 found.append(target)
     return tuple(found)
 
@@ -71,7 +73,3 @@ def _link_targets(directory: str) -> Iterator[str]:
         for entry in os.scandir(place):
             if entry.is_symlink():
                 yield os.path.normpath(os.path.join(place, os.readlink(entry.path)))  # noqa: PTH115, PTH118
-
-
-def _lies_below(path: str, directories: list[str]) -> bool:
-    return any(path == one or path.startswith(f"{one}/") for one in directories)

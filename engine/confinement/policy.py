@@ -76,23 +76,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def zygote_serves(zygote: ConfinementRequest, request: ConfinementRequest) -> bool:
-    """Return whether a fork of a zygote confined by *zygote* can be confined by *request*.
-
-    If it cannot, the run needs an interpreter of its own (``start_mode="exec"``).  A fork cannot
-    get back a path outside the zygote's root, or a network that the zygote has left.
-    """
-    if (zygote.level, zygote.without) != (request.level, request.without):
-        return False
-    if request.level == "none":
-        return True
-    if request.net and not zygote.net:
-        return False
-    # Nearly always the paths are the same, and the set of others is empty.
-    others = set(request.read_paths).difference(zygote.read_paths)
-    return all(_lies_below(path, zygote.read_paths) for path in others)
-
-
 def identity(paths: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
     """Return the files that *paths* name now, as device and inode.
 
@@ -108,7 +91,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _lies_below(path: str, roots: Sequence[str]) -> bool:
-    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)

@@ -13,7 +13,7 @@ from engine.api import RunOptions
 from engine.reporting.redaction import Redactor
 from protocol.limits import MEGABYTE
 from protocol.messages import LogEntry
-from protocol.words import LogLevel, LogSource
+from protocol.words import LogLevel, LogSource, left_out
 
 _RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _STREAM_LEVEL: Final[dict[LogSource, LogLevel]] = {"stdout": "info", "stderr": "warning"}
@@ -117,10 +117,7 @@ class LogBook:
 
     def _left_out(self, entry: LogEntry) -> LogEntry:
         limit = self._options.log_payload_mb
-        message = (
-            f"[a message of {len(entry.message)} characters was left out;"
-            f" allowed: {limit:g} MB (log_payload_mb)]"
-        )
+        message = left_out(len(entry.message), limit)
         return LogEntry(entry.level, entry.source, message, redacted=True)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from engine.reporting import Ending, reason_of
 from engine.running.roles import described, may_claim
 from engine.start import Exit
-from protocol.limits import OUT_OF_MEMORY_CODE
+from protocol.limits import MEGABYTE, OUT_OF_MEMORY_CODE
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
 from protocol.report import ErrorReport, make_report
 
@@ -146,10 +146,9 @@ def _signal_report(facts: Facts, number: int, peak_bytes: int) -> ErrorReport:
 
 
 def _out_of_memory(facts: Facts, what: str) -> ErrorReport:
-    megabytes = facts.memory_bytes / 1_000_000
     return make_report(
         "OOMError",
-        f"{what} at its memory limit of {megabytes:g} MB (memory_mb)",
+        f"{what} at its memory limit of {facts.memory_bytes / MEGABYTE:g} MB (memory_mb)",
         option="memory_mb",
     )
 

@@ -14,6 +14,7 @@ import msgspec
 from protocol.errors import RemoteProtocolError
 from protocol.messages import LogEntry
 from protocol.report import SEVERITY_BY_NAME, ErrorReport
+from protocol.words import LEFT_OUT_PATTERN
 
 _OF_THE_ENGINE: Final = frozenset(
     ("TimeoutError", "CPULimitError", "ProtocolError", "ConfinementError", "SpawnError")
@@ -39,9 +40,7 @@ _SAID_BY_THE_RUNTIME: Final = re.compile("|".join(_SENTENCES), re.DOTALL)
 """What the runtime of a child warns of.  A line that is none of these is the job's."""
 
 
-_LEFT_OUT: Final = re.compile(
-    r"\[a message of [0-9]{1,12} characters was left out; allowed: [0-9.e+-]{1,20} MB \(log_payload_mb\)\]"
-)
+_LEFT_OUT: Final = re.compile(LEFT_OUT_PATTERN)
 """The text that a child puts in place of a line that is too long; only that is marked as redacted."""
 
 

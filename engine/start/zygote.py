@@ -18,13 +18,13 @@ import time
 from collections import deque
 from typing import Final
 
-from engine.confinement import ZYGOTE_ENVIRONMENT, child_command, identity, readable, zygote_serves
+from engine.confinement import ZYGOTE_ENVIRONMENT, child_command, identity, readable
 from engine.start.child import Started, Watcher, exit_of, is_readable
 from engine.start.connection import ChildEnds, Connection, lift
 from engine.start.exec import ExecStarter, spawn
 from engine.start.exit import Exit
 from engine.start.shelf import Shelf, base_of
-from protocol.confinement import ConfinementRequest
+from protocol.confinement import ConfinementRequest, missing_in_zygote
 from protocol.limits import CONTROL_FD
 from protocol.zygote import (
     MAX_DATAGRAM_BYTES,
@@ -87,7 +87,7 @@ class ZygoteStarter:
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
         base = self._request
-        if not zygote_serves(base, request):
+        if missing_in_zygote(base, request) is not None:
             base = base_of(request, base)
         if not (self._fits and _fits(None if request == self._request else request)):
             return self._fallback.start(request)

@@ -11,8 +11,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from protocol.confinement import lies_below
 from sandbox_child.confine.kernel import Call, Long, address_of, syscall
-from sandbox_child.confine.task import UNREADABLE, explain, lies_below
+from sandbox_child.confine.task import UNREADABLE, explain
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest

@@ -42,8 +42,3 @@ def explain(error: OSError) -> str:
     """Say which call failed and how, without a path: ``mount: EPERM``."""
     call = str(error.strerror).partition(":")[0]
     return f"{call}: {errno_name(error.errno)}"
-
-
-def lies_below(path: str, roots: Collection[str]) -> bool:
-    """Say whether *path* is one of *roots* or below one."""
-    return path in roots or any(path.startswith(root.rstrip("/") + "/") for root in roots)

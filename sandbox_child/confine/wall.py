@@ -27,6 +27,7 @@ from protocol.confinement import (
     LayerReport,
     LayerState,
     ProbeReport,
+    missing_in_zygote,
 )
 from sandbox_child.confine import (
     descriptors,
@@ -45,7 +46,7 @@ from sandbox_child.confine import (
 )
 from sandbox_child.confine.probe import PROBES, probe
 from sandbox_child.confine.refusal import ConfinementRefused
-from sandbox_child.confine.task import Task, explain, lies_below
+from sandbox_child.confine.task import Task, explain
 
 if TYPE_CHECKING:
     from sandbox_child.confine.ready import ReadyWall
@@ -101,28 +102,6 @@ class ConfinedZygote:
         self.layers = layers
         self.ready = ready
         """For a fork that wants just what *request* says."""
-
-    def refusal(self, request: ConfinementRequest) -> str | None:
-        """Return why a fork cannot serve *request*, or nothing.
-
-        What the zygote's namespaces lack no fork gets back: a path outside of its root, the network.
-        """
-        mine = self.request
-        if (request.level, set(request.without) & SHARED) != (
-            mine.level,
-            set(mine.without) & SHARED,
-        ):
-            return "other layers than those of the zygote were asked for"
-        if request.net and not mine.net and self._on(namespaces.NAME):
-            return "the zygote has no network"
-        if self._on(mounts.NAME) and not all(
-            lies_below(path, mine.read_paths) for path in request.read_paths
-        ):
-            return "a path lies outside of the zygote's root"
-        return None
-
-    def _on(self, name: str) -> bool:
-        return self.layers[name].state == "on"
 
 
 def confine(
@@ -198,14 +177,14 @@ def confine_forked(
 
     Raises:
         ConfinementRefused: A required layer cannot be put on, or does not hold; or the zygote lacks
-            what *request* needs (see `ConfinedZygote.refusal`).
+            what *request* needs (see `protocol.confinement.missing_in_zygote`).
 
     """
     if zygote.ready is not None and request in (None, zygote.request):
         request = zygote.request
         made = zygote.ready.put_on()
     else:
-        reason = None if request is None else zygote.refusal(request)
+        reason = None if request is None else missing_in_zygote(zygote.request, request)
         if reason is not None:
             remedy = "start this run with start_mode='exec'"
             raise ConfinementRefused(mounts.NAME, reason, remedy)

@@ -10,8 +10,8 @@ from sandbox_child.language import dropped, forms, parsing
 from sandbox_child.language.chains import STATE, StateChains
 from sandbox_child.language.frames import GLOBALS_FILENAME, globals_texts
 from sandbox_child.language.guards.names import OPERATIONS
-from sandbox_child.language.policy import Policy
 from sandbox_child.language.purity import is_pure
+from sandbox_child.language.rules import LanguageRules
 from sandbox_child.language.spans import SourceText
 from sandbox_child.language.violations import LanguageError, Violation, violations_error
 
@@ -213,7 +213,7 @@ def _to_code(
             StateChains().visit(tree)
         except RecursionError as error:
             raise parsing.unparsable(error, text, tree, step_id) from None
-    policy = Policy if language else None
+    policy = LanguageRules if language else None
     return parsing.to_code(
         tree, text, filename=filename, step_id=step_id, policy=policy, finish=finish
     )

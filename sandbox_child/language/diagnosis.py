@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from protocol import static
-from protocol.report import ErrorReport, OperationRef, make_report
+from protocol.report import ErrorReport, OperationRef, make_report, needs_more_memory
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
 from sandbox_child.language.guards import JobImportError, JobSecurityError
 from sandbox_child.language.hints import Facts, error_fix, name_fix
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _MAX_LEAVES = 20
 _MAX_NOTES = 10
-_MEGABYTE = 1_000_000
 _CALLER = "sandbox_child.running.operations"
 """The module that calls operations."""
 
@@ -234,8 +233,7 @@ def _listed(exc: BaseException, leaves: list[BaseException]) -> str:
 def _out_of_memory(memory_bytes: int | None) -> str:
     if memory_bytes is None:
         return "the job ran out of memory"
-    limit = f"{memory_bytes / _MEGABYTE:g} MB (memory_mb)"
-    return f"the job needs more than its memory limit of {limit}"
+    return needs_more_memory("the job", memory_bytes)
 
 
 def _without_paths(message: str, adaptors: Mapping[str, str]) -> str:

@@ -150,7 +150,7 @@ def to_code(
         if policy is None:
             finish(True)
         else:
-            tree.finish = finish  # type: ignore[union-attr]  # for `Policy`, which has no other arguments
+            tree.finish = finish  # type: ignore[union-attr]  # for `LanguageRules`, which has no other arguments
         code, errors, _, _ = restricted(tree, filename, dont_inherit=True, policy=policy)
         if restore_body(tree) and not errors:
             code = compile(tree, filename, mode, dont_inherit=True)

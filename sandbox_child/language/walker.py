@@ -1,6 +1,6 @@
 """The walk of RestrictedPython's transformer, in which everything is refused that nobody has reviewed.
 
-Its ``visit_`` methods are kept wherever they allow what the job language allows; ``policy`` overrides the
+Its ``visit_`` methods are kept wherever they allow what the job language allows; ``rules`` overrides the
 others.  The walk itself is replaced: that of ``ast.NodeTransformer`` would take half of the time
 that compiling a job takes.  A node that the table of constructs does not list is refused, also where
 RestrictedPython has a method for it.
@@ -52,8 +52,11 @@ class Walker(RestrictingNodeTransformer):
 
     _handlers: dict[type, Handler]
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
+    def __init_subclass__(cls, *, part: bool = False) -> None:
+        """Look up the handler of each node, unless the class is only *part* of the rules."""
+        super().__init_subclass__()
+        if part:
+            return
         cls._handlers = {}
         for name, construct in _REVIEWED.items():
             kind = getattr(ast, name, None)

@@ -6,7 +6,7 @@ It belongs here if it needs the plan of the run.  The room imports `pipes`, `lan
 from __future__ import annotations
 
 from sandbox_child.running.graph import Walk
-from sandbox_child.running.logbook import LogBook
+from sandbox_child.running.log_sender import LogSender
 from sandbox_child.running.step import Runtime
 
-__all__ = ["LogBook", "Runtime", "Walk"]
+__all__ = ["LogSender", "Runtime", "Walk"]

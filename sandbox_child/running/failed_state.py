@@ -8,7 +8,7 @@ import msgspec
 
 from protocol.errors import TooManyItemsError
 from protocol.limits import MEGABYTE
-from protocol.report import ErrorReport, make_report
+from protocol.report import ErrorReport, make_report, needs_more_memory
 from protocol.state import NIL, StateNotCarriedError, encode_state, with_member
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def out_of_memory(memory_bytes: int, step_id: str | None = None) -> ErrorReport:
     """Return the report of a run that has met its memory limit outside of a job."""
     return make_report(
         "OOMError",
-        f"the run needs more than its memory limit of {memory_bytes / MEGABYTE:g} MB (memory_mb)",
+        needs_more_memory("the run", memory_bytes),
         step_id=step_id,
         option="memory_mb",
     )

@@ -9,9 +9,8 @@ import msgspec
 
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError, TooManyItemsError
-from protocol.limits import MEGABYTE
 from protocol.plan import Step
-from protocol.report import ErrorReport, make_report, too_many_items
+from protocol.report import ErrorReport, make_report, state_too_large, too_many_items
 from protocol.state import NIL, join_states
 from sandbox_child.pipes.channel import RunCancelledError
 from sandbox_child.running.conditions import ConditionError, Conditions, Upstream
@@ -250,14 +249,7 @@ class Walk:
         """
         limit = self._start.limits.state_bytes
         if size > limit:
-            raise StepCrashedError(
-                make_report(
-                    "StateTooLargeError",
-                    f"the final state takes {size / MEGABYTE:.1f} MB;"
-                    f" allowed: {limit / MEGABYTE:g} MB (state_mb)",
-                    option="state_mb",
-                )
-            )
+            raise StepCrashedError(state_too_large("the final state", size, limit))
 
 
 def make_joins(steps: Sequence[Step]) -> Joins | None:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from sandbox_child.pipes.channel import Channel
     from sandbox_child.running.attempts import Attempts
     from sandbox_child.running.joins import JoinInput
-    from sandbox_child.running.logbook import LogBook
+    from sandbox_child.running.log_sender import LogSender
     from sandbox_child.running.loop import RunLoop
     from sandbox_child.running.sanitize import SanitizePolicy
 
@@ -73,7 +73,7 @@ class StepResult(msgspec.Struct, frozen=True):
 class Runtime:
     """What all steps of a run share, and all that they may share: nothing of it is a job's."""
 
-    def __init__(self, start: m.Start, channel: Channel, logs: LogBook) -> None:
+    def __init__(self, start: m.Start, channel: Channel, logs: LogSender) -> None:
         self.start = start
         self.channel = channel
         self.logs = logs

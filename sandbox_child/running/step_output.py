@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import TooManyItemsError
-from protocol.limits import MEGABYTE
 from protocol.plan import INPUTS
-from protocol.report import ErrorReport, make_report, too_many_items
+from protocol.report import ErrorReport, state_too_large, too_many_items
 from protocol.state import encode_state
 
 if TYPE_CHECKING:
@@ -47,13 +46,6 @@ def encode_result(state: Any, step: Step, start: Start) -> bytes:
         raise StepCrashedError(report) from None
     size = len(encoded)
     if size > limits.state_bytes:
-        raise StepCrashedError(
-            make_report(
-                "StateTooLargeError",
-                f"the state of step {step.id!r} takes {size / MEGABYTE:.1f} MB;"
-                f" allowed: {limits.state_bytes / MEGABYTE:g} MB (state_mb)",
-                option="state_mb",
-                step_id=step.id,
-            )
-        )
+        what = f"the state of step {step.id!r}"
+        raise StepCrashedError(state_too_large(what, size, limits.state_bytes, step_id=step.id))
     return encoded

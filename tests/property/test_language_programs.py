@@ -290,7 +290,7 @@ def test_whatever_a_program_raises_gets_a_report(source):
 @pytest.mark.parametrize("name", sorted(CONSTRUCTS))
 def test_every_reviewed_node_has_a_handler(name):
     """The table and the policy name the same nodes."""
-    from sandbox_child.language.policy import Policy
+    from sandbox_child.language.rules import LanguageRules
 
     kind = getattr(ast, name, None)
-    assert kind is None or kind in Policy._handlers
+    assert kind is None or kind in LanguageRules._handlers

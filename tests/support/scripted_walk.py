@@ -16,7 +16,7 @@ from protocol.report import make_report
 from protocol.state import NIL, decode_state, encode_state
 from sandbox_child.pipes.channel import EngineGoneError, RunCancelledError
 from sandbox_child.running.graph import Walk
-from sandbox_child.running.logbook import LogBook
+from sandbox_child.running.log_sender import LogSender
 from sandbox_child.running.step import Runtime
 
 Answer = Callable[[m.Message], Iterable[m.Message]]
@@ -147,5 +147,5 @@ def run_walk(
     channel.script(script)
     received = decode_to_child(encode(start))
     assert isinstance(received, m.Start)
-    logs = LogBook(channel, level="debug", max_bytes=10**7, max_line_bytes=10**6)  # type: ignore[arg-type]
+    logs = LogSender(channel, level="debug", max_bytes=10**7, max_line_bytes=10**6)  # type: ignore[arg-type]
     return Walked(channel, Walk(Runtime(received, channel, logs)).run())  # type: ignore[arg-type]

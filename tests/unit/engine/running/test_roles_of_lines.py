@@ -6,7 +6,7 @@ import pytest
 
 from engine.running.roles import as_own
 from protocol.messages import LogEntry
-from sandbox_child.running.logbook import LogBook
+from sandbox_child.running.log_sender import LogSender
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_line_of_a_child_that_is_marked_as_redacted_loses_the_mark(message: st
 @pytest.mark.parametrize("max_bytes", [10, 1_000_000, 1_500_000, 123_456_789])
 def test_the_text_for_a_line_that_was_too_long_keeps_the_mark(max_bytes: int) -> None:
     """The sentence is the same as in the log book of a child."""
-    book = LogBook(object(), level="debug", max_bytes=10**9, max_line_bytes=max_bytes)
+    book = LogSender(object(), level="debug", max_bytes=10**9, max_line_bytes=max_bytes)
     entry = book._entry("info", "job", "x" * (max_bytes + 1))
     assert entry.redacted
     assert as_own(entry) == entry

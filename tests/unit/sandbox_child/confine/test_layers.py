@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from modes import let_everybody_in
 
-from protocol.confinement import LAYERS, REQUIRED
+from protocol.confinement import LAYERS, REQUIRED, lies_below
 from sandbox_child.confine import identity, mounts, wall
-from sandbox_child.confine.task import errno_name, explain, lies_below
+from sandbox_child.confine.task import errno_name, explain
 
 
 def test_the_layers_are_those_of_the_protocol_in_that_order():

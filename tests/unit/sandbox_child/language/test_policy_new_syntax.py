@@ -10,7 +10,8 @@ import pytest
 from sandbox_child.language import walker
 from sandbox_child.language.compiler import LanguageError, compile_job
 from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
-from sandbox_child.language.policy import Policy
+from sandbox_child.language.name_rules import NameRules
+from sandbox_child.language.rules import LanguageRules
 
 MAIN = "def main(state):\n    return state\n"
 
@@ -26,7 +27,7 @@ class NewOperator(ast.operator):
 
 
 def violations(tree: ast.AST) -> list[str]:
-    found = Policy()
+    found = LanguageRules()
     found.visit(tree)
     return [str(refusal) for refusal in found.errors]
 
@@ -47,9 +48,9 @@ def test_an_unknown_operator_is_refused():
 
 def test_an_unknown_field_of_a_known_node_is_refused_when_it_is_used():
     """New syntax may come as one more field of an old node."""
-    handler = walker.refusing_new_fields(Policy.node_contents_visit, ("extra",))
+    handler = walker.refusing_new_fields(LanguageRules.node_contents_visit, ("extra",))
     node = ast.parse("return_ = 1").body[0]
-    found = Policy()
+    found = LanguageRules()
     handler(found, node)
     assert not found.errors
     node.extra = [1]
@@ -92,10 +93,11 @@ def test_every_node_that_holds_a_name_has_a_check_of_its_own():
     """A name that is a plain string in the tree is not visited by itself."""
     names = {"name", "names", "arg", "attr", "id", "rest", "kwd_attrs", "module", "asname"}
     part_of_its_parent = {"alias"}
+    ours = vars(LanguageRules).keys() | vars(NameRules).keys()
     unchecked = {
         name
         for name, construct in CONSTRUCTS.items()
-        if names & set(construct.plain) and f"visit_{name}" not in vars(Policy)
+        if names & set(construct.plain) and f"visit_{name}" not in ours
     }
     assert unchecked == part_of_its_parent
 

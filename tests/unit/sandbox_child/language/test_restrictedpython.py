@@ -18,7 +18,8 @@ from sandbox_child.language import (
     compile_job,
     parsing,
 )
-from sandbox_child.language.policy import Policy
+from sandbox_child.language.name_rules import NameRules
+from sandbox_child.language.rules import LanguageRules
 from sandbox_child.language.walker import Walker
 
 ADR = Path(__file__).parents[4] / "docs/adr/0208-jobs-are-compiled-by-restrictedpython.md"
@@ -45,9 +46,9 @@ def test_every_text_is_compiled_by_the_public_functions(monkeypatch):
     compile_condition("state.x")
     compile_job(MAIN, step_id="a", language=False)
     assert called == [
-        ("compile_restricted_exec", Policy),
-        ("compile_restricted_exec", Policy),
-        ("compile_restricted_eval", Policy),
+        ("compile_restricted_exec", LanguageRules),
+        ("compile_restricted_exec", LanguageRules),
+        ("compile_restricted_eval", LanguageRules),
         ("compile_restricted_exec", None),
     ]
 
@@ -62,7 +63,7 @@ def test_the_adr_lists_every_override():
     }
     public = {
         name
-        for kind in (Policy, Walker)
+        for kind in (LanguageRules, NameRules, Walker)
         for name in vars(kind)
         if not name.startswith("_") and callable(getattr(kind, name))
     }
@@ -75,10 +76,10 @@ def test_the_methods_of_restrictedpython_run(monkeypatch):
         RestrictingNodeTransformer, "visit_Assert", lambda policy, node: policy.not_allowed(node)
     )
 
-    class Later(Policy):
+    class Later(LanguageRules):
         """A policy made after the release."""
 
-    monkeypatch.setattr("sandbox_child.language.compiler.Policy", Later)
+    monkeypatch.setattr("sandbox_child.language.compiler.LanguageRules", Later)
     with pytest.raises(LanguageError, match="Assert"):
         compile_job(f"{MAIN}assert True", step_id="a")
 

@@ -6,9 +6,9 @@ import threading
 import time
 from typing import Final
 
-from protocol.limits import MAX_LOG_BATCH_BYTES
+from protocol.limits import MAX_LOG_BATCH_BYTES, MEGABYTE
 from protocol.messages import LogBatch, LogEntry
-from protocol.words import LogLevel, LogSource
+from protocol.words import LogLevel, LogSource, left_out
 from sandbox_child.language import encodable
 from sandbox_child.pipes.channel import Channel
 
@@ -24,7 +24,7 @@ _FLUSH_S: Final = 0.02
 _RANK: Final[dict[str, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
 
-class LogBook:
+class LogSender:
     """Takes lines from the job, the adaptors and the runtime, from any thread."""
 
     def __init__(
@@ -84,10 +84,7 @@ class LogBook:
     def _entry(self, level: LogLevel, source: LogSource, message: str) -> LogEntry:
         if len(message) <= self._max_line:
             return LogEntry(level, source, encodable(message))
-        text = (
-            f"[a message of {len(message)} characters was left out;"
-            f" allowed: {self._max_line / 1_000_000:g} MB (log_payload_mb)]"
-        )
+        text = left_out(len(message), self._max_line / MEGABYTE)
         return LogEntry(level, source, text, redacted=True)
 
     def _send(self) -> None:
