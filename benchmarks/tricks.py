@@ -1,9 +1,10 @@
-"""What each optimisation gains: ``python -m benchmarks.tricks [--rounds N] [NAME...]``.
+"""The gain of each optimisation: ``python -m benchmarks.tricks [--rounds N] [NAME...]``.
 
-An optimisation here depends on the insides of CPython, of the C library or of msgspec.  For each one
-this script makes a copy of the packages in which it is switched off and all others stay on.  All
-copies are measured in turns, in the same process tree and with the same harness, and each figure is
-compared with that of the unchanged copy in the same round.  A second unchanged copy shows the noise.
+An optimisation here depends on the insides of CPython, of the C library or of msgspec.  For each
+one this script makes a copy of the packages in which it is switched off and all others stay on.
+All copies are measured alternately, in the same process tree and with the same harness.  Each
+figure is compared with that of the unchanged copy in the same round.  A second unchanged copy shows
+the noise.
 """
 
 from __future__ import annotations
@@ -48,16 +49,16 @@ EVERY: Final = {
     "rate zygote W1": 20,
     "idle zygote W1": 30,
 }
-"""The figures, and in every how many rounds each is measured."""
+"""The figures; each is measured once in this number of rounds."""
 
 COUNTED: Final = ("burst zygote W1", "burst exec W1", "burst zygote W3")
-"""Figures whose processor time says something: a child that waits uses some, too."""
+"""Figures whose processor time is useful; a child that waits also uses some."""
 
 Samples = dict[str, dict[str, list[float]]]
 
 
 class Edit(NamedTuple):
-    """A place of the code and what stands there when the optimisation is off."""
+    """A place in the code, and its text when the optimisation is off."""
 
     file: str
     on: str
@@ -70,7 +71,7 @@ class Trick(NamedTuple):
     what: str
     edits: tuple[Edit, ...]
     figures: tuple[str, ...]
-    """What it may change; nothing else is measured without it."""
+    """The figures that the optimisation may change; other figures are measured only with it on."""
 
 
 _FINDER: Final = "sandbox_child/finder.py"
@@ -273,7 +274,7 @@ def changed(text: str, edit: Edit) -> str:
 
 
 def measure(helpers: dict[str, Helper], samples: Samples, options: Any) -> None:
-    """Measure all copies in turns, in another order in each round."""
+    """Measure all copies alternately, in another order in each round."""
     order = list(helpers)
     for number in range(options.rounds):
         random.shuffle(order)
@@ -292,7 +293,7 @@ def measure(helpers: dict[str, Helper], samples: Samples, options: Any) -> None:
                     for elapsed, used in taken:
                         samples[figure][name].append(elapsed)
                         samples[f"cpu {figure}"][name].append(used)
-        if options.json:  # what was measured is of use even if the rest never is
+        if options.json:  # the measured part is useful even if the rest never comes
             write_json(options.json, samples)
         print(f"round {number + 1} of {options.rounds}", end="\r", file=sys.stderr)
     print(file=sys.stderr)

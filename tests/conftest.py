@@ -1,4 +1,4 @@
-"""What all tests share: profiles of Hypothesis, ids that do not change, and a place for files."""
+"""Settings for all tests: profiles of Hypothesis, ids that do not change, and a place for files."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A deadline for one example would be a demand on the machine, not on the code.
+# A deadline for one example would be a demand on the machine, and not on the code.
 settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("full"), max_examples=10)
 settings.load_profile("full")  # `--hypothesis-profile` is read after this
 
 CHANGES = re.compile(r" at 0x[0-9a-f]{6}|" + re.escape(str(Path(__file__).parents[1])))
-"""Parts of an id that another process, or another clone, would not have."""
+"""Parts of an id that differ in another process, or in another clone."""
 
 _made: list[Path] = []
-"""The directory for files of this session, where pytest was not given one."""
+"""The directory for files of this session, if pytest was not given one."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a session have a directory for files that every user of the machine can pass through.
+    """Give a session a directory for files that every user of the machine can pass through.
 
-    A run of root has a user id of its own. Pytest's default directory belongs to one user only, and each
-    session that starts takes the rights of others away again, also those that a running session gave.
+    A run of root has a user id of its own.  Pytest's default directory belongs to one user only.
+    Each new session takes away the rights of others again, even rights that a running session gave.
     """
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
         _made.append(Path(tempfile.mkdtemp(prefix="jobcell-tests-")).resolve())
@@ -36,13 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Remove the files of a session, except when a test failed that left them."""
+    """Remove the files of a session, unless a failed test left them."""
     if exitstatus != pytest.ExitCode.TESTS_FAILED and _made:
         shutil.rmtree(_made[0], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse ids that change: a test could not be named again, nor be given to a worker."""
+    """Refuse ids that change: such a test could not be named again, or be given to a worker."""
     unstable = [item.nodeid for item in items if CHANGES.search(item.nodeid)]
     if unstable:
         raise pytest.UsageError("unstable ids, see tests/support/ids.py: " + "; ".join(unstable))

@@ -1,4 +1,4 @@
-"""`common` and `rest` come with jobcell, and a stranger's distribution never takes their place."""
+"""`common` and `rest` come with jobcell, and a foreign distribution never takes their place."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_wheel(directory: Path, name: str, version: str) -> Path:
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """An index in which strangers have published distributions with the names of ours."""
+    """An index in which other people have published distributions with our names."""
     root = tmp_path / "index"
     for name in ("common", "rest", "jobcell-common", "jobcell-rest", "ledger"):
         for version in ("1.0.0", "2.1.0"):
@@ -52,7 +52,7 @@ def index(tmp_path, monkeypatch):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No index is asked."""
+    """Keep the installer away from an index."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
 
@@ -87,7 +87,7 @@ def test_a_job_uses_the_bundled_adaptors(repo):
 
 @pytest.mark.usefixtures("index")
 def test_without_the_rule_the_index_would_have_been_asked(repo):
-    """The twin: a name that is not ours comes from that index."""
+    """The twin: another name comes from that index."""
     add(repo, ["ledger==2.1.0"])
 
     assert is_a_stranger(repo, "ledger")
@@ -96,7 +96,7 @@ def test_without_the_rule_the_index_would_have_been_asked(repo):
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("spec", [*NAMES_OF_OURS, "rest==1.0", "rest@1.0.0", "common>=1,<3"])
 def test_a_name_of_ours_is_the_bundled_adaptor(repo, spec):
-    """Even if an index has a newer version, in any spelling of the name."""
+    """This holds even if an index has a newer version, for any spelling of the name."""
     (done,) = add(repo, [spec])
 
     assert done.version == "1.0.0"
@@ -106,7 +106,7 @@ def test_a_name_of_ours_is_the_bundled_adaptor(repo, spec):
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("spec", ["rest==2.1.0", "rest@2.1.0", "jobcell-rest>=2", "Common==2.1.0"])
 def test_a_version_of_ours_that_is_not_bundled_is_refused(repo, spec):
-    """The error says which version there is; the index is not asked."""
+    """The error gives the existing version, and the index is not asked."""
     with pytest.raises(RepoWriteError, match=r"jobcell comes with (rest|common) 1\.0\.0"):
         add(repo, [spec])
 
@@ -115,7 +115,7 @@ def test_a_version_of_ours_that_is_not_bundled_is_refused(repo, spec):
 
 @pytest.mark.usefixtures("index")
 def test_another_version_of_ours_comes_from_a_directory_that_the_user_names(repo, tmp_path):
-    """The newest wheel that fits; other files in that directory do not matter."""
+    """The newest wheel that fits is taken; other files in that directory do not matter."""
     links = tmp_path / "wheels"
     for version in ("2.1.0", "2.2.0", "3.0.0"):
         make_wheel(links, "rest", version)
@@ -129,7 +129,7 @@ def test_another_version_of_ours_comes_from_a_directory_that_the_user_names(repo
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("again", [False, True])
 def test_a_dependency_on_ours_is_the_bundled_adaptor(repo, tmp_path, again):
-    """The installer takes it from the wheel that we make, also when it follows a lock file."""
+    """The installer takes it from our own wheel, also when it follows a lock file."""
     source = tmp_path / "src"
     (source / "mine").mkdir(parents=True)
     (source / "mine" / "__init__.py").write_text("import common\n")
@@ -150,7 +150,7 @@ def test_a_dependency_on_ours_is_the_bundled_adaptor(repo, tmp_path, again):
 
 @pytest.mark.usefixtures("index")
 def test_a_lock_file_brings_the_bundled_adaptor_to_another_machine(repo, tmp_path):
-    """It holds no path of this machine, and the same files arrive."""
+    """The lock file has no path of this machine, and the same files arrive."""
     add(repo, ["common", "rest"])
     text = lock(repo)
     other = tmp_path / "other"
@@ -165,7 +165,7 @@ def test_a_lock_file_brings_the_bundled_adaptor_to_another_machine(repo, tmp_pat
 
 @pytest.mark.usefixtures("index")
 def test_a_locked_wheel_with_the_name_of_ours_is_not_looked_up_in_an_index(repo, tmp_path):
-    """It came from a file, so it comes from a file again."""
+    """The wheel came from a file, so it comes from a file again."""
     wheel = make_wheel(tmp_path / "wheels", "rest", "2.1.0")
     add(repo, [str(wheel)])
     text = lock(repo)
@@ -181,7 +181,7 @@ def test_a_locked_wheel_with_the_name_of_ours_is_not_looked_up_in_an_index(repo,
 
 @pytest.mark.usefixtures("offline")
 def test_a_locked_version_that_no_longer_comes_with_jobcell_is_refused(repo, tmp_path):
-    """The error names the version that is there."""
+    """The error names the existing version."""
     add(repo, ["rest"])
     plain = json.loads(lock(repo))
     plain["adaptors"][0]["version"] = "0.9.0"

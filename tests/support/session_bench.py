@@ -124,9 +124,9 @@ class Bench:
         self.log = EventLog()
         self.now = NOW
         self.effects = []
-        """All that the session has wanted, in its order."""
+        """All effects that the session has returned, in order."""
         self.request = None
-        """The question for which a resolver is asked."""
+        """The request that waits for a resolver."""
         self.session = Session(
             Order(
                 run_id="run-7",
@@ -182,7 +182,7 @@ class Bench:
         return effects
 
     def answer(self, outcome, secrets=None):
-        """Answer the question for which a resolver is asked; return the message for the child."""
+        """Answer the request that waits for a resolver; return the message for the child."""
         effects = self.session.loaded(Answer(self.request, outcome, secrets), self.now)
         self.request = None
         self.take(effects)

@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("protocol", "engine", "sandbox_child", "jobcell", "adaptors", "benchmarks")
 MOST_LINES = 60
-"""Of one function, without its docstring."""
+"""Most lines of one function, without its docstring."""
 REASON = "# long: "
-"""Followed by a reason, on the line of the name: this function is longer."""
+"""A reason follows, on the line of the name: this function is longer."""
 
 
 def long_functions(source):
@@ -36,7 +36,7 @@ def lines_of(function):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_function_is_long_without_a_reason(package):
-    """Ruff counts statements and branches; this counts lines, of nested functions as well."""
+    """Ruff counts statements and branches; this test counts lines, also of nested functions."""
     files = sorted((ROOT / package).rglob("*.py"))
     assert files
     found = {str(file.relative_to(ROOT)): long_functions(file.read_text("utf-8")) for file in files}

@@ -1,4 +1,4 @@
-"""The one rule of retries: which failures are retried, and after how long."""
+"""The one rule of retries: the failures that are retried, and the delay before each retry."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_attempts_count_the_first_one():
     ],
 )
 def test_a_failure_is_retried_if_its_name_or_its_kind_is_listed(on, name, kind, expected):
-    """Without a list: errors of adaptors, and the timeout of the step."""
+    """Without a list, errors of adaptors and the timeout of the step are retried."""
     assert is_retried(Retry(attempts=2, on=on), 1, name, kind) is expected
 
 
 def test_what_an_exception_says_of_itself_has_priority_over_the_list():
-    """Both ways, and only for an error: nobody can ask a child that is gone."""
+    """An exception may ask for a retry or against it; this counts for an error only."""
     retry = Retry(attempts=2, on=("AdaptorError",))
     assert not is_retried(retry, 1, "AdaptorError", "error", False)
     assert is_retried(retry, 1, "JobError", "error", True)
@@ -52,7 +52,7 @@ def test_what_an_exception_says_of_itself_has_priority_over_the_list():
 
 
 def test_delays_grow_by_the_factor_up_to_the_largest():
-    """As the defaults have it: 1, 2, 4, ... seconds, and never more than a minute."""
+    """The defaults give 1, 2, 4, ... seconds, and never more than a minute."""
     retry = Retry(attempts=99)
     assert [delay_ms(retry, n) for n in (1, 2, 3, 7, 50, 5000)] == [
         1000,
@@ -67,14 +67,14 @@ def test_delays_grow_by_the_factor_up_to_the_largest():
 
 
 def test_chance_changes_a_delay_by_a_tenth_and_never_above_the_largest():
-    """At both ends."""
+    """The test uses both ends of the chance."""
     retry = Retry(attempts=9, delay=1000, max_delay=2000)
     assert (delay_ms(retry, 1, None, -1), delay_ms(retry, 1, None, 1)) == (900, 1100)
     assert (delay_ms(retry, 2, None, -1), delay_ms(retry, 2, None, 1)) == (1800, 2000)
 
 
 def test_the_delay_that_an_exception_asks_for_has_priority():
-    """Over the delay, the chance and the largest delay; what makes no sense is ignored."""
+    """It wins over the delay, the chance and the largest delay; an impossible value is ignored."""
     retry = Retry(attempts=9)
     assert delay_ms(retry, 1, 120.5, 1) == 120_500
     assert delay_ms(retry, 1, 0, 1) == 0
@@ -97,6 +97,6 @@ def test_only_a_plain_number_is_a_delay():
 
 
 def test_a_plan_may_name_errors_that_fail_a_step_and_the_two_kinds():
-    """No other error leaves the run alive."""
+    """After other errors the run is not alive any more."""
     fails = [name for name, severity in SEVERITY_BY_NAME.items() if severity == "fail"]
     assert list(RETRIED_NAMES) == [*fails, "timeout", "death"]

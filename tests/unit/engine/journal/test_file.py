@@ -1,4 +1,4 @@
-"""`FileJournal` keeps every record, or says what is wrong with its file and leaves it as it is."""
+"""`FileJournal` keeps every record, or reports a fault of its file and leaves the file as it is."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def test_records_come_back_as_they_were(tmp_path: Path, key: bytes | None) -> No
 
 
 def test_a_journal_has_the_methods_of_the_protocol(tmp_path: Path) -> None:
-    """The engine takes it as a `Journal`."""
+    """The engine accepts it as a `Journal`."""
     with FileJournal(tmp_path / "j") as journal:
         assert isinstance(journal, Journal)
 
 
 @both
 def test_records_are_read_while_the_journal_is_open(tmp_path: Path, key: bytes | None) -> None:
-    """What was recorded is there at once, and more can be recorded after a look."""
+    """A record can be read at once, and more records can be written after that."""
     with FileJournal(tmp_path / "j", key) as journal:
         assert list(journal.records()) == []
         journal.record(RECORDS[0])
@@ -105,7 +105,7 @@ def test_records_are_read_while_the_journal_is_open(tmp_path: Path, key: bytes |
 def test_a_file_that_ends_anywhere_keeps_its_whole_records(
     tmp_path: Path, key: bytes | None
 ) -> None:
-    """Whatever part of the last record was written, it is cut off, and recording goes on."""
+    """A part of the last record is cut off, whatever its length, and recording goes on."""
     whole = tmp_path / "whole"
     sizes = write(whole, key)
     data = whole.read_bytes()
@@ -122,7 +122,7 @@ def test_a_file_that_ends_anywhere_keeps_its_whole_records(
 
 @both
 def test_a_changed_byte_is_an_error_and_changes_nothing(tmp_path: Path, key: bytes | None) -> None:
-    """A flipped bit is found when the file is opened, wherever it is; the file stays as it is."""
+    """A flipped bit at any place is found when the file is opened; the file stays as it is."""
     path = tmp_path / "j"
     write(path, key)
     data = path.read_bytes()
@@ -137,7 +137,7 @@ def test_a_changed_byte_is_an_error_and_changes_nothing(tmp_path: Path, key: byt
 
 @pytest.mark.parametrize("tail", [b"\x00", b"garbage", b"\x1eRED", bytes(64)])
 def test_other_bytes_at_the_end_are_an_error(tmp_path: Path, tail: bytes) -> None:
-    """Only the beginning of a record is cut off, not what another program has appended."""
+    """Only the beginning of a record is cut off, and not bytes of another program."""
     path = tmp_path / "j"
     write(path)
     path.write_bytes(path.read_bytes() + tail)
@@ -146,7 +146,7 @@ def test_other_bytes_at_the_end_are_an_error(tmp_path: Path, tail: bytes) -> Non
 
 
 def test_records_that_were_removed_or_moved_are_an_error(tmp_path: Path) -> None:
-    """Each digest covers the one before it."""
+    """Each digest covers the digest before it."""
     path = tmp_path / "j"
     first, second, third, fourth = write(path)
     data = path.read_bytes()
@@ -183,7 +183,7 @@ def test_another_key_is_an_error(
 
 
 def test_an_encrypted_file_shows_no_state(tmp_path: Path) -> None:
-    """Neither states nor ids nor error texts are in it."""
+    """The file has no readable states, ids or error texts."""
     path = tmp_path / "j"
     with FileJournal(path, KEY) as journal:
         journal.record(StepRecord("secret-step", "secret-step", 1, "success", b"secret-state"))
@@ -198,7 +198,7 @@ def test_a_key_that_is_not_bytes_is_a_type_error(tmp_path: Path, key: object) ->
 
 
 def test_a_key_of_another_length_is_a_value_error(tmp_path: Path) -> None:
-    """The error says how long it must be; no file is made."""
+    """The error gives the right length; no file is made."""
     with pytest.raises(ValueError, match="must have 32 bytes, not 16"):
         FileJournal(tmp_path / "j", bytes(16))
     assert not (tmp_path / "j").exists()
@@ -208,7 +208,7 @@ def test_a_key_of_another_length_is_a_value_error(tmp_path: Path) -> None:
     "content", [b"{}", b"SQLite format 3\x00" * 10, b"jobcell journal\n\x02" + bytes(15)]
 )
 def test_a_foreign_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
-    """A file of another program, or of another version of ours, is never written to."""
+    """The journal never writes to a file of another program, or of another version of ours."""
     path = tmp_path / "j"
     path.write_bytes(content)
     with pytest.raises(JournalError, match=r"it is not a journal|it has version 2"):
@@ -236,13 +236,13 @@ def test_a_second_user_is_refused_until_the_first_has_closed_it(tmp_path: Path) 
 
 
 def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
-    """It holds true states."""
+    """The file contains states with their secrets."""
     FileJournal(tmp_path / "j").close()
     assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
 
 
 def test_a_closed_journal_says_so(tmp_path: Path) -> None:
-    """`close` may be called again; everything else is an error."""
+    """`close` may be called again; every other call is an error."""
     journal = FileJournal(tmp_path / "j")
     journal.close()
     journal.close()
@@ -271,7 +271,7 @@ def test_a_path_of_another_type_is_a_type_error() -> None:
 def test_a_record_that_does_not_fit_on_the_disk_leaves_the_others_whole(
     tmp_path: Path, key: bytes | None
 ) -> None:
-    """The part of it that was written is cut off, and the next record can be kept."""
+    """The written part of the record is cut off, and the next record can be kept."""
     path = tmp_path / "j"
     with FileJournal(path, key) as journal:
         journal.record(RECORDS[0])
@@ -284,7 +284,7 @@ def test_a_record_that_does_not_fit_on_the_disk_leaves_the_others_whole(
 
 
 def test_a_value_that_no_state_can_carry_is_an_error(tmp_path: Path) -> None:
-    """A record with it is not written."""
+    """A record with such a value is not written."""
     with FileJournal(tmp_path / "j") as journal:
         with pytest.raises(JournalError, match="'a'"):
             journal.record(StepRecord("a", "a", 1, "success", b"", extra={"x": object()}))
@@ -292,7 +292,7 @@ def test_a_value_that_no_state_can_carry_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_cut_while_it_is_open_is_an_error(tmp_path: Path) -> None:
-    """What was recorded is not passed over in silence."""
+    """The missing records are reported, and not skipped in silence."""
     path = tmp_path / "j"
     with FileJournal(path) as journal:
         journal.record(RECORDS[0])

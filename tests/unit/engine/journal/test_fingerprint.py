@@ -1,4 +1,4 @@
-"""The hash of a plan changes with everything that decides what a run does, and with nothing else."""
+"""The hash of a plan changes with everything that decides how a run behaves, and only with that."""
 
 from __future__ import annotations
 
@@ -86,18 +86,18 @@ def test_a_change_of_what_a_run_does_changes_the_hash(path: str, value: Any) -> 
     ],
 )
 def test_a_change_of_anything_else_does_not(path: str, value: Any) -> None:
-    """Names, labels and credentials that are written in the plan do not count."""
+    """Names, labels and credentials in the text of the plan do not count."""
     assert hash_of(changed(path, value)) == hash_of()
 
 
 def test_credentials_in_the_initial_state_do_not_count() -> None:
-    """They may be renewed before a run is resumed; the rest of the state counts."""
+    """Credentials may be renewed before a run is resumed; the rest of the state counts."""
     assert hash_of(state={**STATE, "configuration": {"token": "new"}}) == hash_of()
     assert hash_of(state={**STATE, "data": {"id": 8}}) != hash_of()
     assert hash_of(state="stored-1") != hash_of(state="stored-2")
 
 
 def test_an_id_that_the_engine_made_does_not_count() -> None:
-    """Each load of a plan without an id makes another."""
+    """Each load of a plan without an id makes another id."""
     without = changed("id", None)
     assert hash_of(without, own_id=False) == hash_of(without, own_id=False)

@@ -1,4 +1,4 @@
-"""What a journal says is checked against the plan before anything runs."""
+"""The records of a journal are checked against the plan before anything runs."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ B = StepRecord("b", "b", 2, "fail", b"\x80", (), ERROR, EXTRA)
 
 
 class ListJournal:
-    """A journal in memory; an exception in the list is raised when it is reached."""
+    """A journal in memory; an exception in the list is raised at its place."""
 
     def __init__(self, *records: Any) -> None:
         self._records = records
 
     def record(self, record: StepRecord) -> None:
-        """Not called here."""
+        """Must not be called here."""
         raise AssertionError(record)
 
     def records(self) -> Iterator[Any]:
@@ -52,7 +52,7 @@ class ListJournal:
 
 
 def test_a_journal_without_records_is_of_a_run_that_begins() -> None:
-    """Nothing is replayed, and no id is kept."""
+    """Nothing is replayed, and the journal gives no id for the run."""
     assert read_journal(ListJournal(), PLAN, "00ff") == Resumption()
 
 
@@ -97,7 +97,7 @@ def change(**fields: Any) -> StepRecord:
     ],
 )
 def test_a_record_that_contradicts_the_plan_is_an_error(record: Any, reason: str) -> None:
-    """The text says which record it is and what is wrong with it."""
+    """The text names the record and its mistake."""
     with pytest.raises(JournalError, match=reason) as caught:
         read_journal(ListJournal(record), PLAN, "00ff")
     assert "record 1 of the journal" in str(caught.value)
@@ -110,7 +110,7 @@ def test_two_records_of_one_execution_are_an_error() -> None:
 
 
 def test_records_of_two_runs_are_an_error() -> None:
-    """All records of a journal are of one run."""
+    """All records of a journal belong to one run."""
     other = msgspec.structs.replace(B, extra=describe_run("00ff", "run-8", {}))
     with pytest.raises(JournalError, match=r"record 2 .* not that of the first record"):
         read_journal(ListJournal(A, other), PLAN, "00ff")
@@ -118,7 +118,7 @@ def test_records_of_two_runs_are_an_error() -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"plan": "00ff"}, {"plan": "00ff", "run_id": 7}])
 def test_an_extra_that_is_not_of_the_engine_is_an_error(extra: dict[str, Any]) -> None:
-    """It has the hash of the plan and the id of the run."""
+    """The extra has the hash of the plan and the id of the run."""
     with pytest.raises(JournalError, match=r"another plan|not the engine's"):
         read_journal(ListJournal(change(extra=extra)), PLAN, "00ff")
 

@@ -1,6 +1,6 @@
 """Whole runs through a session, without a process: the test hands in messages, facts and the time.
 
-The other half, what a lane does with the effects, is in `tests/process`.
+The other half, the work of a lane with the effects, is in `tests/process`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ GOING_ON = [phase for phase in PATHS if phase is not Phase.DONE]
 
 
 def test_a_run_that_succeeds_wants_nothing_but_its_dismissal():
-    """Its events have the times that were handed in, and its durations are the differences."""
+    """The events have the times that the test handed in, and the durations are the differences."""
     bench = Bench().say(HELLO, READY)
     bench.pass_time(1).say(INIT, LINKED)
     bench.pass_time(2).say(m.JobStart())
@@ -84,14 +84,14 @@ def test_a_run_that_fails_has_a_state():
 
 
 def test_a_run_that_crashes_is_dismissed_too():
-    """The child has sent its last message; that is no reason to doubt it."""
+    """The child has sent its last message, so the engine does not doubt it."""
     bench = Bench().start_job().say(failed(CRASH), m.WorkflowError(error=CRASH))
     assert tuple(bench.effects) == DISMISS
     assert bench.finish(None).ending.reason == "crash"
 
 
 def test_a_child_that_cannot_confine_itself_is_dismissed():
-    """No job was started, and the error says what to do."""
+    """No job was started, and the error has a remedy."""
     failure = m.ConfineFailed(layer="seccomp", reason="the kernel is old", remedy="a new kernel")
     bench = Bench().say(HELLO, failure)
     assert tuple(bench.effects) == DISMISS
@@ -111,7 +111,7 @@ def test_a_child_that_cannot_confine_itself_is_dismissed():
     ],
 )
 def test_a_death_ends_a_run_at_every_boundary(phase, exited, facts, name, early):
-    """The session wants nothing of a child that is gone; an open job is closed with the same error."""
+    """The session returns no effect for a dead child; an open job is closed with the same error."""
     bench = Bench().say(*PATHS[phase])
     outcome = bench.finish(exited, **facts)
     before = phase in (Phase.STARTING, Phase.GREETED)
@@ -144,7 +144,7 @@ BUSY = Used(memory_bytes=0, cpu_s=3.0)
     ],
 )
 def test_a_limit_that_is_looked_at_kills_at_its_moment(options, path, seconds, used, named):
-    """Not a moment before, and the run ends with its name whatever the exit status is."""
+    """The kill does not come early, and the run ends with the limit's name for any exit status."""
     bench = Bench(**options).say(*path)
     if seconds:
         assert bench.session.next_deadline == NOW.s + seconds
@@ -169,7 +169,7 @@ def test_a_limit_that_is_looked_at_kills_at_its_moment(options, path, seconds, u
     ],
 )
 def test_a_limit_of_volume_kills_with_the_message_that_exceeds_it(options, message, option):
-    """Without a look at the clock."""
+    """The session does not look at the clock for this."""
     bench = Bench(**options).start_job()
     assert bench.effects == []
     bench.say(message)
@@ -186,7 +186,7 @@ def test_a_step_that_is_one_too_many_kills():
 
 
 def test_the_peak_of_memory_is_the_largest_of_all_readings():
-    """With a job, at a look, and at the end."""
+    """Readings come with a job, at a check, and at the end."""
     bench = Bench().greet().say(INIT, LINKED)
     bench.say(m.JobStart(), memory=(10_000, 20_000))
     bench.check(Used(memory_bytes=50_000, cpu_s=0.0))
@@ -198,7 +198,7 @@ def test_the_peak_of_memory_is_the_largest_of_all_readings():
 
 
 def test_the_memory_is_read_for_two_messages_only():
-    """The first start of a job, and each end of one: a reading takes longer than a message."""
+    """These are the first start of a job and each end; a reading takes longer than a message."""
     bench = Bench().greet()
     wanted = bench.session.needs_reading
     second = m.InitStart(step_id="b", step_run_id="b")
@@ -219,7 +219,7 @@ def test_the_memory_is_read_for_two_messages_only():
 
 @pytest.mark.parametrize("phase", GOING_ON, ids=lambda phase: phase.value)
 def test_a_cancelled_child_is_asked_first_and_killed_when_its_grace_is_over(phase):
-    """At every boundary; one that is not ready yet will see the message, so it needs no grace."""
+    """This holds in every phase; a child that is not ready yet will see the message in any case."""
     bench = Bench(cancel_grace_s=2).say(*PATHS[phase])
     assert bench.cancel("enough") == m.Cancel(reason="enough")
     ready = phase not in (Phase.STARTING, Phase.GREETED)
@@ -232,7 +232,7 @@ def test_a_cancelled_child_is_asked_first_and_killed_when_its_grace_is_over(phas
 
 
 def test_a_cancelled_child_that_reads_nothing_is_killed_at_once():
-    """It waits for the rest of its plan: no job is running, and the message would not arrive."""
+    """The child still waits for its plan: it runs no job and would miss the message."""
     bench = Bench().greet()
     assert bench.cancel("enough", reads=False) is None
     assert tuple(bench.effects) == KILL
@@ -240,7 +240,7 @@ def test_a_cancelled_child_that_reads_nothing_is_killed_at_once():
 
 
 def test_a_cancelled_child_that_ends_in_its_grace_is_dismissed():
-    """With the state it has come to; the run is cancelled all the same."""
+    """The job has its last state, but the run is cancelled."""
     bench = Bench().start_job()
     bench.cancel("enough")
     bench.say(failed(make_report("Cancelled", "x"), {"half": "done"}), end())
@@ -260,7 +260,7 @@ def test_a_cancellation_after_the_last_message_changes_nothing():
 
 
 def test_a_credential_is_asked_for_and_sent():
-    """One question, one answer, one event with the time that the resolver took."""
+    """A request gives one answer, and one event with the time that the resolver took."""
     bench = Bench().greet().say(INIT, ASK)
     (effect,) = bench.effects
     assert isinstance(effect, Resolve)
@@ -274,7 +274,7 @@ def test_a_credential_is_asked_for_and_sent():
 
 
 def test_a_resolver_that_is_late_fails_the_load_and_its_answer_is_ignored():
-    """The silence meanwhile is not the child's; its own limit starts anew with the answer."""
+    """The child may be silent while it waits; its own limit starts anew with the answer."""
     bench = Bench(resolve_timeout_s=10, idle_timeout_s=1).greet().say(INIT, ASK)
     request = bench.request
     assert bench.pass_time(9.9).check() == ()
@@ -289,7 +289,7 @@ def test_a_resolver_that_is_late_fails_the_load_and_its_answer_is_ignored():
 
 
 def test_an_answer_to_another_question_is_ignored():
-    """A late one must not be taken for the present one, however alike they are."""
+    """A late answer must not count for the present request, even if both are alike."""
     bench = Bench(resolve_timeout_s=1).greet().say(INIT, ASK)
     first = bench.request
     bench.pass_time(1).check()
@@ -300,7 +300,7 @@ def test_an_answer_to_another_question_is_ignored():
 
 @pytest.mark.parametrize("stop", ["cancel", "judge"])
 def test_a_run_that_is_stopped_takes_no_answer_and_asks_nobody(stop):
-    """The manager's resolvers are left in peace, and no secret is sent any more."""
+    """The engine calls no resolver of the manager, and sends no secret."""
     report = make_report("TimeoutError", "too late")
     early = Bench().greet().say(INIT, ASK)
     late = Bench().greet().say(INIT)
@@ -312,7 +312,7 @@ def test_a_run_that_is_stopped_takes_no_answer_and_asks_nobody(stop):
 
 
 def test_a_child_that_has_not_read_what_it_was_sent_may_not_ask():
-    """Answers that nobody reads would pile up in the engine."""
+    """Answers that the child does not read would pile up in the engine."""
     bench = Bench().greet().say(INIT)
     with pytest.raises(RemoteProtocolError, match="a credential before it has read what it was"):
         bench.say(ASK, reads=False)
@@ -320,7 +320,7 @@ def test_a_child_that_has_not_read_what_it_was_sent_may_not_ask():
 
 
 def test_a_child_may_not_ask_again_for_what_could_not_be_had():
-    """The resolver would be called for ever."""
+    """Otherwise the resolver would be called for ever."""
     bench = Bench().greet().say(INIT, ASK)
     bench.answer(make_report("CredentialLoadError", "no"))
     with pytest.raises(RemoteProtocolError, match="that could not be had"):
@@ -338,7 +338,7 @@ FORBIDDEN = [
     ("phase", "message"), FORBIDDEN, ids=[f"{p.value}-{i}" for i, (p, _) in enumerate(FORBIDDEN)]
 )
 def test_a_message_out_of_order_is_the_last_one_that_is_heard(phase, message):
-    """In each phase each message that the table does not allow; it becomes no event."""
+    """In each phase, each forbidden message ends the conversation, and does not become an event."""
     bench = Bench().say(*PATHS[phase])
     told = bench.types
     with pytest.raises(RemoteProtocolError, match="in phase"):
@@ -349,7 +349,7 @@ def test_a_message_out_of_order_is_the_last_one_that_is_heard(phase, message):
     assert bench.types == told
     assert len(bench.effects) == after
     if phase is Phase.DONE:
-        assert tuple(bench.effects) == DISMISS  # it had ended before
+        assert tuple(bench.effects) == DISMISS  # the run had ended before
         assert bench.finish(None).ending.reason == "success"
     else:
         assert tuple(bench.effects) == KILL
@@ -357,7 +357,7 @@ def test_a_message_out_of_order_is_the_last_one_that_is_heard(phase, message):
 
 
 def test_a_child_that_closes_its_pipe_has_a_moment_to_be_gone():
-    """Then it is killed; one that goes is judged by how it went."""
+    """A child that stays is killed; a child that ends is judged by its exit."""
     bench = Bench().start_job()
     assert bench.session.pipe_closed(bench.now) == ()
     assert bench.pass_time(LINGER_S - 0.01).check() == ()
@@ -369,7 +369,7 @@ def test_a_child_that_closes_its_pipe_has_a_moment_to_be_gone():
 
 
 def test_a_bug_of_ours_wins_over_the_last_message_of_a_child():
-    """Nobody knows what became of the rest."""
+    """After a bug, the state of the rest is unknown."""
     bench = Bench().say(*PATHS[Phase.DONE])
     assert bench.session.abort(ZeroDivisionError("a bug")) == KILL
     outcome = bench.finish(KILLED)
@@ -380,7 +380,7 @@ def test_a_bug_of_ours_wins_over_the_last_message_of_a_child():
 
 
 def test_a_run_whose_child_has_said_nothing_begins_again_with_another():
-    """The new child has all its time, and is heard from its first message on."""
+    """The new child has the full time, and all of its messages count."""
     bench = Bench(timeout_s=20)
     assert bench.session.unheard
     bench.pass_time(15).session.begin(bench.now)
@@ -397,7 +397,7 @@ def test_a_run_whose_child_has_said_nothing_begins_again_with_another():
     ids=lambda module: module.__name__,
 )
 def test_nothing_in_a_session_has_a_clock(module):
-    """The time comes from the caller, so that a test can hand in any."""
+    """The time comes from the caller, so a test can hand in any time."""
     assert not {"time", "read_clocks", "datetime"} & set(vars(module))
 
 
@@ -412,7 +412,7 @@ STEPS = st.one_of(
 
 
 def act(bench, step, old):
-    """Do one thing; return what a lane would have carried out."""
+    """Do one action; return the effects that a lane would have carried out."""
     session, now = bench.session, bench.now
     if isinstance(step, float):
         bench.pass_time(step)
@@ -443,7 +443,7 @@ def act(bench, step, old):
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.booleans(), st.lists(STEPS, max_size=30), st.sampled_from(EXITS))
 def test_any_order_of_messages_facts_and_times_ends_well(greeted, order, exited):
-    """Whatever happens: one end, a kill for each verdict but a cancellation, one answer a question."""
+    """A run has one end, a request one answer, and each verdict except a cancellation kills."""
     bench = Bench(max_step_runs=4, max_events=40, max_log_bytes=200, idle_timeout_s=30)
     if greeted:
         bench.greet()
