@@ -1,1 +1,1 @@
-"""Runs one workflow in a confined interpreter.  Hostile once a job ran."""
+"""Runs one workflow in a confined interpreter.  The process is hostile once a job has run."""

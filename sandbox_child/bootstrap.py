@@ -1,6 +1,6 @@
-"""The life of a child, as a list of steps that cannot change places.
+"""The life of a child, as a list of steps whose order must not change.
 
-Before `Start` is read this code is trusted.  After the first job nothing in this process is.
+This process is trusted until it reads `Start`.  After the first job it is hostile.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 
 REHEARSALS: Final = 10
-"""CPython 3.11 adapts what was run eight times."""
+"""Number of rehearsals: CPython 3.11 adapts code that was run eight times."""
 
 KEPT_FDS: Final = (0, 1, 2, REQUESTS_FD, ANSWERS_FD)
-"""What stays open in a child."""
+"""Descriptors that stay open in a child."""
 
 HELLO: Final = m.Hello(version=PROTOCOL_VERSION)
-"""The first word of every child."""
+"""The first message of every child."""
 
 _PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
 _OK = 0
@@ -41,7 +41,7 @@ _PROTOCOL_BROKEN = 4
 
 
 class Loaded(NamedTuple):
-    """What runs a workflow."""
+    """The classes that run a workflow."""
 
     log_sender: type[LogSender]
     runtime: type[Runtime]
@@ -49,19 +49,19 @@ class Loaded(NamedTuple):
 
 
 def make_channel() -> Channel:
-    """Return the channel of a child, whose ends have the same numbers in all of them."""
+    """Return the channel of a child; its ends have the same numbers in every child."""
     return Channel(REQUESTS_FD, ANSWERS_FD)
 
 
 def load() -> Loaded:
-    """Import what every job will need."""
+    """Import the modules that every job needs."""
     from sandbox_child.running import LogSender, Runtime, Walk
 
     return Loaded(LogSender, Runtime, Walk)
 
 
 def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
-    """Have *serve* return an exit code also when the engine is gone, or makes no sense."""
+    """Have *serve* return an exit code, too, if the engine is gone or breaks the protocol."""
 
     def served(*args: _P.args, **kwargs: _P.kwargs) -> int:
         try:
@@ -69,7 +69,7 @@ def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
         except (EngineGoneError, BrokenPipeError):
             return _ENGINE_GONE
         except MemoryError:
-            # There may be no room for a message; the engine knows the number.
+            # A message may need too much memory; the engine knows this exit code.
             return OUT_OF_MEMORY_CODE
         except ProtocolError as error:
             print(f"jobcell child: {error}", file=sys.stderr)  # noqa: T201 - becomes a log event
@@ -81,21 +81,21 @@ def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
 @_told
 def serve_spawned(channel: Channel) -> int:
     """Serve one run in an interpreter of its own; return the exit code."""
-    # 1. Agree on the language before anything is said in it.
+    # 1.  Agree on the version of the protocol before anything else.
     hello = channel.receive(m.Hello)
     if hello.version != PROTOCOL_VERSION:
         raise ProtocolError(f"engine speaks protocol version {hello.version}")
     channel.send(HELLO)
-    # 2. Import what jobs will need while files may still be read without a check.
+    # 2.  Import the modules that jobs need while files may still be read without a check.
     loaded = load()
     know_all()
-    gc.freeze()  # it is there to stay, as it is in a zygote
+    gc.freeze()  # the modules stay, as they do in a zygote
     gc.enable()
-    # 3. Put the walls up.  No thread exists yet, and nothing of the plan was looked at.
+    # 3.  Put the walls up.  Threads do not exist yet, and the plan was not read yet.
     request = channel.receive(m.Confine).request
     if not _confined(channel, lambda: confine(request, parent_pid=hello.pid, keep_fds=KEPT_FDS)):
         return _OK
-    # 4. A child that was started ahead of need uses the time.
+    # 4.  A child that was started early uses the time to rehearse.
     _rehearse_until_needed(channel, loaded)
     return _run(channel, loaded)
 
@@ -110,11 +110,11 @@ def serve_forked(
     """Serve one run in a fork of a process that has loaded everything; return the exit code.
 
     Args:
-        channel: To the engine; it may hold a greeting.
+        channel: The channel to the engine; it may hold a greeting.
         confine_self: Puts the walls up.
-        loaded: What was inherited.  To look for it again would make this process write to memory that
-            it shares.
-        while_waiting: Called if there is no plan yet.
+        loaded: The inherited classes.  Looking them up again would make this process write to
+            shared memory.
+        while_waiting: Called if the plan has not arrived yet.
 
     """
     gc.enable()
@@ -126,7 +126,7 @@ def serve_forked(
 
 
 def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -> bool:
-    """Put the walls up; return whether they are, as the engine is told."""
+    """Put the walls up and report it to the engine; return whether they are up."""
     try:
         report = confine_self()
     except ConfinementRefused as refused:
@@ -157,18 +157,18 @@ def _run(channel: Channel, loaded: Loaded) -> int:
     runtime = loaded.runtime(start, channel, logs)
     _tell_strays(runtime)
     last = loaded.walk(runtime).run()
-    # 6. Everything that was written goes out before the last word.
+    # 6.  All output goes out before the last message.
     logs.flush()
     _flush_streams()
     channel.send(last)
-    # 7. Stay until the engine, which has heard that, kills this process: what one has used can only
-    # be read while it is there.
+    # 7.  Stay until the engine has read the message and kills this process: its usage can only be
+    # read while it lives.
     while True:
-        channel.receive_any()  # a cancellation that came too late
+        channel.receive_any()  # a cancellation may come too late
 
 
 def _tell_strays(runtime: Runtime) -> None:
-    """Have warnings, and errors that reach no caller, reported without paths and lines of ours."""
+    """Have warnings, and errors without a caller, reported without our paths and lines."""
     write = warnings.showwarning
 
     def showwarning(

@@ -1,10 +1,10 @@
-"""Finds the few packages of the child, and nothing that happens to lie beside them.
+"""Finds the few packages of the child, but no other modules beside them.
 
-Those packages usually live in a site-packages directory with everything the manager has installed.
-Putting that directory on ``sys.path`` would let adaptors import all of it.
+These packages are usually in a site-packages directory with all other packages of the manager.  If
+that directory were on ``sys.path``, adaptors could import all of them.
 
-Some modules that every child needs, or that those need, load more than they use.  They are loaded
-here with less, and late.
+Some modules that every child needs load more than they use.  This module loads them with less, and
+some of them late.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from types import ModuleType
 from typing import Any, Final
 
 BARE: Final = frozenset(("RestrictedPython",))
-"""Packages whose ``__init__`` is left out: the child wants two modules of theirs, and importing the
-others takes 4 ms."""
+"""Packages whose ``__init__`` is left out: the child needs only two of their modules, and importing
+the others takes 4 ms."""
 
 
 class _Loader:
-    """What the import system asks of one; `importlib.abc`, where it is told, would have to be imported."""
+    """The interface of a loader; its base class in `importlib.abc` would have to be imported."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002 - the protocol
-        """Leave the making of the module to the import system."""
+        """Let the import system make the module."""
         return None
 
 
 class MsgspecLoader(_Loader):
-    """Gives msgspec the names of its C half, and those of its modules that the child uses.
+    """Gives msgspec the names of its C half, and the modules that the child uses.
 
-    Its ``__init__`` would import those for JSON, TOML, YAML and inspection, too: 3 ms.
+    Its ``__init__`` would also import the modules for JSON, TOML, YAML and inspection, in 3 ms.
     """
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module what is public in its C half."""
+        """Give the module the public names of its C half."""
         from msgspec import _core
 
         names = {name: value for name, value in vars(_core).items() if name[0] != "_"}
@@ -50,11 +50,11 @@ class MsgspecLoader(_Loader):
 class DatetimeLoader(_Loader):
     """Gives `datetime` the names of its C half.
 
-    That is all that is left when Python 3.11 has made the same classes in Python before it: 1 ms.
+    Python 3.11 first makes the same classes in Python, in 1 ms, and then replaces them by these.
     """
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module what is public in its C half."""
+        """Give the module the public names of its C half."""
         import _datetime  # type: ignore[import-not-found]  # the stubs know only the whole
 
         names = {name: value for name, value in vars(_datetime).items() if name[0] != "_"}
@@ -63,16 +63,16 @@ class DatetimeLoader(_Loader):
 
 
 class LazyLoader(_Loader):
-    """Loads the module when a name of it is asked for that is not in *known*.
+    """Loads the module at the first use of a name that is not in *known*.
 
-    For modules that others import at the top, and hardly ever use.
+    It is for modules that other modules import at their top, but hardly ever use.
     """
 
     def __init__(self, known: dict[str, object]) -> None:
         self._known = known
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module what is known of it, and what loads the rest."""
+        """Give the module its known names, and a function that loads the others."""
         names = vars(module)
         names.update(self._known)
         lock = _thread.RLock()
@@ -81,8 +81,8 @@ class LazyLoader(_Loader):
         def load(name: str) -> Any:
             nonlocal begun
             if name[:2] == "__" and name != "__all__":
-                raise AttributeError(name)  # what tools look for in any module is no use of it
-            with lock:  # a thread that asks while another one loads waits for it
+                raise AttributeError(name)  # tools look for such names in any module
+            with lock:  # a second thread waits until the first has loaded it
                 if not begun:
                     begun = True
                     spec = PathFinder.find_spec(module.__name__)
@@ -107,11 +107,11 @@ def _python_implementation() -> str:
 
 
 LAZY: Final[dict[str, dict[str, object]]] = {
-    # uuid and RestrictedPython ask that much; the whole module compiles 3 ms of regular expressions.
+    # uuid and RestrictedPython need these; the whole module compiles regular expressions for 3 ms.
     "platform": {"system": _system, "python_implementation": _python_implementation},
     "textwrap": {},  # RestrictedPython, for one kind of class: 1 ms
 }
-"""What is loaded late, and what is known of it."""
+"""Modules that are loaded late, with their known names."""
 
 
 class PackageFinder:
@@ -126,7 +126,7 @@ class PackageFinder:
         path: Sequence[str] | None = None,  # noqa: ARG002 - the import system's signature
         target: ModuleType | None = None,  # noqa: ARG002 - the import system's signature
     ) -> ModuleSpec | None:
-        """Return where to load *name* from, if it is one of the packages."""
+        """Return the spec of *name*, if it is one of the packages."""
         if name in LAZY:
             return ModuleSpec(name, LazyLoader(LAZY[name]))  # type: ignore[arg-type]
         if name == "datetime" and sys.version_info < (3, 12):
@@ -146,16 +146,16 @@ class PackageFinder:
         return spec
 
     def invalidate_caches(self) -> None:
-        """Do nothing: there is no cache."""
+        """Do nothing, because this finder does not use a cache."""
 
 
 def install(arguments: Iterable[str]) -> None:
-    """Let ``name=directory`` pairs be found, before anything on ``sys.path``.
+    """Have the packages in ``name=directory`` pairs found before ``sys.path`` is searched.
 
-    Modules inside of the packages are found as usual, by the ``__path__`` of these.
+    Modules inside the packages are found as usual, through the ``__path__`` of the package.
 
     Raises:
-        ValueError: An argument is no such pair.
+        ValueError: An argument is not such a pair.
 
     """
     directories = {}

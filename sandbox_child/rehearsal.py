@@ -1,7 +1,7 @@
-"""Runs a workflow of our own, so that the first one of a stranger finds the way trodden.
+"""Runs a workflow of our own, so that the first workflow of a user runs fast.
 
-The zygote does so: the interpreter adapts its bytecode, and caches are filled, before all that is
-shared.  What is written later is copied, page by page, in every child.
+The zygote rehearses: the interpreter adapts its bytecode, and caches are filled, before its memory
+is shared.  Memory that is written later is copied, page by page, in every child.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ def main(state):
 """
 
 _ANSWER_BYTES: Final = 1 << 16
-"""More than is answered, and no more than a pipe takes: nobody reads before all is over."""
+"""More than the size of all answers, but not more than a pipe takes, because they are read only at
+the end."""
 
 
 def rehearse(
     serve: Callable[[Channel, Callable[[], ConfinementReport], _T, Callable[[], object]], int],
     loaded: _T,
 ) -> None:
-    """Serve a run of two small jobs, of which only the walls are left out; leaves nothing behind.
+    """Serve a run of two small jobs, like a real run but without walls.
 
     Args:
         serve: Serves one run: `sandbox_child.bootstrap.serve_forked`.
@@ -69,9 +70,9 @@ def rehearse(
 
 
 def rehearse_compiler() -> None:
-    """Compile a small job: of all that a run goes through it takes a fork longest.
+    """Compile a small job, because a fork spends most time on compiling.
 
-    It is what a waiting fork can afford.  To rehearse a whole run it would copy twice the memory.
+    A waiting fork can afford that.  Rehearsing a whole run would copy twice the memory.
     """
     compile_job(_SMALL_JOB, step_id="rehearsal")
 

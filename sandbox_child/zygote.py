@@ -1,7 +1,7 @@
-"""The clean interpreter that forks children: everything imported, one thread, never a job.
+"""The clean interpreter that forks children: it has imported everything and never runs a job.
 
-It believes the engine, because it hears of no plan and no value of a user.  What it forks starts
-where a new interpreter would be after its imports, and goes on as `sandbox_child.bootstrap` does.
+It trusts the engine, because plans and values of users never reach it.  A fork starts where a new
+interpreter would be after its imports, and goes on in `sandbox_child.bootstrap`.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ PRELOADED: Final = (
     "uuid",
     "zoneinfo",
 )
-"""What jobs import most: loaded once here, shared by all children until they write to it."""
+"""Modules that jobs import most.  They are loaded once here, and children share their memory until
+they write to it."""
 
 _NOTHING: Final = 0
 _ENDS: Final = 4
-"""Descriptors that come with a request: of requests, answers, stdout and stderr."""
+"""Number of descriptors that come with a request: requests, answers, stdout and stderr."""
 _RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
 
 
@@ -95,8 +96,8 @@ def serve_zygote() -> int:
     streams.expect_pipes()
     loaded = _preload()
     zygote = _Zygote(control, loaded, prepare.request, _confine(prepare))
-    # What is there now is shared with every child for as long as nobody touches it, and the
-    # collector would touch it all.
+    # Memory is shared with every child until it is written to, and the collector would write to all
+    # of it.
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -108,7 +109,7 @@ def serve_zygote() -> int:
 def _preload() -> bootstrap.Loaded:
     loaded = bootstrap.load()
     for name in PRELOADED:
-        getattr(__import__(name), "__all__", None)  # which has those loaded that come late
+        getattr(__import__(name), "__all__", None)  # loads the modules that come late
     close_gaps()
     for _ in range(bootstrap.REHEARSALS):
         rehearse(bootstrap.serve_forked, loaded)
@@ -127,7 +128,7 @@ def _confine(prepare: Prepare) -> ConfinedZygote | None:
             fork_fds=bootstrap.KEPT_FDS,
         )
     except ConfinementRefused:
-        return None  # every child will meet the same refusal, and has somebody to tell it
+        return None  # every child will meet the same refusal, and report it to the engine
 
 
 class _Zygote:
@@ -143,19 +144,19 @@ class _Zygote:
         self._request = request
         self._confined = confined
         self._wanted: ConfinementRequest | None = None
-        """What the next child is to put on, if not what *request* says."""
+        """The request for the next child, if it is not *request*."""
         self._pid = os.getpid()
         self._while_waiting = rehearse_compiler
-        # A child takes over all that can be made before it is there: what it need not make it need
-        # not copy either.
+        # Make objects before the fork: a child does not copy memory for objects that it inherits.
         self._channel = bootstrap.make_channel()
         self._channel.hold(bootstrap.HELLO)
-        # The kernel remembers which children there are, not this memory, which all of them inherit.
+        # The kernel keeps the list of children, because all children inherit this process's memory.
         self._poll = select.epoll()
         self._poll.register(CONTROL_FD, select.EPOLLIN)
         random.seed()
         for number in _RESERVED:
-            # Taken, so that no descriptor that comes in is given a number that a child needs.
+            # These numbers are taken, so that an arriving descriptor cannot get a number that a
+            # child needs.
             os.dup2(_NOTHING, number)
 
     def serve(self) -> None:
@@ -167,7 +168,7 @@ class _Zygote:
                     return
 
     def _take(self) -> bool:
-        """Take one request; return whether there may be more."""
+        """Take a request; return False if the engine is gone."""
         try:
             datagram, fds, _, _ = socket.recv_fds(self._control, MAX_DATAGRAM_BYTES, 4)
         except ConnectionError:
@@ -181,27 +182,27 @@ class _Zygote:
 
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
         if len(fds) < _ENDS:
-            # The kernel drops descriptors for which no number is free: recvmsg(2), MSG_CTRUNC.
+            # The kernel drops descriptors if it has no free numbers: recvmsg(2), MSG_CTRUNC.
             self._refuse(errno.EMFILE, fds)
             return
         self._wanted = wanted.request
         pid = fork()
         if pid == 0:
             self._become_child(*fds)
-        self._wanted = None  # the next child is not to find it
+        self._wanted = None  # the next child must not find it
         if pid < 0:
             self._refuse(-pid, fds)
             return
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError as error:  # nobody could say when it ends
+        except OSError as error:  # its end could not be noticed
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             self._refuse(error.errno or errno.EMFILE, fds)
             return
         self._poll.register(pidfd, select.EPOLLIN)
         self._say(Forked(pid), pidfd)
-        random.seed()  # for the next child; as a fork handler of that module would do in it
+        random.seed()  # for the next child, in place of the fork handler of that module
         for fd in fds:
             os.close(fd)
 
@@ -217,7 +218,8 @@ class _Zygote:
         self._poll.unregister(pidfd)
         os.close(pidfd)
         try:
-            # What the child has started dies before its group's number is free again.
+            # Processes that the child has started die before the number of their group is free
+            # again.
             os.killpg(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
@@ -229,10 +231,10 @@ class _Zygote:
         try:
             socket.send_fds(self._control, [encode(message)], fds)
         except ConnectionError:
-            os._exit(0)  # the engine is gone, and the children go with us
+            os._exit(0)  # the engine is gone, and the children end with this process
 
     def _become_child(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
-        """Go on as the child of one run; never returns, whatever happens."""
+        """Go on as the child of a run; this never returns."""
         code = 1
         try:
             os.dup2(requests, REQUESTS_FD)

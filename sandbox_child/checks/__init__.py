@@ -1,4 +1,4 @@
-"""Checks the texts of a plan in a confined child, without running anything of a job."""
+"""Checks the texts of a plan in a confined child, without running code of a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiles one text after another, links what it needs, and sends what is wrong with it."""
+"""Compiles one text after another, links its imports, and sends the findings about it."""
 
 from __future__ import annotations
 
@@ -43,20 +43,21 @@ if TYPE_CHECKING:
     from sandbox_child.pipes.channel import Channel
 
 _RECURSION: Final = 20_000
-"""A tree that is walked here was compiled, so its depth has a limit; functions of Python take no C stack."""
+"""Recursion limit for walking a tree. The tree was compiled, so its depth is limited; Python
+functions do not use the C stack."""
 
 _MAX_PLACES: Final = 5
 _MAX_FINDINGS: Final = 100
-"""Of one text: nobody reads more at once."""
+"""Most findings about one text, because more are not read at once."""
 
 _DEFINED: Final = re.compile(r"\b(?:def|class|import|as|for)\s+(\w+)|(\w+)\s*[:=]")
-"""How a text defines a name, roughly."""
+"""The rough form of a definition of a name."""
 
 _ALWAYS_THERE: Final = frozenset({"__name__", "__debug__", "print", "__import__"})
 
 
 def check_texts(channel: Channel, check: m.Check) -> int:
-    """Answer each text of *check* in turn, then wait for the end of this process."""
+    """Answer each text of *check* in order, then wait for the end of this process."""
     sys.setrecursionlimit(max(_RECURSION, sys.getrecursionlimit()))
     checker = Checker(channel, check)
     for text in check.texts:
@@ -66,7 +67,7 @@ def check_texts(channel: Channel, check: m.Check) -> int:
 
 
 class Checker:
-    """Checks texts of one plan, each by itself."""
+    """Checks the texts of a plan, each by itself."""
 
     def __init__(self, channel: Channel, check: m.Check) -> None:
         self._channel = channel
@@ -84,7 +85,7 @@ class Checker:
         return f"{link.name}@{link.version}"
 
     def check(self, text: CheckedText) -> m.Checked:
-        """Return everything that is wrong with one text."""
+        """Return all findings about a text."""
         try:
             if text.kind == "condition":
                 return m.Checked(findings=tuple(self._condition(text)))
@@ -146,7 +147,7 @@ class Checker:
         try:
             tree = parsing.parse(written, source, filename="<check>", mode="exec", step_id=None)
         except LanguageError:
-            return findings  # reported already
+            return findings  # it was reported already
         assert isinstance(tree, ast.Module)
         is_job = text.kind == "job"
         form = forms.form_of(tree) if is_job else None
@@ -168,7 +169,7 @@ class Checker:
         for unknown in names.unknown(known):
             name = unknown.node.id
             if not unknown.at_once and unknown.later is None and name in later:
-                continue  # a job defines it before it calls the function
+                continue  # a job can define it before it calls the function
             unsure = scope == "unknown" or (called is not None and name in called)
             findings.append(_unknown_name(unknown, known, source, note=unsure))
         redefined = in_scope.keys() | (self._globals or frozenset())
@@ -180,7 +181,7 @@ class Checker:
         return findings
 
     def _in_every_step(self) -> frozenset[str]:
-        """Return what the adaptors of each step have in common."""
+        """Return the names that the adaptors of every step have."""
         sets = [
             frozenset(self._linker.step([a for a in specs if a not in self._broken]).in_scope)
             for specs in {text.adaptors for text in self._check.texts if text.kind == "job"}
@@ -188,7 +189,7 @@ class Checker:
         return frozenset.intersection(*sets) if sets else frozenset()
 
     def _of_jobs(self) -> frozenset[str]:
-        """Return what the jobs may define; they are not parsed here, where they could do harm."""
+        """Return names that the jobs may define, without parsing them, which could crash."""
         texts = (text.source for text in self._check.texts if text.kind == "job")
         return frozenset(name for text in texts for pair in _DEFINED.findall(text) for name in pair)
 
@@ -209,7 +210,7 @@ class Checker:
         return findings, links.in_scope, links
 
     def _try(self, label: str) -> str | None:
-        """Import an adaptor; return why that is not possible, None if it is."""
+        """Import an adaptor; return why it cannot be imported, or None."""
         self._announce(label)
         try:
             self._linker.step([label])
@@ -245,14 +246,14 @@ class Checker:
             top = name.partition(".")[0]
             unknown = not self._check.repo_known and top not in sys.stdlib_module_names
             if unknown or name in broken_modules or top in broken_modules:
-                return None  # nothing is known of it
+                return None  # the module is not known
             return linked(name, *rest)
 
         return importer
 
 
 def compile_globals_form(text: CheckedText) -> list[Finding]:
-    """Return what the language refuses about globals."""
+    """Return the findings of the language wall about globals."""
     try:
         compile_globals(text.source)
     except LanguageError as error:
@@ -261,7 +262,7 @@ def compile_globals_form(text: CheckedText) -> list[Finding]:
 
 
 def _names_of(source: str | None) -> frozenset[str] | None:
-    """Return what the globals of a workflow define; None if they are not Python."""
+    """Return the names that the globals of a workflow define; None if they are not Python."""
     if source is None:
         return frozenset()
     try:
@@ -275,7 +276,7 @@ def _names_of(source: str | None) -> frozenset[str] | None:
 
 
 def _called_names(tree: ast.Module) -> frozenset[str]:
-    """Return the names that may be verbs: what is called, and what is passed on."""
+    """Return the names that may be verbs, because they are called."""
     return frozenset(
         node.func.id
         for node in ast.walk(tree)
@@ -291,7 +292,7 @@ def _unknown_name(
     note: bool,
     hint: Callable[..., str | None] = name_fix,
 ) -> Finding:
-    """Return the finding for a name that is not there; *note*: unless an adaptor has it."""
+    """Return the finding about an unknown name. With *note*, an adaptor may still define it."""
     name, position = unknown.node.id, source.of(unknown.node)
     note = note and unknown.later is None
     message, fix = f"the name {name!r} is not defined", hint(name, [*unknown.visible, *known])
@@ -345,7 +346,7 @@ def _violations(error: LanguageError) -> list[Finding]:
 
 
 def _ordered(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Return findings in the order of the text, each once, and the same sentence a few times only."""
+    """Return findings in the order of the text, and the same message only a few times."""
     places: Counter[str] = Counter()
     listed: list[Finding] = []
     for found in sorted(dict.fromkeys(findings), key=lambda f: (f.line or 0, f.column or 0)):

@@ -1,4 +1,4 @@
-"""Operations of a job: those that are thrown away, and values that are not operations."""
+"""Finds operations of a job that are thrown away, and values that are not operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Literal["yes", "no", "unknown"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _MAX_DEPTH: Final = 8
-"""A verb that calls a verb that calls a verb ..."""
+"""Most calls that are followed, as in a verb that calls a verb that calls a verb."""
 
 _COROUTINE: Final = 0x80
 """CO_COROUTINE of `inspect`, which takes long to import."""
@@ -32,7 +32,7 @@ _NEVER_OPERATIONS: Final = frozenset(
     | {"issubclass", "len", "list", "map", "ord", "print", "range", "repr", "reversed", "round"}
     | {"set", "sorted", "str", "sum", "tuple", "zip"}
 )
-"""Built-in functions whose values cannot be called, so a run refuses them as operations."""
+"""Built-in functions whose results cannot be called, so a run refuses them as operations."""
 
 _NO_LIST = (
     *(ast.Constant, ast.Dict, ast.Set, ast.Lambda, ast.JoinedStr, ast.Compare),
@@ -43,7 +43,7 @@ _NO_LIST = (
 def thrown_away(
     tree: ast.Module, form: Form | None, elsewhere: str, verbs: Verbs
 ) -> list[tuple[Wrong, bool]]:
-    """Return the operations that never run; True: that is not certain."""
+    """Return the operations that never run, each with True if that is not certain."""
     makers = Makers(tree, verbs)
     found = []
     for site in dropped.find(tree, form, elsewhere=elsewhere):
@@ -55,7 +55,7 @@ def thrown_away(
         name = f"{site.name}(...)" + (f" (which makes {through}(...))" if through else "")
         if answer == "unknown":
             message = f"the value of {site.name}(...) on line {site.line} is thrown away"
-            fix = "if it makes an operation, that is never run"
+            fix = "if it makes an operation, that operation never runs"
         else:
             message = f"{name} on line {site.line} is never run"
             fix = f"pass it to another operation, or call it with state: {site.name}(...)(state)"
@@ -69,12 +69,12 @@ def thrown_away(
 
 
 def shape(tree: ast.Module, form: Form | None, redefined: Container[str]) -> list[Wrong]:
-    """Return what stands in the place of operations and cannot be one.
+    """Return values at the place of operations that cannot be operations.
 
     Args:
         tree: The job.
         form: Its form.
-        redefined: Names that adaptors and globals give: they may hide a built-in function.
+        redefined: Names from adaptors and globals, which may hide a built-in function.
 
     """
     if form == "script":
@@ -95,7 +95,7 @@ def shape(tree: ast.Module, form: Form | None, redefined: Container[str]) -> lis
             and not _binds(tree, call.func.id)
         ]
     name = "operations" if form == "operations" else "main"
-    # The last statement that binds the name decides, if it does so whatever happens.
+    # The last statement that binds the name decides, if it always binds it.
     found = [s for s in tree.body if any(name in _bound_by(node) for node in ast.walk(s))][-1]
     if name not in _bound_by(found) or isinstance(found, ast.For | ast.AsyncFor | ast.AugAssign):
         return []
@@ -142,7 +142,7 @@ def _binds(tree: ast.Module, name: str) -> bool:
 
 
 class Makers:
-    """Which functions make operations: functions of the text, and verbs of adaptors."""
+    """Finds out which functions make operations: functions of the text, and verbs of adaptors."""
 
     def __init__(self, tree: ast.Module, verbs: Verbs) -> None:
         self._verbs = verbs
@@ -157,14 +157,14 @@ class Makers:
         self._files: dict[str, dict[tuple[str, int], _Function]] = {}
 
     def makes_operation(self, callee: ast.expr, depth: int = 0) -> Answer:
-        """Return whether what *callee* returns waits for a state."""
+        """Return whether the result of *callee* is an operation, which waits for a state."""
         if isinstance(callee, ast.Name) and callee.id in self._own:
             return self._by_text(self._own[callee.id], None, depth)
         value = self._verbs.meaning(callee)
         return "unknown" if value is MISSING else self._by_value(value, depth)
 
     def is_coroutine(self, callee: ast.expr) -> bool:
-        """Whether the call makes something to be awaited."""
+        """Whether the call makes a coroutine, which must be awaited."""
         own = self._own.get(callee.id) if isinstance(callee, ast.Name) else None
         if own is not None:
             return isinstance(own, ast.AsyncFunctionDef)
@@ -172,7 +172,7 @@ class Makers:
         return type(value) is FunctionType and bool(value.__code__.co_flags & _COROUTINE)
 
     def through(self, callee: ast.expr) -> str | None:
-        """Return the verb whose operation a function of the text returns."""
+        """Return the verb whose operation is the result of a function of the text."""
         own = self._own.get(callee.id) if isinstance(callee, ast.Name) else None
         if own is None:
             return None
@@ -201,7 +201,7 @@ class Makers:
 
     def _by_text(self, node: _Function, function: FunctionType | None, depth: int) -> Answer:
         if isinstance(node, ast.AsyncFunctionDef):
-            return "yes"  # a coroutine that nobody awaits
+            return "yes"  # the coroutine is never awaited
         inner = {
             n.name: n
             for n in ast.walk(node)
@@ -238,7 +238,7 @@ class Makers:
         return "unknown" if isinstance(value, ast.Name | ast.Attribute | ast.Subscript) else "no"
 
     def _read(self, function: FunctionType) -> _Function | None:
-        """Return the text of a function of an adaptor, None if it cannot be read."""
+        """Return the syntax tree of an adaptor's function; None if its file cannot be read."""
         path = function.__code__.co_filename
         if path not in self._files:
             self._files[path] = _functions_in(path)
@@ -254,14 +254,14 @@ def _functions_in(path: str) -> dict[tuple[str, int], _Function]:
     found: dict[tuple[str, int], _Function] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            # The first line of the code is that of the first decorator.
+            # The code of a function begins at its first decorator.
             line = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             found[node.name, line] = node
     return found
 
 
 def _returned(node: _Function) -> list[ast.expr]:
-    """Return the values that a function returns, not those of functions inside of it."""
+    """Return the values that a function returns, without those of functions inside it."""
     if isinstance(node, ast.Lambda):
         return [node.body]
     found: list[ast.expr] = []

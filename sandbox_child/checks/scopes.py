@@ -1,8 +1,8 @@
-"""Names that nothing defines, or only something that comes later.
+"""Finds names that are not defined, or that are defined only later.
 
-The rules are Python's: a name belongs to the innermost scope that binds it, a class body is no
-scope for its functions, and a function is called after the module was executed.  Where the order
-cannot be known (loops, branches, functions) a name that is bound anywhere counts as defined.
+The rules are Python's.  A name belongs to the innermost scope that binds it.  The functions of a
+class do not see names of its body.  A function is called after the module was executed.  Where the
+order cannot be known (loops, branches, functions), a name that is bound anywhere counts as defined.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _INLINE: Final = frozenset({"comprehension", "generator"})
 _DEFERRED: Final = frozenset({"function", "generator"})
-"""Scopes whose code may run later than what stands around it."""
+"""Scopes whose code may run later than the code around it."""
 _NAME_ERRORS: Final = frozenset({"NameError", "UnboundLocalError"})
 
 
 class Unknown(NamedTuple):
-    """A use of a name that is not there when it is used."""
+    """A use of a name that is not defined at that moment."""
 
     node: ast.Name
     later: int | None
-    """The line on which it is defined, if it is defined later."""
+    """The line that defines the name later, if there is one."""
     at_once: bool
-    """It is used while the text is loaded, not in a function that is called afterwards."""
+    """Whether the use is executed while the text is loaded, and not in a function that is called
+    later."""
     visible: frozenset[str]
-    """The names of the text that are seen from there."""
+    """The names of the text that are visible at the use."""
 
 
 class _Use(NamedTuple):
@@ -53,7 +54,7 @@ class Scope:
         self.bindings: dict[str, list[_Binding]] = {}
         self.uses: list[_Use] = []
         self.elsewhere: dict[str, str] = {}
-        """Names that `global` or `nonlocal` gives to another scope."""
+        """Names that `global` or `nonlocal` moves to another scope."""
 
     def module(self) -> Scope:
         """Return the outermost scope."""
@@ -64,13 +65,13 @@ class Scope:
 
 
 class Names:
-    """The scopes of one text.
+    """The scopes of a text.
 
     Args:
         tree: A module or an expression.
 
     Attributes:
-        defined: What the text binds at its top level, or by ``global``.
+        defined: Names that the text binds at its top level, or by ``global``.
 
     """
 
@@ -158,7 +159,7 @@ class Names:
         self._visit(node.target)
 
     def visit_annotated(self, node: ast.AnnAssign) -> None:
-        """Pass over the annotation of a local variable: it is not evaluated."""
+        """Pass over the annotation of a local variable, which is not evaluated."""
         if self._scope.kind != "function":
             self._annotation(node.annotation)
         if node.value is not None:
@@ -179,7 +180,7 @@ class Names:
         self._scope = inner
 
     def visit_for(self, node: ast.For | ast.AsyncFor) -> None:
-        """Visit a loop, in which a name may be bound by the turn before."""
+        """Visit a loop, in which an earlier turn may bind a name."""
         self._visit(node.iter)
         with_loop = self._loops | {id(node)}
         before, self._loops = self._loops, with_loop
@@ -205,7 +206,7 @@ class Names:
         self._visit_all(node.body)
 
     def visit_try(self, node: ast.Try) -> None:
-        """Pass over names whose absence is caught."""
+        """Pass over names if the error about a missing name is caught."""
         guarded = bool(caught(node) & _NAME_ERRORS)
         self._protected += guarded
         self._visit_all(node.body)
@@ -219,12 +220,12 @@ class Names:
         self._visit_all(node.finalbody)
 
     def visit_import(self, node: ast.Import | ast.ImportFrom) -> None:
-        """Bind what is imported."""
+        """Bind the imported names."""
         for alias in node.names:
             self._bind(alias.asname or alias.name.partition(".")[0], node.lineno)
 
     def visit_pattern(self, node: ast.MatchAs | ast.MatchStar) -> None:
-        """Bind what a pattern captures."""
+        """Bind the names that a pattern captures."""
         self._visit_all(ast.iter_child_nodes(node))
         self._bind(node.name, node.lineno)
 
@@ -234,7 +235,7 @@ class Names:
         self._bind(node.rest, node.lineno)
 
     def visit_class(self, node: ast.ClassDef) -> None:
-        """Visit the bases outside, the body in a scope of its own."""
+        """Visit the bases outside, and the body in a scope of its own."""
         self._visit_all(node.decorator_list)
         self._type_parameters(node)
         self._visit_all(node.bases)
@@ -245,7 +246,7 @@ class Names:
         self._bind(node.name, node.lineno)
 
     def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Visit defaults outside, the body in a scope of its own."""
+        """Visit the defaults outside, and the body in a scope of its own."""
         self._visit_all(node.decorator_list)
         self._defaults(node.args)
         self._type_parameters(node)
@@ -257,14 +258,14 @@ class Names:
         self._function(arguments, node.body)
 
     def visit_lambda(self, node: ast.Lambda) -> None:
-        """Visit defaults outside, the body in a scope of its own."""
+        """Visit the defaults outside, and the body in a scope of its own."""
         self._defaults(node.args)
         self._function(_arguments(node.args), [node.body])
 
     def visit_comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
     ) -> None:
-        """Visit the first list outside, all else in a scope of its own, the element last."""
+        """Visit the first iterable outside, the rest in a scope of its own, and the element last."""
         self._visit(node.generators[0].iter)
         kind = "generator" if isinstance(node, ast.GeneratorExp) else "comprehension"
         outer, self._scope = self._scope, self._open(kind, self._scope)
@@ -293,7 +294,7 @@ class Names:
             self._bind(parameter.name, node.lineno)  # type: ignore[attr-defined]  # it has a line
 
     def _annotation(self, node: ast.expr) -> None:
-        """Visit an annotation, which a later Python evaluates when it is asked for."""
+        """Visit an annotation, which later Pythons evaluate on demand."""
         if not self._no_annotations:
             outer, self._scope = self._scope, self._open("function", self._scope)
             self._visit(node)
@@ -319,7 +320,7 @@ def _arguments(arguments: ast.arguments) -> list[ast.arg]:
 
 
 def _resolve(scope: Scope, use: _Use, known: Collection[str]) -> Unknown | None:
-    """Return what is wrong with a use, None if the name is there."""
+    """Return the problem of a use, or None if the name is defined."""
     name, at_once = use.node.id, True
     current: Scope | None = scope
     while current is not None:
@@ -335,7 +336,7 @@ def _resolve(scope: Scope, use: _Use, known: Collection[str]) -> Unknown | None:
                 return None
             if current.kind == "function":
                 return Unknown(use.node, _first_line(bindings), _loads(scope), frozenset())
-            # Until it is bound here, the name of an outer scope or a built-in one is seen.
+            # Until this scope binds it, the name of an outer scope or a built-in name is visible.
             if current.kind == "module" and name not in known:
                 return Unknown(use.node, _first_line(bindings), at_once=True, visible=frozenset())
         if current.kind in _DEFERRED:

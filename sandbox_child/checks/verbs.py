@@ -1,6 +1,6 @@
-"""Checks what a text takes from modules: imports that fail, verbs that do not exist, wrong arguments.
+"""Finds imports that fail, verbs that do not exist, and wrong arguments of calls.
 
-Only what is certain is reported.  A name that the text binds more than once may mean anything.
+Only certain problems are reported. A name that the text binds more than once may mean anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IMPORT: Final = _ALL | {"ImportError", "ModuleNotFoundError"}
 
 
 class Wrong(NamedTuple):
-    """A problem, and where it is."""
+    """A problem, and its place."""
 
     node: ast.AST
     kind: str
@@ -36,11 +36,11 @@ class Wrong(NamedTuple):
 
 
 class Verbs:
-    """The meaning of the names of a text, as far as that is known for certain.
+    """The meaning of the names of a text, as far as it is certain.
 
     Args:
         tree: The text.
-        in_scope: What is there without an import.
+        in_scope: Values that are in scope without an import.
         importer: Links a module, as the ``__import__`` of a job does.
 
     """
@@ -76,11 +76,11 @@ class Verbs:
 
     @property
     def wrong(self) -> list[Wrong]:
-        """Everything that was found."""
+        """All problems that were found."""
         return self._wrong
 
     def meaning(self, node: ast.expr) -> object:
-        """Return what an expression means, MISSING if that is not known."""
+        """Return the value of an expression, or MISSING if it is not known."""
         if isinstance(node, ast.Name):
             return self._known.get(node.id, MISSING)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -127,7 +127,7 @@ class Verbs:
         return module if isinstance(module, ModuleType) else None
 
     def _explain(self, text: str, name: str, names: tuple[str, ...]) -> tuple[str, str | None]:
-        """Split the text of a refused import into what is wrong and what would be right."""
+        """Split the text of a refused import into the problem and the fix."""
         if not text.startswith(("module ", "cannot import ")):
             return text, None
         message, _, rest = text.partition("; ")
@@ -174,7 +174,7 @@ class Verbs:
 
 
 def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, frozenset[str]]]:
-    """Yield every node with the names of the exceptions that are caught around it."""
+    """Yield every node with the names of the exceptions that the code around it catches."""
     waiting: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
     while waiting:
         node, handled = waiting.pop()
@@ -188,7 +188,7 @@ def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, frozenset[str]]]:
             if field == "body" and isinstance(node, ast.Try | ast.TryStar):
                 within = inside | caught(node)  # type: ignore[arg-type]  # both have handlers
             if field == "body" and isinstance(node, ast.If) and _is_type_checking(node.test):
-                within = inside | _IMPORT  # it is never executed
+                within = inside | _IMPORT  # this block is never executed
             children = child if isinstance(child, list) else [child]
             waiting += ((c, within) for c in children if isinstance(c, ast.AST))
 
@@ -203,7 +203,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield the names that one node binds or unbinds."""
+    """Yield the names that a node binds or unbinds."""
     if isinstance(node, ast.Name):
         if not isinstance(node.ctx, ast.Load):
             yield node.id
@@ -212,7 +212,7 @@ def _bound_names(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.arg):
         yield node.arg
     elif isinstance(node, ast.Import | ast.ImportFrom):
-        # `import a.b, a.c` gives one name twice, and means the same.
+        # `import a.b, a.c` binds the same name twice, to the same module.
         yield from {alias.asname or alias.name.partition(".")[0] for alias in node.names}
     elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
         if node.name:
@@ -224,7 +224,7 @@ def _bound_names(node: ast.AST) -> Iterator[str]:
 def _call_problems(
     node: ast.Call, name: str, function: FunctionType
 ) -> Iterator[tuple[ast.AST, str, str | None]]:
-    """Yield what Python will refuse about the arguments of a call."""
+    """Yield the problems that Python will find in the arguments of a call."""
     code = function.__code__
     names = code.co_varnames
     positional = names[: code.co_argcount]

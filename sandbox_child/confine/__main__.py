@@ -1,7 +1,7 @@
-"""Confines a process that has nothing to do, and tells how that went.
+"""Confines a process that does not run jobs, and reports the result.
 
-Started as a script by ``python -I -S`` with the packages as ``name=directory``; the request comes
-as JSON on standard input, the answer goes as JSON to standard output.
+``python -I -S`` starts it as a script, with the packages as ``name=directory``. It reads the
+request as JSON from standard input, and writes the answer as JSON to standard output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def main(arguments: list[str]) -> None:
-    """Answer one request."""
+    """Answer a request."""
     directories = dict(pair.split("=", 1) for pair in arguments)
     sys.path.insert(0, directories["sandbox_child"])
     import finder  # type: ignore[import-not-found,unused-ignore]  # as in sandbox_child.__main__

@@ -1,7 +1,7 @@
-"""A small assembler for seccomp filters.  Knows nothing of our policy.
+"""A small assembler for seccomp filters.  It does not know our policy.
 
-An instruction is one 64-bit number, as it lies in memory on a little-endian machine: code 16 bits,
-jump if true 8, jump if false 8, operand 32.  Jumps go forward only, counted from the next
+An instruction is a 64-bit number, as in the memory of a little-endian machine: code 16 bits, jump
+if true 8, jump if false 8, operand 32.  Jumps go forward only, and are counted from the next
 instruction.  Source: linux/bpf_common.h, linux/seccomp.h, seccomp(2).
 """
 
@@ -24,7 +24,7 @@ ARGUMENTS_OFFSET: Final = 16
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
-"""The whole process, with SIGSYS."""
+"""Kill the whole process, with SIGSYS."""
 LONGEST_JUMP: Final = 255
 WORD: Final = 0xFFFFFFFF
 
@@ -37,15 +37,15 @@ def refuse(errno: int) -> int:
 
 
 def instruction(code: int, operand: int, true: int = 0, false: int = 0) -> int:
-    """Return one instruction."""
+    """Return an instruction."""
     return code | true << 16 | false << 24 | operand << 32
 
 
 class Question:
-    """A question to one argument of a call: whether ``argument & mask`` is one of the values.
+    """A question about an argument of a call: whether ``argument & mask`` is one of the values.
 
-    The low 32 bits are looked at.  The kernel reads most arguments as ``int``, and what a compiler
-    leaves in the upper half of such a register means nothing; ``wide`` also demands that it is 0.
+    It looks at the low 32 bits.  The kernel reads most arguments as ``int`` and ignores the upper
+    half of such a register; ``wide`` also demands that the upper half is 0.
     """
 
     __slots__ = ("argument", "mask", "unless", "values", "wide")
@@ -90,7 +90,7 @@ class Question:
 
 
 def flags(argument: int, *allowed: int) -> Question:
-    """Return the question whether an argument has no bit but the *allowed* ones."""
+    """Return the question whether an argument has only *allowed* bits."""
     mask = WORD
     for bits in allowed:
         mask &= ~bits
@@ -114,7 +114,7 @@ def either(alternatives: Sequence[Sequence[Question]], otherwise: int) -> Code:
 
 
 def verdict(action: int) -> Code:
-    """Return code that ends with *action* whatever the arguments are."""
+    """Return code that ends with *action* for all arguments."""
     return [instruction(RETURN, action)]
 
 
@@ -124,9 +124,9 @@ def assemble(
     """Return a whole filter.
 
     Args:
-        arch: The one architecture whose calls are looked at; all others are killed.
-        verdicts: What happens to which number.
-        otherwise: The verdict about a number that is not among them.
+        arch: The architecture of the filter; a call of any other architecture is killed.
+        verdicts: For each system call number, its code.
+        otherwise: The verdict for any other number.
         past_the_end: From this number on every call is killed (the x32 numbers of x86-64).
 
     """
@@ -155,7 +155,7 @@ def _extend(ranges: list[tuple[int, Code]], number: int, code: Code) -> None:
 def _search(ranges: list[tuple[int, Code]]) -> Code:
     """Return a binary search for the last range that begins at or below the number.
 
-    Eight comparisons for any call, where a list of numbers would take up to four hundred.
+    It takes eight comparisons for each call; a list of numbers would take up to four hundred.
     """
     if len(ranges) == 1:
         return ranges[0][1]

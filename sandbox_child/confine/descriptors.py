@@ -1,4 +1,4 @@
-"""Layer: no descriptor is open but those of the protocol and the standard streams."""
+"""Layer: only the descriptors of the protocol and the standard streams stay open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:
-    """Close all others.  Source: close_range(2), which os.closerange uses."""
+    """Close all other descriptors.  Source: close_range(2), which os.closerange uses."""
     for first, last in _ranges(task.keep_fds):
         os.closerange(first, last + 1)
     return f"open: {len(task.keep_fds)}"
@@ -38,10 +38,10 @@ def ready(task: Task) -> Ready | None:
 
 
 def _ranges(keep_fds: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last of each range between those that are kept."""
+    """Yield the first and the last number of each range between the kept descriptors."""
     first = 0
     for kept in sorted(keep_fds):
-        # An empty range would be handed to the kernel as one without end (CPython 3.11 to 3.13).
+        # CPython 3.11 to 3.13 would pass an empty range to the kernel as a range without end.
         if first < kept:
             yield first, kept - 1
         first = kept + 1

@@ -1,4 +1,4 @@
-"""Layer: no process of the same user may look into this one, and it leaves no core."""
+"""Layer: other processes of the same user cannot look into this one, and it leaves no core."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
-    """Clear the flag.  After `identity`: a change of the user id sets it anew.  Source: prctl(2)."""
+    """Clear the flag.
+
+    This comes after `identity`, because a change of the user id sets the flag again.  Source:
+    prctl(2).
+    """
     prctl(PR_SET_DUMPABLE, 0)
     return None
 

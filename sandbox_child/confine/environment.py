@@ -1,7 +1,7 @@
-"""Layer: nothing of the engine's environment came along.
+"""Layer: the child has not inherited the engine's environment.
 
-The engine passes an environment of its own making; this looks whether it did.  Removing a
-variable here would be too late: the first one stays readable on the stack of the process.
+The engine passes a new environment; this layer checks that it did.  Removing a variable here would
+be too late, because its first copy stays readable on the stack of the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REMEDY = "start the child with engine.confinement.interpreter.CHILD_ENVIRONMENT 
 
 EXPECTED = frozenset(
     (
-        "LC_CTYPE",  # the interpreter sets it itself when it finds the C locale (PEP 538)
+        "LC_CTYPE",  # the interpreter itself sets it for the C locale (PEP 538)
         "LD_BIND_NOW",
         "MALLOC_ARENA_MAX",
     )
@@ -32,5 +32,5 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
-    """Check the environment; there is nothing to change."""
+    """Do nothing, because `unavailable` has checked the environment."""
     return None

@@ -1,8 +1,8 @@
-"""Layer: a user id that owns nothing, and no capability.
+"""Layer: a user id that owns no files, and no capabilities.
 
-As root each run gets a user id of its own, so that two runs are strangers to the kernel and
-RLIMIT_NPROC counts one run only.  An ordinary user keeps the id, which nobody can change without
-privilege, and gets a user namespace of its own for the sake of that count.
+Under root, each run gets a user id of its own, so that the kernel separates two runs, and
+RLIMIT_NPROC counts one run only.  An ordinary user cannot change the id, which needs privilege.
+Its runs get user namespaces of their own for the sake of that count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ STOPS = "using root's rights over files and processes, should another layer have
 REMEDY = "run the engine as an ordinary user, or make interpreter and repo readable by everybody"
 
 FIRST_UID: Final = 0x70000000
-"""Far above what any distribution gives to people and services; the pid is added."""
+"""The base of user ids, far above those that distributions give to people and services; the pid is
+added."""
 NOBODY: Final = 65534
 
 PR_CAPBSET_DROP: Final = 24
@@ -33,7 +34,8 @@ PR_SET_SECUREBITS: Final = 28
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECBITS_ALL_LOCKED: Final = 0xEF
-"""No root by uid, no capability kept over a change of uid, none ambient; all of it for good."""
+"""Root's uid gives no rights, and a change of uid keeps no capability, neither ambient ones; all of
+it for good."""
 CAPABILITY_VERSION_3: Final = 0x20080522
 LAST_CAPABILITY: Final = 63
 
@@ -44,13 +46,13 @@ def unavailable() -> str | None:
 
 
 _bounding_set: list[str] = []
-"""What came of emptying the bounding set, once that was tried; a fork inherits both."""
+"""The outcome of emptying the bounding set, once tried; a fork inherits the set and the outcome."""
 _readable: dict[tuple[str, ...], bool] = {}
-"""Whether anybody may read these paths, where that was looked up."""
+"""For paths that were looked up: whether every user may read them."""
 
 
 def prepare(request: ConfinementRequest) -> None:
-    """Do now what the forks of this process would have to do each for itself."""
+    """Do the work that each fork of this process would have to do for itself."""
     if os.geteuid() == 0:
         if not _bounding_set:
             _bounding_set.append(_drop_bounding_set())
@@ -59,13 +61,13 @@ def prepare(request: ConfinementRequest) -> None:
 
 
 _own_uid = Long(0)
-"""Of the fork that puts its layers on: see `set_own`."""
+"""The user id of the fork that puts its layers on: see `set_own`."""
 
 
 def ready(task: Task) -> Ready | None:
     """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`.
 
-    Only for root; what else there is to be done depends on what else can be done.
+    This is for root only: for other users, each step depends on the outcome of the one before.
     """
     request = task.request
     if os.geteuid() != 0 or not _readable.get(request.read_paths):
@@ -82,14 +84,14 @@ def ready(task: Task) -> Ready | None:
 
 
 def set_own(pid: int) -> int:
-    """Say who makes the calls that are ready; return its user id."""
+    """Set the process that makes the ready calls; return its user id."""
     uid = FIRST_UID + pid
     _own_uid.value = uid
     return uid
 
 
 def apply(task: Task) -> str | None:
-    """Give up root's user id where one can, and every capability in any case.
+    """Give up root's user id if possible, and every capability in any case.
 
     Source: capabilities(7), setresuid(2), getrlimit(2) on RLIMIT_NPROC.
 
@@ -105,7 +107,7 @@ def apply(task: Task) -> str | None:
     _clear_capabilities()
     if not task.counts_alone and not root and _count_alone():
         task.counts_alone = True
-        _clear_capabilities()  # a new user namespace begins with all of them
+        _clear_capabilities()  # a new user namespace begins with all capabilities
     if task.counts_alone:
         count = task.request.max_processes
         resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
@@ -126,14 +128,14 @@ def _become_stranger(task: Task) -> str:
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         except OSError:
-            continue  # a user namespace in which this id does not exist
+            continue  # this user namespace does not have the id
         task.counts_alone = uid != NOBODY
         return f"uid {uid}"
     return "uid unchanged: no other id exists here"
 
 
 def _readable_by_others(paths: tuple[str, ...]) -> bool:
-    """Look at the mode of each path and of every directory above it."""
+    """Return whether the modes of the paths, and of all directories above, let others read them."""
     passed: set[str] = set()
     for path in paths:
         try:
@@ -149,7 +151,7 @@ def _readable_by_others(paths: tuple[str, ...]) -> bool:
                     return False
                 passed.add(above)
         except OSError:
-            continue  # nothing there to be read, by anybody
+            continue  # the path does not exist for any user
     return True
 
 
@@ -159,9 +161,9 @@ def _drop_bounding_set() -> str:
         for capability in range(LAST_CAPABILITY + 1):
             prctl(PR_CAPBSET_DROP, capability)
     except PermissionError:
-        return "bounding set kept"  # harmless with no_new_privs: nothing can be executed to use it
+        return "bounding set kept"  # harmless with no_new_privs: programs cannot be executed
     except OSError:
-        pass  # EINVAL: past the last capability that this kernel knows
+        pass  # EINVAL: after the last capability of this kernel
     return ""
 
 

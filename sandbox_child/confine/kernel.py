@@ -1,9 +1,8 @@
-"""Raw system calls.  The one place of the child that speaks C.
+"""Raw system calls.  This is the only module of the child that calls C functions.
 
-Only the C half of ctypes is imported: ``ctypes`` itself takes 3.5 ms more of a new interpreter,
-and none of what it adds is needed here.  An ``int`` argument is passed as a 32-bit C int, ``bytes``
-as the address of their buffer, which the kernel may write to as well: nobody else may then hold
-the same object.
+The module imports only the C half of ctypes: ``ctypes`` itself takes 3.5 ms more, and its additions
+are not needed here.  An ``int`` argument is passed as a 32-bit C int, and ``bytes`` as the address
+of their buffer.  The kernel may write to that buffer, so other code must not hold the same object.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ __all__ = [
 
 
 class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - the stub's own type
-    """A ``long``; its ``value`` may be set after a call was made ready with it."""
+    """A ``long``; its ``value`` may be set after a call with it was prepared."""
 
     _type_ = "l"
 
@@ -48,13 +47,13 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = Long
 
 
-# The stub does not know that None means the program itself and its C library.
+# None means the program itself and its C library, which the stub does not know.
 _program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 _syscall = _Function(_ctypes.dlsym(_program, "syscall"))
 
 
 class _KeepingGil(_ctypes.CFuncPtr):
-    """A C function that is called as Python calls its own: the lock stays with this thread."""
+    """A C function that keeps the interpreter's lock, like the functions of Python itself."""
 
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO | _ctypes.FUNCFLAG_PYTHONAPI
     _restype_ = Long
@@ -64,10 +63,10 @@ _fork = _KeepingGil(_ctypes.dlsym(_program, "fork"))
 
 
 class Call:
-    """One system call that is made ready now and made later, with as little as can be by then.
+    """A system call that is prepared now and made later, with as little work as possible then.
 
     Raises:
-        OSError: This machine does not have it.
+        OSError: This machine does not have the system call.
 
     """
 
@@ -78,20 +77,20 @@ class Call:
         if number is None:
             raise OSError(38, f"{name}: not on {MACHINE}")
         self.name = name
-        # A variadic C function reads whole registers: an int must not leave half of one undefined.
+        # A variadic C function reads whole registers, and an int would leave half of one undefined.
         widened = [Long(one) if isinstance(one, int) else one for one in arguments]
         self._arguments = (Long(number), *widened)
 
     def attempt(self) -> int:
-        """Return what the kernel returns, or the negative error number."""
+        """Make the call; return the kernel's result, or the negative error number."""
         result: int = _syscall(*self._arguments)
         return -_ctypes.get_errno() if result == -1 else result
 
     def make(self) -> int:
-        """Return what the kernel returns.
+        """Make the call; return the kernel's result.
 
         Raises:
-            OSError: The kernel refused; the text names the call and never a path.
+            OSError: The kernel refused the call; the text names the call and never a path.
 
         """
         result = self.attempt()
@@ -101,40 +100,40 @@ class Call:
 
 
 def syscall(name: str, *arguments: int | bytes | None) -> int:
-    """Make one system call; see `Call`."""
+    """Make a system call; see `Call`."""
     return Call(name, *arguments).make()
 
 
 def fork() -> int:
-    """Fork as C does: nothing that Python runs before or after a fork is run.
+    """Fork like C: without the code that Python runs before and after a fork.
 
-    Right only where there is one thread.  `os.fork` makes locks anew that a thread might have held
-    which the child has not got, and lets modules do so (threading, logging, random...); each of
-    them writes to memory that the child has shared until then.  What is left to do is up to the
-    caller: to seed `random`.
+    This is right only in a process with one thread.  `os.fork` makes new locks in place of those
+    that lost threads might hold, and lets modules do so (threading, logging, random...).  Each of
+    them writes to memory that the child has shared until then.  The caller must do the rest, which
+    is to seed `random`.
 
-    Returns the pid, 0 in the child, or the negative error number: an error is made of more objects
-    than a fork should look at.
+    The function returns the pid, 0 in the child, or the negative error number, because an exception
+    would write to more memory.
 
     Source: fork(2), PyOS_AfterFork_Child of CPython.
 
     """
-    # It gives a C int, in a register of whose upper half nothing is said.
+    # The result is a C int, in a register whose upper half is undefined.
     pid: int = _fork() & 0xFFFFFFFF
     return -_ctypes.get_errno() if pid == 0xFFFFFFFF else pid
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Make the system call of this name; arguments not given are 0, as newer options demand."""
+    """Make the system call of this name; missing arguments are 0, as newer options demand."""
     return prctl_call(option, *arguments).make()
 
 
 def prctl_call(option: int, *arguments: int) -> Call:
-    """Make `prctl` ready."""
+    """Prepare a call of `prctl`."""
     return Call("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
 
 
 def address_of(buffer: bytearray) -> int:
-    """Return where *buffer* lies; that holds while it is there and keeps its length."""
-    # What lies in front of it is all that a ctypes object needs to tell the address of the whole.
+    """Return the address of *buffer*, valid while the buffer lives and keeps its length."""
+    # A ctypes object for the first byte has the address of the whole buffer.
     return _ctypes.addressof(_Char.from_buffer(buffer))

@@ -1,8 +1,8 @@
-"""Layer: only what the request names can be read, and nothing can be written.
+"""Layer: only the paths of the request can be read, and files cannot be written.
 
 Every right that the kernel can restrict is restricted; then the right to read is given back below
-the paths of the request.  No path gets the right to execute: loading a shared library does not need
-it, only execve does.
+the paths of the request.  Paths do not get the right to execute: only execve needs it, and loading
+a shared library does not.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ STOPS = "reading and listing files outside of what may be read, and writing anyw
 REMEDY = "run on Linux 6.2 or newer with 'landlock' in the kernel's lsm= list"
 
 MINIMUM_ABI: Final = 3
-"""The first that restricts truncate (Linux 6.2)."""
+"""The first ABI that restricts truncate (Linux 6.2)."""
 
 WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3
 FS_RIGHTS: Final = {3: (1 << 15) - 1, 5: (1 << 16) - 1, 9: (1 << 17) - 1}
-"""From which ABI on how many rights over files exist: with truncate, ioctl on devices, and looking up
-unix sockets."""
+"""For each ABI that added some, the rights over files: with truncate, ioctl on devices, and looking
+up unix sockets."""
 BIND_TCP: Final = 1
 CONNECT_TCP: Final = 2
 BIND_UDP: Final = 4
 CONNECT_UDP: Final = 8
 NET_RIGHTS: Final = {4: BIND_TCP | CONNECT_TCP, 10: BIND_TCP | CONNECT_TCP | BIND_UDP | CONNECT_UDP}
-"""The same for rights over ports.  A UDP socket is bound by sending, so a run with a permission keeps
+"""The same for rights over ports.  Sending binds a UDP socket, so a run with a permission keeps
 that right; the filter refuses bind(2) itself."""
 SCOPES: Final = {6: 3}
-"""The same for scopes: no signals to, and no abstract unix sockets of, processes outside."""
+"""The same for scopes: signals to processes outside, and their abstract unix sockets, are
+refused."""
 
 CREATE_RULESET_VERSION: Final = 1
 RULE_PATH_BENEATH: Final = 1
 RULE_NET_PORT: Final = 2
 
 WRITABLE_DEVICES: Final = frozenset(("/dev/null",))
-"""What is written there is gone; libraries open it for writing to silence others."""
+"""Devices that drop all written data; libraries open them for writing to silence other code."""
 DNS_PORT: Final = 53
 
 
 def abi() -> int:
-    """Return the version of Landlock that the kernel has; 0: none.  Source: landlock(7)."""
+    """Return the kernel's version of Landlock, or 0 if it lacks Landlock.  Source: landlock(7)."""
     try:
         return syscall("landlock_create_ruleset", None, 0, CREATE_RULESET_VERSION)
     except OSError:
@@ -71,7 +72,7 @@ def unavailable() -> str | None:
 
 
 def prepare(request: ConfinementRequest) -> None:
-    """Make the ruleset for *request* now; forks of this process that want no more share it."""
+    """Make the ruleset for *request* now; forks of this process that need no other one share it."""
     if unavailable() is None:
         _prepared[:] = [(request, _make(request, request.hidden_paths))]
 
@@ -87,14 +88,15 @@ def ready(task: Task) -> Ready | None:
 
 
 def apply(task: Task) -> str | None:
-    """Restrict this process for good.
+    """Restrict this process until it ends.
 
-    A fork of a prepared process takes the ruleset that it inherited, which knows what is hidden.  If
-    its own request is narrower, a second one goes on top with a rule for each path: what two
-    rulesets allow is what both allow.
+    A fork of a prepared process uses the ruleset that it inherited, which covers the hidden paths.
+    If its own request is narrower, a second ruleset with a rule for each path is added.  Two
+    rulesets allow only the rights that both allow.
 
     Raises:
-        OSError: A call was refused.  A path that cannot be opened is none: nothing is there to read.
+        OSError: A call was refused.  A path that cannot be opened is skipped, because it cannot be
+            read either.
 
     """
     request = task.request
@@ -110,7 +112,7 @@ def apply(task: Task) -> str | None:
 
 
 _prepared: list[tuple[ConfinementRequest, int]] = []
-"""At most one: what was made before this process was forked."""
+"""The ruleset that was made before this process was forked, if any."""
 
 
 def _within(request: ConfinementRequest, base: ConfinementRequest) -> bool:
@@ -127,7 +129,7 @@ def _restrict(ruleset: int) -> None:
 def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
     version = abi()
     ports = _ports(request.net)
-    # struct landlock_ruleset_attr has grown: a kernel takes what it knows, or zeros.
+    # struct landlock_ruleset_attr has grown: a kernel accepts the fields that it knows, or zeros.
     fields = (
         _known(FS_RIGHTS, version),
         handled_net(version, request.net),
@@ -152,7 +154,7 @@ def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
 
 
 def handled_net(version: int, net: tuple[str, ...]) -> int:
-    """Return the rights over ports that are taken away, save for the ports that *net* names."""
+    """Return the rights over ports that are taken away, except for the ports that *net* names."""
     rights = _known(NET_RIGHTS, version)
     if net:
         rights &= ~BIND_UDP
@@ -166,22 +168,22 @@ def _known(rights: dict[int, int], version: int) -> int:
 
 
 class _Reading:
-    """Gives back the right to read, path by path, in one ruleset."""
+    """Gives back the right to read, path by path, in a ruleset."""
 
     def __init__(self, ruleset: int, hidden: tuple[str, ...]) -> None:
         self._hidden = frozenset(hidden)
         self._above_hidden = {path[:at] for path in hidden for at, c in enumerate(path) if c == "/"}
         # struct landlock_path_beneath_attr, packed: allowed_access, parent_fd
         self._rule = bytearray(12)
-        # Made ready once: a standard library has two hundred entries.
+        # Prepared once, because a standard library has two hundred entries.
         address = Long(address_of(self._rule))
         self._add_rule = Call("landlock_add_rule", ruleset, RULE_PATH_BENEATH, address, 0)
 
     def allow(self, path: str) -> None:
-        """Give back the right to read *path* and what is below it, save what is hidden.
+        """Give back the right to read *path* and all below it, except hidden paths.
 
-        Landlock only ever adds rights below a directory.  So one that holds something hidden is opened
-        entry by entry; its list of names stays readable, because the import system wants it.
+        Landlock can only add rights below a directory.  So a directory with hidden paths is opened
+        entry by entry.  Its list of names stays readable, because the import system reads it.
         """
         if path in self._hidden:
             return
@@ -190,14 +192,14 @@ class _Reading:
             return
         self._add(path, READ_DIR)
         for entry in os.scandir(path):
-            # Nothing is asked that the directory has told.
+            # The entries of scandir answer these questions without a further system call.
             if entry.path in self._hidden or entry.path in self._above_hidden or entry.is_symlink():
                 self.allow(entry.path)
             else:
                 self._add(entry.path, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE)
 
     def _add(self, path: str, rights: int | None = None) -> None:
-        """Add a rule for one path; without rights: to read it, whatever it is."""
+        """Add a rule for a path; without *rights*, the right to read the file or the directory."""
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError as error:
@@ -217,9 +219,9 @@ class _Reading:
 
 
 def _ports(net: tuple[str, ...]) -> set[int] | None:
-    """Return the ports that may be connected to; ``None``: every port.
+    """Return the ports that a run may connect to; None means every port.
 
-    Landlock knows ports and no hosts: the host of a permission is not enforced here.
+    Landlock knows ports but not hosts, so it does not enforce the host of a permission.
     """
     if not net:
         return set()

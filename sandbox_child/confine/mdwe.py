@@ -1,8 +1,9 @@
-"""Layer: memory that was writable never becomes executable.
+"""Layer: writable memory never becomes executable.
 
-Callbacks from C into Python (ctypes, cffi) still work, some seventy at a time: libffi has a page of
-code for them that it maps when the first one is made.  It finds that page by way of ``/proc``, so
-the first one is made here, when this module is imported and nothing is confined.
+Callbacks from C into Python (ctypes, cffi) still work, about seventy at a time. libffi has a page
+of code for them, and maps it when the first callback is made.  It finds that page through
+``/proc``.  So the first callback is made here, when this module is imported and the process is not
+confined yet.
 """
 
 from __future__ import annotations
@@ -43,6 +44,6 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
-    """Set it, which nothing undoes.  Source: PR_SET_MDWE(2const)."""
+    """Set the flag, which cannot be cleared.  Source: PR_SET_MDWE(2const)."""
     prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN)
     return None

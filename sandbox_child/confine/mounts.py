@@ -1,7 +1,7 @@
-"""Layer: a root directory in which only the readable paths exist, each of them read-only.
+"""Layer: a root directory with only the readable paths, each of them read-only.
 
-Made with detached trees (open_tree(2), since Linux 5.2): the sources are taken before the new root
-is mounted, so that it does not matter where they lie or what would have covered them.
+It is made with detached trees (open_tree(2), since Linux 5.2).  The sources are opened before the
+new root is mounted, so that the new mounts cannot cover them.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ MNT_DETACH: Final = 2
 
 
 def unavailable() -> str | None:
-    """Return why the layer cannot be put on here, or nothing; only trying tells."""
+    """Return None: only `apply` can find out whether the layer can be put on here."""
     return None
 
 
 def apply(task: Task) -> str | None:
-    """Move into a root directory that holds nothing else.
+    """Move into a root directory with only these paths.
 
     Raises:
-        OSError: One of the calls was refused; the old root is then still in place.
+        OSError: A call was refused; the old root is then still in place.
 
     """
     syscall("unshare", NEW_NS)
@@ -65,8 +65,8 @@ def apply(task: Task) -> str | None:
         for path in task.request.hidden_paths:
             _hide(path.strip("/"))
         _restrict(root, RDONLY | NOSUID | NODEV, recursive=False)
-        # The new root lies on top of the old one at the same place, so that after the two have
-        # changed places the old one is what "." names.  Source: pivot_root(2), NOTES.
+        # The new root is mounted over the old one at the same place.  After both have changed
+        # places, "." names the old root.  Source: pivot_root(2), NOTES.
         syscall("pivot_root", b".", b".")
     except OSError:
         syscall("umount2", b".", MNT_DETACH)
@@ -81,11 +81,11 @@ def apply(task: Task) -> str | None:
 
 
 def _reduced(paths: tuple[str, ...]) -> list[str]:
-    """Leave out what comes along with a directory above it.
+    """Leave out paths that are below another path.
 
-    The machine's shared libraries come with the directory that they lie in: it holds what every
-    machine has, and one mount for each of them would take longer than all the others together.
-    What may be read there is still for Landlock to say.
+    The machine's shared libraries come with their whole directory.  Such a directory has only what
+    every machine has, and a mount for each library would take longer than all other mounts
+    together.  Landlock still decides which files can be read there.
     """
     kept: list[str] = []
     for path in sorted({_with_siblings(path) for path in paths}, key=_parts):
@@ -95,7 +95,7 @@ def _reduced(paths: tuple[str, ...]) -> list[str]:
 
 
 def _parts(path: str) -> list[str]:
-    return path.split("/")  # so that what lies below a directory follows it at once
+    return path.split("/")  # so that the paths below a directory follow it directly
 
 
 def _with_siblings(path: str) -> str:
@@ -103,7 +103,7 @@ def _with_siblings(path: str) -> str:
 
 
 def _detached(path: str) -> int:
-    """Return a read-only copy of the mount below *path*, or -1 if nothing is there to read."""
+    """Return a read-only copy of the mount below *path*, or -1 if the path cannot be read."""
     try:
         tree = syscall(
             "open_tree",
@@ -151,7 +151,7 @@ def _attach(tree: int, target: str) -> None:
 
 
 def _hide(target: str) -> None:
-    """Mount an empty directory at *target*, if there is something."""
+    """Mount an empty directory at *target*, if it is a directory."""
     if not os.path.isdir(target):
         return
     empty = _empty_file_system()

@@ -1,4 +1,4 @@
-"""Layer: namespaces of its own for network, System V objects, host name and, if need be, users."""
+"""Layer: new namespaces for network, System V objects, host name and, if needed, users."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NEW_IPC: Final = 0x08000000
 NEW_USER: Final = 0x10000000
 NEW_NET: Final = 0x40000000
 HOST_NAME: Final = b"jobcell"
-"""The host name that `uname` gives every run."""
+"""The host name that `uname` gives to every run."""
 
 
 def unavailable() -> str | None:
-    """Return why the layer cannot be put on here, or nothing; only trying tells."""
+    """Return None: only `apply` can find out whether the layer can be put on here."""
     return None
 
 
@@ -33,7 +33,7 @@ def apply(task: Task) -> str | None:
     Source: unshare(2), user_namespaces(7).
 
     Raises:
-        OSError: Neither as root nor by way of a user namespace.
+        OSError: It is not possible as root, nor through a user namespace.
 
     """
     wanted = NEW_UTS | NEW_IPC
@@ -45,14 +45,14 @@ def apply(task: Task) -> str | None:
         try:
             syscall("unshare", wanted)
         except PermissionError:
-            pass  # root in name only, as in a container
+            pass  # root without rights, as in a container
         else:
             _forget_host_name()
             return names
     uid, gid = os.geteuid(), os.getegid()
     syscall("unshare", wanted | NEW_USER)
-    # One's own ids stay what they are, so that files keep the same owners.  The kernel lets a group
-    # be mapped only by who has given up setgroups.
+    # User and group ids stay the same, so that files keep the same owners.  The kernel lets a
+    # process map its group only after it has given up setgroups.
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
@@ -62,7 +62,7 @@ def apply(task: Task) -> str | None:
 
 
 def _forget_host_name() -> None:
-    """Give the new namespace names that say nothing: it begins with a copy of the machine's.
+    """Replace the names in the new namespace, which begins with a copy of the machine's.
 
     Source: uts_namespaces(7), sethostname(2).
     """
@@ -71,7 +71,7 @@ def _forget_host_name() -> None:
 
 
 def _write(path: str, text: str) -> None:
-    # Not open(): the kernel wants the whole text in one write.
+    # Not open(): the kernel needs the whole text in one write.
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode())

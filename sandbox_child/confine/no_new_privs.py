@@ -1,4 +1,4 @@
-"""Layer: no program that this process might execute gives it more rights."""
+"""Layer: a program that this process executes cannot give it more rights."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
-    """Set the bit, which nothing clears.  Source: prctl(2)."""
+    """Set the bit, which cannot be cleared.  Source: prctl(2)."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     return None

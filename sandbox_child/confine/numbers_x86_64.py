@@ -7,7 +7,7 @@ headers of the machine it runs on.
 from __future__ import annotations
 
 AUDIT_ARCH = 0xC000003E
-"""What the kernel calls this architecture in ``seccomp_data.arch``; see ``linux/audit.h``."""
+"""The kernel's number for this architecture in ``seccomp_data.arch``; see ``linux/audit.h``."""
 
 NUMBERS: dict[str, int] = {
     "accept": 43,

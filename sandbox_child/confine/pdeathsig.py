@@ -16,7 +16,7 @@ REMEDY = "start children from a thread that lives as long as the engine"
 
 PR_SET_PDEATHSIG: Final = 1
 SIGKILL: Final = 9
-"""The same on every machine; importing ``signal`` takes half a millisecond."""
+"""The same number on every machine; importing ``signal`` would take half a millisecond."""
 
 
 def unavailable() -> str | None:
@@ -27,10 +27,11 @@ def unavailable() -> str | None:
 def apply(task: Task) -> str | None:
     """Ask for SIGKILL at the death of the thread that started this process.
 
-    After `identity`: a change of the user id clears it.  Source: PR_SET_PDEATHSIG(2const).
+    This comes after `identity`, because a change of the user id clears it.  Source:
+    PR_SET_PDEATHSIG(2const).
 
     Raises:
-        OSError: The parent is gone already; nobody would send the signal any more.
+        OSError: The parent is gone already, so the signal would never come.
 
     """
     prctl(PR_SET_PDEATHSIG, SIGKILL)
@@ -44,10 +45,10 @@ def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
 
 
 def check_parent(pid: int) -> None:
-    """Make sure that the parent was there when the signal was asked for.
+    """Check that the parent still lived when the signal was asked for.
 
     Raises:
-        OSError: It was not.
+        OSError: The parent is gone.
 
     """
     if os.getppid() != pid:

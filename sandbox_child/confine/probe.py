@@ -1,6 +1,6 @@
-"""Three things a confined child must not be able to do, tried for real.
+"""Tries three actions that a confined child must not be able to take.
 
-A layer is never believed to be on because no call failed while it was put on.
+The success of the calls that put a layer on is not enough to believe that it is on.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ PROBES: Final[dict[str, tuple[str, Callable[[], int]]]] = {
     "socket": ("seccomp", _try_socket),
     "fork": ("seccomp", _try_fork),
 }
-"""Name of a probe to the layer that must stop it, and what tries it: it gives the number of the
-error, 0 for none."""
+"""For each probe, the layer that must stop it, and a function that tries it. The function returns
+the number of the error, or 0."""
 
 
 def probe() -> tuple[ProbeReport, ...]:
-    """Try everything; nothing is left behind by what succeeds."""
+    """Run all probes; a probe that succeeds cleans up after itself."""
     return tuple([_attempt(name, attempt()) for name, (_, attempt) in PROBES.items()])
 
 

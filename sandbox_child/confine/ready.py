@@ -1,8 +1,8 @@
-"""What a fork of a zygote puts on, made ready before there is a fork.
+"""The layers of a zygote's forks, prepared before the fork.
 
-A fork shares the memory of its zygote until one of them writes to it, and Python writes to all that
-it looks at.  So the walls of a fork that wants just what its zygote was prepared for are a list of
-system calls with their arguments, which is run through; what they do is what `apply` does.
+A fork shares the memory of its zygote until one of them writes to it, and Python writes to every
+object that it uses.  So the walls of a fork with the zygote's own request are a prepared list of
+system calls with their arguments.  These calls do the same as `apply`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REHEARSALS: Final = 10
 
 
 class ReadyWall:
-    """The layers that a fork puts on, for any number of forks of this process."""
+    """The prepared layers, for any number of forks of this process."""
 
     def __init__(self, layers: Collection[tuple[ModuleType, Ready]], task: Task) -> None:
         self._calls = tuple((layer, tuple(calls)) for layer, (calls, _) in layers)
@@ -33,10 +33,10 @@ class ReadyWall:
         self._parent_pid = task.parent_pid
 
     def put_on(self) -> dict[str, LayerReport]:
-        """Put all of them on this process, a fork, for good; return what is on.
+        """Put all layers on this process, a fork, for good; return their reports.
 
         Raises:
-            ConfinementRefused: A layer cannot be put on, required or not: nobody expects that here.
+            ConfinementRefused: A layer, required or not, cannot be put on, which was not expected.
 
         """
         pid = os.getpid()
@@ -58,7 +58,7 @@ class ReadyWall:
         return reports
 
     def works(self) -> bool:
-        """Try it on a fork that does nothing else: where root is root in name only it fails."""
+        """Try the layers on a fork that only exits; they fail where root lacks its rights."""
         pid = fork()
         if pid == 0:
             try:
@@ -70,9 +70,9 @@ class ReadyWall:
 
 
 def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:
-    """Return what puts these layers on a fork; None where it has to find out by itself what works."""
+    """Return the prepared layers, or None if a fork itself has to find out which work."""
     if task.counts_alone:
-        return None  # in a user namespace there is no other user to become
+        return None  # a user namespace does not have another user id
     made: list[tuple[ModuleType, Ready]] = []
     for layer in layers:
         try:
@@ -90,7 +90,7 @@ def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:
 
 
 def _rehearse(layers: Collection[tuple[ModuleType, Ready]], task: Task) -> None:
-    """Go through all of it with calls that do nothing; see `sandbox_child.rehearsal`."""
+    """Run through all layers with harmless calls; see `sandbox_child.rehearsal`."""
     harmless = [Call("getpid")]
     task = Task(task.request, parent_pid=os.getppid(), keep_fds=())
     wall = ReadyWall([(layer, (harmless, detail)) for layer, (_, detail) in layers], task)

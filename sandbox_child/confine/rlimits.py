@@ -1,11 +1,11 @@
 """Layer: resource limits.
 
 ``RLIMIT_DATA`` is the memory limit: it counts private writable memory when it is mapped, thread
-stacks included.  What it does not count (shared anonymous memory, stacks that grow by themselves,
-memory files) the filter refuses to make.  ``RLIMIT_AS`` is only a backstop: it also counts what is
-merely reserved, so that a tight one stops honest programs with a few threads.
+stacks included.  The filter refuses memory that it does not count: shared anonymous memory, stacks
+that grow by themselves, memory files.  ``RLIMIT_AS`` is only a backstop.  It also counts reserved
+memory, so a tight limit would stop honest programs with a few threads.
 
-``RLIMIT_NPROC`` is set by the layer that makes the count of this run its own: `identity`.
+The layer `identity` sets ``RLIMIT_NPROC``, because it gives this run a count of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REMEDY = "raise the hard limits of the engine's process (ulimit -H) to those of 
 
 THREAD_STACK_BYTES: Final = 512 * 1024
 RESERVE_BYTES: Final = 4 * 1024 * 1024 * 1024
-"""Address space beyond the memory limit: libraries, files and stacks that are only reserved."""
+"""Address space beyond the memory limit, for libraries, files and stacks that are only reserved."""
 
 
 def unavailable() -> str | None:
@@ -37,7 +37,7 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:
-    """Lower the limits for good: soft and hard.  A lower one that is already there stays."""
+    """Lower the soft and hard limits for good.  A limit that is already lower stays."""
     for limit, soft, hard in _lowered(task.request):
         resource.setrlimit(limit, (soft, hard))
     _thread.stack_size(THREAD_STACK_BYTES)
@@ -51,13 +51,16 @@ def ready(task: Task) -> Ready | None:
 
 
 def limit_call(limit: int, soft: int, hard: int) -> Call:
-    """Make setting a limit ready.  Source: prlimit(2), with a struct of two 64-bit numbers."""
+    """Prepare a call that sets a limit.
+
+    Source: prlimit(2), with a struct of two 64-bit numbers.
+    """
     wanted = soft.to_bytes(8, "little") + hard.to_bytes(8, "little")
     return Call("prlimit64", 0, limit, wanted, None)
 
 
 def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
-    """Yield each limit, soft and hard, as they may be set here."""
+    """Yield each limit, with the soft and hard values that may be set here."""
     wanted = [
         (resource.RLIMIT_DATA, request.memory_bytes),
         (resource.RLIMIT_AS, request.memory_bytes + RESERVE_BYTES),
@@ -70,7 +73,8 @@ def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
     for limit, most in wanted:
         yield limit, *_within(limit, most, most)
     if request.cpu_s is not None:
-        # SIGXCPU at the soft limit names the reason; whoever ignores it is killed a second later.
+        # SIGXCPU at the soft limit shows the reason; a process that ignores it is killed a second
+        # later.
         seconds = max(1, int(-(-request.cpu_s // 1)))  # rounded up, without loading math for it
         yield resource.RLIMIT_CPU, *_within(resource.RLIMIT_CPU, seconds, seconds + 1)
 

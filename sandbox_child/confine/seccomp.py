@@ -1,4 +1,7 @@
-"""Layer: a filter of system calls.  The last one, because it refuses what the others need."""
+"""Layer: a filter of system calls.
+
+It is the last layer, because it refuses calls that the others need.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 if sys.version_info >= (3, 12):
     from _sha2 import sha256
 else:
-    # Not hashlib, which loads OpenSSL (3 ms); the stubs know only the newer name.
+    # Not hashlib, which loads OpenSSL in 3 ms; the stubs know only the newer name.
     from _sha256 import sha256  # type: ignore[import-not-found]
 
 NAME = "seccomp"
@@ -35,13 +38,13 @@ REMEDY = (
 
 MACHINES: Final = ("aarch64", "x86_64")
 X32_BIT: Final = 0x40000000
-"""Numbers from here on are the x32 interface on x86-64 and nothing elsewhere."""
+"""Numbers from here on are the x32 interface on x86-64, and unused elsewhere."""
 PR_GET_SECCOMP: Final = 21
 SET_MODE_FILTER: Final = 1
 
 
 class Program:
-    """A filter as the kernel wants it, with gaps for the pid of the process that it is for."""
+    """A filter in the kernel's form, with gaps for the pid of its process."""
 
     __slots__ = ("_gaps", "_template", "digest")
 
@@ -49,14 +52,14 @@ class Program:
         self._template = b"".join(one.to_bytes(8, "little") for one in code)
         self._gaps = [8 * at + 4 for at, one in enumerate(code) if one >> 32 == OWN_PID]
         self.digest: str = sha256(self._template).hexdigest()
-        """SHA-256 of the program with the gaps unfilled: equal for all children."""
+        """SHA-256 of the program with the gaps unfilled, which is equal for all children."""
 
     def blank(self) -> bytearray:
         """Return the program with the gaps unfilled."""
         return bytearray(self._template)
 
     def fill(self, code: bytearray, pid: int) -> None:
-        """Make a blank program one for the process *pid*."""
+        """Fill the gaps of a blank program for the process *pid*."""
         number = pid.to_bytes(4, "little")
         for gap in self._gaps:
             code[gap : gap + 4] = number
@@ -66,7 +69,7 @@ _programs: dict[bool, Program] = {}
 
 
 def program(*, net: bool) -> Program:
-    """Return the filter with or without the network; made once for a process and its forks."""
+    """Return the filter, with or without network; made once for a process and its forks."""
     if net not in _programs:
         code = bpf.assemble(
             AUDIT_ARCH,
@@ -79,7 +82,7 @@ def program(*, net: bool) -> Program:
 
 
 _own: list[tuple[Program, bytearray]] = []
-"""What is ready for a fork, which fills it with its own pid."""
+"""The prepared programs for a fork, which fills in its own pid."""
 
 
 def ready(task: Task) -> Ready:
@@ -94,7 +97,7 @@ def ready(task: Task) -> Ready:
 
 
 def set_own(pid: int) -> None:
-    """Say who makes the calls that are ready."""
+    """Set the process that makes the ready calls."""
     for made, code in _own:
         made.fill(code, pid)
 
@@ -116,7 +119,7 @@ def prepare(request: ConfinementRequest) -> None:
 
 
 def apply(task: Task) -> str | None:
-    """Install the filter for good.  It holds for every thread made after it.
+    """Install the filter for good.  It holds for every later thread.
 
     Source: seccomp(2).
 

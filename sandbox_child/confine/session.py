@@ -21,10 +21,10 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
-    """Leave the session, the terminal and the working directory of the engine.
+    """Leave the engine's session, terminal and working directory.
 
-    Source: setsid(2).  It fails for a process that leads a group, which is then already what
-    posix_spawn(3) with POSIX_SPAWN_SETSID made it: the leader of its own session.
+    Source: setsid(2).  It fails for a process that leads a group.  Such a process is already the
+        leader of its own session, through posix_spawn(3) with POSIX_SPAWN_SETSID.
     """
     if os.getsid(0) != os.getpid():
         os.setsid()
@@ -35,4 +35,4 @@ def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
 
 def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
     """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
-    return [Call("setsid")], None  # the rest it has inherited
+    return [Call("setsid")], None  # a fork inherits the rest

@@ -1,8 +1,9 @@
-"""Which system calls a confined child may make: the policy, and only here.
+"""The policy of system calls for a confined child; all of it is in this file.
 
-Default deny.  A call that is not named does not exist (ENOSYS), so that libraries fall back to what
-they did before it was invented.  One that libraries plausibly try is refused (EPERM) and they carry
-on or report it.  One that no honest library makes from inside a job ends the process (SIGSYS).
+Calls are denied by default.  A call that is not named fails with ENOSYS, as if the kernel lacked
+it, so that libraries fall back to older calls.  A call that libraries plausibly try is refused
+(EPERM), and they go on or report it.  A call that honest libraries never make in a job ends the
+process (SIGSYS).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from sandbox_child.confine.bpf import ALLOW, KILL, Code, Question, either, flags, refuse, verdict
 
 OWN_PID: Final = 0x7FFFFFFF
-"""Stands in a program for the child's own pid; no process has this number (pid_max is 2^22)."""
+"""Marks the child's own pid in a program; processes never have this number (pid_max is 2^22)."""
 
 ALLOWED: Final = """
     access alarm brk clock_getres clock_gettime close dup dup2 epoll_ctl epoll_pwait epoll_pwait2
@@ -25,16 +26,16 @@ ALLOWED: Final = """
     sched_yield select set_robust_list set_tid_address setitimer shutdown sigaltstack stat sysinfo
     time times uname wait4 waitid write writev
 """
-"""Whatever the arguments: none of these has flags that change what it does.
+"""Calls that are allowed with all arguments, because they have no flags that change their effect.
 
-What is missing on purpose: everything that makes a file, a socket, a process or shared memory.
-access, stat and readlink tell that a file exists; Landlock does not restrict them, `mounts` does.
-wait4 and waitid only ever find that there is no child.
+Calls that make a file, a socket, a process or shared memory are missing on purpose. access, stat
+and readlink show that a file exists; Landlock does not restrict them, but `mounts` does. wait4 and
+waitid never find a child.
 """
 
 THREAD_FLAGS: Final = 0x3D0F00
-"""What pthread_create passes to clone: VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID
-CHILD_CLEARTID.  musl adds DETACHED, which has no meaning any more."""
+"""The flags that pthread_create passes to clone: VM FS FILES SIGHAND THREAD SYSVSEM SETTLS
+PARENT_SETTID CHILD_CLEARTID. musl adds DETACHED, which has no meaning any more."""
 DETACHED: Final = 0x400000
 MAP_SHARED: Final = 0x01
 MAP_ANONYMOUS: Final = 0x20
@@ -44,7 +45,7 @@ AF_INET6: Final = 10
 SOCK_STREAM: Final = 1
 SOCK_DGRAM: Final = 2
 SOCK_TYPE: Final = 0xF
-"""Without NONBLOCK and CLOEXEC, which are in the same argument."""
+"""The mask of the type, without NONBLOCK and CLOEXEC, which are in the same argument."""
 IPPROTO_IP: Final = 0
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
@@ -53,34 +54,34 @@ PIPE_FLAGS: Final = 0x80800
 """CLOEXEC and NONBLOCK.  EXCL would make a notification queue."""
 FUTEX_OPERATION: Final = 0x7F
 HARMLESS_FUTEXES: Final = (0, 1, 3, 4, 5, 9, 10)
-"""WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET.  Not the operations on mutexes
-that inherit priority: many faults of the kernel were found there."""
+"""WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET. Operations on mutexes that
+inherit priority are left out, because many faults of the kernel were found there."""
 HARMLESS_ADVICE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)
-"""NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP.  Not
-MERGEABLE: merged pages tell by their timing what other processes have in memory."""
+"""NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP.
+MERGEABLE is left out: the timing of merged pages reveals the memory of other processes."""
 
 CLOEXEC: Final = 0x80000
 NONBLOCK: Final = 0x800
 OPEN_FLAGS: Final = 0x2BCFC3
-"""The access mode, CREAT EXCL NOCTTY TRUNC APPEND NONBLOCK DIRECT DIRECTORY NOFOLLOW LARGEFILE CLOEXEC PATH.
-The two architectures give some of these each other's numbers.  Not FASYNC, which sends signals, NOATIME
-and TMPFILE.  Landlock decides about the files."""
+"""The access mode, CREAT EXCL NOCTTY TRUNC APPEND NONBLOCK DIRECT DIRECTORY NOFOLLOW LARGEFILE
+CLOEXEC PATH.  The two architectures give some of these each other's numbers.  FASYNC, which sends
+signals, NOATIME and TMPFILE are left out.  Landlock decides about the files."""
 STATUS_FLAGS: Final = 0x28C03
-"""What F_SETFL may be given: the access mode, APPEND, NONBLOCK and LARGEFILE.  Not DIRECT: each small
-write to such a pipe takes a page of the kernel's memory."""
+"""The flags for F_SETFL: the access mode, APPEND, NONBLOCK and LARGEFILE. DIRECT is left out: each
+small write to such a pipe takes a page of the kernel's memory."""
 STAT_FLAGS: Final = 0x7900
-"""SYMLINK_NOFOLLOW, NO_AUTOMOUNT, EMPTY_PATH, and how fresh the answer must be."""
+"""SYMLINK_NOFOLLOW, NO_AUTOMOUNT, EMPTY_PATH, and the flags for the freshness of the answer."""
 MAP_FLAGS: Final = 0x12D833
-"""SHARED PRIVATE FIXED ANONYMOUS DENYWRITE EXECUTABLE NORESERVE POPULATE STACK FIXED_NOREPLACE.  Not LOCKED,
-HUGETLB and GROWSDOWN, whose memory RLIMIT_DATA does not count."""
+"""SHARED PRIVATE FIXED ANONYMOUS DENYWRITE EXECUTABLE NORESERVE POPULATE STACK FIXED_NOREPLACE.
+LOCKED, HUGETLB and GROWSDOWN are left out, because RLIMIT_DATA does not count their memory."""
 PROTECTIONS: Final = 7
 """READ, WRITE, EXEC.  GROWSDOWN and GROWSUP would stretch a change over a whole stack."""
 RECEIVE_FLAGS: Final = 0x40004162
-"""PEEK TRUNC DONTWAIT WAITALL NOSIGNAL CMSG_CLOEXEC.  Not OOB: out-of-band data on Unix sockets has let
-sandboxed programs into the kernel (CVE-2025-38236)."""
+"""PEEK TRUNC DONTWAIT WAITALL NOSIGNAL CMSG_CLOEXEC. OOB is left out: out-of-band data on Unix
+sockets has let sandboxed programs into the kernel (CVE-2025-38236)."""
 SEND_FLAGS: Final = 0xC040
-"""DONTWAIT, NOSIGNAL, MORE.  Not OOB; not FASTOPEN, which connects past Landlock; not ZEROCOPY, which pins
-memory that no limit counts."""
+"""DONTWAIT, NOSIGNAL, MORE. Left out are OOB, FASTOPEN, which connects past Landlock, and ZEROCOPY,
+which pins memory outside all limits."""
 SOL_SOCKET: Final = 1
 READABLE_SOCKET_OPTIONS: Final = (
     *(
@@ -96,15 +97,18 @@ READABLE_SOCKET_OPTIONS: Final = (
     ),  # REUSEADDR TYPE ERROR BROADCAST SNDBUF RCVBUF KEEPALIVE OOBINLINE LINGER
     *(15, 18, 20, 21, 30, 38, 39, 66, 67),  # REUSEPORT RCVLOWAT timeouts ACCEPTCONN PROTOCOL DOMAIN
 )
-"""At the level of sockets.  Not PEERCRED, PEERGROUPS and PEERPIDFD, which tell of processes."""
+"""Options at the level of sockets.  PEERCRED, PEERGROUPS and PEERPIDFD are left out, because they
+reveal processes."""
 SETTABLE_SOCKET_OPTIONS: Final = (2, 6, 9, 13, 15, 18, 20, 21, 66, 67)
-"""REUSEADDR BROADCAST KEEPALIVE LINGER REUSEPORT RCVLOWAT and timeouts.  Not SNDBUF and RCVBUF: the kernel's
-memory behind them is counted by no limit of an ordinary user.  Not filters (26, 50, 51, 52)."""
+"""REUSEADDR BROADCAST KEEPALIVE LINGER REUSEPORT RCVLOWAT and timeouts.  SNDBUF and RCVBUF are left
+out: limits of an ordinary user do not count the kernel's memory behind them.  Filters (26, 50, 51,
+52) are left out, too."""
 TCP_OPTIONS: Final = (1, 2, 3, 4, 5, 6, 7, 12, 18, 36)
-"""NODELAY MAXSEG CORK KEEPIDLE KEEPINTVL KEEPCNT SYNCNT QUICKACK USER_TIMEOUT INQ.  Not FASTOPEN_CONNECT (30), which
-connects past Landlock, and ULP (31), which loads modules of the kernel."""
+"""NODELAY MAXSEG CORK KEEPIDLE KEEPINTVL KEEPCNT SYNCNT QUICKACK USER_TIMEOUT INQ. FASTOPEN_CONNECT
+(30), which connects past Landlock, and ULP (31), which loads modules of the kernel, are left
+out."""
 TCP_READABLE: Final = (*TCP_OPTIONS, 11, 13)
-"""Also INFO and CONGESTION."""
+"""The same with INFO and CONGESTION."""
 IP_OPTIONS: Final = (1, 2, 10, 11)
 """TOS TTL MTU_DISCOVER RECVERR; the C library's resolver asks for the last one."""
 IPV6_OPTIONS: Final = (16, 23, 25, 26, 67)
@@ -127,8 +131,9 @@ HARMLESS_FCNTLS: Final = (
     1030,  # F_DUPFD_CLOEXEC
     1032,  # F_GETPIPE_SZ
 )
-"""Whatever their argument.  Not F_SETOWN and F_SETSIG, which send signals; not F_SETPIPE_SZ and F_SETLK, which
-take memory of the kernel that no limit counts: one file can hold any number of record locks."""
+"""Commands that are allowed with all arguments.  F_SETOWN and F_SETSIG are left out, because they
+send signals.  F_SETPIPE_SZ and F_SETLK are left out, because they take kernel memory outside all
+limits: a file can have any number of record locks."""
 F_SETFL: Final = 4
 HARMLESS_PRCTLS: Final = (
     15,  # PR_SET_NAME: the name of a thread
@@ -141,7 +146,7 @@ _AT_FLAGS = flags(3, STAT_FLAGS)
 CHECKED: Final[dict[str, tuple[Question, ...]]] = {
     "clock_nanosleep": (flags(1, 1),),  # TIMER_ABSTIME
     "clone": (Question(0, THREAD_FLAGS, mask=0xFFFFFFFF & ~DETACHED),),
-    # UNSHARE would give each thread a table of descriptors of its own, each with its own limit.
+    # UNSHARE would give each thread its own table of descriptors, with its own limit.
     "close_range": (flags(2, 4),),  # CLOEXEC
     "dup3": (flags(2, CLOEXEC),),
     "epoll_create1": (flags(0, CLOEXEC),),
@@ -155,9 +160,10 @@ CHECKED: Final[dict[str, tuple[Question, ...]]] = {
     "ioctl": (Question(1, *HARMLESS_IOCTLS),),
     "kill": (Question(0, OWN_PID),),
     "madvise": (Question(2, *HARMLESS_ADVICE),),
-    # QUERY, PRIVATE_EXPEDITED and its registration; the others interrupt processors of strangers.
+    # QUERY, PRIVATE_EXPEDITED and its registration; the others interrupt processors of other
+    # programs.
     "membarrier": (Question(0, 0, 8, 16), flags(1)),
-    # Shared anonymous memory is not counted by RLIMIT_DATA.
+    # RLIMIT_DATA does not count shared anonymous memory.
     "mmap": (
         Question(3, MAP_SHARED | MAP_ANONYMOUS, mask=MAP_SHARED | MAP_ANONYMOUS, unless=True),
         flags(3, MAP_FLAGS),
@@ -169,17 +175,17 @@ CHECKED: Final[dict[str, tuple[Question, ...]]] = {
     "openat": (flags(2, OPEN_FLAGS),),
     "pipe2": (flags(1, PIPE_FLAGS),),
     "prctl": (Question(0, *HARMLESS_PRCTLS),),
-    # Reading one's own limits, nothing else: pid 0 and no new limit.
+    # Only reading the process's own limits: pid 0 and no new limit.
     "prlimit64": (Question(0, 0), Question(2, 0, wide=True)),
     "recvfrom": (flags(3, RECEIVE_FLAGS),),
-    # On a connected socket only: an address could name any socket of the machine.
+    # Only on a connected socket, because an address could name any socket of the machine.
     "sendto": (flags(3, SEND_FLAGS), Question(4, 0, wide=True)),
-    # Stream only: a datagram socket can send to any path although it is one of a pair.
+    # Only streams: a datagram socket of a pair can still send to any path.
     "socketpair": (Question(0, AF_UNIX), Question(1, SOCK_STREAM, mask=SOCK_TYPE), flags(2)),
     "statx": (flags(2, STAT_FLAGS),),
     "tgkill": (Question(0, OWN_PID),),
 }
-"""Allowed if the arguments pass every test, else refused."""
+"""Calls that are allowed if the arguments pass every test; otherwise they are refused."""
 
 EITHER: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
     "fcntl": (
@@ -188,7 +194,8 @@ EITHER: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
     ),
     "getsockopt": ((Question(1, SOL_SOCKET), Question(2, *READABLE_SOCKET_OPTIONS)),),
 }
-"""Allowed if the arguments pass every test of one row, else refused."""
+"""Calls that are allowed if the arguments pass every test of one row; otherwise they are
+refused."""
 
 CHECKED_WITH_NET: Final[dict[str, tuple[Question, ...]]] = {
     "recvmsg": (flags(2, RECEIVE_FLAGS),),
@@ -203,7 +210,7 @@ CHECKED_WITH_NET: Final[dict[str, tuple[Question, ...]]] = {
     "sendmsg": (flags(2, SEND_FLAGS),),
     "sendmmsg": (flags(3, SEND_FLAGS),),
 }
-"""What is different for a run with a network permission."""
+"""Replacements for a run with a network permission."""
 
 EITHER_WITH_NET: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
     "getsockopt": (
@@ -219,7 +226,7 @@ EITHER_WITH_NET: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
         (Question(1, IPPROTO_IPV6), Question(2, *IPV6_OPTIONS)),
     ),
 }
-"""The same, for calls of which one argument says what another one means."""
+"""The same, for calls with an argument that gives another argument its meaning."""
 
 ALLOWED_WITH_NET: Final = "connect"
 
@@ -247,7 +254,8 @@ REFUSED: Final = """
     timerfd_gettime timerfd_settime tkill truncate umask unlink unlinkat utime utimensat utimes
     vfork vmsplice
 """
-"""EPERM: libraries try these and can do without, or their user should learn that it is refused."""
+"""EPERM: libraries try these calls and can work without them, or their user should see the
+refusal."""
 
 FATAL: Final = """
     acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module finit_module
@@ -258,19 +266,20 @@ FATAL: Final = """
     process_vm_readv process_vm_writev ptrace quotactl quotactl_fd reboot request_key setns
     settimeofday swapoff swapon syslog umount2 unshare uselib userfaultfd vhangup
 """
-"""SIGSYS: ways into other processes and the large, privileged parts of the kernel."""
+"""SIGSYS: ways into other processes and into the large, privileged parts of the kernel."""
 
 UNKNOWN: Final = "clone3 openat2"
-"""ENOSYS although we know them: their arguments lie in memory, where no filter can look.  Callers
-then use clone and openat."""
+"""ENOSYS although we know the calls: their arguments are in memory, where a filter cannot look.
+Callers then use clone and openat."""
 
 
 ANSWERS: Final = {"futex": errno.ENOSYS, "ioctl": errno.ENOTTY}
-"""What a library takes for an answer where EPERM would surprise it: no such futex, no terminal."""
+"""Errors that a library expects where EPERM would surprise it: unknown futex operation, not a
+terminal."""
 
 
 def verdicts(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
-    """Return what happens to each system call that the policy names and the machine has."""
+    """Return the verdict on each system call that the policy names and the machine has."""
     by_name: dict[str, Code] = dict.fromkeys(ALLOWED.split(), verdict(ALLOW))
     by_name |= dict.fromkeys(REFUSED.split(), verdict(refuse(errno.EPERM)))
     by_name |= dict.fromkeys(FATAL.split(), verdict(KILL))

@@ -1,4 +1,4 @@
-"""What the layers of one child know of each other."""
+"""The facts that the layers of a child share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from protocol.confinement import ConfinementRequest
 from sandbox_child.confine.kernel import Call
 
 Ready = tuple[list[Call], str | None]
-"""What a fork has to call to put a layer on, and the detail of its report."""
+"""The calls that put a layer on a fork, and the detail of its report."""
 
 
 class Task:
-    """One child that is being confined; every layer is handed it."""
+    """A child that is being confined; every layer gets this object."""
 
     __slots__ = ("counts_alone", "keep_fds", "parent_pid", "request")
 
@@ -24,21 +24,21 @@ class Task:
         self.parent_pid = parent_pid
         self.keep_fds = keep_fds
         self.counts_alone = False
-        """No process outside of this run counts towards this process's RLIMIT_NPROC."""
+        """Whether RLIMIT_NPROC of this process counts processes of this run only."""
 
 
 UNREADABLE = frozenset((errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP))
-"""Errors of opening a path that only say that there is nothing to be read by this user."""
+"""Errors of opening a path that only mean that this user cannot read it."""
 
 
 def errno_name(number: int | None) -> str:
-    """Return ``EPERM`` for the number of that error."""
+    """Return the name of an error number, such as ``EPERM``."""
     if number == errno.EOPNOTSUPP:  # which has two names on Linux, and manuals use this one
         return "EOPNOTSUPP"
     return errno.errorcode.get(number or 0, str(number))
 
 
 def explain(error: OSError) -> str:
-    """Say which call failed and how, without a path: ``mount: EPERM``."""
+    """Return the call that failed and its error, without a path: ``mount: EPERM``."""
     call = str(error.strerror).partition(":")[0]
     return f"{call}: {errno_name(error.errno)}"

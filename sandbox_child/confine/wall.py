@@ -69,18 +69,18 @@ LAYERS: Final[tuple[ModuleType, ...]] = (
 """Every layer, in the order in which it goes on."""
 
 ALWAYS: Final = frozenset((session.NAME, pdeathsig.NAME, descriptors.NAME))
-"""What level ``none`` puts on too: it is housekeeping, and no job notices."""
+"""Layers that level ``none`` puts on, too: they are housekeeping, and jobs do not notice them."""
 
 SHARED: Final = frozenset(
     (environment.NAME, namespaces.NAME, mounts.NAME, no_new_privs.NAME, mdwe.NAME)
 )
-"""What a zygote has put on for all the children that it forks."""
+"""Layers that a zygote has put on for all its forks."""
 
 ZYGOTE: Final = SHARED | {session.NAME, pdeathsig.NAME, dumpable.NAME}
-"""What a zygote puts on itself; those that are not shared a fork puts on again."""
+"""Layers that a zygote puts on itself; a fork puts on again those that are not shared."""
 
 PREPARED: Final = (identity, landlock, seccomp)
-"""What a zygote makes ready for its forks to put on, with ``prepare(request)``."""
+"""Layers that a zygote prepares for its forks, with ``prepare(request)``."""
 
 
 _NAMES: Final = tuple(layer.NAME for layer in LAYERS)
@@ -88,7 +88,7 @@ _FORKED: Final = tuple(layer for layer in LAYERS if layer.NAME not in SHARED)
 
 
 class ConfinedZygote:
-    """What the forks of a zygote inherit."""
+    """The preparations that the forks of a zygote inherit."""
 
     __slots__ = ("layers", "ready", "request")
 
@@ -111,7 +111,7 @@ def confine(
 
     Args:
         request: The layers and what they need to know.
-        parent_pid: Who started this process; it must still be there.
+        parent_pid: The process that started this one; it must still live.
         keep_fds: The descriptors that stay open, standard streams included.
 
     Raises:
@@ -134,7 +134,7 @@ def confine_zygote(
 
     Args:
         request: With the paths that any run of the engine may read.
-        parent_pid: Who started this process.
+        parent_pid: The process that started this one.
         keep_fds: The descriptors that stay open here.
         fork_fds: Those that stay open in a fork.
 
@@ -150,7 +150,7 @@ def confine_zygote(
     layers = _put_on(task, own)
     for layer in PREPARED:
         if request.level != "none" and layer.NAME not in request.without:
-            # What cannot be made ready cannot be put on either, and then somebody is told.
+            # A layer that fails here also fails when it is put on, and that is then reported.
             try:
                 layer.prepare(request)
             except OSError:

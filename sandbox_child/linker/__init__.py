@@ -1,7 +1,7 @@
-"""From an import name to a module of the repo: one realm for each adaptor version.
+"""Turns an import name into a module of the repo, with a realm for each adaptor version.
 
-A realm has its own module table, its own ``builtins`` with its own ``__import__``, and looks for
-modules in the standard library (shared by all) and in its own directory, nowhere else.
+A realm has its own module table, and its own ``builtins`` with its own ``__import__``. It looks for
+modules only in the standard library, which all realms share, and in its own directory.
 """
 
 from sandbox_child.linker.linker import Linker, StepLinks

@@ -1,4 +1,4 @@
-"""Who is asking: the realm on whose behalf the running code runs."""
+"""Finds the realm for which the running code runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 
 class Owner(Protocol):
-    """The part of a realm that decides what its code sees."""
+    """The part of a realm that decides which modules its code sees."""
 
     modules: dict[str, ModuleType]
     """Its own modules by name; standard ones are not among them."""
@@ -18,16 +18,16 @@ class Owner(Protocol):
     """Its finders."""
 
     def import_module(self, name: str, scope: Any, names: Any, fromlist: Any, level: int, /) -> Any:
-        """Do what the built-in ``__import__`` does, for this realm."""
+        """Import a module like the built-in ``__import__``, but for this realm."""
 
 
 _OURS: Final = "sandbox_child.linker."
 _realms: Final[dict[int, Owner]] = {}
-"""Realm by the id of its builtins, which live as long as the process."""
+"""Realms by the id of their builtins, which live as long as the process."""
 
 
 def register(realm: Owner) -> None:
-    """Make *realm* known: code with its builtins belongs to it."""
+    """Register *realm*: code with its builtins belongs to it."""
     _realms[id(realm.builtins)] = realm
 
 
@@ -38,14 +38,14 @@ def is_standard(name: str) -> bool:
 
 
 def is_job(name: str) -> bool:
-    """Whether *name* is that of a job's own module, which no import statement can spell."""
+    """Whether *name* is the name of a job's own module, which an import statement cannot spell."""
     return name.startswith("job:")
 
 
 def calling_realm(frame: FrameType | None) -> Owner | None:
-    """Return the realm on whose behalf *frame* runs; None: it is the child's own code.
+    """Return the realm for which *frame* runs; None for the child's own code.
 
-    Frames of the standard library and of the linker belong to whoever called them.
+    Frames of the standard library and of the linker belong to the realm that called them.
     """
     while frame is not None:
         realm = _realms.get(id(frame.f_builtins))

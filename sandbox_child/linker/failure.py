@@ -1,4 +1,4 @@
-"""Why an adaptor cannot be imported, in a line that names no path of the host."""
+"""Describes why an adaptor cannot be imported, in a line without paths of the host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_TEXT = 1_000
 
 
 def describe(label: str, directory: str, error: BaseException) -> JobImportError:
-    """Return what the author of a job is told when importing an adaptor has raised *error*."""
+    """Return the error for the author of a job after importing an adaptor has raised *error*."""
     return JobImportError(f"adaptor {label} cannot be imported: {_reason(directory, error)}")
 
 

@@ -1,4 +1,4 @@
-"""Which modules a step may have, and how it sees them."""
+"""Decides which modules a step may import, and how it sees them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 class Linker:
-    """All adaptors that a run may use; each is imported once, when it is first needed.
+    """All adaptors that a run may use; each is imported once, at its first use.
 
     Args:
-        links: Every version that a step may have.  Of several with one name the first is what
-            a step gets that imports the module without having it as its adaptor.
-        whitelist: Regular expressions; a job may import a module that is not its adaptor's only
-            if `re.search` finds one of them in its name.  None: all.
+        links: Every version that a step may have.  A step that imports a module without naming its
+            adaptor gets the first version of several with that name.
+        whitelist: Regular expressions.  A job may import a module of another adaptor than its own
+            only if `re.search` finds one of them in its name.  None admits all modules.
         log: Takes ``(level, source, message)`` from adaptors.
-        log_level: The least level of what adaptors say through `logging` and `warnings`.
+        log_level: The least important level of lines that adaptors write through `logging` and
+            `warnings`.
 
     """
 
@@ -53,7 +54,7 @@ class Linker:
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """Directory to ``name@version``, to tell whose frame it is; the narrower ones first."""
+        """For each directory, the ``name@version`` of its frames; narrower directories first."""
         narrow = {f"{link.path}/{link.module}": label for label, link in self._links.items()}
         return {**narrow, **{link.path: label for label, link in self._links.items()}}
 
@@ -66,18 +67,19 @@ class Linker:
         return versions
 
     def flush(self) -> None:
-        """Write out what adaptors have printed without a line break."""
+        """Write out unfinished lines that adaptors have printed."""
         for realm in self._realms.values():
             realm.printer.flush()
 
     def step(self, adaptors: Sequence[str]) -> StepLinks:
-        """Import the adaptors of one step.
+        """Import the adaptors of a step.
 
         Args:
-            adaptors: As ``name@version``, in the order in which their names are in scope.
+            adaptors: The adaptors as ``name@version``, in the order in which their names are in
+                scope.
 
         Raises:
-            JobImportError: One of them is unknown or broken.
+            JobImportError: An adaptor is unknown or broken.
 
         """
         own: dict[str, AdaptorLink] = {}
@@ -114,12 +116,12 @@ class Linker:
 
 
 class StepLinks:
-    """What one step may import, and what it has without import.
+    """Modules that a step may import, and names that it has without import.
 
     Attributes:
         in_scope: The public names of the step's adaptors, and the adaptors themselves by their
             import names; the first adaptor wins.
-        execute: The first adaptor's own ``execute``, if one exports it.
+        execute: The ``execute`` of the first adaptor that exports it.
 
     """
 
@@ -158,7 +160,7 @@ class StepLinks:
         """Return the view of a module, or None if the step may not have it.
 
         Raises:
-            JobImportError: It may, but the module is broken, or the adaptor has no such part.
+            JobImportError: The step may have it, but the module is broken, or its adaptor lacks it.
 
         """
         parts = name.split(".")
@@ -194,14 +196,14 @@ class StepLinks:
         return view
 
     def _check_submodule(self, link: AdaptorLink, name: str) -> None:
-        """Refuse to import a submodule over a verb: it would take its place in the package."""
+        """Refuse to import a submodule that would replace a verb of the same name."""
         package, _, last = name.rpartition(".")
         taken = self._load(link, package).__dict__.get(last, None)
         if taken is not None and not isinstance(taken, ModuleType):
             raise JobImportError(f"{name!r} is not a module", name=name)
 
     def _parent(self, name: str) -> ModuleType:
-        """Return the view of a package that is only there because adaptors lie in it."""
+        """Return the view of a package that exists only because adaptors are in it."""
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = make_view(

@@ -1,4 +1,4 @@
-"""What loads the modules of one realm."""
+"""Loaders for the modules of a realm."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sandbox_child.linker.callers import Owner
 from sandbox_child.linker.table import ModuleTable
 
 _ONCE: Final = frozenset(("lxml.etree",))
-"""Extension modules that load twice but then fail: this one keeps its own objects in the thread's
-state (PyThreadState_GetDict), where two copies of it find each other's."""
+"""Extension modules that can be loaded twice but then fail.  This one keeps its objects in the
+thread's state (PyThreadState_GetDict), where two copies find the objects of each other."""
 
 
 class Home(Owner, Protocol):
@@ -36,7 +36,7 @@ class Home(Owner, Protocol):
 
 
 class SourceLoader(SourceFileLoader):
-    """Gives modules the builtins of their realm; never writes compiled files."""
+    """Loads a module with the builtins of its realm; it never writes compiled files."""
 
     def __init__(self, realm: Home, name: str, path: str) -> None:
         super().__init__(name, path)
@@ -48,11 +48,11 @@ class SourceLoader(SourceFileLoader):
         super().exec_module(module)
 
     def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:
-        """Leave the repo as it is."""
+        """Do nothing, because the repo must not be changed."""
 
 
 class BytecodeLoader(SourcelessFileLoader):
-    """The same for a module that was delivered without its source."""
+    """Does the same for a module that comes without its source."""
 
     def __init__(self, realm: Home, name: str, path: str) -> None:
         super().__init__(name, path)
@@ -65,17 +65,17 @@ class BytecodeLoader(SourcelessFileLoader):
 
 
 class ExtensionLoader(ExtensionFileLoader):
-    """Loads an extension module for one realm.
+    """Loads an extension module for a realm.
 
-    Two copies of a file are two libraries for the dynamic linker, each with its own static data,
-    so most extensions can live in several realms.  One file in two realms would be one library:
-    that is refused.
+    Two copies of a file are two libraries for the dynamic linker, each with its own static data, so
+    most extensions can live in several realms.  A single file would be one library for two realms,
+    which is refused.
     """
 
     loaded: Final[dict[tuple[int, int], str]] = {}
-    """Device and inode of a library to the adaptor that it was loaded for."""
+    """For the device and inode of a library, the adaptor that it was loaded for."""
     names: Final[dict[str, str]] = {}
-    """Name of an extension module to the adaptor that first had it."""
+    """For the name of an extension module, the first adaptor that had it."""
 
     def __init__(self, realm: Home, name: str, path: str) -> None:
         super().__init__(name, path)
@@ -85,7 +85,7 @@ class ExtensionLoader(ExtensionFileLoader):
         """Load the library.
 
         Raises:
-            ImportError: It cannot be loaded, or not a second time.
+            ImportError: The library cannot be loaded, or not a second time.
 
         """
         label = self._realm.label
@@ -128,7 +128,7 @@ class ExtensionLoader(ExtensionFileLoader):
                 name=name,
             ) from error
         finally:
-            # Extension modules put themselves into the interpreter's table under their name, where
-            # the child's own module of that name may be.  importlib stores them where they belong.
+            # Extension modules put themselves into the interpreter's table under their name, and
+            # may replace the child's own module. importlib stores them in the right place.
             self._realm.show()
             self._realm.table.show_again(name, before)

@@ -1,4 +1,4 @@
-"""The `print` of adaptors: what it writes becomes log events of the run."""
+"""The `print` of adaptors, whose lines become log events of the run."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ if TYPE_CHECKING:
     from protocol.words import LogLevel
 
 _MAX_HELD_CHARS: Final = 100_000
-"""A line that is longer is written in parts."""
+"""A longer line is written in parts."""
 
 
 class Printer:
-    """The `print` of one realm.
+    """The `print` of a realm.
 
-    Text is held back until it ends in a line break, so that a line which is printed in parts is one
-    event; each of the two streams has a line of its own.  Where `sys.stdout` was replaced, the replacement
-    gets the text, as in Python.
+    Text is held back until it ends in a line break, so that a line that is printed in parts is one
+    event.  Each of the two streams has a line of its own.  If `sys.stdout` was replaced, the
+    replacement gets the text, as in Python.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
         self._held: dict[LogLevel, list[str]] = {}
-        """What is printed to the standard error is a warning, like what is written to it."""
+        """Unfinished lines by level.  A line for the standard error is a warning, in print and in
+        write."""
         self._held_chars = 0
 
     def print(
@@ -39,7 +40,7 @@ class Printer:
         file: Any = None,
         flush: bool = False,
     ) -> None:
-        """Do what the built-in ``print`` does; what would go to a standard stream is logged."""
+        """Print like the built-in ``print``, but log text for a standard stream."""
         for name, value in (("sep", sep), ("end", end)):
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
@@ -61,7 +62,7 @@ class Printer:
                 self._write(level)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write the text that is held back."""
         if self._held:
             with self._lock:
                 for level in tuple(self._held):

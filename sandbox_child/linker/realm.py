@@ -1,4 +1,4 @@
-"""One version of an adaptor with everything that it imports."""
+"""A version of an adaptor with all modules that it imports."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ENTER: Final[CodeType] = compile(
 
 
 class Realm:
-    """The modules of one adaptor version.
+    """The modules of an adaptor version.
 
     Attributes:
         label: ``name@version``.
-        path: The directory in which all its modules lie.
-        module: The import name of the adaptor itself.
-        modules: Its own modules by name; standard ones are not among them.
-        builtins: What its modules have as builtins.
+        path: The directory of all its modules.
+    module: The import name of the adaptor itself.
+        modules: Its own modules by name, without standard modules.
+    builtins: The builtins of its modules.
         meta_path: Its finders.
         printer: Its `print`.
 
@@ -44,7 +44,7 @@ class Realm:
         self.log = log
         self.lowest = lowest
         self.printer = Printer(log)
-        # A module of its own, so that what an adaptor adds to builtins stays in its realm.
+        # A module of its own, so that names that an adaptor adds to builtins stay in its realm.
         own = ModuleType("builtins", builtins.__doc__)
         own.__dict__.update(builtins.__dict__)
         self.builtins = own.__dict__
@@ -52,7 +52,7 @@ class Realm:
         self.builtins["print"] = self.printer.print
         self.modules: dict[str, ModuleType] = {
             "builtins": own,
-            # The real one is the child's; libraries look for a script there.
+            # The real module is the child's; libraries look for a script in it.
             "__main__": ModuleType("__main__"),
         }
         self.table = worlds.install(self)
@@ -61,13 +61,13 @@ class Realm:
         room: dict[str, Any] = {"__builtins__": self.builtins, "__name__": "realm"}
         exec(_ENTER, room)  # noqa: S102 - our own text: makes a function with these builtins
         self.enter: Callable[..., Any] = room["enter"]
-        """Call a function on behalf of this realm."""
+        """Call a function for this realm."""
 
     def load(self, name: str) -> ModuleType:
-        """Import *name* in this realm and return that very module.
+        """Import *name* in this realm and return exactly that module.
 
         Raises:
-            BaseException: Whatever the module raises while it is imported.
+            BaseException: Any error that the module raises while it is imported.
 
         """
         module = self.enter(importlib.import_module, name)
@@ -101,7 +101,8 @@ class Realm:
         try:
             return self.enter(importlib.__import__, name, globals, locals, fromlist, level)
         finally:
-            # Whatever was imported meanwhile: the caller may be C code that now reads the table.
+            # Imports may have changed the table meanwhile, and the caller may be C code that now
+            # reads it.
             self.show()
 
     def _import_standard(self, name: str, *rest: Any) -> Any:
@@ -122,7 +123,7 @@ class Realm:
 
 
 def _has_all(module: ModuleType, fromlist: Any) -> bool:
-    """Whether *module* is complete, and has what is wanted from it without another import."""
+    """Whether *module* is complete, and has the wanted names without another import."""
     spec = module.__dict__.get("__spec__")
     if getattr(spec, "_initializing", False):
         return False

@@ -1,4 +1,4 @@
-"""Turns what adaptors and their libraries say through `logging` and `warnings` into log events."""
+"""Turns lines that adaptors and libraries write with `logging` and `warnings` into log events."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Log = Callable[[Any, Any, str], None]
 """``(level, source, message)``."""
 
 FOR_AUTHOR: Final = "for_author"
-"""Attribute of a record that a verb makes because the author of the job asked for that line."""
+"""Attribute of a record that a verb makes at the request of the job's author."""
 
 NUMBERS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-"""The numbers that `logging` has for these levels."""
+"""The numbers of these levels in `logging`."""
 
 
 def capture(module: str, log: Log, lowest: LogLevel) -> None:
-    """Attach to a standard module that a realm has imported, if it is one that talks.
+    """Attach to a standard module that a realm has imported, if it writes lines.
 
     Args:
         module: The name of the module.
-        log: Takes what is said.
-        lowest: What is below this level is not made, or dropped.
+        log: Takes the lines.
+        lowest: The least important level; records below it are not made, or are dropped.
 
     """
     attach = _ATTACH.pop(module, None)
@@ -38,11 +38,11 @@ def _attach_logging(log: Log, lowest: int) -> None:
     import logging
 
     class Handler(logging.Handler):
-        """Passes records on, without the traceback: it holds paths of the host."""
+        """Passes records on without the traceback, which has paths of the host."""
 
         def emit(self, record: logging.LogRecord) -> None:
             ours = calling_realm(sys._getframe(1)) is not None  # noqa: SLF001 - who is asking
-            # The standard library about itself is worth a line only from a warning on.
+            # Lines of the standard library itself count only from warnings on.
             least = lowest if ours else max(lowest, logging.WARNING)
             if record.levelno < least and not getattr(record, FOR_AUTHOR, False):
                 return
@@ -58,16 +58,16 @@ def _attach_logging(log: Log, lowest: int) -> None:
     root = logging.getLogger()
     root.addHandler(Handler())
     root.setLevel(lowest)
-    # Also for a logger whose library has given it a level: no record is made, so it costs nothing.
+    # Also for a logger with a level of its own: records are not even made, so they cost no time.
     logging.disable(lowest - 1)
     _watch_handlers(lowest)
 
 
 def _watch_handlers(lowest: int) -> None:
-    """Let handlers of an adaptor work as in Python, except that they write to the log of the run.
+    """Let handlers of an adaptor work as in Python, but write to the log of the run.
 
-    A handler that writes to a standard stream keeps to the lowest level.  Any other handler gets what
-    its loggers let through, so from then on records below the lowest level are made.
+    A handler that writes to a standard stream keeps the lowest level.  Any other handler gets all
+    records that its loggers pass, so records below the lowest level are made from then on.
     """
     import logging
 
@@ -131,7 +131,7 @@ def _attach_traceback(_log: Log, _lowest: int) -> None:
 
 
 _OF_ENGINE: Final = frozenset(("sandbox_child", "protocol", "__main__", "runpy"))
-"""How the modules of a child are called; an adaptor is never the main module."""
+"""Top-level names of the child's modules; an adaptor is never the main module."""
 
 
 def _is_of_engine(frame: Any) -> bool:

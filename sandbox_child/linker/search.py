@@ -1,4 +1,4 @@
-"""Where the modules of one realm come from."""
+"""Finds the modules of a realm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox_child.linker.loaders import BytecodeLoader, ExtensionLoader, Home, 
 
 
 class RealmFinder:
-    """Finds standard modules where the child finds them, all others below the realm's directory."""
+    """Finds standard modules like the child, and all other modules below the realm's directory."""
 
     def __init__(self, realm: Home, child_finders: list[Any]) -> None:
         self._realm = realm
@@ -30,7 +30,7 @@ class RealmFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where to load *name* from; None if the realm has no such module."""
+        """Return the spec of *name*; None if the realm does not have the module."""
         if is_standard(name):
             return self._find_standard(name, path, target)
         portions: list[str] = []
@@ -48,7 +48,7 @@ class RealmFinder:
         return self._find_unlisted(name) if path is None else None
 
     def find_distributions(self, context: Any) -> Iterable[Any]:
-        """Return what ``importlib.metadata`` shall know: the realm's own distributions."""
+        """Return the distributions for ``importlib.metadata``: the realm's own."""
         from importlib.metadata import DistributionFinder, MetadataPathFinder
 
         given = vars(context).get("path")
@@ -56,7 +56,7 @@ class RealmFinder:
         return MetadataPathFinder.find_distributions(own)
 
     def invalidate_caches(self) -> None:
-        """Look into the directories again."""
+        """Forget the contents of directories, so that they are read again."""
         self._directories.clear()
 
     def _find_standard(
@@ -69,7 +69,7 @@ class RealmFinder:
         return None
 
     def _find_unlisted(self, name: str) -> ModuleSpec | None:
-        """Find the adaptor's own module where only it may be read, not the directory around it."""
+        """Find the adaptor's own module if it can be read but its directory cannot be listed."""
         if name != self._realm.module:
             return None
         base = f"{self._realm.path}/{name}"
@@ -96,7 +96,7 @@ class RealmFinder:
 
 
 class NamespacePath(list[str]):
-    """The ``__path__`` of a namespace package; importlib.resources knows one by its text."""
+    """The ``__path__`` of a namespace package; importlib.resources recognises it by its repr."""
 
     def __repr__(self) -> str:
         return f"_NamespacePath({list(self)!r})"
@@ -107,7 +107,7 @@ def _for(realm: Home, loader: type[Any]) -> Any:
 
 
 def standard_beside(path: str) -> Iterator[str]:
-    """Yield the names of standard modules that files in *path* seem to want to replace."""
+    """Yield the names of standard modules that files in *path* seem to replace."""
     try:
         names = os.listdir(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What `sys.modules` is while adaptors run: for each realm its own modules and the standard ones."""
+"""`sys.modules` while adaptors run: each realm sees its own modules and the standard ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _of_step: list[Owner] = []
 
 
 def begin_step() -> None:
-    """Forget which realms the last step has used."""
+    """Forget the realms that the last step has used."""
     _of_step.clear()
 
 
@@ -26,7 +26,7 @@ def use(realm: Owner) -> None:
 
 
 class ModuleTable(dict[str, ModuleType]):
-    """What ``sys.modules`` is: for a realm its own modules and the standard ones.
+    """The object in ``sys.modules``: a realm sees its own modules and the standard ones.
 
     The dict's own storage stays empty.
     """
@@ -35,13 +35,13 @@ class ModuleTable(dict[str, ModuleType]):
         super().__init__()
         self._all = interpreter
         self._hidden: dict[str, ModuleType] = {}
-        """Modules of the child's own that the current realm hides in the interpreter's table."""
+        """The child's own modules that the current realm hides in the interpreter's table."""
         self._current: Owner | None = None
 
     # --- the interpreter's own table ---
 
     def make_current(self, realm: Owner | None) -> None:
-        """Let C code see the modules of *realm*; of None: those of the child only."""
+        """Let C code see the modules of *realm*; with None, only those of the child."""
         if realm is self._current:
             return
         if self._current is not None:
@@ -62,11 +62,11 @@ class ModuleTable(dict[str, ModuleType]):
         self._all[name] = module
 
     def shown(self, name: str) -> ModuleType | None:
-        """Return what C code sees under a name."""
+        """Return the module that C code sees under a name."""
         return self._all.get(name)
 
     def show_again(self, name: str, module: ModuleType | None) -> None:
-        """Undo that an extension module has put itself into the interpreter's table."""
+        """Restore the interpreter's table after an extension module has put itself into it."""
         if module is None:
             self._all.pop(name, None)
         else:
@@ -75,10 +75,10 @@ class ModuleTable(dict[str, ModuleType]):
     # --- one world ---
 
     def step_realm(self, name: Any) -> Owner | None:
-        """Return the realm that C code means which a job calls directly, or None.
+        """Return the realm of C code that a job calls directly, or None.
 
-        Such code has no frame of its realm.  It is the only one to ask for what the child's own
-        code does not have.
+        Such code has no frame of its realm.  Only such code asks for modules that the child itself
+        lacks.
         """
         if type(name) is str and _of_step and not is_standard(name):
             top = name.partition(".")[0]
@@ -120,8 +120,8 @@ class ModuleTable(dict[str, ModuleType]):
 
     def _store(self, frame: FrameType, name: str, module: ModuleType) -> None:
         realm = calling_realm(frame) or self.step_realm(name)
-        # Standard modules are stored by importlib and by each other.  One that an adaptor itself
-        # puts in place of another is for its own realm only.
+        # importlib and standard modules store standard modules.  If an adaptor itself replaces a
+        # standard module, only its own realm sees that.
         if realm is not None and (not is_standard(name) or frame.f_builtins is realm.builtins):
             realm.modules[name] = module
             if self._current is realm:
@@ -181,7 +181,7 @@ class ModuleTable(dict[str, ModuleType]):
         return found
 
     def setdefault(self, name: str, module: Any = None) -> Any:
-        """Return a module, and store it if there is none."""
+        """Return the module under *name*; store *module* if the name is free."""
         realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
         found = self._read(realm, name)
         if found is _MISSING:
@@ -201,19 +201,19 @@ class ModuleTable(dict[str, ModuleType]):
         return len(self._visible(calling_realm(sys._getframe(1))))  # noqa: SLF001 - who is asking
 
     def keys(self) -> Any:
-        """Return what the caller may see."""
+        """Return the modules that the caller may see."""
         return self._visible(calling_realm(sys._getframe(1))).keys()  # noqa: SLF001 - who is asking
 
     def values(self) -> Any:
-        """Return what the caller may see."""
+        """Return the modules that the caller may see."""
         return self._visible(calling_realm(sys._getframe(1))).values()  # noqa: SLF001 - who is asking
 
     def items(self) -> Any:
-        """Return what the caller may see."""
+        """Return the modules that the caller may see."""
         return self._visible(calling_realm(sys._getframe(1))).items()  # noqa: SLF001 - who is asking
 
     def copy(self) -> dict[str, ModuleType]:
-        """Return what the caller may see."""
+        """Return the modules that the caller may see."""
         return self._visible(calling_realm(sys._getframe(1)))  # noqa: SLF001 - who is asking
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a job sees of a module: its public names, to be read and called, never changed."""
+"""A job's view of a module: its public names, to be read and called but not changed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MEMO: Final = type(functools.cache(lambda: None))
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return what *module* offers: ``__all__``, else all names without an underscore.
+    """Return the names that *module* offers: ``__all__``, or all names without an underscore.
 
-    Other modules are not among them, nor any name that begins with an underscore: the names of
-    the language wall's own hooks do.
+    Other modules are left out, and so are names that begin with an underscore, like the language
+    wall's own hooks.
     """
     explicit = module.__dict__.get("__all__")
     if isinstance(explicit, (list, tuple, set, frozenset)):
@@ -31,9 +31,9 @@ def make_view(
     """Return a read-only module with the public names of *module*.
 
     Args:
-        title: What it is called; not a name in ``sys.modules``, because ``from x import y`` looks
-            there for the real module if the view refuses ``y``.
-        module: The real one, read whenever a name is asked for; None: it has only submodules.
+        title: The name of the view. It must not be in ``sys.modules``, where ``from x import y``
+            looks for the real module if the view refuses ``y``.
+        module: The real module, which is read for each name. None if the view has only submodules.
         submodule: Returns the view of a submodule by its last name, or None.
 
     """
@@ -42,7 +42,7 @@ def make_view(
     def names() -> list[str]:
         return [] if module is None else public_names(module)
 
-    # A function in a closure: nothing that a job can reach leads to the real module.
+    # A function in a closure, so that a job cannot reach the real module from the view.
     def read(name: str) -> Any:
         if name in copies:
             return copies[name]
@@ -59,7 +59,7 @@ def make_view(
         return own
 
     class View(ModuleType):
-        """A module as a job sees it."""
+        """The module for a job."""
 
         def __getattr__(self, name: str) -> Any:
             return [*names()] if name == "__all__" else read(name)
@@ -80,12 +80,12 @@ def make_view(
 
 
 def copy_containers(value: Any) -> Any:
-    """Return *value* with its mutable containers copied, at any depth; all else as it is."""
+    """Return *value* with its mutable containers copied, at any depth; other parts stay."""
     return _copy(value, {})
 
 
 def _memoised(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a memoised function that gives each caller a copy of what it remembers."""
+    """Return a memoised function that gives each caller a copy of the remembered result."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return copy_containers(function(*args, **kwargs))
@@ -124,7 +124,7 @@ def _is_export(value: object) -> bool:
 
 
 def _absent(title: str, name: str, known: list[str]) -> str:
-    from protocol.suggestion import NEAR_AMONG_FEW, nearest  # needed for a message only
+    from protocol.suggestion import NEAR_AMONG_FEW, nearest  # only for a message
 
     near = nearest(name, known, NEAR_AMONG_FEW)
     hint = f"; did you mean {near!r}?" if near else ""

@@ -1,17 +1,17 @@
-"""How the interpreter is made to serve several realms: its imports, its finders and its modules.
+"""Makes the interpreter serve several realms: its imports, its finders and its modules.
 
-Python code asks through its ``__import__`` and through ``sys.modules``; both look for the nearest
-frame that belongs to somebody, so every realm sees its own modules at any time and in any thread.
+Python code uses its ``__import__`` and ``sys.modules``.  Both look for the nearest frame that
+belongs to a realm, so every realm sees its own modules at any time and in any thread.
 
-C code looks into the interpreter's own table, which no Python code can replace.  That table shows
-the *world* of whoever imported last: every import first makes the world of its own realm current.
-C code that imports by ``PyImport_Import`` calls the ``__import__`` of the nearest frame before it
-reads the table, so it finds the right one.
+C code looks into the interpreter's own table, which Python code cannot replace.  This table shows
+the *world* of the realm that imported last: every import first makes the world of its own realm
+current.  C code that imports with ``PyImport_Import`` calls the ``__import__`` of the nearest frame
+before it reads the table, so it finds the right modules.
 
-Roads not taken: names with a prefix (dataclasses, typing and pickle look up ``cls.__module__``);
-one swap for each call from a job into an adaptor (threads, callbacks and generators cross realms
-without a call that could be wrapped); a realm per subinterpreter (objects cannot be handed over,
-and most extension modules refuse).
+Other ways were rejected.  Names with a prefix fail because dataclasses, typing and pickle look up
+``cls.__module__``.  A swap at each call from a job into an adaptor misses threads, callbacks and
+generators, which cross realms without a call.  A subinterpreter for each realm cannot pass objects,
+and most extension modules refuse it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _real_import: Final = builtins.__import__
 
 
 class MetaPath(list[Any]):
-    """What ``sys.meta_path`` is: each realm has its own finders.
+    """The object in ``sys.meta_path``, which gives each realm its own finders.
 
-    `importlib.metadata` asks them, too, and libraries add theirs (``six.moves``).
+    `importlib.metadata` uses them, too, and libraries add their own (``six.moves``).
     """
 
     def _own(self, frame: FrameType) -> list[Any] | None:
@@ -80,7 +80,7 @@ def _import(
     fromlist: Any = (),
     level: int = 0,
 ) -> Any:
-    """Stand in for the built-in ``__import__`` of the child and of the standard library."""
+    """Replace the built-in ``__import__`` of the child and of the standard library."""
     realm = calling_realm(sys._getframe(1))  # noqa: SLF001 - who is asking
     if realm is not None:
         return realm.import_module(name, globals, locals, fromlist, level)
@@ -94,10 +94,10 @@ def _import(
 
 
 class StepFinder:
-    """Finds what C code of the step's realms imports when a job calls it directly."""
+    """Finds modules that C code of the step's realms imports when a job calls it directly."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return what the realm's own finders find."""
+        """Return the spec that the realm's own finders find."""
         table = sys.modules
         realm = table.step_realm(name) if isinstance(table, ModuleTable) else None
         if realm is None:
@@ -112,7 +112,7 @@ def real_import() -> Callable[..., Any]:
 
 
 def install(realm: Owner) -> ModuleTable:
-    """Make *realm* known, and on the first one take over ``sys.modules`` and ``__import__``."""
+    """Register *realm*; with the first realm, replace ``sys.modules`` and ``__import__``."""
     table = sys.modules
     if not isinstance(table, ModuleTable):
         table = ModuleTable(table)

@@ -1,4 +1,4 @@
-"""The child's two ends of the wire: it waits for what it reads, and for room to write."""
+"""The child's two ends of the wire: it waits for messages, and for room to write."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _M = TypeVar("_M", bound=Message)
 
 
 class EngineGoneError(Exception):
-    """The engine has closed its end: nobody is left to work for."""
+    """The engine has closed its end, so the run has lost its purpose."""
 
 
 class RunCancelledError(BaseException):
     """The engine wants the run to end.
 
-    Not an `Exception`: a reducer of an adaptor that catches those must not go on with the next
-    operation.
+    It is not an `Exception`: a reducer of an adaptor that catches exceptions must not go on with
+    the next operation.
     """
 
     def __init__(self, report: ErrorReport) -> None:
@@ -38,10 +38,11 @@ class RunCancelledError(BaseException):
 
 
 def _poll_of(fd: int) -> Callable[[int], list[tuple[int, int]]] | None:
-    """Return what looks whether *fd* is readable, if `select` is there, as it is in a fork of the zygote.
+    """Return a function that looks whether *fd* is readable, if `select` has been imported.
 
-    A look takes 2 microseconds behind the filter of system calls, where a read that fails takes 4; but a
-    new interpreter would need half a millisecond to import the module.
+    The zygote has imported it for its forks.  Behind the filter of system calls a look takes 2
+    microseconds, and a failed read 4.  A new interpreter would need half a millisecond to import
+    the module.
     """
     select = sys.modules.get("select")
     if select is None:
@@ -61,26 +62,26 @@ class Channel:
         self._arrived: list[Message] = []
         self._held: list[memoryview] = []
         self._waits = True
-        """Whether a read of *requests_fd* waits: its O_NONBLOCK is changed only when it must be."""
+        """Whether a read of *requests_fd* waits; its O_NONBLOCK is changed only if needed."""
         self._poll = _poll_of(requests_fd)
         self._cancelled: ErrorReport | None = None
         self.engine_gone = False
         """Whether `check_cancelled` has found the end of the pipe."""
-        # Log lines are sent by a thread of their own when the job is busy.
+        # A thread of their own sends log lines while the job is busy.
         self._writing = threading.Lock()
 
     def hold(self, message: Message) -> None:
-        """Have a message written with the next one that is sent.
+        """Keep a message, and write it together with the next message that is sent.
 
-        For one that another follows within microseconds: a write costs more than all the rest
-        of a small message.
+        This is for a message that another follows within microseconds: a write costs more than all
+        other work for a small message.
         """
         body = encode(message)
         with self._writing:
             self._held += (memoryview(header(len(body))), memoryview(body))
 
     def send(self, message: Message) -> None:
-        """Write a message, after those that were held; waits while the pipe is full."""
+        """Write a message, after the held ones.  The call waits while the pipe is full."""
         body = encode(message)
         with self._writing:
             rest = [*self._held, memoryview(header(len(body))), memoryview(body)]
@@ -96,8 +97,8 @@ class Channel:
         """Wait for the next message, which must be of *kind*.
 
         Raises:
-            RemoteProtocolError: It is of another kind.
-            EngineGoneError: There is no next message.
+            RemoteProtocolError: The message is of another kind.
+            EngineGoneError: The engine has closed its end.
 
         """
         message = self.receive_any()
@@ -111,7 +112,7 @@ class Channel:
         """Wait for the next message.
 
         Raises:
-            EngineGoneError: There is none.
+            EngineGoneError: The engine has closed its end.
 
         """
         while not self._arrived:
@@ -120,13 +121,13 @@ class Channel:
         return self._arrived.pop(0)
 
     def check_cancelled(self) -> None:
-        """Look whether the engine wants the run to end; never waits.
+        """Look, without waiting, whether the engine wants the run to end.
 
         Every boundary of a run calls this before code of a job may run.
 
         Raises:
-            RunCancelledError: The engine does.  That it is gone is not an error here: the next
-                message cannot be sent, and ends this process.
+            RunCancelledError: The engine wants the run to end.  An engine that is gone is not an
+                error here: the next message cannot be sent, and this ends the process.
 
         """
         if self._cancelled is None:
@@ -135,7 +136,7 @@ class Channel:
             raise RunCancelledError(self._cancelled)
 
     def _look(self) -> None:
-        """Take what is in the pipe, if anything is."""
+        """Take a message from the pipe, if one has begun to arrive."""
         if self._poll is not None and not self._poll(0):
             return
         self._set_waiting(False)
@@ -150,16 +151,16 @@ class Channel:
         buffer[:1] = first
         buffer.release()
         self._take(1)
-        # A frame that has begun comes whole.
+        # The rest of a frame that has begun will come.
         self._set_waiting(True)
         while not self._receiver.at_boundary:
             self._read()
 
     def arrived(self) -> bool:
-        """Return whether a message is there, without waiting for one.
+        """Return whether a message has arrived, without waiting.
 
         Raises:
-            EngineGoneError: There is none, and there will be none.
+            EngineGoneError: The engine has closed its end.
 
         """
         self._set_waiting(False)
@@ -180,7 +181,7 @@ class Channel:
         try:
             count = os.readv(self.requests_fd, [buffer])
         finally:
-            buffer.release()  # or the receiver could not let its buffer grow
+            buffer.release()  # otherwise the receiver could not enlarge its buffer
         if count == 0:
             raise EngineGoneError
         self._take(count)

@@ -1,7 +1,7 @@
 """The child's standard streams: pipes to the engine, and the objects in `sys` that write to them.
 
-The interpreter is started with ``-u``: neither Python nor the C library keeps back anything that is
-written to them, so nothing is lost when the process ends in whatever way.
+The interpreter is started with ``-u``, so neither Python nor the C library holds back output.
+Output is not lost, however the process ends.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ from typing import Any, Final
 
 _NUMBERS: Final = {"stdout": 1, "stderr": 2}
 _own: Final[dict[str, Any]] = {name: getattr(sys, name) for name in _NUMBERS}
-"""The objects that Python made; a closed one is replaced."""
+"""The objects that Python made; a closed object is replaced."""
 _left: Final[list[Any]] = []
-"""Objects that have replaced them: when such an object is destroyed it may close the stream below it."""
+"""Objects that jobs have put in their place, kept because destroying them could close the stream
+below."""
 
 _WAIT_S: Final = 1.0
-"""Seconds that a step waits for the engine to read what was written."""
+"""Seconds that a step waits for the engine to read its output."""
 _PAUSES_S: Final = (0.0001, 0.005)
-"""The first pause between two looks, and the longest."""
+"""The first and the longest pause between two looks."""
 _FIONREAD: Final = 0x541B
-"""Bytes that a pipe holds, also by its writing end.  Source: ioctl_list(2), pipe(7)."""
+"""The request for the number of bytes in a pipe, also at its writing end.  Source: ioctl_list(2),
+pipe(7)."""
 
 
 def expect_pipes() -> None:
-    """Make the streams anew for descriptors that will be pipes, whatever they are now.
+    """Make the streams anew for descriptors that will be pipes.
 
-    A file object asks once whether its descriptor can seek, and a text layer on top of one that says so
+    A file object asks once whether its descriptor can seek, and a text layer above a seekable file
     asks for the position.  A zygote has a null device where its forks have pipes.
     """
     reading, writing = os.pipe()
@@ -47,20 +49,20 @@ def expect_pipes() -> None:
 
 
 def is_own(stream: object) -> bool:
-    """Return whether *stream* is a standard stream as Python made it."""
+    """Return whether *stream* is a standard stream that Python made."""
     return any(stream is own for own in _own.values())
 
 
 def is_error(stream: object) -> bool:
-    """Return whether *stream* is the standard error as Python made it."""
+    """Return whether *stream* is the standard error that Python made."""
     return stream is not None and stream is _own["stderr"]
 
 
 def put_back(warn: Callable[[str], object]) -> None:
-    """Put the streams back that somebody has replaced or closed, and flush what stood in for them.
+    """Put back streams that a job has replaced or closed, and flush the replacements.
 
     Args:
-        warn: Takes one line about a replacement whose text does not reach the log.
+        warn: Takes a line about a replacement whose text does not reach the log.
 
     """
     for name, number in _NUMBERS.items():
@@ -83,9 +85,9 @@ def put_back(warn: Callable[[str], object]) -> None:
 
 
 def wait_until_read() -> None:
-    """Wait until the engine has read what the step wrote, at most a second.
+    """Wait until the engine has read the output of the step, at most for a second.
 
-    The engine takes what it reads after the end of a step for output of the next step.
+    The engine counts output that it reads after the end of a step as the next step's.
     """
     from sandbox_child.confine.kernel import Call, Long, address_of
 
@@ -107,14 +109,14 @@ def _closed(stream: Any) -> bool:
 
 
 def _made(name: str) -> io.TextIOWrapper:
-    """Return a stream as ``python -u`` makes it."""
+    """Return a stream like those that ``python -u`` makes."""
     raw = io.FileIO(_NUMBERS[name], "w", closefd=False)
-    raw.name = f"<{name}>"  # as Python does it
+    raw.name = f"<{name}>"  # the name that Python gives it
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def _reaches(stream: Any, number: int) -> bool:
-    """Return whether what is written to *stream* seems to end up in the standard stream."""
+    """Return whether text written to *stream* seems to reach the standard stream."""
     try:
         return bool(stream.fileno() == number)
     except Exception:  # noqa: BLE001 - whatever an adaptor has put there

@@ -1,8 +1,8 @@
-"""Which connection the code of a run wanted last, for the report of one that the walls refuse.
+"""Records the connections that the code of a run tries, for the report of a refused connection.
 
-Neither an exception nor a library says reliably where a refused connection was to go.  Python itself
+Exceptions and libraries do not name the target of a refused connection reliably.  Python itself
 does, through its audit events (`sys.addaudithook`), before it makes the system call.  The hook is
-installed when the first adaptor is linked: a run without adaptors has no way to a socket.
+installed when the first adaptor is linked, because a run without adaptors cannot reach a socket.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _REFUSED = frozenset((errno.EPERM, errno.EACCES))
-"""Error numbers of the filter of system calls and of Landlock."""
+"""Error numbers that the filter of system calls and Landlock give."""
 
 _MAX_CHAIN = 30
 _MAX_ATTEMPTS = 100
 _MAX_REPORTED = 5
 _MAX_HOST = 253
 
-# Libraries in C (libpq, libcurl) give the facts as text only.
+# Libraries in C (libpq, libcurl) name host and port only in the text of an error.
 _PLACES_OF_C = (
     r'server at "(?P<host>[^"\s]+)"(?: \([^)]*\))?, port (?P<port>\d+)',
     r'host name "(?P<host>[^"\s]+)"',
@@ -36,7 +36,7 @@ _CONNECTING = r"(?i)\bconnection\b|\bconnect\b|\bhost\b"
 
 
 class Target(NamedTuple):
-    """Where a connection was to go, as far as it is known."""
+    """The target of a connection, as far as it is known."""
 
     host: str | None = None
     port: int | None = None
@@ -59,20 +59,20 @@ class Attempts:
     def __init__(self) -> None:
         self._targets: dict[Target, None] = {}
         self._names: dict[int | None, str] = {}
-        """The name that was looked up last for a port."""
+        """For each port, the name that was looked up last."""
         self._reported: set[Target] = set()
 
     def clear(self) -> None:
-        """Forget those of the step before."""
+        """Forget the attempts of the step before."""
         self._targets.clear()
         self._names.clear()
 
     def install(self) -> None:
-        """Listen from now on; a hook cannot be taken away again."""
+        """Record attempts from now on; Python cannot remove the hook again."""
         sys.addaudithook(self._hear)
 
     def unreported(self) -> list[Target]:
-        """Return what was tried in vain, each once in a run; nothing where there is a network."""
+        """Return failed attempts, each once in a run; an empty list if there is a network."""
         found = [target for target in self._targets if target not in self._reported]
         if not found or not no_network():
             return []
@@ -104,10 +104,10 @@ class Attempts:
             self._targets[target] = None
 
     def refused(self, error: BaseException, text: str) -> Target | None:
-        """Return where the connection was to go whose refusal has led to *error*, if one has.
+        """Return the target of the refused connection that has led to *error*, if there is one.
 
         Args:
-            error: What came out of the job.
+            error: The exception of the job.
             text: Its message.
 
         """
@@ -129,9 +129,10 @@ class Attempts:
         return self._refused_in_text(error, text)
 
     def _refused_in_text(self, error: BaseException, text: str) -> Target | None:
-        """Return the target if a library that gives no facts speaks of a connection.
+        """Return the target if a library names it only in the text of an error.
 
-        Without any network that is true whatever else was wrong; with one, only a refusal is.
+        Without any network, every failed connection was refused.  With a network, only an error of
+        refusal counts.
         """
         refused = any(os.strerror(number) in text for number in _REFUSED)
         place = next(filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)), None)
@@ -145,7 +146,7 @@ class Attempts:
 
 
 def no_network() -> bool:
-    """Return whether this process can make no socket at all, by trying."""
+    """Return whether this process cannot make a socket at all, by trying it."""
     import _socket
 
     try:
@@ -164,7 +165,7 @@ def _port(value: object) -> int | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and what has led to it, as far as exceptions say so."""
+    """Yield *error* and the errors that have led to it, as far as exceptions refer to them."""
     waiting = [error]
     seen: set[int] = set()
     while waiting and len(seen) < _MAX_CHAIN:
@@ -184,7 +185,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_socket(error: BaseException) -> bool:
-    """Whether the innermost frame is that of `socket.socket.__init__`: no socket could be made."""
+    """Whether the innermost frame is in `socket`: the socket could not be made."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
@@ -192,9 +193,10 @@ def _from_socket(error: BaseException) -> bool:
 
 
 def _target_in_frames(*errors: BaseException) -> Target:
-    """Return what the innermost function with a host and a port was given, if there is one.
+    """Return the host and port among the arguments of the innermost function that has them.
 
-    asyncio does not look up an address, and so no event names it before the socket is refused.
+    asyncio does not look up an address, so audit events do not name it before the socket is
+    refused.
     """
     for error in errors:
         found = Target()

@@ -1,4 +1,4 @@
-"""Whether an edge is taken."""
+"""Decides whether an edge is taken."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_CONDITION_CHARS = 300
 
 
 class ConditionError(Exception):
-    """A condition does not compile, or has raised."""
+    """A condition does not compile, or has raised an error."""
 
     def __init__(self, report: ErrorReport) -> None:
         super().__init__(report.message)
@@ -33,12 +33,12 @@ class Conditions:
     """Every condition of a workflow, compiled before the first job starts.
 
     Args:
-        workflow: Its edges are read here.
+        workflow: The workflow with the edges.
         language: False switches the language wall off.
-        warn: Takes a line for the log: a comparison was False because a key is missing.
+        warn: Takes a line for the log if a comparison was False because a key is missing.
 
     Raises:
-        ConditionError: One of them does not compile.
+        ConditionError: A condition does not compile.
 
     """
 
@@ -60,7 +60,7 @@ class Conditions:
         """Return whether the edge is taken.
 
         Raises:
-            ConditionError: The condition has raised.
+            ConditionError: The condition has raised an error.
 
         """
         condition = edge.condition
@@ -77,11 +77,11 @@ class Conditions:
     def _evaluate(
         self, compiled: CompiledCondition, step_id: str, target: str, upstream: Upstream
     ) -> bool:
-        from sandbox_child.language.missing import MissingKeys  # a run may have no condition
+        from sandbox_child.language.missing import MissingKeys  # many runs have no condition
 
         missing = MissingKeys()
         try:
-            # A condition sees a copy: it cannot change what the next step gets.
+            # A condition sees a copy, so that it cannot change the input of the next step.
             scope = condition_scope(self._language, missing)
             scope["state"] = upstream.shared() if compiled.pure else upstream.copy()
             scope["upstream_step_id"] = step_id
@@ -136,11 +136,11 @@ class Upstream:
         self._decoded = False
 
     def copy(self) -> Any:
-        """Return a state that a condition may change as it likes."""
+        """Return a state that a condition may change."""
         return copy_state(self._encoded)
 
     def shared(self) -> Any:
-        """Return the state for conditions that cannot change it: one copy for all of them."""
+        """Return the state for conditions that cannot change it; they share one copy."""
         if not self._decoded:
             self._shared, self._decoded = self.copy(), True
         return self._shared

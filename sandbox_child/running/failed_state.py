@@ -1,4 +1,4 @@
-"""The state of a step that has failed: what the failing operation left, with the report in it."""
+"""The state of a failed step: the state that the failing operation had, with the report in it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def encode_failed(
 ) -> tuple[bytes, ErrorReport]:
     """Return the state of a failed step, and the report of its failure.
 
-    Whatever goes wrong here, the report of the job stays, or is named in the one that takes its
-    place: a state that is too large with it, and one that there is no memory for.
+    The report of the job is never lost. If the state is too large with it, or memory is short,
+    another report takes its place and names it.
 
     Args:
-        sources: Each returns a state that may be used; the first that can be carried is.
-        report: Of the failure.
+        sources: Functions that each return a possible state; the first that can be carried is used.
+        report: The report of the failure.
         step_id: The key of the report in ``errors``.
         limit: The most bytes that a state may take.
-        max_items: The most items that it may have.
+        max_items: The most items that a state may have.
         without: Keys of a state that are left out.
 
     """
@@ -86,7 +86,7 @@ def _with_error(encoded: bytes, step_id: str, report: ErrorReport) -> bytes:
 
 
 def _shortened(report: ErrorReport) -> ErrorReport:
-    """Return what a state gets that has no room for the report of the event."""
+    """Return a short report for a state that has no room for the whole one."""
     return ErrorReport(
         name=report.name,
         message=report.message[:_SHORT_TEXT],
@@ -111,7 +111,7 @@ def _replaced(
 
 
 def out_of_memory(memory_bytes: int, step_id: str | None = None) -> ErrorReport:
-    """Return the report of a run that has met its memory limit outside of a job."""
+    """Return the report of a run that has met its memory limit outside a job."""
     return make_report(
         "OOMError",
         needs_more_memory("the run", memory_bytes),

@@ -1,4 +1,4 @@
-"""Walks the workflow graph: which step comes next, with which state, and what comes out."""
+"""Walks through the workflow graph: chooses the next step and its state, and the final result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Leaf(msgspec.Struct, frozen=True):
 
 
 class Walk:
-    """One walk through a workflow, breadth first, one step after another."""
+    """A walk through a workflow, breadth first, one step after another."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -42,7 +42,7 @@ class Walk:
         self._queue: deque[tuple[str, bytes | JoinInput]] = deque()
         self._joins = make_joins(self._start.workflow.steps)
         self._last_sent: str | None = None
-        """The execution whose state the engine was sent last, whole."""
+        """The last execution whose whole state was sent to the engine."""
 
     def run(self) -> m.WorkflowComplete | m.WorkflowError:
         """Walk from the start; return the last message of the run."""
@@ -104,9 +104,9 @@ class Walk:
             raise StepCrashedError(make_report("StateLoadError", text, step_id=step.id)) from None
 
     def _warn(self, message: str) -> None:
-        """Log a warning about an edge of the step that has just ended."""
+        """Log a warning about an edge of the last step."""
         self._runtime.logs.add("warning", "runtime", message)
-        self._runtime.logs.flush()  # it belongs before the end event of that step
+        self._runtime.logs.flush()  # it must come before the end event of that step
 
     def _initial(self) -> bytes:
         start = self._start
@@ -124,9 +124,9 @@ class Walk:
         raise RemoteProtocolError(f"engine sent {type(answer).__name__} where a value was due")
 
     def _name(self, step_id: str) -> str:
-        """Return a name for one more execution of a step: ``z``, then ``z-1``, ``z-2``, ...
+        """Return a name for another execution of a step: ``z``, then ``z-1``, ``z-2``, ...
 
-        A suffix never makes the name of a real step.
+        A name with a suffix is never the name of a real step.
         """
         if len(self._run_ids) >= self._start.limits.max_step_runs:
             limit = self._start.limits.max_step_runs
@@ -156,7 +156,7 @@ class Walk:
         *,
         at_end: bool,
     ) -> list[str]:
-        """Decide the edges of a step, send its end event and theirs; return those taken."""
+        """Decide the edges of a step, send its end event and theirs; return the targets taken."""
         upstream = Upstream(result.encoded, failed=result.error is not None)
         resolved: list[m.EdgeResolved] = []
         problem: ConditionError | StepCrashedError | RunCancelledError | None = None
@@ -213,7 +213,7 @@ class Walk:
             )
 
     def _complete(self, leaves: list[_Leaf]) -> m.WorkflowComplete:
-        """Return the result: leaves that returned nothing are left out."""
+        """Return the result, without leaves that returned nothing."""
         error: ErrorReport | None = next(
             (leaf.result.error for leaf in leaves if leaf.result.error is not None), None
         )
@@ -231,7 +231,7 @@ class Walk:
         return m.WorkflowComplete(state=memoryview(encoded), error=error)
 
     def _check_items(self, encoded: bytes) -> None:
-        """Refuse a result of several states that has more items than one may have."""
+        """Refuse a result of several states with more items than a state may have."""
         limit = self._start.limits.state_items
         if len(encoded) > limit:
             from protocol.packed import count_items
@@ -243,9 +243,9 @@ class Walk:
                 raise StepCrashedError(report) from None
 
     def _check_size(self, size: int) -> None:
-        """Refuse a result of several states that is larger than one may be.
+        """Refuse a result of several states that is larger than a state may be.
 
-        The engine would refuse the frame, which is not the fault of the engine.
+        Otherwise the engine would refuse the frame and report it as an error of the protocol.
         """
         limit = self._start.limits.state_bytes
         if size > limit:

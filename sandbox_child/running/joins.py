@@ -22,7 +22,7 @@ _MERGED: Final = ("data", "errors")
 
 
 class Branch(NamedTuple):
-    """One run of a step whose edge to a join was taken."""
+    """A run of a step whose edge to a join was taken."""
 
     place: int
     """Of the step in the plan."""
@@ -125,8 +125,8 @@ class Joins:
             encoded: The state of the execution.
 
         Returns:
-            What the queue gets: the steps to which an edge leads, then the joins that are ready now, in the order
-            of the plan.
+            The steps for the queue: first the targets of edges, then the joins that are now ready,
+            in the order of the plan.
 
         """
         branch = Branch(self._place[step_id], self._runs, step_run_id, encoded)

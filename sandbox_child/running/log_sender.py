@@ -1,4 +1,4 @@
-"""Log lines on their way to the engine, in batches that never keep a line back for long."""
+"""Log lines on their way to the engine, in batches that never hold a line back for long."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from sandbox_child.language import encodable
 from sandbox_child.pipes.channel import Channel
 
 _BURST: Final = 16
-"""Lines that are sent at once: what is sent is not lost if the process dies in native code."""
+"""Number of lines that are sent at once: a sent line is not lost if the process dies in native
+code."""
 
 _REGAINED_PER_S: Final = 200
-"""Of those lines, once they are used up."""
+"""Number of such lines for each second, once they are used up."""
 
 _FLUSH_S: Final = 0.02
-"""A line waits no longer for others."""
+"""Longest time that a line waits for others."""
 
 _RANK: Final[dict[str, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
@@ -46,14 +47,14 @@ class LogSender:
         self._filled: threading.Event | None = None
 
     def add(self, level: LogLevel, source: LogSource, message: str) -> None:
-        """Add a line; it is on its way before 20 ms are over."""
+        """Add a line, which is sent within 20 ms."""
         if _RANK[level] < self._lowest:
             return
         size = len(message)
         with self._lock:
             self._bytes += size
             if self._bytes > self._max_bytes:
-                # The engine counts what is dropped here; there is no use in sending it.
+                # The engine counts dropped lines, so their text need not be sent.
                 self._dropped += 1
                 self._dropped_bytes += size + 16
                 self._pending += 64
@@ -66,12 +67,12 @@ class LogSender:
                 self._have_flushed()
 
     def flush(self) -> None:
-        """Send what is waiting."""
+        """Send the waiting lines."""
         with self._lock:
             self._send()
 
     def _goes_at_once(self) -> bool:
-        """Return whether the line that was added need not wait for others: few lines do."""
+        """Return whether the added line need not wait, because few lines were sent lately."""
         now = time.monotonic()
         regained = (now - self._added_at) * _REGAINED_PER_S
         self._added_at = now
@@ -102,7 +103,7 @@ class LogSender:
             self._filled.clear()
 
     def _have_flushed(self) -> None:
-        """See to it that what is waiting is sent soon."""
+        """Have the waiting lines sent soon."""
         if self._filled is None:
             self._filled = threading.Event()
         self._filled.set()

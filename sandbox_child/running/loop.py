@@ -1,8 +1,9 @@
-"""The event loop of one run: made for the first job that awaits, and kept for what adaptors keep.
+"""The event loop of a run: made for the first job that awaits, and kept for clients of adaptors.
 
-An adaptor's module lives as long as the run, and with it a client that has connections in this loop.
-Everything that a step has begun ends with the step: its tasks, its asynchronous generators, its timers and its
-callbacks.  The connections stay.  Nobody closes the loop at the end of the run: the process is killed.
+An adaptor's module lives as long as the run, and so does a client that has connections in this
+loop.  Everything else that a step has begun ends with the step: its tasks, its asynchronous
+generators, its timers and its callbacks.  The connections stay.  The loop is not closed at the end
+of the run, because the process is killed.
 """
 
 # ruff: noqa: SLF001 - only a closed loop ends what it holds through public names
@@ -23,17 +24,18 @@ if TYPE_CHECKING:
     from sandbox_child.pipes.channel import Channel
 
 _END_S: Final = 1.0
-"""Seconds that the tasks of a step have, together, to end once they are cancelled."""
+"""Seconds in which all cancelled tasks of a step must end."""
 
 _LAST_TURNS: Final = 10
-"""Turns of the loop for what is due at the end of a step: a closed connection takes two."""
+"""Turns of the loop for callbacks that are due at the end of a step; closing a connection takes
+two."""
 
 
 class RunLoop:
-    """Runs what the jobs of one run await.
+    """Runs the awaitables of the jobs of a run.
 
     Args:
-        channel: Where the engine says that the run is to end.
+        channel: Brings the engine's message that the run must end.
         warn: Takes a line for the log of the step.
 
     """
@@ -46,14 +48,15 @@ class RunLoop:
         self._stopped: RunCancelledError | None = None
 
     def run(self, awaitable: Any) -> Any:
-        """Return what *awaitable* comes to.
+        """Return the result of *awaitable*.
 
         Raises:
-            RunCancelledError: The engine wants the run to end, and the job has let itself be cancelled.
+            RunCancelledError: The engine wants the run to end, and the job was cancelled.
 
         """
         if self._loop is None:
-            # In an empty context: the loop's own callbacks keep the one in which they are made.
+            # In an empty context, because the loop's own callbacks keep the context in which they
+            # are made.
             self._loop = Context().run(self._make)
         task = self._task = self._loop.create_task(_wait(awaitable))
         try:
@@ -67,10 +70,10 @@ class RunLoop:
             self._task = None  # it holds the result
 
     def end_step(self, names: dict[str, Any]) -> None:
-        """End all that the step has begun; what cannot be ended takes the loop with it.
+        """End all that the step has begun; close the loop if a task does not end.
 
         Args:
-            names: The globals of the job, by which its own callbacks are known.
+            names: The globals of the job, which identify its own callbacks.
 
         """
         loop = self._loop
@@ -102,7 +105,7 @@ class RunLoop:
         return loop
 
     def _on_request(self) -> None:
-        """While a job runs the engine sends one thing only: that it is to end."""
+        """Handle the only message of the engine while a job runs: the run must end."""
         try:
             self._channel.check_cancelled()
         except RunCancelledError as error:
@@ -114,7 +117,7 @@ class RunLoop:
             self._task.cancel()
 
     def _finish(self, tasks: set[asyncio.Task[Any]], end: float) -> bool:
-        """Run the loop until *tasks* are done; return whether they are, in time."""
+        """Run the loop until *tasks* are done; return whether they were done in time."""
         rest = end - time.monotonic()
         if rest > 0:
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=rest))
@@ -134,9 +137,10 @@ class RunLoop:
 
 
 def _forget(loop: Any, names: dict[str, Any]) -> None:
-    """Drop timers, callbacks, and handlers of the job's own: they would run during a later step.
+    """Drop timers, callbacks, and handlers of the job, which would run during a later step.
 
-    Source: `asyncio.base_events.BaseEventLoop` and `asyncio.selector_events`, alike in 3.11 to 3.13.
+    Source: `asyncio.base_events.BaseEventLoop` and `asyncio.selector_events`, the same in 3.11 to
+        3.13.
     """
     for handle in (*loop._ready, *loop._scheduled):
         handle.cancel()
@@ -164,10 +168,10 @@ def _is_of(callback: Any, names: dict[str, Any]) -> bool:
 
 
 def _take_exception(task: asyncio.Task[Any]) -> None:
-    """Take the exception out of a task: kept there, it is a cycle with the frames of the job.
+    """Take the exception out of a task, where it would be in a cycle with the frames of the job.
 
-    Of a task that was cancelled this holds from Python 3.12 on.  Any other would be reported, too, as an
-    exception that nobody has asked for.
+    A cancelled task has such a cycle from Python 3.12 on.  Python would also report any other
+    exception as never retrieved.
     """
     try:
         task.exception()
@@ -183,4 +187,4 @@ async def _wait(awaitable: Any) -> Any:
 
 
 async def _nothing() -> None:
-    """Give the loop one turn."""
+    """Return at once, to give the loop one turn."""

@@ -1,4 +1,4 @@
-"""Folds the operations of one job over a state; awaits those that need it."""
+"""Runs the operations of a job on a state, one after another, and awaits their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Operation = Callable[[Any], Any]
 
 
 class PipelineError(Exception):
-    """What the job gives is no list of operations."""
+    """The job does not give a list of operations."""
 
     def __init__(self, report: ErrorReport) -> None:
         super().__init__(report.message)
@@ -25,19 +25,19 @@ class PipelineError(Exception):
 
 
 class Pipeline:
-    """The operations of one job, in order, and how far it has come.
+    """The operations of a job, in order, and the progress of the job.
 
     Args:
         job: The compiled job.
-        operations: What the job gives as its operations.
+        operations: The value that the job gives as its operations.
         execute: A reducer that builds the pipeline, if an adaptor or the job exports one.
-        warn: Called with a text when an operation returns nothing.
-        channel: Where the engine says that the run is to end.
-        get_loop: Returns the event loop of the run, if an operation is to be awaited.
+        warn: Called with a text when an operation returns None.
+        channel: Brings the engine's message that the run must end.
+        get_loop: Returns the event loop of the run, for operations that must be awaited.
         names: The globals of the job.
 
     Raises:
-        PipelineError: *operations* is no list, or one of them cannot be called.
+        PipelineError: *operations* is not a list, or one of them cannot be called.
 
     """
 
@@ -61,9 +61,9 @@ class Pipeline:
                 )
             )
         self.current: OperationRef | None = None
-        """The operation that is running, or the last one that was."""
+        """The operation that is running, or that ran last."""
         self.state: Any = None
-        """The state that the current operation was given."""
+        """The input of the current operation."""
         self._job = job
         self._warn = warn
         self._channel = channel
@@ -71,9 +71,9 @@ class Pipeline:
         self._get_loop = get_loop
         self._names = names
         self._loop: RunLoop | None = None
-        """Set by the first operation that is awaited."""
+        """The loop, set by the first operation that is awaited."""
         self._stopped: RunCancelledError | None = None
-        """Set when an operation did not run, because the engine wants the run to end."""
+        """Set if an operation did not run because the engine wants the run to end."""
         self._operations = [
             self._tracked(self._checked(operation, number), self._name(operation, number))
             for number, operation in enumerate(operations, 1)
@@ -83,7 +83,7 @@ class Pipeline:
 
     @property
     def position(self) -> Position | None:
-        """Where the current operation is called, if it is a call of the job's own."""
+        """The position of the current operation's call, if the call is in the job."""
         sites = self._job.operations
         if self.current is None or self.current.number > len(sites):
             return None
@@ -91,11 +91,11 @@ class Pipeline:
 
     @property
     def function(self) -> object:
-        """The current operation as the job gives it."""
+        """The current operation, as the job gave it."""
         return None if self.current is None else self._given[self.current.number - 1]
 
     def run(self, state: Any) -> Any:
-        """Run all operations on *state*; return what the last one returned."""
+        """Run all operations on *state*; return the result of the last one."""
         self.state = state
         try:
             if self._execute is not None:
@@ -106,15 +106,15 @@ class Pipeline:
         finally:
             if self._loop is not None:
                 self._loop.end_step(self._names)
-        if self._stopped is not None:  # a reducer has caught it, but the job is not complete
+        if self._stopped is not None:  # a reducer has caught it, but the job did not complete
             raise self._stopped
         return state
 
     def _tracked(self, operation: Operation, ref: OperationRef) -> Operation:
-        """Wrap an operation, so that it is known which one runs and whether it forgot a state."""
+        """Wrap an operation, to note that it runs and to check that it returns a state."""
 
         def tracked(state: Any) -> Any:
-            if _is_awaitable(state):  # a reducer that does not wait hands on what it was given
+            if _is_awaitable(state):  # from a reducer that does not wait
                 return tracked_later(state)
             self._check_cancelled()
             self.current, self.state = ref, {} if state is None else state
@@ -152,7 +152,7 @@ class Pipeline:
         )
 
     def _settle(self, result: Any) -> Any:
-        """Wait for a result that is not there yet."""
+        """Return a result; await it first if necessary."""
         if not _is_awaitable(result):
             return result
         if self._loop is None:
@@ -185,7 +185,7 @@ class Pipeline:
 
 
 def choose_execute(candidates: Sequence[object]) -> Callable[..., Any] | None:
-    """Return the first reducer among what the job and its adaptors export."""
+    """Return the first reducer among the candidates from the job and its adaptors."""
     for candidate in candidates:
         if callable(candidate):
             return candidate

@@ -1,8 +1,8 @@
-"""What a log shows of an object: all of it, its outline, its kind, or nothing.
+"""How a log shows an object: in full, in outline, by its kind, or not at all.
 
-The policies are those of the JavaScript runtime's logger (`@openfn/logger`), under the same
-names and with the same words.  They decide how much data a log may hold; keeping secrets out of
-it is another matter (`engine.reporting.redaction`), and is done whatever the policy.
+The policies are those of the JavaScript runtime's logger (`@openfn/logger`), with the same names
+and the same words.  They decide how much data a log may show.  `engine.reporting.redaction` keeps
+secrets out of the log under every policy.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import math
 from typing import Any, Final, Literal, get_args
 
 SanitizePolicy = Literal["none", "remove", "obfuscate", "summarize"]
-"""``none``: the object, its configuration masked; ``remove``: None; ``obfuscate``: ``[object]``
-or ``[array]``; ``summarize``: the keys of an object, the length of an array."""
+"""``none``: the object with its configuration masked; ``remove``: None; ``obfuscate``: ``[object]``
+or ``[array]``; ``summarize``: the keys of an object, or the length of an array."""
 
 MASK: Final = "****"
-"""Stands for each value of a configuration."""
+"""The text that replaces each value of a configuration."""
 
 _INDENT: Final = 2
 _MAX_DEPTH: Final = 100
@@ -26,24 +26,24 @@ _POLICIES: Final = frozenset(get_args(SanitizePolicy))
 
 
 def sanitize(value: object, mode: SanitizePolicy = "none", *, stringify: bool = True) -> Any:
-    """Return what a log may show of *value*, under a policy.
+    """Return the form of *value* that a log may show under a policy.
 
     Only objects (dicts) and arrays (lists, tuples, sets) are affected.  A string, a number,
     None, bytes or an exception is returned as it is under every policy.
 
     Args:
-        value: One argument of a log call.
+        value: An argument of a log call.
         mode: The policy.
-        stringify: Under ``none``, return an object or an array as JSON text, indented by two;
-            else as a value.  The other policies have nothing to stringify.
+        stringify: Under ``none``, return an object or an array as JSON text, indented by two,
+            instead of a value.  It has no effect under the other policies.
 
     Returns:
         Under ``none`` the object, with each value of its ``configuration`` replaced by
         ``****``; *value* itself is never changed.
 
     Raises:
-        ValueError: There is no such policy.  (The JavaScript logger takes it for ``none``,
-            which shows the most.)
+        ValueError: The policy does not exist. (The JavaScript logger would use ``none``, which
+            shows the most.)
 
     """
     if mode not in _POLICIES:
@@ -80,7 +80,7 @@ def _mask_configuration(value: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _printable(value: Any, parents: frozenset[int]) -> Any:
-    """Return *value* with everything that JSON lacks replaced by text."""
+    """Return *value* with values that JSON lacks replaced by text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None  # as JSON.stringify has it
     if value is None or isinstance(value, (str, int)):

@@ -1,4 +1,4 @@
-"""One execution of one job: state in, operations, state out."""
+"""An execution of a job: state in, operations, state out."""
 
 from __future__ import annotations
 
@@ -53,25 +53,25 @@ if TYPE_CHECKING:
 
 _LARGE_BYTES: Final = MEGABYTE
 _LARGE_BLOCKS: Final = 50_000
-"""What a state of a megabyte or more takes of Python's small blocks."""
+"""Number of Python's small blocks that a state of a megabyte or more takes."""
 
 
 class StepResult(msgspec.Struct, frozen=True):
-    """What a step has come to."""
+    """The outcome of a step."""
 
     encoded: bytes
-    """Its state; nil if it returned nothing."""
+    """The encoded state; nil if the step returned None."""
     error: ErrorReport | None = None
     duration_ms: int = 0
 
     @property
     def nothing(self) -> bool:
-        """Whether there is no state."""
+        """Whether the step returned None."""
         return self.encoded == NIL
 
 
 class Runtime:
-    """What all steps of a run share, and all that they may share: nothing of it is a job's."""
+    """All objects that the steps of a run share; none of them belongs to a job."""
 
     def __init__(self, start: m.Start, channel: Channel, logs: LogSender) -> None:
         self.start = start
@@ -81,21 +81,21 @@ class Runtime:
         self._linker: Linker | None = None
         self._loop: RunLoop | None = None
         self.attempts: Attempts | None = None
-        """The connections that were tried; None as long as nothing was linked."""
+        """The connections that were tried; None before the first adaptor was linked."""
         self._blocks: int | None = None
 
     def hide_from_collector(self) -> None:
-        """Keep the collector from walking through a large state, which is there to stay."""
+        """Keep the collector from walking through a large state, which stays."""
         gc.freeze()
 
     def expect_large_state(self) -> None:
-        """Collect what would be hidden with a large state, and note what was there before."""
+        """Collect garbage before a large state hides it, and note the number of blocks."""
         gc.collect()
         if self._blocks is None:
             self._blocks = sys.getallocatedblocks()
 
     def let_go(self) -> None:
-        """Collect a large state that a job has left in a cycle: hidden, it would stay for ever."""
+        """Collect a large state that a job has left in a cycle: hidden, it would stay."""
         if self._blocks is None or sys.getallocatedblocks() < self._blocks + _LARGE_BLOCKS:
             return
         gc.unfreeze()
@@ -103,7 +103,7 @@ class Runtime:
         gc.freeze()
 
     def get_loop(self) -> RunLoop:
-        """Return the event loop of the run; imported and made for the first job that awaits."""
+        """Return the event loop of the run; the first job that awaits makes and imports it."""
         if self._loop is None:
             from sandbox_child.running.loop import RunLoop
 
@@ -114,7 +114,7 @@ class Runtime:
 
     @property
     def linker(self) -> Linker:
-        """The linker; imported and made when the first job can link something."""
+        """The linker, which is imported and made for the first job that can link a module."""
         if self._linker is None:
             from sandbox_child.linker import Linker
 
@@ -132,7 +132,7 @@ class Runtime:
         return self._linker
 
     def send_output(self) -> None:
-        """Send what the running step has written, whatever it has done to the standard streams."""
+        """Send the output of the running step, even if it has replaced the standard streams."""
         writes_itself = self._linker is not None or not self.start.language
         if self._linker is not None:
             self._linker.flush()
@@ -143,7 +143,7 @@ class Runtime:
             streams.wait_until_read()
 
     def _leave_with_output(self) -> None:
-        """Have code that ends the process by `os._exit` leave nothing behind that it has written."""
+        """Send all output before code of an adaptor ends the process by `os._exit`."""
         leave = os._exit
 
         def _exit(status: int) -> NoReturn:
@@ -158,12 +158,12 @@ class Runtime:
 
     @property
     def adaptor_directories(self) -> dict[str, str]:
-        """Directory to adaptor, of those whose code may be in a traceback."""
+        """For each directory, the adaptor whose code may be in a traceback."""
         return {} if self._linker is None else self._linker.prefixes
 
 
 class JobExecution:
-    """Runs one job once."""
+    """Runs a job once."""
 
     def __init__(self, runtime: Runtime, step: Step, step_run_id: str) -> None:
         self._runtime = runtime
@@ -181,7 +181,8 @@ class JobExecution:
     def run(self, given: bytes | JoinInput) -> StepResult:
         """Run the job on an encoded state, or on those of all branches before a join.
 
-        The caller sends the end event of a result; that of a crash was sent here.
+        The caller sends the end event of a result. This method itself sends the end event of a
+        crash.
 
         Raises:
             StepCrashedError: The workflow cannot go on.
@@ -197,7 +198,8 @@ class JobExecution:
                 self._scope.close()
             if self._pipeline is not None:
                 self._pipeline.state = None
-            # This object is in a cycle with the scope of the job; the state must not wait for the collector.
+            # This object is in a cycle with the scope of the job, but the state must not wait for
+            # the collector.
             self._input = None
             self._runtime.let_go()
 
@@ -244,7 +246,7 @@ class JobExecution:
     # --- before the job ---
 
     def _assemble(self, given: bytes | JoinInput) -> Any:
-        """Put the input of the step together from its default state and what came before."""
+        """Assemble the input of the step from its default state and the state before it."""
         step, credentials = self._step, self._start.workflow.credentials
         default = self._given(step.state, m.LoadState)
         if (
@@ -280,7 +282,7 @@ class JobExecution:
     def _given(
         self, value: Any, load: type[m.LoadCredential | m.LoadState]
     ) -> bytes | msgspec.Raw | None:
-        """Return a value of the plan encoded, or what the id in its place stands for."""
+        """Return a value of the plan, encoded, or load the value that an id in its place names."""
         if isinstance(value, str):
             return self._load(load, value)
         return self._runtime.values.encoded(value)
@@ -297,14 +299,14 @@ class JobExecution:
         raise RemoteProtocolError(f"engine sent {type(answer).__name__} where a value was due")
 
     def _link(self) -> None:
-        """Compile the job, and link what it needs."""
+        """Compile the job, and link its adaptors."""
         step, start = self._step, self._start
         assert step.expression is not None
         try:
             unlinked = start.unlinked.get(step.id)
             if unlinked is not None:
                 raise JobImportError(unlinked)
-            if start.adaptors:  # else there is nothing to link, and no need of a linker
+            if start.adaptors:  # otherwise a linker is not needed
                 self._links = self._runtime.linker.step(start.step_adaptors.get(step.id, ()))
             in_scope = self._links.in_scope if self._links else {}
             self._job = compile_job(
@@ -435,7 +437,7 @@ class JobExecution:
         return msgspec.structs.replace(report, fix=target.advice(), option="net", option_value=rule)
 
     def _warn_of_refusal(self) -> None:
-        """Log the refused connections that no error names: some libraries keep them to themselves."""
+        """Log refused connections that no error names, because some libraries hide them."""
         attempts = self._runtime.attempts
         if attempts is None or self._told_refusal:
             return
@@ -455,7 +457,7 @@ class JobExecution:
 
 
 class _Operation:
-    """The operation that was running, as a diagnosis wants it."""
+    """The operation that was running, for a diagnosis."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         current = pipeline.current
@@ -467,7 +469,7 @@ class _Operation:
 
 
 def printer_of(mode: SanitizePolicy) -> Callable[[object], object] | None:
-    """Return what gives ``print`` the form of a value that the policy allows."""
+    """Return the function that gives ``print`` the form of a value that the policy allows."""
     if mode == "none":
         return None  # as Python prints it
     from sandbox_child.running.sanitize import sanitize
@@ -476,7 +478,7 @@ def printer_of(mode: SanitizePolicy) -> Callable[[object], object] | None:
 
 
 def as_crash(report: ErrorReport) -> ErrorReport:
-    """Return the report of what went wrong before the job began, where it cannot be a fail."""
+    """Return the report of an error before the job began, which cannot have severity fail."""
     if report.severity != "fail":
         return report
     return msgspec.structs.replace(report, severity="crash")

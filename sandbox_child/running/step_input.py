@@ -1,7 +1,7 @@
 """The input of one execution of a step.
 
-All of it is kept encoded, and whoever asks gets a copy: nothing that a job does to its input is seen
-by another execution, nor by the report of its own failure.
+The input is kept encoded, and every user of it gets a copy. So a change that a job makes to its
+input does not reach other executions, or the report of its own failure.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class PlanValues:
-    """The values that a plan gives its steps: each is encoded once, when it is first needed."""
+    """The values that a plan gives to its steps; each is encoded once, at its first use."""
 
     def __init__(self) -> None:
         self._encoded: dict[int, bytes] = {}
 
     def encoded(self, value: Any) -> bytes | None:
-        """Return a value of the plan as bytes, None if the plan has none.
+        """Return a value of the plan as bytes, or None for None.
 
-        The value itself is never given to a job, so that it is still what the engine has sent.
+        A job never gets the value itself, so that it stays as the engine has sent it.
         """
         if value is None:
             return None
@@ -38,11 +38,11 @@ class PlanValues:
 
 
 class StepInput:
-    """The input of one execution.
+    """The input of an execution.
 
     Args:
         state: The state of the step before, or the states of all branches before a join.
-        default: The step's own default state; what came before wins over it.
+        default: The step's own default state; values of *state* win over it.
         shared: Credentials of the workflow.
         configuration: The step's own configuration.
 
@@ -62,7 +62,7 @@ class StepInput:
         self._configuration = configuration
 
     def copy(self) -> Any:
-        """Return the input, put together from new copies."""
+        """Return the input, assembled from new copies."""
         before = self._state
         state = copy_state(before) if isinstance(before, bytes) else before.copy()
         if state is None:
@@ -94,7 +94,7 @@ def _assemble(
         if layer is None:
             continue
         last = layer
-        # A value that is not a map cannot be merged: then the last value stays alone.
+        # Only maps can be merged: with any other value among them, the last value wins.
         together = (
             {**together, **layer} if together is not None and isinstance(layer, dict) else None
         )

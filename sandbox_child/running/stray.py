@@ -1,7 +1,7 @@
-"""Logs warnings and errors that reach no caller, without a path or a line of the engine.
+"""Logs warnings, and errors without a caller, without paths or lines of the engine.
 
 Python writes them to standard error with the files and the source lines of every frame below: the
-engine's, and the paths of this host.  Imported only when there is such a thing to tell.
+engine's, and the paths of this host.  This module is imported only when such a report is due.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ class _Logs(Protocol):
 
 
 class Listener(Protocol):
-    """The facts about the run when a stray is reported."""
+    """The parts of a run that a report needs."""
 
     @property
     def logs(self) -> _Logs:
-        """Where it is reported."""
+        """Takes the report."""
 
     @property
     def adaptor_directories(self) -> Mapping[str, str]:
-        """Directory to adaptor."""
+        """For each directory, the adaptor in it."""
 
 
 def tell_warning(
     run: Listener, message: Warning | str, category: type[Warning], filename: str, line: int
 ) -> None:
-    """Log a warning; its place only if that is in the author's text."""
+    """Log a warning; show its place only if that is in the author's text."""
     place = f" (line {line})" if filename.startswith(_JOB) else ""
     text = encodable(f"{category.__name__}: {str(message)[:_MAX_CHARS]}{place}")
     run.logs.add("warning", "job" if place else "runtime", text)
 
 
 def tell_error(run: Listener, what: str, error: BaseException | None) -> None:
-    """Log an error that reached no caller.
+    """Log an error that has no caller.
 
     Args:
         run: The run.
-        what: Where it was raised, in words: ``in the thread Thread-1``.
+        what: The place where it was raised, in words: ``in the thread Thread-1``.
         error: The error; None if Python has lost it.
 
     """
@@ -74,7 +74,7 @@ def _without_paths(run: Listener, text: str) -> str:
 
 
 def name_of(owner: Any) -> str:
-    """Return how to name what an unraisable error came out of, without a ``repr``."""
+    """Return a name for the source of an unraisable error, without calling ``repr``."""
     name = getattr(type(owner), "__qualname__", "object")
     if name in {"function", "method", "builtin_function_or_method", "method_descriptor"}:
         return str(getattr(owner, "__qualname__", name))[:200]
