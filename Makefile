@@ -11,7 +11,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-process test-escape lint format types imports check cov \
+.PHONY: help setup run test test-fast test-process test-escape lint format types pyright imports check cov \
 	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
 
 help:
@@ -59,12 +59,22 @@ format: setup  ## Put the code into its format and mend what can be mended
 	$(PY) -m ruff format .
 
 # An adaptor is a package of its own, checked from its own directory.
-types: setup  ## Mypy, strict
+types: setup pyright  ## Mypy and pyright, both strict
 	$(PY) -m mypy
+	$(PY) -m mypy --strict examples/typed_manager.py
 	@for adaptor in common rest; do \
 		(cd adaptors/$$adaptor && ../../$(PY) -m mypy --config-file ../../pyproject.toml -p $$adaptor) \
 		|| exit 1; \
 	done
+
+# Pyright needs node, so it is not a part of `setup`.
+pyright: setup  ## Pyright, strict, for the public interface; skipped where it cannot be installed
+	@$(PY) -c 'import pyright' 2>/dev/null \
+		|| $(PY) -m pip install --quiet --disable-pip-version-check -e '.[pyright]' 2>/dev/null || true
+	@export PYRIGHT_PYTHON_IGNORE_WARNINGS=1; \
+	if $(PY) -m pyright --version >/dev/null 2>&1; \
+	then echo "$(PY) -m pyright"; $(PY) -m pyright --pythonpath $(PY); \
+	else echo "pyright: skipped, it cannot be installed here (it needs an index and node)"; fi
 
 imports: setup  ## Which package may import which
 	.venv/bin/lint-imports

@@ -67,7 +67,7 @@ class Engine:
         self.options = options or RunOptions()
         self._repo_dir = repo_dir
         self._max_runs = max_runs
-        self._start_mode = start_mode
+        self._start_mode: Final[StartMode] = start_mode
         self._spares = spares
         self._pid = os.getpid()
         # A signal handler that closes the engine may interrupt a method that holds it.

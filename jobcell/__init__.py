@@ -27,8 +27,9 @@ def _check_engine() -> None:
 
 _check_engine()
 
+import engine as _engine
 from engine import *  # noqa: F403 - all of it
-from engine import __all__ as _names
 from engine import __version__ as __version__
 
-__all__ = [*_names]  # noqa: PLE0604 - a list of text
+__all__: list[str] = []
+__all__ += _engine.__all__  # a form that type checkers understand

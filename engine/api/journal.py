@@ -45,3 +45,4 @@ class Journal(Protocol):
 
     def records(self) -> Iterable[StepRecord]:
         """Return the records of earlier children of the run, in the order in which they were kept."""
+        ...  # for pyright, to which a docstring alone returns None

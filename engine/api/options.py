@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, cast, get_args
 
 import msgspec
 
@@ -43,10 +43,10 @@ DEFAULT_PUBLIC_KEYS: Final = (
 _COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events")
 
 
-def _is_names(value: Any) -> bool:
+def _is_names(value: Any) -> TypeGuard[Collection[str]]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Collection):
         return False
-    return all(isinstance(item, str) for item in value)
+    return all(isinstance(item, str) for item in cast("Collection[object]", value))
 
 
 class Permissions(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,7 +192,7 @@ def _check_read_path(path: str) -> None:
         )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

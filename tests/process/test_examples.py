@@ -194,3 +194,16 @@ def test_the_repo_of_the_page_can_be_read(tmp_path):
     (tmp_path / "repo.json").write_text(example("docs/repo.md", "repo.json"))
     step = {"id": "a", "adaptor": "common@1.0.0", "expression": "fn(lambda state: {'n': 1})"}
     assert engine.run({"workflow": {"steps": [step]}}, {}, repo_dir=tmp_path) == {"n": 1}
+
+
+def test_the_typed_manager_runs_its_plan_in_both_styles():
+    """The program that the type checkers read is one that works."""
+    ended = subprocess.run(
+        [sys.executable, ROOT / "examples" / "typed_manager.py"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.count("info: loading") == 2
+    assert ended.stdout.count("\nsuccess {'data': 12}") == 2
