@@ -120,9 +120,7 @@ def test_udp_reaches_nobody():
 
 
 def test_an_abstract_socket_cannot_be_reached():
-    """Such a socket has no path, so rules for files miss it; the filter, the namespace and
-    Landlock's scope stop it.
-    """
+    """The socket has no path, so the filter, the namespace or Landlock's scope must stop it."""
     name = f"\0jobcell-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)

@@ -307,7 +307,7 @@ def test_a_thread_made_afterwards_is_confined_as_well():
 
 
 def test_a_thread_made_before_stops_the_run():
-    """Such a thread would stay outside of the wall, so the child refuses to confine itself."""
+    """The thread would stay outside of the wall, so the child refuses to confine itself."""
     before = (
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
     )

@@ -237,7 +237,7 @@ def test_what_goes_past_print_is_not_lost(shared: Engine):
 
 
 def test_a_line_that_is_printed_in_parts_is_one_event(shared: Engine):
-    """This also holds for a line whose end never comes."""
+    """A line whose end never comes is one event, too."""
     assert logs(run(shared, "parts()")) == [
         ("adaptor", "0 1 2 ", "s0"),
         ("adaptor", "no line break", "s0"),

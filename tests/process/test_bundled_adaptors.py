@@ -71,7 +71,7 @@ def is_a_stranger(repo: Path, name: str) -> bool:
 
 @pytest.mark.usefixtures("offline")
 def test_a_job_uses_the_bundled_adaptors(repo):
-    """They are installed without an index, and the engine finds them under their names."""
+    """The adaptors are installed without an index, and the engine finds them under their names."""
     done = add(repo, ["common", "rest"])
     job = "import rest\ndef main(state):\n    return {'data': callable(rest.get) and callable(fn)}"
 
@@ -96,7 +96,7 @@ def test_without_the_rule_the_index_would_have_been_asked(repo):
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("spec", [*NAMES_OF_OURS, "rest==1.0", "rest@1.0.0", "common>=1,<3"])
 def test_a_name_of_ours_is_the_bundled_adaptor(repo, spec):
-    """This holds even if an index has a newer version, for any spelling of the name."""
+    """The index may have a newer version, and the name may have any spelling."""
     (done,) = add(repo, [spec])
 
     assert done.version == "1.0.0"

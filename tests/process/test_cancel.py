@@ -119,7 +119,7 @@ def test_cancelling_again_or_too_late_changes_nothing(zygote: Engine):
 
 
 def test_cancel_from_a_signal_handler(zygote: Engine):
-    """It takes no lock, so it may interrupt anything, even a poll."""
+    """The call takes no lock, so it may interrupt anything, even a poll."""
     run = zygote.execute(SLEEPS)
     wait_for(run, "job-start")
     before = signal.signal(signal.SIGUSR1, lambda *_: run.cancel("a signal"))

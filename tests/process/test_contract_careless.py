@@ -285,7 +285,7 @@ def test_many_threads_wait_for_one_run(shared: Engine):
 
 
 def test_cancel_from_a_signal_handler(shared: Engine):
-    """It takes no lock."""
+    """The call takes no lock."""
     run = shared.execute(LOOP)
     wait_for(run, "job-start")
     before = signal.signal(signal.SIGUSR1, lambda *_: run.cancel("signal"))
@@ -408,7 +408,7 @@ def script(text: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_engine_that_was_never_closed_does_not_keep_the_process():
-    """This holds after a run, with a run in progress, and in a daemon thread."""
+    """The process ends after a run, with a run in progress, and with a daemon thread."""
     for rest in (
         "engine.Engine().execute('def main(state): return state').result()",
         "e = engine.Engine(); r = e.execute('def main(state):\\n    while True: pass')\nwhile not any(x.type == 'job-start' for x in r.poll(0)): pass",

@@ -280,7 +280,7 @@ def test_a_text_with_a_lone_surrogate_in_the_state(shared: Engine):
 
 
 def test_logs_of_the_first_lines_have_the_ids_of_the_step(shared: Engine):
-    """This includes the output of top-level statements."""
+    """The output of top-level statements has these ids, too."""
     _, events = busy(shared)
     logs = [e for e in events if e.type == "log"]
     assert [(e.message, e.step_id) for e in logs if e.source == "job"] == [
@@ -354,7 +354,7 @@ def test_a_large_log_line_is_replaced(shared: Engine):
 
 
 def test_event_state_off(shared: Engine):
-    """Then job-complete and job-error have no state, but the result has it."""
+    """The events job-complete and job-error have no state, but the result has it."""
     run = shared.execute(
         BUSY["workflow"]["steps"][3]["expression"],
         {"data": {"n": 77123}},
@@ -367,7 +367,7 @@ def test_event_state_off(shared: Engine):
 
 
 def test_too_many_logs_are_dropped_and_counted(shared: Engine):
-    """All lifecycle events are there."""
+    """No lifecycle event is dropped."""
     source = (
         "def main(state):\n    for i in range(400):\n        print('x' * 100)\n    return state"
     )

@@ -290,7 +290,7 @@ def test_lazy_state_is_that_of_its_operation(shared: Engine):
 
 
 def test_only_arguments_with_state_become_lazy(shared: Engine):
-    """Other arguments stay values."""
+    """An argument without state stays a value."""
     source = "raw(state.x, 1, [state.x], 'state', lambda state: 1, print)"
     assert (
         state_of(shared, source, adaptor="verbs")["callable"]

@@ -88,7 +88,7 @@ FULL_STATE = {"data": {"n": 8}, "extra": 1, "keys": ["token", "user"]}
 
 
 def test_the_example_plan_runs_as_dict_text_bytes_file_and_struct(shared: Engine, tmp_path: Path):
-    """All forms of a plan give the same run."""
+    """The five forms of the plan give the same run."""
     file = tmp_path / "plan.json"
     file.write_text(json.dumps(FULL), encoding="utf-8")
     struct = api.Plan(

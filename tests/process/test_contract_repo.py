@@ -175,7 +175,7 @@ def test_a_dashed_name(shared: Engine):
 
 
 def test_modules_choose_a_version_of_the_repo(shared: Engine):
-    """This version wins over the plan's, and a job without an adaptor imports it too."""
+    """The chosen version wins over the plan's, and a job without an adaptor imports it too."""
     options = RunOptions(modules={"tool": ModuleRef(version="1.2.0")})
     for job in (
         one("version()", adaptor="tool"),
@@ -242,7 +242,7 @@ def test_a_broken_adaptor_is_a_clear_import_error(
 
 
 def test_an_adaptor_may_print_and_start_threads_on_import(shared: Engine):
-    """Such an adaptor is honest: it works, and its output is in the log with the source adaptor."""
+    """The adaptor is honest, so it works, and its output is in the log with the source adaptor."""
     for name in ("prints", "threads"):
         run = shared.execute(one("fn(lambda state: {'n': 1})", adaptor=name))
         assert run.result(20).state == {"n": 1}

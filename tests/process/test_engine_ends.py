@@ -112,7 +112,7 @@ def test_an_engine_that_is_closed_while_a_run_is_queued_loses_no_run(monkeypatch
 
 
 def test_every_call_of_close_waits_for_the_last_child():
-    """This includes a call while another thread closes the engine."""
+    """A second call, while another thread closes the engine, waits as well."""
     before = psutil.Process().children()
     made = make_engine("exec", options=RunOptions(cancel_grace_s=1.0))
     run = made.execute(SLEEPS)

@@ -82,7 +82,7 @@ def test_polling_without_a_cursor_gives_each_event_once(zygote: Engine):
 
 
 def test_runs_beyond_max_runs_wait_first_in_first_out():
-    """There is one child at a time, in the order of the calls."""
+    """The engine has one child at a time, in the order of the calls."""
     with make_engine("zygote", max_runs=1) as engine:
         runs = [engine.execute("def main(state): return state") for _ in range(6)]
         starts = []
@@ -110,7 +110,7 @@ def test_many_threads_may_use_one_engine(zygote: Engine):
 
 
 def test_a_run_can_be_awaited_and_iterated(engine: Engine):
-    """Neither of these blocks a running loop."""
+    """Neither way blocks a running loop."""
 
     async def manage() -> None:
         run = engine.execute(TWO_STEPS)

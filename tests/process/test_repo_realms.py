@@ -362,7 +362,7 @@ def test_a_file_with_the_name_of_a_standard_module_is_not_used(repo):
 
 
 def test_an_adaptor_named_like_a_standard_module_is_refused(repo):
-    """Such an adaptor could never be imported."""
+    """An adaptor with this name could never be imported."""
     repo.add("json@1", {"json.py": ""})
     report = error_of(repo.run((["json"], "fn(1)\n")))
     assert report.name == "ImportError"

@@ -178,7 +178,7 @@ def test_delete_deletes(server):
     ],
 )
 def test_credentials_stay_with_their_origin(server, other_server, credential, header):
-    """They follow a redirect to the same origin; another host never gets them."""
+    """Credentials follow a redirect to the same origin; another host never gets them."""
     server.redirects = {"/to/here": "/echo", "/to/there": other_server.url + "/echo"}
     state = configured(server, **credential)
 

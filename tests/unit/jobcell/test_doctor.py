@@ -61,7 +61,7 @@ def test_each_missing_required_layer_is_a_failure():
 
 
 def test_a_probe_that_gets_through_is_a_failure():
-    """This holds even if every layer reports that it is on."""
+    """The probe counts even if every layer reports that it is on."""
     assert not doctor.report(machine(through=("socket",))).ok
 
 

@@ -286,7 +286,7 @@ def hostile_events():
 
 @pytest.mark.parametrize("kind", ["lines", "json", "live"])
 def test_no_text_of_a_run_steers_the_terminal(kind):
-    """This holds for each field and in every view."""
+    """The text may be in any field, and the view may be any of the three."""
     text, binary = io.StringIO(), io.BytesIO()
     names = {HOSTILE: HOSTILE}
     view = {

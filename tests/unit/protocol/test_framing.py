@@ -20,7 +20,7 @@ def put(receiver, data):
 
 
 def test_a_header_is_four_bytes_little_endian():
-    """This header is the first fact of the wire."""
+    """The header is the first fact of the wire."""
     assert header(1) == b"\x01\0\0\0"
     assert header(0x0A0B0C) == b"\x0c\x0b\x0a\0"
 

@@ -136,7 +136,7 @@ def test_other_keys_are_refused_before_decoding(key, before):
 
 @pytest.mark.parametrize("byte", [0xC1, 0xC8, 0xDA, 0xDB, 0xDD, 0xDF, 0xCF])
 def test_what_is_cut_off_is_refused(byte):
-    """Of the last item only the head is there."""
+    """The last item has only its head."""
     for look in (check_keys, lambda data: count_items(data, 10**9)):
         with pytest.raises(PackedError):
             look(bytes([byte]) + b"\x01")

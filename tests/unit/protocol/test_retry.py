@@ -74,7 +74,7 @@ def test_chance_changes_a_delay_by_a_tenth_and_never_above_the_largest():
 
 
 def test_the_delay_that_an_exception_asks_for_has_priority():
-    """It wins over the delay, the chance and the largest delay; an impossible value is ignored."""
+    """The delay replaces all delays of the plan; an impossible value is ignored."""
     retry = Retry(attempts=9)
     assert delay_ms(retry, 1, 120.5, 1) == 120_500
     assert delay_ms(retry, 1, 0, 1) == 0

@@ -148,7 +148,7 @@ def test_a_dataclass_among_many_values_runs_no_code():
 
 
 def test_dates_among_many_values_are_text():
-    """This includes dates that msgspec alone would write in another form."""
+    """Dates that msgspec alone would write in another form are text, too."""
     rows = [{"n": number, "at": STAMP} for number in range(2_000)]
     assert decode_state(encode_state(rows))[-1] == {"n": 1_999, "at": "2024-01-02T03:00:00Z"}
 
@@ -295,7 +295,7 @@ def test_keys_are_compared_by_no_code_of_theirs():
 
 
 def test_left_out_keys_are_those_of_the_state_itself():
-    """This also holds where the state is walked."""
+    """The same keys are left out where the state is walked."""
     for beside in (1, 2**70):
         value = {"configuration": 1, "data": {"configuration": beside}}
         encoded = encode_state(value, without=("configuration",))

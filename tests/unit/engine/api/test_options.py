@@ -47,7 +47,7 @@ def test_a_limit_is_a_finite_number_above_zero(name, value):
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_no_limit_is_none_where_there_may_be_none(name):
-    """None lifts some limits, and is refused for the others."""
+    """The value None lifts some limits, and is refused for the others."""
     if name in (
         "timeout_s",
         "step_timeout_s",

@@ -58,7 +58,7 @@ def test_links_in_a_directory_lead_to_files_that_can_be_read(find, tmp_path):
 
 
 def test_a_link_to_a_directory_is_not_followed(find, tmp_path):
-    """Such a directory might contain private keys, and OpenSSL does not look into it."""
+    """The directory might contain private keys, and OpenSSL does not look into it."""
     certs, private = tmp_path / "certs", tmp_path / "private"
     certs.mkdir()
     private.mkdir()

@@ -116,7 +116,7 @@ def test_lifecycle_events_are_never_dropped(log, monkeypatch):
 
 
 def test_a_log_that_is_always_kept_asks_for_no_room(log, monkeypatch):
-    """Such a line gets a normal number, and no other unread line is dropped for it."""
+    """The line gets a normal number, and no other unread line is dropped for it."""
     monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 2)
     for _ in range(5):
         log.append(log_event(log))

@@ -339,7 +339,7 @@ def test_a_redactor_shows_and_keeps_no_secret(redactor):
 
 
 def test_lists_as_keys_are_not_decoded_beside_a_secret():
-    """Such lists become tuples with hashes that can collide, so the whole state is hidden."""
+    """List keys become tuples with hashes that can collide, so the whole state is hidden."""
     redactor = Redactor()
     redactor.learn(["s3cret-Pa55"])
     secret = msgspec.msgpack.encode("s3cret-Pa55")

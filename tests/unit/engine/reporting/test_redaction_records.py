@@ -93,9 +93,7 @@ def test_without_secrets_nothing_is_held_back():
 
 
 def test_an_empty_record_within_a_secret_stays_empty():
-    """This holds for a record of the engine as well, which the search does not compare with the
-    engine's own words.
-    """
+    """The record stays empty even if it is one of the engine's own."""
     redactor = Redactor()
     redactor.learn([SECRET])
     for is_own in (lambda _: True, lambda _: False):

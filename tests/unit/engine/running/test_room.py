@@ -142,7 +142,7 @@ def test_each_limit_is_said_once(room: Room, caplog):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_an_error_names_the_limit_and_how_to_raise_it(number: int):
-    """This is the error of a run that has waited for its whole time."""
+    """A run that has waited for its whole time ends with this error."""
     limit, report = limit_of(number), spawn_error(number, "reason")
     assert report.name == "SpawnError"
     assert report.severity == "exception"

@@ -198,7 +198,7 @@ def test_a_loaded_value_is_an_event_and_an_answer():
 
 
 def test_the_secrets_of_a_stored_state_are_those_that_a_job_gets():
-    """This also holds for a state that is not a dict before it is encoded."""
+    """The stored state may be an object that becomes a dict only when it is encoded."""
 
     @dataclasses.dataclass
     class Stored:
@@ -593,7 +593,7 @@ def test_the_condition_of_an_edge_is_that_of_the_plan(taken, edge, condition):
     ],
 )
 def test_what_contradicts_the_plan_breaks_the_protocol(before, message, text):
-    """Such a message does not become an event: a child could fill the memory with events."""
+    """The message does not become an event: a child could fill the memory with events."""
     bench = Bench().greet().say(*before)
     told = bench.types
     with pytest.raises(RemoteProtocolError, match=text):
@@ -692,7 +692,7 @@ def test_a_huge_name_leaves_nothing_behind(place):
 
 
 def test_no_field_of_any_event_carries_a_secret():
-    """This holds for each field that a child can fill, and for other spellings of the secret."""
+    """The child puts the secret into each field, also in other spellings."""
     encoded = base64.b64encode(SECRET.encode()).decode()
     report = make_report(
         "JobError",

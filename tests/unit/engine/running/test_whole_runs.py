@@ -219,7 +219,7 @@ def test_the_memory_is_read_for_two_messages_only():
 
 @pytest.mark.parametrize("phase", GOING_ON, ids=lambda phase: phase.value)
 def test_a_cancelled_child_is_asked_first_and_killed_when_its_grace_is_over(phase):
-    """This holds in every phase; a child that is not ready yet will see the message in any case."""
+    """In every phase the child gets the message; before it is ready it needs no grace."""
     bench = Bench(cancel_grace_s=2).say(*PATHS[phase])
     assert bench.cancel("enough") == m.Cancel(reason="enough")
     ready = phase not in (Phase.STARTING, Phase.GREETED)

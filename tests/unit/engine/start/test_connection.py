@@ -70,7 +70,7 @@ def test_writing_never_waits_for_a_child_that_does_not_read(connection):
 
 
 def test_many_small_frames_go_out_in_order(connection):
-    """There are more frames than one call of `writev` takes."""
+    """The frames are more than one call of `writev` takes."""
     for number in range(1, 101):
         connection.send(bytes([number]) * 3)
     connection.write()
@@ -87,7 +87,7 @@ def test_a_child_that_has_closed_its_end_is_written_to_in_vain(connection):
 
 
 def test_an_empty_frame_is_not_sent(connection):
-    """This mistake of the engine is reported before anything is queued."""
+    """The engine's own mistake is reported before anything is queued."""
     with pytest.raises(LocalProtocolError):
         connection.send(b"")
     assert not connection.wants_to_write

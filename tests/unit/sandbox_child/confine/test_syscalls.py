@@ -466,7 +466,7 @@ def oracle_rules(libseccomp, *, net):
         "madvise": [[is_(2, v)] for v in (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)],
         "pipe2": [[is_(1, 0, low & ~0x80800)]],
         "tgkill": [[is_(0, PID)]],
-        # Neither flag or one of the two, and beside them only allowed flags.
+        # Neither flag, or either flag alone; beside them only allowed flags.
         "mmap": [[is_(3, v, low & ~0x12D833 | 0x21)] for v in (0, 1, 0x20)],
         "prctl": [[is_(0, v)] for v in (15, 16, 0x53564D41)],
         "prlimit64": [[is_(0, 0), arg(2, eq, 0)]],

@@ -28,7 +28,7 @@ def names_used(source: str) -> set[str]:
      "x.formats", "state.get('a')", "state.items()"],
 )  # fmt: skip
 def test_reading_a_public_name_costs_nothing(expression):
-    """Such a read calls no guard: the code runs as the author wrote it."""
+    """The read calls no guard: the code runs as the author wrote it."""
     used = names_used(f"def main(state, x=1, f=2):\n    return {expression}")
     assert not {name for name in used if name.startswith("_") and name.endswith("_")} - {
         "__name__",
@@ -96,7 +96,7 @@ def test_harmless_special_names_can_be_read_and_not_changed(refusal_of, name):
 
 @pytest.mark.parametrize("method", ["__init__", "__enter__", "__eq__", "__setitem__"])
 def test_special_methods_of_the_base_class_can_be_called(method):
-    """Such calls are the purpose of super()."""
+    """These calls are the purpose of super()."""
     compile_job(
         f"{MAIN}class A(dict):\n    def {method}(self, *a):\n        super().{method}(*a)",
         step_id="a",

@@ -146,7 +146,7 @@ class TestLazyState:
         assert [argument({"a": 1, "b": 2}) for argument in called] == [1, 2]
 
     def test_a_variable_of_the_job_named_state_is_not_lazy(self, result_of):
-        """Such a variable has a value when the call is made."""
+        """The variable has a value when the call is made."""
         assert result_of("state = {'n': 5}\nput('a', state.n)") == {"a": 5}
 
     def test_spreading_the_state_into_arguments_is_refused(self, refusal_of):

@@ -286,7 +286,7 @@ def test_a_gadget_leads_nowhere(name, result_of):
 
 @pytest.mark.parametrize("name", GADGETS)
 def test_the_twin_in_plain_python_works(name):
-    """This shows that the gadget is a real one."""
+    """The twin shows that the gadget is a real one."""
     assert outcome(in_plain_python, GADGETS[name]).startswith("PWNED")
 
 

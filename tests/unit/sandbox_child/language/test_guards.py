@@ -302,7 +302,7 @@ def test_exception_groups_are_raised_but_not_subclassed(run_job, result_of):
 
 
 def test_simple_namespaces_of_an_adaptor_are_plain_values(result_of):
-    """They hold values, as a dict does; a write to one is not a write to a class."""
+    """A namespace holds values, as a dict does; a write to it is not a write to a class."""
     assert result_of(main("n.x = 2\nreturn n.x"), n=SimpleNamespace(x=1)) == 2
 
 

@@ -139,7 +139,7 @@ def test_an_object_put_in_the_place_of_self_is_not_taken_for_it(report_of, rebin
 
 
 def test_a_default_is_evaluated_outside_of_the_method(report_of):
-    """There `self` has the meaning that it has around the class."""
+    """In a default, `self` has the meaning that it has around the class."""
     source = (
         "self = foreign\n"
         "class A:\n    def f(self, n=self._key):\n        self.x = 1\n        return n\n"

@@ -66,7 +66,7 @@ def test_a_lazy_import_of_a_later_python_is_refused():
 
 
 def test_every_node_of_this_python_was_reviewed():
-    """This fails for a new release of Python until a person has read its changes."""
+    """A new release of Python fails this test until a person has read its changes."""
     abstract = {"mod", "stmt", "expr", "expr_context", "boolop", "operator", "unaryop", "cmpop",
                 "excepthandler", "pattern", "type_ignore", "type_param", "slice"}  # fmt: skip
     not_in_a_job = {"Interactive", "FunctionType", "TypeIgnore", "Load", "Store", "Del", "AST",

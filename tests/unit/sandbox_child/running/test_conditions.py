@@ -57,7 +57,7 @@ def refused(condition, state=STATE, **more):
     ],
 )
 def test_a_missing_key_is_none(condition, language):
-    """This holds at any depth, with the language wall or without it, and without a log line."""
+    """The key may be at any depth, with or without the language wall; no line is logged."""
     assert decide(condition, language=language) == (True, [])
 
 
