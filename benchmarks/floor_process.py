@@ -54,7 +54,7 @@ def codec(state_path: str) -> object:
     """Return how long a state takes to be encoded and decoded, in milliseconds."""
     from protocol.state import decode_state, encode_state
 
-    # In a fork, as a child does it: and what it takes is gone with it.
+    # This runs in a fork, as in a child, so that its memory is given back.
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

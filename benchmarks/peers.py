@@ -189,7 +189,7 @@ def _monty(stack: ExitStack) -> Peer:
     return Peer("monty", tuple(steps), latency)
 
 
-# --- the standard library's ---
+# --- peers of the standard library ---
 
 
 def _execute(source: str, state: Any) -> Any:

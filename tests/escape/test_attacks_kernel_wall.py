@@ -122,7 +122,7 @@ def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
     try:
         run = eng.execute(plan(attack))
     except (engine.PlanError, ValueError):
-        return  # not even text that a plan can carry
+        return  # a plan cannot carry this text
     result = run.result(timeout_s=30)
     events = run.poll(after=0)
 

@@ -59,7 +59,6 @@ def test_a_fatal_call_ends_the_run(name):
     assert "r" not in outcome.out
     # The twin has only the filter off, so that the kernel itself answers. It keeps the other
     # layers, because some of these calls, made as root, would change the machine that tests.
-    # because some of these calls, made as root, would be done to the machine that tests.
     twin = run_hostile(source, without=("seccomp",))
     assert twin.out.startswith("r "), (twin.signal, twin.err)
 

@@ -59,9 +59,7 @@ def test_a_run_of_a_child_ends_at_once(start_mode: str, state: object):
     with make_engine(start_mode, options=RunOptions(cancel_grace_s=60.0)) as engine:
         run = engine.execute(SLEEPS, state)
         started = threading.Event()
-        engine._supervisor.post(
-            started.set
-        )  # what was posted before it, the start, was done by then
+        engine._supervisor.post(started.set)  # the start was posted before, so it is done by then
         assert started.wait(20)
         run.cancel("enough")
         assert run.result(20).error.name == "Cancelled"

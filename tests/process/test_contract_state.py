@@ -182,7 +182,7 @@ def test_very_deep_nesting_is_an_answer_not_a_death(shared: Engine):
         assert result.reason == "success" or result.error.name == "StateError", result.error
 
 
-# --- what a step is given ---
+# --- the input of a step ---
 
 SHOW = "def main(state):\n    return {'saw': dict(state)}"
 

@@ -103,7 +103,7 @@ def test_whatever_a_child_does_after_a_frame_the_run_has_one_right_end(
         assert result.error.name == expected, (count, result.error)
         assert text in result.error.message, (count, result.error)
         assert events[-1].type == "workflow-error"
-        if name != "TimeoutError":  # that may come before all was said
+        if name != "TimeoutError":  # the end may come before all messages
             assert [event.type for event in events] == told_after(count, run), count
     assert_usable(fakes)
 

@@ -59,7 +59,7 @@ def test_silence_is_limited(zygote: Engine):
     )
     calm = zygote.execute("def main(state): return state")  # the zygote may take long to load
     assert calm.result(60).reason == "success"
-    # Longer than the limit in all, and each pause far below it.
+    # The sum is longer than the limit, but each pause is far below it.
     result = zygote.execute(talking, options=RunOptions(idle_timeout_s=2)).result(60)
     assert result.reason == "success", result.error
     silent = "import time\ndef main(state): time.sleep(60)"

@@ -217,6 +217,6 @@ def test_a_bad_plan_leaves_nothing_either(no_collector: None):
         try:
             engine.execute(CALM, state)
         except api.PlanError as error:
-            assert "cannot carry" in str(error)  # noqa: PT017 - its traceback must not outlive this
+            assert "cannot carry" in str(error)  # noqa: PT017 - the traceback must not outlive this block
         del state
     assert reference() is None

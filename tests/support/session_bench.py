@@ -197,7 +197,7 @@ class Bench:
     def finish(self, exited=CLEAN, **facts):
         return self.session.finish(exited, self.now, **facts)
 
-    # --- what came of it ---
+    # --- the outcome ---
 
     @property
     def killed(self):

@@ -30,7 +30,7 @@ def test_a_large_state_is_passed_over_at_once():
     message = decode_from_child(frame)
     assert time.thread_time() - began < 0.01
     assert message.state == state
-    # The twin: as a value within the message it is looked at item by item.
+    # The twin: a state that is a value within the message is read item by item.
     began = time.thread_time()
     msgspec.msgpack.decode(state, type=msgspec.Raw)
     assert time.thread_time() - began > 0.01

@@ -187,7 +187,7 @@ def test_integers_that_collide_are_counted():
         decode_state(state(MAX_COLLISIONS + 2))
     powers = [2**power for power in range(3_000)]
     assert decode_state(encode_state(powers)) == powers
-    same = [2**100] * 5_000  # one integer, however often, does not collide
+    same = [2**100] * 5_000  # equal integers do not collide, for any number of them
     assert decode_state(encode_state(same)) == same
 
 

@@ -62,7 +62,7 @@ class Struct(msgspec.Struct, tag="struct", rename="camel"):
     rows: list = []
 
 
-NAIVE = dt.datetime(2024, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001 - a job's own
+NAIVE = dt.datetime(2024, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001 - a job makes such a date
 STAMP = dt.datetime(2024, 1, 2, 3, tzinfo=dt.UTC)
 
 

@@ -23,7 +23,7 @@ def make_schema() -> str:
     schemas, definitions = msgspec.json.schema_components(
         (ToChild, FromChild), ref_template="#/{name}"
     )
-    # To msgspec a Raw is any value; here it is one that only `protocol.state` reads.
+    # For msgspec a Raw is any value; here only `protocol.state` reads it.
     for kind in {*ToChild.__args__, *FromChild.__args__}:
         for field in msgspec.structs.fields(kind):
             if field.type is msgspec.Raw:

@@ -144,7 +144,7 @@ def test_a_state_is_decoded_once_for_as_long_as_somebody_has_it(log):
     first.state["data"].append(2)
     del first, second
     (third,) = log.read(0, 0.0)
-    assert third.state == {"data": [1]}  # nobody had it any more
+    assert third.state == {"data": [1]}  # the readers had dropped the changed state
 
 
 def test_a_state_with_too_many_items_is_left_out_of_its_event():
@@ -270,7 +270,7 @@ def test_readers_without_a_cursor_share_the_events(log):
     log.close()
     for thread in threads:
         thread.join(20)
-    seen += seqs(log.read(None, 0.0))  # what came between their last look and the end
+    seen += seqs(log.read(None, 0.0))  # the events between their last read and the end
     assert sorted(seen) == list(range(1, 201))
 
 

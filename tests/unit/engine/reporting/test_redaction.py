@@ -173,7 +173,7 @@ def test_a_value_without_secrets_is_the_same_object(redactor):
 
 def test_subclasses_are_redacted_as_what_they_are(redactor):
     """The value contains a named tuple, a dict of an ordinary subclass, and a str of a subclass."""
-    Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - the untyped one is meant
+    Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - the test needs the untyped one
 
     class Text(str):
         __slots__ = ()

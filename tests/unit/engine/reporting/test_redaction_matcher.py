@@ -94,7 +94,7 @@ def test_patterns_are_not_kept_in_the_cache_of_re():
     caches = [getattr(re, name) for name in ("_cache", "_cache2") if hasattr(re, name)]
     assert caches
     assert not [key for cache in caches for key in cache if b"everSeen" in bytes(str(key), "utf-8")]
-    assert re.compile(b"neverSeen")  # the twin: here it would be seen
+    assert re.compile(b"neverSeen")  # the twin: this pattern is in the cache
     assert [key for cache in caches for key in cache if b"everSeen" in bytes(str(key), "utf-8")]
 
 
@@ -126,5 +126,5 @@ def test_a_text_that_keeps_almost_opening_a_needle_takes_linear_time():
     text = b"ab" * 100_000 + b"?"
     began = time.thread_time()
     assert matcher.opening(text) <= len(text)
-    assert time.thread_time() - began < 0.3  # it took a second, and grew with the square
+    assert time.thread_time() - began < 0.3  # a quadratic search took a second
     assert matcher.opening(b"c" + b"ab" * 100_000) == 1

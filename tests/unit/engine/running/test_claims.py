@@ -226,7 +226,7 @@ def test_a_report_of_ordinary_size_stays_as_it_is():
     """Every field of the report stays."""
     report = make_report(
         "JobError",
-        "m" * MAX_ERROR_TEXT + " [cut: 5000 characters more]",  # by the child itself
+        "m" * MAX_ERROR_TEXT + " [cut: 5000 characters more]",  # the child itself cut it
         step_id="a",
         subtype="KeyError",
         operation=OperationRef(2, "n" * MAX_LINE),

@@ -535,7 +535,7 @@ def test_a_claimed_duration_stays_within_reason(claimed):
     assert 0 <= bench.events[-1].duration_ms <= 2**53
 
 
-# --- what the child says of its plan ---
+# --- claims of the child about its plan ---
 
 
 @pytest.mark.parametrize(

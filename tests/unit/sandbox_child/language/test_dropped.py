@@ -15,7 +15,7 @@ from sandbox_child.language.scope import JobScope
 VERBS = {
     "post": lambda path, *_: lambda state: {**state, "path": path},
     "get": lambda path: lambda state: state,
-    "fn": lambda function: lambda state: function(state),  # noqa: PLW0108 - as the adaptor does
+    "fn": lambda function: lambda state: function(state),  # noqa: PLW0108 - the adaptor makes the same call
     "each": lambda items, operation: lambda state: state,
 }
 """Verbs as adaptors have them: each call makes an operation."""

@@ -279,7 +279,7 @@ def nothing_stays():
 @pytest.mark.parametrize("name", GADGETS)
 def test_a_gadget_leads_nowhere(name, result_of):
     """The gadget is refused, raises, or gives a useless result."""
-    typing.List[type]  # noqa: UP006 - an adaptor may have said this before
+    typing.List[type]  # noqa: UP006 - an adaptor may have called this before
     got = outcome(lambda body: result_of(source_of(body), **names()), GADGETS[name])
     assert not got.startswith("PWNED")
 

@@ -13,7 +13,7 @@ from functools import singledispatch
 import pytest
 
 
-class Host(ABC):  # noqa: B024 - registering is what is tried
+class Host(ABC):  # noqa: B024 - the test registers with it
     """An abstract class of an adaptor."""
 
 
