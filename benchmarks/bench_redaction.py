@@ -119,7 +119,7 @@ def main() -> None:
         begin = time.perf_counter()
         redactor.learn(secrets)
         learned = time.perf_counter()
-        redactor.text("x")  # makes the automaton
+        redactor.text("x")  # builds the matcher
         built = time.perf_counter()
         needles = sorted(set().union(*map(spellings, secrets)))
         print(f"{len(secrets)} x {kind}: {len(needles)} spellings, ", end="")

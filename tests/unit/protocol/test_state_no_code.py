@@ -112,7 +112,7 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _nothing_ran():
-    know_all()  # as a child does before its first job
+    know_all()  # a child does this before its first job
     RAN.clear()
     yield
     assert RAN == []
