@@ -46,7 +46,7 @@ def test_a_border_keeps_its_promises_for_the_corpus_and_for_variants_of_it(name)
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_inputs_of_a_short_run_are_the_same_every_time(name):
-    """A failure can be repeated."""
+    """A failure of the short run can be repeated."""
     first, second = (
         list(itertools.islice(plain.inputs(TARGETS[name], seed=7), 400)) for _ in range(2)
     )
@@ -154,7 +154,7 @@ def test_the_command_fuzzes_without_atheris_and_reports_what_it_did(tmp_path, mo
 
 
 def test_the_command_ends_with_status_1_if_something_was_found(tmp_path, monkeypatch, capsys):
-    """CI notices the status."""
+    """CI fails because of the status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fuzzing", "plans", "--seconds", "0.01"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -127,7 +127,7 @@ def test_records_below_the_level_are_not_made(shared: Engine, verb: str, name: s
 
 
 def test_the_default_is_warning(shared: Engine):
-    """The default is the same as in Python."""
+    """Libraries log at level warning or above by default, as in Python."""
     assert say(shared, "with_a_level()")[1] == [
         ("warning", "lib.explicit warning"),
         ("error", "lib.explicit error"),

@@ -288,7 +288,7 @@ def test_a_replacement_that_swallows_text_is_reported(shared: Engine):
 
 
 def test_output_belongs_to_the_step_that_wrote_it(shared: Engine):
-    """The steps follow each other very fast."""
+    """Even if steps follow each other very fast, each line has the id of its own step."""
     for _ in range(5):
         events = run(shared, *["says()", "native()"] * 4)
         for number in range(8):

@@ -285,7 +285,7 @@ def test_many_threads_wait_for_one_run(shared: Engine):
 
 
 def test_cancel_from_a_signal_handler(shared: Engine):
-    """The call takes no lock."""
+    """A signal handler may cancel a run, because the call takes no lock."""
     run = shared.execute(LOOP)
     wait_for(run, "job-start")
     before = signal.signal(signal.SIGUSR1, lambda *_: run.cancel("signal"))
@@ -327,7 +327,7 @@ def test_many_runs_at_once(shared: Engine):
 
 
 def test_a_plan_of_ten_diamonds_meets_a_limit(shared: Engine):
-    """Its 4093 executions do not run in silence."""
+    """The plan has 4093 executions, and a limit ends the run with a report."""
     steps: list[dict[str, Any]] = []
     for i in range(10):
         steps += [
@@ -504,7 +504,7 @@ def test_odd_jobs_that_are_fine(shared: Engine, source: str):
 
 @pytest.mark.parametrize("kind", ["S('a')", "I(1)", "L([1])", "D(a=1)"])
 def test_subclasses_of_plain_types_are_carried(shared: Engine, kind: str):
-    """Each becomes its plain value."""
+    """An object of a subclass becomes its plain value."""
     source = f"class S(str): pass\nclass I(int): pass\nclass L(list): pass\nclass D(dict): pass\ndef main(state):\n    return {{'x': {kind}}}"
     result = shared.execute(source).result(20)
     assert result.error is None, result.error

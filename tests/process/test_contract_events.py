@@ -187,7 +187,7 @@ def test_events_survive_json(shared: Engine):
 
 
 def test_events_are_immutable(shared: Engine):
-    """Events are facts."""
+    """An event is a fact, so a reader cannot change it."""
     event = finish(shared.execute(SAME))[0]
     with pytest.raises(AttributeError):
         event.seq = 5
@@ -229,7 +229,7 @@ def test_every_level_and_source(shared: Engine):
     ("level", "kept"), [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")]
 )
 def test_log_level(shared: Engine, level: str, kept: str):
-    """Lines below the level are not sent."""
+    """Lines below `log_level` are not sent to the manager."""
     source = (
         "import logging\ndef main(state):\n"
         "    logging.debug('d')\n    logging.info('i')\n    logging.warning('w')\n    logging.error('e')\n"

@@ -71,7 +71,7 @@ def test_names_and_defaults_are_those_of_the_contract():
 
 
 def test_run_options_have_the_fields_of_the_contract():
-    """Each option has its default."""
+    """Each option of the contract exists and has its default."""
     options = RunOptions()
     assert options.timeout_s == 600.0
     assert options.step_timeout_s is None
@@ -536,7 +536,7 @@ def test_without_the_language_wall_anything_compiles():
 
 
 def test_a_result_has_every_field(shared: Engine):
-    """The test checks types and units as well."""
+    """Every field of a result has its type and unit."""
     run = shared.execute("def main(state):\n    x = [0] * 3_000_000\n    return {'n': len(x)}")
     result = run.result(20)
     assert result.state == {"n": 3_000_000}
@@ -674,7 +674,7 @@ def test_what_a_resolver_raises_shows_no_secret(shared: Engine):
 
 
 def test_the_report_of_a_run_is_json(shared: Engine):
-    """A manager may store the report."""
+    """A manager may store the report of a run as JSON."""
     import msgspec
 
     result = shared.execute("def main(state):\n    raise KeyError('k')").result(20)

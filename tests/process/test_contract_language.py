@@ -885,7 +885,7 @@ def test_refused(shared: Engine, line: str, name: str | None):
 
 
 def test_violations_come_all_at_once_with_line_and_column(shared: Engine):
-    """The job has five violations."""
+    """A single report lists all violations of the job."""
     source = "x = __y\ndef main(state):\n    a = state.__class__\n    b = a.gi_frame\n    c = x.__dict__\n    return 1\n"
     error = error_of(shared, source)
     text = error.message
@@ -930,7 +930,7 @@ def test_line_endings_and_marks(shared: Engine, newline: str):
 
 
 def test_a_long_job(shared: Engine):
-    """The job has some thousand lines."""
+    """A job of some thousand lines runs."""
     source = "def main(state):\n    v = 0\n" + "    v += 1\n" * 3000 + "    return {'v': v}"
     assert state_of(shared, source) == {"v": 3000}
 

@@ -294,7 +294,7 @@ def test_a_url_in_place_of_an_id_shows_no_password(shared: Engine, key: str):
 
 
 def test_a_run_error_shows_no_secret():
-    """The function engine.run raises the error."""
+    """The error that engine.run raises does not show a secret."""
     import engine as api
 
     plan = {

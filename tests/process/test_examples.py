@@ -144,7 +144,7 @@ def test_the_commands_of_the_readme_run(tmp_path):
 
 
 def test_the_page_shows_what_check_says(tmp_path):
-    """The page quotes the output word for word."""
+    """The page quotes the output of `jobcell check` word for word."""
     lines = [""] * 10
     lines[0] = "def main(state):"
     lines[2] = "    eval('1')"

@@ -143,7 +143,7 @@ def test_a_closed_engine_says_so():
 
 
 def test_run_returns_the_state_and_tells_every_event():
-    """The interface is a single call."""
+    """A single call returns the state and gives every event to the callback."""
     seen = []
     state = jobcell.run("def main(state): return {'a': 1}", {"data": {}}, on_event=seen.append)
     assert state == {"a": 1}
@@ -161,7 +161,7 @@ def test_run_returns_the_error_of_a_job_in_the_state():
 
 
 def test_run_raises_when_the_workflow_could_not_be_walked():
-    """The manager handles a crash."""
+    """A crash raises a RunError, which the manager handles."""
     with pytest.raises(RunError) as caught:
         jobcell.run("def main(state):\n    return nonsense")
     assert caught.value.error.name == "RuntimeCrash"

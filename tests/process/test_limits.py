@@ -69,7 +69,7 @@ def test_silence_is_limited(zygote: Engine):
 
 
 def test_processor_time_is_limited(zygote: Engine):
-    """Waiting uses no processor time."""
+    """A job that waits uses no processor time; a busy job meets the limit."""
     waits = "import time\ndef main(state):\n    time.sleep(0.5)\n    return state"
     assert zygote.execute(waits, options=RunOptions(cpu_s=0.3)).result(20).reason == "success"
     result = zygote.execute(NEVER_RETURNS["busy loop"], options=RunOptions(cpu_s=0.3)).result(20)

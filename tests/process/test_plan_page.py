@@ -73,7 +73,7 @@ def test_an_example_warns_of_the_keys_that_the_page_names(about, text, _):
 
 @pytest.mark.parametrize(("_about", "text", "told"), marked("refused"))
 def test_a_refused_example_has_the_problems_of_the_page(_about, text, told):
-    """The problems are the same word for word."""
+    """The page quotes the problems of its example word for word."""
     with pytest.raises(engine.PlanError) as caught:
         load_plan(text)
     assert str(caught.value) == told.strip()
@@ -81,7 +81,7 @@ def test_a_refused_example_has_the_problems_of_the_page(_about, text, told):
 
 @pytest.mark.parametrize(("_about", "text", "_"), marked("checked"))
 def test_a_checked_example_is_a_plan(_about, text, _):
-    """The example needs a repo to run."""
+    """The example needs a repo to run, so it is only loaded."""
     load_plan(text)
 
 
@@ -120,7 +120,7 @@ def test_the_page_has_every_key_in_every_spelling():
 
 
 def test_the_schema_is_printed_as_it_is(capsys):
-    """`jobcell schema` prints the schema."""
+    """`jobcell schema` prints the schema without changes."""
     from jobcell.cli import main
 
     with pytest.raises(SystemExit) as ended:
@@ -131,6 +131,6 @@ def test_the_schema_is_printed_as_it_is(capsys):
 
 @pytest.mark.parametrize("text", [found[2] for found in EXAMPLES if found[0] != "refused"])
 def test_the_schema_accepts_every_example(text):
-    """The schema is used as in an editor."""
+    """An editor that uses the schema accepts every example."""
     jsonschema = pytest.importorskip("jsonschema", reason="a development dependency: make setup")
     jsonschema.validate(json.loads(text), plan_schema())

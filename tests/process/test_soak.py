@@ -47,7 +47,7 @@ def assert_linear(action: Callable[[int], None], size: int) -> None:
 
 
 def test_a_hundred_thousand_log_lines(zygote: Engine):
-    """All lines arrive in order."""
+    """All lines of a run arrive in order."""
 
     def talk(lines: int) -> None:
         source = f"def main(state):\n    for n in range({lines}): print(n)\n    return state"
@@ -91,7 +91,7 @@ def test_a_large_state_is_gone_when_its_step_is(zygote: Engine, body: str):
 
 
 def test_two_thousand_steps(zygote: Engine):
-    """A long chain is walked to its end."""
+    """A chain of two thousand steps is walked to its end."""
 
     def walk(count: int) -> None:
         steps = [

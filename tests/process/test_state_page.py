@@ -66,7 +66,7 @@ def test_each_type_becomes_what_the_page_says(shared, heading, shape):
 
 
 def test_each_error_is_the_one_of_the_page(shared):
-    """The test compares the whole message."""
+    """The page quotes the whole message of each error."""
     table = rows("Values that cannot be carried")
     assert len(table) > 3
     for value, message in table:

@@ -161,7 +161,7 @@ def test_an_event_comes_back_equal_from_strict_json(event: events.AnyEvent):
 @QUICK
 @given(RESULTS)
 def test_a_result_comes_back_equal_from_strict_json(result: RunResult):
-    """The same holds for results."""
+    """A result keeps all types, and any other JSON parser can read the text."""
     text = engine.to_json(result)
 
     json.loads(text, parse_constant=refuse)

@@ -140,7 +140,7 @@ def test_a_message_of_the_engine_is_none_of_a_child(message):
 @example(b"\x81\x80\xc0").via("a key that cannot be one")
 @example(b"\xc1").via("an opcode that does not exist")
 def test_garbage_is_refused(body):
-    """The bytes are random."""
+    """Random bytes are not a message."""
     attempt(body)
     attempt(body, decode_to_child)
 

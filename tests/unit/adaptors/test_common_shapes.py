@@ -51,7 +51,7 @@ def test_emojis_are_replaced():
 
 
 def test_base64_both_ways():
-    """The values are text, bytes and JSON."""
+    """Text, bytes and JSON go through base64 and back."""
     assert encode("hello") == encode(b"hello") == "aGVsbG8="
     assert decode("aGVsbG8=") == "hello"
     assert decode(encode({"a": [1]}), parse_json=True) == {"a": [1]}

@@ -190,7 +190,7 @@ def test_map_understands_lazy_state_around_its_function():
 
 
 def test_the_state_around_a_function_is_that_of_the_verb():
-    """The data of this state is not the item, because the author writes the same name `state`."""
+    """An author writes the same name `state`, so its data is that of the verb, and not the item."""
     lazy = lambda state: lambda row: row + state["data"]["suffix"]
     state = {"data": {"suffix": "!"}, "rows": ["a", "b"]}
     assert map_(["a", "b"], lazy)(state)["data"] == ["a!", "b!"]

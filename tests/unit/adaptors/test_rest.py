@@ -209,7 +209,7 @@ def test_a_body_that_is_not_what_it_says_is_an_error(server):
 
 
 def test_no_answer_is_an_error(server):
-    """The port has no listener."""
+    """A request to a port without a listener gives a clear error."""
     closed = serve()
     url = f"http://127.0.0.1:{closed.server_port}/"
     closed.shutdown()

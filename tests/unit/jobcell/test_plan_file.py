@@ -127,7 +127,7 @@ def test_a_job_file_that_is_empty_is_told_with_its_step(write):
 
 
 def test_a_key_that_is_ignored_is_told_with_the_file(write):
-    """The warning comes once."""
+    """Each ignored key gives a single warning."""
     steps = [{"id": "a", "openfn": 1}, {"id": "b", "openfn": 2}]
     plan, lines = write("plan.json", {"workflow": {"steps": steps}}), []
     load_plan_file(plan, warn=lines.append)

@@ -67,7 +67,7 @@ def test_delays_grow_by_the_factor_up_to_the_largest():
 
 
 def test_chance_changes_a_delay_by_a_tenth_and_never_above_the_largest():
-    """The test uses both ends of the chance."""
+    """Both ends of the chance stay within the limit."""
     retry = Retry(attempts=9, delay=1000, max_delay=2000)
     assert (delay_ms(retry, 1, None, -1), delay_ms(retry, 1, None, 1)) == (900, 1100)
     assert (delay_ms(retry, 2, None, -1), delay_ms(retry, 2, None, 1)) == (1800, 2000)

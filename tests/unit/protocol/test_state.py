@@ -288,7 +288,7 @@ class Real(float):
 
 
 def test_a_subclass_of_a_number_is_that_number():
-    """A value beside it does not change this."""
+    """The number is the same beside a value that needs the slow way."""
     decoded = decode_state(encode_state([Real(1.5), 2**70]))
     assert (decoded, type(decoded[0])) == ([1.5, 2**70], float)
 

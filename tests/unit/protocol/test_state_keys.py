@@ -79,7 +79,7 @@ def test_many_keys_that_json_lacks_are_carried():
 
 @pytest.mark.parametrize(("key", "expected"), [(Pair.TEXT, "text"), (Pair.NUMBER, 7)])
 def test_an_enum_with_a_plain_value_is_that_key(key, expected):
-    """The key is written as msgspec writes it."""
+    """The encoder writes such a key as msgspec does."""
     assert decode_state(encode_state({key: 1})) == {expected: 1}
 
 

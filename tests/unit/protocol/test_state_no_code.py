@@ -129,7 +129,7 @@ def test_a_subclass_is_carried_as_its_base(make, expected, beside):
 
 @pytest.mark.parametrize(("make", "expected"), CASES)
 def test_a_subclass_among_many_values_is_carried_too(make, expected):
-    """The values beside it do not matter."""
+    """The encoder finds the subclass among thousands of plain values."""
     rows = [{"n": number} for number in range(2_000)]
     assert decode_state(encode_state([rows, make()])) == [rows, expected]
 

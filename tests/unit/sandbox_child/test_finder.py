@@ -52,7 +52,7 @@ def test_a_named_package_is_found_with_its_modules(packages):
 
 
 def test_what_lies_beside_it_is_not_found(packages):
-    """The directory itself is not on a path."""
+    """The directory itself is not on the import path."""
     done = run_with(packages, "import wanted, unwanted", "wanted")
 
     assert "No module named 'unwanted'" in done.stderr

@@ -302,5 +302,5 @@ def test_a_file_that_was_cut_while_it_is_open_is_an_error(tmp_path: Path) -> Non
 
 
 def test_the_description_shows_no_state() -> None:
-    """A record may be printed in a log."""
+    """A log may contain the description of a record."""
     assert repr(RECORDS[2]) == "<StepRecord c: success, attempt 1>"

@@ -115,6 +115,6 @@ def test_a_plan_with_a_problem_has_no_warnings_about_its_joins():
 
 
 def test_the_schema_knows_both_joins_and_no_other():
-    """Editors use the schema."""
+    """Editors find a wrong join with the schema."""
     found = plan_schema()["$defs"]["step"]["then"]["properties"]["join"]
     assert {"enum": ["all", "any"]} in found["anyOf"]

@@ -43,7 +43,7 @@ def test_who_takes_more_than_the_limit_is_killed_and_the_group_says_so(group):
 
 
 def test_who_stays_below_is_left_alone(group):
-    """The group also reports the peak."""
+    """A process below the limit lives on, and the group reports its peak."""
     process = start(f"x = b'x' * {20 * MEGABYTE}")
     group.add(process.pid)
 

@@ -95,7 +95,7 @@ def test_the_queue_does_not_count(clock):
 
 
 def test_a_child_that_is_never_ready_is_not_the_fault_of_the_job(clock):
-    """A start takes milliseconds."""
+    """A start normally takes milliseconds, so a late child is a fault of the host."""
     run = Deadlines(RunOptions(timeout_s=None))
     run.begin(clock.now)
     clock.now += module.START_S
@@ -204,7 +204,7 @@ def test_the_moment_is_not_prolonged_by_saying_so_again(clock):
 
 
 def test_the_earliest_deadline_is_next(clock):
-    """The kind of the deadline does not matter."""
+    """The next deadline is the earliest of all kinds."""
     run = running(timeout_s=9, step_timeout_s=2, idle_timeout_s=4)
     assert run.next == NOW + 4
     run.job_started("a", clock.now)

@@ -94,7 +94,7 @@ def test_one_run_tries_for_all(room: Room, clock: Clock):
 
 
 def test_the_end_of_a_run_is_a_reason_to_try_at_once(room: Room):
-    """The run has given back its resources."""
+    """A run that ends gives its resources back, so the next one is tried."""
     room.refused(errno.EMFILE, running=1)
     assert not room.may_start(1)
     room.freed()

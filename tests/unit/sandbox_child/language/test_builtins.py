@@ -107,7 +107,7 @@ def test_print_logs_at_level_info(run_job):
 
 
 def test_print_without_line_break_is_logged_when_the_operation_ends(run_job):
-    """All printed text is logged."""
+    """The text of a print without a line break is not lost."""
     assert run_job(main("print('half', end='')")).logged == [("info", "half")]
 
 

@@ -124,7 +124,7 @@ def test_half_a_surrogate_pair_is_told_with_its_place(refusal_of):
 def test_columns_of_an_error_count_characters_whether_the_parser_or_the_compiler_finds_it(
     refusal_of, line, at
 ):
-    """The compiler of Python counts bytes."""
+    """The compiler of Python counts bytes, but the report counts characters."""
     position = refusal_of(f"x = 1\n{line}\n").position
     assert position.line == 2
     assert position.source[position.column - 1 :].startswith(at)

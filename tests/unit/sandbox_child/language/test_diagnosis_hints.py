@@ -63,7 +63,7 @@ def test_a_forgotten_return_state_gets_a_hint_in_the_next_operation(report_of):
 
 
 def test_an_awaitable_that_is_not_awaited_gets_a_hint(report_of):
-    """The value is a coroutine."""
+    """The value is a coroutine, so the hint says to await it."""
     source = "async def get():\n    return {}\ndef main(state):\n    c = get()\n    c.close()\n    return c['a']"
     assert "await" in report_of(source).fix
 

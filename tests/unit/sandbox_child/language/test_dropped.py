@@ -160,7 +160,7 @@ KEPT = {
 
 @pytest.mark.parametrize("case", KEPT)
 def test_an_operation_that_may_still_be_called_is_not_reported(case):
-    """A false alarm would be worse than silence."""
+    """A false alarm would be worse than a missing warning."""
     assert run(KEPT[case]) == []
 
 

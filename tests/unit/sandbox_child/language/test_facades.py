@@ -310,7 +310,7 @@ def test_pprint_logs(run_job):
 
 
 def test_asyncio_run_inside_a_coroutine_says_what_to_write(run_job):
-    """The loop belongs to the engine."""
+    """The loop belongs to the engine, so the error says to await instead."""
     source = "import asyncio\nasync def f(): return 1\nasync def main(state):\n    return asyncio.run(f())"
     with pytest.raises(RuntimeError, match="await"):
         run_job(source)

@@ -157,7 +157,7 @@ class TestLazyState:
         assert "lambda state" in report.fix
 
     def test_an_error_in_a_lazy_argument_points_at_the_argument(self, report_of):
-        """Positions are still those of the author."""
+        """The position of the error is the author's own text."""
         report = report_of("put('a', 1)\nput('b',\n    1 / state.n)", {"n": 0})
         assert report.subtype == "ZeroDivisionError"
         assert (report.position.line, report.position.column) == (3, 5)

@@ -109,7 +109,7 @@ def test_a_condition_of_very_many_comparisons_does_not_flood_the_log():
 
 
 def test_an_endless_name_is_cut_in_the_log():
-    """A person reads the line."""
+    """A person reads the line, so it must be short."""
     _, logged = decide(f"state.{'k' * 100_000} < 1")
     assert len(logged[0]) < 500
 
@@ -220,7 +220,7 @@ def test_an_error_is_where_the_author_wrote_it(condition, line, column, told):
 
 
 def test_a_long_condition_is_cut_in_the_message():
-    """A person reads the line."""
+    """A person reads the message, so it must be short."""
     report = refused("0 +" * 100_000 + "state['x']")
     assert len(report.message) < 1000
 

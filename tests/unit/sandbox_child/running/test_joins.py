@@ -183,7 +183,7 @@ def test_joins_that_become_ready_together_run_in_the_order_of_the_plan():
 
 
 def test_a_join_as_the_first_step_gets_the_initial_state_and_no_inputs():
-    """The join runs once."""
+    """A join without a step before it runs once."""
     walked = walk(join("z", source=seen_by("z")), state={"data": {"n": 1}, "x": 2})
     seen = walked.state["data"]["seen"]
     assert walked.step_runs == ["z"]

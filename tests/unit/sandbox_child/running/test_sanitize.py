@@ -20,7 +20,7 @@ def test_what_is_no_object_stays_as_it_is(value, mode):
 
 @pytest.mark.parametrize("mode", POLICIES)
 def test_an_exception_stays_an_exception(mode):
-    """Another function shows errors."""
+    """An exception goes through unchanged; the log shows it in another way."""
     error = ValueError("x")
     assert sanitize(error, mode) is error
 
@@ -44,7 +44,7 @@ def test_an_exception_stays_an_exception(mode):
     ],
 )
 def test_an_object_is_shown_as_the_policy_says(value, mode, shown):
-    """The test follows the table of policies."""
+    """Each policy of the table shows an object in its own way."""
     assert sanitize(value, mode) == shown
 
 
