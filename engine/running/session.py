@@ -49,7 +49,6 @@ class Session:
     """The run, from its order to its end. For the supervisor's thread."""
 
     def __init__(self, order: Order, log: EventLog) -> None:
-        self.run_id = order.run_id
         self.options = order.options
         self.order: Order | None = order
         """Dropped once the child has it, because it holds secrets."""

@@ -185,6 +185,24 @@ def test_a_step_that_is_one_too_many_kills():
     assert tuple(bench.effects) == KILL
 
 
+def test_a_child_that_is_to_be_killed_is_not_dismissed_by_its_last_message():
+    """A dismissal would wait until everything that the child wrote is taken."""
+    too_large = Bench(state_mb=0.001).start_job().say(complete(), end("y" * 2000))
+    late = Bench(timeout_s=5).start_job()
+    late.pass_time(5).check()
+    late.say(complete(), end())
+    for bench in (too_large, late):
+        assert set(bench.effects) == {Kill()}
+
+
+def test_lines_that_are_flushed_at_the_end_count_as_events():
+    """An unfinished line becomes an event when the child is gone."""
+    bench = Bench(max_events=4).start_job()
+    bench.output("stdout", b"unfinished")
+    assert bench.effects == []
+    assert bench.finish(KILLED).ending.error.option == "max_events"
+
+
 def test_the_peak_of_memory_is_the_largest_of_all_readings():
     """Readings come with a job, at a check, and at the end."""
     bench = Bench().greet().say(INIT, LINKED)
