@@ -206,9 +206,9 @@ class _Zygote:
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
         self._retired = False
         self._watched_over = False
-        self._control, theirs = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
-        )
+        # The zygote waits at its end; here nothing may wait.
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
         try:
             self._pid = _spawn_zygote(theirs)
         except OSError:
@@ -263,20 +263,20 @@ class _Zygote:
 
     def close(self) -> None:
         """End the zygote, and report all its children as lost."""
-        if not self.alive:
-            return
-        self.alive = False
-        self._watcher.unwatch(self._control.fileno())
-        self._control.close()
+        if self.alive:
+            self.alive = False
+            self._watcher.unwatch(self._control.fileno())
+            self._control.close()
+            try:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass  # other code in this process has waited for it
+        # A zygote can be gone before it is asked for a child: that child has ended as well.
         for _, ends in self._outgoing:
             if ends is not None:
                 ends.close()
         self._outgoing.clear()
-        try:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass  # other code in this process has waited for it
         for child in self._children:
             child.ended(Exit(lost=_ZYGOTE_DIED, orphaned=True))
         self._asked.clear()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import psutil
 import pytest
 from runs import MODES, finish, make_engine, types_of, wait_for
 
 from engine import Engine, JobError, Policy, RunOptions
+from engine.start import zygote
 
 WHERE = {
     "while loading": "{how}\ndef main(state): return state",
@@ -141,6 +143,44 @@ def test_a_zygote_that_dies_takes_its_runs_along_and_is_replaced():
         assert queued.result(20).state == {"fine": True}
         child.wait(5)
         assert not child.is_running()
+
+
+def test_a_run_ends_whose_zygotes_die_before_they_are_asked_for_a_child(monkeypatch):
+    """The run gets a second zygote; when that dies as well, the run says so."""
+    spawn = zygote._spawn_zygote
+
+    def spawn_and_bury(control):
+        pid = spawn(control)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return pid
+
+    monkeypatch.setattr(zygote, "child_command", lambda: [sys.executable, "-c", "pass"])
+    monkeypatch.setattr(zygote, "_spawn_zygote", spawn_and_bury)
+    with make_engine("zygote") as engine:
+        result = engine.execute("def main(state): return state").result(20)
+        assert (result.error.name, result.reason) == ("SpawnError", "exception")
+        monkeypatch.undo()
+        assert engine.execute("def main(state): return state").result(20).reason == "success"
+
+
+def test_a_zygote_waits_for_an_engine_that_is_slow(monkeypatch):
+    """It may have loaded all before a busy machine lets the engine say what to prepare."""
+    spawn = zygote._spawn_zygote
+
+    def spawn_and_wait(control):
+        pid = spawn(control)
+        process = psutil.Process(pid)
+        waits, is_gone = psutil.STATUS_SLEEPING, psutil.STATUS_ZOMBIE
+        while (status := process.status()) not in (waits, is_gone):
+            pass
+        assert status == waits
+        return pid
+
+    monkeypatch.setattr(zygote, "_spawn_zygote", spawn_and_wait)
+    before = psutil.Process().children()
+    with make_engine("zygote") as engine:
+        assert engine.execute("def main(state): return state").result(20).reason == "success"
+        assert len(psutil.Process().children()) == len(before) + 1
 
 
 def test_a_crash_after_the_last_word_is_told_or_came_too_late():
