@@ -88,6 +88,18 @@ def private_mb(pid: int) -> float | None:
     return sum(int(line.split()[1]) for line in lines if line.startswith(wanted)) * 1024 / 1e6
 
 
+def faults_of_children(pid: int) -> int:
+    """Return the page faults without a read of a disk of all children that a process has waited for.
+
+    Source: proc(5), cminflt.  Zero if the process is gone.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[8])
+
+
 # --- output ---
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import psutil
 
 import engine
-from benchmarks.measure import median, private_mb
+from benchmarks.measure import faults_of_children, median, private_mb
 from benchmarks.workloads import WORKLOADS, Workload
 
 MODES = ("exec", "zygote", "exec+spare", "zygote+spare")
@@ -95,6 +95,7 @@ class Fleet:
         self._engines = {mode: make_engine(mode, max_runs=1) for mode in modes}
         for mode in modes:
             self.latency(mode, WORKLOADS["W1"])  # the engine starts its zygote now
+        self._children = [child.pid for child in psutil.Process().children()]
 
     def latency(self, mode: str, load: Workload) -> float:
         """Run once, and let the next spare get ready."""
@@ -102,11 +103,17 @@ class Fleet:
         time.sleep(REST_S[mode])
         return taken
 
-    def costs(self, mode: str, load: Workload) -> tuple[float, float]:
-        """Run once as `latency` does; return the time and the processor time."""
-        found = costs_ms(self._engines[mode], load)
+    def costs(self, mode: str, load: Workload) -> tuple[float, float, float]:
+        """Run once as `latency` does; return the time, the processor time, and the page faults of forks."""
+        before = self._faults()
+        elapsed, used = costs_ms(self._engines[mode], load)
+        faults = self._faults() - before
         time.sleep(REST_S[mode])
-        return found
+        return elapsed, used, faults
+
+    def _faults(self) -> float:
+        """Return the page faults of all processes that our children have waited for: proc(5), cminflt."""
+        return float(sum(faults_of_children(child) for child in self._children))
 
     def engine(self, mode: str) -> engine.Engine:
         """Return the engine of a mode."""

@@ -279,9 +279,9 @@ def measure(helpers: dict[str, Helper], samples: Samples, options: Any) -> None:
     for number in range(options.rounds):
         random.shuffle(order)
         for figure, every in EVERY.items():
-            if number % every or not any(
-                figure in TRICKS[name].figures for name in order if name in TRICKS
-            ):
+            if number % every or not figure.startswith(options.figures):
+                continue
+            if not any(figure in TRICKS[name].figures for name in order if name in TRICKS):
                 continue
             what, mode, load = figure.split()
             for name in order:
@@ -290,9 +290,10 @@ def measure(helpers: dict[str, Helper], samples: Samples, options: Any) -> None:
                     if isinstance(taken, float):
                         samples[figure][name].append(taken)
                         continue
-                    for elapsed, used in taken:
+                    for elapsed, used, faults in taken:
                         samples[figure][name].append(elapsed)
                         samples[f"cpu {figure}"][name].append(used)
+                        samples[f"faults {figure}"][name].append(faults)
         if options.json:  # the measured part is useful even if the rest never comes
             write_json(options.json, samples)
         print(f"round {number + 1} of {options.rounds}", end="\r", file=sys.stderr)
@@ -304,12 +305,14 @@ def tables(samples: Samples, names: list[str]) -> list[Table]:
 
     Medians first; then lower quartiles and processor times, which move less on a busy machine.
     """
-    times = [figure for figure in samples if not figure.startswith("cpu ")]
+    times = [figure for figure in samples if figure in EVERY]
     used = [f"cpu {figure}" for figure in times if figure in COUNTED]
+    faults = [f"faults {figure}" for figure in times if figure in COUNTED and "zygote" in figure]
     return [
         _table("Medians", samples, times, names, median),
         _table("Lower quartiles", samples, times, names, quartile),
         _table("Processor time of manager and child, medians", samples, used, names, median),
+        _table("Page faults of a fork, medians", samples, faults, names, median),
     ]
 
 
@@ -325,7 +328,7 @@ def _table(
         f"{title} without it, in per cent of those with it (99 % interval)", ["", *figures]
     )
     table.add("samples", *map(str, runs))
-    table.add("with all, ms or MB", *(typical(samples[one][UNCHANGED]) for one in figures))
+    table.add("with all", *(typical(samples[one][UNCHANGED]) for one in figures))
     for name in (CONTROL, *names):
         label = TRICKS[name].what if name in TRICKS else "nothing left out"
         cells = [
@@ -346,6 +349,9 @@ def _options() -> Any:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tricks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*TRICKS, []])
     parser.add_argument("--rounds", type=int, default=70, help="of three runs in a row each")
+    parser.add_argument(
+        "--figures", default="", help="only those that begin so, such as 'burst exec'"
+    )
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--json", metavar="FILE", help="write every sample")
     return parser.parse_args()
