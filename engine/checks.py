@@ -10,9 +10,9 @@ import msgspec
 
 from engine.adaptors import Repo, RepoError, adaptor_paths
 from engine.api import PlanError, Problem, RunOptions
+from engine.checker import check_texts
 from engine.confinement import Policy
 from engine.plan import PlacedText, load_plan, read_plan, texts_of
-from engine.start import check_texts
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding
 from protocol.plan import Plan

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from engine.checks import check_job
-from jobcell.errors import BadInputError
-from jobcell.exit_codes import SUCCESS
-from jobcell.inputs import find_repo
-from jobcell.json_text import encode_json
-from jobcell.wording import printable
+from jobcell.input.errors import BadInputError
+from jobcell.input.inputs import find_repo
+from jobcell.output.exit_codes import SUCCESS
+from jobcell.output.json_text import encode_json
+from jobcell.output.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,14 +10,14 @@ import os
 import sys
 from contextlib import suppress
 
-from jobcell.errors import BadInputError, ReaderGoneError
-from jobcell.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
-from jobcell.streams import forget_output, lost_output, occupy
-from jobcell.wording import MAX_LINE, printable
+from jobcell.input.errors import BadInputError, ReaderGoneError
+from jobcell.output.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
+from jobcell.output.streams import forget_output, lost_output, occupy
+from jobcell.output.wording import MAX_LINE, printable
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and leave the process with an exit code of `jobcell.exit_codes`.
+    """Run the command and leave the process with an exit code of `jobcell.output.exit_codes`.
 
     Args:
         arguments: The words after the name of the command; by default those of this process.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import engine
-    from jobcell.views import View
+    from jobcell.output.views import View
 
 app = typer.Typer(
     help="Run workflows of Python jobs, each run in a fresh and confined interpreter.",
@@ -140,15 +140,15 @@ def run(  # long: the signature holds the help text of each option
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from jobcell.errors import BadInputError, ReaderGoneError
-    from jobcell.inputs import (
+    from jobcell.input.errors import BadInputError, ReaderGoneError
+    from jobcell.input.inputs import (
         check_adaptors,
         check_written_files,
         find_repo,
         read_credentials,
         read_json_file,
     )
-    from jobcell.plan_file import load_plan_file
+    from jobcell.input.plan_file import load_plan_file
 
     if output is None and sys.stdout.closed:
         raise BadInputError(["standard output is closed; give a file with --output"])
@@ -212,8 +212,8 @@ def _run_options(
     import msgspec
 
     import engine
-    from jobcell.errors import BadInputError
-    from jobcell.wording import FLAGS
+    from jobcell.input.errors import BadInputError
+    from jobcell.output.wording import FLAGS
 
     try:
         permissions = engine.Permissions(net=tuple(net))
@@ -238,16 +238,16 @@ def _run_options(
 def _view(plan: engine.Plan, *, as_json: bool, plain: bool) -> View:
     """Return what shows the events of a run."""
     if as_json:
-        from jobcell.views import JsonView
+        from jobcell.output.views import JsonView
 
         return JsonView(sys.stdout.buffer)
     from jobcell.runner import names_of
 
     if sys.stderr.isatty() and not plain:
-        from jobcell.live import LiveView
+        from jobcell.output.live import LiveView
 
         return LiveView(names=names_of(plan))
-    from jobcell.views import LineView
+    from jobcell.output.views import LineView
 
     return LineView(sys.stderr, names_of(plan))
 
@@ -265,7 +265,7 @@ def schema() -> None:
 
 
 def _print_warning(line: str) -> None:
-    from jobcell.wording import printable
+    from jobcell.output.wording import printable
 
     print(f"warning: {printable(line)}", file=sys.stderr)
 
@@ -336,6 +336,6 @@ def stubs(
     repo: Annotated[Path | None, typer.Option(metavar="DIR", help="Installed adaptors.")] = None,
 ) -> None:
     """Write stub files, with which an editor knows what a job may use."""
-    from jobcell.stubs import run as command
+    from jobcell.stubs.command import run as command
 
     raise typer.Exit(command(adaptors=tuple(adaptor or ()), repo=repo, output=output))

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
 
 import engine
-from jobcell.errors import BadInputError
-from jobcell.exit_codes import OF_REASON
-from jobcell.inputs import OutputFile
-from jobcell.json_text import encode_json, event_line
-from jobcell.wording import tell_error
+from jobcell.input.errors import BadInputError
+from jobcell.input.inputs import OutputFile
+from jobcell.output.exit_codes import OF_REASON
+from jobcell.output.json_text import encode_json, event_line
+from jobcell.output.wording import tell_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from engine import RunOptions, RunResult
-    from jobcell.views import View
+    from jobcell.output.views import View
     from protocol.events import Event
     from protocol.plan import Plan
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from engine.api import PlanError
 from engine.checks import find_problems
 from engine.plan import load_plan
-from jobcell.errors import BadInputError
-from jobcell.exit_codes import BAD_INPUT, SUCCESS
-from jobcell.inputs import find_repo
-from jobcell.plan_file import named, read_plan_file, tell_problem
-from jobcell.wording import printable
+from jobcell.input.errors import BadInputError
+from jobcell.input.inputs import find_repo
+from jobcell.input.plan_file import named, read_plan_file, tell_problem
+from jobcell.output.exit_codes import BAD_INPUT, SUCCESS
+from jobcell.output.wording import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,26 +1,28 @@
 """Room `start`: starts children, and holds the pipes to them.
 
 It belongs here if it starts a process or holds its descriptors.  A child serves one run in every
-start mode.  The room imports `api` and `confinement`.
+start mode.  The room imports `confinement` only.
 """
 
 from __future__ import annotations
 
-from engine.start.checker import check_texts
-from engine.start.child import Child, Meter, Started, Starter, Watcher
-from engine.start.connection import Connection
+from engine.start.child import Child, Meter, Started, Starter, Watcher, is_readable
+from engine.start.connection import READS_AT_THE_END, Connection
+from engine.start.exec import ExecStarter
 from engine.start.exit import Exit
 from engine.start.starters import StartMode, make_starter
 
 __all__ = [
+    "READS_AT_THE_END",
     "Child",
     "Connection",
+    "ExecStarter",
     "Exit",
     "Meter",
     "StartMode",
     "Started",
     "Starter",
     "Watcher",
-    "check_texts",
+    "is_readable",
     "make_starter",
 ]

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from engine.adaptors import Repo, RepoError
-from jobcell.errors import BadInputError
-from jobcell.wording import printable
+from jobcell.input.errors import BadInputError
+from jobcell.output.wording import printable
 
 app = typer.Typer(
     help="Install, list and verify adaptors.",

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from jobcell.check import run
-from jobcell.errors import BadInputError
+from jobcell.input.errors import BadInputError
 
 GOOD = "from rest import get\nget('patients', since=state.data.cursor)\nfn(lambda state: state)\n"
 BAD = "import os\nx = eval('1')\n\ndef main(state):\n    y = 'ü'; return x.__class__\n"

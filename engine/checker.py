@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from engine.api import EngineError
-from engine.start.child import Meter, Started, is_readable
-from engine.start.connection import READS_AT_THE_END
-from engine.start.exec import ExecStarter
+from engine.start import READS_AT_THE_END, ExecStarter, Meter, Started, is_readable
 from protocol import codec
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding

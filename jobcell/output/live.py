@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jobcell.views import describe, describe_source
-from jobcell.wording import label, printable, tell_duration, tell_result, tell_size
+from jobcell.output.views import describe, describe_source
+from jobcell.output.wording import label, printable, tell_duration, tell_result, tell_size
 from protocol.events import (
     Event,
     InitStart,

@@ -1,6 +1,6 @@
 """Output for a user while a workflow runs: lines for logs, JSON for programs.
 
-`jobcell.live` is the view for a terminal.
+`jobcell.output.live` is the view for a terminal.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING, Protocol
 
-from jobcell.json_text import encode_json, event_line
-from jobcell.wording import (
+from jobcell.output.json_text import encode_json, event_line
+from jobcell.output.wording import (
     MAX_LINE,
     label,
     printable,

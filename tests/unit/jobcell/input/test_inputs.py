@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from jobcell.inputs import BadInputError, OutputFile, check_repo, read_credentials, read_json_file
+from jobcell.input.inputs import (
+    BadInputError,
+    OutputFile,
+    check_repo,
+    read_credentials,
+    read_json_file,
+)
 
 
 @pytest.mark.parametrize(

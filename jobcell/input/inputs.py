@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.api import PlanError
 from engine.plan import name_type, read_json, read_text_file
-from jobcell.errors import BadInputError
+from jobcell.input.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from engine.api import PlanError, Problem
 from engine.plan import load_plan, name_type, plan_of_job, read_file, read_text_file
-from jobcell.errors import BadInputError
+from jobcell.input.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from jobcell.stub_library import write_library
-from jobcell.stub_source import to_stub
+from jobcell.stubs.library import write_library
+from jobcell.stubs.source import to_stub
 
 MODULES = {
     "asyncio": {"gather", "sleep"},

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.adaptors import Repo, RepoError
-from jobcell.inputs import BadInputError, find_repo
-from jobcell.stub_library import NoTypeshedError, hide_imports, write_library
-from jobcell.stub_source import to_stub
+from jobcell.input.inputs import BadInputError, find_repo
+from jobcell.stubs.library import NoTypeshedError, hide_imports, write_library
+from jobcell.stubs.source import to_stub
 from protocol.adaptor import AdaptorLink
 from sandbox_child.language.offer import allowed_names
 

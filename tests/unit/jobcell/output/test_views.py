@@ -9,8 +9,8 @@ from rich.console import Console
 
 from engine import RunResult, event_from_json
 from engine.reporting.result import Usage
-from jobcell.live import LiveView
-from jobcell.views import JsonView, LineView
+from jobcell.output.live import LiveView
+from jobcell.output.views import JsonView, LineView
 from protocol.confinement import ConfinementReport, LayerReport
 from protocol.events import (
     EdgeResolved,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jobcell.inputs import BadInputError
-from jobcell.stubs import public_names, run
+from jobcell.input.inputs import BadInputError
+from jobcell.stubs.command import public_names, run
 
-ADAPTORS = Path(__file__).parents[3] / "adaptors"
+ADAPTORS = Path(__file__).parents[4] / "adaptors"
 
 GOOD = """
 import json

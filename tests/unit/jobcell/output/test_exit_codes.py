@@ -3,7 +3,7 @@
 from typing import get_args
 
 from engine.reporting.result import Reason
-from jobcell.exit_codes import OF_REASON
+from jobcell.output.exit_codes import OF_REASON
 
 
 def test_every_reason_has_an_exit_code():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobcell.wording import printable, tell_duration, tell_error
+from jobcell.output.wording import printable, tell_duration, tell_error
 from protocol.report import OperationRef, Position, make_report
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobcell.inputs import BadInputError
-from jobcell.plan_file import load_plan_file
+from jobcell.input.inputs import BadInputError
+from jobcell.input.plan_file import load_plan_file
 
 
 @pytest.fixture

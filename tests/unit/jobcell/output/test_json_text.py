@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import msgspec
 import pytest
 
-from jobcell.json_text import encode_json
+from jobcell.output.json_text import encode_json
 from protocol.events import JobStart
 
 
