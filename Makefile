@@ -76,8 +76,9 @@ pyright: setup  ## Pyright, strict, for the public interface; skipped where it c
 	then echo "$(PY) -m pyright"; $(PY) -m pyright --pythonpath $(PY); \
 	else echo "pyright: skipped, it cannot be installed here (it needs an index and node)"; fi
 
-imports: setup  ## Which package may import which
+imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 	.venv/bin/lint-imports
+	@for adaptor in common rest; do (cd adaptors/$$adaptor && ../../.venv/bin/lint-imports) || exit 1; done
 
 check: lint types imports test  ## All of lint, types, imports and test
 
