@@ -26,8 +26,8 @@ from sandbox_child.language import (
     compile_condition,
     compile_globals,
     compile_job,
-    names,
 )
+from sandbox_child.language.guards import names
 
 JOBS = Path(__file__).parents[2] / "jobs"
 GLOBALS, CONDITION, UNCHECKED, WATCH, ADAPTOR, ORACLE = (1 << n for n in range(6))

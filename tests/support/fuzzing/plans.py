@@ -21,7 +21,7 @@ from protocol.messages import Start
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = RunOptions()
-POLICY = Policy()
+REQUEST = Policy().request(options=OPTIONS, read_paths=[])
 RESOLVERS = Resolvers()
 _NAMES = (
     "workflow steps jobs id name start end next condition expression adaptor adaptors configuration"
@@ -51,7 +51,7 @@ def check(data: bytes) -> None:
     try:
         plan = load_plan(source, start=ends[0], end=ends[1], warn=ignored.append)
         order = prepare(
-            plan, {}, options=OPTIONS, policy=POLICY, resolvers=RESOLVERS, repo_dir=None
+            plan, {}, options=OPTIONS, request=REQUEST, resolvers=RESOLVERS, repo_dir=None
         )
     except PlanError as error:
         _check_problems(error.problems, data)
