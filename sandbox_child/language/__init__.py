@@ -1,8 +1,8 @@
-"""Room `language`: what a job may say, how it is compiled and run, and how its errors are reported.
+"""Room `language`: the rules of the job language, how a job is compiled and run, and its errors.
 
-It belongs here if it needs the text of a job, but no run.  `guards` below it judges objects, `facades` stand in
-for standard modules.  The room imports only those two and `protocol`.  Other rooms import `texts`,
-`condition_errors` and `missing` besides: most runs do not need them.
+It belongs here if it needs the text of a job, but no run.  `guards` below it judges objects, and
+`facades` replace standard modules.  The room imports only those two and `protocol`.  Other rooms
+import `texts`, `condition_errors` and `missing` besides: most runs do not need them.
 """
 
 from __future__ import annotations

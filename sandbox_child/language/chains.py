@@ -1,8 +1,8 @@
 """Dotted state: in a chain that begins at the name ``state``, an attribute of a dict is its key.
 
-``state.data.rows[0].age`` is rewritten, part by part, to calls of ``_state_attr_``; a part that
-is assigned to or deleted keeps its attribute, on what ``_state_target_`` returns.  A chain goes
-on through subscripts and ends at a call.
+``state.data.rows[0].age`` is rewritten, part by part, to calls of ``_state_attr_``.  A part that is
+assigned to or deleted stays an attribute, of the result of ``_state_target_``.  A chain goes on
+through subscripts and ends at a call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_")
 
 
 class StateRead(ast.Call):
-    """The rewritten read of one part of a chain; the type marks it for the next part."""
+    """The rewritten read of a part of a chain; its type marks it for the next part."""
 
 
 def begins_at_state(node: ast.expr) -> bool:
@@ -36,7 +36,7 @@ def call_guard(guard: str, at: ast.expr, *arguments: ast.expr) -> ast.Call:
 
 
 def rewrite_part(node: ast.Attribute) -> ast.expr:
-    """Return what stands for *node*, one part of a chain whose parts before are rewritten."""
+    """Return the new form of *node*, a part of a chain whose earlier parts are rewritten."""
     if not isinstance(node.ctx, ast.Load):
         node.value = call_guard(STATE_TARGET, node.value, node.value)
         return node
@@ -48,7 +48,7 @@ def rewrite_part(node: ast.Attribute) -> ast.expr:
 
 
 class StateChains(ast.NodeTransformer):
-    """Rewrites the chains of a tree and nothing else: for jobs compiled without the policy."""
+    """Rewrites only the chains of a tree, for jobs that are compiled without the policy."""
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         """Rewrite an attribute if its chain begins at the name ``state``."""
@@ -66,7 +66,7 @@ class StateChains(ast.NodeTransformer):
             current = current.left
 
     def visit_Match(self, node: ast.Match) -> ast.Match:
-        """Leave patterns as they are: a call is no pattern."""
+        """Leave patterns as they are, because a call is not a pattern."""
         node.subject = self.visit(node.subject)
         for case in node.cases:
             if case.guard is not None:

@@ -1,4 +1,4 @@
-"""Source text to code that a scope can execute: a job, the globals, or a condition."""
+"""Compiles a job, the globals or a condition to code that a scope can execute."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = [
 
 
 class OperationSite:
-    """Where one operation of a script is called in the author's text."""
+    """The place in the author's text that calls an operation of a script."""
 
     __slots__ = ("name", "number", "position")
 
     def __init__(self, number: int, name: str, position: Position) -> None:
         self.number = number
-        """Its place among the operations, from 1."""
+        """The number of the operation, from 1."""
         self.name = name
         """The callee as the author wrote it."""
         self.position = position
@@ -51,9 +51,9 @@ class OperationSite:
 class CompiledJob:
     """A job, ready to be executed in a scope.
 
-    Executing :attr:`code` leaves the operations in the global ``OPERATIONS``: a list of values
-    in the order of :attr:`operations` (script), ``[main]`` (function), or what the author
-    called ``operations``.  None of these is checked to be callable.
+    Executing :attr:`code` leaves the operations in the global ``OPERATIONS``: a list of values in
+    the order of :attr:`operations` (script), ``[main]`` (function), or the author's own
+    ``operations``.  The values may not be callable.
     """
 
     __slots__ = ("code", "filename", "form", "operations", "source", "text")
@@ -83,7 +83,7 @@ class CompiledCondition:
     def __init__(self, code: CodeType, pure: bool, text: SourceText) -> None:
         self.code = code
         self.pure = pure
-        """It cannot change the state, so it needs no copy of it."""
+        """Whether the condition cannot change the state, and so does not need a copy."""
         self.text = text
 
 
@@ -96,20 +96,20 @@ def compile_job(
     watch: bool = False,
     workflow_globals: str = "",
 ) -> CompiledJob:
-    """Compile the source of one job.
+    """Compile the source of a job.
 
     Args:
         source: Python in one of the three forms.
-        step_id: For reports, and in the file name of the code: ``<job step_id>``.
+        step_id: The step, for reports and for the file name of the code: ``<job step_id>``.
         language: False switches the policy off; forms and dotted state stay.
         adaptor_names: Names that are in scope without an import; a call of one of them among
             the arguments of an operation is an operation itself.
-        watch: Have the scope look at each value that the job throws away (see `dropped`).
+        watch: Whether the scope looks at each value that the job throws away (see `dropped`).
         workflow_globals: The source of the globals, which share their names with the job.
 
     Raises:
-        LanguageError: CompileError or SecurityError (all violations at once), RuntimeCrash (not
-            Python), InputError (nothing to run).
+        LanguageError: CompileError or SecurityError (with all violations), RuntimeCrash (the text
+            is not Python), or InputError (the text has nothing to run).
 
     """
     source = parsing.without_mark(source)
@@ -136,7 +136,7 @@ def compile_job(
         forms.collect_operations(tree, form)
 
     code = _to_code(tree, source, text, filename, step_id, language, finish)
-    if form is None:  # every other error of the text comes before this one
+    if form is None:  # reported only if the text has no other error
         _refuse_empty(step_id)
     return CompiledJob(code, form, sites, text, source, filename)
 
@@ -144,7 +144,7 @@ def compile_job(
 def compile_globals(source: str, *, language: bool = True, watch: bool = False) -> CodeType:
     """Compile the helper functions of a workflow: definitions, imports and assignments only.
 
-    With *watch* the scope looks at each value that they throw away, as in a job.
+    With *watch*, the scope looks at each value that the globals throw away, as in a job.
 
     Raises:
         LanguageError: As for :func:`compile_job`.
@@ -176,7 +176,7 @@ def compile_globals(source: str, *, language: bool = True, watch: bool = False) 
 
 
 def compile_condition(source: str, *, language: bool = True) -> CompiledCondition:
-    """Compile the condition of an edge: one expression over ``state``, over any number of lines.
+    """Compile the condition of an edge: an expression over ``state``, on any number of lines.
 
     Raises:
         LanguageError: As for :func:`compile_job`.
@@ -207,7 +207,7 @@ def _to_code(
     language: bool,
     finish: parsing.Finish,
 ) -> CodeType:
-    """Compile a tree with dotted state rewritten and, with *language*, judged by the policy."""
+    """Rewrite dotted state in a tree, judge it by the policy, and compile it."""
     if not language and STATE in source:
         try:
             StateChains().visit(tree)

@@ -1,4 +1,4 @@
-"""Describes an error of a condition to its author: the message, the place in its text, and a hint."""
+"""Describes an error of a condition: the message, the place in the text, and a hint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS = {str: "text", int: "a number", float: "a number", bool: "true or false"
 def describe(
     error: Exception, compiled: CompiledCondition, missing: MissingKeys
 ) -> tuple[str, Position | None, str | None]:
-    """Return the message, the position and the hint for what a condition has raised."""
+    """Return the message, the position and the hint for an error that a condition has raised."""
     text = _text(error)
     position = _position(error, compiled)
     return (
@@ -40,7 +40,7 @@ def _text(error: Exception) -> str:
 
 
 def _position(error: Exception, compiled: CompiledCondition) -> Position | None:
-    """Return where in the condition the innermost frame of it was."""
+    """Return the position of the condition's innermost frame."""
     found = None
     traceback = error.__traceback__
     while traceback is not None:

@@ -1,8 +1,8 @@
-"""The text of a condition to a syntax tree: one expression, over any number of lines.
+"""Parses the text of a condition: an expression on any number of lines.
 
-A condition often comes from a block of a YAML file: it is indented, ends with a line feed, has the
-line breaks of another system, and goes on over several lines without brackets.  The positions in
-errors stay those of the author's text.
+A condition often comes from a block of a YAML file.  It may be indented, end with a line feed, have
+the line breaks of another system, and have several lines without brackets.  The positions in errors
+stay those of the author's text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ FILENAME = "<condition>"
 
 _BYTE_ORDER_MARK = "\ufeff"
 _BRACKETS = (("(\n", "\n)"), ("[\n", "\n]"))
-"""An expression may close one of ours by mistake (`a) or (b`), but not both kinds."""
+"""Brackets around a condition: an expression may close one kind by mistake (`a) or (b`), but not
+both."""
 
 _MISMATCH = re.compile(
     r"closing parenthesis '(.)' does not match opening parenthesis '(.)'(?: on line (\d+))?"
@@ -32,20 +33,20 @@ _DETECTED = re.compile(r" \(detected at line \d+\)$")
 
 
 def parse_condition(source: str) -> tuple[ast.Expression, SourceText]:
-    """Return the tree of a condition, and the text that its positions refer to.
+    """Return the tree of a condition, and the text to which its positions refer.
 
     Raises:
         LanguageError: As `parsing.parse` does.
 
     """
-    # An editor does not show a byte order mark, so it does not count as a column either.
+    # An editor does not show a byte order mark, so the mark does not count as a column.
     source = source.removeprefix(_BYTE_ORDER_MARK).rstrip().rstrip(_BYTE_ORDER_MARK).rstrip()
     content = source.lstrip()
     indent = source[: len(source) - len(content)]
     if not indent and "\n" not in source and "\r" not in source:
         text = SourceText(source)
         return _parse(source, text, None), text
-    # Any white space may stand before an expression, but Python knows these characters only.
+    # Any white space may come before an expression, but Python accepts only these characters.
     source = "".join(sign if sign in " \t\f\n\r" else " " for sign in indent) + content
     text = SourceText(source)
     errors = []
@@ -82,7 +83,7 @@ def _begin_in_text(body: ast.expr, text: SourceText) -> None:
 
 
 def _explain(errors: list[LanguageError], text: SourceText) -> LanguageError:
-    """Return what is wrong with a text that was parsed in brackets of ours, without these."""
+    """Return the error of a text that was parsed inside our brackets, without mentioning them."""
     for error in errors:
         found = _MISMATCH.match(error.report.message)
         position = error.report.position

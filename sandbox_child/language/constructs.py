@@ -1,7 +1,7 @@
-"""Every construct of Python's grammar that was reviewed, and what became of it.
+"""Every construct of Python's grammar that was reviewed, with the verdict.
 
 A construct that is not in this table is refused, and so is a field that is not listed with its
-construct: syntax of a later Python stays out of jobs until somebody has read what it does.
+construct. So syntax of a later Python stays out of jobs until somebody has reviewed it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Verdict = Literal["allowed", "checked", "changed", "refused"]
 
 
 class Construct(NamedTuple):
-    """One node of the syntax tree."""
+    """The verdict on a kind of node of the syntax tree."""
 
     verdict: Verdict
     fields: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""An exception that came out of a job, told to the job's author.
+"""Describes an exception of a job to the job's author.
 
-What an error is called depends on its class and on where it was raised: in the job, or inside
-an adaptor.  The text, the frames and the hint are taken without running more of the job than
-the ``__str__`` of an exception class that it defined itself.
+The name of an error depends on its class and on the place that raised it: the job or an adaptor.
+The text, the frames and the hint are taken with little code of the job.  Only the ``__str__`` of
+the job's own exception classes runs.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ _CALLER = "sandbox_child.running.operations"
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE
 _SENTENCES_OF_PYTHON = frozenset({"popitem(): dictionary is empty", "pop from an empty set"})
-"""What built-in methods raise a KeyError with that is not a key."""
+"""Arguments of a KeyError from built-in methods that are not keys."""
 
 
 class RunningOperation(Protocol):
-    """The operation that was running when an exception came out of it."""
+    """The operation that has raised an exception."""
 
     @property
     def number(self) -> int:
-        """Its place, from 1."""
+        """The number of the operation, from 1."""
 
     @property
     def name(self) -> str:
-        """Its name as the author wrote it."""
+        """The name of the operation, as the author wrote it."""
 
     @property
     def position(self) -> Position | None:
-        """Where it is called in the job."""
+        """The position of its call in the job."""
 
 
 def diagnose(
@@ -66,18 +66,18 @@ def diagnose(
     adaptors: Mapping[str, str],
     memory_bytes: int | None = None,
 ) -> ErrorReport:
-    """Return the report of an exception that came out of a job.
+    """Return the report of an exception of a job.
 
     Args:
-        exc: Anything that was raised.
+        exc: The exception.
         job: The job that was running; None for globals.
-        operation: The operation that was running, if it had come that far.
-        adaptors: Absolute directory of adaptor files to ``name@version``.
-        memory_bytes: The memory limit, to be named when it was hit.
+        operation: The operation that was running, if one had begun.
+        adaptors: For each absolute directory of adaptor files, its ``name@version``.
+        memory_bytes: The memory limit, for the message about it.
 
     Returns:
-        A report without ``step_id``.  Its position is that of the innermost frame in the job,
-        or else of the operation's call.
+        A report without ``step_id``.  Its position is that of the innermost frame in the job or,
+        without such a frame, of the operation's call.
 
     """
     leaves = _leaves(exc)
@@ -92,7 +92,7 @@ def diagnose(
         position = operation.position
 
     misfit = _misfit(error, operation)
-    if misfit is not None:  # the job's function was called, whoever has called it
+    if misfit is not None:  # the call of the job's function failed
         frames, in_job = [], []
         position = _definition(misfit, job) or position
     name, subtype = _classify(error, frames)
@@ -119,10 +119,10 @@ def diagnose(
 
 
 def undescribed(error: BaseException, second: BaseException) -> ErrorReport:
-    """Return the report of an exception of which no other can be made.
+    """Return the report of an exception that cannot be described otherwise.
 
-    Its class may be made so that whoever looks at an instance meets an exception.  It is told by
-    what it derives from, and nothing of it is called.
+    Looking at an instance of such a class may itself raise an exception.  This function looks at
+    its base classes only, and does not call anything of it.
     """
     kind = type(error)
     name = "JobError" if issubclass(kind, Exception) else "RuntimeError"
@@ -143,7 +143,7 @@ def undescribed(error: BaseException, second: BaseException) -> ErrorReport:
 
 
 def _leaves(exc: BaseException) -> list[BaseException]:
-    """Return the exceptions inside of a group, or the one that is no group."""
+    """Return the exceptions inside a group, or the single exception."""
     if not isinstance(exc, BaseExceptionGroup):
         return [exc]
     leaves: list[BaseException] = []
@@ -183,7 +183,7 @@ def _classify(error: BaseException, frames: list[OwnFrame]) -> tuple[str, str | 
 
 
 def _is_standard(kind: type) -> bool:
-    """Whether a class comes with Python: a job cannot give its own classes such a module."""
+    """Whether a class comes with Python; a job cannot give its own classes such a module."""
     return kind.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
@@ -202,10 +202,10 @@ def _message(error: BaseException) -> str:
 
 
 def _is_sentence(error: KeyError) -> bool:
-    """Whether the argument of a KeyError is a text for people, and not a key.
+    """Whether the argument of a KeyError is a text for people and not a key.
 
-    A ``raise`` may have either.  A key that a library passes on (``raise KeyError(key) from error``)
-    is the key of the error before, too.
+    A ``raise`` may have either.  If a library passes on a key (``raise KeyError(key) from error``),
+    the earlier error has the same key.
     """
     argument = error.args[0] if len(error.args) == 1 else None
     if type(argument) is not str or not any(char.isspace() for char in argument.strip()):
@@ -237,7 +237,7 @@ def _out_of_memory(memory_bytes: int | None) -> str:
 
 
 def _without_paths(message: str, adaptors: Mapping[str, str]) -> str:
-    """Take the places of files on this host out of a text."""
+    """Remove paths of this host from a text."""
     for directory, adaptor in adaptors.items():
         message = message.replace(directory, f"<{adaptor}>")
     for directory in {sys.prefix, sys.base_prefix}:
@@ -288,7 +288,7 @@ def _innermost(error: BaseException) -> TracebackType | None:
 
 
 def _is_raised(error: BaseException) -> bool:
-    """Whether a ``raise`` statement has raised *error*, rather than the interpreter."""
+    """Whether a ``raise`` statement has raised *error*, and not the interpreter."""
     traceback = _innermost(error)
     if traceback is None:
         return False
@@ -299,7 +299,7 @@ def _is_raised(error: BaseException) -> bool:
 
 
 def _misfit(error: BaseException, operation: RunningOperation | None) -> FunctionType | None:
-    """Return the operation if it could not even be called, because of its parameters."""
+    """Return the operation if it could not be called because of its parameters."""
     function = getattr(operation, "function", None)
     if type(error) is not TypeError or type(function) is not FunctionType:
         return None
@@ -312,7 +312,7 @@ def _misfit(error: BaseException, operation: RunningOperation | None) -> Functio
 
 
 def _definition(function: FunctionType, job: CompiledJob | None) -> Position | None:
-    """Return where in the job *function* is defined, if it is there."""
+    """Return the position of the definition of *function*, if it is in the job."""
     if job is None or function.__code__.co_filename != job.filename:
         return None
     from sandbox_child.language.passages import definition

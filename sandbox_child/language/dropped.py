@@ -1,13 +1,13 @@
-"""Places in a job where the value of a call is thrown away: an operation made there never runs.
+"""Finds places in a job that throw away the value of a call: an operation made there never runs.
 
     post("x", state.data)                    a statement inside `main`, `if`, `for`, `with`, `try`
-    [post(p) for p in patients]              a comprehension that nobody keeps
-    x = get("y")                             a name that nobody reads
+    [post(p) for p in patients]              a comprehension that is not kept
+    x = get("y")                             a name that is not read
     (x := post("x"))                         the same, within an expression
     post("x") and state                      a value that is only tested
 
-Which call makes an operation is not known here: `watch` has each value looked at when it is
-thrown away, and the checker asks what the called function returns.
+This module does not know which calls make operations. `watch` has each value looked at when it is
+thrown away, and the checker looks at the result of the called function.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _READ_BY_THE_ENGINE: Final = frozenset({"main", "operations", "execute"})
 _LOOKING: Final = frozenset(
     {"all", "any", "bool", "format", "hash", "id", "len", "print", "repr", "str", "type"}
 )
-"""Built-in functions that neither call nor keep what they are given."""
+"""Built-in functions that neither call nor keep their arguments."""
 _ITERATING: Final = frozenset({"all", "any"})
 _COLLECTING: Final = frozenset({"frozenset", "list", "set", "sorted", "tuple"})
 _BUILTINS: Final = frozenset(dir(builtins))
@@ -54,10 +54,11 @@ class Dropped(NamedTuple):
     callee: ast.expr
     """The function that is called."""
     name: str
-    """The same as the author wrote it."""
+    """The name of the function, as the author wrote it."""
     line: int
     called: bool
-    """False: not even the call happens; the value is a generator, a `map`, or an unused function."""
+    """False if even the call does not happen: the value is a generator, a `map`, or an unused
+    function."""
 
 
 def find(tree: ast.Module, form: Form | None, *, elsewhere: str = "") -> list[Dropped]:
@@ -65,8 +66,9 @@ def find(tree: ast.Module, form: Form | None, *, elsewhere: str = "") -> list[Dr
 
     Args:
         tree: A job, or the globals of a workflow (*form* None).
-        form: In a script the calls at top level are the operations, and so not thrown away.
-        elsewhere: Text that shares the names of *tree*: a name in it counts as read.
+        form: The form of the job. In a script the calls at top level are the operations, and are
+            kept.
+        elsewhere: Text that shares the names of *tree*; a name in it counts as read.
 
     """
     search = _Search(form, elsewhere)
@@ -78,25 +80,25 @@ def find(tree: ast.Module, form: Form | None, *, elsewhere: str = "") -> list[Dr
 def watch(
     tree: ast.Module, form: Form | None, *, elsewhere: str = "", where: str = ""
 ) -> list[Dropped]:
-    """Have the guard look at each value that *tree* throws away; return the places.
+    """Add a guard that looks at each value that *tree* throws away; return the places.
 
     Args:
-        tree: Changed in place.
+        tree: The tree, which is changed in place.
         form: As for `find`.
         elsewhere: As for `find`.
-        where: Text after the number of the line.
+        where: Text to add after the line number.
 
     """
     found = find(tree, form, elsewhere=elsewhere)
     for site in found:
         value = site.slot.get()
         if isinstance(value, ast.Lambda):
-            continue  # a function that is not used makes nothing
+            continue  # an unused function does not make an operation
         told = place(ast.Constant(f"{site.name}(...) on line {site.line}{where}"), value)
         guard = place(ast.Name(UNRUN_GUARD, ast.Load()), value)
         watched: ast.expr = place(ast.Call(guard, [value, told], []), value)
         if isinstance(site.slot.holder, ast.Expr) and not isinstance(value, ast.Call):
-            # A call as a statement could be taken for an operation.
+            # A call as a statement would look like an operation.
             watched = place(ast.Tuple([watched], ast.Load()), value)
         site.slot.put(watched)
     return found
@@ -108,35 +110,36 @@ class _Kept(NamedTuple):
     slot: Slot
     iterated: bool = False
     put_in: bool = False
-    """It is put into the container that has the name."""
+    """Whether the value is put into the container with this name."""
 
 
 class _Search:
-    """Collects from one walk over a tree what decides whether a value is thrown away."""
+    """Collects, in one walk over a tree, the facts that decide whether a value is thrown away."""
 
     def __init__(self, form: Form | None, elsewhere: str) -> None:
         self._form = form
         self._elsewhere = frozenset(re.findall(r"\w+", elsewhere))
         self._dropped: list[tuple[Slot, bool]] = []
-        """Places whose value is thrown away; True: after it was iterated over."""
+        """Places whose value is thrown away, each with True if the value was iterated over
+        before."""
         self._reads: dict[str, int] = {}
         self._kept: dict[str, list[_Kept]] = {}
-        """Name to the values that are bound to it or put into it."""
+        """For each name, the values that are bound to it or put into it."""
         self._targets: set[int] = set()
         """Nodes of names that a plain assignment binds."""
         self._aliased: set[str] = set()
-        """Names whose value others may have as well: what is put into it may be read there."""
+        """Names whose value other code may have, too, and may read what is put into it."""
         self._factories: set[str] = set()
-        """Names of functions of the text, and of what it imports."""
+        """Names of functions that the text defines or imports."""
         self._others: set[str] = set()
-        """Names that are bound in any other way: their values may come from anywhere."""
+        """Names that are bound in any other way, so that their values may come from anywhere."""
         self._named: set[int] = set()
-        """Nodes `name := value` whose name only this text can read."""
+        """Nodes `name := value` with a name that only this text can read."""
 
     # --- one walk ---
 
     def read(self, tree: ast.Module) -> None:
-        """Walk over the tree without recursion: a text may nest as deep as it is long."""
+        """Walk over the tree without recursion, because a text may nest as deep as it is long."""
         script = self._form == "script"
         for statement in tree.body:
             if script and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
@@ -147,7 +150,7 @@ class _Search:
             self._drop_overwritten(tree)
 
     def _walk(self, root: ast.AST) -> None:
-        # A name of a class body or of the globals is read from elsewhere as well.
+        # Other code may read a name of a class body or of the globals.
         waiting: list[tuple[ast.AST, bool]] = [(root, self._form is not None)]
         while waiting:
             node, private = waiting.pop()
@@ -287,7 +290,7 @@ class _Search:
             self._aliased.add(name)
 
     def _note_elements(self, node: ast.Subscript, _private: bool) -> None:
-        """Note the elements of a written-out list that are not taken out of it."""
+        """Note the elements of a list literal that its subscript does not take."""
         if not isinstance(node.value, ast.Tuple | ast.List) or not isinstance(node.ctx, ast.Load):
             return
         count = len(node.value.elts)
@@ -296,7 +299,7 @@ class _Search:
             self._drop(Slot(node.value, "elts", i) for i in range(count) if i not in used)
 
     def _drop_overwritten(self, tree: ast.Module) -> None:
-        """Note lists of operations that another one replaces before it is read."""
+        """Note lists of operations that another list replaces before they are read."""
         if self._reads.get("operations"):
             return
         assigned = [
@@ -330,12 +333,12 @@ class _Search:
             (ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar), _note_binding
         ),
     }
-    """The handler of each kind of node; a table is twice as fast as asking one by one."""
+    """The handler of each kind of node; a table is twice as fast as a chain of tests."""
 
     # --- what it comes to ---
 
     def sites(self) -> Iterator[Dropped]:
-        """Yield the calls, as far as their callees may make operations."""
+        """Yield the calls whose callees may make operations."""
         waiting = [*self._dropped]
         for name in [*self._kept]:
             waiting += self._release(name, 0)
@@ -386,7 +389,7 @@ class _Search:
                 yield _site(slot, called, called=False)
 
     def _release(self, name: str, reads: int) -> list[tuple[Slot, bool]]:
-        """Take reads of a name away; return what nobody reads then."""
+        """Subtract reads of a name; return the places that are then not read any more."""
         self._reads[name] = self._reads.get(name, 0) - reads
         if self._is_read(name):
             return []
@@ -399,7 +402,7 @@ class _Search:
         return read_elsewhere or self._reads.get(name, 0) > 0
 
     def _is_factory(self, callee: ast.expr) -> bool:
-        """Whether the function may be a verb, or one of the text: its value is then made by the call."""
+        """Whether the function may be a verb, or a function of the text that makes the value."""
         while isinstance(callee, ast.Attribute):
             callee = callee.value
         if not isinstance(callee, ast.Name) or callee.id in self._others:

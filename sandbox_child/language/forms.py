@@ -1,12 +1,12 @@
 """The three forms of a job, and the arguments that wait for the state.
 
-A job that defines ``operations`` is the explicit list; else one that defines ``main`` is the
-function; else its top-level calls are the operations, in order (the script).  Whatever the
-form, executing the code leaves the operations in the global OPERATIONS.
+A job that defines ``operations`` is an explicit list; otherwise a job that defines ``main`` is a
+function; otherwise its top-level calls are the operations, in order (a script).  In every form,
+executing the code leaves the operations in the global OPERATIONS.
 
-In a script the state is not there yet when a top-level call is evaluated.  An argument that
-uses the name ``state`` therefore becomes ``lambda state: <argument>``; the operation that
-receives it calls it with the state of its time.
+In a script the state does not exist yet when a top-level call is evaluated.  So an argument that
+uses the name ``state`` becomes ``lambda state: <argument>``.  The operation that receives it calls
+it with its own state.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LOAD = ast.Load()
 
 
 def form_of(tree: ast.Module) -> Form | None:
-    """Return the form of a job, or None if it has nothing to run."""
+    """Return the form of a job, or None if the job does nothing."""
     defined = set(_top_level_names(tree))
     if "operations" in defined:
         return "operations"
@@ -99,7 +99,7 @@ def _assign(value: ast.expr, at: ast.expr | ast.stmt) -> ast.Assign:
 
 
 def is_definition(statement: ast.stmt) -> bool:
-    """Whether *statement* only gives names to things."""
+    """Whether *statement* only binds names."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)  # a docstring
     return isinstance(statement, _DEFINITIONS)
@@ -110,16 +110,16 @@ def make_arguments_lazy(
 ) -> list[ast.Starred | ast.keyword]:
     """Wrap the arguments of top-level calls that use the state.
 
-    An argument that is itself a call of an operation is not wrapped: its own arguments are.
-    Operations are told by name: what the adaptors export, and what the job imports from
-    anything but the standard library.
+    If an argument is itself a call of an operation, its own arguments are wrapped instead.
+    Operations are recognised by name: the exports of adaptors, and all imports except those from
+    the standard library.
 
     Returns:
-        The ``*`` and ``**`` arguments that use the state: they cannot wait for it.
+        The ``*`` and ``**`` arguments that use the state, which cannot wait for it.
 
     """
     if STATE in _top_level_names(tree):
-        return []  # the job's own variable: known when the call is evaluated
+        return []  # the job's own variable is known when the call is evaluated
     operations = adaptor_names | _imported_operations(tree)
     impossible: list[ast.Starred | ast.keyword] = []
     waiting = list(top_level_calls(tree))
@@ -128,7 +128,7 @@ def make_arguments_lazy(
         callee: ast.expr = call.func
         while isinstance(callee, ast.Attribute | ast.Subscript):
             callee = callee.value
-        if isinstance(callee, ast.Call):  # get(...)(...): the inner arguments are no less lazy
+        if isinstance(callee, ast.Call):  # get(...)(...): the inner arguments are lazy, too
             waiting.append(callee)
         for index, argument in enumerate(call.args):
             if isinstance(argument, ast.Starred):
@@ -175,7 +175,7 @@ def uses_state(node: ast.AST) -> bool:
 
 
 def _lazy(argument: ast.expr) -> ast.Lambda:
-    """Return ``lambda state: argument``, at the place of the argument."""
+    """Return ``lambda state: argument``, with the position of the argument."""
     parameters = ast.arguments(
         posonlyargs=[],
         args=[place(ast.arg(STATE), argument)],
@@ -207,7 +207,7 @@ def _imported_operations(tree: ast.Module) -> set[str]:
 
 
 def _top_level_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that the module's own statements bind, also inside `if` and `try`."""
+    """Yield the names that the module's own statements bind, including those in `if` and `try`."""
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -226,7 +226,7 @@ def _top_level_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _first_statement(tree: ast.Module) -> int:
-    """Return the index behind the docstring and the imports from ``__future__``."""
+    """Return the index after the docstring and the imports from ``__future__``."""
     for index, statement in enumerate(tree.body):
         future = isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
         text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

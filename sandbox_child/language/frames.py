@@ -1,4 +1,4 @@
-"""Which frames of a traceback belong to a job or an adaptor, and where in the text they are."""
+"""Finds the frames of jobs and adaptors in a traceback, and their places in the text."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MAX_KEPT = 25
 _MAX_TEXT_CHARS = 200
 
 globals_texts: dict[str, SourceText] = {}
-"""The text of the globals this child compiled last, under their file name; a run has one."""
+"""The text of the globals that this child compiled last, by file name; a run has one such text."""
 
 
 class OwnFrame:
-    """One frame of a job or an adaptor."""
+    """A frame of a job or an adaptor."""
 
     __slots__ = ("adaptor", "frame", "instruction", "line", "text")
 
@@ -43,7 +43,7 @@ class OwnFrame:
         return self.frame.f_code
 
     def position(self) -> Position | None:
-        """Return where in the author's text the frame was; None for an adaptor's."""
+        """Return the position of the frame in the author's text; None for a frame of an adaptor."""
         text = self.text
         if self.line is None or text is None:
             return None
@@ -53,7 +53,7 @@ class OwnFrame:
         return text.span(line, offset, end_line, end_offset)
 
     def told(self) -> StackFrame:
-        """Return the frame as a report carries it."""
+        """Return the frame in the form for a report."""
         filename = self.code.co_filename
         if self.adaptor is not None:
             module, source = self.adaptor, _adaptor_line(filename, self.line)
@@ -75,9 +75,9 @@ def own_frames(
     """Return the frames of jobs and adaptors, outermost first.
 
     Args:
-        traceback: Of the exception.
-        adaptors: Directory of adaptor files to ``name@version``.
-        texts: File name to text, of the job and the globals.
+        traceback: The traceback of the exception.
+        adaptors: For each directory of adaptor files, its ``name@version``.
+        texts: The texts of the job and the globals, by file name.
 
     """
     found: list[OwnFrame] = []
@@ -96,7 +96,7 @@ def own_frames(
 
 
 def stack_of(frames: list[OwnFrame]) -> tuple[StackFrame, ...]:
-    """Return *frames* as a report carries them; of a deep recursion only both ends."""
+    """Return *frames* in the form for a report; a deep recursion is cut to both ends."""
     if len(frames) <= 2 * _MAX_KEPT:
         return tuple(frame.told() for frame in frames)
     left_out = len(frames) - 2 * _MAX_KEPT
@@ -126,7 +126,7 @@ def _positions(
 
 
 def _adaptor_line(filename: str, line: int | None) -> str | None:
-    import linecache  # only after an error: it would be dead weight when a child starts
+    import linecache  # only after an error, because importing it takes time
 
-    # No module globals are passed on: linecache would call a __loader__ that it finds there.
+    # Without module globals, because linecache would call a __loader__ in them.
     return linecache.getline(filename, line) or None if line else None

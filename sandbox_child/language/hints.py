@@ -1,9 +1,9 @@
-"""What to write instead: hints for the slips that job authors make most.
+"""Hints about the most common mistakes of job authors, which say what to write instead.
 
-A hint is found from the facts of an error: its class, its fields, and the author's text at the place
-where it was raised.  Python gives some facts only in the text of its own errors; that text is
-looked at only if the interpreter has written it, never if a ``raise`` of the author has.
-Nothing here evaluates anything of a job, not even a ``repr``.
+A hint follows from the facts of an error: its class, its fields, and the author's text at the place
+where it was raised.  Python gives some facts only in the text of its own errors.  Such a text
+counts only if the interpreter has written it, and not the author's ``raise``.  This module does not
+evaluate anything of a job, not even a ``repr``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _SYNTAX_MESSAGES = (
     ("inconsistent use of tabs", "indent with four spaces everywhere"),
 )
 
-# Texts of the interpreter's own errors.  Patterns stay text until there is an error: compiling them
-# would cost every start 1 ms.
+# Texts of the interpreter's own errors.  Patterns are compiled only after an error, because
+# compiling would add 1 ms to every start.
 _ON_NONE = r"'NoneType' object|argument of type 'NoneType'"
 _NOT_CALLABLE = r"'(\w+)' object is not callable"
 _ON_METHOD = r"builtin_function_or_method|^dict\.\w+\(\) takes"
@@ -53,16 +53,17 @@ class Facts(NamedTuple):
 
     message: str
     by_interpreter: bool = True
-    """The interpreter has raised it, not a ``raise`` statement of a job or an adaptor."""
+    """Whether the interpreter has raised the error, and not a ``raise`` statement of a job or an
+    adaptor."""
     in_adaptor: bool = False
-    """No function of the job was running, only a verb."""
+    """Whether only a verb was running, and not a function of the job."""
     operation: int | None = None
     """The number of the operation that was running."""
     names: Mapping[str, Any] = {}
     """The local and global names of the job's innermost frame."""
     text: SourceText | None = None
     position: Position | None = None
-    """Where in *text* it was raised, or the operation was called."""
+    """The position in *text* that raised the error, or that called the operation."""
 
 
 def syntax_fix(
@@ -71,9 +72,9 @@ def syntax_fix(
     """Return a hint for a syntax error.
 
     Args:
-        message: The parser's.
-        line: The line where it stopped.
-        column: Where in the line, from 1.
+        message: The message of the parser.
+        line: The line at which the parser stopped.
+        column: The column in the line, from 1.
         above: The line before it.
 
     """
@@ -94,9 +95,9 @@ def name_fix(
 
     Args:
         name: The name.
-        known: The names that do exist.
-        line: The line where it is used.
-        column: Where in the line, from 1.
+        known: The names that exist.
+        line: The line that uses it.
+        column: The column in the line, from 1.
 
     """
     if name == "state":
@@ -117,7 +118,7 @@ def name_fix(
 def condition_name_fix(
     name: str, known: Iterable[str], *, line: str | None = None, column: int | None = None
 ) -> str | None:
-    """Return a hint for the unknown *name* in a condition; the arguments are those of `name_fix`."""
+    """Return a hint for the unknown *name* in a condition, with the arguments of `name_fix`."""
     if name in NAMED_CONDITIONS:
         return f"{name} must be the whole condition: an expression cannot contain it"
     if name in _KEYS_OF_STATES:
@@ -144,7 +145,7 @@ def error_fix(error: BaseException, facts: Facts) -> str | None:
 
 
 def method_fix(facts: Facts) -> str | None:
-    """Return a hint if the job got a method of a dict where it meant the key of that name."""
+    """Return a hint if the job got a dict's method where it meant the key of that name."""
     if facts.text is None or facts.position is None:
         return None
     from sandbox_child.language.passages import method_taken_for_key
@@ -195,7 +196,7 @@ _CALL_IT = "this is a function: call it; an operation is called with the state"
 
 
 def _type_fix(facts: Facts) -> str | None:
-    """Return a hint for a TypeError of the interpreter, which gives its facts as text only."""
+    """Return a hint for a TypeError of the interpreter, which gives its facts only as text."""
     message = facts.message
     if re.search(_ON_NONE, message):
         return "the value is None: did the function it came from forget `return state`?"
@@ -217,7 +218,7 @@ def _type_fix(facts: Facts) -> str | None:
 
 
 def _passage_fix(facts: Facts) -> str | None:
-    """Return a hint that the author's text at the place of a TypeError gives."""
+    """Return a hint from the author's text at the place of a TypeError."""
     if facts.text is None or facts.position is None:
         return None
     from sandbox_child.language import passages
@@ -239,7 +240,7 @@ def _passage_fix(facts: Facts) -> str | None:
 
 
 def _import_fix(facts: Facts) -> str | None:
-    """Return a hint if an import asks for a name as JavaScript spells it."""
+    """Return a hint if an import asks for a name in JavaScript's spelling."""
     if facts.text is None or facts.position is None:
         return None
     from sandbox_child.language.javascript import snake_case
@@ -252,8 +253,8 @@ def _import_fix(facts: Facts) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known public name that is most like *name*, if one is alike at all."""
-    from protocol import suggestion  # only after an error: it would be dead weight at the start
+    """Return the known public name that is most similar to *name*, if one is similar enough."""
+    from protocol import suggestion  # only after an error, because importing it takes time
 
     names = []
     for candidate in known:

@@ -1,4 +1,4 @@
-"""The import statement of a job: the repo first, then the facades, else a helpful refusal."""
+"""The import statement of a job: it looks in the repo, then among the facades, then refuses."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MAX_LISTED = 60
 def make_importer(
     resolve_import: Resolve, importable: Callable[[], Sequence[str]], facades: Facades
 ) -> Callable[..., Any]:
-    """Return the ``__import__`` of one scope.
+    """Return the ``__import__`` of a scope.
 
-    It raises JobImportError for modules that a job may not import and for names that they do
-    not offer, each with what is allowed instead.
+    It raises JobImportError for modules that a job may not import, and for names that a module does
+    not offer.  The message lists the allowed ones.
     """
 
     def find(name: str) -> ModuleType:
@@ -46,7 +46,7 @@ def make_importer(
         level: int = 0,
     ) -> Any:
         if type(fromlist) is list:
-            # An import statement passes a tuple.  A list comes from C code below the job
+            # An import statement passes a tuple.  A list comes from C code that the job has called
             # (datetime.strptime loads _strptime), which takes the module from sys.modules.
             return importlib.import_module(name)
         if level:
@@ -95,7 +95,7 @@ def _check_names(
             pass
         else:
             continue
-        if hasattr(module, name):  # a view that makes its attributes when asked
+        if hasattr(module, name):  # a view makes its attributes at their first use
             continue
         offered = sorted(name for name in dir(module) if name[:1] != "_")
         raise JobImportError(
@@ -122,7 +122,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    from protocol.suggestion import NEAR_AMONG_FEW, nearest  # needed for a message only
+    from protocol.suggestion import NEAR_AMONG_FEW, nearest  # only for a message
 
     near = nearest(name, names, NEAR_AMONG_FEW)
     return f"; did you mean {near!r}?" if near else ""

@@ -1,6 +1,6 @@
-"""Hints for authors who write JavaScript out of habit: what Python says in its place.
+"""Hints for authors who write JavaScript out of habit: they show the Python form.
 
-Imported only after an error.  Nothing here evaluates anything of a job.
+This module is imported only after an error.  It does not evaluate anything of a job.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _NO_BRACES = "Python has no braces: end the line with a colon and indent what belongs to it"
 _MAX_CHARS = 2_000
 
-# Each pattern is searched in a line whose texts and comments are blanked.  The match that is
-# nearest to the place of the error decides; of two at the same place, the first in this list.
+# Each pattern is searched in a line whose texts and comments are blanked.  The match nearest to the
+# place of the error decides; for two at the same place, the first in this list.
 _SYNTAX = (
     (r"!==", "write != instead of !=="),
     (r"===", "write == instead of ==="),
@@ -176,7 +176,7 @@ def syntax_hint(line: str, column: int | None, above: str | None) -> str | None:
 
     Args:
         line: The line of the error.
-        column: Where in it, from 1.
+        column: The column in it, from 1.
         above: The line before it.
 
     """
@@ -205,14 +205,14 @@ def name_hint(
     line: str | None,
     column: int | None,
 ) -> str | None:
-    """Return a hint for an unknown name, if it is one that comes from JavaScript.
+    """Return a hint for an unknown name, if it comes from JavaScript.
 
     Args:
         name: The name.
-        known: The names that do exist.
-        nearest: Returns the known name that is most like a name.
-        line: The line where it is used.
-        column: Where in it, from 1.
+        known: The names that exist.
+        nearest: Returns the known name that is most similar to a name.
+        line: The line that uses it.
+        column: The column in it, from 1.
 
     """
     key = _as_key(name, line, column)
@@ -232,7 +232,7 @@ def name_hint(
 
 
 def member_hint(owner: type, name: str) -> str | None:
-    """Return a hint for an attribute that *owner*, a type, lacks and JavaScript's has."""
+    """Return a hint for an attribute that *owner* lacks, but its JavaScript counterpart has."""
     return _MEMBERS.get(owner.__name__, {}).get(name) or _ON_ANY.get(name)
 
 
@@ -242,7 +242,7 @@ def snake_case(name: str) -> str:
 
 
 def blanked(line: str) -> str:
-    """Return *line* with spaces for the inside of its texts and for its comment."""
+    """Return *line* with spaces in place of the content of its texts and of its comment."""
     shown: list[str] = []
     quote = ""
     skip = False
@@ -279,7 +279,7 @@ def _as_key(name: str, line: str | None, column: int | None) -> str | None:
 
 
 def _innermost_bracket(text: str) -> str:
-    """Return the bracket that is open at the end of *text*, or nothing."""
+    """Return the bracket that is open at the end of *text*, or an empty text."""
     closed = 0
     for char in reversed(text):
         if char in ")]}":

@@ -1,14 +1,14 @@
-"""`self` in a method: proved once, on entry, to be an object of the job's own.
+"""Checks once, on entry of a method, that `self` is an object of the job's own.
 
-``self._balance += 1`` would need a guard for every attribute, and a class that keeps its data
-private would run at a third of its speed.  Whether a name may be read depends on the object's
-class, and an object of a job cannot change its class.  So a method that stores to ``self``, or
-reads private names of it, begins with
+``self._balance += 1`` would need a guard for every attribute, and a class with private data would
+run at a third of its speed.  The right to read a name depends on the object's class, and an object
+of a job cannot change its class.  So a method that stores to ``self``, or reads private names of
+it, begins with
 
     if _type_(self) not in _open_: _own_(self, "_balance", "_history")
 
-and everything after that is plain Python.  Where `self` is given another meaning inside of the
-method, each use is guarded by itself instead.
+and everything after that is plain Python.  If the method binds `self` again, each use is guarded by
+itself instead.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _PROPERTY_PARTS = frozenset({"deleter", "getter", "setter"})
 
 
 class Method:
-    """The first parameter of one method, and where its attributes need a guard."""
+    """The first parameter of a method, and the uses of its attributes that need a guard."""
 
     __slots__ = ("_uses", "outer", "parameter", "rebound")
 
     def __init__(self, parameter: str, outer: Method | None) -> None:
         self.parameter = parameter
         self.outer = outer
-        """The method in whose body this one's class is defined."""
+        """The method in whose body the class of this method is defined."""
         self.rebound = False
-        """The name means something else somewhere in the body."""
+        """Whether the body binds the name again."""
         self._uses: list[tuple[ast.Attribute, bool]] = []
 
     @classmethod
     def of(
         cls, node: ast.FunctionDef | ast.AsyncFunctionDef, *, inside: Method | None
     ) -> Method | None:
-        """Return the method that *node* defines, or None if its first parameter may be anything."""
+        """Return the method that *node* defines; None if its first parameter may be any object."""
         parameters = [*node.args.posonlyargs, *node.args.args]
         if not parameters or not all(map(_keeps_first_argument, node.decorator_list)):
             return None
@@ -53,7 +53,7 @@ class Method:
         return None if name == STATE else cls(name, inside)
 
     def note_binding(self, name: str) -> None:
-        """Note that the body binds *name*, perhaps for a method outside of it (`nonlocal`)."""
+        """Note that the body binds *name*, perhaps for an outer method (`nonlocal`)."""
         method: Method | None = self
         while method is not None:
             if name == method.parameter:
@@ -65,13 +65,13 @@ class Method:
 
         Args:
             use: The attribute, not guarded yet.
-            private: It is read, and its name is private; otherwise it is stored to.
+            private: True if the attribute is private and is read; False if it is stored to.
 
         """
         self._uses.append((use, private))
 
     def guard_uses(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Guard what the body of *node* does with the parameter: on entry, if that is possible."""
+        """Guard the uses of the parameter in *node*, with one guard on entry if possible."""
         if not self._uses:
             return
         if self.rebound:
@@ -86,16 +86,16 @@ class Method:
 
 
 def guarded(use: ast.Attribute, *, private: bool) -> ast.expr:
-    """Return the object of *use* behind the guard that lets it pass, or raises."""
+    """Return the object of *use* inside a guard that returns it or raises an error."""
     guard = _guard(use, [use.attr] if private else [])
     if not isinstance(use.value, ast.Name):
         return guard
-    # A variable can be looked at twice: the call is spared for objects of the job's own.
+    # A variable can be read twice, so objects of the job's own need no call.
     return place(ast.IfExp(_is_open(use, ast.In()), use.value, guard), use.value)
 
 
 def _guard(use: ast.Attribute, names: list[str]) -> ast.Call:
-    """Return the guard of *use* for reading *names*; without any, for storing."""
+    """Return the guard of *use* for reading *names*, or for storing if *names* is empty."""
     if not names:
         return call_guard(WRITE_GUARD, use.value, use.value)
     keys = [place(ast.Constant(name), use) for name in names]

@@ -1,11 +1,11 @@
-"""Missing keys in a condition: a dotted chain that begins at `state` gives None for one.
+"""Missing keys in a condition: a dotted chain that begins at `state` gives None for a missing key.
 
-`not state.errors` holds if no error is there, and `state.data.age >= 18` is False, with a warning, if
-nobody has an age.  In a job a missing key stays an error.
+`not state.errors` is True if the state has no errors, and `state.data.age >= 18` is False, with a
+warning, if the age is missing.  In a job a missing key stays an error.
 
-A tree that the policy has judged is rewritten once more, so that each read of a chain knows what
-happens to its value (`_PART` and the names below).  Between the parts of a chain, and as a side of
-`<`, `<=`, `>` and `>=`, a missing key is a `Missing`; everywhere else it is None.
+A tree that the policy has judged is rewritten once more, so that each read of a chain knows the use
+of its value (`_PART` and the names below).  Between the parts of a chain, and as a side of `<`,
+`<=`, `>` and `>=`, a missing key is a `Missing`; everywhere else it is None.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _END = STATE_READ
 """The last part of a chain."""
 _PART = "_state_part_"
-"""A part that another one follows."""
+"""A part with another part after it."""
 _SIDE = "_state_side_"
 """The last part of a chain that is a side of an ordered comparison."""
 _CALLED = "_state_called_"
@@ -51,7 +51,7 @@ _MAX_WARNINGS = 20
 
 
 def rewrite_condition(tree: ast.Expression) -> None:
-    """Have every chain of *tree* give None for a missing key."""
+    """Make every chain of *tree* give None for a missing key."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -70,7 +70,7 @@ def rewrite_condition(tree: ast.Expression) -> None:
 
 
 def _reader(parent: ast.AST, field: str, index: int) -> str:
-    """Return the guard for a chain that stands in *field* of *parent*."""
+    """Return the guard for a chain in *field* of *parent*."""
     if isinstance(parent, StateRead):
         reads_method = isinstance(parent.func, ast.Name) and parent.func.id == _CALLED
         return _END if reads_method else _PART
@@ -88,7 +88,7 @@ def _rewrite(node: ast.AST, reader: str) -> ast.AST:
     if isinstance(node, ast.NamedExpr) and reader == _SIDE:
         return _hold(node)
     if isinstance(node, ast.Attribute):
-        # A method of dict: jobs read it as it is.
+        # A method of dict, which jobs read as it is.
         if not isinstance(node.ctx, ast.Load) or not begins_at_state(node.value):
             return node
         key = place(ast.Constant(node.attr), node)
@@ -117,10 +117,10 @@ def _hold(node: ast.NamedExpr) -> ast.AST:
 
 
 class Missing:
-    """Stands for a missing key until it is clear what happens to it; a job never holds one.
+    """The value of a missing key until its use is known; a job never gets such a value.
 
-    An ordered comparison with it is False.  Otherwise it does what None does, with the texts that
-    Python has for None.
+    An ordered comparison with it is False.  In all other uses it works like None, with Python's
+    error messages for None.
     """
 
     __slots__ = ("compared", "key")
@@ -128,7 +128,7 @@ class Missing:
     def __init__(self, key: str) -> None:
         self.key = key
         self.compared: Callable[[], object] | None = None
-        """To be called when it is compared; None between the parts of a chain."""
+        """Called when the value is compared; None between the parts of a chain."""
 
     def _compare(self, other: object) -> bool:
         for side in (self, other):
@@ -155,16 +155,17 @@ Missing.__name__ = Missing.__qualname__ = "NoneType"
 
 
 class MissingKeys:
-    """The missing keys that one evaluation of a condition has met."""
+    """The missing keys that an evaluation of a condition has met."""
 
     def __init__(self) -> None:
         self.used: dict[Place, str] = {}
-        """Where a chain was that became None, and the key that is missing; the last one last."""
+        """The places of chains that became None, with the missing key, in the order of
+        evaluation."""
         self.compared: dict[Place, str] = {}
-        """The same of chains that were compared, so that the comparison was False."""
+        """The same for chains in comparisons that were False for this reason."""
 
     def readers(self, state_attr: Callable[[Any, str], Any]) -> dict[str, Callable[..., Any]]:
-        """Return the guards of a condition; *state_attr* is that of a job."""
+        """Return the guards of a condition; *state_attr* is the guard of a job."""
         used, compared = self.used, self.compared
         held: Missing | None = None
 
@@ -218,7 +219,7 @@ class MissingKeys:
         }
 
     def warnings(self, text: SourceText) -> list[str]:
-        """Return a sentence for each chain whose comparison was False because a key is missing."""
+        """Return a warning for each chain whose comparison was False because a key is missing."""
         sentences = [
             f"the key {_cut(key)!r} is missing, so the comparison of {_label(place, text)} is False"
             for place, key in [*self.compared.items()][:_MAX_WARNINGS]
@@ -229,7 +230,7 @@ class MissingKeys:
         )
 
     def hint(self, text: SourceText) -> str | None:
-        """Return what to write in place of the chain that became None last."""
+        """Return a replacement for the chain that was the last to become None."""
         if not self.used:
             return None
         place, key = next(reversed(self.used.items()))

@@ -1,6 +1,6 @@
-"""The rules for names: which names a job may bind, read, import and match.
+"""The rules about names that a job may bind, read, import and match.
 
-A name is judged here when a job is compiled.  Nothing here rewrites a node: see `rules`.
+This module judges names when a job is compiled.  It does not rewrite nodes; `rules` does.
 """
 
 # ruff: noqa: N802, N815 - the methods bear the names that ast gives to nodes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class NameRules(Walker, part=True):
-    """Judges the names of one tree; a subclass judges and rewrites the rest."""
+    """Judges the names of a tree; a subclass judges and rewrites the rest."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class NameRules(Walker, part=True):
     # -- names -----------------------------------------------------------------------------
 
     def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
-        """Check a name that is being bound."""
+        """Check a name that the node binds."""
         if name is None:
             return
         self._bound.add(name)
@@ -71,15 +71,15 @@ class NameRules(Walker, part=True):
             self.error(node, message, f"write {name.strip('_') or 'name'}", security=True)
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        """Refuse reserved names; note bindings, and uses of built-ins that do not exist here."""
+        """Refuse reserved names; note bindings, and uses of built-ins that jobs lack."""
         name = node.id
         if node.ctx.__class__ is not ast.Load:
             if node not in self._class_members or name not in ASSIGNABLE_DUNDERS:
                 self.check_name(node, name)
         elif name in REFUSED_BUILTINS:
             self._builtins_used.append(node)
-        elif name == "super":  # its calls are looked at in `visit_Call`
-            self.error(node, "super must be called where it stands", "write super()")
+        elif name == "super":  # `visit_Call` handles its calls
+            self.error(node, "super may only be called", "write super()")
         elif (
             (name[0] == "_" or name[-1] == "_") and is_reserved(name) and name not in READABLE_NAMES
         ):
@@ -87,7 +87,7 @@ class NameRules(Walker, part=True):
         return node
 
     def visit_Global(self, node: ast.Global | ast.Nonlocal) -> ast.stmt:
-        """Check the names; they are plain strings here, no node stands for them."""
+        """Check the names, which are plain strings without nodes of their own."""
         for name in node.names:
             self.check_name(node, name)
         return node
@@ -95,7 +95,7 @@ class NameRules(Walker, part=True):
     visit_Nonlocal = visit_Global
 
     def visit_ExceptHandler(self, node: Node) -> Node:
-        """Check the name that the node gives to something."""
+        """Check the name that the node binds."""
         self.check_name(node, node.name)  # type: ignore[attr-defined]  # all of these have one
         return self.node_contents_visit(node)
 
@@ -108,7 +108,7 @@ class NameRules(Walker, part=True):
     # -- imports ---------------------------------------------------------------------------
 
     def visit_Import(self, node: ast.Import) -> ast.Import:
-        """Refuse private modules; check the names that are bound."""
+        """Refuse private modules; check the bound names."""
         self._check_import_fields(node)
         for alias in node.names:
             self._check_module(alias, alias.name)
@@ -116,7 +116,7 @@ class NameRules(Walker, part=True):
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
-        """Refuse relative imports, `*` and private names; check the names that are bound."""
+        """Refuse relative imports, `*` and private names; check the bound names."""
         self._check_import_fields(node)
         if node.level:
             message = "a job is not part of a package: relative imports lead nowhere"
@@ -139,14 +139,14 @@ class NameRules(Walker, part=True):
             self.error(node, f"the module {name} is private", "import its public counterpart", True)
 
     def _check_import_fields(self, node: ast.stmt) -> None:
-        # `lazy import` of Python 3.15 resolves at first use, past the guarded import.
+        # `lazy import` of Python 3.15 resolves at its first use, outside the guarded import.
         if getattr(node, "is_lazy", 0):
             self.error(node, "a lazy import is not part of the job language", "import it here")
 
     # -- attributes and patterns ---------------------------------------------------------
 
     def _attribute_allowed(self, node: ast.AST, name: str) -> bool:
-        """Judge an attribute name by itself, whatever object it will be asked of."""
+        """Judge the name of an attribute for any object."""
         if name in DENIED_ATTRIBUTES:
             message = f"the attribute {name} leads into the interpreter"
         elif (name[0] == "_" or name[-1] == "_") and is_reserved(name):
@@ -164,7 +164,7 @@ class NameRules(Walker, part=True):
         return False
 
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.MatchValue:
-        """Check a constant or dotted name; nothing in a pattern can be rewritten."""
+        """Check a constant or dotted name, because parts of a pattern cannot be rewritten."""
         self._check_pattern_value(node.value)
         return node
 

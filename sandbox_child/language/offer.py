@@ -1,4 +1,4 @@
-"""Everything that a job may use without an adaptor, for `jobcell stubs`: no run needs this file."""
+"""The names that a job may use without an adaptor, for `jobcell stubs`; runs do not need it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sandbox_child.language.scope import condition_scope
 
 
 def allowed_names() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """Return which built-in names a job has, and what it gets of each standard module.
+    """Return the built-in names of a job, and the names that it gets of each standard module.
 
     The answer comes from the sandbox itself, so only one list has to be kept.
     """

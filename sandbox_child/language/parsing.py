@@ -1,8 +1,7 @@
-"""Text to syntax tree to code, with every way that can fail told as a report.
+"""Parses and compiles a text, and turns every failure of that into a report.
 
-The parser and the compiler are C code with fixed stacks.  A hostile text makes them raise
-almost anything, or, in some releases, end the process; that is then this child's end, and
-nobody else's.
+The parser and the compiler are C code with fixed stacks.  A hostile text can make them raise almost
+any error or, in some releases, crash the process.  Such a crash ends only this child.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ if TYPE_CHECKING:
     Finish = Callable[[bool], None]
 
 MAX_SOURCE_CHARS = 1_000_000
-"""A text longer than this is refused unread; 20,000 lines are no longer a job."""
+"""A longer text is refused unread, because a text of 20,000 lines is not a job."""
 
 _PARSER_LIMITS = ("too many nested", "too many levels", "too many statically", "Exceeds the limit")
-"""How the parser begins a SyntaxError that is about a limit of its own, not about syntax."""
+"""The beginnings of SyntaxErrors that are about a limit of the parser, not about syntax."""
 
 _TREE_BYTES = 200
-"""For one character of a text; measured: 400 for a text that consists of short names."""
+"""Bytes of a tree for each character of its text; a text of only short names took 400."""
 
 MARK = "\ufeff"
-"""The byte order mark that some editors write before a text; it does not belong to it."""
+"""The byte order mark, which some editors write before a text and which does not belong to it."""
 
 _LONG_LINE_CHARS = 1_000
 
 _FILENAMES = "<"
-"""How the names begin that stand for the files of jobs, globals and conditions."""
+"""The beginning of the file names of jobs, globals and conditions."""
 
 _OF_JOBS = ("ignore", None, Warning, re.compile(_FILENAMES), 0)
-"""As `warnings.filters` holds it."""
+"""The filter, in the form of `warnings.filters`."""
 
 _FAILURES = (
     RecursionError,
@@ -73,15 +72,15 @@ def parse(
 
     Args:
         source: The text.  A source cookie in it has no effect: this is ``str``, not bytes.
-        text: The same, for positions.
-        filename: For tracebacks.
+        text: The same text, for positions.
+        filename: The file name for tracebacks.
         mode: ``exec`` or ``eval``.
-        step_id: For reports.
-        around: Lines that the parser gets before and after the source; no position counts them.
+        step_id: The step for reports.
+        around: Lines that the parser gets before and after the source; positions do not count them.
 
     Raises:
-        LanguageError: RuntimeCrash for a syntax error; CompileError for a text that the parser
-            cannot take: too long, too deep, with a NUL, with a number of too many digits.
+        LanguageError: RuntimeCrash for a syntax error.  CompileError for a text that the parser
+            cannot take: it is too long or too deep, or has a NUL or a number of too many digits.
 
     """
     if type(source) is not str:
@@ -124,20 +123,21 @@ def to_code(
     policy: type[ast.NodeTransformer] | None,
     finish: Finish,
 ) -> CodeType:
-    """Have RestrictedPython judge, rewrite and compile *tree*.
+    """Let RestrictedPython judge, rewrite and compile *tree*.
 
     Args:
         tree: The syntax tree; it is changed in place.
         text: The author's text, for positions.
-        filename: For tracebacks.
-        step_id: For reports.
+        filename: The file name for tracebacks.
+        step_id: The step for reports.
         policy: The rules; None compiles everything that Python allows.
-        finish: Called when the policy has found nothing, before the tree is compiled: puts in what an
-            author could not write.  Its argument says whether the author calls anything.
+        finish: Called if the policy has found no violation, before the tree is compiled.  It adds
+            code that an author could not write.  Its argument says whether the author calls
+            anything.
 
     Raises:
-        LanguageError: As for :func:`parse`, one that lists every violation of the policy, or what
-            *finish* raises.
+        LanguageError: As for :func:`parse`, or with every violation of the policy, or the error
+            that *finish* raises.
 
     """
     _say_nothing_of_taste()
@@ -174,20 +174,20 @@ def _violations(errors: Iterable[str], text: SourceText) -> list[Violation]:
 
 
 def _say_nothing_of_taste() -> None:
-    """Have this process keep what the parser thinks of an invalid escape in a job to itself.
+    """Silence the parser's warnings about invalid escapes in a job.
 
-    A filter that stays costs less than one for each text, and is right for several threads.  It must be
-    the first: an adaptor may have asked for errors since.
+    A permanent filter is cheaper than a new one for each text, and is right for several threads.
+    It must be the first, because an adaptor may have turned warnings into errors since.
     """
     if warnings.filters[:1] != [_OF_JOBS]:
         warnings.filterwarnings("ignore", module=_FILENAMES)
 
 
 def _count_characters(error: SyntaxError, text: SourceText) -> None:
-    """Turn the columns of an error of the compiler into characters.
+    """Convert the columns of a compiler error into characters.
 
-    The parser counts characters, and the compiler, such as for ``return`` outside a function, bytes of
-    UTF-8 (`compiler_error` in CPython's compile.c).
+    The parser counts characters.  The compiler, such as for ``return`` outside a function, counts
+    bytes of UTF-8 (`compiler_error` in CPython's compile.c).
     """
     if error.offset and error.offset > 0:
         error.offset = text.column(error.lineno, error.offset - 1)
@@ -237,7 +237,7 @@ def _check_characters(source: str, text: SourceText, step_id: str | None) -> Non
         source.encode()
     except UnicodeEncodeError as error:
         raise _refused(
-            "the text contains half of a surrogate pair, which is no character",
+            "the text contains half of a surrogate pair, which is not a character",
             _position_at(source, error.start, text),
             "write it as an escape, such as '\\\\udc00', inside a string",
             step_id,
@@ -248,7 +248,7 @@ def _position_at(source: str, index: int, text: SourceText) -> Position:
     before = source[:index].replace("\r\n", "\n").replace("\r", "\n")
     position = text.position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
     line = position.source or ""
-    # The report travels as UTF-8, which has no form for half of a surrogate pair.
+    # The report is sent as UTF-8, which cannot carry half of a surrogate pair.
     sendable = line.encode("utf-8", "backslashreplace").decode()
     return position if sendable == line else msgspec.structs.replace(position, source=sendable)
 
@@ -268,9 +268,10 @@ def unparsable(
 
 
 def _has_room_for(text: SourceText) -> bool:
-    """Whether the memory limit would let a tree of *text* be made.
+    """Whether the memory limit has room for a tree of *text*.
 
-    The parser raises MemoryError for a text that nests too deep, too, which needs no memory.
+    The parser also raises MemoryError for a text that nests too deep, which has nothing to do with
+    memory.
     """
     try:
         bytearray(len(text.text) * _TREE_BYTES)
@@ -280,7 +281,7 @@ def _has_room_for(text: SourceText) -> bool:
 
 
 def _deepest_position(tree: ast.AST, text: SourceText) -> Position | None:
-    """Return where the first of the nodes stands that lie deepest, found without recursion."""
+    """Return the position of the first of the deepest nodes, found without recursion."""
     level, located = [tree], None
     while level:
         located = next((node for node in level if hasattr(node, "lineno")), located)
@@ -289,7 +290,7 @@ def _deepest_position(tree: ast.AST, text: SourceText) -> Position | None:
 
 
 def _longest_line(text: SourceText) -> Position | None:
-    """Guess the place when the parser gave no tree: what nests that deep is mostly one line."""
+    """Guess the place if the parser gave no tree: deep nesting is mostly in a single line."""
     number = max(range(len(text.lines)), key=lambda index: len(text.lines[index]))
     if len(text.lines[number]) < _LONG_LINE_CHARS:
         return None

@@ -1,4 +1,4 @@
-"""Expressions whose values are made of those of others: `[f(x), g(x)]`, `a if c else b`."""
+"""Finds expressions that make up the value of another: `[f(x), g(x)]`, `a if c else b`."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
 DISPLAYS: Final = (ast.Tuple, ast.List, ast.Set)
 _LISTS: Final = (ast.ListComp, ast.SetComp)
 _FILLING: Final = frozenset({"add", "append", "appendleft", "extend", "insert", "update"})
-"""Methods that put something into a container and take nothing out."""
+"""Methods that put items into a container and do not take any out."""
 _MAKING_CONTAINERS: Final = frozenset({"deque", "dict", "list", "set"})
 _NO_NODES: Final = frozenset(
     {"arg", "attr", "asname", "conversion", "ctx", "id", "is_async", "kind", "kwd_attrs"}
     | {"level", "lineno", "module", "name", "names", "op", "ops", "rest", "simple", "tag"}
     | {"type_comment", "type_ignores"}
 )
-"""Fields that hold no expression or statement."""
+"""Fields that do not contain expressions or statements."""
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {ast.Name: (), ast.Constant: ()}
-"""The fields of each kind of node that hold nodes; filled when a kind is first met."""
+"""For each kind of node, its fields with nodes; filled when a kind is first met."""
 
 
 class Slot(NamedTuple):
-    """A place in the tree where an expression stands."""
+    """A place of an expression in the tree."""
 
     holder: ast.AST
     field: str
     at: int | None = None
 
     def get(self) -> ast.expr:
-        """Return what stands there."""
+        """Return the expression at this place."""
         value = getattr(self.holder, self.field)
         return value if self.at is None else value[self.at]  # type: ignore[no-any-return]  # by construction
 
     def put(self, node: ast.expr) -> None:
-        """Let something else stand there."""
+        """Replace the expression at this place."""
         if self.at is None:
             setattr(self.holder, self.field, node)
         else:
@@ -44,7 +44,7 @@ class Slot(NamedTuple):
 
 
 def parts(node: ast.expr) -> Sequence[Slot]:
-    """Return the expressions that make up the value of *node*."""
+    """Return the places of the expressions that make up the value of *node*."""
     if isinstance(node, DISPLAYS):
         return [Slot(node, "elts", index) for index in range(len(node.elts))]
     if isinstance(node, ast.Dict):
@@ -73,7 +73,7 @@ def filled(value: ast.expr) -> str | None:
 
 
 def is_new_container(value: ast.expr) -> bool:
-    """Whether *value* makes a container that nobody else has."""
+    """Whether *value* makes a new container."""
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
         return value.func.id in _MAKING_CONTAINERS
     return isinstance(value, (ast.List, ast.Dict, ast.Set, ast.DictComp, *_LISTS))
@@ -92,7 +92,7 @@ def mapped(node: ast.expr) -> ast.expr | None:
 
 
 def taken(index: ast.expr, count: int) -> set[int] | None:
-    """Return which of *count* elements a written-out index or slice takes; None: not known."""
+    """Return which of *count* elements a literal index or slice takes; None for others."""
     if isinstance(index, ast.Slice):
         parts = [_number(part) for part in (index.lower, index.upper, index.step)]
         if any(part is False or (part == 0 and at == 2) for at, part in enumerate(parts)):
@@ -105,7 +105,7 @@ def taken(index: ast.expr, count: int) -> set[int] | None:
 
 
 def _number(node: ast.expr | None) -> int | bool | None:
-    """Return the written-out number, None for nothing, False for anything else."""
+    """Return a literal number; None for a missing node, False for any other node."""
     if node is None:
         return None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -120,7 +120,7 @@ def node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """Return the fields of a kind of node that may hold nodes."""
     found = _FIELDS.get(kind)
     if found is None:
-        # Some fields of rare nodes hold plain values, which have no fields.
+        # Some fields of rare nodes have plain values, which have no fields.
         found = tuple(name for name in getattr(kind, "_fields", ()) if name not in _NO_NODES)
         _FIELDS[kind] = found
     return found

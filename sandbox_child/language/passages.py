@@ -1,6 +1,6 @@
 """Reads the author's text at the place of an error as a syntax tree.
 
-Imported only after an error.  The text is parsed once more for it; nothing of it is run.
+This module is imported only after an error.  It parses the text once more, and does not run it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _VARIABLE_ARGUMENTS = 0x04  # inspect.CO_VARARGS
 def method_taken_for_key(
     text: SourceText, position: Position, names: Mapping[str, Any]
 ) -> str | None:
-    """Return how to write the key of a dict where the text got the method of that name.
+    """Return the form for the key of a dict where the text got the method of that name.
 
     Args:
         text: The text of the job.
-        position: Where the error was raised.
-        names: The local names of the frame; only exact dicts in ``state`` are looked into.
+        position: The position that raised the error.
+        names: The local names of the frame; only exact dicts in ``state`` are searched.
 
     """
     tree = _parsed(text)
@@ -61,7 +61,7 @@ def has_callback(text: SourceText, position: Position, names: Mapping[str, Any])
 
 
 def misfitting_operation(text: SourceText, position: Position) -> str | None:
-    """Return what to write for an operation that was handed to a verb and takes other arguments."""
+    """Return a hint for an operation that was passed to a verb but takes other arguments."""
     tree = _parsed(text)
     functions = {
         node.name: node
@@ -87,7 +87,7 @@ def misfitting_operation(text: SourceText, position: Position) -> str | None:
 
 
 def unhashable_set(text: SourceText, position: Position) -> bool:
-    """Whether there is a set of names at *position*, as JavaScript writes an object."""
+    """Whether *position* has a set of names, which is JavaScript's form of an object."""
     return any(
         isinstance(node, ast.Set) and all(isinstance(item, ast.Name) for item in node.elts)
         for node in _at(_parsed(text), position)
@@ -95,7 +95,7 @@ def unhashable_set(text: SourceText, position: Position) -> bool:
 
 
 def imported_names(text: SourceText, position: Position) -> list[str]:
-    """Return the names that the import at *position* wants of its module."""
+    """Return the names that the import at *position* takes from its module."""
     return [
         alias.name
         for node in _at(_parsed(text), position)
@@ -105,7 +105,7 @@ def imported_names(text: SourceText, position: Position) -> list[str]:
 
 
 def definition(text: SourceText, code: CodeType) -> Position | None:
-    """Return where the function with *code* is defined: its ``def`` or ``lambda``."""
+    """Return the position of the ``def`` or ``lambda`` of the function with *code*."""
     for node in ast.walk(_parsed(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
@@ -175,7 +175,7 @@ def _parsed(text: SourceText) -> ast.AST:
 
 
 def _at(tree: ast.AST, position: Position) -> Iterator[ast.AST]:
-    """Yield the nodes that lie in the lines of *position*, those that it covers first."""
+    """Yield the nodes in the lines of *position*, first those that it covers."""
     last = position.end_line or position.line
     inside: list[ast.AST] = []
     beside: list[ast.AST] = []

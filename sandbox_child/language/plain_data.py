@@ -1,4 +1,4 @@
-"""What an exception carries, as plain data of bounded size."""
+"""Turns the data that an exception carries into plain data of bounded size."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MAX_TEXT_CHARS = 10_000
 _MAX_DEPTH = 6
 _MAX_ITEMS = 1_000
 _MAX_BYTES = 90_000
-"""Of all texts together; the engine drops details of more than 100,000 bytes."""
+"""Limit of all texts together; the engine drops details of more than 100,000 bytes."""
 
 
 def exception_text(error: BaseException) -> str:
-    """Return ``str(error)``, cut, whatever its class makes of it.
+    """Return ``str(error)``, cut, even if its class misbehaves.
 
-    This may run a ``__str__`` that the job wrote, so it belongs where the job's own time is
-    counted.  A subclass of ``str`` does not get out of here.
+    This may run a ``__str__`` of the job, so it must be called while the job's time is counted.
+    The result is never a subclass of ``str``.
     """
     try:
         text = str(error)
@@ -31,7 +31,7 @@ def exception_text(error: BaseException) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return *text* with lone surrogates written as escapes; UTF-8 has no place for them."""
+    """Return *text* with lone surrogates written as escapes, because UTF-8 cannot carry them."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -54,7 +54,7 @@ def carried_data(error: BaseException) -> dict[str, Any]:
 
 
 def _plain(value: Any, budget: list[int], depth: int) -> Any:
-    """Return *value* as plain data; told by exact type, so that no code of its class runs."""
+    """Return *value* as plain data, by its exact type, so that code of its class does not run."""
     kind = type(value)
     budget[0] -= 1
     if kind in (bool, float, type(None)):
@@ -80,7 +80,7 @@ def _plain(value: Any, budget: list[int], depth: int) -> Any:
 
 
 def _cut(value: Any, budget: list[int]) -> Any:
-    """Return a text, bytes, or the text of a date, as long as there is room for it."""
+    """Return text, bytes, or the text of a date, as far as the budget has room for it."""
     if budget[1] <= 0:
         return "(more)"
     if type(value) is bytes:

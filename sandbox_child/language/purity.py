@@ -1,4 +1,4 @@
-"""Can evaluating this condition change the state?  If not, it needs no copy of it."""
+"""Can evaluating this condition change the state? If not, it does not need a copy."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _METHODS = frozenset(
     {"count", "endswith", "get", "index", "isdigit", "items", "keys", "lower", "split"}
     | {"startswith", "strip", "upper", "values"}
 )
-"""Methods of plain data that leave it as it is; state holds nothing but plain data."""
+"""Methods of plain data that do not change it; a state has plain data only."""
 
 
 def is_pure(expression: ast.AST) -> bool:
-    """Whether *expression* is made of parts only that leave the state as it is."""
+    """Whether *expression* has only parts that do not change the state."""
     waiting = [expression]
     while waiting:
         node = waiting.pop()

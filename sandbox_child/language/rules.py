@@ -1,9 +1,10 @@
-"""The job language as a policy of RestrictedPython: what is refused, and the little that is rewritten.
+"""The job language as a policy of RestrictedPython: the refusals, and the few rewritings.
 
-The walk is in ``walker``, which also refuses everything unknown; here are the rules.  Each method here
-overrides one of RestrictedPython, which treats that construct in another way; ADR 0208 lists them with
-their reasons.  Names are judged at compile time, so that compiled jobs run at the speed of Python; only
-these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
+This module has the rules; the walk is in ``walker``, which also refuses everything unknown.  Each
+method here overrides a method of RestrictedPython, which treats that construct in another way; ADR
+0208 lists them with their reasons.  Names are judged at compile time, so that compiled jobs run at
+the speed of Python.  Only these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in
+``names``):
 
     o.a = 1, del o.a, o.a += 1    _write_(o).a = 1
     o._private                    _own_(o, "_private")._private
@@ -11,7 +12,7 @@ these are rewritten to a call of a guard (see DYNAMIC_ATTRIBUTES in ``names``):
     class C: ...                  two decorators, one innermost, one outermost
     state.data.x                  _state_attr_(_state_attr_(state, "data"), "x")
 
-In a method, ``self`` is proved to be the job's own once, on entry (see ``methods``).
+A method checks once, on entry, that ``self`` is the job's own (see ``methods``).
 """
 
 # ruff: noqa: N802, N815 - the methods bear the names that ast gives to nodes
@@ -50,9 +51,9 @@ _LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES
 
 
 class LanguageRules(NameRules):
-    """Visits one tree, rewrites it in place and collects every violation in :attr:`errors`.
+    """Visits a tree, rewrites it in place and collects every violation in :attr:`errors`.
 
-    RestrictedPython's ``compile_restricted_exec`` and ``compile_restricted_eval`` make it and call it.
+    RestrictedPython's ``compile_restricted_exec`` and ``compile_restricted_eval`` make and call it.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class LanguageRules(NameRules):
         super().__init__(errors, warnings, used_names)
         self._augmented: set[ast.expr] = set()
         self.has_calls = False
-        """Whether the author calls anything but built-in functions by their names."""
+        """Whether the author calls any function other than built-in functions by their names."""
         self._annotated = False
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
@@ -75,12 +76,12 @@ class LanguageRules(NameRules):
         return node
 
     def visit_Expression(self, node: ast.Expression) -> ast.Expression:
-        """Visit a whole condition; an expression holds no annotations."""
+        """Visit a whole condition, which cannot have annotations."""
         self._visit_text(node)
         return node
 
     def _visit_text(self, node: ast.Module | ast.Expression) -> None:
-        """Visit everything, judge the built-ins that the text does not define, and finish the tree."""
+        """Visit the text, judge the built-ins that it does not define, and finish the tree."""
         self.node_contents_visit(node)
         for name in self._builtins_used:
             if name.id not in self._bound:
@@ -90,12 +91,12 @@ class LanguageRules(NameRules):
         if finish is not None and not self.errors:
             finish(self.has_calls)
 
-    # Allowed as they are.  RestrictedPython refuses them ...
+    # These are allowed as they are.  RestrictedPython refuses them,
     visit_Await = Walker.node_contents_visit
     visit_AsyncFor = Walker.node_contents_visit
     visit_AsyncWith = Walker.node_contents_visit
     visit_TryStar = Walker.node_contents_visit
-    # ... or rewrites them to calls of guards that check at run time what is checked here.
+    # or rewrites them to calls of guards, for checks at run time that are done here.
     visit_Assign = Walker.node_contents_visit
     visit_For = Walker.node_contents_visit
     visit_Lambda = Walker.node_contents_visit
@@ -104,7 +105,7 @@ class LanguageRules(NameRules):
     visit_comprehension = Walker.node_contents_visit
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
-        """Note that there are annotations."""
+        """Note that the text has annotations."""
         self._annotated = True
         return self.node_contents_visit(node)
 
@@ -123,7 +124,7 @@ class LanguageRules(NameRules):
     # -- attributes ------------------------------------------------------------------------
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        """Judge the name; rewrite what depends on the object."""
+        """Judge the name; rewrite reads and writes that depend on the object."""
         value = node.value
         new = self.visit(value)
         if new is not value:
@@ -151,12 +152,12 @@ class LanguageRules(NameRules):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Check the names of keyword arguments; let two kinds of call pass unguarded."""
+        """Check the names of keyword arguments; leave two kinds of call unguarded."""
         function = node.func
         if function.__class__ is not ast.Name or function.id not in _PLAIN_NAMES:
             self.has_calls = True
         if function.__class__ is ast.Attribute and _needs_no_guard(function):
-            # Nothing to rewrite in `super().__init__(...)` and `"{} of {}".format(...)`.
+            # `super().__init__(...)` and `"{} of {}".format(...)` need no guard.
             function.value = value = self.visit(function.value)
             if function.attr in GUARDED_ON_SUPER:
                 key = place(ast.Constant(function.attr), function)
@@ -177,7 +178,7 @@ class LanguageRules(NameRules):
         return node
 
     def _check_super(self, node: ast.Call) -> None:
-        """Let `super()` pass; have a guard look at the class of `super(A, b)`."""
+        """Allow `super()`; add a guard for the class of `super(A, b)`."""
         starred = any(argument.__class__ is ast.Starred for argument in node.args)
         if node.keywords or starred or len(node.args) not in (0, 2):
             self.error(node, "super is called with no arguments, or with two", "write super()")
@@ -185,12 +186,12 @@ class LanguageRules(NameRules):
             node.func = place(ast.Name(SUPER_GUARD, ast.Load()), node.func)
 
     def visit_keyword(self, node: ast.keyword) -> ast.keyword:
-        """Check the name: a callee may turn it into an attribute."""
+        """Check the name, because the called function may turn it into an attribute."""
         name = node.arg
         if name is not None and (name[0] == "_" or name[-1] == "_" or name in DENIED_ATTRIBUTES):
             self._attribute_allowed(node, name)
         self.node_contents_visit(node)
-        if name is None:  # the same names, once they are known
+        if name is None:  # the same names, checked at run time
             node.value = call_guard(KEYWORDS_GUARD, node.value, node.value)
         return node
 
@@ -208,14 +209,14 @@ class LanguageRules(NameRules):
             current = current.left
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        """Remember that the target is read as well as stored to."""
+        """Note that the target is both read and stored to."""
         self._augmented.add(node.target)
         return self.node_contents_visit(node)
 
     # -- functions and classes -------------------------------------------------------------
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        """Check the name (in a class also special ones) and, further down, the parameters."""
+        """Check the name (a class also allows special names) and, below, the parameters."""
         is_method = node in self._class_members
         if node.returns is not None:
             self._annotated = True
@@ -223,7 +224,7 @@ class LanguageRules(NameRules):
         method = Method.of(node, inside=self._method) if is_method else None
         if method is None:
             return self.node_contents_visit(node)
-        # Only the body belongs to the method; decorators, defaults and annotations do not.
+        # Only the body belongs to the method, without decorators, defaults and annotations.
         body, node.body = node.body, []
         self.node_contents_visit(node)
         self._method = method
@@ -243,7 +244,7 @@ class LanguageRules(NameRules):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        """Check name and keywords; add the two hooks that tell the job's own classes."""
+        """Check name and keywords; add the two hooks that register the job's own classes."""
         self.check_name(node, node.name)
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg == "metaclass":
@@ -263,10 +264,10 @@ class LanguageRules(NameRules):
         return node
 
     def _check_special_value(self, node: ast.Assign) -> None:
-        """Python reads names out of ``__slots__`` and ``__match_args__``: they must be literal.
+        """Check that ``__slots__`` and ``__match_args__`` are literal: Python reads their names.
 
-        A positional pattern reads the names of the second from any object that passes for an instance,
-        and it may do so before a hook has seen the class.
+        A positional pattern reads the names of ``__match_args__`` from any object that counts as an
+        instance, and perhaps before a hook has seen the class.
         """
         for target in node.targets:
             if not isinstance(target, ast.Name) or target.id not in LISTS_OF_NAMES:
@@ -298,7 +299,7 @@ def _guard_lookup(member: ast.stmt) -> None:
 
 
 def _needs_no_guard(node: ast.Attribute) -> bool:
-    """Whether the method *node*, being called, is known to be harmless from its text alone."""
+    """Whether the text alone shows that the called method *node* is harmless."""
     receiver = node.value
     if isinstance(receiver, ast.Constant):
         return node.attr == "format" and _has_plain_fields(receiver.value)
@@ -311,7 +312,7 @@ def _needs_no_guard(node: ast.Attribute) -> bool:
 
 
 def _has_plain_fields(template: object) -> bool:
-    """Whether no field of a format string reads an attribute of its argument."""
+    """Whether the fields of a format string do not read attributes of their arguments."""
     if not isinstance(template, str):
         return False
     try:
@@ -319,5 +320,5 @@ def _has_plain_fields(template: object) -> bool:
             (field and "." in field) or (spec and "{" in spec)
             for _, field, spec, _ in formatter_parser(template)
         )
-    except ValueError:  # not a format string: the call will say so when it is made
+    except ValueError:  # not a format string: the call itself will raise the error
         return False

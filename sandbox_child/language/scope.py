@@ -1,7 +1,7 @@
-"""What a job's code is executed in: its globals, its built-ins, its context, its imports.
+"""The scope in which the code of a job runs: its globals, built-ins, context and imports.
 
-Nothing of a scope is shared with another one but classes and functions that no job can change.
-Importing this module imports none of the modules that jobs may use: start-up time.
+Scopes share only classes and functions that jobs cannot change. Importing this module does not
+import the modules that jobs may use, which saves time at the start.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ __all__ = ["JobScope", "condition_scope", "make_ground"]
 
 
 class JobScope:
-    """One step's globals, and the only way to run code in them.
+    """The globals of a step, and the only way to run code in them.
 
     Args:
-        step_id: For the name of the module that the job believes to be.
-        language: False leaves built-ins and imports as Python has them; ``print`` logs all
-            the same.
-        resolve_import: The view of a module of the repo, or None if it is not one.
-        importable: What *resolve_import* would accept, for the message of a refused import.
+        step_id: The step, for the name of the job's module.
+        language: False leaves built-ins and imports as in Python; ``print`` still writes to the
+            log.
+        resolve_import: Returns the view of a module of the repo, or None for other modules.
+        importable: Returns the names that *resolve_import* accepts, for the message of a refused
+            import.
         in_scope: Names that the job can use without an import.
         log: Takes a level (debug, info, warning, error) and a message.
-        show: Gives what ``print`` writes in place of a value, None for nothing.
-        warn: Takes a message about an operation that was never run; None: nobody wants it.
+        show: Returns the value that ``print`` writes in place of another, or None to leave it out.
+        warn: Takes a message about an operation that was never run; None to drop such messages.
 
     """
 
@@ -56,8 +57,8 @@ class JobScope:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         ground = _ready.pop() if _ready else _Ground()
-        # dataclasses and typing look classes up by their module: it must be in sys.modules,
-        # under a name that no import statement can spell.
+        # dataclasses and typing look up classes by their module. So it must be in sys.modules,
+        # under a name that an import statement cannot spell.
         self._module = ground.module
         self.globals: dict[str, Any] = ground.module.__dict__
         self.globals["__name__"] = name = f"job:{step_id}"
@@ -72,14 +73,14 @@ class JobScope:
         else:
             safe = _open_builtins(make_open_importer(resolve_import), self.printer)
         safe[UNRUN_GUARD] = make_unrun_guard(warn or _ignore)
-        # Public names only: an adaptor could export something called like a guard.
+        # Only public names, because an adaptor could export the name of a guard.
         if in_scope:
             self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})
         self.globals["__builtins__"] = safe
         sys.modules[name] = self._module
 
     def execute(self, code: CodeType) -> None:
-        """Execute *code* in the globals of this scope; what the job raises comes out."""
+        """Execute *code* in the globals of this scope; errors of the job are raised."""
         try:
             self.context.run(exec, code, self.globals)
         finally:
@@ -93,14 +94,14 @@ class JobScope:
             self._flush()
 
     def close(self) -> None:
-        """Write out what ``print`` held back and forget the scope; its functions still work."""
+        """Write out text that ``print`` holds back, and forget the scope; functions still work."""
         self._flush()
         if sys.modules.get(self._module.__name__) is self._module:
             del sys.modules[self._module.__name__]
 
 
 class _Ground:
-    """What of a scope does not depend on whose it is."""
+    """The parts of a scope that do not depend on its job."""
 
     __slots__ = ("builtins", "guards", "module")
 
@@ -117,23 +118,24 @@ _ready: list[_Ground] = []
 
 
 def make_ground() -> None:
-    """Make the ground of one scope now, for the first that is wanted in this process or in a fork.
+    """Make the ground of a scope now, for the first scope in this process or in a fork.
 
-    To make one looks at every exception that Python has, and a fork that looks at an object copies it.
+    Making it looks at every exception class of Python, and a fork copies each object that it looks
+    at.
     """
     _ready[:] = [_Ground()]
 
 
 def condition_scope(language: bool, missing: MissingKeys | None = None) -> dict[str, Any]:
-    """Return globals for one condition: built-ins, guards, and JSON's spelling of constants.
+    """Return globals for a condition: built-ins, guards, and JSON's spelling of constants.
 
     Args:
-        language: False leaves the built-ins as Python has them.
+        language: False leaves the built-ins as in Python.
         missing: Takes note of the missing keys that the condition meets.
 
     """
     if missing is None:
-        from sandbox_child.language.missing import MissingKeys  # a run may have no condition
+        from sandbox_child.language.missing import MissingKeys  # many runs have no condition
 
         missing = MissingKeys()
     scope: dict[str, Any] = {"true": True, "false": False, "null": None}

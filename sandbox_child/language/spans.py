@@ -1,4 +1,4 @@
-"""Where something stands in the author's text, in lines and characters counted from 1."""
+"""Positions in the author's text, in lines and characters counted from 1."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAX_SOURCE_CHARS = 500
 
 
 def place(node: Node, at: Placed) -> Node:
-    """Give a node that an author did not write the position of one that he did, and return it.
+    """Give *node*, which is not in the author's text, the position of *at*, and return it.
 
-    `ast.copy_location` asks which of the attributes there are, and takes ten times as long.
+    `ast.copy_location` looks up which attributes exist, and takes ten times as long.
     """
     node.lineno, node.col_offset = at.lineno, at.col_offset
     node.end_lineno, node.end_col_offset = at.end_lineno, at.end_col_offset
@@ -28,10 +28,10 @@ def place(node: Node, at: Placed) -> Node:
 
 
 class SourceText:
-    """The text of a job, split as Python's tokenizer splits it.
+    """The text of a job, split into lines like Python's tokenizer does it.
 
-    ``str.splitlines`` would also split at form feeds and U+2028, and every line below such a
-    character would be reported with a wrong number.
+    ``str.splitlines`` would also split at form feeds and U+2028, and lines below such a character
+    would get a wrong number.
     """
 
     __slots__ = ("_encoded", "_lines", "_reached", "_text")
@@ -49,19 +49,19 @@ class SourceText:
 
     @property
     def lines(self) -> list[str]:
-        """The lines without their line breaks; split when first asked for."""
+        """The lines without their line breaks; they are split at the first use."""
         if self._lines is None:
             self._lines = _LINE_BREAK.split(self._text)
         return self._lines
 
     def line(self, number: int | None) -> str | None:
-        """Return line *number* (from 1), or None if there is no such line."""
+        """Return line *number* (from 1), or None if it does not exist."""
         if number is None or not 1 <= number <= len(self.lines):
             return None
         return self.lines[number - 1]
 
     def column(self, line: int | None, byte_offset: int | None) -> int | None:
-        """Turn an offset in bytes of UTF-8, as the parser counts, into a column in characters."""
+        """Convert the parser's offset in bytes of UTF-8 into a column in characters."""
         if byte_offset is None or byte_offset < 0:
             return None
         text = self.line(line)
@@ -69,7 +69,7 @@ class SourceText:
             return byte_offset + 1
         if self._encoded[0] != line:
             self._encoded, self._reached = (line, text.encode("utf-8", "replace")), (0, 0)
-        # From where the last question ended: one line may hold a hundred thousand operations.
+        # Go on from the end of the last question: a line may have a hundred thousand operations.
         encoded = self._encoded[1]
         start, characters = self._reached if self._reached[0] <= byte_offset else (0, 0)
         characters += len(encoded[start:byte_offset].decode("utf-8", "ignore"))

@@ -1,6 +1,6 @@
-"""The parts of the language that read a text without running it, for the check of texts.
+"""The parts of the language that check a text without running it.
 
-A run does not need this file.
+Runs do not need this file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Looks at a value that a job throws away, and reports an operation that nobody has run."""
+"""Looks at a value that a job throws away, and reports an operation that was never run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_ITEMS = 100
-"""So many items of a collection are looked at."""
+"""Most items of a collection that are looked at."""
 
 
 def make_guard(warn: Callable[[str], None]) -> Callable[[Any, str], Any]:
-    """Return the guard of one scope, which returns what it is given.
+    """Return the guard of a scope, which returns its argument.
 
-    It warns once for each place, and only if the value is a function of one argument that nobody
-    else has.  A function that something else refers to may still be called, or belongs to
-    whoever registered it.
+    It warns once for each place, and only if the value is a function of one argument without other
+    references.  A function with another reference may still be called, or belongs to the code that
+    registered it.
     """
     reported: set[str] = set()
 
@@ -40,7 +40,7 @@ def make_guard(warn: Callable[[str], None]) -> Callable[[Any, str], Any]:
             fix = f"pass it to another operation, or call it with state: {verb}(...)(state)"
             if kind is CoroutineType:
                 fix = "write await before it"
-                value.close()  # or Python would warn as well, without the line
+                value.close()  # otherwise Python would also warn, without the line
             elif kind is GeneratorType or kind is map:
                 fix = "nobody iterates over it"
             warn(f"{told} was never run; {fix}")
@@ -50,7 +50,7 @@ def make_guard(warn: Callable[[str], None]) -> Callable[[Any, str], Any]:
 
 
 def _has_not_begun(value: Any) -> bool:
-    """Whether *value* is a generator or a coroutine, and nothing of it was run."""
+    """Whether *value* is a generator or a coroutine that has not begun."""
     if type(value) is GeneratorType:
         return value.gi_frame is not None and not value.gi_suspended and not value.gi_running
     if type(value) is CoroutineType:
@@ -59,7 +59,7 @@ def _has_not_begun(value: Any) -> bool:
 
 
 def takes_state(value: object) -> bool:
-    """Whether *value* is called with exactly one argument, as an operation is."""
+    """Whether *value* takes exactly one argument, like an operation."""
     if isinstance(value, functools.partial):
         given = len(value.args)
         return (
@@ -74,12 +74,12 @@ def takes_state(value: object) -> bool:
     call = getattr(type(value), "__call__", None)  # noqa: B004 - the function itself is wanted
     if type(call) is not FunctionType or isinstance(value, type):
         return False
-    # An object that can be called may be anything, unless it says what it is called with.
+    # Another callable object counts only if it names its argument ``state``.
     return _required(call, 1, ()) == 1 and call.__code__.co_varnames[1:2] == ("state",)
 
 
 def _required(function: FunctionType, given: int, named: Any) -> int:
-    """Return how many arguments a function needs besides the *given* ones."""
+    """Return the number of arguments that a function needs besides the *given* ones."""
     code = function.__code__
     positional = code.co_varnames[given : code.co_argcount - len(function.__defaults__ or ())]
     keywords = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
@@ -92,7 +92,7 @@ def _required(function: FunctionType, given: int, named: Any) -> int:
 
 @functools.cache
 def _references() -> int:
-    """Return the references that a fresh value has which is passed as the guard's is."""
+    """Return the number of references to a fresh value that is passed like the guard's."""
 
     def count(value: Any, _told: str) -> int:
         return sys.getrefcount(value)

@@ -1,4 +1,4 @@
-"""What a job may not say: one violation, and the report that lists them all."""
+"""Violations of the job language, and the report that lists them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LanguageError(Exception):
 
 
 class Violation:
-    """One place where a text leaves the job language."""
+    """A place where a text breaks the rules of the job language."""
 
     __slots__ = ("fix", "message", "position", "security")
 
@@ -38,7 +38,7 @@ class Violation:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Where the violation comes in a list that reads like the source."""
+        """The place of the violation in a list in the order of the source."""
         if self.position is None:
             return (0, 0)
         return (self.position.line, self.position.column or 0)
@@ -51,7 +51,7 @@ class Violation:
         return f"{where}: {self.message}"
 
     def as_data(self) -> dict[str, object]:
-        """Return the violation as the plain data that a report carries."""
+        """Return the violation as plain data for a report."""
         position = self.position
         return {
             "line": position.line if position else None,
@@ -64,10 +64,10 @@ class Violation:
 
 
 def violations_error(violations: Sequence[Violation], *, step_id: str | None) -> LanguageError:
-    """Return the one error that lists *violations*, in the order of the source.
+    """Return the error that lists *violations*, in the order of the source.
 
-    One violation that looks like an attempt to get out makes the whole report a
-    ``SecurityError``; otherwise it is a ``CompileError``.
+    If any violation looks like an attempt to get out, the report is a ``SecurityError``; otherwise
+    it is a ``CompileError``.
     """
     ordered = sorted(violations, key=lambda violation: violation.order)
     listed = [str(violation) for violation in ordered[:_MAX_LISTED]]

@@ -1,8 +1,8 @@
-"""The walk of RestrictedPython's transformer, in which everything is refused that nobody has reviewed.
+"""The walk of RestrictedPython's transformer, which refuses everything that was not reviewed.
 
-Its ``visit_`` methods are kept wherever they allow what the job language allows; ``rules`` overrides the
-others.  The walk itself is replaced: that of ``ast.NodeTransformer`` would take half of the time
-that compiling a job takes.  A node that the table of constructs does not list is refused, also where
+Its ``visit_`` methods are kept where they agree with the job language; ``rules`` overrides the
+others.  The walk itself is replaced, because that of ``ast.NodeTransformer`` would take half of the
+time of compiling a job.  A node that the table of constructs does not list is refused, even if
 RestrictedPython has a method for it.
 """
 
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 Node = TypeVar("Node", bound=ast.AST)
 
 _MAX_REFUSALS = 1_000
-"""Number kept for one text, and the same number again for those that decide how severe the report is."""
+"""Most refusals that are kept for a text, and again as many that decide how severe the report
+is."""
 
 
 _GO_DOWN_BY_THEMSELVES = frozenset({"BinOp", "If"})
-"""Nodes whose own methods do not ask for the handler of each node of the same kind below."""
+"""Nodes whose methods themselves walk down through nodes of the same kind."""
 
 
 class Refusal(str):
-    """An entry of RestrictedPython's list of errors, with the node that is refused."""
+    """An entry of RestrictedPython's list of errors, with the refused node."""
 
     __slots__ = ("fix", "node", "security")
 
@@ -39,15 +40,15 @@ class Refusal(str):
     fix: str | None
     """A hint for the author."""
     security: bool
-    """The text looks like an attempt to get out of the sandbox."""
+    """Whether the text looks like an attempt to get out of the sandbox."""
 
 
 class Walker(RestrictingNodeTransformer):
-    """Visits the reviewed fields of reviewed nodes; collects what is wrong with the others.
+    """Visits the reviewed fields of reviewed nodes, and collects errors about all others.
 
     RestrictedPython makes an instance for each tree and reads `errors` afterwards.  A subclass has
     a method ``visit_<Node>`` for each node that RestrictedPython treats in another way.  Such a
-    method returns one node, never a list or None.
+    method returns a node, never a list or None.
     """
 
     _handlers: dict[type, Handler]
@@ -72,14 +73,14 @@ class Walker(RestrictingNodeTransformer):
 
     @classmethod
     def _handler(cls, name: str) -> Handler:
-        """Return the method for a kind of node; the walk itself in place of a method that only calls it."""
+        """Return the method for a kind of node, or the walk itself if the method only calls it."""
         method: Handler = getattr(cls, f"visit_{name}", cls.node_contents_visit)
         return cls.node_contents_visit if _only_walks(method) else method
 
     def error(
         self, node: ast.AST, info: str, fix: str | None = None, security: bool = False
     ) -> None:
-        """Record one violation at *node*; of a flood only the first ones."""
+        """Record a violation at *node*; of very many, only the first ones."""
         limit = 2 * _MAX_REFUSALS if security else _MAX_REFUSALS
         if len(self.errors) < limit:
             refusal = Refusal(info)
@@ -87,11 +88,11 @@ class Walker(RestrictingNodeTransformer):
             self.errors.append(refusal)
 
     def not_allowed(self, node: ast.AST) -> None:
-        """Refuse a node that nobody has reviewed."""
+        """Refuse a node that was not reviewed."""
         self.error(node, f"{type(node).__name__} is not part of the job language")
 
     def visit(self, node: ast.AST) -> Any:
-        """Return what stands for *node*."""
+        """Return the new form of *node*."""
         handler = self._handlers.get(node.__class__)
         if handler is None:
             self.not_allowed(node)
@@ -99,14 +100,15 @@ class Walker(RestrictingNodeTransformer):
         return handler(self, node)
 
     def node_contents_visit(self, node: Node) -> Node:
-        """Visit the reviewed fields of *node* and put what they became in their place."""
+        """Visit the reviewed fields of *node* and replace them by their new forms."""
         handlers = self._handlers
         for field in _FIELDS[node.__class__]:
             child = getattr(node, field)
             if child.__class__ is list:
                 for index, item in enumerate(child):
                     if item is not None:
-                        # As in `visit`, without the call: this is where the time goes.
+                        # The same as `visit`, without the call, because most of the time is spent
+                        # here.
                         handler = handlers.get(item.__class__)
                         new = self.visit(item) if handler is None else handler(self, item)
                         if new is not item:
@@ -119,16 +121,16 @@ class Walker(RestrictingNodeTransformer):
 
 
 def set_aside_body(tree: ast.Module) -> None:
-    """Keep the body of a text with annotations from being compiled by RestrictedPython.
+    """Keep RestrictedPython from compiling the body of a text with annotations.
 
-    Its own ``from __future__ import annotations`` also holds for the code that it compiles, and would
-    turn the author's annotations into text: `dataclass` and `NamedTuple` read them.
+    Its own ``from __future__ import annotations`` also affects the code that it compiles.  It would
+    turn the author's annotations into text, but `dataclass` and `NamedTuple` read them.
     """
     tree.set_aside, tree.body = tree.body, []  # type: ignore[attr-defined]
 
 
 def restore_body(tree: ast.AST) -> bool:
-    """Put back what was set aside; return whether there was something."""
+    """Put back a body that was set aside; return whether there was one."""
     body = getattr(tree, "set_aside", None)
     if body is None:
         return False
@@ -137,7 +139,7 @@ def restore_body(tree: ast.AST) -> bool:
 
 
 def refusing_new_fields(handler: Handler, fields: tuple[str, ...]) -> Handler:
-    """Wrap *handler* for a node that has more fields in this Python than were reviewed."""
+    """Wrap *handler* for a node with more fields in this Python than were reviewed."""
     if not fields:
         return handler
 
@@ -152,9 +154,9 @@ def refusing_new_fields(handler: Handler, fields: tuple[str, ...]) -> Handler:
 
 
 def _only_walks(method: Handler) -> bool:
-    """Whether a method does the same as RestrictedPython's for `pass`: it visits the contents.
+    """Whether a method only visits the contents, like RestrictedPython's method for `pass`.
 
-    Most of its methods do.  Calling them would make the walk of a job half as long again.
+    Most of its methods only do that.  Calling them would make the walk of a job 1.5 times as long.
     """
     code, known = method.__code__, RestrictingNodeTransformer.visit_Pass.__code__
     return (code.co_code, code.co_names) == (known.co_code, known.co_names)

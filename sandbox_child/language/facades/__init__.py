@@ -1,8 +1,8 @@
-"""Stand-ins for the standard modules that a job may import.
+"""Facades of the standard modules that a job may import.
 
-A real module is never handed to a job: most of them lead to ``os``, ``sys`` or ``builtins``
-without a single underscore (``json.codecs.builtins.open``).  A facade is a module object of its
-own with a chosen list of names, made when a job first imports it, one for each scope.
+A job never gets a real module: most of them lead to ``os``, ``sys`` or ``builtins`` without a
+single underscore (``json.codecs.builtins.open``).  A facade is a module object of its own with a
+chosen list of names.  Each scope makes its own facade when the job first imports the module.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["TABLE", "Facades"]
 
 
 class Facades:
-    """The standard modules of one scope, made when they are asked for.
+    """The standard modules of a scope, which are made at their first use.
 
-    This object is also what the rooms (``facades.functions`` and so on) work with: the guards,
-    the globals and the log of the scope that their module is made for.
+    The modules of this package (``facades.functions`` and so on) get this object.  It has the
+    guards, the globals and the log of the scope.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Facades:
 
     @staticmethod
     def names() -> list[str]:
-        """Return the names of all modules that exist here, in order."""
+        """Return the names of all facades, in order."""
         return sorted(TABLE)
 
     def get(self, name: str) -> ModuleType | None:
-        """Return the facade of the standard module *name*; None if there is none."""
+        """Return the facade of the standard module *name*, or None if jobs may not have it."""
         made = self._made.get(name)
         if made is None and name in TABLE:
             made = self._made[name] = self._make(name)
@@ -50,7 +50,7 @@ class Facades:
 
     def _make(self, name: str) -> ModuleType:
         entry = TABLE[name]
-        # Not the real name: `from x import y` falls back to sys.modules["x.y"].
+        # Not the real name, because `from x import y` falls back to sys.modules["x.y"].
         module = ModuleType(f"job:{name}")
         namespace = module.__dict__
         for special in ("__loader__", "__spec__", "__package__"):
@@ -58,7 +58,7 @@ class Facades:
         if entry.names:
             real = importlib.import_module(name)
             for public in entry.names.split():
-                # A later Python may have dropped a name that this one has, and the reverse.
+                # Another version of Python may lack a name that this one has.
                 if hasattr(real, public):
                     namespace[public] = _frozen(getattr(real, public))
         if entry.room:
@@ -85,7 +85,7 @@ class Facades:
 
 
 def _frozen(value: Any) -> Any:
-    """Return *value*, or a copy that is of no use for reaching other steps."""
+    """Return *value*, or a copy of it if it could be used to reach other steps."""
     kind = type(value)
     if kind is list:
         return tuple(value)

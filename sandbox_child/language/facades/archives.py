@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from sandbox_child.language.facades import Facades
 
 MAX_OUTPUT_BYTES = 100 * 1024 * 1024
-"""What one call may expand to: a fifth of the memory that a run has by default."""
+"""Largest result of a call: a fifth of the memory that a run has by default."""
 
 
 def _expand(data: Any, window: int) -> bytes:
-    """Return *data* decompressed; gzip members follow each other.
+    """Return *data* decompressed; it may consist of several gzip members.
 
     Raises:
-        ValueError: more than MAX_OUTPUT_BYTES would come out.
-        EOFError: the data ends too early.
+        ValueError: The result would have more than MAX_OUTPUT_BYTES.
+        EOFError: The data ends too early.
 
     """
     import zlib
@@ -56,7 +56,7 @@ def make_zlib(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room 
 
 
 def make_gzip(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return ``compress`` and ``decompress``; there are no files to open."""
+    """Return ``compress`` and ``decompress``, but not the functions that open files."""
     import gzip
     import zlib
 

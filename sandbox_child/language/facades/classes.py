@@ -1,6 +1,7 @@
-"""Stand-ins that make or change classes: abc, collections, enum, typing.
+"""Facades of modules that make or change classes: abc, collections, enum, typing.
 
-Each refuses to touch a class that the job did not define: the next step would see the change.
+Each refuses to change a class that the job did not define, because the next step would see the
+change.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def require_own_class(facades: Facades, cls: Any, who: str) -> None:
-    """Raise TypeError unless *cls* is a class that this scope's code defined."""
+    """Raise TypeError if *cls* is not a class that this scope's code has defined."""
     if cls not in facades.guards.job_classes:
         label = cls.__name__ if isinstance(cls, type) else type(cls).__name__
         raise TypeError(f"{who} takes a class that the job defined, not {label!r}")
 
 
 def without_metaclass(value: Any) -> Any:
-    """Return *value*, or the stand-in of `type` for a class that makes classes, or for `type[X]`."""
+    """Return *value*, or the facade of `type` for a class that makes classes, or for `type[X]`."""
     origin = typing_origin(value)
     if isinstance(origin, type) and issubclass(origin, type):
         return TypeFacade[value.__args__]
@@ -33,16 +34,16 @@ def without_metaclass(value: Any) -> Any:
 
 
 def typing_origin(value: Any) -> Any:
-    """Return what stands before the brackets of a type such as ``list[int]``; None for other values."""
+    """Return the part before the brackets of a type such as ``list[int]``, or None."""
     return value.__origin__ if type(value).__name__ in ("GenericAlias", "_GenericAlias") else None
 
 
 def make_abc(facades: Facades) -> dict[str, Any]:
-    """Return an ABC of the scope: what is registered below it is remembered there."""
+    """Return an ABC of the scope, which remembers the classes that are registered below it."""
     import abc
 
     def abstractmethod(funcobj: Any) -> Any:
-        # Python's leaves a mark on any object, also on a function that others use.
+        # Python's own leaves a mark on any object, even on a function that others use.
         is_own = facades.guards.is_own
         if (
             is_own(funcobj)
@@ -62,7 +63,7 @@ def make_abc(facades: Facades) -> dict[str, Any]:
 
 
 def make_collections(facades: Facades) -> dict[str, Any]:
-    """Return a namedtuple whose classes are the job's own."""
+    """Return a namedtuple that makes classes of the job's own."""
     import collections
 
     facades.guards.known_bases.update(
@@ -100,23 +101,23 @@ def _know_abstract_bases(facades: Facades) -> None:
 
 
 def make_collections_abc(facades: Facades) -> dict[str, Any]:
-    """Return nothing new; note that these bases keep nothing private."""
+    """Return no replacements; note that these bases have no private attributes."""
     _know_abstract_bases(facades)
     return {}
 
 
 def make_enum(facades: Facades) -> dict[str, Any]:
-    """Return nothing new, but see to it that ``Enum("Name", members)`` plants no special name.
+    """Return no replacements, but keep ``Enum("Name", members)`` from adding special names.
 
-    A subclass of Enum of our own would do, but for ``isinstance(HTTPStatus.OK, Enum)`` and for
-    encoders that look at the metaclass.  So the check goes into the real class; what it refuses
-    nobody else does.
+    A subclass of Enum of our own would break ``isinstance(HTTPStatus.OK, Enum)`` and encoders that
+    look at the metaclass.  So the check is put into the real class; other code does not do what it
+    refuses.
     """
     import enum
 
     if "_create_" not in enum.Enum.__dict__:
         type.__setattr__(enum.Enum, "_create_", classmethod(_create_checked))
-    # Not enum.property: an object of a class of the job on top of it reads any name of any class.
+    # Not enum.property: an object of a job's subclass of it could read any name of any class.
     facades.guards.known_bases.update(
         (enum.Enum, enum.IntEnum, enum.StrEnum, enum.Flag, enum.IntFlag, enum.ReprEnum)
     )
@@ -147,10 +148,10 @@ def _checked_members(names: Any) -> list[Any]:
 
 
 class _Factory:
-    """A function that may also be written as the base of a class statement."""
+    """A function that can also be the base in a class statement."""
 
     _real: Any
-    """What Python offers under this name; a job must not get hold of it."""
+    """The object of Python with this name, which a job must not get."""
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         real = type(self)._real  # noqa: SLF001 - of a subclass of this one
@@ -161,7 +162,7 @@ class _Factory:
 
 
 def check_fields(names: Iterable[Any], who: str) -> None:
-    """Raise ValueError unless each name is a public identifier: Python builds code from them."""
+    """Raise ValueError if a name is not a public identifier: Python builds code from names."""
     for name in names:
         if type(name) is not str or not name.isidentifier() or iskeyword(name) or is_reserved(name):
             shown = f"{name!r:.60}" if type(name) is str else f"a {type(name).__name__}"
@@ -189,7 +190,7 @@ def make_typing(facades: Facades) -> dict[str, Any]:
         return tuple(map(without_metaclass, typing.get_args(annotation)))
 
     class NamedTuple(_Factory):
-        """Stands for `typing.NamedTuple`, as a base and as a function."""
+        """Replaces `typing.NamedTuple`, as a base and as a function."""
 
         _real = typing.NamedTuple
 
@@ -202,7 +203,7 @@ def make_typing(facades: Facades) -> dict[str, Any]:
             return made
 
     class TypedDict(_Factory):
-        """Stands for `typing.TypedDict`, as a base and as a function."""
+        """Replaces `typing.TypedDict`, as a base and as a function."""
 
         _real = typing.TypedDict
 
@@ -213,8 +214,8 @@ def make_typing(facades: Facades) -> dict[str, Any]:
             type.__setattr__(made, "__module__", facades.globals["__name__"])
             return made
 
-    # overload of Python remembers every function in a table of the process; final and override
-    # leave a mark that only a type checker reads.
+    # Python's overload remembers every function in a table of the process. final and override leave
+    # a mark that only a type checker reads.
     return {
         "NamedTuple": NamedTuple(),
         "TypedDict": TypedDict(),

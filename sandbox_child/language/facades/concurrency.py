@@ -1,4 +1,4 @@
-"""asyncio for jobs: their coroutines run in the loop that the engine gives them."""
+"""The facade of asyncio: coroutines of jobs run in the loop of the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def make_asyncio(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return ``run`` without the parameters that make loops."""
+    """Return ``run`` without its parameters for making loops."""
     import asyncio  # 50 ms: only when a job asks for it
 
     def run(main: Any, *, debug: bool | None = None) -> Any:  # noqa: ARG001 - accepted, of no use

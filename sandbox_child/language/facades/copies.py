@@ -1,4 +1,4 @@
-"""Stand-ins for what copies objects or makes them from names: copy and types."""
+"""Facades of modules that copy objects or make them from names: copy and types."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def make_copy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return a deepcopy that no attribute of an instance can mislead.
+    """Return a deepcopy that attributes of an instance cannot mislead.
 
-    Python's asks the object itself for ``__deepcopy__`` and ``__reduce_ex__``.  A function that a job has put
-    there would decide what is written to which object.  This is a second copy of the module, whose
+    Python's own asks the object itself for ``__deepcopy__`` and ``__reduce_ex__``.  A function that
+    a job has put there could write to any object.  This is a second copy of the module, whose
     `getattr` asks the class, as Python does for all other special methods.
     """
     import importlib.util
@@ -28,7 +28,7 @@ def make_copy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room 
 
     def deepcopy(x: Any, memo: Any = None) -> Any:
         if memo is not None:
-            # It would collect all parts of a foreign object, also the private ones.
+            # It would collect all parts of a foreign object, including private parts.
             raise TypeError("deepcopy() takes no memo in a job: write copy.deepcopy(x)")
         return module.deepcopy(x)
 
@@ -46,7 +46,7 @@ def _ask_class(target: Any, name: str, default: Any = None) -> Any:
 
 
 class SimpleNamespace:
-    """`types.SimpleNamespace`, which takes names of attributes that a job may set."""
+    """`types.SimpleNamespace`, limited to names of attributes that a job may set."""
 
     def __init__(self, mapping_or_iterable: Any = (), /, **names: Any) -> None:
         given = dict(mapping_or_iterable)

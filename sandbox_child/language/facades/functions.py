@@ -1,4 +1,4 @@
-"""Stand-ins that make or look up functions: functools and operator."""
+"""Facades of modules that make or look up functions: functools and operator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_functools(facades: Facades) -> dict[str, Any]:
     guards = facades.guards
 
     def update_wrapper(wrapper: Any, wrapped: Any) -> Any:
-        # Python also copies what the caller lists, `__globals__` included.
+        # Python would also copy attributes that the caller lists, even `__globals__`.
         if not guards.is_own(wrapper):
             return wrapper
         for name in _COPIED:
@@ -73,7 +73,7 @@ def make_functools(facades: Facades) -> dict[str, Any]:
 class cached_property:  # noqa: N801 - Python's name
     """`functools.cached_property`, which keeps a value only under its own name in its own class.
 
-    Python's writes to any object that its ``__get__`` is called with, under any name.
+    Python's own writes under any name to any object that its ``__get__`` is called with.
     """
 
     def __init__(self, func: Callable[[Any], Any]) -> None:
@@ -116,7 +116,7 @@ cached_property.__module__ = "functools"
 
 
 def _make_register(facades: Facades, real: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a ``register`` that takes classes and annotated functions, but evaluates no text."""
+    """Return a ``register`` for classes and annotated functions that does not evaluate text."""
 
     def register(cls: Any, function: Any = None) -> Any:
         if isinstance(cls, type | UnionType):
@@ -136,7 +136,7 @@ def _annotated_class(facades: Facades, function: Any) -> type:
             continue
         if type(annotation) is str and not is_reserved(annotation):  # no guard bears such a name
             known = facades.globals["__builtins__"] | facades.globals
-            annotation = known.get(annotation)  # noqa: PLW2901 - what the text stands for
+            annotation = known.get(annotation)  # noqa: PLW2901 - the type that the text names
         if isinstance(annotation, type | UnionType):
             return annotation  # type: ignore[return-value]  # register takes both
         raise TypeError(
@@ -147,7 +147,7 @@ def _annotated_class(facades: Facades, function: Any) -> type:
 
 
 def make_operator(facades: Facades) -> dict[str, Any]:
-    """Return attrgetter and methodcaller that look attributes up as a job may."""
+    """Return an attrgetter and a methodcaller that read only attributes that a job may read."""
     lookup = facades.guards.getattr
 
     def walk(target: Any, path: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""Loggers of a job: a tree of names that all write to the log of the run."""
+"""Loggers of a job: a tree of names whose loggers all write to the log of the run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _log_level(number: int) -> str:
 
 
 class Loggers:
-    """All loggers of one scope, by name."""
+    """All loggers of a scope, by name."""
 
     def __init__(
         self, log: Callable[[str, str], None], tell: Callable[[BaseException], str]
@@ -65,7 +65,7 @@ class Loggers:
         text = str.__str__(str(message))  # its class may have its own `%`
         if args:
             try:
-                # One mapping may fill named fields, as in Python.
+                # A single mapping may fill named fields, as in Python.
                 text %= args[0] if len(args) == 1 and isinstance(args[0], dict) else args
             except Exception as problem:  # noqa: BLE001 - logging never ends a job
                 text = f"{text} {args!r} ({type(problem).__name__}: {problem})"
@@ -77,7 +77,7 @@ class Loggers:
 
 
 class Logger:
-    """One logger; what it is told below its level, or that of the loggers above, is dropped."""
+    """A logger; it drops messages below its level, or below that of the loggers above it."""
 
     __slots__ = ("_above", "_emit", "_level", "disabled", "name", "propagate")
 
@@ -94,7 +94,7 @@ class Logger:
 
     @property
     def level(self) -> int:
-        """The level that was set here; 0 if none was."""
+        """The level that was set for this logger; 0 if none was set."""
         return self._level
 
     @property
@@ -104,7 +104,7 @@ class Logger:
 
     @property
     def handlers(self) -> tuple[()]:
-        """None, ever: there is one log."""
+        """An empty tuple, because the log of the run is the only target."""
         return ()
 
     def setLevel(self, level: int | str) -> None:  # noqa: N802 - Python's name
@@ -112,9 +112,9 @@ class Logger:
         self._level = _number(level)
 
     def getEffectiveLevel(self) -> int:  # noqa: N802 - Python's name
-        """Return the level that decides here."""
+        """Return the level that decides about messages of this logger."""
         if self._level or self._above is None:
-            # The engine decides what is kept (RunOptions.log_level): by default, all.
+            # The engine decides which lines are kept (RunOptions.log_level); by default, all.
             return self._level
         return self._above.getEffectiveLevel()
 
@@ -128,11 +128,11 @@ class Logger:
         return Logger(name, self, self._emit)
 
     def hasHandlers(self) -> bool:  # noqa: N802 - Python's name
-        """Return True: the log is always there."""
+        """Return True, because the log of the run always exists."""
         return True
 
     def addHandler(self, handler: Any) -> None:  # noqa: ARG002, N802 - Python's name
-        """Refuse: there is one log."""
+        """Refuse the handler, because the log of the run is the only target."""
         raise TypeError("a job has no log handlers: everything goes to the log of the run")
 
     def log(self, level: int, msg: Any, *args: Any, exc_info: Any = None, **_: Any) -> None:

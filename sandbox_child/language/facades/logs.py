@@ -1,4 +1,4 @@
-"""Everything that writes: logging, warnings, traceback and pprint end in the log of the run."""
+"""Facades of modules that write: logging, warnings, traceback and pprint use the log of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def make_logging(facades: Facades) -> dict[str, Any]:
-    """Return loggers that write to the log of the run, whatever is configured."""
+    """Return loggers that write to the log of the run under any configuration."""
     tell = _make_teller(facades)
     loggers = Loggers(facades.log, tell)
     root = loggers.get(None)
@@ -47,7 +47,7 @@ def make_logging(facades: Facades) -> dict[str, Any]:
 
 
 def _make_teller(facades: Facades) -> Callable[[BaseException], str]:
-    """Return a function that tells an exception as Python does, with frames of the job only."""
+    """Return a function that formats an exception like Python, with frames of the job only."""
     module = facades.globals
 
     def tell(error: BaseException) -> str:
@@ -76,7 +76,7 @@ def _tell_class(error: BaseException) -> str:
 
 
 def make_traceback(facades: Facades) -> dict[str, Any]:
-    """Return the functions that format, without frames and paths of others."""
+    """Return the formatting functions, without frames and paths of other code."""
     tell = _make_teller(facades)
 
     def format_exception(error: Any, /, value: Any = None, tb: Any = None, **_: Any) -> list[str]:  # noqa: ARG001 - Python's signature
@@ -107,7 +107,7 @@ def make_traceback(facades: Facades) -> dict[str, Any]:
 
 
 def make_pprint(facades: Facades) -> dict[str, Any]:
-    """Return ``pprint`` and ``pp`` that log, and a printer that writes nowhere else."""
+    """Return ``pprint`` and ``pp`` that write to the log, and a printer that writes there only."""
     import pprint
 
     def show(value: Any, stream: Any = None, *args: Any, **options: Any) -> None:
@@ -130,7 +130,7 @@ def make_pprint(facades: Facades) -> dict[str, Any]:
 
 
 def make_warnings(facades: Facades) -> dict[str, Any]:
-    """Return warnings that go to the log; the filters are the scope's."""
+    """Return warnings that go to the log, with filters of the scope."""
     filters: list[tuple[str, type]] = []
     recordings: list[list[Any] | None] = []
 
@@ -195,7 +195,7 @@ def _make_catch_warnings(
     recordings: list[list[Any] | None],
     simplefilter: Callable[[str], None],
 ) -> Any:
-    """Return the class whose instances put the *filters* back, and may record what is warned of."""
+    """Return the class whose instances restore the *filters*, and may record warnings."""
 
     class catch_warnings:  # noqa: N801 - Python's name
         def __init__(self, *, record: bool = False, action: str | None = None) -> None:
@@ -205,7 +205,7 @@ def _make_catch_warnings(
 
         def __enter__(self) -> list[Any] | None:
             self._saved = filters[:]
-            recordings.append(self._record)  # None stands for the log
+            recordings.append(self._record)  # None means the log
             if self._action is not None:
                 simplefilter(self._action)
             return self._record
@@ -221,7 +221,7 @@ _ACTIONS = frozenset({"always", "default", "error", "ignore", "module", "once"})
 
 
 class WarningMessage:
-    """What ``catch_warnings(record=True)`` collects."""
+    """A warning that ``catch_warnings(record=True)`` has collected."""
 
     __slots__ = ("category", "message")
 

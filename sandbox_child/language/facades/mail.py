@@ -1,4 +1,4 @@
-"""Stand-ins of the email package: its policies hold registries that anybody can change."""
+"""Facades of the email package, whose policies have registries that any code can change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def make_email_policy(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return the named policies, each with registries of its own."""
+    """Return the named policies, each with its own registries."""
     import email.policy
     from email.contentmanager import ContentManager, raw_data_manager
     from email.headerregistry import HeaderRegistry

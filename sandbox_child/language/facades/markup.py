@@ -1,4 +1,4 @@
-"""ElementTree on text: no files, and no entity declarations (a kilobyte of them fills memory)."""
+"""The facade of ElementTree: it reads text only, and refuses entities, which can fill memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from sandbox_child.language.facades import Facades
 
 
-class _PrologRead(Exception):  # noqa: N818 - it ends the scan; it is no error
-    """The first element has begun: no declaration can follow."""
+class _PrologRead(Exception):  # noqa: N818 - it ends the scan, and is not an error
+    """The first element has begun, so declarations cannot follow."""
 
 
 def check_entities(text: Any) -> None:
     """Raise ValueError if the document *text* (str or bytes) declares an entity.
 
-    The parser itself reads the prolog: searching the text would miss other encodings.
+    The parser itself reads the prolog, because searching the text would miss other encodings.
     """
     from xml.parsers import expat
 
@@ -34,12 +34,12 @@ def check_entities(text: Any) -> None:
     try:
         parser.Parse(text, True)
     except (_PrologRead, expat.ExpatError):
-        # Malformed text is for the real parser to report.
+        # The real parser reports malformed text.
         pass
 
 
 def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N802 - the module's name
-    """Return parsing that refuses entities, and a tree that opens no files."""
+    """Return a parser that refuses entities, and a tree that does not open files."""
     import xml.etree.ElementTree as etree  # noqa: ICN001, N813 - ET says nothing
 
     facades.guards.writable.add(etree.Element)
@@ -47,7 +47,7 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
     def fromstring(text: Any) -> Any:
         if not isinstance(text, str | bytes | bytearray):
             raise TypeError(f"a string or bytes are needed, not {type(text).__name__!r}")
-        # An exact copy: a class of the job could answer twice in two ways.
+        # An exact copy, because a class of the job could give two different answers.
         exact = str.__str__(text) if isinstance(text, str) else bytes(text)
         check_entities(exact)
         return etree.fromstring(exact)  # noqa: S314 - entities are refused above
@@ -71,10 +71,10 @@ def make_xml_etree_ElementTree(facades: Facades) -> dict[str, Any]:  # noqa: N80
 
 
 def _make_tree_class(etree: ModuleType, fromstring: Callable[[Any], Any]) -> Any:
-    """Return a class of trees that reads with *fromstring*, and opens no files."""
+    """Return a class of trees that reads with *fromstring* and does not open files."""
 
     class ElementTree:
-        # Not a subclass: `super()` of a job would find the methods below that open files.
+        # Not a subclass: `super()` in a job would find the base's methods that open files.
         def __init__(self, element: Any = None, file: Any = None) -> None:
             self._tree = etree.ElementTree(element)
             if file is not None:
@@ -122,14 +122,14 @@ def _make_tree_class(etree: ModuleType, fromstring: Callable[[Any], Any]) -> Any
 
 
 class _Writer:
-    """Passes on what is written to the method that was found when the file was looked at."""
+    """Passes written text on to the method that was found when the file was looked at."""
 
     def __init__(self, file: Any) -> None:
         self.write = _looked_up(file, "write")
 
 
 def _looked_up(file: Any, method: str) -> Any:
-    """Return a method of *file*: asked for once, so that a second answer cannot differ."""
+    """Return a method of *file*, asked for only once, so that a second answer cannot differ."""
     found = getattr(file, method, None)
     if not callable(found):
         raise TypeError(f"a job has no files: give an object with {method}(), such as io.BytesIO")

@@ -1,4 +1,4 @@
-"""Paths as text."""
+"""The facade of pathlib: paths as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 def make_pathlib(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return the pure classes.
 
-    Since Python 3.13 their attribute ``parser`` is posixpath, which leads to os: a guard refuses it.
+    Since Python 3.13 their attribute ``parser`` is posixpath, which leads to os, so a guard refuses
+    it.
     """
     import pathlib
 

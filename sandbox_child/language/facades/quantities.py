@@ -1,4 +1,4 @@
-"""Stand-ins that count: math, decimal, random."""
+"""Facades of modules that count: math, decimal, random."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_COUNTED = 100_000
 
 
 def make_math(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return the functions whose result grows faster than their argument, with a limit."""
+    """Return functions whose result grows faster than their argument, with a limit."""
     import math
 
     def limited(function: Callable[..., int]) -> Callable[..., int]:
@@ -30,7 +30,7 @@ def make_math(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room 
 
 
 def make_decimal(facades: Facades) -> dict[str, Any]:
-    """Return copies of the contexts: the real ones are what new contexts are made from."""
+    """Return copies of the contexts, because new contexts are made from the real ones."""
     import decimal
 
     facades.guards.writable.add(decimal.Context)
@@ -68,8 +68,8 @@ _RANDOM = (
 
 
 def make_random(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return the functions of a generator of this scope, seeded by the system."""
+    """Return the functions of a generator of this scope, which the system seeds."""
     import random
 
-    generator = random.Random()  # noqa: S311 - what the job asked for; secrets is there too
+    generator = random.Random()  # noqa: S311 - the job asked for it, and could use secrets
     return {name: getattr(generator, name) for name in _RANDOM}

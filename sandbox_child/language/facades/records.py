@@ -1,4 +1,4 @@
-"""Stand-ins of dataclasses: what they read and copy of an object is what a job may read and copy."""
+"""The facade of dataclasses: it reads and copies only fields that a job may read and copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MISSING = object()
 
 
 def make_dataclasses(facades: Facades) -> dict[str, Any]:
-    """Return a decorator for classes of the job, and functions that read what a job may read."""
+    """Return a decorator for classes of the job, and functions with the job's rights to read."""
     import dataclasses
 
     def decorate(cls: Any, options: dict[str, Any]) -> Any:
@@ -27,8 +27,8 @@ def make_dataclasses(facades: Facades) -> dict[str, Any]:
         names = getattr(cls, "__annotations__", {})
         check_fields(names, "dataclass")
         _check_inherited_defaults(facades, cls, names)
-        # With slots=True hooks of the job run while the class is made anew: no list of names may be
-        # there by then that holds a private one.
+        # With slots=True, hooks of the job run while the class is made anew.  At that moment, no
+        # list of names may contain a private name.
         wants_match_args = options.pop("match_args", True)
         made = dataclasses.dataclass(match_args=False, **options)(cls)
         if wants_match_args and "__match_args__" not in made.__dict__:
@@ -55,7 +55,7 @@ def make_dataclasses(facades: Facades) -> dict[str, Any]:
 
 
 def _check_inherited_defaults(facades: Facades, cls: Any, names: Any) -> None:
-    """Refuse a field that would take an attribute of a base as its default, if no job may read that.
+    """Refuse a field that would take as its default a base's attribute that jobs may not read.
 
     Python looks for the default of a field with ``getattr(cls, name)``.
     """
@@ -71,7 +71,7 @@ def _check_inherited_defaults(facades: Facades, cls: Any, names: Any) -> None:
 
 
 def _copied(field: Any) -> Any:
-    """Return a copy of *field*: Python's belongs to all, and all fields share one empty `metadata`."""
+    """Return a copy of *field*: Python's object and its empty `metadata` are shared."""
     import copy
 
     own = copy.copy(field)
@@ -81,10 +81,11 @@ def _copied(field: Any) -> Any:
 
 
 def _make_converters(facades: Facades) -> dict[str, Any]:
-    """Return asdict and astuple with the `getattr` and the `deepcopy` of a job.
+    """Return asdict and astuple with the job's `getattr` and `deepcopy`.
 
-    Python's read every field, also a private one of an adaptor, and copy with Python's `deepcopy`, which asks
-    instances for special methods.  These are the same functions with other globals.
+    Python's functions read every field, even a private field of an adaptor, and copy with Python's
+    `deepcopy`, which asks instances for special methods.  These are the same functions with other
+    globals.
     """
     import dataclasses
 

@@ -1,8 +1,9 @@
-"""Which standard modules a job may import, and which of their names; data, nothing else.
+"""The standard modules that a job may import, and their names.  This file has only data.
 
-``names`` are handed out as they are: reviewed to lead nowhere and to change nothing shared.
-What needs a stand-in is made by the function ``make_<module>`` of the ``room``, a module of
-this package.  ``left_out`` says why a name that somebody may miss is not here.
+A job gets the objects under ``names`` as they are: a review has shown that they neither lead out
+nor change shared objects.  The function ``make_<module>`` of the ``room``, a module of this
+package, makes the objects that need a replacement.  ``left_out`` gives the reason why an expected
+name is missing.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ __all__ = ["TABLE", "Entry"]
 
 
 class Entry(NamedTuple):
-    """What a job gets of one standard module."""
+    """The part of a standard module that a job gets."""
 
     names: str = ""
     room: str = ""
     changed: str = ""
-    """What differs from Python, for the table in the documentation."""
+    """Differences from Python, for the table in the documentation."""
     left_out: str = ""
-    """What is not there, and why."""
+    """Missing names, and the reasons."""
 
 
 _PACKAGE = Entry(changed="only the submodules listed here")

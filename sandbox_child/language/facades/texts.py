@@ -1,4 +1,4 @@
-"""Stand-ins that cut text."""
+"""Facades of modules that split text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def make_shlex(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return ``split`` for strings: the real one reads standard input when given None."""
+    """Return ``split`` for strings only: the real function reads standard input for None."""
     import shlex
 
     def split(s: str, comments: bool = False, posix: bool = True) -> list[str]:
@@ -21,7 +21,7 @@ def make_shlex(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room
 
 
 def make_textwrap(facades: Facades) -> dict[str, Any]:
-    """Return a TextWrapper whose table of white space is not the one that all share."""
+    """Return a TextWrapper with its own table of white space, in place of the shared one."""
     import textwrap
 
     class TextWrapper(textwrap.TextWrapper):

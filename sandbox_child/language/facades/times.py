@@ -1,4 +1,4 @@
-"""Stand-ins of the calendar."""
+"""Facades of modules for calendars and time zones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def make_calendar(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
-    """Return the tables of names as tuples, and months by a calendar of their own."""
+    """Return the tables of names as tuples, and functions of a calendar of its own."""
     import calendar
 
-    # The functions of the module belong to one calendar of the process.
+    # The functions of the module belong to a single calendar of the process.
     own = calendar.TextCalendar()
     return {
         **{
@@ -27,7 +27,8 @@ def make_calendar(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every r
 def make_zoneinfo(facades: Facades) -> dict[str, Any]:  # noqa: ARG001 - every room has one signature
     """Return a ZoneInfo that finds zones by exact texts.
 
-    Python's looks at a key several times before it opens a file of that name, and all share its cache.
+    Python's own looks at a key several times before it opens a file of that name, and all scopes
+    would share its cache.
     """
     import zoneinfo
 

@@ -1,7 +1,7 @@
-"""Room `guards`: what a job may do with names and objects while it runs.
+"""Room `guards`: the rights of a job to names and objects while it runs.
 
-It belongs here if it judges an object or a name, not a text.  The room imports nothing of ours; the rest of
-`language` imports it.  Other rooms import `names` besides: its lists are data.
+It belongs here if it judges an object or a name, not a text.  The room does not import any other
+room; the rest of `language` imports it.  Other rooms also import `names`, whose lists are data.
 """
 
 from __future__ import annotations

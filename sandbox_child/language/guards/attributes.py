@@ -1,4 +1,4 @@
-"""The names that a job may say, whatever object has them."""
+"""Judges names of attributes that a job may use with any object."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FunctionType = types.FunctionType
 
 
 def check_name(name: object) -> str:
-    """Return *name* if some object may be asked for it.
+    """Return *name* if a job may ask some object for it.
 
     Raises:
         TypeError: *name* is not exactly a ``str``; a subclass could change between two looks.
-        JobSecurityError: the name leads into the interpreter, whatever object has it.
+        JobSecurityError: The name leads into the interpreter for every object.
 
     """
     if type(name) is not str:
@@ -31,9 +31,10 @@ def check_name(name: object) -> str:
 
 
 def checked_keywords(mapping: Any) -> dict[Any, Any]:
-    """Return what a call gets by ``**``, with names that are exactly text.
+    """Return the mapping for ``**`` in a call, with keys that are exactly ``str``.
 
-    A callee may turn a name into an attribute, and Python asks some instances for special methods.
+    A called function may turn a name into an attribute, and Python asks some instances for special
+    methods.
 
     Raises:
         JobSecurityError: A name is special, or leads into the interpreter.
@@ -56,9 +57,9 @@ def checked_keywords(mapping: Any) -> dict[Any, Any]:
 
 
 def asked_for_no_special_name(function: Any) -> Any:
-    """Return *function*, the ``__getattr__`` of a class of the job, as one that special names do not reach.
+    """Return *function*, the ``__getattr__`` of a job's class, so that it never gets special names.
 
-    Libraries ask objects for ``__dict__`` and the like, and use what comes without a check.
+    Libraries ask objects for ``__dict__`` and similar names, and use the answer without a check.
     """
     bind = None if type(function) is _FunctionType else getattr(type(function), "__get__", None)
 
@@ -74,6 +75,6 @@ def asked_for_no_special_name(function: Any) -> Any:
 
 
 def named(function: Any, name: str) -> Any:
-    """Return *function*, which calls itself *name* from now on."""
+    """Return *function* with the name *name*."""
     function.__name__ = function.__qualname__ = name
     return function

@@ -1,4 +1,4 @@
-"""The built-in names of a job: what is handed out as it is, and what is put in its place."""
+"""The built-in names of a job: those that it gets as they are, and replacements of others."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ PLAIN_BUILTINS = (
     "tuple",
     "zip",
 )
-"""Handed out as they are, with every built-in exception; the rest is absent or replaced."""
+"""Names that a job gets as they are, with every built-in exception; others are missing or
+replaced."""
 
 CHANGED_BUILTINS = {
     "__import__": "adaptors, modules of the repo, and the listed standard modules",
@@ -88,14 +89,14 @@ CHANGED_BUILTINS = {
     "setattr": "names and objects are checked as in `o.a = 1`",
     "type": "one argument only: it returns the class of an object, and does not make a class",
 }
-"""What differs from Python, for the table in the documentation."""
+"""Differences from Python, for the table in the documentation."""
 
 MAX_MESSAGE_CHARS = 4_000_000
-"""Longer log messages are cut: the parent decides about smaller ones, but has to read them."""
+"""Longer log messages are cut. The parent decides about shorter ones, but has to read them."""
 
 
 class _TypeOfType(type):
-    """Makes ``TypeFacade`` answer like ``type`` with one argument, and only then."""
+    """Makes ``TypeFacade`` work like ``type``, but with one argument only."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if len(args) != 1 or kwargs:
@@ -119,7 +120,7 @@ class _TypeOfType(type):
 
 
 class TypeFacade(metaclass=_TypeOfType):
-    """Stands for ``type``: the real one makes classes past the checks on class statements."""
+    """Replaces ``type``: the real one makes classes without the checks on class statements."""
 
     __slots__ = ()
 
@@ -128,7 +129,7 @@ class TypeFacade(metaclass=_TypeOfType):
 
 
 class _TypeOfFunction(type):
-    """Makes ``FunctionFacade`` answer like the class of functions, and make none."""
+    """Makes ``FunctionFacade`` answer like the class of functions, but not make functions."""
 
     def __call__(cls, *_: Any, **__: Any) -> Any:
         raise TypeError("a function is made by def or lambda")
@@ -141,7 +142,7 @@ class _TypeOfFunction(type):
 
 
 class FunctionFacade(metaclass=_TypeOfFunction):
-    """Stands for the class of functions: the real one builds them from code and globals."""
+    """Replaces the class of functions: the real one makes functions from code and globals."""
 
     __slots__ = ()
 
@@ -155,7 +156,7 @@ TypeFacade.__name__ = TypeFacade.__qualname__ = "type"
 
 
 def make_builtins(guards: Guards) -> dict[str, Any]:
-    """Return the ``__builtins__`` of one scope, guards included; import and print are not yet there."""
+    """Return the ``__builtins__`` of a scope with its guards, but without import and print."""
     return {
         **_SHARED,
         "_attr_": guards.attr,
@@ -183,10 +184,10 @@ def make_print(
     log: Callable[[str, str], None],
     show: Callable[[object], object] | None = None,
 ) -> tuple[Callable[..., None], Callable[[], None]]:
-    """Return a ``print`` that logs whole lines at level info, and a function that flushes it.
+    """Return a ``print`` that logs whole lines at level info, and a function to flush it.
 
-    Text is held back until it ends in a line break, as a terminal would show it.  *show* gives
-    what is printed in place of a value, None for nothing.
+    Text is held back until it ends in a line break, so that a log line is a line as on a terminal.
+    *show* returns the value to print in place of another, or None to leave the value out.
     """
     pending: list[str] = []
 
@@ -213,18 +214,18 @@ def make_print(
             _write_to(file, text)
             return
         pending.append(text)
-        # Held-back text is bounded by one message, as what is shown at once is.
+        # The limit of a message also bounds the text that is held back.
         if text.endswith("\n") or flush or sum(map(len, pending)) > MAX_MESSAGE_CHARS:
             flush_pending()
 
-    print.__qualname__ = "print"  # what an error says
+    print.__qualname__ = "print"  # the name in errors
     return print, flush_pending
 
 
 def cut(text: str) -> str:
-    """Return *text* as exactly a text, cut to what one log message may hold.
+    """Return *text* as exactly a ``str``, cut to the limit of a log message.
 
-    A method of a job that is to return a text may return anything.
+    A method of a job that should return text may return any object.
     """
     if type(text) is not str:
         text = str.__str__(text) if isinstance(text, str) else f"(a {type(text).__name__}, no text)"

@@ -1,4 +1,4 @@
-"""Facts about classes: which bases a job may build on, and which names a pattern may read."""
+"""Judges classes: the bases that a job may use, and the names that a pattern may read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MISSING = object()
 
 
 def clean_match_args(cls: type) -> None:
-    """Cut ``__match_args__`` before the first name that no job may read of any object.
+    """Cut ``__match_args__`` before the first name that jobs may not read of any object.
 
-    A positional pattern reads these names without any guard.
+    A positional pattern reads these names without a guard.
     """
     for base in cls.__mro__:
         found = type.__dict__["__dict__"].__get__(base).get("__match_args__", _MISSING)
@@ -30,13 +30,13 @@ def clean_match_args(cls: type) -> None:
 
 
 def refuse_bases(bases: tuple[Any, ...]) -> None:
-    """Raise TypeError if a class statement has *bases* that no job may build on.
+    """Raise TypeError if a class statement has *bases* that a job may not use.
 
-    A class that makes classes makes them past the checks.  A future is handed the context of the task that
-    waits for it, with what adaptors keep there.
+    A metaclass would make classes without the checks.  A future gets the context of the task that
+    waits for it, with the values that adaptors keep there.
 
-    An object that is no class says by itself what it stands for.  Those of Python say the same each time, and a
-    job has no other way to get hold of `type`.
+    An object that is not a class names its bases itself.  Python's own objects give the same answer
+    each time, and a job cannot get `type` in another way.
     """
     future = getattr(sys.modules.get("asyncio"), "Future", _Unloaded)
     for base in bases:
@@ -53,11 +53,11 @@ def refuse_bases(bases: tuple[Any, ...]) -> None:
 
 
 class _Unloaded:
-    """Stands for a class of a module that nobody has imported."""
+    """Takes the place of a class whose module was not imported."""
 
 
 def is_remade(cls: type, job_classes: set[type]) -> bool:
-    """Whether a decorator built *cls* anew from a class of the job, as dataclass(slots=True)."""
+    """Whether a decorator, as dataclass(slots=True), has made *cls* from a class of the job."""
     return any(
         old.__qualname__ == cls.__qualname__ and old.__bases__ == cls.__bases__
         for old in job_classes

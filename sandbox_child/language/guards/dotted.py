@@ -17,7 +17,7 @@ __all__ = ["make_open_state_guards", "make_state_guards"]
 def make_state_guards(
     attr: Callable[[Any, str], Any], write: Callable[[Any], Any]
 ) -> tuple[Callable[[Any, str], Any], Callable[[Any], Any]]:
-    """Return the guards of reads and of stores; *attr* and *write* judge what is no dict."""
+    """Return the guards of reads and of stores; *attr* and *write* judge all but dicts."""
 
     def state_attr(target: Any, name: str) -> Any:
         if type(target) is dict and name not in _DICT_NAMES:  # nearly always
@@ -42,12 +42,12 @@ def make_state_guards(
 
 
 def make_open_state_guards() -> tuple[Callable[[Any, str], Any], Callable[[Any], Any]]:
-    """Return the same two as they are without the language wall."""
+    """Return the same two guards, for jobs without the language wall."""
     return make_state_guards(getattr, lambda target: target)
 
 
 class _Keys:
-    """What `state.a.b = 1` stores into when `state.a` is a dict: its attributes are the keys."""
+    """The target of `state.a.b = 1` if `state.a` is a dict: its attributes are the dict's keys."""
 
     __slots__ = ("_target",)
 
@@ -55,7 +55,7 @@ class _Keys:
         object.__setattr__(self, "_target", target)
 
     def __getattribute__(self, name: str) -> Any:
-        # `state.n += 1` reads through the target as well.
+        # `state.n += 1` also reads through the target.
         target = object.__getattribute__(self, "_target")
         if name in target:
             return target[name]
@@ -72,7 +72,7 @@ class _Keys:
 
 
 def _absent_key(target: dict[Any, Any], name: str) -> AttributeError:
-    """Return the error for a key that is not there; hints look at its fields, not at its text."""
+    """Return the error for a missing key; hints look at its fields, not at its text."""
     keys = [repr(key) for key in list(target)[:10] if type(key) is str]
     error = AttributeError(f"no key {name!r}; the keys are {', '.join(keys) or 'none'}", name=name)
     error.__dict__["_absent_from"] = target

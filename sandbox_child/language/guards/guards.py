@@ -1,8 +1,8 @@
-"""The guards that compiled jobs call at run time, as closures over one scope's own classes.
+"""The guards that compiled jobs call at run time, as closures over the classes of a scope.
 
-Names are judged when a job is compiled; left for run time is what depends on the object: who
-may be written to, whose private names may be read, and the handful of public names that are a
-way out on some objects (``names.DYNAMIC_ATTRIBUTES``).
+Names are judged when a job is compiled. At run time the guards judge objects: whether a job may
+write to them or read their private names. A few public names are a way out on some objects
+(``names.DYNAMIC_ATTRIBUTES``).
 
     object                              write attributes      read _private
     instance or class of the job        yes                   if all its bases are ours to know
@@ -52,9 +52,10 @@ _build_class = builtins.__build_class__
 
 
 class Guards:
-    """The guards of one scope; every attribute is a plain function or a set they share.
+    """The guards of a scope; every attribute is a plain function, or a set that they share.
 
-    Bound methods would cost a job twice the time of a closure, and hand it their owner.
+    Bound methods would take twice the time of a closure, and would give a job access to their
+    owner.
     """
 
     __slots__ = (
@@ -82,17 +83,17 @@ class Guards:
     )
 
     job_classes: set[type]
-    """Classes that this scope's code defined."""
+    """Classes that this scope's code has defined."""
     open_classes: set[type]
-    """Those among them that have no foreign base: their private names are the job's own."""
+    """Those of them without a foreign base, whose private names are the job's own."""
     known_bases: set[type]
-    """Classes that keep nothing private: a class of the job on top of them stays the job's."""
+    """Classes without private attributes; a job's subclass of them is still the job's own."""
     writable: set[type]
-    """Types of ours whose instances take attributes; facades add theirs."""
+    """Types of ours whose attributes a job may set; facades add their own."""
     registries: set[Any]
-    """Dispatchers made by this scope: their ``register`` changes nothing shared."""
+    """Dispatchers that this scope has made; their ``register`` does not change shared objects."""
     name_module: Callable[[str], None]
-    """Says what the job's module is called, before it has a class."""
+    """Sets the name of the job's module, before the job has a class."""
     is_own: Callable[[Any], bool]
     build_class: Callable[..., Any]
     """Makes the classes of class statements."""
@@ -101,9 +102,9 @@ class Guards:
     write: Callable[[Any], Any]
     attr: Callable[[Any, str], Any]
     own: Callable[..., Any]
-    """Returns its first argument if the job may read all those private names of it."""
+    """Returns its first argument if the job may read the given private names of it."""
     keywords: Callable[[Any], Any]
-    """Returns the mapping of a call's ``**``, if no key of it is a special name."""
+    """Returns the mapping of a call's ``**``, if its keys are not special names."""
     super: Callable[[Any, Any], Any]
     """Returns ``super(cls, target)`` for a class of the job."""
     state_attr: Callable[[Any, str], Any]
@@ -143,7 +144,8 @@ class Guards:
                 if issubclass(cls, BaseExceptionGroup):
                     # except* on a subclass with its own split() crashes CPython.
                     raise TypeError("a job cannot subclass ExceptionGroup; raise one as it is")
-                # Before the class can be registered or written to: some hooks run first.
+                # Now, before the class can be registered or written to, because some hooks run
+                # first.
                 clean_match_args(cls)
                 job_classes.add(cls)
                 if all(base in open_classes or base in known for base in cls.__mro__[1:]):
@@ -164,7 +166,7 @@ class Guards:
     def _make_class_guards(self, scope_globals: dict[str, Any]) -> None:
         job_classes, register_class = self.job_classes, self.register_class
 
-        # A condition has no name, and makes no classes.
+        # A condition does not have a module name, and does not make classes.
         module_name = scope_globals.get("__name__", _MISSING)
         being_made = 0
 
@@ -181,14 +183,14 @@ class Guards:
                 and cls not in job_classes
                 and cls.__dict__.get("__module__") == module_name
             ):
-                # A class that is being made: __init_subclass__, __set_name__ and the __init__ of
+                # The class is still being made: __init_subclass__, __set_name__ and the __init__ of
                 # enum members run before its decorators.
                 register_class(cls)
             return cls in job_classes
 
         def build_class(function: Any, name: Any, /, *bases: Any, **keywords: Any) -> Any:
             refuse_bases(bases)
-            # Counted, because a class of another maker may also bear the name of the job's module.
+            # Counted, because a class from elsewhere may also have the name of the job's module.
             nonlocal being_made
             being_made += 1
             try:
@@ -213,7 +215,7 @@ class Guards:
         job_classes, writable, is_own = self.job_classes, self.writable, self.is_own
 
         def write(target: Any) -> Any:
-            # One look for the common case: this is called for every `self.x = 1`.
+            # A single look-up for the common case: this is called for every `self.x = 1`.
             return target if type(target) in job_classes else write_other(target)
 
         def write_other(target: Any) -> Any:
@@ -251,7 +253,7 @@ class Guards:
 
         def guarded_hasattr(target: Any, name: Any, /) -> bool:
             if type(name) is str and name in DEFINABLE_DUNDERS:
-                return hasattr(target, name)  # "can it be iterated?" is a fair question
+                return hasattr(target, name)  # a job may ask whether an object can be iterated
             try:
                 guarded_getattr(target, name)
             except AttributeError:

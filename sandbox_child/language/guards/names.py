@@ -1,8 +1,8 @@
-"""Which names a job may bind, read and define; every list here is data for the policy.
+"""The names that a job may bind, read and define; every list here is data for the policy.
 
-Rule: a name is judged where it stands in the source, once, when the job is compiled.  Only
-the names in :data:`DYNAMIC_ATTRIBUTES` and private names mean different things on different
-objects; their reads are checked by a guard at run time.
+Rule: each name in the source is judged once, when the job is compiled.  Only the names in
+  :data:`DYNAMIC_ATTRIBUTES` and private names mean different things on different objects; a guard
+  checks reads of them at run time.
 """
 
 from __future__ import annotations
@@ -41,34 +41,35 @@ _INTERNAL_PREFIXES = ("f_", "co_", "tb_", "gi_", "cr_", "ag_")
 
 DENIED_ATTRIBUTES: frozenset[str] = (
     INSPECT_ATTRIBUTES
-    # What this interpreter adds to the list above, so that a new release is covered at once.
+    # Names that this interpreter adds to the list above, so that a new release is covered at once.
     | {
         name
         for internal in _INTERNAL_TYPES
         for name in dir(internal)
         if name.startswith(_INTERNAL_PREFIXES)
     }
-    # Ways into frames and event loops that carry no underscore.
+    # Ways into frames and event loops without an underscore.
     | {"get_context", "get_coro", "get_loop", "get_stack", "mro", "print_stack"}
     | {"func_closure", "func_code", "func_globals"}
 )
-"""Attributes that lead to frames, code, tracebacks or the event loop, whatever has them."""
+"""Attributes that lead to frames, code, tracebacks or the event loop on any object."""
 
 COPIED_ATTRIBUTES = frozenset({"groupindex", "keywords", "kwds", "mapping"})
-"""Attributes that give a dict which others use: of patterns, partial functions, views of dicts."""
+"""Attributes that give a dict that other code uses: of patterns, partial functions, views of
+dicts."""
 
 DYNAMIC_ATTRIBUTES = (
     frozenset({"format", "format_map", "get_field", "get_value", "obj", "register", "vformat"})
     | COPIED_ATTRIBUTES
-    # Of a pure path: posixpath itself, which leads to os.
+    # On a pure path it is posixpath itself, which leads to os.
     | ({"parser"} if sys.version_info >= (3, 13) else set())
-    # Of a text in an annotation: it runs the text.
+    # On a text in an annotation it runs the text.
     | ({"evaluate"} if sys.version_info >= (3, 14) else set())
 )
 """Attributes that are harmless on most objects and a way out on some."""
 
 READABLE_DUNDERS = frozenset({"__doc__", "__name__", "__qualname__"})
-"""Special attributes that any object may be asked for; none of them leads anywhere."""
+"""Special attributes that a job may read of any object; they do not lead to other objects."""
 
 READABLE_PRIVATE = frozenset({"_asdict", "_fields", "_make", "_replace"})
 """The public interface of a named tuple; the underscore only avoids clashes with fields."""
@@ -91,7 +92,7 @@ _OPERATORS = [
 ]
 
 ENUM_HOOKS = frozenset({"_generate_next_value_", "_ignore_", "_missing_", "_order_"})
-"""What the class of an enumeration may define besides its members."""
+"""Names that the class of an enumeration may define besides its members."""
 
 DEFINABLE_DUNDERS = ENUM_HOOKS | frozenset(
     f"__{name}__"
@@ -106,7 +107,7 @@ DEFINABLE_DUNDERS = ENUM_HOOKS | frozenset(
         *("getitem", "setitem", "delitem", "missing"),
         # calls and contexts
         *("call", "enter", "exit", "aenter", "aexit", "aiter", "anext", "await"),
-        # attributes: what property can do; __getattribute__ and __setattr__ are not among them
+        # attributes: what a property can do, without __getattribute__ and __setattr__
         *("getattr", "get", "set", "delete"),
         # numbers
         *("int", "float", "complex", "index", "round", "trunc", "floor", "ceil"),
@@ -121,16 +122,17 @@ CONSTRUCTORS = frozenset({"__init__", "__post_init__"})
 GUARDED_ON_SUPER = CONSTRUCTORS | frozenset(
     {"__delete__", "__get__", "__getattr__", "__set__", "__set_name__"}
 )
-"""Special methods that a guard must allow on ``super()``: those of a foreign base take any object."""
+"""Special methods that a guard must check on ``super()``, because those of a foreign base take any
+object."""
 
 LISTS_OF_NAMES = frozenset({"__match_args__", "__slots__"})
-"""Special names that a class body may assign, to names that are written out."""
+"""Special names that a class body may assign, if the value is a literal list of names."""
 
 ASSIGNABLE_DUNDERS = DEFINABLE_DUNDERS | LISTS_OF_NAMES
 """Special names that a class body may assign (``__radd__ = __add__``, ``__hash__ = None``)."""
 
 READABLE_NAMES = DEFINABLE_DUNDERS | {"__debug__", "__name__"}
-"""Special variables that a job may read; methods only ever exist in the body of a class."""
+"""Special variables that a job may read; methods exist only in the body of a class."""
 
 _RUNS_TEXT = "it runs text as code, which no check can see"
 
@@ -151,7 +153,8 @@ REFUSED_BUILTINS: dict[str, tuple[str, str, bool]] = {
     "quit": ("a job ends by returning", "return state, or raise an exception", False),
     "vars": ("it exposes the insides of objects", "name the attributes you need", True),
 }
-"""Built-in functions that do not exist in a job: reason, what to write, is it an attack."""
+"""Built-in functions that a job lacks: the reason, what to write, and whether a use is an
+attack."""
 
 ATTRIBUTE_FIXES = {
     "__class__": "write type(x)",
@@ -166,7 +169,7 @@ ATTRIBUTE_FIXES = {
     "__module__": "write the name as a string",
     "mro": "use isinstance(x, Base) or issubclass(C, Base)",
 }
-"""What to write instead of an attribute that is refused."""
+"""For each refused attribute, what to write instead."""
 
 _FUNCTION_OF = {
     "bytes": "bytes(x)",
@@ -188,10 +191,10 @@ _FUNCTION_OF = {
 
 
 def is_reserved(name: str) -> bool:
-    """Whether *name* has the shape ``__x``, ``_x_`` or ``x__roles__``.
+    """Whether *name* has the form ``__x``, ``_x_`` or ``x__roles__``.
 
-    The first two belong to Python and to guards.  RestrictedPython refuses the third: Zope keeps the
-    rights of users there.
+    The first two belong to Python and to guards.  RestrictedPython refuses the third, where Zope
+    keeps the rights of users.
     """
     if name[-1] == "_" and name.endswith("__roles__"):
         return True

@@ -1,7 +1,7 @@
-"""The guards of one scope that read attributes.
+"""The guards of a scope for reading attributes.
 
 They judge private names, and the public names that are a way out on some objects
-(``names.DYNAMIC_ATTRIBUTES``).  `guards` says which classes belong to the scope.
+(``names.DYNAMIC_ATTRIBUTES``).  `guards` knows the classes of the scope.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FunctionType = types.FunctionType
 _MethodType = types.MethodType
 _ModuleType = types.ModuleType
 _FORMATTERS = frozenset({"string", "collections"})
-"""Modules whose ``format``, ``get_field`` and ``vformat`` walk attributes by themselves."""
+"""Modules whose ``format``, ``get_field`` and ``vformat`` read attributes by themselves."""
 
 _class_of_super = super.__dict__["__self_class__"].__get__
 _target_of_super = super.__dict__["__self__"].__get__
@@ -39,14 +39,14 @@ def make_may_read(
     open_classes: set[type],
     known_bases: set[type],
 ) -> MayRead:
-    """Return the guard that says whether the job may read a private name of an object.
+    """Return the guard that decides whether the job may read a private name of an object.
 
     Args:
-        scope_globals: The globals of the job, by which its functions are known.
-        is_own: Says whether an object is an instance, a class or a function of the job.
+        scope_globals: The globals of the job, which identify its functions.
+        is_own: Returns whether an object is an instance, a class or a function of the job.
         job_classes: The classes of the job.
-        open_classes: Those of them that have no foreign base.
-        known_bases: Classes that keep nothing private.
+        open_classes: Those of them without a foreign base.
+        known_bases: Classes without private attributes.
 
     """
     own_names: dict[tuple[type, str], bool] = {}
@@ -60,7 +60,7 @@ def make_may_read(
         return is_own(target) and (target if isinstance(target, type) else kind) in open_classes
 
     def is_own_name(target: Any, name: str) -> bool:
-        """Whether *name*, asked of a class of the job with foreign bases, is the job's."""
+        """Whether *name* of a job's class with foreign bases belongs to the job."""
         kind = _class_of_super(target) if type(target) is super else type(target)
         cls = target if isinstance(target, type) else kind
         if not is_own(cls):
@@ -79,7 +79,7 @@ def make_may_read(
 
 
 def make_own(may_read: MayRead, write: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return the guard of objects of which the job reads private names, or writes attributes."""
+    """Return the guard for reading private names of an object, or writing its attributes."""
 
     def own(target: Any, *names: str) -> Any:
         for name in names:
@@ -91,11 +91,11 @@ def make_own(may_read: MayRead, write: Callable[[Any], Any]) -> Callable[..., An
 
 
 def make_is_registrable(job_classes: set[type], registries: set[Any]) -> Callable[[Any], bool]:
-    """Return what says whether ``register`` of an object changes nothing that other steps share."""
+    """Return a function that decides whether ``register`` changes only the job's own objects."""
 
     def is_registrable(target: Any) -> bool:
         if isinstance(target, type):
-            # A shared abstract base remembers what was registered with its subclasses.
+            # A shared abstract base remembers the classes that were registered with its subclasses.
             return target in job_classes and all(
                 base in job_classes or type(base) is type for base in target.__mro__
             )
@@ -110,11 +110,11 @@ def make_is_registrable(job_classes: set[type], registries: set[Any]) -> Callabl
 def make_attr(
     may_read: MayRead, is_own: IsOwn, is_registrable: Callable[[Any], bool]
 ) -> Callable[[Any, str], Any]:
-    """Return the guard that reads an attribute whose name alone does not say whether the job may.
+    """Return the guard that reads an attribute whose name alone does not decide about it.
 
     Args:
         may_read: See `make_may_read`.
-        is_own: Says whether an object is the job's.
+        is_own: Returns whether an object is the job's.
         is_registrable: See `make_is_registrable`.
 
     """
@@ -155,13 +155,13 @@ def _refuse(target: Any, name: str) -> NoReturn:
 
 
 def _is_harmless(target: Any, name: str) -> bool:
-    """Whether a private name is one that every job may read of such an object."""
+    """Whether every job may read this private name of such an object."""
     if name in READABLE_PRIVATE and _is_named_tuple(target):
         return True
     return (
         name in CONSTRUCTORS
         and type(target) is super
-        # `super()` of a class gives the function itself, which takes any object.
+        # `super()` of a class gives the function itself, which accepts any object.
         and not isinstance(_target_of_super(target), type)
     )
 
@@ -181,17 +181,17 @@ def _read_evaluate(target: Any) -> Any:
 
 def _read_parser(target: Any) -> Any:
     value = target.parser
-    # A module of a module is a facade's, as all that a job has are.
+    # A module that a job reads from a module belongs to a facade.
     if isinstance(value, _ModuleType) and not isinstance(target, _ModuleType):
         raise JobSecurityError(f"parser of {label(target)} is a module of Python")
     return value
 
 
 def _without_lookups(is_own: IsOwn, target: Any, name: str, value: Any) -> Any:
-    """Return *value*, or a safe form of it if it is a method that formats text.
+    """Return *value*, or a safe form of it if the method formats text.
 
     Raises:
-        JobSecurityError: It reads attributes that a text names, and has no safe form.
+        JobSecurityError: The method reads attributes that a text names, and has no safe form.
 
     """
     safe = format_method(value)
@@ -204,7 +204,7 @@ def _without_lookups(is_own: IsOwn, target: Any, name: str, value: Any) -> Any:
         and not is_own(function)
     ):
         raise JobSecurityError(
-            f"{name} of {label(target)} reads attributes that it is told by a string; "
+            f"{name} of {label(target)} reads attributes that a string names; "
             "use str.format or an f-string"
         )
     return value
@@ -213,9 +213,9 @@ def _without_lookups(is_own: IsOwn, target: Any, name: str, value: Any) -> Any:
 def _is_defined_by(job_classes: set[type], known_bases: set[type], cls: type, name: str) -> bool:
     """Whether only the job uses the private *name* in *cls* and its bases.
 
-    The maker of an attribute of an instance is not recorded anywhere; but a class that keeps
-    something under a name says that name in its methods.  A name that a foreign base uses stays
-    foreign when the job defines it as well: `super()` still finds what lies below.
+    Python does not record which class has made an attribute of an instance.  But a class that keeps
+    a value under a name uses that name in its methods.  A name that a foreign base uses stays
+    foreign even if the job defines it too, because `super()` still finds the base's value.
     """
     return not any(
         name in base.__dict__ or any(map(_says(name), base.__dict__.values()))
@@ -243,7 +243,7 @@ def _says(name: str) -> Callable[[Any], bool]:
 
 
 def _owner(target: Any) -> Any:
-    """Return the object that *target* asks for its attributes: types such as ``list[int]`` ask another one."""
+    """Return the object that has the attributes of *target*; ``list[int]`` asks another one."""
     if type(target) is super:
         return _target_of_super(target)
     while _FORWARDING & {(base.__module__, base.__name__) for base in type(target).__mro__}:
@@ -255,10 +255,10 @@ _FORWARDING = {("types", "GenericAlias"), ("typing", "_BaseGenericAlias")}
 
 
 def _own_copy(is_own: IsOwn, target: Any, value: Any) -> Any:
-    """Return a copy of *value* if it is a dict, or shows a dict, that the maker of *target* goes on to use.
+    """Return a copy of *value* if it is, or shows, a dict that the maker of *target* still uses.
 
-    An operator of a job's object gets the dict behind a mapping proxy (``proxy | o``).  Names of arguments
-    have been checked before a partial function keeps them.
+    An operator of a job's object gets the dict behind a mapping proxy (``proxy | o``).  Names of
+    arguments are checked before a partial function keeps them.
     """
     if type(value) is types.MappingProxyType:
         return types.MappingProxyType(dict(value))
@@ -284,7 +284,7 @@ def _is_registry(target: Any, value: Any) -> bool:
 
 
 def label(target: Any) -> str:
-    """Return what an error calls *target*."""
+    """Return the name of *target* for an error."""
     if isinstance(target, type):
         return f"the class {target.__name__!r}"
     if isinstance(target, types.ModuleType):

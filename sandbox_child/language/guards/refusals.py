@@ -1,4 +1,4 @@
-"""What a job is refused while it runs; the compiler's refusals are in ``violations``."""
+"""Errors for things that a running job may not do; those of the compiler are in ``violations``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ __all__ = ["JobImportError", "JobSecurityError"]
 
 
 class JobSecurityError(AttributeError):
-    """A private or internal attribute was asked for.
+    """A job has asked for a private or internal attribute.
 
-    An ``AttributeError``, so that ``getattr(x, name, default)`` and ``hasattr`` of careful code
-    keep their meaning; the report calls it SecurityError.
+    This is an ``AttributeError``, so that ``getattr(x, name, default)`` and ``hasattr`` in careful
+    code keep their meaning. The report calls it SecurityError.
     """
 
 
 class JobImportError(ImportError):
-    """A module that a job may not import, or one that is not there.
+    """A job may not import this module, or the module does not exist.
 
-    The message lists what may be imported; *name* is what was asked for.
+    The message lists the allowed modules; *name* is the module that the job asked for.
     """

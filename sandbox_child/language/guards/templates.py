@@ -1,4 +1,4 @@
-"""``str.format`` for jobs: as fast as ever, and no field reads an attribute unseen."""
+"""``str.format`` for jobs: as fast as Python's, but fields cannot read attributes unchecked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAX_DEPTH = 2  # a format specification may hold fields, those may not; as in s
 def format_method(value: object) -> Callable[..., str] | None:
     """Return the harmless counterpart of *value* if it is ``str.format`` or ``format_map``.
 
-    It may be bound to a string or not.  None: *value* is something else.
+    The method may be bound to a string or not.  The result is None for any other *value*.
     """
     if isinstance(value, BuiltinMethodType) and isinstance(value.__self__, str):
         template = str.__str__(value.__self__)
@@ -41,7 +41,7 @@ def format_method(value: object) -> Callable[..., str] | None:
             return lambda *args, **fields: _format(template, args, fields)
         if value.__name__ == "format_map":
             format_map = lambda mapping, /: _format_map(template, mapping)  # noqa: E731 - named below
-            format_map.__qualname__ = "str.format_map"  # what an error says
+            format_map.__qualname__ = "str.format_map"  # the name in errors
             return format_map
     elif value is _UNBOUND_FORMAT:
         return _unbound_format
@@ -62,7 +62,7 @@ def _unbound_format_map(template: object, mapping: Mapping[str, Any], /) -> str:
     return _format_map(_text(template), mapping)
 
 
-# What an error says.
+# The names in errors.
 _unbound_format.__qualname__ = "str.format"
 _unbound_format_map.__qualname__ = "str.format_map"
 
@@ -107,7 +107,7 @@ def _expand(
     counter: list[int] | None,
     depth: int,
 ) -> str:
-    """Format *template* field by field; *counter* holds the next automatic number."""
+    """Format *template* field by field; *counter* has the next automatic number."""
     if depth < 0:
         raise ValueError("Max string recursion exceeded")
     parts: list[str] = []
