@@ -69,10 +69,6 @@ class NetRule(msgspec.Struct, frozen=True):
         """Whether the rule is ``*``: every host and every port."""
         return self.kind == "any" and not self.ports
 
-    def allows_port(self, port: int) -> bool:
-        """Return whether the rule names *port*."""
-        return self.everything or any(low <= port <= high for low, high in self.ports)
-
     def __str__(self) -> str:
         """Return the canonical text, which is read as the same rule."""
         host = {"wildcard": f"*.{self.host}", "any": "*"}.get(self.kind, self.host)

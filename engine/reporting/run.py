@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -184,8 +183,3 @@ def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) 
         loop.call_soon_threadsafe(callback)
     except RuntimeError:
         pass  # the loop was closed meanwhile, so it does not wait any more
-
-
-def now_ms(since_s: float) -> int:
-    """Return whole milliseconds since *since_s* on the monotonic clock."""
-    return round((time.monotonic() - since_s) * 1000)

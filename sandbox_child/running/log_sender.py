@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Final
 
-from protocol.limits import MAX_LOG_BATCH_BYTES, MEGABYTE
+from protocol.limits import LOG_ENTRY_BYTES, MAX_LOG_BATCH_BYTES, MEGABYTE
 from protocol.messages import LogBatch, LogEntry
 from protocol.words import LogLevel, LogSource, left_out
 from sandbox_child.language import encodable
@@ -57,10 +57,10 @@ class LogSender:
                 # The engine counts dropped lines, so their text need not be sent.
                 self._dropped += 1
                 self._dropped_bytes += size + 16
-                self._pending += 64
+                self._pending += LOG_ENTRY_BYTES
             else:
                 self._entries.append(self._entry(level, source, message))
-                self._pending += size + 64
+                self._pending += size + LOG_ENTRY_BYTES
             if self._pending >= MAX_LOG_BATCH_BYTES or self._goes_at_once():
                 self._send()
             else:

@@ -81,10 +81,6 @@ class Matcher:
         """Whether a needle may occur in *data*: never False with one, seldom True without."""
         return self._pieces.search(data) is not None
 
-    def found_in(self, data: bytes) -> bool:
-        """Whether any needle occurs in *data*."""
-        return next(self._hits(data), None) is not None
-
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Return the spans of needles, in order; needles that overlap are one span."""
         return merge(self._hits(data))
