@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from sandbox_child.running.graph import Walk
 from sandbox_child.running.log_sender import LogSender
-from sandbox_child.running.step import Runtime
+from sandbox_child.running.runtime import Runtime
 
 __all__ = ["LogSender", "Runtime", "Walk"]

@@ -14,7 +14,8 @@ from protocol.report import ErrorReport, make_report, state_too_large, too_many_
 from protocol.state import NIL, join_states
 from sandbox_child.pipes.channel import RunCancelledError
 from sandbox_child.running.conditions import ConditionError, Conditions, Upstream
-from sandbox_child.running.step import JobExecution, Runtime, StepResult
+from sandbox_child.running.runtime import Runtime
+from sandbox_child.running.step import JobExecution, StepResult
 from sandbox_child.running.step_output import StepCrashedError, encode_result
 
 if TYPE_CHECKING:

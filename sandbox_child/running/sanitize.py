@@ -11,7 +11,7 @@ import json
 import math
 from typing import Any, Final, Literal, get_args
 
-SanitizePolicy = Literal["none", "remove", "obfuscate", "summarize"]
+SanitizeMode = Literal["none", "remove", "obfuscate", "summarize"]
 """``none``: the object with its configuration masked; ``remove``: None; ``obfuscate``: ``[object]``
 or ``[array]``; ``summarize``: the keys of an object, or the length of an array."""
 
@@ -22,10 +22,10 @@ _INDENT: Final = 2
 _MAX_DEPTH: Final = 100
 _TOO_DEEP: Final = "[...]"
 _CIRCULAR: Final = "[Circular]"
-_POLICIES: Final = frozenset(get_args(SanitizePolicy))
+_POLICIES: Final = frozenset(get_args(SanitizeMode))
 
 
-def sanitize(value: object, mode: SanitizePolicy = "none", *, stringify: bool = True) -> Any:
+def sanitize(value: object, mode: SanitizeMode = "none", *, stringify: bool = True) -> Any:
     """Return the form of *value* that a log may show under a policy.
 
     Only objects (dicts) and arrays (lists, tuples, sets) are affected.  A string, a number,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -27,14 +24,14 @@ from sandbox_child.language import (
 )
 from sandbox_child.language.facades import TABLE
 from sandbox_child.language.guards import JobImportError
-from sandbox_child.pipes import streams
 from sandbox_child.pipes.channel import RunCancelledError
 from sandbox_child.running.operations import (
     Pipeline,
     PipelineError,
     choose_execute,
 )
-from sandbox_child.running.step_input import PlanValues, StepInput
+from sandbox_child.running.runtime import Runtime
+from sandbox_child.running.step_input import StepInput
 from sandbox_child.running.step_output import StepCrashedError, encode_result, removed_keys
 
 if TYPE_CHECKING:
@@ -43,17 +40,11 @@ if TYPE_CHECKING:
 
     from protocol.words import LogLevel
     from sandbox_child.language import CompiledJob
-    from sandbox_child.linker import Linker, StepLinks
-    from sandbox_child.pipes.channel import Channel
-    from sandbox_child.running.attempts import Attempts
+    from sandbox_child.linker import StepLinks
     from sandbox_child.running.joins import JoinInput
-    from sandbox_child.running.log_sender import LogSender
-    from sandbox_child.running.loop import RunLoop
-    from sandbox_child.running.sanitize import SanitizePolicy
+    from sandbox_child.running.sanitize import SanitizeMode
 
 _LARGE_BYTES: Final = MEGABYTE
-_LARGE_BLOCKS: Final = 50_000
-"""Number of Python's small blocks that a state of a megabyte or more takes."""
 
 
 class StepResult(msgspec.Struct, frozen=True):
@@ -68,98 +59,6 @@ class StepResult(msgspec.Struct, frozen=True):
     def nothing(self) -> bool:
         """Whether the step returned None."""
         return self.encoded == NIL
-
-
-class Runtime:
-    """All objects that the steps of a run share; none of them belongs to a job."""
-
-    def __init__(self, start: m.Start, channel: Channel, logs: LogSender) -> None:
-        self.start = start
-        self.channel = channel
-        self.logs = logs
-        self.values = PlanValues()
-        self._linker: Linker | None = None
-        self._loop: RunLoop | None = None
-        self.attempts: Attempts | None = None
-        """The connections that were tried; None before the first adaptor was linked."""
-        self._blocks: int | None = None
-
-    def hide_from_collector(self) -> None:
-        """Keep the collector from walking through a large state, which stays."""
-        gc.freeze()
-
-    def expect_large_state(self) -> None:
-        """Collect garbage before a large state hides it, and note the number of blocks."""
-        gc.collect()
-        if self._blocks is None:
-            self._blocks = sys.getallocatedblocks()
-
-    def let_go(self) -> None:
-        """Collect a large state that a job has left in a cycle: hidden, it would stay."""
-        if self._blocks is None or sys.getallocatedblocks() < self._blocks + _LARGE_BLOCKS:
-            return
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
-
-    def get_loop(self) -> RunLoop:
-        """Return the event loop of the run; the first job that awaits makes and imports it."""
-        if self._loop is None:
-            from sandbox_child.running.loop import RunLoop
-
-            self._loop = RunLoop(
-                self.channel, lambda text: self.logs.add("warning", "runtime", text)
-            )
-        return self._loop
-
-    @property
-    def linker(self) -> Linker:
-        """The linker, which is imported and made for the first job that can link a module."""
-        if self._linker is None:
-            from sandbox_child.linker import Linker
-
-            self._linker = Linker(
-                self.start.adaptors,
-                whitelist=self.start.whitelist,
-                log=self.logs.add,
-                log_level=self.start.adaptor_log_level,
-            )
-            self._leave_with_output()
-            from sandbox_child.running.attempts import Attempts
-
-            self.attempts = Attempts()
-            self.attempts.install()
-        return self._linker
-
-    def send_output(self) -> None:
-        """Send the output of the running step, even if it has replaced the standard streams."""
-        writes_itself = self._linker is not None or not self.start.language
-        if self._linker is not None:
-            self._linker.flush()
-        if writes_itself:
-            streams.put_back(lambda text: self.logs.add("warning", "runtime", text))
-        self.logs.flush()
-        if writes_itself:
-            streams.wait_until_read()
-
-    def _leave_with_output(self) -> None:
-        """Send all output before code of an adaptor ends the process by `os._exit`."""
-        leave = os._exit
-
-        def _exit(status: int) -> NoReturn:
-            try:
-                assert self._linker is not None
-                self._linker.flush()
-                self.logs.flush()
-            finally:
-                leave(status)
-
-        os._exit = _exit
-
-    @property
-    def adaptor_directories(self) -> dict[str, str]:
-        """For each directory, the adaptor whose code may be in a traceback."""
-        return {} if self._linker is None else self._linker.prefixes
 
 
 class JobExecution:
@@ -468,7 +367,7 @@ class _Operation:
         self.function = pipeline.function
 
 
-def printer_of(mode: SanitizePolicy) -> Callable[[object], object] | None:
+def printer_of(mode: SanitizeMode) -> Callable[[object], object] | None:
     """Return the function that gives ``print`` the form of a value that the policy allows."""
     if mode == "none":
         return None  # as Python prints it

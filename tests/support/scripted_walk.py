@@ -17,7 +17,7 @@ from protocol.state import NIL, decode_state, encode_state
 from sandbox_child.pipes.channel import EngineGoneError, RunCancelledError
 from sandbox_child.running.graph import Walk
 from sandbox_child.running.log_sender import LogSender
-from sandbox_child.running.step import Runtime
+from sandbox_child.running.runtime import Runtime
 
 Answer = Callable[[m.Message], Iterable[m.Message]]
 LIMITS = m.ChildLimits(
