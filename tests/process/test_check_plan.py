@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 import engine
-from engine import check_plan
-from engine.start import checker
+from engine import check_plan, checker
 from protocol.checks import CheckedText
 from protocol.messages import Check
 
