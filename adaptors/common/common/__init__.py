@@ -1,9 +1,9 @@
 """The verbs that every workflow job can use.
 
-A verb that is an operation (`fn`, `each`, `cursor`, ...) returns a function from state to
-state.  A verb that is a reference (`source_value`, `data_value`, `merge`, ...) returns a function
-from state to a value, to be used as an argument of an operation.  The rest (`field`, `chunk`,
-`data_path`, ...) are plain functions.
+A verb that is an operation (`fn`, `each`, `cursor`, ...) returns a function from state to state.  A
+verb that is a reference (`source_value`, `data_value`, `merge`, ...) returns a function from state
+to a value, for the arguments of operations.  The other verbs (`field`, `chunk`, `data_path`, ...)
+are plain functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A cursor: how far a workflow has come, kept in the state for its next run."""
+"""A cursor: the place that a workflow has reached, kept in the state for its next run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _OPTIONS = {
 
 
 def parse_date(value: Any, *, now: datetime, start: datetime) -> Any:
-    """Return the time that a text means, or *value* if it means none.
+    """Return the time that a text means, or *value* for other texts and values.
 
     Args:
         value: `now`, `end` (both *now*), `today`, `yesterday`, `n hours ago`, `n days ago` (the
             start of that day), or `start`; anything else is returned as it is.
-        now: The present; its time zone decides where a day starts.
-        start: When the run started.
+        now: The present time; its time zone decides when a day starts.
+        start: The start time of the run.
 
     """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -58,10 +58,10 @@ def isoformat(moment: datetime) -> str:
 
 
 class Cursors:
-    """The cursors of one run: they share the run's start and the key that was chosen last.
+    """The cursors of a run, which share the run's start time and the last chosen key.
 
     Args:
-        clock: Returns the present as an aware datetime.
+        clock: Returns the present time as an aware datetime.
 
     """
 
@@ -82,7 +82,7 @@ class Cursors:
             try:
                 current = resolve(state, value)
             except (LookupError, AttributeError):
-                # `cursor(state.cursor, default=...)`: in the first run there is none yet.
+                # `cursor(state.cursor, default=...)`: the first run does not have a cursor yet.
                 if "default" not in chosen:
                     raise
                 current = None
@@ -111,21 +111,21 @@ def _option(name: str) -> str:
 
 
 _RUN = Cursors(lambda: datetime.now(UTC))
-"""This package is loaded once per run, so this is the run's own."""
+"""The cursors of this run, because this package is loaded once for each run."""
 
 
 def cursor(value: Any = None, options: Any = None, **more_options: Any) -> Operation:
-    """Set a cursor in the state, for the next run of the workflow to begin at.
+    """Set a cursor in the state, at which the next run of the workflow can begin.
 
     Args:
         value: A value, or a function of state.  `now`, `today`, `yesterday`, `n hours ago`,
             `n days ago`, `start` (of the run) and `end` become a time, in UTC.  None clears the
             cursor.
-        options: Those below, as a dict; or a function of state.
-        more_options: `default`: used if *value* is None, 0, False or empty, or if the state does
-            not have it.  `key`: the key in the state, `cursor` if nobody says; it is kept for all
-            later cursors of the run.  `format`: a function that gets the value (a time as a
-            datetime) and returns what to save.
+        options: The options below as a dict, or a function of state.
+        more_options: `default`: the cursor if *value* is None, 0, False or empty, or if the state
+            does not have it.  `key`: the key in the state, by default `cursor`; all later cursors
+            of the run use it, too.  `format`: a function that gets the value (a time as a datetime)
+            and returns the value to save.
 
     Example:
         `cursor(state.cursor, default="today")`

@@ -1,6 +1,6 @@
-"""What the verbs of this package raise.
+"""Errors of the verbs of this package.
 
-Every error has attributes with plain data; the engine hands them on in the report of the step.
+Every error has attributes with plain data, which the engine puts into the report of the step.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class CommonError(Exception):
-    """A verb cannot do what it was asked to do.
+    """A verb cannot do its work.
 
-    What a program would want to know are attributes, as plain data.
+    The facts for a program are attributes with plain data.
     """
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -20,7 +20,7 @@ class CommonError(Exception):
 
     @property
     def details(self) -> dict[str, Any]:
-        """All of these attributes."""
+        """All attributes with facts."""
         return dict(vars(self))
 
 
@@ -33,11 +33,11 @@ class AssertionFailedError(CommonError):
 
 
 class PathError(CommonError):
-    """A JSONPath is not one, or uses something that this package leaves out."""
+    """A text is not a JSONPath, or uses a part of JSONPath that this package lacks."""
 
 
 class CsvError(CommonError):
-    """A text is not the CSV that the options of `parse_csv` describe."""
+    """A text is not CSV in the form that the options of `parse_csv` describe."""
 
 
 class SchemaError(CommonError):
@@ -45,5 +45,5 @@ class SchemaError(CommonError):
 
 
 def kind(value: object) -> str:
-    """Return how to name the type of *value* in a message."""
+    """Return the name of the type of *value* for a message."""
     return type(value).__name__

@@ -1,8 +1,8 @@
-"""Running operations one after another, whether they answer at once or are awaited.
+"""Runs operations one after another, both synchronous and asynchronous ones.
 
-An operation is a function from state to state; it may return an awaitable of state instead.
-As soon as one does, the whole chain becomes an awaitable; as long as none does, no event loop
-is needed.
+An operation is a function from state to state; it may return an awaitable of state instead. As soon
+as an operation does that, the whole chain becomes an awaitable. Without such an operation an event
+loop is not needed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from .errors import ArgumentError, kind
 
 State: TypeAlias = dict[str, Any]
 Operation: TypeAlias = Callable[[State], Any]
-"""state -> state, or an awaitable of it."""
+"""A function from state to state, or to an awaitable of state."""
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
-    """Say whether *value* can be awaited, without loading `inspect` or `asyncio`."""
+    """Return whether *value* can be awaited, without loading `inspect` or `asyncio`."""
     return hasattr(type(value), "__await__")
 
 
@@ -26,7 +26,8 @@ def require_operation(value: object, *, verb: str) -> Operation:
     """Return *value* if it can be called.
 
     Raises:
-        ArgumentError: It cannot; a common cause is an operation that was called with state.
+        ArgumentError: *value* cannot be called. A common cause is an operation that was called with
+            state.
 
     """
     if not callable(value):
@@ -39,17 +40,17 @@ def require_operation(value: object, *, verb: str) -> Operation:
 
 
 def perform(operation: Operation, state: State) -> Any:
-    """Run one operation.
+    """Run an operation.
 
-    An argument such as `lambda state: post(...)` gives an operation where its result was
-    meant; that operation is run with the same state.
+    An argument such as `lambda state: post(...)` returns an operation in place of its result. Then
+    that operation is run with the same state.
     """
     result = operation(state)
     return result(state) if callable(result) else result
 
 
 def after(value: Any, then: Callable[[Any], Any]) -> Any:
-    """Return `then(value)`; an awaitable of it, if *value* is one."""
+    """Return `then(value)`, or an awaitable of it if *value* is awaitable."""
     return _await_then(value, then) if is_awaitable(value) else then(value)
 
 
@@ -59,10 +60,10 @@ async def _await_then(value: Awaitable[Any], then: Callable[[Any], Any]) -> Any:
 
 
 def run_all(steps: Iterator[Operation], state: State) -> Any:
-    """Run *steps* in order, each with what the one before it returned.
+    """Run *steps* in order, each with the result of the step before it.
 
-    A step that returned None, of which the engine warns when it is a job's own operation, is
-    followed by one that gets `{}`.
+    After a step that returned None, the next step gets `{}`. The engine warns of None if the
+    operation is the job's own.
     """
     result: Any = state
     for step in steps:

@@ -1,4 +1,4 @@
-"""JSONPath, as much of it as job authors write.
+"""The part of JSONPath that job authors use.
 
 | written | means |
 |---|---|
@@ -13,7 +13,7 @@
 
 Conditions compare a path that begins at `@` with a literal (`== != === !== < <= > >=`), or ask
 whether it exists; `&&` and `||` join them, `&&` first.  Script expressions (`[(@.length-1)]`) are
-left out, since they need an evaluator: write `[-1]`.
+left out, because they need an evaluator: write `[-1]`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Choice: TypeAlias = Callable[[Any], Iterator[Any]]
 
 
 class Segment(NamedTuple):
-    """One step of a path: what to choose, and whether at any depth."""
+    """A step of a path: the choices, and whether they apply at any depth."""
 
     choices: tuple[Choice, ...]
     descend: bool
@@ -54,10 +54,10 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def find(document: Any, path: str) -> list[Any]:
-    """Return every value of *document* that *path* points at, in document order.
+    """Return every value of *document* that *path* points at, in the order of the document.
 
     Raises:
-        PathError: *path* is not one of the forms above.
+        PathError: *path* does not have one of the forms above.
 
     """
     found = [document]
@@ -70,7 +70,7 @@ def find(document: Any, path: str) -> list[Any]:
 
 
 def find_first(document: Any, path: str) -> Any:
-    """Return the first value that *path* points at, None if there is none."""
+    """Return the first value that *path* points at, or None."""
     return next(iter(find(document, path)), None)
 
 
@@ -91,7 +91,7 @@ def _segments(path: str) -> Iterator[Segment]:
 
 
 def _closing(path: str, start: int) -> int:
-    """Return where the bracket that opens at *start* is closed, outside quotes."""
+    """Return the place that closes the bracket at *start*, outside quotes."""
     depth, quote = 0, ""
     for at in range(start, len(path)):
         char = path[at]

@@ -1,7 +1,7 @@
-"""Lazy arguments: what a verb does with a function where a value was expected.
+"""Lazy arguments: functions in place of values, which a verb resolves.
 
-A job writes `each(state.data.rows, ...)`; the engine hands over `lambda state: state.data.rows`.
-A verb resolves such arguments when it runs, against the state that it was given.
+A job writes `each(state.data.rows, ...)`, and the verb gets `lambda state: state.data.rows`.  A
+verb resolves such arguments when it runs, against its own state.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_REFERENCES = 100
-"""Functions that return functions, resolved in a row, before we believe that it never ends."""
+"""Most functions that return functions in a row; more are taken for an endless chain."""
 
 
 def is_reference(value: object) -> bool:
-    """Say whether *value* stands for another: functions do, classes are values."""
+    """Return whether *value* is a reference: functions are references, classes are values."""
     return callable(value) and not isinstance(value, type)
 
 
 def resolve(state: State, value: Any, skip: Callable[[Any], bool] | None = None) -> Any:
     """Return *value* with every function in it replaced by what it returns for *state*.
 
-    Looks into dicts, lists and tuples at any depth and returns new ones; anything else is
-    returned as it is.
+    Dicts, lists and tuples are searched at any depth and returned as new objects.  Other values are
+    returned as they are.
     """
     if skip is not None and skip(value):
         return value
@@ -45,7 +45,7 @@ def resolve(state: State, value: Any, skip: Callable[[Any], bool] | None = None)
 
 
 def dereference(state: State, value: Any) -> Any:
-    """Return *value*, or what it returns for *state* if it is a function; not deeply.
+    """Return *value*, or its result for *state* if it is a function; containers are not searched.
 
     Raises:
         ArgumentError: Functions return functions without end.
@@ -59,10 +59,10 @@ def dereference(state: State, value: Any) -> Any:
 
 
 def bind(function: Callable[..., Any], state: State) -> Callable[..., Any]:
-    """Return the function that an argument means which is a function in its own right.
+    """Return the function that an argument means, without the wrapper that makes it lazy.
 
-    `map_(rows, lambda row: row["a"] + state.n)` arrives as `lambda state: lambda row: ...`: a
-    function whose only parameter is called `state` and that returns a function is unwrapped.
+    `map_(rows, lambda row: row["a"] + state.n)` arrives as `lambda state: lambda row: ...`.  So a
+    function is unwrapped if its only parameter is called `state` and it returns a function.
     """
     for _ in range(MAX_REFERENCES):
         result = function(state) if parameters(function) == ("state",) else None
@@ -73,7 +73,7 @@ def bind(function: Callable[..., Any], state: State) -> Callable[..., Any]:
 
 
 def parameters(function: object) -> tuple[str, ...] | None:
-    """Return the names of the positional parameters of *function*, None if it does not say."""
+    """Return the names of the positional parameters of *function*; None if they are unknown."""
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & 0x04:  # CO_VARARGS: takes any number
         return None
@@ -82,11 +82,11 @@ def parameters(function: object) -> tuple[str, ...] | None:
 
 
 def lazily(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a plain function take lazy arguments: it then returns a reference.
+    """Let a plain function take lazy arguments, for which it returns a reference.
 
-    In `each(chunk(state.data.rows, 10), ...)` the engine makes the argument of the inner call
-    lazy, so `chunk` is called before there is a state.  Its type says what it returns for plain
-    arguments, since a job uses the reference where that value is expected.
+    In `each(chunk(state.data.rows, 10), ...)` the engine makes the argument of the inner call lazy,
+    so `chunk` is called before the state exists.  Its type is that for plain arguments, because a
+    job uses the reference in place of that value.
     """
 
     @functools.wraps(function)
@@ -110,9 +110,10 @@ def expand_references(
     """Resolve every function in *value* against the state, at any depth.
 
     Args:
-        value: Anything; functions in dicts, lists and tuples are called with state, and again
-            as long as they return functions.
-        skip_filter: Called with each value on the way; True leaves that value alone.
+        value: Any value.  Functions in dicts, lists and tuples are called with state, and again as
+            long as they return functions.
+        skip_filter: Called with each value that is met; a value with the answer True stays as it
+            is.
 
     Example:
         `expand_references({"name": data_value("user.name")})(state)`
@@ -138,7 +139,7 @@ def source(path: str) -> Callable[[State], list[Any]]:
 
 @lazily
 def source_value(path: str) -> Callable[[State], Any]:
-    """Return a reference to the first value that a JSONPath points at, None if there is none.
+    """Return a reference to the first value that a JSONPath points at, or to None.
 
     Example:
         `field("name", source_value("$.data.name"))`
@@ -149,7 +150,7 @@ def source_value(path: str) -> Callable[[State], Any]:
 
 @lazily
 def json_value(document: Any, path: str) -> Any:
-    """Return the first value of *document* that a JSONPath points at, None if there is none.
+    """Return the first value of *document* that a JSONPath points at, or None.
 
     Example:
         `json_value({"a": {"b": 1}}, "a.b")` is 1
@@ -207,7 +208,7 @@ def as_data(data: Any, state: State) -> Any:
     """Return the data that an argument means.
 
     Args:
-        data: A JSONPath into *state* (its values, as a list), a function to be called with
+        data: A JSONPath into *state* (which means its values, as a list), a function to call with
             *state*, or the data itself.
         state: The current state.
 
@@ -220,10 +221,10 @@ def as_data(data: Any, state: State) -> Any:
 
 
 def items_of(source_of_items: Any, state: State, *, verb: str) -> list[Any]:
-    """Return the items that a verb is to work on.
+    """Return the items on which a verb works.
 
     Raises:
-        ArgumentError: It is neither a list nor a path.
+        ArgumentError: The source is neither a list nor a path.
 
     """
     items = as_data(source_of_items, state)

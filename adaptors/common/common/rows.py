@@ -1,4 +1,4 @@
-"""CSV text to rows, all at once or in chunks."""
+"""Turns CSV text into rows, all at once or in chunks."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def parse_csv(
 ) -> Operation:
     """Parse CSV and put its rows into the state.
 
-    Without *callback*, `data` becomes the rows and what it was before goes to the end of
-    `references`; with a `chunk_size`, that happens for every chunk in turn.
+    Without *callback*, `data` becomes the rows, and the data before goes to the end of
+    `references`. With a `chunk_size`, that happens for each chunk.
 
     Args:
-        csv_data: A text, UTF-8 bytes, or a series of either (the parts of a stream); or a
-            function of state.
-        parsing_options: A dict (or a function of state), with the defaults
-            `delimiter`: `","`, `quote`: `'"'`, `escape`: `'"'`,
-            `columns`: True (the first row names the columns; a list: these are the names; a
-            function: gets the first row, returns the names; False: rows are lists),
-            `bom`: True (a byte order mark is dropped), `trim`: True (or `ltrim`, `rtrim`: spaces
-            around a value are dropped), `chunk_size`: None (all rows at once),
-            `skip_empty_lines`: True.
-        callback: Called with the state and the rows of one chunk; returns the next state, or an
+        csv_data: Text, UTF-8 bytes, or a series of either (the parts of a stream); or a function of
+            state.
+        parsing_options: A dict, or a function of state. The defaults are `delimiter`: `","`,
+            `quote`: `'"'`, `escape`: `'"'`, `columns`: True, `bom`: True, `trim`: True,
+            `chunk_size`: None (all rows at once), `skip_empty_lines`: True. If `columns` is True,
+            the first row has the names; a list has the names itself. A function gets the first row
+            and returns the names. False gives rows as lists. With `bom` a byte order mark is
+            dropped; with `trim` (or `ltrim`, `rtrim`) spaces around a value are dropped.
+        callback: Called with the state and the rows of a chunk; returns the next state, or an
             awaitable of it.
 
     Raises:
-        CsvError: By the operation; a row has too many or too few values, or a quote is not closed.
+        CsvError: Raised by the operation: a row has too many or too few values, or a quote is not
+            closed.
 
     Example:
         `parse_csv(state.data, {"chunk_size": 100}, lambda state, rows: {**state, "rows": rows})`
@@ -101,7 +101,7 @@ def _text(data: Any, *, bom: bool) -> str:
 
 
 def _rows(text: str, options: dict[str, Any]) -> Iterator[Any]:
-    # Escaped by doubling, as RFC 4180 has it, unless another character is named.
+    # A quote is escaped by doubling, as in RFC 4180, if the options do not name another character.
     doubled = options["escape"] == options["quote"]
     reader = csv.reader(
         text.splitlines(keepends=True),

@@ -1,8 +1,8 @@
-"""Checking data against a JSON schema.
+"""Checks data against a JSON schema.
 
-The keywords that describe ordinary records are known; `$ref`, `$defs`, conditionals
-(`if`/`then`/`else`), `dependentSchemas` and the `unevaluated` family are not.
-A schema with an unknown keyword is refused: a check that is silently left out is worse than none.
+The module knows the keywords that describe ordinary records, but not `$ref`, `$defs`, conditionals
+(`if`/`then`/`else`), `dependentSchemas` and the `unevaluated` family. A schema with an unknown
+keyword is refused, because a check that is silently left out does more harm than an error.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _IGNORED = frozenset(
         "writeOnly",
     }
 )
-"""Keywords that say nothing about what is valid (`format` is a note only, as in the drafts)."""
+"""Keywords without an effect on validity (`format` is only a note, as in the drafts)."""
 
 
 def validate(schema: Any = "schema", data: Any = "data") -> Operation:
-    """Check data against a JSON schema; what is wrong is added to `validation_errors`.
+    """Check data against a JSON schema, and add the errors to `validation_errors`.
 
-    That is a list of `{"data": the data, "errors": [{"path": "/age", "message": ...,
-    "keyword": ...}]}`, with one entry for every call that found something wrong; it is there,
-    and empty, when everything is right.
+    This key has a list of `{"data": the data, "errors": [{"path": "/age", "message": ...,
+    "keyword": ...}]}`, with an entry for every call that found an error. If all data is valid, the
+    list is empty.
 
     Args:
         schema: A schema as a dict or bool, a JSONPath into the state, or a function of state.
         data: The data, a JSONPath into the state, or a function of state.
 
     Raises:
-        SchemaError: By the operation; the schema uses a keyword that is not known here.
+        SchemaError: Raised by the operation: the schema uses an unknown keyword.
 
     Example:
         `each("$.data[*]", validate(state.schema))`
@@ -78,10 +78,10 @@ Problems = Iterator[dict[str, Any]]
 
 
 def check(value: Any, schema: Any, path: str = "") -> Problems:
-    """Yield what is wrong with *value*: dicts with path (a JSON pointer), message, keyword.
+    """Yield the errors of *value*: dicts with path (a JSON pointer), message and keyword.
 
     Raises:
-        SchemaError: An unknown keyword or type.
+        SchemaError: The schema uses an unknown keyword or type.
 
     """
     if isinstance(schema, bool):
@@ -131,7 +131,7 @@ def _type(value: Any, argument: Any) -> str | None:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Compare as JSON does: True is not 1."""
+    """Return whether both are equal in JSON, where True is not 1."""
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 

@@ -1,4 +1,4 @@
-"""Plain functions on values: no state is involved, unless an argument is lazy."""
+"""Plain functions on values; the state counts only for lazy arguments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def field(key: str, value: Any) -> tuple[str, Any]:
 
 
 def fields(*pairs: Any) -> dict[str, Any]:
-    """Return a dict of pairs, or of one list of pairs.
+    """Return a dict of pairs, or of a list of pairs.
 
     Example:
         `fields(field("a", 1), field("b", 2))` is `{"a": 1, "b": 2}`
@@ -36,7 +36,7 @@ def fields(*pairs: Any) -> dict[str, Any]:
 
 
 def index() -> Callable[[State], int | None]:
-    """Return a reference to the place (from 0) of the item that `each` is at.
+    """Return a reference to the index (from 0) of the current item of `each`.
 
     Example:
         `each("$.data[*]", post("rows", fields(field("row", index()))))`
@@ -47,7 +47,7 @@ def index() -> Callable[[State], int | None]:
 
 @lazily
 def array_to_string(values: Iterable[Any], separator: str = ",") -> str:
-    """Return values as one text.
+    """Return values joined to a text.
 
     Example:
         `array_to_string([1, 2, 3], ", ")` is `"1, 2, 3"`
@@ -58,7 +58,7 @@ def array_to_string(values: Iterable[Any], separator: str = ",") -> str:
 
 @lazily
 def to_array(value: Any) -> list[Any]:
-    """Return *value* as a list: itself if it is one, else a list with it as the only item.
+    """Return *value* as a list: itself, or a list with *value* as its only item.
 
     Example:
         `to_array("a")` is `["a"]`
@@ -85,7 +85,7 @@ def chunk(values: Sequence[Any], size: int) -> list[list[Any]]:
 
 @lazily
 def split_keys(record: dict[str, Any], keys: Iterable[str]) -> list[dict[str, Any]]:
-    """Return two dicts: *record* without *keys*, and *record* with only these.
+    """Return two dicts: *record* without *keys*, and *record* with only these keys.
 
     Example:
         `split_keys({"a": 1, "b": 2}, ["b"])` is `[{"a": 1}, {"b": 2}]`
@@ -113,7 +113,7 @@ _EMOJI = re.compile("[\U0001f000-\U0001faff\U00002600-\U000027bf\U00002b00-\U000
 
 @lazily
 def scrub_emojis(text: str | None, replacement: str = "\ufffd") -> str | None:
-    """Return *text* with every emoji replaced; an empty text or None as it is.
+    """Return *text* with every emoji replaced; an empty text or None stays.
 
     Example:
         `scrub_emojis("a star \u2b50", "")` is `"a star "`
@@ -124,7 +124,7 @@ def scrub_emojis(text: str | None, replacement: str = "\ufffd") -> str | None:
 
 @lazily
 def encode(data: Any) -> str:
-    """Return a text, bytes or (as JSON) anything else in base64.
+    """Return text, bytes or, as JSON, any other value in base64.
 
     Example:
         `encode("hello")` is `"aGVsbG8="`
@@ -138,14 +138,14 @@ def encode(data: Any) -> str:
 
 @lazily
 def decode(text: str, *, parse_json: bool = False) -> Any:
-    """Return the text that a base64 text stands for.
+    """Return the text in a base64 text.
 
     Args:
-        text: Base64.
-        parse_json: Return what the text says as JSON instead.
+        text: The base64 text.
+        parse_json: Whether to parse the text as JSON and return the value.
 
     Raises:
-        ArgumentError: It is not base64 of a text, or not JSON.
+        ArgumentError: *text* is not base64 of a text, or the text is not JSON.
 
     Example:
         `decode("aGVsbG8=")` is `"hello"`

@@ -1,8 +1,8 @@
 """The operations: each verb here returns a function from state to state.
 
-None of them changes the state it is given; each returns a new dict.  Arguments may be
-functions of state ("lazy state").  If an operation given to a verb is asynchronous, so is the
-operation that the verb returns.
+They do not change their state, but return a new dict.  Arguments may be functions of state ("lazy
+state").  If an operation given to a verb is asynchronous, the operation that the verb returns is
+also asynchronous.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .references import bind, dereference, is_reference, items_of, lazily, param
 
 
 def fn(function: Operation) -> Operation:
-    """Make an operation of a function.
+    """Make an operation from a function.
 
     Args:
         function: Gets the state and returns the next one, or an awaitable of it.
@@ -32,18 +32,18 @@ def fn(function: Operation) -> Operation:
 
 
 def alter_state(function: Operation) -> Operation:
-    """Do the same as `fn`, under the name it used to have."""
+    """Do the same as `fn`, whose old name this is."""
     operation = require_operation(function, verb="alter_state")
     return lambda state: perform(operation, state)
 
 
 def fn_if(condition: Any, operation: Operation, otherwise: Operation | None = None) -> Operation:
-    """Run an operation only if a condition holds; the state passes unchanged if it does not.
+    """Run an operation only if a condition is true; otherwise the state stays unchanged.
 
     Args:
         condition: A value, or a function of state.
-        operation: Run if *condition* is true.
-        otherwise: Run if it is false.
+        operation: The operation to run if *condition* is true.
+        otherwise: The operation to run if it is false.
 
     Example:
         `fn_if(state.data.name, post("patients", state.data))`
@@ -64,14 +64,13 @@ def fn_if(condition: Any, operation: Operation, otherwise: Operation | None = No
 def each(items: Any, operation: Operation, *, restore_data: Any = False) -> Operation:
     """Run an operation once for every item of a list.
 
-    It gets the state that the run before it returned, with `data` set to the item and `index`
-    to its place (from 0).  The state of the last run is the result: `data` is then whatever it
-    left there.
+    It gets the state from its run for the item before, with `data` set to the item and `index` to
+    its number (from 0).  The state of the last run is the result, together with its `data`.
 
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
-        operation: Run for every item.
-        restore_data: True: put `data` back to what it was before, and `index` too.
+        operation: The operation to run for every item.
+        restore_data: Whether to set `data` and `index` back to their old values at the end.
 
     Example:
         `each("$.data.rows[*]", post("patients", state.data))`
@@ -95,13 +94,13 @@ def each(items: Any, operation: Operation, *, restore_data: Any = False) -> Oper
 
 
 def _put_back(result: State | None, before: State) -> State:
-    """Return *result* with the keys that `each` sets as they were *before*."""
+    """Return *result* with the keys that `each` sets, but with their values from *before*."""
     kept = {key: value for key, value in (result or {}).items() if key not in ("data", "index")}
     return kept | {key: before[key] for key in ("data", "index") if key in before}
 
 
 def combine(*operations: Operation) -> Operation:
-    """Make one operation of several, which run in order.
+    """Make an operation that runs several operations in order.
 
     Example:
         `fn_if(state.data.ok, combine(post("a", state.data), post("b", state.data)))`
@@ -113,7 +112,7 @@ def combine(*operations: Operation) -> Operation:
 
 
 def as_(key: str | Callable[[State], str], operation: Operation) -> Operation:
-    """Run an operation and save the `data` it leaves under another key; `data` stays as it was.
+    """Run an operation and save its `data` under another key; `data` itself stays as it was.
 
     Example:
         `as_("patients", get("patients"))`
@@ -134,13 +133,13 @@ def as_(key: str | Callable[[State], str], operation: Operation) -> Operation:
 
 
 def map_(items: Any, function: Callable[..., Any]) -> Operation:
-    """Replace `data` by what a function returns for every item of a list.
+    """Replace `data` by the results of a function for every item of a list.
 
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
         function: Called with as many of (item, index, state) as it has parameters.  If its only
-            parameter is called `state`, it gets the state with `data` set to the item and
-            `index` to its place.  It may be asynchronous.
+            parameter is called `state`, it gets the state with `data` set to the item and `index`
+            to its number.  It may be asynchronous.
 
     Example:
         `map_("$.data.books[*]", lambda book, index: {"id": index, "title": book["title"]})`
@@ -173,7 +172,8 @@ def _mapped(function: Callable[..., Any], item: Any, index: int, state: State) -
         else:
             if not is_reference(result):
                 return result
-        # The engine made it of an argument that uses the state: there `state` is the verb's own.
+        # The engine has made it from an argument that uses the state, which is the verb's own
+        # state.
         function = bind(function, state)
         names = parameters(function)
     arguments = (item, index, state)
@@ -190,7 +190,7 @@ def _gives_a_function(function: Callable[..., Any], state: State) -> bool:
 def group_by(items: Any, key: Any) -> Operation:
     """Group the items of a list by a value in them; `data` becomes `{value: [items]}`.
 
-    Items without that value, or with None, are left out.
+    Items without that value, or with the value None, are left out.
 
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
@@ -226,19 +226,19 @@ def _path(key: object) -> str:
 
 
 def _hashable(value: Any) -> Any:
-    """Return a value that a dict can have as a key."""
+    """Return *value* in a form that a dict can have as a key."""
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
 def assert_(condition: Any, message: Any = None) -> Operation:
-    """Stop the job if a condition does not hold.
+    """Stop the job if a condition is false.
 
     Args:
         condition: A value, or a function of state.
-        message: What to say; a text, or a function of state.
+        message: The message of the error; a text, or a function of state.
 
     Raises:
-        AssertionFailedError: By the operation, if *condition* is false.
+        AssertionFailedError: Raised by the operation if *condition* is false.
 
     Example:
         `assert_(state.data.rows, "there are no rows")`
@@ -257,10 +257,10 @@ def assert_(condition: Any, message: Any = None) -> Operation:
 
 
 def log(*values: Any) -> Operation:
-    """Write values to the log, one line each; the state passes unchanged.
+    """Write values to the log, each on its own line; the state stays unchanged.
 
     Args:
-        values: Values, or functions of state.  What is not a text is written as JSON.
+        values: Values, or functions of state.  Values other than text are written as JSON.
 
     Example:
         `log("patients:", state.data.patients)`
@@ -276,7 +276,7 @@ def log(*values: Any) -> Operation:
 
 
 def debug(*values: Any) -> Operation:
-    """Write values to the log at level `debug`, one line each; the state passes unchanged.
+    """Write values to the log at level `debug`, each on its own line; the state stays unchanged.
 
     Example:
         `debug(state.references)`
@@ -290,13 +290,14 @@ def debug(*values: Any) -> Operation:
         for value in values:
             text = _shown(resolve(state, value))
             if logger.hasHandlers():
-                # The job asks for this line: it is written whatever the level of adaptors' own lines.
+                # The job asks for this line, so it is written at every level of adaptors' own
+                # lines.
                 asked = {"for_author": True}
                 level, here = logging.DEBUG, __name__
                 logger.handle(
                     logger.makeRecord("common", level, here, 0, text, (), None, extra=asked)
                 )
-            else:  # nobody listens to `logging` here, and a lost line helps nobody
+            else:  # `logging` has no handler here, and the line must not be lost
                 print(text)  # noqa: T201  # the engine makes a log event of it
         return state
 
@@ -308,11 +309,11 @@ def _shown(value: Any) -> str:
 
 
 def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str, Any]]]:
-    """Return a reference to the items of a list, each with the same fields added.
+    """Return a reference to the items of a list, with the same fields added to each.
 
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
-        fields: Added to every item; functions in it are resolved against the state.
+        fields: The fields to add to every item; functions in it are resolved against the state.
 
     Example:
         `merge("$.data.books[*]", fields(field("publisher", source_value("$.data.publisher"))))`
@@ -328,7 +329,7 @@ def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str
 
 @lazily
 def join(target_path: str, source_path: str, target_key: str) -> Callable[[State], list[Any]]:
-    """Return a reference to the items at one path, each with a value from another path added.
+    """Return a reference to the items at a path, with a value from another path added to each.
 
     Example:
         `join("$.data.books[*]", "$.data.publisher", "publisher")`

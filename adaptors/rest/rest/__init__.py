@@ -1,9 +1,9 @@
 """HTTP requests for workflow jobs.
 
 `get`, `post`, `put`, `patch`, `delete` and `request` return operations: functions from state to
-state.  Any of their arguments may be a function of state.  Afterwards `state["data"]` is the
-body, what was there before is at the end of `state["references"]`, and `state["response"]` tells
-method, URL, status, reason and headers.
+state.  Any of their arguments may be a function of state.  Afterwards `state["data"]` is the body,
+and the data before is at the end of `state["references"]`.  `state["response"]` has method, URL,
+status, reason and headers.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ def request(
     parse_as: Any = "auto",
     timeout_s: Any = 30.0,
 ) -> Operation:
-    """Make one HTTP request.
+    """Make an HTTP request.
 
     Args:
-        method: Such as `"GET"`.
-        path: Below the `base_url` of the configuration, or a whole URL.
-        query: A dict; None is left out, a list repeats the key.
-        headers: A dict.
-        json: Sent as JSON.
-        body: A text or bytes, sent as it is.
-        parse_as: `"json"`, `"text"`, `"bytes"`, `"base64"`, or `"auto"`: JSON if the server says
-            so, else text.
-        timeout_s: Seconds, for connecting and for each read.
+        method: The method, such as `"GET"`.
+        path: A path below the `base_url` of the configuration, or a whole URL.
+        query: A dict of parameters; a value of None is left out, and a list repeats the key.
+        headers: A dict of headers.
+        json: A body to send as JSON.
+        body: A body to send as it is, text or bytes.
+        parse_as: `"json"`, `"text"`, `"bytes"`, `"base64"`, or `"auto"`, which means JSON if the
+            server says so, and otherwise text.
+        timeout_s: Seconds for connecting and for each read.
 
     Raises:
-        RequestError: By the operation, as all of these: an argument is wrong.
-        UnreachableError: There was no answer.
+        RequestError: An argument is wrong.  The operation raises this error and the others.
+        UnreachableError: The server did not answer.
         ResponseError: The status is 400 or more, or the body cannot be read.
 
     Example:
@@ -103,7 +103,7 @@ def request(
 
 
 def get(path: Any, **options: Any) -> Operation:
-    """Get something; the options are those of `request`.
+    """Make a GET request, with the options of `request`.
 
     Example:
         `get("patients", query={"since": state.data.cursor})`
@@ -113,7 +113,7 @@ def get(path: Any, **options: Any) -> Operation:
 
 
 def post(path: Any, json: Any = None, **options: Any) -> Operation:
-    """Send something, as JSON unless it is given as `body`; the options are those of `request`.
+    """Make a POST request, with *json* or the option `body`, and the other options of `request`.
 
     Example:
         `post("patients", state.data)`
@@ -123,7 +123,7 @@ def post(path: Any, json: Any = None, **options: Any) -> Operation:
 
 
 def put(path: Any, json: Any = None, **options: Any) -> Operation:
-    """Replace something; the options are those of `request`.
+    """Make a PUT request, with the options of `request`.
 
     Example:
         `put("patients/7", state.data)`
@@ -133,7 +133,7 @@ def put(path: Any, json: Any = None, **options: Any) -> Operation:
 
 
 def patch(path: Any, json: Any = None, **options: Any) -> Operation:
-    """Change something; the options are those of `request`.
+    """Make a PATCH request, with the options of `request`.
 
     Example:
         `patch("patients/7", {"name": state.data.name})`
@@ -143,7 +143,7 @@ def patch(path: Any, json: Any = None, **options: Any) -> Operation:
 
 
 def delete(path: Any, **options: Any) -> Operation:
-    """Delete something; the options are those of `request`.
+    """Make a DELETE request, with the options of `request`.
 
     Example:
         `delete("patients/7")`

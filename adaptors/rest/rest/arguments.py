@@ -1,6 +1,6 @@
-"""Arguments of a request are checked before anything is sent.
+"""Checks the arguments of a request before anything is sent.
 
-No error shows the value of a header: it may be a credential.
+Errors do not show the value of a header, which may be a credential.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 from .errors import RequestError
 
 LONGEST_TIMEOUT_S = 86_400
-"""Seconds; no run lasts that long."""
+"""Longest timeout in seconds; runs do not last that long."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""What a method and the name of a header consist of.  Source: RFC 9110, section 5.6.2."""
+"""The form of a method and of the name of a header.  Source: RFC 9110, section 5.6.2."""
 
 
 def checked_method(method: Any) -> str:
     """Return a method in upper case.
 
     Raises:
-        RequestError: It is not a word.
+        RequestError: The method is not a word.
 
     """
     if not isinstance(method, str) or not _TOKEN.fullmatch(method):
@@ -34,7 +34,7 @@ def checked_timeout(timeout_s: Any) -> float:
     """Return a timeout in seconds.
 
     Raises:
-        RequestError: It is not a number between 0 and `LONGEST_TIMEOUT_S`.
+        RequestError: The timeout is not a number between 0 and `LONGEST_TIMEOUT_S`.
 
     """
     try:
@@ -53,7 +53,7 @@ def check_header(name: str, value: str) -> None:
     """Check that a header can be sent.
 
     Raises:
-        RequestError: It cannot.
+        RequestError: The header cannot be sent.
 
     """
     if not _TOKEN.fullmatch(name):
@@ -70,7 +70,7 @@ def encoded_json(value: Any) -> str:
     """Return *value* as JSON.
 
     Raises:
-        RequestError: It has something that JSON does not have: bytes, NaN, a date.
+        RequestError: *value* has a part that JSON lacks, such as bytes, NaN or a date.
 
     """
     try:

@@ -1,4 +1,4 @@
-"""One HTTP exchange, with nothing of jobs or state in it."""
+"""An HTTP exchange; this module does not know jobs or states."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit, urlun
 from .errors import RequestError, ResponseError, UnreachableError
 
 MAX_ERROR_BODY = 2_000
-"""Characters of an error's body that go into its details."""
+"""Most characters of an error's body in its details."""
 
 PARSERS = ("auto", "json", "text", "bytes", "base64")
 
 
 class Request(NamedTuple):
-    """What is sent.  `secret_headers` are not sent to another origin than the URL's."""
+    """A request to send.  `secret_headers` are sent to the URL's own origin only."""
 
     method: str
     url: str
@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What came back; names of headers in lower case."""
+    """A response; the names of its headers are in lower case."""
 
     url: str
     status: int
@@ -48,7 +48,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     """Return scheme, host and port of *url*.
 
     Raises:
-        RequestError: It is not an http or https URL.
+        RequestError: *url* is not an http or https URL.
 
     """
     try:
@@ -62,7 +62,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
         raise RequestError(f"not an http or https URL: {shown(url)!r}", url=shown(url))
     if "@" in parts.netloc:
         raise RequestError(
-            f"a user name or password stands in the URL {shown(url)!r}; put them into the"
+            f"the URL {shown(url)!r} has a user name or password in it; put them into the"
             " configuration as username and password",
             url=shown(url),
         )
@@ -75,30 +75,29 @@ _USER = re.compile(r"//[^/?#]*@")
 
 
 def shown(url: str) -> str:
-    """Return *url* as an error may show it: without a user name and password."""
+    """Return *url* in a form for errors, without a user name and password."""
     return _USER.sub("//***@", url)
 
 
 def make_url(base_url: str | None, path: str, query: dict[str, Any] | None) -> str:
-    """Return the URL of *path* below *base_url*, with *query* added to what it has.
+    """Return the URL of *path* below *base_url*, with *query* added to its own query.
 
     Raises:
-        RequestError: There is no host in it.
+        RequestError: The URL has no host.
 
     """
     whole = path if "://" in path else f"{(base_url or '').rstrip('/')}/{path.lstrip('/')}"
     if base_url is None and "://" not in path:
-        raise RequestError(
-            f"{shown(path)!r} is not a whole URL and there is no base_url", url=shown(path)
-        )
+        message = f"{shown(path)!r} is not a whole URL, and the configuration has no base_url"
+        raise RequestError(message, url=shown(path))
     pairs = {key: value for key, value in (query or {}).items() if value is not None}
     whole = whole.strip()
     origin(whole)
-    # A line break or a tab would be dropped by urlsplit: in a URL from values it is text.
+    # urlsplit would drop a line break or a tab, which is text in a URL made from values.
     parts = urlsplit(_encoded(whole, "\t\n\r"))
     given = _encoded(parts.query)
     joined = "&".join(part for part in (given, urlencode(pairs, doseq=True)) if part)
-    # The part after "#" is for the client alone and is not sent.
+    # The part after "#" is for the client only, and is not sent.
     encoded = (parts.scheme, _encoded_host(parts, whole), _encoded(parts.path), joined, "")
     return urlunsplit(encoded)
 
@@ -108,11 +107,11 @@ _NOT_AN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def _encoded(text: str, only: str = "") -> str:
-    """Return *text* with what may not stand in a URL percent-encoded; existing escapes stay.
+    """Return *text* with characters that a URL must not have percent-encoded; escapes stay.
 
     Args:
         text: A path, a query or a whole URL.
-        only: The characters to encode; empty: all that must be.
+        only: The characters to encode; if empty, all that must be encoded.
 
     """
     made = _NOT_AN_ESCAPE.sub("%25", text) if not only else text
@@ -129,7 +128,7 @@ def _encoded_host(parts: SplitResult, url: str) -> str:
     """Return the network location with the host in its form for DNS (IDNA).
 
     Raises:
-        RequestError: It cannot be a host.
+        RequestError: The host is not valid.
 
     """
     if parts.netloc.isascii():
@@ -151,7 +150,7 @@ def _looked_up(host: str, url: str) -> str:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but takes the credentials along only to the same origin."""
+    """Follows redirects, but sends the credentials only to the same origin."""
 
     def redirect_request(
         self,
@@ -175,7 +174,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Https(urllib.request.HTTPSHandler):
-    """Trusts the authorities of a request for the origin of its URL, and no redirect's."""
+    """Trusts the authorities of a request only for the origin of its URL, not for redirects."""
 
     def __init__(self, request: Request) -> None:
         context = _context(request.authorities)
@@ -190,7 +189,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _context(authorities: str | None) -> ssl.SSLContext:
-    """Return what verifies a server.
+    """Return the context that verifies a server.
 
     Raises:
         RequestError: *authorities* is not PEM.
@@ -212,7 +211,7 @@ def send(request: Request) -> Response:
 
     Raises:
         RequestError: The configuration's authorities cannot be read.
-        UnreachableError: There was no answer.
+        UnreachableError: The server did not answer.
         ResponseError: The status is 400 or more.
 
     """
@@ -221,7 +220,7 @@ def send(request: Request) -> Response:
     )
     for name, value in request.secret_headers.items():
         outgoing.add_unredirected_header(name, value)
-    opener = urllib.request.OpenerDirector()  # not build_opener: that one also opens files and ftp
+    opener = urllib.request.OpenerDirector()  # build_opener would also open files and ftp
     for handler in (
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler() if request.authorities is None else _Https(request),
@@ -269,7 +268,7 @@ def parse(response: Response, parse_as: str) -> Any:
     """Return the body of *response* as the value that *parse_as* asks for.
 
     Raises:
-        ResponseError: The body is not JSON, or not the text that its charset says.
+        ResponseError: The body is not JSON, or not text in its charset.
 
     """
     if parse_as == "bytes":
@@ -293,9 +292,9 @@ def parse(response: Response, parse_as: str) -> Any:
 
 
 def _decoded(body: bytes, content_type: str, *, is_json: bool) -> str:
-    """Return a body as text, without the byte order mark that some servers put in front of it.
+    """Return a body as text, without the byte order mark that some servers put before it.
 
-    A byte order mark says more than the header.  JSON without a charset may be UTF-16 or UTF-32.
+    A byte order mark wins over the header.  JSON without a charset may be UTF-16 or UTF-32.
     """
     message = HTTPMessage()
     message["content-type"] = content_type or "text/plain"
@@ -311,7 +310,7 @@ def _decoded(body: bytes, content_type: str, *, is_json: bool) -> str:
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of it
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),

@@ -1,4 +1,4 @@
-"""What the verbs of this package raise; attributes are plain data for the report of the step."""
+"""Errors of the verbs of this package, with attributes for the report of the step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class RestError(Exception):
-    """A request did not give what was wanted.
+    """A request has failed.
 
-    What a program would want to know are attributes, as plain data.
+    The facts for a program are attributes with plain data.
     """
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -17,12 +17,12 @@ class RestError(Exception):
 
     @property
     def details(self) -> dict[str, Any]:
-        """All of these attributes."""
+        """All attributes with facts."""
         return dict(vars(self))
 
 
 class RequestError(RestError):
-    """The request cannot be made: a wrong argument, or no URL."""
+    """The request cannot be made, because an argument or the URL is wrong."""
 
 
 class UnreachableError(RestError):
