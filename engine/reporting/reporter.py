@@ -40,6 +40,8 @@ class Reporter:
         """The ids for log lines: those of the current step."""
         self.time_s = 0.0
         """Seconds since 1970: the time of the events that are emitted now. The caller sets it."""
+        self.exceeded = False
+        """Whether the run has emitted more events than it may."""
         self._run_id = run_id
         self._options = options
         self._log = log
@@ -49,11 +51,6 @@ class Reporter:
     def full(self) -> bool:
         """Whether the run has emitted as many events as it may."""
         return self._log.next_seq > self._options.max_events
-
-    @property
-    def exceeded(self) -> bool:
-        """Whether the run has emitted more events than it may."""
-        return self._log.next_seq > self._options.max_events + 1
 
     def emit(self, kind: type[events.AnyEvent], **fields: Any) -> None:
         """Emit an event without the secrets of the run."""
@@ -108,4 +105,7 @@ class Reporter:
             self._unpolled += 1
 
     def _stamp(self) -> dict[str, Any]:
-        return {"seq": self._log.next_seq, "run_id": self._run_id, "time": self.time_s}
+        seq = self._log.next_seq
+        if seq > self._options.max_events:
+            self.exceeded = True
+        return {"seq": seq, "run_id": self._run_id, "time": self.time_s}

@@ -56,6 +56,8 @@ class Conversation:
     """The child, from its first message to its last. For the supervisor's thread."""
 
     def __init__(self, run: RunParts, deadlines: Deadlines) -> None:
+        self.deaf = False
+        """Whether the child is not heard any more: it broke the protocol, or exceeded its events."""
         self.doomed = False
         """Whether the child is to be killed at once."""
         self.asked_to_end = False
@@ -68,8 +70,6 @@ class Conversation:
         self.stderr = b""
         """The end of its standard error."""
         self._phase = Phase.STARTING
-        self._deaf = False
-        """Whether the child is not heard any more: it broke the protocol, or exceeded its events."""
         self._reads = True
         """Whether the child has read all that it was sent before the present message."""
         self._options = run.options
@@ -86,13 +86,6 @@ class Conversation:
         """Whether the child was confined and may run jobs."""
         return self._phase not in (Phase.STARTING, Phase.GREETED)
 
-    def needs_reading(self, message: m.Message) -> bool:
-        """Whether `receive` needs a reading of the child's memory with this message."""
-        kind = type(message)
-        if kind is m.JobComplete:
-            return not self._deaf
-        return kind is m.JobStart and not self._steps.footprint.has_base
-
     def receive(
         self,
         message: m.Message,
@@ -102,10 +95,10 @@ class Conversation:
         reads: bool,
     ) -> Effects:
         """Take one message; see `Session.receive`."""
-        if self._deaf:
+        if self.deaf:
             return NO_EFFECTS
         if self._verdict.report is not None and self._reporter.full:
-            self._deaf = True
+            self.deaf = True
             return self.doom()
         self._reads = reads
         self._steps.frame_bytes = frame_bytes
@@ -117,10 +110,10 @@ class Conversation:
             self._deadlines.heard(now.s)
             effects = self._HANDLERS[type(message)](self, message, now)
         except RemoteProtocolError:
-            self._deaf = True
+            self.deaf = True
             self._check_events()
             raise
-        return effects + self._check_events()
+        return effects + self._check_events() if self._reporter.exceeded else effects
 
     def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
         """Take bytes that the child wrote to one of its standard streams."""

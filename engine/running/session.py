@@ -100,7 +100,10 @@ class Session:
 
     def needs_reading(self, message: m.Message) -> bool:
         """Whether `receive` needs a reading of the child's memory with this message."""
-        return self._child.needs_reading(message)
+        kind = type(message)
+        if kind is m.JobComplete:
+            return not self._child.deaf
+        return kind is m.JobStart and not self._steps.footprint.has_base
 
     # --- the child ---
 
