@@ -1,8 +1,8 @@
-"""Closes the gaps in this process's heap, so that what its forks allocate lies together.
+"""Fills the gaps in this process's heap, so that new objects of its forks lie together.
 
-An allocator hands out again what was freed, wherever that lies; after a few thousand imports it lies
-everywhere.  A fork copies each page that it writes to, so a hundred small objects in a hundred gaps
-cost it a hundred pages, and next to each other they cost a few.
+An allocator reuses freed memory, which lies everywhere after a few thousand imports.  A fork copies
+each page that it writes to.  So a hundred small objects in a hundred gaps cost it a hundred pages,
+but next to each other they cost a few.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from typing import Final
 
 _ALIGNMENT: Final = 16
 _SMALL_BYTES: Final = 512
-"""What is larger comes from malloc.  Source: pymalloc, Objects/obmalloc.c."""
+"""Largest object of pymalloc; larger ones come from malloc.  Source: Objects/obmalloc.c."""
 _LARGE_BYTES: Final = 4096
 _NO_GAP_BYTES: Final = 100_000
-"""A block of this size is taken from the end of the heap: below what malloc maps by itself, above
-what it finds room for."""
+"""A block of this size comes from the end of the heap: it is too small for a mapping of its own,
+and too large for a gap."""
 _POOL_BYTES: Final = 1 << 14
 _FIRST_IN_POOL: Final = 48
-"""After the header of a pool, which takes small objects of one size."""
+"""Offset of the first object in a pool, after its header; a pool has small objects of one size."""
 _IN_ORDER: Final = 4
-"""So many objects next to each other, from the start of a pool on, mean that the pool is new."""
+"""Number of objects next to each other, from the start of a pool, that mean that the pool is
+new."""
 _MOST: Final = 5_000
-"""For one size: what has more gaps than that is not worth it."""
+"""Most gaps that are filled for a size; filling more does not pay."""
 
 _OVERHEAD: Final = bytes.__basicsize__
-"""Of an object of `bytes` beyond its bytes."""
+"""Size of an object of `bytes` without its content."""
 
 _plugs: list[object] = []
-"""What lies in the gaps now; it stays for as long as the process."""
+"""The objects in the gaps, which stay as long as the process."""
 
 
 def close_gaps() -> None:
-    """Fill all gaps with objects of no use; what is allocated next lies behind them."""
+    """Fill all gaps with unused objects, so that later objects come after them."""
     if sys.abiflags:
         return  # built for debugging or without a lock: the allocator is another one
     for size in range(_ALIGNMENT, _SMALL_BYTES + 1, _ALIGNMENT):
@@ -44,9 +45,9 @@ def close_gaps() -> None:
 
 
 def _fill_pools(size: int) -> None:
-    """Take objects of one size until they come one after the other from the start of a new pool.
+    """Make objects of one size until they follow each other from the start of a new pool.
 
-    The place at the start of a pool in use may be a gap as well, but the places behind it hardly are.
+    The first place of a pool in use may also be a gap, but the places after it hardly are.
     """
     expected, in_order = -1, 0
     for _ in range(_MOST):
@@ -62,7 +63,7 @@ def _fill_pools(size: int) -> None:
 
 
 def _fill_heap(size: int, end: int) -> None:
-    """Take blocks of one size until one lies at the end, where no gaps are."""
+    """Take blocks of one size until a block lies at the end of the heap, after all gaps."""
     for _ in range(_MOST):
         plug = _plug(size)
         if id(plug) >= end:
@@ -71,7 +72,7 @@ def _fill_heap(size: int, end: int) -> None:
 
 
 def _plug(size: int) -> object:
-    """Return an object that takes *size* bytes and refers to nothing."""
+    """Return an object that takes *size* bytes and does not refer to other objects."""
     if size <= _ALIGNMENT:
         return object()
     if size <= 2 * _ALIGNMENT:

@@ -1,7 +1,8 @@
-"""A control group for one run, where the engine may make one: the exact limit of memory.
+"""The control group of a run, where the engine may make groups: the exact limit of memory.
 
-It counts every page of the run, its kernel memory included, and the kernel says whether it killed.
-Without one RLIMIT_DATA in the child holds the same limit a little less exactly.
+It counts every page of the run, its kernel memory included, and the kernel reports whether it
+killed a process.  Without a group, RLIMIT_DATA in the child enforces the same limit a little less
+exactly.
 
 Source: cgroups(7), the kernel's admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
 """
@@ -23,22 +24,22 @@ _count = itertools.count(1)
 
 
 class RunCgroup:
-    """The control group of one run.
+    """The control group of a run.
 
-    Made by `create`; `remove` it once the run's processes have been reaped.
+    `create` makes it; `remove` it once the run's processes have been reaped.
     """
 
     def __init__(self, path: Path, *, unified: bool) -> None:
         self.path = path
         self.unified = unified
-        """Version 2, where one group has all controllers."""
+        """Whether it is of version 2, where a group has all controllers."""
 
     @classmethod
     def create(cls, run_id: str, memory_bytes: int) -> Self | None:
-        """Make a group with this limit, or return ``None`` where that is not possible.
+        """Make a group with this limit, or return None if that is not possible.
 
-        There is nothing to be done then and nothing wrong: an ordinary user without a delegated
-        group, a container with a read-only file system, a machine without a memory controller.
+        None is normal for an ordinary user without a delegated group, in a container with a
+        read-only file system, and on a machine without a memory controller.
         """
         _sweep_once()
         printable = re.sub(r"[^A-Za-z0-9-]", "_", run_id)[:40]
@@ -68,22 +69,24 @@ class RunCgroup:
             self._write_if_there("memory.memsw.limit_in_bytes", memory_bytes)
 
     def add(self, pid: int) -> None:
-        """Move a process in.  What it has already taken stays charged to where it was.
+        """Move a process into the group.
+
+        Memory that it has already taken stays charged to its old group.
 
         Raises:
-            OSError: It has gone, or may not be moved.
+            OSError: The process has gone, or may not be moved.
 
         """
         self._write("cgroup.procs", pid)
 
     def evict(self) -> None:
-        """Move whatever is still in it back to where the group was made."""
+        """Move the remaining processes of the group back into its parent."""
         for pid in self._read("cgroup.procs").split():
             with contextlib.suppress(OSError):
                 (self.path.parent / "cgroup.procs").write_text(pid)
 
     def oom_killed(self) -> bool:
-        """Say whether the kernel has killed a process of the group at its limit."""
+        """Return whether the kernel has killed a process of the group at its limit."""
         name = "memory.events" if self.unified else "memory.oom_control"
         return any(
             line.startswith("oom_kill ") and line.split()[1] != "0"
@@ -91,15 +94,15 @@ class RunCgroup:
         )
 
     def peak_bytes(self) -> int:
-        """Return the most memory that the group has used at once; 0 where it is not counted."""
+        """Return the largest memory of the group so far; 0 if the kernel does not count it."""
         text = self._read("memory.peak" if self.unified else "memory.max_usage_in_bytes")
         return int(text) if text.strip().isdecimal() else 0
 
     def reset_peak(self) -> bool:
-        """Count the peak anew, for another run; return False where the kernel cannot do that.
+        """Reset the peak for another run; return False if the kernel cannot do that.
 
-        Version 2 cannot: there a reset only holds for who reads through the very descriptor that it
-        was written to (cgroup-v2.rst on memory.peak).
+        Version 2 cannot: there a reset only affects reads through the descriptor that it was
+        written to (cgroup-v2.rst on memory.peak).
         """
         if self.unified:
             return False
@@ -123,7 +126,7 @@ class RunCgroup:
                 os.kill(int(pid), signal.SIGKILL)
 
     def remove(self) -> bool:
-        """Remove the group, and say whether it is gone: not while a process is in it."""
+        """Remove the group; return False if a process is still in it."""
         try:
             self.path.rmdir()
         except FileNotFoundError:
@@ -133,7 +136,7 @@ class RunCgroup:
         return True
 
     def _write(self, name: str, value: int) -> None:
-        # One write, as the kernel wants it, and never a new file.
+        # A single write, as the kernel demands, and never a new file.
         descriptor = os.open(self.path / name, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, str(value).encode())
@@ -153,18 +156,18 @@ class RunCgroup:
 
 @functools.cache
 def _sweep_once() -> None:
-    """Remove the groups of engines that were killed before they could; for each process once."""
+    """Remove groups that killed engines have left; done once in each process."""
     for parent, _ in _parents():
         for path in parent.glob("jobcell-*-*"):
             pid = path.name.split("-")[1]
             if pid.isdecimal() and not Path("/proc", pid).exists():
-                # One in which somebody still is stays: rmdir refuses.
+                # rmdir refuses to remove a group with a process in it.
                 with contextlib.suppress(OSError):
                     path.rmdir()
 
 
 def _parents() -> list[tuple[Path, bool]]:
-    """Return where a group could be made: below the engine's own, or beside it."""
+    """Return the directories that may have a new group: the engine's own group, or its parent."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -178,8 +181,8 @@ def _parents() -> list[tuple[Path, bool]]:
         elif not controllers:
             for mount in (ROOT, ROOT / "unified"):
                 own = mount / below
-                # Version 2 keeps processes and groups apart, so that the engine's own group seldom
-                # can have one below it; a manager that was delegated a tree leaves room beside it.
+                # Version 2 keeps processes and groups apart, so the engine's own group can seldom
+                # have a group below it.  A manager with a delegated tree leaves room beside it.
                 candidates = [own] if own == mount else [own, own.parent]
                 parents += [(group, True) for group in candidates if _has_memory(group)]
     return parents

@@ -1,7 +1,8 @@
-"""Control groups for runs that last: entered late, off the supervisor's thread, used again.
+"""Control groups for long runs: entered late, by another thread than the supervisor's, and reused.
 
-Making a group costs as much as a fork, and moving a process into one many times that: the kernel
-waits until nobody forks or exits.  A run that is over before then is held by `RLIMIT_DATA` alone.
+Making a group costs as much as a fork, and moving a process into it many times more, because the
+kernel waits until no process forks or exits.  For a run that is over before, `RLIMIT_DATA` alone is
+the limit.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Final
 from engine.running.cgroup import RunCgroup
 
 ENTER_AFTER_S: Final = 0.25
-"""A run that has lasted so long gets a group."""
+"""Age at which a run gets a group."""
 
 Entered = Callable[[RunCgroup], None]
 
 
 class Cgroups:
-    """Groups, idle and in use, and the one thread that does all that is slow with them."""
+    """Groups, idle and in use, and the thread that does the slow work with them."""
 
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -30,22 +31,25 @@ class Cgroups:
         self._possible = True
 
     def enter(self, pid: int, memory_bytes: int, entered: Entered) -> None:
-        """Move a process into a group; *entered* is called in the thread here, if it works."""
+        """Move a process into a group.
+
+        If it works, *entered* is called in the thread of this object.
+        """
         if self._thread is None:
             thread = threading.Thread(target=self._serve, name="jobcell-cgroups", daemon=True)
             try:
                 thread.start()
             except RuntimeError:
-                return  # no thread can be had; the other limits of memory hold all the same
+                return  # a thread cannot be started; the other limits of memory still hold
             self._thread = thread
         self._requests.put(lambda: self._enter(pid, memory_bytes, entered))
 
     def leave(self, group: RunCgroup) -> None:
-        """Take back a group whose run is over and reaped."""
+        """Take back the group of a run that is over and reaped."""
         self._requests.put(lambda: self._leave(group))
 
     def close(self) -> None:
-        """Remove all groups; no run is left by then."""
+        """Remove all groups; runs are over by then."""
         if self._thread is None:
             return
         self._requests.put(None)
@@ -63,7 +67,7 @@ class Cgroups:
             return
         try:
             group.add(pid)
-        except OSError:  # it is gone already
+        except OSError:  # the process is already gone
             self._leave(group)
         else:
             entered(group)
@@ -82,9 +86,9 @@ class Cgroups:
         return group
 
     def _leave(self, group: RunCgroup) -> None:
-        # A child that was gone before it could enter has left its number to a stranger, perhaps.
+        # If a child was gone before it could enter, another process may have its pid by now.
         group.evict()
-        # What the kernel counts in a group is never taken back, a kill least of all.
+        # The kernel never resets the counts of a group, such as that of kills.
         if group.oom_killed() or not group.reset_peak():
             del self._limits[group]
             group.remove()

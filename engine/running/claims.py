@@ -1,7 +1,7 @@
-"""What a child says of its plan, held against the plan; and its reports, kept within bounds.
+"""Checks the names in a child's messages against the plan, and limits the size of its reports.
 
-A child is believed in nothing.  Names that are not the plan's would go into events that are
-never dropped, so that they could be used to fill the manager's memory.
+Children are not trusted.  Names that are not in the plan would go into events that are never
+dropped, so a child could use them to fill the manager's memory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from protocol.report import OPTIONS, ErrorReport, StackFrame
 from protocol.state import NIL
 
 _MAX_MESSAGE: Final = 2 * MAX_ERROR_TEXT
-"""An honest child cuts earlier, and says in a few words more how much it cut."""
+"""Longest message of a report; an honest child cuts earlier, and adds a few words about the cut."""
 
 _MAX_FRAMES: Final = 100
 _MAX_LINE: Final = 1_000
 _QUOTED: Final = 60
 _AGAIN: Final = re.compile("-[1-9][0-9]{0,17}")
-"""What the name of a second or later execution of a step ends with."""
+"""The end of the name of a second or later execution of a step."""
 
 
 class Claims:
@@ -41,7 +41,8 @@ class Claims:
         """Check the names of an execution of a step.
 
         Raises:
-            RemoteProtocolError: The plan has no such step, or no execution of it is named so.
+            RemoteProtocolError: The plan does not have the step, or its executions are named
+                differently.
 
         """
         if step_id not in self._edges:
@@ -50,7 +51,7 @@ class Claims:
             raise RemoteProtocolError(f"child names an execution wrongly: {_quote(step_run_id)}")
 
     def is_id(self, name: str) -> bool:
-        """Whether *name* is the id of a step, or of a second or later execution of one."""
+        """Whether *name* is the id of a step, or of a second or later execution of a step."""
         if name in self._edges:
             return True
         step_id, dash, _ = name.rpartition("-")
@@ -63,10 +64,10 @@ class Claims:
         return bool(again) and name not in self._edges
 
     def check_new(self, step_run_id: str) -> None:
-        """Check that an execution is not told a second time.
+        """Check that the child reports an execution for the first time.
 
         Raises:
-            RemoteProtocolError: It is.
+            RemoteProtocolError: The child has reported it before.
 
         """
         if step_run_id in self._step_run_ids:
@@ -77,7 +78,7 @@ class Claims:
         """Return the condition of an edge.
 
         Raises:
-            RemoteProtocolError: The plan has no such edge.
+            RemoteProtocolError: The plan does not have this edge.
 
         """
         try:
@@ -88,10 +89,10 @@ class Claims:
             ) from None
 
     def check_next(self, step_id: str, following: tuple[str, ...]) -> None:
-        """Check which steps follow an execution.
+        """Check the steps that follow an execution.
 
         Raises:
-            RemoteProtocolError: No edges lead there, or one is named twice.
+            RemoteProtocolError: An edge to a step is missing, or a step is named twice.
 
         """
         for target in following:
@@ -101,7 +102,7 @@ class Claims:
 
 
 def bounded(report: ErrorReport) -> ErrorReport:
-    """Return a report of a child with everything in it cut to what a person can read."""
+    """Return a report of a child with all its parts cut to a size that a person can read."""
     return ErrorReport(
         severity=report.severity,
         name=report.name[:_MAX_LINE],
@@ -119,7 +120,7 @@ def bounded(report: ErrorReport) -> ErrorReport:
 
 
 def _bounded_details(details: Any) -> msgspec.Raw | None:
-    """Return details as the bytes that they are; their items are counted by whoever reads them."""
+    """Return details as encoded bytes; their items are counted when the details are decoded."""
     if details is None:
         return None
     encoded = memoryview(details)
@@ -127,7 +128,7 @@ def _bounded_details(details: Any) -> msgspec.Raw | None:
         return None
     return (
         None if bytes(encoded[:1]) == NIL else msgspec.Raw(bytes(encoded))
-    )  # a copy: not the whole frame
+    )  # a copy, to release the whole frame
 
 
 def _cut(text: str | None) -> str | None:

@@ -34,7 +34,7 @@ from protocol.state import NIL
 from protocol.words import LogSource
 
 _STDERR_BYTES: Final = 2_000
-"""The end of the standard error that may say of what a child died."""
+"""Bytes of the end of the standard error, which may show why a child died."""
 
 _NOTHING: Final = msgspec.Raw(NIL)
 
@@ -49,7 +49,7 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     versions: events.Versions
     meta: dict[str, Any]
-    """Of the plan."""
+    """The ``meta`` of the plan."""
 
 
 class Conversation:
@@ -57,7 +57,8 @@ class Conversation:
 
     def __init__(self, run: RunParts, deadlines: Deadlines) -> None:
         self.deaf = False
-        """Whether the child is not heard any more: it broke the protocol, or exceeded its events."""
+        """Whether the engine ignores the child, because it broke the protocol or sent too many
+        events."""
         self.doomed = False
         """Whether the child is to be killed at once."""
         self.asked_to_end = False
@@ -71,7 +72,7 @@ class Conversation:
         """The end of its standard error."""
         self._phase = Phase.STARTING
         self._reads = True
-        """Whether the child has read all that it was sent before the present message."""
+        """Whether the child had read all messages to it before it sent the present message."""
         self._options = run.options
         self._reporter = run.reporter
         self._steps = run.steps
@@ -149,7 +150,7 @@ class Conversation:
         return self.doom()
 
     def doom(self) -> Effects:
-        """Have the child killed, whatever it sends from now on."""
+        """Have the child killed, and ignore all its later messages."""
         self.doomed = True
         return KILL
 
@@ -197,9 +198,9 @@ class Conversation:
         self._steps.open_asker(request.step_id, request.step_run_id)
         self._deadlines.loading(now.s)
         if self._verdict.report is not None:
-            return NO_EFFECTS  # the child asked before it knew, and does not wait for an answer
+            return NO_EFFECTS  # the child asked before it knew, and does not wait
         if not self._reads:
-            # Answers that nobody reads would pile up.
+            # Answers that the child does not read would pile up.
             raise RemoteProtocolError(
                 f"child asked for a {request.kind} before it has read what it was sent"
             )
@@ -233,7 +234,7 @@ class Conversation:
         logs = self._reporter.logs
         for entry in message.entries:
             logs.add(as_own(entry))
-        # A batch without a line takes time to read, too.
+        # A batch without lines also takes time to read.
         logs.count_dropped(message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES)
         return self._check_events() + self._check_log_volume()
 

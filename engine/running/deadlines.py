@@ -1,6 +1,6 @@
-"""The limits of time of one run, and the reports of those that have passed.
+"""The limits of time of a run, and the reports of limits that have passed.
 
-A time here is in seconds on the monotonic clock, and the caller hands it in.
+Times here are in seconds on the monotonic clock, and come from the caller.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from engine.api import RunOptions
 from protocol.report import ErrorReport, make_report
 
 START_S: Final = 30.0
-"""A child that is not ready by then will never be: a start takes milliseconds."""
+"""Longest start of a child; an ordinary start takes milliseconds."""
 
 LINGER_S: Final = 1.0
-"""A child that has closed its pipe has this long to be gone."""
+"""Time in which a child that has closed its pipe must be gone."""
 
 
 class Deadlines:
-    """All limits of time of one run: when the next one passes, and whether one has passed."""
+    """All limits of time of a run: finds the next limit, and limits that have passed."""
 
     def __init__(self, options: RunOptions) -> None:
         self._options = options
@@ -32,40 +32,40 @@ class Deadlines:
         self._stop_at = math.inf
 
     def begin(self, now: float) -> None:
-        """Start the clock: the run has left the queue."""
+        """Start the clock, because the run has left the queue."""
         self._begun = self._heard = now
 
     def ready(self) -> None:
-        """The child is confined and has its plan."""
+        """Take note that the child is confined and has its plan."""
         self._ready = True
 
     def heard(self, now: float) -> None:
-        """The child has given a sign of life."""
+        """Take note that the child has sent something."""
         self._heard = now
 
     def job_started(self, step_id: str, now: float) -> None:
-        """A job has started."""
+        """Take note that a job has started."""
         self._job_started, self._step_id = now, step_id
 
     def job_ended(self) -> None:
-        """The job has ended."""
+        """Take note that the job has ended."""
         self._job_started = None
 
     def loading(self, now: float) -> None:
-        """The manager was asked for a credential or a state: silence is not the child's."""
+        """Take note that the manager was asked for a value, so that the child may be silent."""
         self._loading_since = now
 
     def loaded(self, now: float) -> None:
-        """The manager has answered."""
+        """Take note that the manager has answered."""
         self._loading_since = None
         self._heard = now
 
     def finished(self, now: float) -> None:
-        """The child has sent its last message, or has closed its pipe: nothing more will be heard."""
+        """Take note that the child has sent its last message, or has closed its pipe."""
         self._stop_at = min(self._stop_at, now + LINGER_S)
 
     def cancelled(self, now: float) -> None:
-        """The child was asked to come to an end."""
+        """Take note that the child was asked to end."""
         self._stop_at = min(self._stop_at, now + self._options.cancel_grace_s)
         if self._options.timeout_s is not None and self._begun is not None:
             self._stop_at = min(self._stop_at, self._begun + self._options.timeout_s)
@@ -76,16 +76,16 @@ class Deadlines:
 
     @property
     def next(self) -> float:
-        """When to look again; infinity if never."""
+        """The time of the next look; infinity if no limit is set."""
         return min(when for when, _ in self._list())
 
     def load_is_late(self, now: float) -> bool:
-        """Whether the manager has had its time to answer."""
+        """Whether the manager has used up its time to answer."""
         since = self._loading_since
         return since is not None and now >= since + self._options.resolve_timeout_s
 
     def must_stop(self, now: float) -> bool:
-        """Whether the child was asked to be gone by now."""
+        """Whether the time has passed by which the child must be gone."""
         return now >= self._stop_at
 
     def exceeded(self, now: float) -> ErrorReport | None:

@@ -19,7 +19,7 @@ class Send(msgspec.Struct, frozen=True):
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Send(<{len(self.body)} bytes>)"  # it may hold a credential
+        return f"Send(<{len(self.body)} bytes>)"  # the body may contain a credential
 
 
 class Resolve(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Resolve(msgspec.Struct, frozen=True):
 class Kill(msgspec.Struct, frozen=True):
     """Kill the child at once, with all processes that it started.
 
-    What it has written before is still heard.
+    Its earlier messages and output still count.
     """
 
 

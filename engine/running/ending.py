@@ -1,8 +1,8 @@
-"""Why a run is over: one pure function of facts.
+"""Decides why a run is over, as a pure function of facts.
 
-The order is that of trust.  What the engine did comes first (a limit that fired, a
-cancellation), then what the kernel says (exit status, signal, out of memory), and only then
-what the child said last.
+The order follows trust.  Actions of the engine come first (a limit that fired, a cancellation).
+Then come facts from the kernel (exit status, signal, out of memory), and only then the child's last
+message.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
 from protocol.report import ErrorReport, make_report
 
 _MOSTLY = 0.9
-"""Share of its memory from which on a child that died for no other reason died of memory."""
+"""Share of its memory limit above which a child without another cause of death died of memory."""
 
 _MAX_LINE = 300
-"""Characters of the last line that a child wrote, as they are quoted."""
+"""Most characters that are quoted of the last line of a child."""
 
 _OF_ITS_OWN = frozenset(
     {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL}
 )
-"""Signals that end a program which gets no memory: it aborts, or uses an address that it never got."""
+"""Signals that end a program without memory: it aborts, or uses an address that it did not get."""
 
 _SIGNS_OF_MEMORY = (
     b"memoryerror",
@@ -37,33 +37,35 @@ _SIGNS_OF_MEMORY = (
     b"memory allocation of",
     b"failed to allocate",
 )
-"""What C, C++, Rust and Python say before they give up, in lower case."""
+"""Messages of C, C++, Rust and Python about missing memory, in lower case."""
 
 _MUCH = 0.6
-"""The same for a child that crashed.  C code asks for a buffer of 1.5 or 2 times the size when one is
-full: the request fails, and nothing of it is resident.  msgspec, for one, does not survive that."""
+"""The same for a child that crashed.  When a buffer is full, C code asks for one of 1.5 or 2 times
+the size.  If that request fails, none of it is resident. msgspec, for example, crashes then."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is known about the end of one run."""
+    """All known facts about the end of a run."""
 
     verdict: ErrorReport | None = None
     """The first limit that fired, a cancellation, or a frame that the protocol forbids."""
     exit: Exit | None = None
-    """``None``: there never was a child, or it was heard to its last word and then killed."""
+    """The exit of the child.  None if it was never started, or was killed after its last
+    message."""
     oom_killed: bool = False
-    """The kernel says so, of the cgroup of this run."""
+    """Whether the kernel killed a process of the run's cgroup for its memory."""
     memory_bytes: int
-    """The limit."""
+    """The memory limit."""
     cpu_limit_s: float | None = None
     last: WorkflowComplete | WorkflowError | ConfineFailed | None = None
-    """The terminal message, if there was one."""
+    """The child's last message, if it sent one."""
     step_id: str | None = None
-    """The step that was open."""
+    """The step that was open at the end."""
     ready: bool = True
-    """The child was confined and had said so: before that no job could be at fault."""
+    """Whether the child had reported that it was confined; before that, a job cannot be at
+    fault."""
     stderr: bytes = b""
-    """The end of what it has written to its standard error."""
+    """The end of its standard error."""
 
 
 def decide_ending(facts: Facts) -> Ending:
@@ -101,7 +103,7 @@ def _kernel_report(facts: Facts) -> ErrorReport | None:
 
 
 def _never_ready(facts: Facts, ended: Exit) -> ErrorReport:
-    """Return the report of a child that ended before it could have read its plan."""
+    """Return the report of a child that ended before it could read its plan."""
     how = f"exit code {ended.code}"
     if ended.signal is not None:
         how = f"the signal {_signal_name(ended.signal)}"
@@ -117,9 +119,9 @@ def _died_of_memory(facts: Facts, ended: Exit) -> bool:
 
 
 def _speaks_of_memory(stderr: bytes) -> bool:
-    """Whether a library or the interpreter has said that it could not get memory.
+    """Whether a library or the interpreter has written that it could not get memory.
 
-    A large request that fails leaves no trace in the counts of the kernel.
+    The kernel's counts do not show a large request that failed.
     """
     text = stderr.lower()
     return any(sign in text for sign in _SIGNS_OF_MEMORY)
@@ -173,10 +175,10 @@ def _last_report(facts: Facts) -> ErrorReport | None:
 
 
 def _claimed_report(error: ErrorReport) -> ErrorReport:
-    """Return the report that the child ended with, unless it may not end with that.
+    """Return the report of the child's last message, if a run may end with it.
 
-    A ``fail`` ends no run, ``exception`` would say that the job is not at fault, and whether a
-    run was cancelled the engine knows better.
+    A ``fail`` does not end a run, ``exception`` would mean that the job is not at fault, and the
+    engine itself knows whether a run was cancelled.
     """
     if error.severity in ("crash", "kill") and may_claim(error):
         return error

@@ -1,4 +1,4 @@
-"""The memory of a run's child, from readings that the lane hands in."""
+"""The memory of a run's child, from readings of the lane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Reading = tuple[int, int]
 
 
 class Footprint:
-    """The memory of one run."""
+    """The memory of a run."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -28,7 +28,7 @@ class Footprint:
         self.raise_peak(peak)
         self._resident_bytes = (
             resident or self.peak_bytes
-        )  # of a child that is gone the peak counts
+        )  # for a child that is gone, the peak counts
 
     def raise_peak(self, peak_bytes: int) -> None:
         """Take a peak that was measured in another way."""

@@ -1,4 +1,6 @@
-"""The hearing of one child. It has turns, because a child decides how much it writes and all share one thread.
+"""Hears a child in short slices of time.
+
+A child decides how much it writes, and all children share a thread.
 
 A child writes its output before the message that ends a step. So the output that is found once the
 pipe of messages is empty belongs to the messages that were read before.
@@ -31,14 +33,14 @@ _ENDS: Final = (JobComplete, JobError, WorkflowComplete, WorkflowError)
 """Messages after which a step, or the run, has no more output."""
 
 _LINES: Final = 64
-"""Number of log lines that are taken at once: a fraction of a millisecond."""
+"""Number of log lines that are taken at once, in a fraction of a millisecond."""
 
 _PIECE_BYTES: Final = 128
 """Bytes of output that are taken at once, if the output consists of many lines."""
 
 
 class Listener(Protocol):
-    """The receiver of all that a child writes."""
+    """The receiver of all messages and output of a child."""
 
     def said(self, message: Message, frame_bytes: int) -> None:
         """Take a message and the length of its frame.
@@ -63,7 +65,7 @@ class Hearing:
 
     Args:
         connection: The pipes of the child.
-        listener: Gets what was heard.
+        listener: Gets the messages and the output.
         host: The supervisor.
         owner: The lane that ends if the hearing raises.
         line_bytes: The largest log line.
@@ -92,7 +94,7 @@ class Hearing:
         self._paused = False
         self._stopped = False
         self._parting_s = 0.0
-        """Processor time for what the child has left behind."""
+        """Processor time used so far for the output that a child has left behind."""
 
     @property
     def settled(self) -> bool:
@@ -107,23 +109,23 @@ class Hearing:
                 self._host.watch(end, select.EPOLLIN, self._on_readable, self._owner)
 
     def stop(self) -> None:
-        """Hear nothing any more."""
+        """Stop hearing the child."""
         self._pending = None
         self._stopped = True
 
     def _on_readable(self, _events: int) -> None:
-        """Give the child a turn, one in each round of the supervisor, however many pipes have something."""
+        """Give the child a turn, at most one in each round of the supervisor."""
         if self.heard_in != self._host.turn:
             self._listener.turn()
 
     # --- one turn ---
 
     def hear(self, turn: Turn, *, leaving: bool) -> None:
-        """Take what the child writes until the turn is over.
+        """Take messages and output of the child until the turn is over.
 
         Args:
             turn: The processor time for it.
-            leaving: Whether the child is gone: what it has left in its pipes is read to the end.
+            leaving: Whether the child is gone; then its pipes are read to the end.
 
         """
         self.heard_in = self._host.turn
@@ -138,7 +140,7 @@ class Hearing:
                 return
 
     def heard_out(self, used_s: float, *, stopped: bool) -> bool:
-        """Whether a child that is gone was heard to its end, or for long enough.
+        """Whether a child that is gone was read to the end of its pipes, or for long enough.
 
         Args:
             used_s: Seconds of processor time of the last turn.
@@ -151,7 +153,7 @@ class Hearing:
         return emptied or self._parting_s > patience_s
 
     def pay(self, used_s: float, *, leaving: bool) -> None:
-        """Charge a turn to the child's share, and see to it that the child is heard again.
+        """Charge a turn to the child's share, and arrange the next turn.
 
         Args:
             used_s: Seconds of processor time.
@@ -167,7 +169,7 @@ class Hearing:
             self._host.again(self._resume, self._owner)
 
     def _pause(self) -> None:
-        """Hear nothing of the child for a while; its limits of time hold."""
+        """Do not hear the child for a while; its limits of time still hold."""
         connection = self._connection
         if not self._paused:
             self._paused = True
@@ -186,14 +188,14 @@ class Hearing:
     # --- reading ---
 
     def _receive(self, *, leaving: bool) -> Iterator[None]:
-        """Read for a turn and take what was read, message by message."""
+        """Read for a turn, and take the messages and the output one by one."""
         connection, listener = self._connection, self._listener
         frames, broken = self._read_frames(leaving=leaving)
         certain = len(frames)
         # Messages still in the pipe were sent before the output that is in the other pipes now.
         output = self._read_output() if connection.emptied else []
         if output and broken is None:
-            # The start of the step that wrote it may have arrived since.
+            # The message about the start of the step that wrote it may have arrived since.
             more, broken = self._read_frames(leaving=leaving)
             frames += more
             connection.emptied = False  # there may be more output
@@ -225,15 +227,16 @@ class Hearing:
             connection.close_end(connection.answers)
 
     def _read_frames(self, *, leaving: bool) -> tuple[list[bytes | bytearray], str | None]:
-        """Return the frames that have arrived, and what is wrong with the one after them.
+        """Return the frames that have arrived, and the error of the frame after them.
 
-        The text only: a traceback holds its frames, and with them the states in what was read.
+        Only the text of the error is kept: a traceback would keep the states in its local variables
+        alive.
         """
         frames: list[bytes | bytearray] = []
         try:
             frames.extend(self._connection.read(to_the_end=leaving))
         except RemoteProtocolError as error:
-            return frames, str(error)  # what came before it counts, wherever the reads were cut
+            return frames, str(error)  # the frames before it count in any case
         return frames, None
 
     def _read_output(self) -> list[tuple[LogSource, bytes]]:

@@ -16,7 +16,7 @@ class Owning(Protocol):
 
     @property
     def run(self) -> Run:
-        """Its run."""
+        """The run of the owner."""
 
     def abort(self, error: Exception) -> None:
         """End the run because of a bug of ours."""
@@ -43,13 +43,13 @@ class Host(Watcher, Protocol):
         """Call *callback* in the supervisor's thread, later."""
 
     def again(self, callback: Callable[[], None], owner: Owner | None = None) -> None:
-        """Call *callback* in the next round, after all children that have something to say."""
+        """Call *callback* in the next round, after all children that have written."""
 
     def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
-        """Put a child into a control group; *entered* is called with it, if one can be had."""
+        """Put a child into a control group; *entered* is called with the group, if it works."""
 
     def leave_cgroup(self, group: RunCgroup) -> None:
-        """Give back a group in which no process is left."""
+        """Give back a group without processes."""
 
     def started(self, descriptor: int) -> None:
         """Take note that a child was started, and of a descriptor that it took."""

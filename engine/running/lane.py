@@ -1,4 +1,4 @@
-"""Carries one run from its start to its end: what its session decides is done here."""
+"""Carries a run from its start to its end, and carries out the decisions of its session."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from protocol.words import LogSource
 _log = logging.getLogger("jobcell")
 
 CHECK_S: Final = 0.05
-"""How often memory and CPU time are read from outside."""
+"""Seconds between two readings of memory and processor time from outside."""
 
 
 class LaneHost(Host, Protocol):
     """The services of the supervisor that a lane needs."""
 
     def wait_for_room(self, lane: Lane, number: int | None) -> bool:
-        """Queue a lane again whose child could not be started; return False if it must end."""
+        """Queue a lane again after its child could not be started; return False if it must end."""
 
     def start_again(self, lane: Lane) -> None:
-        """Queue a lane again, before all others, whose child died before it did anything."""
+        """Queue a lane again, before all others, because its child died before it did anything."""
 
     def ended(self, lane: Lane) -> None:
         """Take note that the child is gone and the run is over."""
@@ -51,10 +51,10 @@ class Lane:
     ) -> None:
         self.session = session
         self.asker = weakref.ref(asker) if asker is not None else None
-        """The run whose resolver has started this one; it may well wait for it."""
+        """The run whose resolver has started this run, and may wait for it."""
         self.run = run
         self.reference: weakref.ref[Lane] = weakref.ref(self)
-        """For callbacks, which are not to keep a run that is over."""
+        """A reference for callbacks, which must not keep a run that is over."""
         self._host = host
         order = session.order
         assert order is not None
@@ -66,9 +66,11 @@ class Lane:
         self._armed = float("inf")
         self._started_again = False
         self._outcome: Outcome | None = None
-        """How the run ended, once the last event was emitted: nothing that the child still does counts."""
+        """How the run ended, once the last event was emitted. From then on, actions of the child do
+        not count."""
         self._gone = False
-        """The child was reaped, or there never was one, and all is let go of: the run is over."""
+        """Whether the run is over: the child was reaped or never started, and all resources are
+        released."""
 
     @property
     def resolving(self) -> bool:
@@ -82,7 +84,7 @@ class Lane:
     # --- start ---
 
     def start(self, starter: Starter) -> None:
-        """Start the child and send it all it needs; a failure ends the run."""
+        """Start the child and send it its messages; a failure ends the run."""
         session = self.session
         order = session.order
         assert order is not None
@@ -107,16 +109,16 @@ class Lane:
         self._arm(now.s)
 
     def _not_started(self, number: int | None, reason: str) -> None:
-        """Wait until there is room for a child, or end the run if waiting does not help."""
+        """Wait until the machine has room for a child, or end the run if waiting does not help."""
         if self.session.verdict is None and self._host.wait_for_room(self, number):
             return
         self.session.judge(spawn_error(number, reason))
         self._end()
 
     def _start_again(self) -> bool:
-        """Start another child, once, for one that died with its zygote before it said a word.
+        """Start another child, once, after the first died with its zygote before it sent a message.
 
-        It had run nothing: a child says that it is ready before it runs any code of the run.
+        The first child had not run any code of the run, because it first reports that it is ready.
         """
         if self._started_again or not self.session.unheard:
             return False
@@ -130,7 +132,7 @@ class Lane:
         return True
 
     def _take_back(self) -> None:
-        """Let go of a child that never was, or that did nothing; the run has none for a while."""
+        """Release the resources of a child that failed to start or did no work."""
         child, hearing = self._child, self._hearing
         assert child is not None
         assert hearing is not None
@@ -142,7 +144,7 @@ class Lane:
     # --- what the manager wants ---
 
     def cancel(self, reason: str) -> None:
-        """Ask the child to come to an end, and see to it that it does."""
+        """Ask the child to end, and kill it if it does not."""
         session, child = self.session, self._child
         if self._over or session.verdict is not None:
             return
@@ -165,7 +167,7 @@ class Lane:
     # --- effects ---
 
     def _carry_out(self, effects: Effects) -> None:
-        """Do what the session wants, in its order; a run without a child needs nothing."""
+        """Carry out the effects in their order; without a child they need no action."""
         child = self._child
         if child is None:
             return
@@ -211,7 +213,7 @@ class Lane:
     # --- what the child does ---
 
     def turn(self) -> None:
-        """Hear the child for a turn, and do what follows from what was heard."""
+        """Hear the child for a turn, and act on it."""
         child, hearing = self._child, self._hearing
         if self._over or child is None or hearing is None:
             return
@@ -250,7 +252,7 @@ class Lane:
         self._carry_out(self.session.break_off(reason))
 
     def _follow_up(self, child: RunningChild, hearing: Hearing) -> None:
-        """Do what follows from what was heard, once all of it was taken."""
+        """Act on messages and output, once all of them were taken."""
         now = read_clocks()
         if hearing.settled:
             if self._dismissing and child.exited is None:
@@ -262,14 +264,14 @@ class Lane:
     def _dismiss(self, child: RunningChild, now: Moment) -> None:
         """End the run of a child that has sent its last message, and the child with it.
 
-        The child waits for this, so that the resources it used can be read. If it is gone by now, it was
-        not heard in time: its exit status counts more than its last message.
+        The child waits for this, so that its usage can be read. If it is gone by now, it did not
+        wait: its exit status counts more than its last message.
         """
         if not child.gone():
             reading = child.reading()
             child.kill()
             self._outcome = self._last_event(now, *reading)
-            child.connection.close()  # nothing is heard after the last event
+            child.connection.close()  # messages after the last event are ignored
 
     def _on_exit(self, _events: int) -> None:
         child = self._child
@@ -287,7 +289,7 @@ class Lane:
             self._end()
 
     def _part(self, child: RunningChild) -> None:
-        """End the run of a child that is gone, once it was heard to its end."""
+        """End the run of a child that is gone, once its pipes were read to the end."""
         exited = child.exited
         assert exited is not None
         if not child.connection.at_boundary and exited.code == 0 and exited.signal is None:
@@ -295,7 +297,7 @@ class Lane:
         self._end()
 
     def _end(self) -> None:
-        """Let go of everything: the child was reaped, or there never was one."""
+        """Release all resources, after the child was reaped or was never started."""
         self._gone = True
         child, hearing = self._child, self._hearing
         outcome = self._outcome or self._last_event(read_clocks())
@@ -327,7 +329,7 @@ class Lane:
     # --- time ---
 
     def check(self) -> None:
-        """Look at the clock, the memory and the CPU time; the supervisor calls this on time."""
+        """Check the clock, the memory and the processor time; the supervisor calls this in time."""
         self._armed = float("inf")
         child, session = self._child, self.session
         if self._over or child is None or child.killed or child.exited is not None:
@@ -350,7 +352,7 @@ class Lane:
 
 
 def _check(reference: weakref.ref[Lane]) -> None:
-    """Have a lane look at the clock; a timer does not keep a run that is over until it is time."""
+    """Have a lane look at the clock. The timer must not keep a run that is over."""
     lane = reference()
     if lane is not None:
         lane.check()

@@ -1,7 +1,8 @@
-"""The credentials and stored states of one run, from the question of its child to the answer.
+"""The credentials and stored states of a run, from the question of its child to the answer.
 
-A question goes one way: `ask` checks it and answers from what is known, else the lane has the resolver
-called. `study` turns the value into an answer in the resolver's thread, and `take` accepts it.
+A question goes one way: `ask` checks it, and `known` may answer it from earlier values. Otherwise
+the lane has the resolver called. `study` turns the value into an answer in the resolver's thread,
+and `take` accepts it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Loading:
-    """All loading of one run. For the supervisor's thread, except `study`."""
+    """All loading of a run. Its methods are for the supervisor's thread, except `study`."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Loading:
         self._redactor = redactor
         self._resolved: dict[tuple[Kind, str], Resolution] = {}
         self._asked_by: dict[tuple[Kind, str], str] = {}
-        """For each id the execution of a step for which it was resolved last."""
+        """For each id, the execution of a step for which it was resolved last."""
         self._failed: set[tuple[Kind, str]] = set()
 
     def ask(self, request: Request, now_s: float) -> None:
@@ -76,7 +77,8 @@ class Loading:
         value = self._resolved.get(key)
         if value is None:
             return None
-        # A child may ask as often as it likes: the resolver is called once for each execution of a step.
+        # A child may ask any number of times, but the resolver is called once for each execution of
+        # a step.
         repeated = self._asked_by.get(key) == request.step_run_id
         if repeated or value.expires is None or now_s < value.expires:
             return Answer(request, value)
@@ -119,7 +121,8 @@ class Loading:
         new = self._resolved.get(key) is not outcome
         if new:
             self._resolved[key] = outcome
-            # Learn before the child can know the value: no message of it may carry the value out.
+            # Learn the secrets before the child knows the value, so that its messages cannot carry
+            # the value out.
             secrets = answer.secrets or self._redactor.study(_secret_part(request, outcome))
             self._redactor.adopt(secrets)
         return Loaded(value=msgspec.Raw(outcome.encoded)), new
@@ -134,7 +137,7 @@ class Loading:
 
 
 def _secret_part(request: Request, outcome: Resolution) -> object:
-    """Return the part of a resolved value that holds secrets: of a state the configuration, as a job gets it."""
+    """Return the part of a resolved value that has secrets; for a state, its configuration."""
     if request.kind == "credential":
         return outcome.value
     state = outcome.value

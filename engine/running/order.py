@@ -1,4 +1,4 @@
-"""Everything that is decided about a run before its child is started."""
+"""Makes all decisions about a run before its child is started."""
 
 from __future__ import annotations
 
@@ -26,38 +26,41 @@ _STEP_RUNS_PER_STEP: Final = 10
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, ready to be sent to a child.  Holds secrets: it is dropped when they are sent."""
+    """A run that is ready to be sent to a child.
+
+    It has secrets, and is dropped once they are sent.
+    """
 
     run_id: str
     start: bytes
     """The encoded `Start`."""
     workflow: Workflow
-    """Its steps and edges, to hold against them what the child says."""
+    """The steps and edges, to check the child's messages against them."""
     request: ConfinementRequest
-    """The layers that its child puts on before it reads that."""
+    """The layers that the child puts on before it reads `start`."""
     options: RunOptions
-    """With the limits of the plan worked in: the smaller one holds."""
+    """The options, with the limits of the plan: the smaller one of each two holds."""
     resolvers: Resolvers
     credential_ids: frozenset[str]
     state_ids: frozenset[str]
     max_step_runs: int
     versions: Versions
     meta: dict[str, Any] = {}
-    """Of the plan, for ``workflow-start``."""
+    """The ``meta`` of the plan, for ``workflow-start``."""
     configurations: tuple[Any, ...]
-    """Every value in the plan and the state that may hold secrets."""
+    """Every value in the plan and the state that may contain secrets."""
 
     def __repr__(self) -> str:
         return f"<Order {self.run_id}>"
 
     @property
     def confinement(self) -> ConfinementReport:
-        """What can be said about the walls before the child has tried them."""
+        """The report about the walls before the child has tried them."""
         return ConfinementReport(level=self.request.level, language=self.request.language)
 
 
 class _Linking(msgspec.Struct, frozen=True):
-    """Which adaptors a run may link, and which of its steps cannot have theirs."""
+    """The adaptors that a run may link, and the steps whose adaptors cannot be linked."""
 
     links: tuple[AdaptorLink, ...]
     by_step: dict[str, tuple[str, ...]]
@@ -161,9 +164,9 @@ def _start(
 
 
 def _with_encoded_values(workflow: Workflow) -> Workflow:
-    """Encode the user's values by the rules for states: they may hold larger integers, say.
+    """Encode the user's values by the rules for states, because they may have larger integers.
 
-    They travel inside of the plan, whose own encoder does not know those rules.
+    They are sent inside the plan, whose own encoder does not know these rules.
     """
     steps = tuple(
         msgspec.structs.replace(
@@ -187,7 +190,7 @@ def _encode_initial(state: Any) -> bytes:
 
 
 def _limits_of(plan: Plan, options: RunOptions) -> RunOptions:
-    """Work the limits of a plan (milliseconds) into those of the caller (seconds)."""
+    """Merge the limits of a plan (milliseconds) into those of the caller (seconds)."""
     timeout_s = _smaller(options.timeout_s, plan.options.timeout)
     step_timeout_s = _smaller(options.step_timeout_s, plan.options.step_timeout)
     if (timeout_s, step_timeout_s) == (options.timeout_s, options.step_timeout_s):
@@ -245,7 +248,8 @@ def _configurations(plan: Plan, state: Any) -> list[Any]:
     holders = (state, *(step.state for step in steps))
     given = (plan.workflow.credentials, *(step.configuration for step in steps))
     return [
-        # Elsewhere a string is the id of a credential, and no secret; in a state it is one.
+        # Elsewhere a string is the id of a credential and not a secret, but in a state it may be a
+        # secret.
         *(value for value in given if not isinstance(value, str)),
         *(holder.get("configuration") for holder in holders if isinstance(holder, dict)),
     ]

@@ -1,10 +1,10 @@
-"""Which run of the queue is next, and why a run that a resolver starts is not locked out.
+"""Chooses the next run of the queue, so that a run that a resolver starts is not locked out.
 
-A resolver may run something on the engine that has called it.  The run that it resolves for holds a
-place meanwhile, and its child only waits.  If all places were held so, nothing would ever go on.
-So such a run lends its place, to one run at a time.
+A resolver may run a plan on the engine that has called it.  Meanwhile the run that it resolves for
+has a place, and its child only waits.  If all places were used like this, the engine would be
+blocked for ever.  So such a run lends its place to one run at a time.
 
-For the supervisor's thread.
+These objects are for the supervisor's thread.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Places:
         self._most = most
         self._queue: deque[Lane] = deque()
         self._asked_for: list[Lane] = []
-        """Those in the queue that a resolver has started."""
+        """Runs in the queue that a resolver has started."""
         self._running: set[Lane] = set()
         self._lent: dict[Lane, Lane] = {}
-        """Lenders of places, and the runs that have them; both are going on."""
+        """For each lender of a place, the run that has the place; both are going on."""
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._running)
 
     @property
     def running(self) -> int:
-        """How many runs are going on."""
+        """Number of runs that are going on."""
         return len(self._running)
 
     def __contains__(self, lane: Lane) -> bool:
@@ -49,7 +49,7 @@ class Places:
             self._asked_for.append(lane)
 
     def add_first(self, lane: Lane) -> None:
-        """Queue a run again that could not be started."""
+        """Queue a run again after it could not be started."""
         self.ended(lane)
         self._queue.appendleft(lane)
         if lane.asker is not None:
@@ -70,7 +70,7 @@ class Places:
         return next((lane for lane in self._asked_for if self._lender(lane)), None)
 
     def start(self, lane: Lane) -> None:
-        """Take a run out of the queue: it gets a place."""
+        """Take a run out of the queue and give it a place."""
         lender = None if self._has_free() else self._lender(lane)
         self.remove(lane)
         self._running.add(lane)
@@ -86,9 +86,10 @@ class Places:
                 del self._lent[lender]
 
     def beside(self, lane: Lane) -> int:
-        """Return how many other runs are going on whose end makes room for this one.
+        """Return the number of other runs whose end makes room for this run.
 
-        Not those that wait for a resolver, if a resolver has started this run: they may wait for it.
+        If a resolver has started this run, runs that wait for a resolver do not count: they may
+        wait for this run.
         """
         if lane.asker is None:
             return len(self._running) - (lane in self._running)
@@ -98,7 +99,7 @@ class Places:
         return len(self._running) - len(self._lent) < self._most
 
     def _lender(self, lane: Lane) -> Lane | None:
-        """Return the nearest run here that waits for *lane*, be it by way of another engine."""
+        """Return the nearest run here that waits for *lane*, directly or through another engine."""
         asker = lane
         while asker.asker is not None:
             above = asker.asker()

@@ -1,7 +1,7 @@
-"""Ids to credentials and stored states: asked of the manager as late as possible.
+"""Asks the manager for credentials and stored states by their ids, as late as possible.
 
-A resolver is the manager's code: it may raise, block, or take for ever.  So every call has a
-thread of its own, which is abandoned when the deadline has passed.
+A resolver is the manager's code: it may raise, block, or never return.  So every call has a thread
+of its own, which is abandoned when the deadline has passed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_REASON: Final = 500
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """What a resolver may return in place of the bare value: it holds for *ttl_s* seconds."""
+    """A value from a resolver, in place of the bare value; it is valid for *ttl_s* seconds."""
 
     value: Any
     ttl_s: float | None = None
@@ -39,7 +39,7 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
-    """The manager's ways from an id to a value; plain or async callables of one argument."""
+    """The manager's functions from an id to a value: plain or async callables of one argument."""
 
     credential: Callable[[str], Any] | None = None
     state: Callable[[str], Any] | None = None
@@ -59,18 +59,18 @@ _asker: ContextVar[Callable[[], object] | None] = ContextVar("jobcell-asker", de
 
 
 def current_asker() -> object:
-    """Return for whom a resolver is running here, in this thread or task; None if none is."""
+    """Return the asker of the resolver that runs in this thread or task, or None."""
     asker = _asker.get()
     return None if asker is None else asker()
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """A resolved value: as it is, to learn its secrets, and encoded, to be sent."""
+    """A resolved value: itself, to learn its secrets, and encoded, to send it."""
 
     value: Any
     encoded: bytes
     expires: float | None
-    """On the monotonic clock."""
+    """The time on the monotonic clock at which the value expires."""
 
     def __repr__(self) -> str:
         return "<Resolution>"
@@ -85,19 +85,19 @@ def resolve(
     wanted: Callable[[], bool] = lambda: True,
     asker: Callable[[], object] = lambda: None,
 ) -> None:
-    """Have *resolver* called in a thread of its own; *done* is called there with the outcome.
+    """Call *resolver* in a thread of its own; *done* is called there with the outcome.
 
-    The caller keeps the deadline; whatever comes after it is to be ignored.
+    The caller keeps the deadline, and must ignore an outcome after it.
 
     Args:
         resolver: The manager's callable.
-        kind: What it resolves.
-        value_id: What it is called with.
+        kind: The kind of the value.
+        value_id: The id that the resolver is called with.
         step_id: The step that needs the value.
-        done: Called once with the outcome, unless the value is no longer wanted.
-        wanted: Asked in the new thread just before the call: the run may have been cancelled while
-            the thread was starting.
-        asker: What `current_asker` returns while the resolver runs.
+        done: Called once with the outcome, if the value is still wanted.
+        wanted: Called in the new thread just before the resolver, because the run may have been
+            cancelled while the thread was starting.
+        asker: The result of `current_asker` while the resolver runs.
 
     """
     if resolver is None:
@@ -115,7 +115,7 @@ def resolve(
             if inspect.isawaitable(value):
                 value = _await(value)
             outcome = _checked(kind, value_id, step_id, value)
-        # The manager's code may raise anything, SystemExit included; the run must hear of it.
+        # The manager's code may raise anything, even SystemExit, and the run must get an answer.
         except BaseException as error:  # noqa: BLE001
             reason = f"the resolver raised {type(error).__name__}: {_text(error)}"
             outcome = _failure(kind, value_id, step_id, reason)
@@ -131,7 +131,7 @@ def resolve(
 def _text(error: BaseException) -> str:
     try:
         return str(error)[:_MAX_REASON]
-    except Exception:  # noqa: BLE001 - an exception of the manager's own making
+    except Exception:  # noqa: BLE001 - an exception class of the manager
         return "an exception without a text"
 
 

@@ -1,7 +1,8 @@
-"""What a child may say in its own name: errors, and lines of the log.
+"""Checks the errors and log lines that a child sends as its own.
 
-A child is believed in nothing.  An error that is not the job's fault, a limit that the engine keeps, or
-a line that the engine has written would be believed by the reader of the events.
+Children are not trusted.  Readers of the events would believe false errors and lines of a child.
+So it may send only errors that are the job's fault, no errors about limits of the engine, and no
+lines of the engine.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from protocol.words import LEFT_OUT_PATTERN
 _OF_THE_ENGINE: Final = frozenset(
     ("TimeoutError", "CPULimitError", "ProtocolError", "ConfinementError", "SpawnError")
 )
-"""Errors that only the engine finds out."""
+"""Errors that only the engine can find."""
 
 _FOR_A_WHOLE_RUN: Final = frozenset(("OutputLimitError",))
-"""An error that ends a workflow, and with which no job ends."""
+"""Errors that end a workflow, but not a single job."""
 
 _QUOTED: Final = 80
 
@@ -37,18 +38,19 @@ _SENTENCES: Final = (
     r"the condition of the edge .*",
 )
 _SAID_BY_THE_RUNTIME: Final = re.compile("|".join(_SENTENCES), re.DOTALL)
-"""What the runtime of a child warns of.  A line that is none of these is the job's."""
+"""Warnings of a child's runtime.  Any other line is the job's."""
 
 
 _LEFT_OUT: Final = re.compile(LEFT_OUT_PATTERN)
-"""The text that a child puts in place of a line that is too long; only that is marked as redacted."""
+"""The text that a child puts in place of a line that is too long; only this text may be marked as
+redacted."""
 
 
 def check_job_error(report: ErrorReport, *, cancelled: bool) -> None:
-    """Check the name and the severity of an error with which a job is said to have ended.
+    """Check the name and the severity of an error that, by the child's message, has ended a job.
 
     Raises:
-        RemoteProtocolError: No job ends with it.
+        RemoteProtocolError: A job cannot end with it.
 
     """
     if report.name not in _FOR_A_WHOLE_RUN and may_claim(report, cancelled=cancelled):
@@ -57,9 +59,9 @@ def check_job_error(report: ErrorReport, *, cancelled: bool) -> None:
 
 
 def may_claim(report: ErrorReport, *, cancelled: bool = False) -> bool:
-    """Whether a child may have found out this error, and gives it the severity that it has.
+    """Whether a child may report this error, and reports it with the right severity.
 
-    An error of a job is a ``crash`` where it came before the job had begun.
+    An error of a job is a ``crash`` if it came before the job had begun.
     """
     severity = SEVERITY_BY_NAME.get(report.name)
     if severity is None or report.name in _OF_THE_ENGINE:
@@ -76,13 +78,13 @@ def described(report: ErrorReport) -> str:
 
 
 def as_own(entry: LogEntry) -> LogEntry:
-    """Return a line of a child with a source and a mark that it may have.
+    """Return a line of a child with a source and a mark that are allowed for it.
 
-    Redaction spares the engine's own words in a line that is marked as redacted, so a child may mark
-    only the text that stands for a line that was too long.
+    Redaction keeps the engine's own words in a line that is marked as redacted.  So a child may
+    mark only the text that replaces a line that was too long.
 
     Raises:
-        RemoteProtocolError: The line is said to come from a stream, which the engine reads itself.
+        RemoteProtocolError: The source of the line is a stream, which the engine reads itself.
 
     """
     if entry.redacted and not _LEFT_OUT.fullmatch(entry.message):

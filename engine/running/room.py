@@ -1,8 +1,8 @@
-"""Whether the machine has room for one more child, and what to do while it has not.
+"""Decides whether the machine has room for another child, and handles a lack of room.
 
-A manager has a limited number of descriptors, the machine one of processes and of memory.  A run that
-meets such a limit is not at fault: it goes back to the queue and is started when there is room.  Only
-a run that has nobody to wait for ends, with an error that names the limit.
+The descriptors of a manager are limited, and so are the processes and the memory of the machine.  A
+run that meets such a limit is not at fault: it goes back to the queue and is started later.  Only a
+run without other runs to wait for ends, with an error that names the limit.
 
 For the supervisor's thread.
 """
@@ -24,14 +24,14 @@ from protocol.report import ErrorReport, make_report
 _log = logging.getLogger("jobcell")
 
 DESCRIPTORS_PER_RUN: Final = 7
-"""Four pipes, two that say when the child has ended, and one to read its memory."""
+"""Descriptors of a run: four pipes, two for the end of the child, and one to read its memory."""
 
 RESERVE: Final = 32
-"""Descriptors that are left to the manager and to the runs that are going on: their resolvers open
-connections.  Never more than a quarter of the limit."""
+"""Descriptors that are left to the manager and to running resolvers, which open connections.  It is
+never more than a quarter of the limit."""
 
 GIVE_UP_S: Final = 3.0
-"""Time for which a run with no other run to wait for is tried again."""
+"""Time for which the start of a run is tried again if it has no other run to wait for."""
 
 _FIRST_DELAY_S: Final = 0.01
 _LONGEST_DELAY_S: Final = 0.5
@@ -39,7 +39,7 @@ _LOOK_AGAIN_S: Final = 0.05
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A limit that keeps a child from being started, and how to raise it."""
+    """A limit that prevents the start of a child, and how to raise it."""
 
     name: str
     what: str
@@ -47,7 +47,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 def limit_of(number: int | None) -> Limit | None:
-    """Return the limit behind an error of starting a child; None: waiting will not help.
+    """Return the limit behind an error of starting a child; None if waiting does not help.
 
     Source: pipe(2), fork(2), posix_spawn(3), unix(7) on ETOOMANYREFS.
     """
@@ -86,29 +86,30 @@ def limit_of(number: int | None) -> Limit | None:
 
 
 class Room:
-    """Decides when the next child may be started.
+    """Decides when the next child may start.
 
     Args:
-        wake_at: Has the supervisor ask again at a time on the monotonic clock.
+        wake_at: Makes the supervisor ask again at a time on the monotonic clock.
 
     """
 
     def __init__(self, wake_at: Callable[[float], None]) -> None:
         self._wake_at = wake_at
         self._highest = 0
-        """The highest descriptor of the child that was started last."""
+        """The highest descriptor of the last started child."""
         self._since: float | None = None
-        """When a child was refused first, if none was started since."""
+        """The time of the first refused child since the last started one."""
         self._alone_since: float | None = None
-        """The same, while no other run was going on."""
+        """The same, during a time without other runs."""
         self._delay_s = _FIRST_DELAY_S
         self._hold_until = 0.0
         self._hopeless_until = 0.0
-        """Until then a run that has no other run to wait for ends at once: waiting has not helped."""
+        """Until this time, a run without other runs to wait for ends at once, because waiting has
+        not helped."""
         self._said: set[str] = set()
 
     def may_start(self, running: int) -> bool:
-        """Return whether to start a child now, beside those that are running."""
+        """Return whether to start a child now, besides the *running* ones."""
         if self._since is None and self._hold_until == 0.0:
             return not running or self._has_descriptors(running)
         now = time.monotonic()
@@ -119,30 +120,30 @@ class Room:
         if self._since is None:
             self._hold_until = 0.0
             return not running or self._has_descriptors(running)
-        self._hold(self._delay_s)  # one child at a time, until one was started
+        self._hold(self._delay_s)  # start a single child at a time, until it works
         return True
 
     def started(self, descriptor: int) -> None:
-        """Take note of a child, and of one of the descriptors that it took."""
+        """Take note of a started child and of one of its descriptors."""
         self._highest = descriptor
 
     def lives(self) -> None:
-        """Take note that a child was heard: there was room for it."""
+        """Take note that a child was heard, so that it had enough room."""
         if self._since is not None:
             self._since = self._alone_since = None
             self._hold_until = self._hopeless_until = 0.0
             self._delay_s = _FIRST_DELAY_S
 
     def freed(self) -> None:
-        """Take note that a run is over: whoever waits may be started at once."""
+        """Take note that a run is over, so that a waiting run may start at once."""
         self._hold_until = min(self._hold_until, time.monotonic())
 
     def refused(self, number: int | None, running: int) -> bool:
-        """Take note that a child could not be started; return whether its run is to wait.
+        """Take note that a child could not be started; return whether its run must wait.
 
         Args:
-            number: The error.
-            running: The other runs that are going on: their end makes room.
+            number: The error number.
+            running: The number of other runs, whose end makes room.
 
         """
         limit = limit_of(number)
@@ -158,7 +159,7 @@ class Room:
         elif now < self._hopeless_until or (
             self._alone_since is not None and now - self._alone_since >= GIVE_UP_S
         ):
-            # The runs behind this one would wait in vain as well, each for itself.
+            # The runs behind this one would each wait in vain as well.
             self._alone_since = None
             self._hopeless_until = now + GIVE_UP_S
             return False
@@ -171,13 +172,13 @@ class Room:
     def _has_descriptors(self, running: int) -> bool:
         """Return whether the manager would keep some descriptors.
 
-        The kernel gives out the lowest free number, so the last one that it gave says about how many
-        are taken, at no cost.  Only near the limit are they counted.
+        The kernel gives out the lowest free number.  So the last number shows, without a system
+        call, about how many are taken.  They are counted only near the limit.
         """
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if soft == resource.RLIM_INFINITY:
             return True
-        # Each run opens one more when its first job starts.
+        # Each run opens another one when its first job starts.
         reserve = min(RESERVE, soft // 4) + running
         if self._highest + reserve < soft:
             return True
@@ -199,7 +200,7 @@ class Room:
         self._wake_at(self._hold_until)
 
     def _say(self, limit: Limit, running: int) -> None:
-        """Say once which limit it is."""
+        """Warn once about the limit."""
         if limit.name not in self._said:
             self._said.add(limit.name)
             _log.warning(

@@ -1,4 +1,4 @@
-"""A child that was started, with all that the engine holds for it: process, pipes, meter, control group."""
+"""A started child with all its resources: process, pipes, meter, control group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_CHARACTER_BYTES: Final = 4
 
 
 class RunningChild:
-    """The child of a run, from its start until it is let go of. For the supervisor's thread.
+    """The child of a run, from its start until its release. For the supervisor's thread.
 
     Args:
         started: The child and its pipes.
@@ -38,7 +38,7 @@ class RunningChild:
         """The largest log line."""
         self.killed = False
         self.exited: Exit | None = None
-        """How it ended, once it was reaped."""
+        """How the child ended, once it was reaped."""
         self._options = options
         self._host = host
         self._owner = owner
@@ -53,7 +53,7 @@ class RunningChild:
 
     @property
     def exit_fd(self) -> int:
-        """Readable once the child is gone; closed by `reap`."""
+        """A descriptor that is readable once the child is gone; `reap` closes it."""
         return self._child.exit_fd
 
     def gone(self) -> bool:
@@ -70,13 +70,13 @@ class RunningChild:
         """Kill the child, with all processes that it may have started."""
         self.killed = True
         if self.exited is not None:
-            return  # it was reaped: its number may be another's
+            return  # it was reaped, so its pid may belong to another process
         self._child.kill()
         if self._cgroup is not None:
             self._cgroup.kill()
 
     def let_go(self) -> None:
-        """Close and give back everything: the child was reaped, or never was one."""
+        """Release all resources, after the child was reaped."""
         self._let_go = True
         self.connection.close()
         cgroup, self._cgroup = self._cgroup, None
@@ -110,7 +110,7 @@ class RunningChild:
         return self._meter.resident_bytes()
 
     def used(self) -> Used:
-        """Return its use of what has a limit."""
+        """Return its use of the resources that have a limit."""
         cpu_s = self._meter.cpu_s() if self._options.cpu_s is not None else 0.0
         return Used(self._meter.private_bytes(), cpu_s)
 
@@ -123,7 +123,7 @@ class RunningChild:
         return 0 if self._cgroup is None else self._cgroup.peak_bytes()
 
     def enter_cgroup_if_it_lasts(self, now_s: float) -> None:
-        """Ask for a control group once the child has lasted so long that it is worth one."""
+        """Ask for a control group once the child has lived long enough for it to pay."""
         pid = self._child.pid
         if self._cgroup_asked or pid is None or now_s - self._since_s < ENTER_AFTER_S:
             return

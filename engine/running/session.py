@@ -1,4 +1,4 @@
-"""The logic of one run without its processes: messages and facts go in, events and effects come out.
+"""The logic of a run without its processes: it turns messages and facts into events and effects.
 
 A session has neither a clock nor a callback nor a process. Each method takes the time from its caller
 and returns effects (`engine.running.effects`), which the lane carries out.
@@ -51,7 +51,7 @@ class Session:
     def __init__(self, order: Order, log: EventLog) -> None:
         self.options = order.options
         self.order: Order | None = order
-        """Dropped once the child has it, because it holds secrets."""
+        """The order, which is dropped once the child has it, because it has secrets."""
         claims = Claims(order.workflow)
         reporter = Reporter(order.run_id, order.options, log, _redactor(order, claims))
         self.loading = Loading(
@@ -148,7 +148,7 @@ class Session:
         return self.judge(make_report("ProtocolError", reason))
 
     def pipe_closed(self, now: Moment) -> Effects:
-        """Take note that the child has closed its pipe: it is to be gone in a moment."""
+        """Take note that the child has closed its pipe, so that it must be gone in a moment."""
         self._deadlines.finished(now.s)
         return NO_EFFECTS
 
@@ -159,13 +159,13 @@ class Session:
     # --- the manager, and limits ---
 
     def cancel(self, reason: str, now: Moment, *, reads: bool = True) -> Effects:
-        """Cancel the run: ask the child to come to an end.
+        """Cancel the run, and ask the child to end.
 
         Args:
             reason: The text for the error of the run.
             now: The time.
-            reads: Whether the child has read all that it was sent. If not, it waits for the rest of
-                its plan, or of a credential, and runs no job.
+            reads: Whether the child has read all messages to it. If not, it waits for the rest of
+                its plan or of a credential, and does not run a job.
 
         """
         reason = reason[:_MAX_REASON]
@@ -177,17 +177,18 @@ class Session:
     def heard_since_cancel(self) -> Effects:
         """Take note that the child was heard after it was sent the cancellation.
 
-        A child looks for that message after it has reported that it is ready and before it runs any
-        code of a job. If it has not reported so by now, it will see the message: no job is running.
+        A child looks for that message after it has reported that it is ready, and before it runs
+        any code of a job. If it has not reported yet, it will see the message, and no job is
+        running.
         """
         return NO_EFFECTS if self.ready else self._child.doom()
 
     def judge(self, report: ErrorReport) -> Effects:
-        """Set the verdict, unless there is one or the child has already come to its end."""
+        """Set the verdict, if it is still open and the child has not reached its end."""
         return self._child.judge(report)
 
     def check(self, now: Moment, used: Used | None = None) -> Effects:
-        """Look whether a limit was exceeded.
+        """Check whether a limit was exceeded.
 
         Args:
             now: The time.
@@ -211,7 +212,7 @@ class Session:
         return effects
 
     def abort(self, error: Exception) -> Effects:
-        """Set the verdict for a bug of ours, whatever the child has sent last."""
+        """Set the verdict for a bug of ours, in place of the child's last message."""
         if self._verdict.report is None:
             self._verdict.report = internal_error(error)
         return self._child.doom()
@@ -228,11 +229,11 @@ class Session:
     ) -> Outcome:
         """Close what is open, emit the last event, and return how the run ended.
 
-        Call it once, when the child is gone (or never came) and all it wrote was received; or
-        with no exit when its last message was.
+        Call it once: either when the child is gone (or was never started) and all its output was
+        received, or without an exit when its last message was received.
 
         Args:
-            exited: How the child ended; None if it was heard to its last message, or never came.
+            exited: How the child ended; None after its last message, or if it was never started.
             now: The time.
             oom_killed: Whether the kernel killed the child for its memory.
             memory: The last reading of its memory.
@@ -270,7 +271,7 @@ class Session:
         return self._outcome(msgspec.structs.replace(ending, error=error), state, duration_ms)
 
     def give_up(self, error: Exception, now: Moment) -> Outcome:
-        """Return an outcome after `finish` has raised: no text of the child is in it."""
+        """Return an outcome after `finish` has raised; it has no text of the child."""
         report = internal_error(error)
         duration_ms = self._deadlines.elapsed_ms(now.s)
         self._reporter.time_s = now.wall_s
@@ -278,7 +279,7 @@ class Session:
         return self._outcome(Ending(reason_of(report), report), None, duration_ms)
 
     def _outcome(self, ending: Ending, state: msgspec.Raw | None, duration_ms: int) -> Outcome:
-        """Return the outcome, and drop every secret: the handle may be kept for long after the run."""
+        """Return the outcome, and drop every secret, because the handle may be kept for long."""
         confinement = self._child.confinement or self._confinement
         self.order = None
         self.loading.forget()

@@ -1,4 +1,7 @@
-"""The steps of one run as its child goes through them: each becomes events, and one is open at a time."""
+"""The steps of a run as its child goes through them.
+
+Each becomes events, and one is open at a time.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class OpenStep(msgspec.Struct):
 
 
 class Steps:
-    """The steps of one run. A method that meets a limit returns its report.
+    """The steps of a run. A method that meets a limit returns its report.
 
     Args:
         claims: The names that the child may use.
@@ -73,7 +76,7 @@ class Steps:
         self._claims.check_step(message.step_id, message.step_run_id)
         self._claims.check_new(message.step_run_id)
         self._count += 1
-        self._reporter.logs.flush()  # the lines that were held back belong to the step before
+        self._reporter.logs.flush()  # held-back lines belong to the step before
         step = self._turn_to(OpenStep(message.step_id, message.step_run_id))
         self._reporter.emit(events.InitStart, **step.ids)
         if self._count > self._max_step_runs:
@@ -158,10 +161,10 @@ class Steps:
         )
 
     def final_state(self, message: m.WorkflowComplete) -> msgspec.Raw:
-        """Return the state that the message carries, or the one that it only names.
+        """Return the state in the message, or the state that the message only names.
 
         Raises:
-            RemoteProtocolError: It names a state that was not the last one.
+            RemoteProtocolError: The message names a state that was not the last one.
 
         """
         if message.state_of is None:
@@ -174,7 +177,7 @@ class Steps:
     # --- the end of a child ---
 
     def fail_open_job(self, report: ErrorReport, now_s: float) -> None:
-        """Close the job that runs, in place of its child."""
+        """Close the running job, in place of its child."""
         step = self.open
         if step is None or step.job_started_s is None:
             return
@@ -203,7 +206,7 @@ class Steps:
         return step
 
     def _too_large(self, message: m.JobComplete | m.JobError) -> ErrorReport | None:
-        """Close a job whose state no event can carry: the child may send more before it is killed."""
+        """Close a job whose state is too large for an event; its child may go on until killed."""
         report = state_too_large(message.state_bytes, self._options, self._opened().step_id)
         if report is not None:
             duration_ms = _milliseconds(message.duration_ms)
@@ -224,7 +227,7 @@ class Steps:
         self._reporter.step_ids = {}
 
     def _event_state(self, state: msgspec.Raw, size: int) -> tuple[Any, bool]:
-        """Return what an event carries for a state of *size* bytes, and whether it is redacted."""
+        """Return the form of a state of *size* bytes for an event, and whether it is redacted."""
         if not self._options.event_state:
             return None, False
         sent = len(memoryview(state))
@@ -235,9 +238,10 @@ class Steps:
         return events.REDACTED, True
 
     def _to_keep(self, state: msgspec.Raw) -> msgspec.Raw:
-        """Return a state that keeps alive little more than itself.
+        """Return a state that does not keep much other memory alive.
 
-        It is a part of its frame, all of which it holds; a large one nearly is the frame.
+        A state is a part of its frame, and keeps the whole frame alive. A large state is nearly the
+        whole frame.
         """
         size = len(memoryview(state))
         return state if size >= _TIGHT * self.frame_bytes else state.copy()
@@ -248,5 +252,5 @@ def _raw(state: memoryview | None) -> msgspec.Raw:
 
 
 def _milliseconds(claimed: int) -> int:
-    """Keep a duration that the child claims within reason."""
+    """Return a duration that the child claims, within bounds."""
     return min(max(claimed, 0), 2**53)

@@ -1,8 +1,8 @@
-"""One thread for all children of an engine: feed, read, watch the clock, start and stop.
+"""The thread for all children of an engine: it starts, feeds, reads, times and stops them.
 
-It lives as long as the engine, for a child dies with the thread that started it
-(PR_SET_PDEATHSIG, prctl(2)), and it never waits for one child: whatever may take time is done by
-the child, by the caller, or by a thread of its own.
+It lives as long as the engine, because a child dies with the thread that started it
+(PR_SET_PDEATHSIG, prctl(2)). It never waits for a single child: slow work is done by the child, by
+the caller, or in a thread of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MAX_WAIT_S: Final = 3600.0
 
 
 class Supervisor:
-    """Runs lanes, so many at once; the others wait first in, first out."""
+    """Runs at most *max_runs* lanes at once; the others wait, first in, first out."""
 
     def __init__(self, starter: Starter, *, max_runs: int) -> None:
         self._starter = starter
@@ -48,13 +48,13 @@ class Supervisor:
         self._callbacks: dict[int, tuple[Callable[[int], None], Owner | None]] = {}
         self._again: deque[tuple[Callable[[], None], Owner | None]] = deque()
         self.turn = 0
-        """Counts the rounds of the loop: in each, every child is heard once."""
+        """The number of the loop's round; in each round, every child is heard once."""
         self._timers: list[tuple[float, int, Callable[[], None], Owner | None]] = []
         self._numbers = itertools.count()
         self._closing = False
         self._retired = False
         self._ended = False
-        """The thread runs no more runs: what is posted now may never be called."""
+        """Whether the thread has ended; later callbacks may never be called."""
         self._pid = os.getpid()
         self._cgroups = Cgroups()
         self._room = Room(lambda when: self.call_at(when, _look_again))
@@ -75,25 +75,27 @@ class Supervisor:
         _living.add(self)
 
     def __del__(self) -> None:
-        # Not earlier: whoever posts after the end would write to a stranger of the same number.
+        # Only now, because a later post would write to another file with the same number.
         if self._wake_fd >= 0:
             os.close(self._wake_fd)
 
     # --- from any thread ---
 
     def post(self, callback: Callable[[], None], owner: Owner | None = None) -> None:
-        """Have *callback* called by the supervisor. Takes no lock: safe in a signal handler.
+        """Have *callback* called by the supervisor.
+
+        It takes no lock, and so is safe in a signal handler.
 
         Args:
             callback: A callable.
-            owner: The lane that ends if *callback* raises; else the error is only logged.
+            owner: The lane that ends if *callback* raises; without it the error is only logged.
 
         """
         self._posted.append((callback, owner))
         os.eventfd_write(self._wake_fd, 1)
 
     def submit(self, lane: Lane) -> bool:
-        """Queue a run; return False if it was too late, because the engine was closed meanwhile."""
+        """Queue a run; return False if the engine was closed meanwhile."""
         queue = partial(self._submit, lane)
         self.post(queue)
         if not self._ended:
@@ -101,31 +103,31 @@ class Supervisor:
         try:
             self._posted.remove((queue, None))
         except ValueError:
-            return True  # the thread has taken it as one of the last, and ends it
+            return True  # the thread has taken this run as one of the last, and ends it
         return False
 
     def cancel(self, lane: Lane, reason: str) -> None:
-        """Cancel a run, queued or running; harmless when it is over."""
+        """Cancel a queued or running run; harmless if it is over."""
         self.post(partial(self._cancel, lane, reason))
 
     def close(self) -> None:
         """Cancel all runs, wait until they are over, and end the thread."""
         self.begin_close()
-        # While the interpreter ends, no daemon thread runs any more.
+        # Daemon threads do not run any more while the interpreter ends.
         if threading.current_thread() is not self._thread and not sys.is_finalizing():
             self._thread.join()
-            with contextlib.suppress(ValueError):  # posted too late, it would keep this object
+            with contextlib.suppress(ValueError):  # a late callback would keep this object
                 self._posted.remove((self._close, None))
 
     def begin_close(self) -> None:
-        """Cancel all runs, and wait for nothing."""
+        """Cancel all runs, without waiting."""
         if not self._ended:
             self.post(self._close)
 
     def retire(self) -> None:
-        """Have the thread end when the last run is over: nobody is left to submit another.
+        """Have the thread end when the last run is over, because no more runs can be submitted.
 
-        Waits for nothing and takes no lock: for a finaliser.
+        The call neither waits nor takes a lock, so that a finaliser can use it.
         """
         self.post(self._retire)
 
@@ -206,32 +208,34 @@ class Supervisor:
             self.turn += 1
             for fd, mask in self._epoll.poll(self._wait_s()):
                 self._dispatch(fd, mask)
-            for _ in range(len(self._again)):  # those that come back wait for the next round
+            for _ in range(len(self._again)):  # callbacks added meanwhile wait for the next round
                 self._guard(*self._again.popleft())
             while self._posted:
                 self._guard(*self._posted.popleft())
             self._check_timers()
-            # Here and nowhere else: a descriptor that is made while events are handed out could
-            # get the number of one that was just closed, and its events.
+            # Only here: a descriptor that is made while events are handled could get the number,
+            # and the events, of one that was just closed.
             self._fill()
         self._starter.close()
         self._cgroups.close()
         self._ended = True
-        while self._posted:  # a group that was entered too late, a run that was queued too late
+        while self._posted:  # a group or a run that came too late
             self._guard(*self._posted.popleft())
         self._epoll.close()
-        # All these hold the supervisor; without them it goes, and its descriptor, with its last user.
+        # These refer to the supervisor. Without them it is freed with its last user, and so is its
+        # descriptor.
         self._timers.clear()
         self._callbacks.clear()
         del self._starter, self._room
 
     def _dispatch(self, fd: int, mask: int) -> None:
-        # Not in the loop itself, whose variables would keep the last run while it waits.
+        # A function of its own, because the loop's variables would keep the last run while it
+        # waits.
         if fd == self._wake_fd:
             os.eventfd_read(self._wake_fd)
             return
         watched = self._callbacks.get(fd)
-        if watched is not None:  # it may have been dropped by the one before
+        if watched is not None:  # an earlier callback may have dropped it
             self._guard(*watched, mask)
 
     def _wait_s(self) -> float:
@@ -239,7 +243,7 @@ class Supervisor:
             return 0.0
         if not self._timers:
             return _MAX_WAIT_S
-        # epoll_wait(2) takes milliseconds in an int: some 24 days.
+        # epoll_wait(2) takes milliseconds in an int: about 24 days.
         return min(max(0.0, self._timers[0][0] - time.monotonic()), _MAX_WAIT_S)
 
     def _check_timers(self) -> None:
@@ -251,7 +255,7 @@ class Supervisor:
     def _guard(
         self, callback: Callable[..., None], owner: Owner | None, *arguments: int | str
     ) -> None:
-        """Keep a bug in the handling of one run from the others."""
+        """Keep a bug in the handling of a run from affecting other runs."""
         try:
             callback(*arguments)
         except Exception as error:  # noqa: BLE001 - the other runs go on
@@ -284,7 +288,7 @@ class Supervisor:
     def _cancel(self, lane: Lane, reason: str) -> None:
         self._guard(lane.cancel, lane.reference, reason)
         if lane in self._places:
-            # It never had a child, and must not wait for a free place to end.
+            # The run never had a child, and must not wait for a free place to end.
             self._places.remove(lane)
             lane.start(self._starter)
 
@@ -301,7 +305,7 @@ _living: Final[weakref.WeakSet[Supervisor]] = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    """Close what nobody has closed, while threads still run: later no run could ever end."""
+    """Close open supervisors while threads still run, because later their runs could never end."""
     pid = os.getpid()
     mine = [supervisor for supervisor in [*_living] if supervisor._pid == pid]  # noqa: SLF001
     for supervisor in mine:
@@ -314,4 +318,4 @@ atexit.register(_close_all)
 
 
 def _look_again() -> None:
-    """Wake the loop, which fills free places in every turn."""
+    """Wake the loop, which fills free places in every round."""

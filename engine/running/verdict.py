@@ -1,4 +1,4 @@
-"""The verdict on one run: why the engine ends it, if the engine does."""
+"""The verdict on a run: the reason if the engine ends it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Verdict:
     def __init__(self) -> None:
         self.report: ErrorReport | None = None
         self.closed = False
-        """Whether the child has come to its end: no limit that is exceeded later counts."""
+        """Whether the child has reached its end; limits that are exceeded later do not count."""
 
     def set(self, report: ErrorReport) -> bool:
-        """Set the verdict, unless there is one; return False if it is closed."""
+        """Set the verdict if it is not set; return False if it is closed."""
         if self.closed:
             return False
         if self.report is None:
