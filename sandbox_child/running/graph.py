@@ -14,14 +14,21 @@ from protocol.report import ErrorReport, make_report, state_too_large, too_many_
 from protocol.state import NIL, join_states
 from sandbox_child.pipes.channel import RunCancelledError
 from sandbox_child.running.conditions import ConditionError, Conditions, Upstream
-from sandbox_child.running.runtime import Runtime
-from sandbox_child.running.step import JobExecution, StepResult
-from sandbox_child.running.step_output import StepCrashedError, encode_result
+from sandbox_child.running.step import JobExecution
+from sandbox_child.running.step_output import (
+    StepCrashedError,
+    StepResult,
+    encode_result,
+    fits_event,
+    wait_to_proceed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox_child.running.joins import JoinInput, Joins
+    from sandbox_child.running.replay import Past
+    from sandbox_child.running.runtime import Runtime
 
 
 class _Leaf(msgspec.Struct, frozen=True):
@@ -42,11 +49,12 @@ class Walk:
         self._leaves: list[_Leaf] = []
         self._queue: deque[tuple[str, bytes | JoinInput]] = deque()
         self._joins = make_joins(self._start.workflow.steps)
+        self._past = make_past(self._start)
         self._last_sent: str | None = None
         """The last execution whose whole state was sent to the engine."""
 
-    def run(self) -> m.WorkflowComplete | m.WorkflowError:
-        """Walk from the start; return the last message of the run."""
+    def run(self) -> m.WorkflowComplete | m.WorkflowError | m.Elsewhere:
+        """Walk from the start; return the last message of the child."""
         try:
             return self._walk(self._conditions())
         except (ConditionError, StepCrashedError, RunCancelledError) as error:
@@ -64,19 +72,28 @@ class Walk:
 
         return StepCrashedError(out_of_memory(self._start.limits.memory_bytes, step_id))
 
-    def _walk(self, conditions: Conditions) -> m.WorkflowComplete:
+    def _walk(self, conditions: Conditions) -> m.WorkflowComplete | m.Elsewhere:
         self._begin()
+        past, here = self._past, self._start.here
         while self._queue:
             self._channel.check_cancelled()
             step_id, given = self._queue.popleft()
             step = self._steps[step_id]
             step_run_id = self._name(step_id)
-            if step.expression is None:
-                result = StepResult(given if isinstance(given, bytes) else self._join(step, given))
-            else:
-                result = JobExecution(self._runtime, step, step_run_id).run(given)
             at_end = step_id == self._start.end
-            taken = self._follow(step, step_run_id, result, conditions, at_end=at_end)
+            if past is not None and past.left and step.expression is not None:
+                result, taken = past.replay(self._channel, step_run_id)
+            else:
+                if step.expression is None:
+                    result = self._pass_on(step, given)
+                elif past is not None and past.has_died(step_run_id):
+                    result = past.bury(self._runtime, step, given)
+                elif here is not None and step_id not in here:
+                    return m.Elsewhere(step_id=step_id, step_run_id=step_run_id)
+                else:
+                    attempt = 1 if past is None else past.attempt_of(step_run_id)
+                    result = JobExecution(self._runtime, step, step_run_id, attempt).run(given)
+                taken = self._follow(step, step_run_id, result, conditions, at_end=at_end)
             if at_end:
                 return self._complete([_Leaf(step_run_id, result)])
             if not taken:
@@ -94,10 +111,12 @@ class Walk:
         if self._joins is not None:
             self._queue[0] = self._joins.begin(start_id, initial)
 
-    def _join(self, step: Step, given: JoinInput) -> bytes:
-        """Return the state that a trigger hands on which is a join."""
+    def _pass_on(self, step: Step, given: bytes | JoinInput) -> StepResult:
+        """Return the result of a trigger: the state before it, or the merged one if it is a join."""
+        if isinstance(given, bytes):
+            return StepResult(given)
         try:
-            return encode_result(given.merged(), step, self._start)
+            return StepResult(encode_result(given.merged(), step, self._start))
         except MemoryError:
             raise self._short_of_memory(step.id) from None
         except ValueError as error:  # deeper than this stack can follow
@@ -106,11 +125,15 @@ class Walk:
 
     def _warn(self, message: str) -> None:
         """Log a warning about an edge of the last step."""
+        if self._past is not None and self._past.left:
+            return  # an earlier child has logged it
         self._runtime.logs.add("warning", "runtime", message)
         self._runtime.logs.flush()  # it must come before the end event of that step
 
     def _initial(self) -> bytes:
         start = self._start
+        if self._past is not None and self._past.left and self._steps[start.start].expression:
+            return NIL  # the first step has ended already
         if start.state_id is None:
             return bytes(start.state)
         self._channel.send(
@@ -181,37 +204,26 @@ class Walk:
             )
         following = [message.to_step_id for message in resolved if message.taken]
         if step.expression is not None:
-            self._send_end(result, tuple(following), step_run_id)
-        for message in resolved:
-            self._channel.hold(message)
+            self._send_end(result, tuple(following), step_run_id, ends_run=problem is not None)
+        if self._past is None or not self._past.left:
+            for message in resolved:
+                self._channel.hold(message)
         if problem is not None:
             raise problem
         return following
 
-    def _send_end(self, result: StepResult, following: tuple[str, ...], step_run_id: str) -> None:
-        size = len(result.encoded)
-        fits = self._start.event_state and size <= self._start.limits.payload_bytes
+    def _send_end(
+        self, result: StepResult, following: tuple[str, ...], step_run_id: str, *, ends_run: bool
+    ) -> None:
+        start = self._start
+        fits = start.whole or fits_event(len(result.encoded), start)
         self._last_sent = step_run_id if fits else None
-        state = memoryview(result.encoded) if fits else None
-        if result.error is None:
-            self._channel.hold(
-                m.JobComplete(
-                    state=state,
-                    state_bytes=size,
-                    next=following,
-                    duration_ms=result.duration_ms,
-                )
-            )
+        end = result.end(following, with_state=fits, ends_run=ends_run)
+        if start.barrier and not ends_run:
+            self._channel.send(end)
+            wait_to_proceed(self._channel)
         else:
-            self._channel.hold(
-                m.JobError(
-                    error=result.error,
-                    state=state,
-                    state_bytes=size,
-                    next=following,
-                    duration_ms=result.duration_ms,
-                )
-            )
+            self._channel.hold(end)
 
     def _complete(self, leaves: list[_Leaf]) -> m.WorkflowComplete:
         """Return the result, without leaves that returned nothing."""
@@ -251,6 +263,15 @@ class Walk:
         limit = self._start.limits.state_bytes
         if size > limit:
             raise StepCrashedError(state_too_large("the final state", size, limit))
+
+
+def make_past(start: m.Start) -> Past | None:
+    """Return the work of earlier children; None for the first child of a run."""
+    if not start.replay and start.resume is None:
+        return None
+    from sandbox_child.running.replay import Past
+
+    return Past(start)
 
 
 def make_joins(steps: Sequence[Step]) -> Joins | None:

@@ -1,0 +1,76 @@
+"""What earlier children of a run have done: executions that ended, and the one that had begun.
+
+Steps run one after another, so what has ended is always the beginning of the walk.  The walk takes each
+execution from the engine when it comes to it, so a child holds only the states that it still needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol import messages as m
+from protocol.errors import RemoteProtocolError
+from sandbox_child.running.step import JobExecution
+from sandbox_child.running.step_output import StepResult
+
+if TYPE_CHECKING:
+    from protocol.plan import Step
+    from sandbox_child.pipes.channel import Channel
+    from sandbox_child.running.joins import JoinInput
+    from sandbox_child.running.runtime import Runtime
+
+
+class Past:
+    """The executions of jobs before the first one of this child."""
+
+    def __init__(self, start: m.Start) -> None:
+        self.left = start.replay
+        """Number of executions that the engine has not replayed yet."""
+        self._resume = start.resume
+
+    def replay(self, channel: Channel, step_run_id: str) -> tuple[StepResult, list[str]]:
+        """Return the result of an execution that has ended, and the steps after it.
+
+        Raises:
+            RemoteProtocolError: The engine replays another execution.
+
+        """
+        message = channel.receive_any()
+        if isinstance(message, m.Cancel):
+            channel.check_cancelled()
+        if not isinstance(message, m.Replay):
+            name = type(message).__name__
+            raise RemoteProtocolError(f"engine sent {name} where Replay was due")
+        if message.step_run_id != step_run_id:
+            raise RemoteProtocolError(
+                f"engine replays {message.step_run_id!r} where {step_run_id!r} is due"
+            )
+        self.left -= 1
+        return StepResult(bytes(message.state), message.error), list(message.next)
+
+    def has_died(self, step_run_id: str) -> bool:
+        """Return whether an execution has died with an earlier child, and does not run again.
+
+        Raises:
+            RemoteProtocolError: The engine resumes another execution.
+
+        """
+        resume = self._resume
+        if resume is not None and resume.step_run_id != step_run_id:
+            raise RemoteProtocolError(
+                f"engine resumes {resume.step_run_id!r} where {step_run_id!r} is due"
+            )
+        return resume is not None and resume.died is not None
+
+    def bury(self, runtime: Runtime, step: Step, given: bytes | JoinInput) -> StepResult:
+        """Return the result of the execution that has died."""
+        resume, self._resume = self._resume, None
+        assert resume is not None
+        assert resume.died is not None
+        execution = JobExecution(runtime, step, resume.step_run_id, resume.attempt)
+        return execution.fail(given, resume.died)
+
+    def attempt_of(self, step_run_id: str) -> int:
+        """Return the number of the first attempt of an execution in this child."""
+        resume, self._resume = self._resume, None
+        return resume.attempt if resume is not None and resume.step_run_id == step_run_id else 1
