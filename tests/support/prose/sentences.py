@@ -22,13 +22,17 @@ SHORTEST = 3
 """A text of fewer words is a label and not a sentence."""
 
 MESSAGE_CALLS = re.compile(
-    r"(?:Error|Exception|Warning|Refused|Exit|make_report|_report|problem|refuse|fail|warn|die)$",
+    r"(?:Error|Exception|Warning|Refused|Exit|make_report|_report|problem|refuse|fail|warn|die"
+    r"|_say|_wrong|^note|^error|Finding|^Wrong|Facts)$",
     re.IGNORECASE,
 )
 """Names of functions and classes whose string arguments a user reads."""
 
-MESSAGE_KEYWORDS = {"help", "epilog", "message", "description"}
-"""Names of arguments whose strings a user reads, whatever function takes them."""
+MESSAGE_KEYWORDS = {"help", "epilog", "message", "description", "fix", "remedy", "stops"}
+"""Names of arguments whose strings a user reads in every function."""
+
+MESSAGE_NAMES = re.compile(r"^(?:message|reason|fix|hint|advice|why|late|REMEDY|STOPS)$")
+"""Names of variables whose strings a user reads."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def _docstrings(tree: ast.AST) -> Iterator[Sentence]:
             # Text behind a colon that is indented further is a literal block; "===" makes a table.
             blanked = re.sub(r"(?<=:\n)\n(?: {4,}\S.*\n)+", _blank, blanked)
             blanked = re.sub(r"^ *===(?:.+\n)+", _blank, blanked, flags=re.MULTILINE)
+            # So do cells with three spaces between them.
+            blanked = re.sub(r"^ +\S.*\S {3,}\S.*$", _blank, blanked, flags=re.MULTILINE)
             # "Args:" and the like are headings, and "name: text" is an item of such a list.
             blanked = re.sub(r"^ *[A-Z]\w+:$", _blank, blanked, flags=re.MULTILINE)
             blanked = re.sub(r"^ +\*?\w+: ", _as_item, blanked, flags=re.MULTILINE)
@@ -117,17 +123,36 @@ def _comment_text(comment: str) -> str:
 
 
 def _messages(tree: ast.AST) -> Iterator[Sentence]:
+    """Yield the sentences in arguments of known calls, and in variables of known names."""
+    values: dict[int, ast.expr] = {}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        values = [keyword.value for keyword in node.keywords if keyword.arg in MESSAGE_KEYWORDS]
-        if MESSAGE_CALLS.search(name):
-            values += node.args
-        for value in values:
-            text = _string(value)
-            if text is not None:
-                yield from _sentences(MESSAGE, text, text, value.lineno)
+        found: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            found = [keyword.value for keyword in node.keywords if keyword.arg in MESSAGE_KEYWORDS]
+            found += node.args if MESSAGE_CALLS.search(name) else []
+        elif isinstance(node, ast.Assign):
+            named = [t.id for t in node.targets if isinstance(t, ast.Name)]
+            found = [node.value] if any(map(MESSAGE_NAMES.match, named)) else []
+        # A string in a variable that a call takes, or in a call in a call, counts once.
+        values.update((id(part), part) for value in found for part in _parts(value))
+    for value in values.values():
+        text = _string(value)
+        if text is not None:
+            yield from _sentences(MESSAGE, text, text, value.lineno)
+
+
+def _parts(value: ast.expr) -> Iterator[ast.expr]:
+    """Yield the strings of a list, of a conditional expression, or the value itself."""
+    if isinstance(value, ast.List | ast.Tuple):
+        for item in value.elts:
+            yield from _parts(item)
+    elif isinstance(value, ast.IfExp):
+        yield from (*_parts(value.body), *_parts(value.orelse))
+    elif isinstance(value, ast.GeneratorExp):
+        yield from _parts(value.elt)
+    else:
+        yield value
 
 
 def _string(node: ast.expr) -> str | None:
