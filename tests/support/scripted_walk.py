@@ -12,7 +12,7 @@ from engine.plan.validation import load_plan
 from protocol import messages as m
 from protocol.codec import decode_from_child, decode_to_child, encode
 from protocol.phases import AFTER_PROCEED, Phase, advance, proceed
-from protocol.report import make_report
+from protocol.report import ErrorReport, make_report
 from protocol.state import NIL, decode_state, encode_state
 from sandbox_child.pipes.channel import EngineGoneError, RunCancelledError
 from sandbox_child.running.graph import Walk
@@ -44,6 +44,7 @@ class ScriptedChannel:
 
     def __init__(self, answer: Answer, *, barrier: bool) -> None:
         self.sent: list[Any] = []
+        self.frames: list[bytes] = []
         self._answer = answer
         self._barrier = barrier
         self._phase = Phase.WALKING
@@ -61,7 +62,8 @@ class ScriptedChannel:
 
     def hold(self, message: m.Message) -> None:
         """Take a message; the phases of the protocol allow it."""
-        taken = decode_from_child(encode(message))
+        self.frames.append(encode(message))
+        taken = decode_from_child(self.frames[-1])
         self._phase = advance(self._phase, taken, barrier=self._barrier)
         self.sent.append(taken)
         self.script(self._answer(taken))
@@ -84,6 +86,12 @@ class ScriptedChannel:
             raise self._cancelled
 
 
+def proceeding(message: m.Message) -> Iterable[m.Message]:
+    """Answer the end of a step as an engine does that has nothing to wait for."""
+    if isinstance(message, m.JobComplete | m.JobError) and not message.ends_run:
+        yield m.Proceed()
+
+
 class Walked:
     """The output of a walk."""
 
@@ -91,6 +99,8 @@ class Walked:
         self, channel: ScriptedChannel, last: m.WorkflowComplete | m.WorkflowError
     ) -> None:
         self.sent = channel.sent
+        self.frames = channel.frames
+        """The same messages, encoded."""
         self.last = decode_from_child(encode(last))
         self.step_runs = [x.step_run_id for x in self.of(m.InitStart)]
 
@@ -108,6 +118,22 @@ class Walked:
             for name, end in zip(names, ends, strict=False)
         }
 
+    def replays(self) -> list[m.Replay]:
+        """Return what the engine sends to the next child for each step that has ended."""
+        ends = [
+            end for end in self.of(m.JobComplete, m.JobError) if not getattr(end, "retry", False)
+        ]
+        names = [x.step_run_id for x in self.of(m.InitStart, m.StepDied)]
+        return [
+            m.Replay(
+                step_run_id=name,
+                state=msgspec.Raw(end.state),
+                next=end.next,
+                error=_plain(getattr(end, "error", None)),
+            )
+            for name, end in zip(names, ends, strict=True)
+        ]
+
     @property
     def state(self) -> Any:
         """The final state."""
@@ -117,10 +143,35 @@ class Walked:
         return decode_state(self.last.state or NIL)
 
 
-def start_of(plan: Any, state: Any = None, **changes: Any) -> m.Start:
-    """Return the first message of a run, of a checked plan."""
+def _plain(report: Any) -> ErrorReport | None:
+    if report is None:
+        return None
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    details = memoryview(fields.pop("details"))
+    return ErrorReport(**fields, details=msgspec.msgpack.decode(details) if len(details) else None)
+
+
+def start_of(
+    plan: Any, state: Any = None, *, steps: dict[str, dict[str, Any]] | None = None, **changes: Any
+) -> m.Start:
+    """Return the first message of a run, of a checked plan.
+
+    Args:
+        plan: In any form.
+        state: The initial state.
+        steps: Step id to fields that are changed in the checked step.
+        changes: Fields of the message.
+
+    """
     checked = load_plan(plan, warn=lambda _: None)
-    workflow = checked.workflow
+    changed = steps or {}
+    workflow = msgspec.structs.replace(
+        checked.workflow,
+        steps=tuple(
+            msgspec.structs.replace(step, **changed.get(step.id, {}))
+            for step in checked.workflow.steps
+        ),
+    )
     return m.Start(
         run_id=checked.id,
         workflow=workflow,
