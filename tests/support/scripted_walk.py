@@ -148,7 +148,9 @@ def _plain(report: Any) -> ErrorReport | None:
         return None
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
     details = memoryview(fields.pop("details"))
-    return ErrorReport(**fields, details=msgspec.msgpack.decode(details) if len(details) else None)
+    return ErrorReport(
+        **fields, details=msgspec.msgpack.decode(details) if details.nbytes else None
+    )
 
 
 def start_of(
