@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine.kernel import Call
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,14 +27,23 @@ def unavailable() -> str | None:
 
 
 def apply(task: Task) -> str | None:
-    """Close all other descriptors.  Source: close_range(2), which os.closerange uses."""
+    """Close all other descriptors.
+
+    Source: close_range(2).  Kernels before Linux 5.9 lack it; os.closerange closes one by one there.
+    """
+    calls, detail = ready(task)
+    try:
+        return make_all((calls, detail))
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
     for first, last in _ranges(task.keep_fds):
         os.closerange(first, last + 1)
-    return f"open: {len(task.keep_fds)}"
+    return detail
 
 
-def ready(task: Task) -> Ready | None:
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+def ready(task: Task) -> Ready:
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     calls = [Call("close_range", first, last, 0) for first, last in _ranges(task.keep_fds)]
     return calls, f"open: {len(task.keep_fds)}"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import prctl, prctl_call
+from sandbox_child.confine.kernel import prctl_call
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from sandbox_child.confine.task import Ready, Task
@@ -21,16 +22,15 @@ def unavailable() -> str | None:
     return None
 
 
-def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
+def apply(task: Task) -> str | None:
     """Clear the flag.
 
     This comes after `identity`, because a change of the user id sets the flag again.  Source:
     prctl(2).
     """
-    prctl(PR_SET_DUMPABLE, 0)
-    return None
+    return make_all(ready(task))
 
 
-def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+def ready(task: Task) -> Ready:  # noqa: ARG001 - all layers look alike
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     return [prctl_call(PR_SET_DUMPABLE, 0)], None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sandbox_child.confine.kernel import Call, Long, prctl, prctl_call, syscall
 from sandbox_child.confine.namespaces import NEW_USER
 from sandbox_child.confine.rlimits import limit_call
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
@@ -65,7 +66,7 @@ _own_uid = Long(0)
 
 
 def ready(task: Task) -> Ready | None:
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`.
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`.
 
     This is for root only: for other users, each step depends on the outcome of the one before.
     """
@@ -74,9 +75,8 @@ def ready(task: Task) -> Ready | None:
         return None
     count = request.max_processes
     calls = [
-        Call("setgroups", 0, None),
-        Call("setresgid", _own_uid, _own_uid, _own_uid),
-        Call("setresuid", _own_uid, _own_uid, _own_uid),
+        *_leave_groups(),
+        *_become(_own_uid),
         *_clear_calls(),
         limit_call(resource.RLIMIT_NPROC, count, count),
     ]
@@ -110,7 +110,7 @@ def apply(task: Task) -> str | None:
         _clear_capabilities()  # a new user namespace begins with all capabilities
     if task.counts_alone:
         count = task.request.max_processes
-        resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
+        limit_call(resource.RLIMIT_NPROC, count, count).make()
     else:
         details.append("processes not counted")
     return ", ".join(filter(None, details))
@@ -120,18 +120,25 @@ def _become_stranger(task: Task) -> str:
     if not _readable[task.request.read_paths]:
         return "uid unchanged: what must be read belongs to root only"
     try:
-        os.setgroups([])
+        make_all((_leave_groups(), None))
     except OSError:
         return "uid unchanged: setgroups refused"
     for uid in (FIRST_UID + os.getpid(), NOBODY):
         try:
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+            make_all((_become(uid), None))
         except OSError:
             continue  # this user namespace does not have the id
         task.counts_alone = uid != NOBODY
         return f"uid {uid}"
     return "uid unchanged: no other id exists here"
+
+
+def _leave_groups() -> list[Call]:
+    return [Call("setgroups", 0, None)]
+
+
+def _become(uid: int | Long) -> list[Call]:
+    return [Call("setresgid", uid, uid, uid), Call("setresuid", uid, uid, uid)]
 
 
 def _readable_by_others(paths: tuple[str, ...]) -> bool:
@@ -168,8 +175,7 @@ def _drop_bounding_set() -> str:
 
 
 def _clear_capabilities() -> None:
-    for call in _clear_calls():
-        call.make()
+    make_all((_clear_calls(), None))
 
 
 def _clear_calls() -> list[Call]:

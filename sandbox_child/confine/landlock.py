@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.confinement import lies_below
 from sandbox_child.confine.kernel import Call, Long, address_of, syscall
-from sandbox_child.confine.task import UNREADABLE, explain
+from sandbox_child.confine.task import UNREADABLE, explain, make_all
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
@@ -78,12 +78,11 @@ def prepare(request: ConfinementRequest) -> None:
 
 
 def ready(task: Task) -> Ready | None:
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     request = task.request
     for base, ruleset in _prepared:
         if base == request:
-            calls = [Call("landlock_restrict_self", ruleset, 0), Call("close", ruleset)]
-            return calls, f"ABI {abi()}"
+            return _restricting(ruleset), f"ABI {abi()}"
     return None
 
 
@@ -103,12 +102,11 @@ def apply(task: Task) -> str | None:
     hidden = request.hidden_paths
     for base, ruleset in _prepared:
         if _within(request, base):
-            _restrict(ruleset)
+            make_all((_restricting(ruleset), None))
             if request.read_paths == base.read_paths:
                 return f"ABI {abi()}"
             hidden = ()
-    _restrict(_make(request, hidden))
-    return f"ABI {abi()}"
+    return make_all((_restricting(_make(request, hidden)), f"ABI {abi()}"))
 
 
 _prepared: list[tuple[ConfinementRequest, int]] = []
@@ -121,9 +119,8 @@ def _within(request: ConfinementRequest, base: ConfinementRequest) -> bool:
     )
 
 
-def _restrict(ruleset: int) -> None:
-    syscall("landlock_restrict_self", ruleset, 0)
-    os.close(ruleset)
+def _restricting(ruleset: int) -> list[Call]:
+    return [Call("landlock_restrict_self", ruleset, 0), Call("close", ruleset)]
 
 
 def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:

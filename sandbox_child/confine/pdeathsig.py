@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from sandbox_child.confine.kernel import prctl, prctl_call
+from sandbox_child.confine.kernel import prctl_call
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from sandbox_child.confine.task import Ready, Task
@@ -34,13 +35,13 @@ def apply(task: Task) -> str | None:
         OSError: The parent is gone already, so the signal would never come.
 
     """
-    prctl(PR_SET_PDEATHSIG, SIGKILL)
+    detail = make_all(ready(task))
     check_parent(task.parent_pid)
-    return None
+    return detail
 
 
-def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+def ready(task: Task) -> Ready:  # noqa: ARG001 - all layers look alike
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     return [prctl_call(PR_SET_PDEATHSIG, SIGKILL)], None
 
 

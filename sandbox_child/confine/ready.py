@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from types import ModuleType
 from typing import Final
 
 from protocol.confinement import LayerReport
 from sandbox_child.confine import identity, pdeathsig, seccomp
 from sandbox_child.confine.kernel import Call, fork
 from sandbox_child.confine.refusal import ConfinementRefused
-from sandbox_child.confine.task import Ready, Task, explain
+from sandbox_child.confine.task import ForkedLayer, Ready, Task, explain
 
 _REHEARSALS: Final = 10
 
@@ -24,7 +23,7 @@ _REHEARSALS: Final = 10
 class ReadyWall:
     """The prepared layers, for any number of forks of this process."""
 
-    def __init__(self, layers: Collection[tuple[ModuleType, Ready]], task: Task) -> None:
+    def __init__(self, layers: Collection[tuple[ForkedLayer, Ready]], task: Task) -> None:
         self._calls = tuple((layer, tuple(calls)) for layer, (calls, _) in layers)
         self._reports = {
             layer.NAME: LayerReport(layer.NAME, "on", layer.NAME in task.request.required, detail)
@@ -69,11 +68,11 @@ class ReadyWall:
         return pid > 0 and os.waitpid(pid, 0)[1] == 0
 
 
-def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:
+def make_ready(task: Task, layers: Collection[ForkedLayer]) -> ReadyWall | None:
     """Return the prepared layers, or None if a fork itself has to find out which work."""
     if task.counts_alone:
         return None  # a user namespace does not have another user id
-    made: list[tuple[ModuleType, Ready]] = []
+    made: list[tuple[ForkedLayer, Ready]] = []
     for layer in layers:
         try:
             one = layer.ready(task) if layer.unavailable() is None else None
@@ -89,7 +88,7 @@ def make_ready(task: Task, layers: Collection[ModuleType]) -> ReadyWall | None:
     return wall
 
 
-def _rehearse(layers: Collection[tuple[ModuleType, Ready]], task: Task) -> None:
+def _rehearse(layers: Collection[tuple[ForkedLayer, Ready]], task: Task) -> None:
     """Run through all layers with harmless calls; see `sandbox_child.rehearsal`."""
     harmless = [Call("getpid")]
     task = Task(task.request, parent_pid=os.getppid(), keep_fds=())

@@ -15,6 +15,7 @@ import resource
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine.kernel import Call
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,14 +39,11 @@ def unavailable() -> str | None:
 
 def apply(task: Task) -> str | None:
     """Lower the soft and hard limits for good.  A limit that is already lower stays."""
-    for limit, soft, hard in _lowered(task.request):
-        resource.setrlimit(limit, (soft, hard))
-    _thread.stack_size(THREAD_STACK_BYTES)
-    return None
+    return make_all(ready(task))
 
 
-def ready(task: Task) -> Ready | None:
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+def ready(task: Task) -> Ready:
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     _thread.stack_size(THREAD_STACK_BYTES)  # a fork inherits it
     return [limit_call(*one) for one in _lowered(task.request)], None
 

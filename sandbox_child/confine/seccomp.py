@@ -19,6 +19,7 @@ from sandbox_child.confine.kernel import (
     prctl,
 )
 from sandbox_child.confine.syscalls import OWN_PID, verdicts
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
@@ -86,7 +87,7 @@ _own: list[tuple[Program, bytearray]] = []
 
 
 def ready(task: Task) -> Ready:
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     made = program(net=bool(task.request.net))
     code = made.blank()
     _own[:] = [(made, code)]
@@ -127,8 +128,6 @@ def apply(task: Task) -> str | None:
         OSError: The kernel refused the filter.
 
     """
-    calls, detail = ready(task)
+    calls = ready(task)
     set_own(os.getpid())
-    for call in calls:
-        call.make()
-    return detail
+    return make_all(calls)

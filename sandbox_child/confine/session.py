@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox_child.confine.kernel import Call
+from sandbox_child.confine.task import make_all
 
 if TYPE_CHECKING:
     from sandbox_child.confine.task import Ready, Task
@@ -20,19 +21,19 @@ def unavailable() -> str | None:
     return None
 
 
-def apply(task: Task) -> str | None:  # noqa: ARG001 - all layers look alike
+def apply(task: Task) -> str | None:
     """Leave the engine's session, terminal and working directory.
 
     Source: setsid(2).  It fails for a process that leads a group.  Such a process is already the
         leader of its own session, through posix_spawn(3) with POSIX_SPAWN_SETSID.
     """
     if os.getsid(0) != os.getpid():
-        os.setsid()
+        make_all(ready(task))
     os.umask(0o022)  # `mounts` makes directories that others must be able to enter
     os.chdir("/")
     return None
 
 
-def ready(task: Task) -> Ready | None:  # noqa: ARG001 - all layers look alike
-    """Return what a fork does in place of `apply`: see `sandbox_child.confine.ready`."""
+def ready(task: Task) -> Ready:  # noqa: ARG001 - all layers look alike
+    """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     return [Call("setsid")], None  # a fork inherits the rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection
+from typing import Protocol
 
 from protocol.confinement import ConfinementRequest
 from sandbox_child.confine.kernel import Call
@@ -25,6 +26,65 @@ class Task:
         self.keep_fds = keep_fds
         self.counts_alone = False
         """Whether RLIMIT_NPROC of this process counts processes of this run only."""
+
+
+class Layer(Protocol):
+    """One mechanism of the kernel: a module of this room."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 - constants of a module
+        """The name of the layer in requests and reports."""
+
+    @property
+    def STOPS(self) -> str:  # noqa: N802 - as above
+        """The attack that the layer stops, for the doctor."""
+
+    @property
+    def REMEDY(self) -> str:  # noqa: N802 - as above
+        """The way to get the layer on a machine that lacks it."""
+
+    def unavailable(self) -> str | None:
+        """Return why the layer cannot be put on here, or nothing."""
+
+    def apply(self, task: Task, /) -> str | None:
+        """Put the layer on this process for good; return the detail of its report.
+
+        Raises:
+            OSError: The kernel refused.
+
+        """
+
+
+class ForkedLayer(Layer, Protocol):
+    """A layer that each fork of a zygote puts on."""
+
+    def ready(self, task: Task, /) -> Ready | None:
+        """Return the calls of `apply`, to be made later in a fork; None if they depend on each other."""
+
+
+class PreparedLayer(ForkedLayer, Protocol):
+    """A layer for which a zygote does work that each of its forks would have to do."""
+
+    def prepare(self, request: ConfinementRequest, /) -> None:
+        """Do that work.
+
+        Raises:
+            OSError: The kernel refused.
+
+        """
+
+
+def make_all(ready: Ready) -> str | None:
+    """Make the calls that put a layer on; return the detail of its report.
+
+    Raises:
+        OSError: The kernel refused a call.
+
+    """
+    calls, detail = ready
+    for call in calls:
+        call.make()
+    return detail
 
 
 UNREADABLE = frozenset((errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP))

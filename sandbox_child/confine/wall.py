@@ -17,8 +17,7 @@ All of it is per thread, so it happens while there is only one.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from types import ModuleType
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from protocol.confinement import (
@@ -46,12 +45,12 @@ from sandbox_child.confine import (
 )
 from sandbox_child.confine.probe import PROBES, probe
 from sandbox_child.confine.refusal import ConfinementRefused
-from sandbox_child.confine.task import Task, explain
+from sandbox_child.confine.task import ForkedLayer, Layer, PreparedLayer, Task, explain
 
 if TYPE_CHECKING:
     from sandbox_child.confine.ready import ReadyWall
 
-LAYERS: Final[tuple[ModuleType, ...]] = (
+LAYERS: Final[tuple[Layer, ...]] = (
     environment,
     session,
     rlimits,
@@ -71,20 +70,29 @@ LAYERS: Final[tuple[ModuleType, ...]] = (
 ALWAYS: Final = frozenset((session.NAME, pdeathsig.NAME, descriptors.NAME))
 """Layers that level ``none`` puts on, too: they are housekeeping, and jobs do not notice them."""
 
-SHARED: Final = frozenset(
-    (environment.NAME, namespaces.NAME, mounts.NAME, no_new_privs.NAME, mdwe.NAME)
+FORKED: Final[tuple[ForkedLayer, ...]] = (
+    session,
+    rlimits,
+    identity,
+    landlock,
+    pdeathsig,
+    dumpable,
+    descriptors,
+    seccomp,
 )
+"""Layers that each fork of a zygote puts on, in the order in which they go on."""
+
+SHARED: Final = frozenset(layer.NAME for layer in LAYERS if layer not in FORKED)
 """Layers that a zygote has put on for all its forks."""
 
 ZYGOTE: Final = SHARED | {session.NAME, pdeathsig.NAME, dumpable.NAME}
 """Layers that a zygote puts on itself; a fork puts on again those that are not shared."""
 
-PREPARED: Final = (identity, landlock, seccomp)
+PREPARED: Final[tuple[PreparedLayer, ...]] = (identity, landlock, seccomp)
 """Layers that a zygote prepares for its forks, with ``prepare(request)``."""
 
 
 _NAMES: Final = tuple(layer.NAME for layer in LAYERS)
-_FORKED: Final = tuple(layer for layer in LAYERS if layer.NAME not in SHARED)
 
 
 class ConfinedZygote:
@@ -157,8 +165,8 @@ def confine_zygote(
                 continue
     forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds)
     forks.counts_alone = task.counts_alone
-    wanted = [layer for layer in _FORKED if not _left_out(request, layer.NAME)]
-    off = {layer.NAME: LayerReport(layer.NAME, "off") for layer in _FORKED if layer not in wanted}
+    wanted = [layer for layer in FORKED if not _left_out(request, layer.NAME)]
+    off = {layer.NAME: LayerReport(layer.NAME, "off") for layer in FORKED if layer not in wanted}
     # A contradiction is for each fork to refuse.
     ready = None if off.keys() & set(request.required) else make_ready(forks, wanted)
     return ConfinedZygote(request, off | layers, ready)
@@ -190,15 +198,15 @@ def confine_forked(
             raise ConfinementRefused(mounts.NAME, reason, remedy)
         request = request or zygote.request
         task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
-        made = _put_on(task, _FORKED)
+        made = _put_on(task, FORKED)
     return _finish(request, zygote.layers | made)
 
 
-def _put_on(task: Task, layers: tuple[ModuleType, ...]) -> dict[str, LayerReport]:
+def _put_on(task: Task, layers: Sequence[Layer]) -> dict[str, LayerReport]:
     return {layer.NAME: _put_on_one(task, layer) for layer in layers}
 
 
-def _put_on_one(task: Task, layer: ModuleType) -> LayerReport:
+def _put_on_one(task: Task, layer: Layer) -> LayerReport:
     request, name = task.request, layer.NAME
     required = name in request.required
     if _left_out(request, name):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
+import os
+
 import pytest
 from modes import let_everybody_in
 
-from protocol.confinement import LAYERS, REQUIRED, lies_below
-from sandbox_child.confine import identity, mounts, wall
-from sandbox_child.confine.task import errno_name, explain
+from protocol.confinement import LAYERS, REQUIRED, ConfinementRequest, lies_below
+from sandbox_child.confine import identity, landlock, mounts, wall
+from sandbox_child.confine.kernel import Call
+from sandbox_child.confine.task import Task, errno_name, explain
 
 
 def test_the_layers_are_those_of_the_protocol_in_that_order():
@@ -82,3 +86,34 @@ def test_an_error_is_told_without_a_path():
     assert explain(error) == "mount: EACCES"
     assert errno_name(95) == "EOPNOTSUPP"
     assert errno_name(9999) == "9999"
+
+
+@pytest.fixture
+def recorded(monkeypatch, tmp_path):
+    """Have system calls recorded by name and made by nobody; put back what a layer does without one."""
+    names = []
+    monkeypatch.setattr(Call, "make", lambda call: names.append(call.name) or 0)
+    monkeypatch.chdir(tmp_path)  # puts the directory back
+    umask, stack_bytes = os.umask(0o022), _thread.stack_size()
+    yield names
+    os.umask(umask)
+    _thread.stack_size(stack_bytes)
+
+
+@pytest.mark.parametrize("layer", wall.FORKED, ids=lambda layer: layer.NAME)
+def test_both_ways_to_a_wall_make_the_same_calls(layer, recorded, monkeypatch):
+    """A fork makes calls that its zygote has prepared; a new interpreter makes them at once."""
+    request = ConfinementRequest(read_paths=("/",))
+    if layer is identity and os.geteuid() != 0:
+        pytest.skip("an ordinary user has no calls to prepare")
+    monkeypatch.setattr(os, "getsid", lambda _: 0)  # as in a child of the engine
+    monkeypatch.setattr(identity, "_readable", {request.read_paths: True})
+    monkeypatch.setattr(identity, "_bounding_set", [""])
+    monkeypatch.setattr(landlock, "_prepared", [(request, 99)])
+    monkeypatch.setattr(landlock, "abi", lambda: 4)
+    task = Task(request, parent_pid=os.getppid(), keep_fds=(0, 1, 2))
+
+    calls, _ = layer.ready(task)
+    layer.apply(task)
+
+    assert recorded == [call.name for call in calls] != []
