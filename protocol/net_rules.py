@@ -109,7 +109,7 @@ def parse_net_rule(text: str) -> NetRule:
     if text == "*":
         return NetRule("any", "", ())
     if not text:
-        raise _wrong(text, "is empty; write host:port, or no rule at all for no network")
+        raise _wrong(text, "is empty; write host:port, or remove this rule")
     if text != text.strip() or any(c.isspace() or not c.isprintable() for c in text):
         raise _wrong(text, "has white space or control characters in it; write host:port without")
     if "://" in text or "@" in text:

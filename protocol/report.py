@@ -121,8 +121,8 @@ def too_many_items(
         f"{what} has {items} items or more; allowed: {allowed} (state_items)",
         step_id=step_id,
         option="state_items",
-        fix="each key and each value counts as an item, and so does each list and each dict;"
-        " keep large tables as text or bytes, or hand on a part of them",
+        fix="each key, each value, each list and each dict counts as an item;"
+        " keep large tables as text or bytes, or return a part of them",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run records of its steps, so that it survives the death of everything."""
+"""The records of the steps of a run, with which it can go on after a crash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from protocol.report import ErrorReport
 
 
 class StepRecord(msgspec.Struct, frozen=True):
-    """One execution of a step that has ended.  The engine can replay it in place of running it."""
+    """The record of an execution that has ended.
+
+    The engine can replay it in place of running it.
+    """
 
     step_run_id: str
     step_id: str
@@ -25,10 +28,11 @@ class StepRecord(msgspec.Struct, frozen=True):
     error: ErrorReport | None = None
     """The report of a step that failed."""
     extra: dict[str, Any] = {}
-    """Facts of the engine about the run: the hash of its plan, its id, the versions of its adaptors."""
+    """Facts about the run, which the engine sets: the hash of its plan, its id, the versions of its
+    adaptors."""
 
     def __repr__(self) -> str:
-        """Show which step it is; its state may hold secrets."""
+        """Show only the execution and its ending, because the state may hold secrets."""
         return f"<StepRecord {self.step_run_id}: {self.ending}, attempt {self.attempt}>"
 
 
@@ -37,7 +41,7 @@ class Journal(Protocol):
     """Keeps the records of one run.  The engine calls it outside of the supervisor's thread."""
 
     def record(self, record: StepRecord) -> None:
-        """Keep a record; return when it is safe.
+        """Keep a record, and return when it is safe.
 
         The next step of the run does not start before this call has returned.  An exception ends
         the run with `JournalError`.

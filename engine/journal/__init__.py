@@ -1,6 +1,6 @@
-"""Room `journal`: what is kept of a run so that it can go on after a death.
+"""Room `journal`: the records of a run, with which it can go on after a crash.
 
-It belongs here if it reads or writes records of steps.  The room imports `api` only.
+A module belongs here if it reads or writes records of steps.  The room imports `api` only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Step records as bytes, and back without a loss."""
+"""Encodes step records as bytes, and decodes them without a loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from protocol.state import StateNotCarriedError, decode_state, encode_state
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    """A record whose values of users are encoded by the rules for states."""
+    """A record whose details and extra facts are encoded by the rules for states."""
 
     step_run_id: str
     step_id: str

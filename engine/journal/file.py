@@ -15,15 +15,15 @@ from engine.journal import codec, layout
 from engine.journal.seal import KeySeal, OpenSeal, Seal
 
 _MODE: Final = 0o600
-"""A journal holds true states: only its owner may read it."""
+"""A journal holds states with their secrets, so only its owner may read it."""
 
 
 class FileJournal:
     """A journal in a file, to which records are only appended.
 
-    Each record has a checksum and is on the disk (fdatasync(2)) before `record` returns.  The file is
-    locked (flock(2)) until `close`.  Opening a file cuts off a last record that was not written to its
-    end; every other damage is an error, and leaves the file as it is.
+    Each record has a checksum and is on the disk (fdatasync(2)) before `record` returns.  The file
+    is locked (flock(2)) until `close`.  Opening a file cuts off a last record that is incomplete.
+    Every other damage is an error, and the file stays as it is.
 
     Use it as a context manager, or call `close`.
 
@@ -45,7 +45,7 @@ class FileJournal:
         self._seal: Seal = OpenSeal() if key is None else KeySeal(key)
         self._writing = threading.Lock()
         self._broken: str | None = None
-        """Why nothing more can be recorded."""
+        """The reason why the file takes no more records."""
         self._fd = -1
         self._fd = self._open()
         try:
@@ -62,7 +62,7 @@ class FileJournal:
         """Append a record; return when it is on the disk.
 
         Raises:
-            JournalError: It cannot be written; what was written before stays whole.
+            JournalError: The record cannot be written.  The earlier records stay whole.
 
         """
         try:
@@ -95,7 +95,7 @@ class FileJournal:
                 raise self._error(f"a record is not one of ours: {error}") from None
 
     def close(self) -> None:
-        """Give the file free.  May be called again."""
+        """Close the file and release its lock.  May be called again."""
         with self._writing:
             descriptor, self._fd = self._fd, -1
             if descriptor >= 0:
@@ -122,7 +122,7 @@ class FileJournal:
         return descriptor
 
     def _sync_directory(self) -> None:
-        """Have the name of the file on the disk, too: an fsync of the file does not do it, fsync(2)."""
+        """Write the name of the file to the disk, too; fsync(2) of the file does not."""
         directory = os.open(Path(self._path).parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
@@ -138,7 +138,7 @@ class FileJournal:
             raise self._error(f"it cannot be locked: {_reason(error)}") from None
 
     def _check(self, *, encrypted: bool) -> tuple[tuple[int, bytes], int, bytes]:
-        """Look at the whole file; return where its records begin, where they end, and the last digest."""
+        """Check the file; return where its records begin and end, and the last digest."""
         header = layout.HEADER.pack(layout.MAGIC, layout.VERSION, encrypted)
         size = os.fstat(self._fd).st_size
         found = self._pread(layout.HEADER.size, 0)
@@ -158,7 +158,7 @@ class FileJournal:
             first = False
             end, digest = place
         if first and encrypted:
-            os.ftruncate(self._fd, 0)  # it was made, and never got the check of its key
+            os.ftruncate(self._fd, 0)  # its writer stopped before it wrote the check of the key
             return self._write_header(header, encrypted=True)
         if end < size:
             os.ftruncate(self._fd, end)
@@ -170,7 +170,7 @@ class FileJournal:
     ) -> tuple[tuple[int, bytes], int, bytes]:
         digest = layout.digest_of(b"", header)
         written = header
-        if encrypted:  # an empty record, by which a wrong key is found
+        if encrypted:  # an empty record, with which `open` notices a wrong key
             record, after = layout.encode_record(digest, self._seal.close(b"", digest))
             written, digest = written + record, after
         self._end = 0
@@ -199,13 +199,13 @@ class FileJournal:
     def _read(
         self, start: int, digest: bytes, end: int, *, torn: bool = False
     ) -> Iterator[tuple[tuple[int, bytes], bytes]]:
-        """Yield where each record ends with its digest, and its body.
+        """Yield for each record the byte after it, its digest and its body.
 
         Args:
             start: Where the first record begins, in bytes.
-            digest: Of what comes before it.
+            digest: The digest of everything before that record.
             end: Where to stop.
-            torn: Whether a last record without its end is passed over.
+            torn: Whether an incomplete last record is skipped.
 
         """
         while start < end:
@@ -245,7 +245,7 @@ class FileJournal:
         return b"".join(parts)
 
     def _append(self, data: bytes) -> None:
-        """Write *data* at the end; on an error, cut off the part of it that was written."""
+        """Write *data* at the end; after an error, remove the written part of it."""
         rest, offset = memoryview(data), self._end
         try:
             while rest:
@@ -257,13 +257,13 @@ class FileJournal:
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            # The kernel may have dropped what it could not write, and report it only once: fsync(2).
+            # The kernel may have dropped the unwritten data, and reports that only once: fsync(2).
             self._broken = f"it could not be written: {_reason(error)}"
             self._cut_off()
             raise self._error(self._broken) from None
 
     def _cut_off(self) -> None:
-        """Remove the part of a record that was written."""
+        """Remove an incomplete record from the end of the file."""
         try:
             os.ftruncate(self._fd, self._end)
         except OSError as error:

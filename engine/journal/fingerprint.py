@@ -1,4 +1,4 @@
-"""The hash of a plan: it says whether a journal belongs to a run."""
+"""The hash of a plan, with which the engine finds out whether a journal belongs to a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CREDENTIALS_OF_A_STATE = ("configuration",)
 def fingerprint(plan: Plan, state: Any, *, own_id: bool) -> str:
     """Return the hash of everything that decides what a run does, as hexadecimal digits.
 
-    Credentials that are written in the plan or in a state are left out: they may be renewed before a
-    run is resumed.  Ids of credentials count.
+    Credentials that are written in the plan or in a state are left out, because a user may renew
+    them before a run is resumed.  Ids of credentials count.
 
     Args:
-        plan: A checked plan, with the start and end that hold.
+        plan: A checked plan, with the start and the end of this run.
         state: The initial state, or the id of a stored one.
         own_id: Whether the id was written in the plan.  An id that the engine made does not count.
 
@@ -39,7 +39,7 @@ def fingerprint(plan: Plan, state: Any, *, own_id: bool) -> str:
 
 
 def _step_parts(step: Step) -> dict[str, Any]:
-    """Return what counts of a step: all its fields but its name."""
+    """Return the fields of a step that count: all except its name."""
     parts = {field: getattr(step, field) for field in step.__struct_fields__}
     del parts["name"]
     parts["configuration"] = _id_only(step.configuration)

@@ -4,9 +4,9 @@ A file is a header and a row of records.  Each record is::
 
     marker (4 bytes) | length of the body (u32) | CRC-32 of both | digest (16 bytes) | body
 
-The digest covers the digest before it and the body, so a record that was changed, removed or moved
-is found.  The length has a checksum of its own, so a changed length is not taken for a record whose
-end is missing.  Numbers are little endian.
+The digest covers the body and the digest of the record before, so a changed, removed or moved
+record is noticed.  The length has a checksum of its own.  A changed length is therefore not
+mistaken for an incomplete record.  Numbers are little endian.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 MAGIC: Final = b"jobcell journal\n"
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<16sBB14x")
-"""Magic, version, whether the bodies are encrypted; the rest is zero."""
+"""The magic bytes, the version, whether the bodies are encrypted, and zeros."""
 
 MARKER: Final = b"\x1eREC"
 _LENGTH: Final = struct.Struct("<4sI")
@@ -28,15 +28,15 @@ HEAD_BYTES: Final = _HEAD.size
 DIGEST_BYTES: Final = 16
 
 MAX_BODY_BYTES: Final = 1 << 30
-"""No state is as large: a longer body means damage."""
+"""All states are smaller, so a longer body means damage."""
 
 
 class DamagedError(Exception):
-    """The bytes are not what this module writes; the text says what is wrong with them."""
+    """The bytes were not written by this module; the text says what is wrong with them."""
 
 
 class Head(NamedTuple):
-    """What stands before the body of a record."""
+    """The facts about a record that are written before its body."""
 
     body_bytes: int
     digest: bytes
@@ -55,7 +55,7 @@ def encode_record(before: bytes, body: bytes) -> tuple[bytes, bytes]:
 
 
 def decode_head(data: bytes) -> Head | None:
-    """Return the head of a record; None if *data* is a beginning of one.
+    """Return the head of a record; None if *data* ends within the head.
 
     Raises:
         DamagedError: *data* does not begin as a record does.

@@ -1,4 +1,4 @@
-"""What a journal knows of a run: read before the run starts, and checked against its plan."""
+"""Reads the journal of a run before the run starts, and checks it against the plan."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ _QUOTED: Final = 60
 
 
 class Resumption(msgspec.Struct, frozen=True):
-    """The records of a run, in the order in which its steps ended; none for a run that begins."""
+    """The records of a run, in the order in which its steps ended; a new run has none."""
 
     records: tuple[StepRecord, ...] = ()
     run_id: str | None = None
     versions: dict[str, str] = {}
-    """The version of each adaptor that the run has begun with, by name."""
+    """The version of each adaptor with which the run began, by name."""
 
 
 def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
     """Return what a journal has recorded of the run of a plan.
 
     Args:
-        journal: Of the caller; its methods may raise anything.
+        journal: The journal of the caller, whose methods may raise anything.
         plan: The checked plan.
-        plan_hash: Of this plan, see `fingerprint`.
+        plan_hash: The hash of this plan, see `fingerprint`.
 
     Raises:
-        JournalError: It cannot be read, is of another plan, or its records contradict the plan.
+        JournalError: The journal cannot be read, belongs to another plan, or its records contradict
+            the plan.
 
     """
     records = _read(journal)
@@ -78,7 +79,7 @@ def _read(journal: Journal) -> tuple[StepRecord, ...]:
 
 
 def _find_problem(record: object, steps: dict[str, Step]) -> str | None:
-    """Return what is wrong with one record; None if nothing is."""
+    """Return the error of one record, or None."""
     if not isinstance(record, StepRecord):
         return f"it is {_quote(type(record).__name__)}, not a StepRecord"
     if not isinstance(record.step_id, str) or record.step_id not in steps:

@@ -16,22 +16,22 @@ _NONCE_BYTES: Final = 12
 
 
 class Seal(Protocol):
-    """Turns bodies into what the file holds, and back."""
+    """Turns bodies into the bytes of the file, and back."""
 
     def close(self, body: bytes, place: bytes) -> bytes:
-        """Return the bytes for the file.  *place* is what comes before the record."""
+        """Return the bytes for the file. *place* is the digest of the record before."""
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """Return the body.
 
         Raises:
-            ValueError: The key is another, or the bytes were changed.
+            ValueError: The key is wrong, or the bytes were changed.
 
         """
 
 
 class OpenSeal:
-    """Leaves bodies as they are: the journal has no key."""
+    """Leaves bodies as they are, because the journal has no key."""
 
     def close(self, body: bytes, place: bytes) -> bytes:  # noqa: ARG002 - see `Seal`
         """See `Seal.close`."""

@@ -1,7 +1,7 @@
-"""The adaptors that come with jobcell, and whose names are therefore never looked up in an index.
+"""The adaptors that come with jobcell; their names are never looked up in an index.
 
-Anybody can publish a distribution called `rest` or `jobcell-common`.  So the names of ours are
-resolved here: to the bundled source, else to a wheel in a directory that the user names.
+Anybody can publish a distribution called `rest` or `jobcell-common`.  So this module resolves the
+names of our adaptors: to the bundled source, else to a wheel in a directory that the user names.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from packaging.version import Version
 from jobcell.repo.index import RepoWriteError
 
 PREFIX: Final = "jobcell-"
-"""The name of an adaptor's distribution may begin with this; the name of the adaptor does not."""
+"""A prefix that the distribution of an adaptor may have, and that the name of the adaptor lacks."""
 
 _PLACES: Final = (Path(__file__).parents[1] / "bundled", Path(__file__).parents[2] / "adaptors")
 """Where the adaptors are in an installation, and where they are in a checkout."""
 
 
 class Bundled(msgspec.Struct, frozen=True):
-    """One adaptor that comes with jobcell."""
+    """An adaptor that comes with jobcell."""
 
     name: str
     distribution: str
@@ -58,13 +58,13 @@ def find(requirement: Requirement, find_links: Sequence[str]) -> Path | None:
 
     Args:
         requirement: A name, perhaps with versions.
-        find_links: Directories in which a version may be that is not bundled.
+        find_links: Directories with wheels of versions that are not bundled.
 
     Returns:
         The bundled directory, else the newest wheel that fits, or None for any other name.
 
     Raises:
-        RepoWriteError: The name is ours, and there is no such version.
+        RepoWriteError: The name is ours, but neither jobcell nor *find_links* has such a version.
 
     """
     ours = of_ours(requirement.name)
@@ -98,11 +98,11 @@ def find_wheel(requirement: Requirement, find_links: Sequence[str]) -> Path | No
 
 
 def write_constraints(room: Path, *, without: str) -> Path:
-    """Write a constraints file by which a dependency on an adaptor of ours is the bundled one.
+    """Write a constraints file that lets dependencies on our adaptors mean the bundled ones.
 
     Args:
         room: A directory for the file and for the wheels that it names.
-        without: The distribution that is installed, which may be another version of ours.
+        without: The distribution that the user installs, which may be another version of ours.
 
     """
     lines = []

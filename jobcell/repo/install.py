@@ -242,7 +242,7 @@ def run_installer(
 
 
 def _constraints(source: Source, files: Path) -> Path:
-    """Write the constraints beside *files*; what the user names is not one of them."""
+    """Write the constraints beside *files*, without the distribution that the user names."""
     room = files.with_name(f"{files.name}-bundled")
     room.mkdir()
     return write_constraints(room, without=source.distribution)

@@ -30,10 +30,10 @@ class Assembly:
         self._step_run_id = step_run_id
 
     def assemble(self, given: bytes | JoinInput, *, configured: bool = True) -> StepInput:
-        """Return the input: the default state, what came before, and the configuration.
+        """Return the input: the default state, the state before the step, and the configuration.
 
         Args:
-            given: What came before.
+            given: The state before the step, or the states before a join.
             configured: False leaves the configuration out, and loads no credential.
 
         Raises:

@@ -25,20 +25,20 @@ class Branch(NamedTuple):
     """A run of a step whose edge to a join was taken."""
 
     place: int
-    """Of the step in the plan."""
+    """The place of the step in the plan."""
     run: int
-    """Its number among all step runs of the walk, in the order in which they ended."""
+    """The number of the run among all step runs of the walk, in the order of their ends."""
     step_run_id: str
     encoded: bytes
-    """Its state."""
+    """The state of the run, encoded."""
 
 
 class JoinInput:
     """The input of a join: the states of its branches, kept encoded.
 
     Args:
-        branches: In any order.
-        base: The initial state of a run that starts with the join.
+        branches: The branches, in any order.
+        base: The initial state, for a run that starts with the join.
 
     """
 
@@ -54,9 +54,9 @@ class JoinInput:
     def merged(self) -> dict[Any, Any]:
         """Return a new copy of the merged state, without the states of the branches.
 
-        The states are merged in the order of the plan, then of their runs.  ``data`` and ``errors`` are
-        merged key by key, of every other key the later value wins, and None counts as nothing.  A state
-        that is not a dict counts as ``data``.
+        The states are merged in the order of the plan, then of their runs.  ``data`` and ``errors``
+        are merged key by key.  Of every other key the later value wins, but None never replaces a
+        value.  A state that is not a dict counts as ``data``.
         """
         merged: dict[Any, Any] = {}
         if self._base is not None:
@@ -80,7 +80,7 @@ def _merge(merged: dict[Any, Any], state: Any) -> None:
     for key, value in (state if isinstance(state, dict) else {"data": state}).items():
         before = merged.get(key)
         if key in _MERGED and isinstance(before, dict) and isinstance(value, dict):
-            before.update(value)  # a copy of our own
+            before.update(value)  # *merged* is a copy of our own
         elif value is not None or key not in merged:
             merged[key] = value
 
@@ -104,7 +104,8 @@ class Joins:
         self._pending: dict[str, list[Branch]] = {}
         """A join that has an input but has not been queued, to its branches."""
         self._waiting: dict[str, list[str]] = {}
-        """A step that is queued or pending, to the pending joins that are looked at when it has run."""
+        """A step that is queued or pending, to the pending joins that are checked when it has
+        run."""
         self._runs = 0
 
     def begin(self, step_id: str, initial: bytes) -> Queued:
@@ -119,8 +120,8 @@ class Joins:
         """Note that the execution at the head of the queue is over, and all its edges are decided.
 
         Args:
-            step_id: Of the step.
-            step_run_id: Of the execution.
+            step_id: The id of the step.
+            step_run_id: The id of the execution.
             taken: The steps to which an edge was taken.
             encoded: The state of the execution.
 
@@ -163,7 +164,7 @@ class Joins:
         return [(join_id, JoinInput(self._pending.pop(join_id))) for join_id in ready]
 
     def _blocker(self, join_id: str) -> str | None:
-        """Return a step that may still reach a join, of several the one that is likely to be the last."""
+        """Return a step that may still reach a join; of several, probably the last to run."""
         bit = self._bit[join_id]
         for steps in (self._pending, self._queued):
             for step_id in reversed(steps):

@@ -1,7 +1,8 @@
-"""What earlier children of a run have done: executions that ended, and the one that had begun.
+"""Replays the work of earlier children: the executions that ended, and the one that had begun.
 
-Steps run one after another, so what has ended is always the beginning of the walk.  The walk takes each
-execution from the engine when it comes to it, so a child holds only the states that it still needs.
+Steps run one after another, so the executions that have ended are always the first ones of the
+walk.  The walk takes each execution from the engine when it comes to it, so a child holds only the
+states that it still needs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Past:
-    """The executions of jobs before the first one of this child."""
+    """The executions of jobs that earlier children have begun."""
 
     def __init__(self, start: m.Start) -> None:
         self.left = start.replay
@@ -49,7 +50,7 @@ class Past:
         return StepResult(bytes(message.state), message.error), list(message.next)
 
     def has_died(self, step_run_id: str) -> bool:
-        """Return whether an execution has died with an earlier child, and does not run again.
+        """Return whether an execution died with an earlier child, so that it does not run again.
 
         Raises:
             RemoteProtocolError: The engine resumes another execution.
@@ -63,7 +64,7 @@ class Past:
         return resume is not None and resume.died is not None
 
     def bury(self, runtime: Runtime, step: Step, given: bytes | JoinInput) -> StepResult:
-        """Return the result of the execution that has died."""
+        """Return the result of the execution that died with an earlier child."""
         resume, self._resume = self._resume, None
         assert resume is not None
         assert resume.died is not None

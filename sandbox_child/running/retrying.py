@@ -1,4 +1,4 @@
-"""What the exception of an adaptor says of another attempt."""
+"""Reads from the exception of an adaptor whether, and when, another attempt makes sense."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from protocol.retry import usable_delay_s
 
 
 def hints_of(error: BaseException) -> tuple[bool | None, float | None]:
-    """Return ``retryable`` and ``retry_after_s`` of an exception; None for what it does not say.
+    """Return ``retryable`` and ``retry_after_s`` of an exception; None for a value that it lacks.
 
-    An attribute may be a property, whose code belongs to the adaptor or to a class of the job.  It runs within
-    the step, before its end is sent, and nothing that it raises counts.  Only plain values are used.
+    An attribute may be a property, whose code belongs to the adaptor or to a class of the job.
+    Such code runs within the step, before the end of the step is sent, and its exceptions are
+    ignored.  Only plain values are used.
     """
     retryable = _attribute(error, "retryable")
     return (

@@ -1,4 +1,4 @@
-"""An execution of a job: state in, operations, state out; again if its plan says so."""
+"""Runs one execution of a job: state in, operations, state out; again if the plan has a retry."""
 
 from __future__ import annotations
 
@@ -52,13 +52,14 @@ _LARGE_BYTES: Final = MEGABYTE
 
 
 class JobExecution:
-    """Runs one job once: in several attempts, if it fails and its plan has a retry.
+    """Runs one job once; if it fails and its plan has a retry, in several attempts.
 
     Args:
-        runtime: Of the run.
+        runtime: The runtime of the run.
         step: The job.
         step_run_id: The name of this execution.
-        attempt: The number of the first attempt; earlier children have made those before.
+        attempt: The number of the first attempt here; earlier children have made the attempts
+            before it.
 
     """
 
@@ -76,13 +77,14 @@ class JobExecution:
         self._input: StepInput | None = None
         self._large = False
         self._hints: tuple[bool | None, float | None] = (None, None)
-        """What the exception of an adaptor says of the next attempt."""
+        """The values of ``retryable`` and ``retry_after_s`` from the last exception of an
+        adaptor."""
 
     def run(self, given: bytes | JoinInput) -> StepResult:
         """Run the job on an encoded state, or on those of all branches before a join.
 
-        The caller sends the end event of a result; that of a crash was sent here, and so is that of an attempt
-        after which another one follows.
+        The caller sends the end event of a result. This method sends the end event of a crash, and
+        of an attempt that another one follows.
 
         Raises:
             StepCrashedError: The workflow cannot go on.
@@ -108,7 +110,7 @@ class JobExecution:
             report: The reason of the death, with severity ``fail``.
 
         Raises:
-            StepCrashedError: The input cannot be put together, or is too large with the report in it.
+            StepCrashedError: The input cannot be assembled, or is too large with the report in it.
 
         """
         self._channel.send(m.StepDied(step_id=self._step.id, step_run_id=self._step_run_id))
@@ -163,7 +165,7 @@ class JobExecution:
     # --- before the job ---
 
     def _prepare(self, work: Callable[[], None]) -> None:
-        """Do some work that comes before the job; whatever fails there ends the run."""
+        """Do some work that comes before the job; any failure there ends the run."""
         try:
             work()
         except RunCancelledError:
@@ -234,7 +236,7 @@ class JobExecution:
     # --- the job ---
 
     def _try(self, state: Any) -> StepResult:
-        """Make one attempt; a *state* of None stands for a new copy of the input."""
+        """Make one attempt; a *state* of None means a new copy of the input."""
         begun = time.monotonic()
         try:
             if self._scope is None:
@@ -312,7 +314,7 @@ class JobExecution:
     # --- the next attempt ---
 
     def _ask(self, error: BaseException, report: ErrorReport) -> None:
-        """Note what the exception of an adaptor says of the next attempt."""
+        """Keep the hints of an adaptor's exception about the next attempt."""
         self._hints = (None, None)
         if self._step.retry is not None and report.name == "AdaptorError":
             from sandbox_child.running.retrying import hints_of

@@ -1,4 +1,4 @@
-"""What comes out of a step: its state as bytes, and the message of its end."""
+"""The output of a step: its state as bytes, and the message of its end."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ def removed_keys(step: Step, start: m.Start) -> tuple[str, ...]:
 
 
 def encode_result(state: Any, step: Step, start: m.Start) -> bytes:
-    """Return the state that a step hands on.
+    """Return the encoded state of a step for the steps after it.
 
     Raises:
-        StateNotCarriedError: It has a value that no state may have.
-        StepCrashedError: It is too large, or has too many items.
+        StateNotCarriedError: The state has a value that is not allowed in a state.
+        StepCrashedError: The state is too large, or has too many items.
 
     """
     limits = start.limits

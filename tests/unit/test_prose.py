@@ -119,6 +119,25 @@ def f(name):
     ]
 
 
+def test_an_error_is_read_where_it_is_put_together():
+    """The check finds the texts of errors in variables, choices, lists and returned values."""
+    source = """
+def find_problem(name):
+    fix = "write the name again" if name else "write a name first"
+    problems.note(name, [f"{name} is not known", "the name is too long"])
+    label = "not a text for users"
+    return "the name has no letter"
+"""
+
+    assert sorted(found.text for found in of_python(source)) == [
+        "`value` is not known",
+        "the name has no letter",
+        "the name is too long",
+        "write a name first",
+        "write the name again",
+    ]
+
+
 def test_the_kind_follows_from_path_and_part():
     """Decisions and tests have budgets of their own."""
     (text,) = of_markdown("A sentence of words.")

@@ -59,10 +59,10 @@ GOAL = Budget(marks=25, openings=3, long=60)
 BUDGETS: dict[str, Budget] = {
     "documents": Budget(marks=18, openings=6, long=20),
     "decisions": Budget(marks=12, openings=3, long=15),
-    "docstrings": Budget(marks=85, openings=42, long=20),
-    "comments": Budget(marks=75, openings=30, long=10),
-    "messages": Budget(marks=15, openings=1, long=10),
+    "docstrings": Budget(marks=12, openings=3, long=10),
+    "comments": Budget(marks=12, openings=3, long=10),
+    "messages": Budget(marks=12, openings=1, long=10),
     "test docstrings": Budget(marks=6, openings=2, long=5),
-    "test comments": Budget(marks=25, openings=3, long=10),
+    "test comments": Budget(marks=12, openings=3, long=10),
 }
 """Today's budget of each kind of text; a kind that is not here has the goal."""

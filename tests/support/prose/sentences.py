@@ -31,8 +31,11 @@ MESSAGE_CALLS = re.compile(
 MESSAGE_KEYWORDS = {"help", "epilog", "message", "description", "fix", "remedy", "stops"}
 """Names of arguments whose strings a user reads in every function."""
 
-MESSAGE_NAMES = re.compile(r"^(?:message|reason|fix|hint|advice|why|late|REMEDY|STOPS)$")
+MESSAGE_NAMES = re.compile(r"^(?:message|problem|reason|fix|hint|advice|why|late|REMEDY|STOPS)$")
 """Names of variables whose strings a user reads."""
+
+MESSAGE_FUNCTIONS = re.compile(r"problem|message|reason|_fix|_hint|_why|advice")
+"""Names of functions that return strings for a user."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _comment_text(comment: str) -> str:
 
 
 def _messages(tree: ast.AST) -> Iterator[Sentence]:
-    """Yield the sentences in arguments of known calls, and in variables of known names."""
+    """Yield the sentences in arguments, variables and returned values with known names."""
     values: dict[int, ast.expr] = {}
     for node in ast.walk(tree):
         found: list[ast.expr] = []
@@ -134,6 +137,9 @@ def _messages(tree: ast.AST) -> Iterator[Sentence]:
         elif isinstance(node, ast.Assign):
             named = [t.id for t in node.targets if isinstance(t, ast.Name)]
             found = [node.value] if any(map(MESSAGE_NAMES.match, named)) else []
+        elif isinstance(node, ast.FunctionDef) and MESSAGE_FUNCTIONS.search(node.name):
+            returns = (part for part in ast.walk(node) if isinstance(part, ast.Return))
+            found = [part.value for part in returns if part.value is not None]
         # A string in a variable that a call takes, or in a call in a call, counts once.
         values.update((id(part), part) for value in found for part in _parts(value))
     for value in values.values():
