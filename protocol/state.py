@@ -102,10 +102,13 @@ def encode_state(
         else:
             _check_items(value, encoded, max_items)
             return encoded
-    from protocol.state_walk import Walk, encode_walked  # a state of plain data does not need it
+    from protocol.state_walk import (  # a state of plain data does not need it
+        StateWalk,
+        encode_walked,
+    )
 
     try:
-        encoded = encode_walked(Walk(root, without).plain(value))
+        encoded = encode_walked(StateWalk(root, without).plain(value))
     except RecursionError:
         reason = "cannot carry a value that is nested deeper than the interpreter can follow"
         raise StateNotCarriedError(root, reason) from None

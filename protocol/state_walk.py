@@ -73,7 +73,7 @@ class _Level:
         """Whether `at` is a key and not an index."""
 
 
-class Walk:
+class StateWalk:
     """Walks one value, once."""
 
     def __init__(self, root: str, without: Collection[str]) -> None:
@@ -332,7 +332,7 @@ def _comes_from_a_module(kind: type) -> bool:
 
 
 encode_walked: Final = msgspec.msgpack.Encoder(enc_hook=extend).encode
-"""Encode the result of `Walk.plain`."""
+"""Encode the result of `StateWalk.plain`."""
 
 _CODE: Final = (types.FunctionType, property, classmethod, staticmethod)
 

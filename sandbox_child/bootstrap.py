@@ -40,7 +40,7 @@ _ENGINE_GONE = 3
 _PROTOCOL_BROKEN = 4
 
 
-class Loaded(NamedTuple):
+class RunClasses(NamedTuple):
     """The classes that run a workflow."""
 
     log_sender: type[LogSender]
@@ -53,11 +53,11 @@ def make_channel() -> Channel:
     return Channel(REQUESTS_FD, ANSWERS_FD)
 
 
-def load() -> Loaded:
+def load() -> RunClasses:
     """Import the modules that every job needs."""
     from sandbox_child.running import LogSender, Runtime, Walk
 
-    return Loaded(LogSender, Runtime, Walk)
+    return RunClasses(LogSender, Runtime, Walk)
 
 
 def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
@@ -104,7 +104,7 @@ def serve_spawned(channel: Channel) -> int:
 def serve_forked(
     channel: Channel,
     confine_self: Callable[[], ConfinementReport],
-    loaded: Loaded,
+    loaded: RunClasses,
     while_waiting: Callable[[], object],
 ) -> int:
     """Serve one run in a fork of a process that has loaded everything; return the exit code.
@@ -138,7 +138,7 @@ def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -
     return True
 
 
-def _run(channel: Channel, loaded: Loaded) -> int:
+def _run(channel: Channel, loaded: RunClasses) -> int:
     # 5. Only now read the plan, and run it.
     start = channel.receive_any()
     if isinstance(start, m.Check):
@@ -204,7 +204,7 @@ def _tell_strays(runtime: Runtime) -> None:
     threading.excepthook = excepthook
 
 
-def _rehearse_until_needed(channel: Channel, loaded: Loaded) -> None:
+def _rehearse_until_needed(channel: Channel, loaded: RunClasses) -> None:
     for _ in range(REHEARSALS):
         if channel.arrived():
             return

@@ -106,7 +106,7 @@ def serve_zygote() -> int:
     return 0
 
 
-def _preload() -> bootstrap.Loaded:
+def _preload() -> bootstrap.RunClasses:
     loaded = bootstrap.load()
     for name in PRELOADED:
         getattr(__import__(name), "__all__", None)  # loads the modules that come late
@@ -135,7 +135,7 @@ class _Zygote:
     def __init__(
         self,
         control: socket.socket,
-        loaded: bootstrap.Loaded,
+        loaded: bootstrap.RunClasses,
         request: ConfinementRequest,
         confined: ConfinedZygote | None,
     ) -> None:

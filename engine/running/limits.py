@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.api import RunOptions
+from protocol import report as reports
 from protocol.limits import MEGABYTE
 from protocol.report import ErrorReport, make_report
 
@@ -52,12 +53,7 @@ def state_too_large(size: int, options: RunOptions, step_id: str | None) -> Erro
     if size <= limit:
         return None
     what = f"the state of step {step_id!r}" if step_id is not None else "the final state"
-    return make_report(
-        "StateTooLargeError",
-        f"{what} takes {size / MEGABYTE:.1f} MB; allowed: {limit / MEGABYTE:g} MB (state_mb)",
-        step_id=step_id,
-        option="state_mb",
-    )
+    return reports.state_too_large(what, size, limit, step_id=step_id)
 
 
 def too_many_events(options: RunOptions) -> ErrorReport:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
 from sandbox_child.language.condition_text import FILENAME
 from sandbox_child.language.frames import OwnFrame
-from sandbox_child.language.hints import Facts, condition_name_fix, error_fix
+from sandbox_child.language.hints import ErrorFacts, condition_name_fix, error_fix
 from sandbox_child.language.plain_data import encodable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def describe(
     return (
         f"{type(error).__name__}: {text}",
         position,
-        _fix(error, Facts(text, text=compiled.text, position=position), compiled, missing),
+        _fix(error, ErrorFacts(text, text=compiled.text, position=position), compiled, missing),
     )
 
 
@@ -51,7 +51,7 @@ def _position(error: Exception, compiled: CompiledCondition) -> Position | None:
 
 
 def _fix(
-    error: Exception, facts: Facts, compiled: CompiledCondition, missing: MissingKeys
+    error: Exception, facts: ErrorFacts, compiled: CompiledCondition, missing: MissingKeys
 ) -> str | None:
     if isinstance(error, NameError):
         name = error.name

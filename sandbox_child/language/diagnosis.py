@@ -15,7 +15,7 @@ from protocol import static
 from protocol.report import ErrorReport, OperationRef, make_report, needs_more_memory
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
 from sandbox_child.language.guards import JobImportError, JobSecurityError
-from sandbox_child.language.hints import Facts, error_fix, name_fix
+from sandbox_child.language.hints import ErrorFacts, error_fix, name_fix
 from sandbox_child.language.plain_data import (
     MAX_TEXT_CHARS,
     carried_data,
@@ -268,7 +268,7 @@ def _fix(
         column = position.column if position else None
         return name_fix(name, known, line=line, column=column) if type(name) is str else None
     text = texts.get(last.code.co_filename) if last else job.text if job else None
-    facts = Facts(
+    facts = ErrorFacts(
         message,
         by_interpreter=not (_is_raised(error) or (type(error) is KeyError and _is_sentence(error))),
         in_adaptor=frame is None,

@@ -48,7 +48,7 @@ _MAX_NAME_CHARS = 100
 _MAX_NAMES = 2_000
 
 
-class Facts(NamedTuple):
+class ErrorFacts(NamedTuple):
     """Facts about an error beside the exception itself."""
 
     message: str
@@ -126,7 +126,7 @@ def condition_name_fix(
     return name_fix(name, known, line=line, column=column)
 
 
-def error_fix(error: BaseException, facts: Facts) -> str | None:
+def error_fix(error: BaseException, facts: ErrorFacts) -> str | None:
     """Return a hint for an error that was raised while a job ran."""
     kind = type(error)
     state = facts.names.get("state")
@@ -144,7 +144,7 @@ def error_fix(error: BaseException, facts: Facts) -> str | None:
     return _type_fix(facts) if kind is TypeError and facts.by_interpreter else None
 
 
-def method_fix(facts: Facts) -> str | None:
+def method_fix(facts: ErrorFacts) -> str | None:
     """Return a hint if the job got a dict's method where it meant the key of that name."""
     if facts.text is None or facts.position is None:
         return None
@@ -154,7 +154,7 @@ def method_fix(facts: Facts) -> str | None:
     return f"write {key} for the key: a method of dict wins over a key of its name" if key else None
 
 
-def _attribute_fix(error: Any, facts: Facts) -> str | None:
+def _attribute_fix(error: Any, facts: ErrorFacts) -> str | None:
     from sandbox_child.language.javascript import member_hint, snake_case
 
     fields = object.__getattribute__(error, "__dict__")
@@ -195,7 +195,7 @@ def _attribute_fix(error: Any, facts: Facts) -> str | None:
 _CALL_IT = "this is a function: call it; an operation is called with the state"
 
 
-def _type_fix(facts: Facts) -> str | None:
+def _type_fix(facts: ErrorFacts) -> str | None:
     """Return a hint for a TypeError of the interpreter, which gives its facts only as text."""
     message = facts.message
     if re.search(_ON_NONE, message):
@@ -217,7 +217,7 @@ def _type_fix(facts: Facts) -> str | None:
     return _passage_fix(facts)
 
 
-def _passage_fix(facts: Facts) -> str | None:
+def _passage_fix(facts: ErrorFacts) -> str | None:
     """Return a hint from the author's text at the place of a TypeError."""
     if facts.text is None or facts.position is None:
         return None
@@ -239,7 +239,7 @@ def _passage_fix(facts: Facts) -> str | None:
     return None
 
 
-def _import_fix(facts: Facts) -> str | None:
+def _import_fix(facts: ErrorFacts) -> str | None:
     """Return a hint if an import asks for a name in JavaScript's spelling."""
     if facts.text is None or facts.position is None:
         return None

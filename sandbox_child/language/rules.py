@@ -56,13 +56,8 @@ class LanguageRules(NameRules):
     RestrictedPython's ``compile_restricted_exec`` and ``compile_restricted_eval`` make and call it.
     """
 
-    def __init__(
-        self,
-        errors: list[str] | None = None,
-        warnings: list[str] | None = None,
-        used_names: dict[str, bool] | None = None,
-    ) -> None:
-        super().__init__(errors, warnings, used_names)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._augmented: set[ast.expr] = set()
         self.has_calls = False
         """Whether the author calls any function other than built-in functions by their names."""

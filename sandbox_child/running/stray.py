@@ -24,7 +24,7 @@ class _Logs(Protocol):
     def add(self, level: LogLevel, source: LogSource, message: str) -> None: ...
 
 
-class Listener(Protocol):
+class LogOwner(Protocol):
     """The parts of a run that a report needs."""
 
     @property
@@ -37,7 +37,7 @@ class Listener(Protocol):
 
 
 def tell_warning(
-    run: Listener, message: Warning | str, category: type[Warning], filename: str, line: int
+    run: LogOwner, message: Warning | str, category: type[Warning], filename: str, line: int
 ) -> None:
     """Log a warning; show its place only if that is in the author's text."""
     place = f" (line {line})" if filename.startswith(_JOB) else ""
@@ -45,7 +45,7 @@ def tell_warning(
     run.logs.add("warning", "job" if place else "runtime", text)
 
 
-def tell_error(run: Listener, what: str, error: BaseException | None) -> None:
+def tell_error(run: LogOwner, what: str, error: BaseException | None) -> None:
     """Log an error that has no caller.
 
     Args:
@@ -64,7 +64,7 @@ def tell_error(run: Listener, what: str, error: BaseException | None) -> None:
     run.logs.add("warning", "runtime", encodable("\n".join(lines)))
 
 
-def _without_paths(run: Listener, text: str) -> str:
+def _without_paths(run: LogOwner, text: str) -> str:
     for directory, adaptor in run.adaptor_directories.items():
         text = text.replace(directory, f"<{adaptor}>")
     for directory in {sys.prefix, sys.base_prefix}:
