@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import ast
 from _string import formatter_parser  # type: ignore[import-not-found]  # typeshed leaves it out
+from typing import Any
 
 from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
 from sandbox_child.language.guards import PLAIN_BUILTINS
