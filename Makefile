@@ -82,10 +82,8 @@ imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 
 check: lint types imports test  ## All of lint, types, imports and test
 
-cov: setup  ## Branch coverage of what runs in this process
-	$(PY) -m coverage run --branch --source=protocol,engine,sandbox_child,jobcell \
-		-m pytest -q tests/unit tests/property
-	$(PY) -m coverage report --skip-covered --show-missing
+cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
+	$(PARALLEL) -m 'not slow' --hypothesis-profile=fast --cov --cov-report=term:skip-covered tests/unit tests/property
 
 bench: setup  ## Measure our start modes, the floors and the peers, side by side
 	$(PY) -m benchmarks --peers
@@ -120,8 +118,13 @@ fuzz-keep: setup  ## Add to tests/fuzz/corpus what `make fuzz` has found that re
 changelog: setup  ## Show the section that the fragments in changelog.d would become
 	@.venv/bin/towncrier build --draft
 
-docs: setup  ## Check the documents: links lead somewhere, examples run
-	$(PY) -m pytest -q tests/unit/jobcell/test_documents.py tests/process/test_examples.py tests/process/test_embedding_document.py
+# The site needs packages of its own, so they are not a part of `setup`.
+docs: setup  ## Build the documentation site into build/site; a warning is an error
+	@$(PY) -c 'import material, mkdocstrings' 2>/dev/null \
+		|| $(PY) -m pip install --quiet --disable-pip-version-check -e '.[docs]' 2>/dev/null || true
+	@if $(PY) -c 'import material, mkdocstrings' 2>/dev/null; \
+	then NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict && echo "docs: build/site/index.html"; \
+	else echo "docs: skipped, the packages of the extra docs cannot be installed here"; fi
 
 clean:  ## Remove all that was made, .venv included
 	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis .fuzz

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """Writes the tables of ``job-language.md`` from what the policy really does.
 
 python docs/generate_job_language.py
