@@ -1,6 +1,6 @@
-"""Has texts checked in confined children, and goes on if a text kills a child.
+"""Has the texts of a plan checked in confined children.
 
-A text that ends the child becomes a finding, and the texts after it get another child.
+If a text ends its child, this becomes a finding, and another child checks the other texts.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
 
 TEXT_S: Final = 10.0
-"""Limit of a text, or of the import of an adaptor."""
+"""Time limit for one text, or for the import of one adaptor."""
 
 START_S: Final = 30.0
-"""Limit of the start of a child, until it is confined; a machine may be busy."""
+"""Time limit for the start of a child, until it is confined; the machine may be busy."""
 
 TOTAL_S: Final = 300.0
-"""Limit of all texts of a plan together."""
+"""Time limit for all texts of a plan together."""
 
 _CHECK_S: Final = 0.05
-"""Time between two looks at the memory of the child."""
+"""Time between two checks of the child's memory."""
 
 _ANSWER_BYTES: Final = 8 * MEGABYTE
 
 
 class _EndedError(Exception):
-    """The child was killed, or ended by itself."""
+    """The child was killed, or ended too early."""
 
 
 def check_texts(check: m.Check, request: ConfinementRequest) -> list[m.Checked]:
@@ -120,7 +120,7 @@ class _Child:
         """Exchange messages with the child until each text has its answer.
 
         Raises:
-            _EndedError: The child ended before; `answers` has the answers until then.
+            _EndedError: The child ended too early; `answers` has the answers until then.
             EngineError: The child could not be confined.
 
         """

@@ -1,9 +1,10 @@
-"""A state as bytes: which values can be carried, what they become, and how errors name the place.
+"""Encodes a state as bytes, and decodes it.
 
-msgspec does the work.  This module adds integers beyond 64 bits (an extension type), subclasses of
-the types that msgspec knows, and an error that names the place in the value.  It also gives dates
-one form (msgspec alone writes ISO text for naive dates and timestamps for aware ones).  Code of the
-value's own classes does not run: msgspec is never given an instance of such a class.
+msgspec does most of the work.  This module adds integers beyond 64 bits (an extension type),
+subclasses of the types that msgspec knows, and an error that names the place in the value.  It also
+gives all dates one form, because msgspec writes ISO text for naive dates and timestamps for aware
+ones.  Code of the value's own classes does not run, because msgspec never gets an instance of such
+a class.
 """
 
 from __future__ import annotations
@@ -47,18 +48,19 @@ NIL: Final = b"\xc0"
 """The encoded None."""
 
 _FEW: Final = 2_000
-"""Number of values that are looked at one by one first."""
+"""Number of values that are checked one by one before a faster way is tried."""
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 _HARMLESS_BYTES: Final = 4_096
-"""Colliding keys are harmless in a value of this size: it is decoded within a millisecond."""
+"""In a value of this size colliding keys are harmless, because decoding takes a millisecond at
+most."""
 
 _STRICT_LEVELS: Final = 7
 
 MAX_COLLISIONS: Final = 3_000
-"""Most integers beyond 64 bits that may share a hash with another: as keys they take 30 ms.  The
-powers of two up to 2**3000 have fewer collisions."""
+"""Largest number of integers beyond 64 bits that may share a hash with another; as keys they take
+30 ms.  The powers of two up to 2**3000 have fewer collisions."""
 
 
 def encode_state(
@@ -71,7 +73,7 @@ def encode_state(
     """Return *value* as msgpack.
 
     Tuples and sets become lists.  Dates, decimals, UUIDs, enums and dataclasses become the plain
-    value that `msgspec.to_builtins` gives them; a subclass of them becomes that of its base.
+    value that `msgspec.to_builtins` returns; a subclass becomes the same value as its base.
 
     Args:
         value: Anything.
@@ -80,7 +82,7 @@ def encode_state(
         max_items: The most items that *value* may have.
 
     Raises:
-        TooManyItemsError: It has more.
+        TooManyItemsError: *value* has more items.
         StateNotCarriedError: *value* cannot be carried.  The text is like
             ``state.data.rows[3].callback: cannot carry a function``.
 
@@ -98,7 +100,7 @@ def encode_state(
                 value = msgspec.to_builtins(value, builtin_types=_BYTES)
             encoded = _encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError):
-            pass  # the walk finds a form for the value, or says what is wrong with it
+            pass  # the walk finds another form for the value, or the reason of the error
         else:
             _check_items(value, encoded, max_items)
             return encoded
@@ -133,9 +135,9 @@ def _leave_out(value: Any, names: Collection[str]) -> Any:
 
 
 def _encode_known(value: Any, without: Collection[str], max_items: int | None) -> bytes | None:
-    """Return the encoding of a value of many parts, if it is safe without a look at each part.
+    """Return the encoding of a large value, or None if each part has to be checked first.
 
-    As long as no class can belong to a job, msgspec cannot meet code of a job.
+    If all classes are known, none belongs to a job, so msgspec cannot run code of a job.
     """
     from protocol.known_classes import all_are_known
 
@@ -148,7 +150,7 @@ def _encode_known(value: Any, without: Collection[str], max_items: int | None) -
     try:
         encoded = _encode(value)
         if holds_timestamp(encoded):
-            # Dates as text, by msgspec: several times as fast as the walk.
+            # msgspec writes dates as text several times as fast as the walk.
             encoded = _encode(msgspec.to_builtins(value, builtin_types=_BYTES))
             if holds_timestamp(encoded):
                 return None
@@ -167,9 +169,9 @@ def decode_state(
 ) -> Any:
     """Return a new copy of an encoded value from an untrusted source.
 
-    The cost of decoding is bounded first: by the number of items, and by refusing lists as keys.
-    As keys, lists become tuples, whose hashes are not random: a few thousand that collide take
-    seconds.
+    Two checks bound the cost of decoding: the number of items is limited, and lists as keys are
+    refused.  As keys, lists would become tuples, whose hashes are not random.  A few thousand
+    tuples that collide take seconds.
 
     Args:
         encoded: Bytes from a child.
@@ -215,9 +217,9 @@ def _decode_strictly(view: memoryview) -> Any:
 
 @cache
 def _strict_decoder() -> msgspec.msgpack.Decoder[Any]:
-    """Return a decoder of a few levels of maps and lists, for which msgspec itself checks the keys.
+    """Return a decoder for a few levels of maps and lists, in which msgspec checks the keys.
 
-    Such a type cannot refer to itself, and each level doubles its number of parts.
+    The type of such a decoder cannot refer to itself, and each level doubles its size.
     """
     scalar: Any = str | int | float | bool | None
     value = scalar
@@ -227,7 +229,7 @@ def _strict_decoder() -> msgspec.msgpack.Decoder[Any]:
 
 
 class _Integers:
-    """Restores integers beyond 64 bits as long as few of them have the same hash.
+    """Restores integers beyond 64 bits, and raises an error if too many have the same hash.
 
     Python's hash of an integer is its remainder by 2**61 - 1.  Where such integers are keys, Python
     compares each with all earlier ones of the same hash.
@@ -262,7 +264,7 @@ def copy_state(
 
     """
     decode = _decode if restore is None else msgspec.msgpack.Decoder(ext_hook=restore).decode
-    # Collecting garbage while millions of objects are made costs three times the decoding.
+    # The garbage collector would take three times as long as the decoding.
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The view for a terminal: a table of the steps that changes in its place, log lines above it."""
+"""The view for a terminal: a table of the steps that is redrawn in place, and log lines above."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _Row:
 
 
 class LiveView:
-    """Draws the table while it is open; lines that are printed meanwhile go above the table."""
+    """Draws the table until `close`; other lines are printed above the table."""
 
     def __init__(self, console: Console | None = None, names: Mapping[str, str] = {}) -> None:
         """Begin to draw the table.
@@ -96,7 +96,7 @@ class LiveView:
         self._live.start()
 
     def show(self, event: Event) -> None:
-        """Bring the table up to date, or write a line above it."""
+        """Update the table, or write a line above it."""
         match event:
             case Log():
                 line = Text(f"{describe_source(event, self._names)} ", "dim")
@@ -112,7 +112,7 @@ class LiveView:
                 self._show_step(event)
 
     def close(self, result: RunResult | None) -> None:
-        """Leave the table as it is, and the ending below it."""
+        """Stop drawing the table, and write the result of the run below it."""
         for row in self._rows.values():
             if row.duration_ms is None:  # the run has ended within this step
                 row.duration_ms = (time.monotonic() - row.started_s) * 1000
@@ -153,7 +153,7 @@ class LiveView:
         return f"→ {', '.join(label(step, self._names) for step in following)}"
 
     def _forget_other_width(self) -> None:
-        """After the terminal got another width, draw below the old table.
+        """If the terminal has another width now, draw a new table below the old one.
 
         The terminal has wrapped the old lines anew, so moving the cursor up over them would reach a
         wrong line.
@@ -167,10 +167,10 @@ class LiveView:
 
     def _render(self) -> RenderableType:
         self._forget_other_width()
-        # A column is left free: some terminals draw some characters wider than Unicode says.
+        # Keep a column empty, because some terminals draw characters wider than Unicode says.
         table = Table(box=None, pad_edge=False, show_header=False, width=None)
         for column in ("", "step", "status", "time", "memory", "next"):
-            # A row is one line: the height of a table that wraps is not known.
+            # A row is one line, because the height of a wrapped table is unknown.
             table.add_column(
                 column,
                 justify="right" if column in {"time", "memory"} else "left",

@@ -1,4 +1,4 @@
-"""Finds operations of a job that are thrown away, and values that are not operations."""
+"""Finds operations of a job that never run, and values that are not operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Literal["yes", "no", "unknown"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _MAX_DEPTH: Final = 8
-"""Most calls that are followed, as in a verb that calls a verb that calls a verb."""
+"""The longest chain of calls that is followed, as in a verb that calls a verb that calls a verb."""
 
 _COROUTINE: Final = 0x80
 """CO_COROUTINE of `inspect`, which takes long to import."""
@@ -43,7 +43,7 @@ _NO_LIST = (
 def thrown_away(
     tree: ast.Module, form: Form | None, elsewhere: str, verbs: Verbs
 ) -> list[tuple[Wrong, bool]]:
-    """Return the operations that never run, each with True if that is not certain."""
+    """Return the operations that never run, each with True if it is only likely."""
     makers = Makers(tree, verbs)
     found = []
     for site in dropped.find(tree, form, elsewhere=elsewhere):
@@ -69,12 +69,12 @@ def thrown_away(
 
 
 def shape(tree: ast.Module, form: Form | None, redefined: Container[str]) -> list[Wrong]:
-    """Return values at the place of operations that cannot be operations.
+    """Return the values that cannot be operations, but are where the job has its operations.
 
     Args:
         tree: The job.
         form: Its form.
-        redefined: Names from adaptors and globals, which may hide a built-in function.
+        redefined: Names from adaptors and globals, which may replace built-in functions.
 
     """
     if form == "script":
@@ -142,7 +142,7 @@ def _binds(tree: ast.Module, name: str) -> bool:
 
 
 class Makers:
-    """Finds out which functions make operations: functions of the text, and verbs of adaptors."""
+    """Finds out which functions of the job and which verbs of adaptors make operations."""
 
     def __init__(self, tree: ast.Module, verbs: Verbs) -> None:
         self._verbs = verbs
@@ -157,14 +157,14 @@ class Makers:
         self._files: dict[str, dict[tuple[str, int], _Function]] = {}
 
     def makes_operation(self, callee: ast.expr, depth: int = 0) -> Answer:
-        """Return whether the result of *callee* is an operation, which waits for a state."""
+        """Return whether a call of *callee* makes an operation, which runs later with a state."""
         if isinstance(callee, ast.Name) and callee.id in self._own:
             return self._by_text(self._own[callee.id], None, depth)
         value = self._verbs.meaning(callee)
         return "unknown" if value is MISSING else self._by_value(value, depth)
 
     def is_coroutine(self, callee: ast.expr) -> bool:
-        """Whether the call makes a coroutine, which must be awaited."""
+        """Return whether a call of *callee* makes a coroutine, which must be awaited."""
         own = self._own.get(callee.id) if isinstance(callee, ast.Name) else None
         if own is not None:
             return isinstance(own, ast.AsyncFunctionDef)
@@ -172,7 +172,7 @@ class Makers:
         return type(value) is FunctionType and bool(value.__code__.co_flags & _COROUTINE)
 
     def through(self, callee: ast.expr) -> str | None:
-        """Return the verb whose operation is the result of a function of the text."""
+        """Return the verb whose operation a function of the job returns."""
         own = self._own.get(callee.id) if isinstance(callee, ast.Name) else None
         if own is None:
             return None

@@ -1,4 +1,4 @@
-"""The child's two ends of the wire: it waits for messages, and for room to write."""
+"""The child's connection to the engine: one pipe for reading, and one for writing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _M = TypeVar("_M", bound=Message)
 
 
 class EngineGoneError(Exception):
-    """The engine has closed its end, so the run has lost its purpose."""
+    """The engine has closed its end, so nobody waits for the result of the run."""
 
 
 class RunCancelledError(BaseException):
@@ -38,11 +38,11 @@ class RunCancelledError(BaseException):
 
 
 def _poll_of(fd: int) -> Callable[[int], list[tuple[int, int]]] | None:
-    """Return a function that looks whether *fd* is readable, if `select` has been imported.
+    """Return a function that checks whether *fd* is readable, if `select` has been imported.
 
-    The zygote has imported it for its forks.  Behind the filter of system calls a look takes 2
-    microseconds, and a failed read 4.  A new interpreter would need half a millisecond to import
-    the module.
+    A child of the zygote has the module, because the zygote needs it.  Under the filter of system
+    calls such a check takes 2 microseconds, and a failed read takes 4.  A new interpreter has no
+    poll, because importing the module would take half a millisecond.
     """
     select = sys.modules.get("select")
     if select is None:
@@ -53,7 +53,7 @@ def _poll_of(fd: int) -> Callable[[int], list[tuple[int, int]]] | None:
 
 
 class Channel:
-    """Messages from and to the engine."""
+    """Receives messages from the engine, and sends messages to it."""
 
     def __init__(self, requests_fd: int, answers_fd: int) -> None:
         self.requests_fd = requests_fd
@@ -67,14 +67,14 @@ class Channel:
         self._cancelled: ErrorReport | None = None
         self.engine_gone = False
         """Whether `check_cancelled` has found the end of the pipe."""
-        # A thread of their own sends log lines while the job is busy.
+        # Another thread sends the log lines while the job is busy.
         self._writing = threading.Lock()
 
     def hold(self, message: Message) -> None:
         """Keep a message, and write it together with the next message that is sent.
 
-        This is for a message that another follows within microseconds: a write costs more than all
-        other work for a small message.
+        Use this if another message follows within microseconds: a write costs more than all other
+        work for a small message.
         """
         body = encode(message)
         with self._writing:
@@ -121,9 +121,9 @@ class Channel:
         return self._arrived.pop(0)
 
     def check_cancelled(self) -> None:
-        """Look, without waiting, whether the engine wants the run to end.
+        """Check, without waiting, whether the engine wants the run to end.
 
-        Every boundary of a run calls this before code of a job may run.
+        The child calls this each time before code of a job runs.
 
         Raises:
             RunCancelledError: The engine wants the run to end.  An engine that is gone is not an
@@ -151,7 +151,7 @@ class Channel:
         buffer[:1] = first
         buffer.release()
         self._take(1)
-        # The rest of a frame that has begun will come.
+        # A frame has begun to arrive, so its rest will come.
         self._set_waiting(True)
         while not self._receiver.at_boundary:
             self._read()

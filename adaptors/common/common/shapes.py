@@ -1,4 +1,4 @@
-"""Plain functions on values; the state counts only for lazy arguments."""
+"""Functions that change the form of values; they read the state only for lazy arguments."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def index() -> Callable[[State], int | None]:
 
 @lazily
 def array_to_string(values: Iterable[Any], separator: str = ",") -> str:
-    """Return values joined to a text.
+    """Return *values* as one text, with *separator* between them.
 
     Example:
         `array_to_string([1, 2, 3], ", ")` is `"1, 2, 3"`
@@ -138,7 +138,7 @@ def encode(data: Any) -> str:
 
 @lazily
 def decode(text: str, *, parse_json: bool = False) -> Any:
-    """Return the text in a base64 text.
+    """Return the text that a base64 text encodes.
 
     Args:
         text: The base64 text.

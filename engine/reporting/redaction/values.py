@@ -1,4 +1,4 @@
-"""Walks through values, events and reports, and redacts the user's parts of them."""
+"""Redacts values, events and reports, except the parts that the engine wrote itself."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ StructType = TypeVar("StructType", bound=msgspec.Struct)
 _REDACTED_BYTES: Final = REDACTED.encode()
 
 _MAX_OWN_PLACES: Final = 50
-"""Most secrets in a message of the engine that are compared with its fixed parts; further ones are
-hidden."""
+"""Largest number of secrets in a message that are compared with the engine's own words; all further
+secrets are hidden."""
 
 _PART_FIELDS: Final = frozenset(
     OperationRef.__struct_fields__ + Position.__struct_fields__ + StackFrame.__struct_fields__
@@ -116,7 +116,7 @@ class Values(ABC):
         )
 
     def _user_dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        """Redact a map of a user, as nearly all maps are, without asking whose each key is."""
+        """Redact a map without keys of the engine; nearly all maps are of this kind."""
         redact = self._value
         redacted = {}
         hit = False
@@ -137,7 +137,7 @@ class Values(ABC):
     ) -> dict[Any, Any]:
         """Redact a map, with special treatment for the engine's keys and items.
 
-        Entries are not lost: a key that becomes equal to another gets a number.
+        No entry is lost, because a key that becomes equal to another gets a number.
         """
         names = {}
         for key in value:
@@ -174,7 +174,7 @@ class Values(ABC):
         return b"".join([*pieces, data[done:]])
 
     def _struct(self, obj: StructType) -> StructType:
-        """Redact an event; its ids and the other fields that the engine fills in stay."""
+        """Redact an event, except its ids and the other fields that the engine sets."""
         states = isinstance(obj, WorkflowComplete | JobComplete | JobError)
         changed = {}
         for name in open_fields(type(obj)):
@@ -303,5 +303,5 @@ def _numbered(name: Any, number: int) -> Any:
 
 
 def _plain(value: Collection[Any]) -> type[tuple[Any, ...] | set[Any] | frozenset[Any]]:
-    """Return the built-in base of a collection: a named tuple's own type takes other arguments."""
+    """Return the built-in base of a collection, because a named tuple takes other arguments."""
     return next(kind for kind in (tuple, set, frozenset) if isinstance(value, kind))
