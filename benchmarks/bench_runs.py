@@ -49,7 +49,7 @@ def main() -> None:
         for number in range(options.rounds):
             measure_round(fleet, floors, peers, workloads, samples)
             if number % RATE_ROUNDS == 0:
-                measure_rates(fleet, workloads, samples)
+                measure_rates(workloads, samples)
             print(f"round {number + 1} of {options.rounds}", end="\r", file=sys.stderr)
     memory = measure_memory(workloads)
     print(file=sys.stderr)
@@ -80,7 +80,7 @@ def measure_round(
     for floor, taken in floors.round().items():
         samples[f"floor {floor}"].append(taken)
     for name in workloads:
-        for mode in fleet.modes:
+        for mode in MODES:
             settle()
             samples[f"latency {mode} {name}"].append(fleet.latency(mode, WORKLOADS[name]))
         for peer in peers:
@@ -88,9 +88,9 @@ def measure_round(
                 samples[f"latency {peer.name} {name}"].append(peer.latency(name))
 
 
-def measure_rates(fleet: Fleet, workloads: list[str], samples: Samples) -> None:
+def measure_rates(workloads: list[str], samples: Samples) -> None:
     """Measure runs per second; the number of runs takes some tenths of a second."""
-    for mode in fleet.modes:
+    for mode in MODES:
         for at_once in (1, 2):
             with make_engine(mode, max_runs=at_once, spares=at_once if "+" in mode else 0) as made:
                 rate(made, WORKLOADS["W1"], 2)

@@ -47,7 +47,7 @@ def main() -> None:
     options = _options()
     print(machine_line())
     samples: Samples = defaultdict(list)
-    with Floors() as floors, Fleet(MODES) as fleet:
+    with Floors() as floors, Fleet() as fleet:
         for number in range(options.rounds):
             measure_round(fleet, floors, samples)
             if number % RATE_ROUNDS == 0:

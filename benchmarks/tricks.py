@@ -80,20 +80,12 @@ _ZYGOTE: Final = "sandbox_child/zygote.py"
 TRICKS: Final[dict[str, Trick]] = {
     "fork": Trick(
         "`fork` of the C library, not `os.fork`",
-        (
-            Edit(
-                "sandbox_child/confine/kernel.py",
-                "    pid: int = _fork() & 0xFFFFFFFF\n"
-                "    return -_ctypes.get_errno() if pid == 0xFFFFFFFF else pid\n",
-                "    try:\n        return os.fork()\n"
-                "    except OSError as error:\n        return -error.errno\n",
-            ),
-        ),
+        (Edit("sandbox_child/forking.py", "    if is_tested():\n", "    if not is_tested():\n"),),
         _FORKS,
     ),
     "gaps": Trick(
         "gaps in the heap are closed before forks",
-        (Edit("sandbox_child/compaction.py", "    if sys.abiflags:\n", "    if True:\n"),),
+        (Edit("sandbox_child/compaction.py", "    if not is_tested():\n", "    if True:\n"),),
         _FORKS,
     ),
     "msgspec": Trick(
@@ -136,11 +128,6 @@ TRICKS: Final[dict[str, Trick]] = {
         (Edit("sandbox_child/confine/seccomp.py", "import sys\n", "import sys, hashlib\n"),),
         _LOADS,
     ),
-    "binding": Trick(
-        "symbols are bound at the start of a zygote",
-        (Edit("engine/confinement/interpreter.py", ', "LD_BIND_NOW": "1"', ""),),
-        _FORKS,
-    ),
     "rehearsal": Trick(
         "a zygote rehearses a run ten times",
         (Edit(_ZYGOTE, "range(bootstrap.REHEARSALS)", "range(0)"),),
@@ -160,17 +147,6 @@ TRICKS: Final[dict[str, Trick]] = {
         "a waiting fork compiles a small job",
         (Edit(_ZYGOTE, "self._while_waiting = rehearse_compiler", "self._while_waiting = int"),),
         _FORKS,
-    ),
-    "walk": Trick(
-        "methods of RestrictedPython that only walk are known by their bytecode",
-        (
-            Edit(
-                "sandbox_child/language/walker.py",
-                "    return (code.co_code, code.co_names) == (known.co_code, known.co_names)\n",
-                "    return False\n",
-            ),
-        ),
-        (*_FORKS[:1], *_CHAINS),
     ),
     "walls": Trick(
         "the walls of a fork are ready calls",
@@ -236,17 +212,26 @@ def main() -> None:
     samples: Samples = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory(prefix="jobcell-tricks-") as made:
         Path(made).chmod(0o755)  # a child without privileges must be able to read its own code
-        shutil.copytree(ROOT / "benchmarks", Path(made, "harness", "benchmarks"))
+        harness = Path(made, "harness")
+        shutil.copytree(ROOT / "benchmarks", harness / "benchmarks")
         helpers: dict[str, Helper] = {}
+        trees = {
+            name: copy_without(
+                TRICKS[name].edits if name in TRICKS else (), Path(made, f"tree{number}")
+            )
+            for number, name in enumerate([UNCHANGED, CONTROL, *names])
+        }
         try:
-            for number, name in enumerate([UNCHANGED, CONTROL, *names]):
-                edits = TRICKS[name].edits if name in TRICKS else ()
-                tree = copy_without(edits, Path(made, f"tree{number}"))
-                helpers[name] = start(tree, Path(made, "harness"))
-            measure(helpers, samples, options)
+            for number in range(options.rounds):
+                if number % options.rounds_of_one == 0:
+                    close(helpers)
+                    for name in random.sample(list(trees), len(trees)):
+                        helpers[name] = start(trees[name], harness)
+                measure(helpers, samples, number, options)
+                print(f"round {number + 1} of {options.rounds}", end="\r", file=sys.stderr)
         finally:
-            for helper in helpers.values():
-                helper.close()
+            close(helpers)
+    print(file=sys.stderr)
     for table in tables(samples, names):
         print(table.markdown() if options.markdown else table.text())
 
@@ -273,31 +258,38 @@ def changed(text: str, edit: Edit) -> str:
     return text.replace(edit.on, edit.off)
 
 
-def measure(helpers: dict[str, Helper], samples: Samples, options: Any) -> None:
-    """Measure all copies alternately, in another order in each round."""
+def close(helpers: dict[str, Helper]) -> None:
+    """End the processes."""
+    while helpers:
+        helpers.popitem()[1].close()
+
+
+def measure(helpers: dict[str, Helper], samples: Samples, number: int, options: Any) -> None:
+    """Measure all copies once, in another order in each round."""
     order = list(helpers)
-    for number in range(options.rounds):
-        random.shuffle(order)
-        for figure, every in EVERY.items():
-            if number % every or not figure.startswith(options.figures):
-                continue
-            if not any(figure in TRICKS[name].figures for name in order if name in TRICKS):
-                continue
-            what, mode, load = figure.split()
-            for name in order:
-                if name not in TRICKS or figure in TRICKS[name].figures:
-                    taken = helpers[name].ask(what=what, mode=mode, workload=load)
-                    if isinstance(taken, float):
-                        samples[figure][name].append(taken)
-                        continue
-                    for elapsed, used, faults in taken:
-                        samples[figure][name].append(elapsed)
-                        samples[f"cpu {figure}"][name].append(used)
-                        samples[f"faults {figure}"][name].append(faults)
-        if options.json:  # the measured part is useful even if the rest never comes
-            write_json(options.json, samples)
-        print(f"round {number + 1} of {options.rounds}", end="\r", file=sys.stderr)
-    print(file=sys.stderr)
+    random.shuffle(order)
+    for figure, every in EVERY.items():
+        if number % every or not figure.startswith(options.figures):
+            continue
+        if not any(figure in TRICKS[name].figures for name in order if name in TRICKS):
+            continue
+        what, mode, load = figure.split()
+        for name in order:
+            if name not in TRICKS or figure in TRICKS[name].figures:
+                keep(samples, figure, name, helpers[name].ask(what=what, mode=mode, workload=load))
+    if options.json:  # the measured part is useful even if the rest never comes
+        write_json(options.json, samples)
+
+
+def keep(samples: Samples, figure: str, name: str, answer: Any) -> None:
+    """Add the answer of one process to the samples."""
+    if isinstance(answer, float):
+        samples[figure][name].append(answer)
+        return
+    for elapsed, used, faults in answer:
+        samples[figure][name].append(elapsed)
+        samples[f"cpu {figure}"][name].append(used)
+        samples[f"faults {figure}"][name].append(faults)
 
 
 def tables(samples: Samples, names: list[str]) -> list[Table]:
@@ -332,10 +324,16 @@ def _table(
     for name in (CONTROL, *names):
         label = TRICKS[name].what if name in TRICKS else "nothing left out"
         cells = [
-            _ratio(samples[one][UNCHANGED], samples[one].get(name, []), typical) for one in figures
+            _ratio(_unchanged(samples[one], name), samples[one].get(name, []), typical)
+            for one in figures
         ]
         table.add(label, *cells)
     return table
+
+
+def _unchanged(samples: dict[str, list[float]], name: str) -> list[float]:
+    """Return the samples that those of *name* are compared with: two copies lie in two places."""
+    return samples[UNCHANGED] + (samples[CONTROL] if name in TRICKS else [])
 
 
 def _ratio(on: list[float], off: list[float], typical: Callable[[Sequence[float]], float]) -> str:
@@ -348,6 +346,12 @@ def _ratio(on: list[float], off: list[float], typical: Callable[[Sequence[float]
 def _options() -> Any:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tricks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*TRICKS, []])
+    parser.add_argument(
+        "--rounds-of-one",
+        type=int,
+        default=10,
+        help="rounds before all processes are started anew: each lies elsewhere in memory",
+    )
     parser.add_argument("--rounds", type=int, default=70, help="of three runs in a row each")
     parser.add_argument(
         "--figures", default="", help="only those that begin so, such as 'burst exec'"

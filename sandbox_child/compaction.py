@@ -7,8 +7,9 @@ but next to each other they cost a few.
 
 from __future__ import annotations
 
-import sys
 from typing import Final
+
+from sandbox_child.tested import is_tested
 
 _ALIGNMENT: Final = 16
 _SMALL_BYTES: Final = 512
@@ -34,9 +35,12 @@ _plugs: list[object] = []
 
 
 def close_gaps() -> None:
-    """Fill all gaps with unused objects, so that later objects come after them."""
-    if sys.abiflags:
-        return  # built for debugging or without a lock: the allocator is another one
+    """Fill all gaps with unused objects, so that later objects come after them.
+
+    On an interpreter that was not tested this does nothing, and forks copy more pages.
+    """
+    if not is_tested():
+        return
     for size in range(_ALIGNMENT, _SMALL_BYTES + 1, _ALIGNMENT):
         _fill_pools(size)
     end = id(bytes(_NO_GAP_BYTES))

@@ -37,7 +37,7 @@ from sandbox_child.confine import (
     confine_forked,
     confine_zygote,
 )
-from sandbox_child.confine.kernel import fork
+from sandbox_child.forking import fork
 from sandbox_child.language import make_ground
 from sandbox_child.pipes import streams
 from sandbox_child.rehearsal import rehearse, rehearse_compiler

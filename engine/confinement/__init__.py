@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from engine.confinement.interpreter import (
     CHILD_ENVIRONMENT,
-    ZYGOTE_ENVIRONMENT,
     child_command,
     readable,
 )
@@ -16,7 +15,6 @@ from engine.confinement.probe import probe as probe_machine
 
 __all__ = [
     "CHILD_ENVIRONMENT",
-    "ZYGOTE_ENVIRONMENT",
     "Policy",
     "child_command",
     "identity",

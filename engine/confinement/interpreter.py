@@ -17,10 +17,6 @@ CHILD_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
 """The whole environment of a child.  With one arena, threads do not reserve 64 MB of address space
 each."""
 
-ZYGOTE_ENVIRONMENT: Final = {**CHILD_ENVIRONMENT, "LD_BIND_NOW": "1"}
-"""The whole environment of a zygote: the linker looks up all functions once, and not in every fork
-when a function is first called.  Source: ld.so(8)."""
-
 PACKAGES: Final = ("protocol", "sandbox_child", "msgspec", "RestrictedPython")
 """Packages that a child can import besides the standard library."""
 

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from typing import Final
 
-from engine.confinement import ZYGOTE_ENVIRONMENT, child_command, identity, readable
+from engine.confinement import child_command, identity, readable
 from engine.start.child import Started, Watcher, exit_of, is_readable
 from engine.start.connection import ChildEnds, Connection, lift
 from engine.start.exec import ExecStarter, spawn
@@ -348,7 +348,7 @@ def _spawn_zygote(control: socket.socket) -> int:
         # A file that the zygote opens must not get the number of a standard stream.
         streams = {1: _NULL_DEVICE, 2: _standard_error()}
         command, descriptors = [*child_command(), "--zygote"], {**streams, CONTROL_FD: end}
-        return spawn(command, descriptors, ZYGOTE_ENVIRONMENT)
+        return spawn(command, descriptors)
     finally:
         os.close(end)
 

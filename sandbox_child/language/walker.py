@@ -63,19 +63,13 @@ class Walker(RestrictingNodeTransformer):
             kind = getattr(ast, name, None)
             if kind is None:  # syntax of a later Python than this one
                 continue
-            handler = cls._handler(name)
+            handler = getattr(cls, f"visit_{name}", cls.node_contents_visit)
             unreviewed = tuple(set(kind._fields) - {*construct.fields, *construct.plain})
             if unreviewed and name in _GO_DOWN_BY_THEMSELVES:
                 handler = cls.node_contents_visit
             if handler is cls.node_contents_visit and not _FIELDS[kind]:
                 handler = _leave
             cls._handlers[kind] = refusing_new_fields(handler, unreviewed)
-
-    @classmethod
-    def _handler(cls, name: str) -> Handler:
-        """Return the method for a kind of node, or the walk itself if the method only calls it."""
-        method: Handler = getattr(cls, f"visit_{name}", cls.node_contents_visit)
-        return cls.node_contents_visit if _only_walks(method) else method
 
     def error(
         self, node: ast.AST, info: str, fix: str | None = None, security: bool = False
@@ -151,15 +145,6 @@ def refusing_new_fields(handler: Handler, fields: tuple[str, ...]) -> Handler:
         return handler(walker, node)
 
     return check
-
-
-def _only_walks(method: Handler) -> bool:
-    """Whether a method only visits the contents, like RestrictedPython's method for `pass`.
-
-    Most of its methods only do that.  Calling them would make the walk of a job 1.5 times as long.
-    """
-    code, known = method.__code__, RestrictingNodeTransformer.visit_Pass.__code__
-    return (code.co_code, code.co_names) == (known.co_code, known.co_names)
 
 
 def _leave(_walker: Walker, node: ast.AST) -> ast.AST:

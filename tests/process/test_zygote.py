@@ -12,6 +12,9 @@ import pytest
 from runs import make_engine, wait_for
 
 from engine import Engine, Permissions, Resolvers, RunOptions
+from engine.confinement import child_command
+from engine.start import zygote as zygote_module
+from sandbox_child.tested import is_tested
 
 SECRET = "correct-horse-battery-staple"
 MARKER = "a-marker-that-stands-in-this-plan-only"
@@ -144,6 +147,7 @@ def test_a_thousand_paths_are_too_many_for_a_zygote(tmp_path: Path, mine: str):
 FRESH = """
 def main(state):
     import asyncio, concurrent.futures, logging, os, random, threading, uuid
+    from sandbox_child.tested import is_tested
     def count():
         return len(threading.enumerate())
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -159,12 +163,46 @@ def main(state):
         "main": threading.current_thread() is threading.main_thread(),
         "after": count(),
         "locks": threading.RLock().acquire(timeout=1),
+        "like C": is_tested(),
     }
 """
 
 
-def test_a_fork_has_the_state_of_a_process_of_its_own():
-    """The fork is made without Python's own handlers, and still works in all respects."""
+UNTESTED = """
+import os, sys
+sys.path.insert(0, {directory!r})
+import finder
+del sys.path[0]
+finder.install(sys.argv[1:-1])
+from sandbox_child import tested
+tested.PYTHONS = frozenset()
+from sandbox_child.zygote import serve_zygote
+os._exit(serve_zygote())
+"""
+"""A zygote on a version of Python that was not tested."""
+
+
+def untested_command() -> list[str]:
+    """Return the command of a child that believes to run on such a version."""
+    executable, *flags = child_command()
+    main = next(flag for flag in flags if flag.endswith("__main__.py"))
+    pairs = flags[flags.index(main) + 1 :]
+    return [
+        executable,
+        "-I",
+        "-u",
+        "-S",
+        "-c",
+        UNTESTED.format(directory=str(Path(main).parent)),
+        *pairs,
+    ]
+
+
+@pytest.mark.parametrize("tested", [True, False], ids=["like C", "like Python"])
+def test_a_fork_has_the_state_of_a_process_of_its_own(tested: bool, monkeypatch):
+    """The fork works in all respects, with Python's own handlers and without them."""
+    if not tested:
+        monkeypatch.setattr(zygote_module, "child_command", untested_command)
     with make_engine("zygote", policy=_open_policy()) as engine:
         states = []
         for _ in range(3):
@@ -174,4 +212,5 @@ def test_a_fork_has_the_state_of_a_process_of_its_own():
     for name in ("random", "uuid"):
         assert len({state.pop(name) for state in states}) == 3
     expected = {"threads": True, "loop": True, "main": True, "after": 1, "locks": True}
+    expected["like C"] = tested and is_tested()
     assert states == [expected] * 3

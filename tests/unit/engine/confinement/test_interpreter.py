@@ -15,7 +15,6 @@ from engine.confinement.libraries import libraries, needed
 def test_the_environment_of_a_child_holds_one_variable():
     """The child gets no variable of the manager, and no variable that a library would read."""
     assert interpreter.CHILD_ENVIRONMENT == {"MALLOC_ARENA_MAX": "1"}
-    assert interpreter.ZYGOTE_ENVIRONMENT == {"MALLOC_ARENA_MAX": "1", "LD_BIND_NOW": "1"}
 
 
 def test_the_command_is_isolated():
