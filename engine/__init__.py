@@ -14,16 +14,20 @@ check_neighbours()  # before one of them is imported
 from engine.api import (
     EngineClosedError,
     EngineError,
+    Journal,
+    JournalError,
     Permissions,
     PlanError,
     PlanWarning,
     Problem,
     RunOptions,
+    StepRecord,
 )
 from engine.api import __version__ as __version__
 from engine.checks import check_plan
 from engine.confinement import Policy
 from engine.engine import Engine, run
+from engine.journal import FileJournal
 from engine.reporting import (
     Reason,
     Run,
@@ -71,11 +75,14 @@ __all__ = [
     "EngineError",
     "ErrorReport",
     "Event",
+    "FileJournal",
     "InitComplete",
     "InitStart",
     "JobComplete",
     "JobError",
     "JobStart",
+    "Journal",
+    "JournalError",
     "LayerReport",
     "Log",
     "Memory",
@@ -102,6 +109,7 @@ __all__ = [
     "StateLoad",
     "Step",
     "StepEvent",
+    "StepRecord",
     "Usage",
     "Versions",
     "Workflow",

@@ -9,13 +9,15 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, get_args
+from uuid import uuid4
 
 from engine.adaptors import adaptor_paths
-from engine.api import EngineClosedError, EngineError, RunOptions
+from engine.api import EngineClosedError, EngineError, Journal, RunOptions
 from engine.confinement import Policy
 from engine.plan import load_plan
 from engine.reporting import EventLog, Run, RunError
-from engine.running import Lane, Resolvers, Session, Supervisor, current_asker, prepare
+from engine.resuming import take_up
+from engine.running import Lane, Order, Past, Resolvers, Session, Supervisor, current_asker, prepare
 from engine.start import Starter, StartMode, make_starter
 from protocol.confinement import ConfinementRequest
 from protocol.events import AnyEvent
@@ -82,6 +84,7 @@ class Engine:
         state: Any = None,
         options: RunOptions | None = None,
         resolvers: Resolvers | None = None,
+        journal: Journal | None = None,
     ) -> Run:
         """Queue a run and return its handle at once.
 
@@ -90,10 +93,12 @@ class Engine:
             state: The initial state; a string is the id of a stored state.
             options: Options of this run, instead of the engine's.
             resolvers: Functions that load credentials and stored states.
+            journal: Records each step before the next one begins. If it has records, the run is
+                resumed: it has the recorded id, and replays the recorded steps.
 
         Raises:
             PlanError: The plan or the state cannot be run; no process was started.
-            TypeError: *options* or *resolvers* has another type.
+            TypeError: *options*, *resolvers* or *journal* has another type.
             EngineClosedError: The engine was closed.
             EngineError: The engine belongs to another process (this one is a fork of it), or the
                 interpreter is ending.
@@ -102,18 +107,10 @@ class Engine:
         self._check_usable()
         _check_type("options", options, RunOptions)
         _check_type("resolvers", resolvers, Resolvers)
-        options = options or self.options
-        checked = load_plan(
-            plan, start=options.start, end=options.end, permissions=options.permissions
-        )
-        order = prepare(
-            checked,
-            state,
-            options=options,
-            request=self._request(options),
-            resolvers=resolvers or Resolvers(),
-            repo_dir=self._repo_dir,
-        )
+        if journal is not None and not isinstance(journal, Journal):
+            kind = type(journal).__name__
+            raise TypeError(f"journal must have the methods record and records; {kind} has not")
+        order = self._order(plan, state, options or self.options, resolvers, journal)
         log = EventLog(max_items=order.options.state_items)
         supervisor = self._get_supervisor()
 
@@ -183,6 +180,39 @@ class Engine:
                     raise EngineClosedError(_CLOSED)
             return self._supervisor
 
+    def _order(
+        self,
+        source: PlanSource,
+        state: Any,
+        options: RunOptions,
+        resolvers: Resolvers | None,
+        journal: Journal | None,
+    ) -> Order:
+        """Return the order for one run of a plan."""
+        new_id = str(uuid4())
+        plan = load_plan(
+            source,
+            start=options.start,
+            end=options.end,
+            permissions=options.permissions,
+            new_id=new_id,
+        )
+
+        def order(plan: Plan, past: Past | None = None) -> Order:
+            return prepare(
+                plan,
+                state,
+                options=options,
+                request=self._request,
+                resolvers=resolvers or Resolvers(),
+                repo_dir=self._repo_dir,
+                past=past,
+            )
+
+        if journal is None:
+            return order(plan)
+        return take_up(plan, state, journal, own_id=plan.id != new_id, prepare=order)
+
     def _request(self, options: RunOptions) -> ConfinementRequest:
         """Return the walls for a run with *options*."""
         places = adaptor_paths(self._repo_dir, options.modules)
@@ -205,6 +235,7 @@ def run(
     resolvers: Resolvers | None = None,
     repo_dir: str | os.PathLike[str] | None = None,
     on_event: Callable[[AnyEvent], object] | None = None,
+    journal: Journal | None = None,
 ) -> Any:
     """Run a plan, wait for it, and return its final state.
 
@@ -221,7 +252,9 @@ def run(
         raise TypeError(f"on_event must be callable, not {on_event!r}")
     # The start of a zygote pays only from the second run on.
     with Engine(repo_dir=repo_dir, max_runs=1, start_mode="exec") as engine:
-        handle = engine.execute(plan_or_source, state, options=options, resolvers=resolvers)
+        handle = engine.execute(
+            plan_or_source, state, options=options, resolvers=resolvers, journal=journal
+        )
         if on_event is not None:
             _report_events(handle, on_event)
         result = handle.result()

@@ -62,6 +62,8 @@ class WorkflowStart(Event, frozen=True, kw_only=True, tag=kebab_case):
     confinement: ConfinementReport
     meta: dict[str, Any] = {}
     """The ``meta`` of the plan, merged over that of its workflow."""
+    replayed: int = 0
+    """The number of steps that were taken from a journal and do not run again."""
 
 
 class InitStart(StepEvent, frozen=True, kw_only=True, tag=kebab_case):
@@ -110,6 +112,8 @@ class JobError(StepEvent, frozen=True, kw_only=True, tag=kebab_case, weakref=Tru
     next: tuple[str, ...]
     duration_ms: int
     redacted: bool = False
+    retry_in_ms: int | None = None
+    """Milliseconds until the next attempt; None if no attempt follows."""
 
 
 class EdgeResolved(Event, frozen=True, kw_only=True, tag=kebab_case):

@@ -38,6 +38,7 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
     "OutputLimitError": "kill",
     "ProtocolError": "exception",
     "ConfinementError": "exception",
+    "JournalError": "exception",
     "SpawnError": "exception",
 }
 """Every error with which a run can end or a step can fail; a name outside this table is a bug."""
@@ -55,7 +56,7 @@ OPTIONS = frozenset(
             "max_step_runs",
             "max_events",
         ),
-        *("net", "read", "repo_dir", "credential", "state", "start_mode"),
+        *("net", "read", "repo_dir", "credential", "state", "start_mode", "timeout", "journal"),
     )
 )
 """Names that `ErrorReport.option` may have."""

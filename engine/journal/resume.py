@@ -62,9 +62,11 @@ def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
     return Resumption(records, run_id, versions)
 
 
-def describe_run(plan_hash: str, run_id: str, versions: dict[str, str]) -> dict[str, Any]:
+def describe_run(
+    plan_hash: str, run_id: str, versions: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Return the `StepRecord.extra` of all records of a run."""
-    return {"plan": plan_hash, "run_id": run_id, "adaptors": versions}
+    return {"plan": plan_hash, "run_id": run_id, "adaptors": versions or {}}
 
 
 def _read(journal: Journal) -> tuple[StepRecord, ...]:

@@ -45,6 +45,7 @@ def load_plan(
     end: str | None = None,
     permissions: Permissions | None = None,
     warn: Callable[[str], object] | None = None,
+    new_id: str | None = None,
 ) -> Plan:
     """Return the checked plan; a later change of *source* does not change it.
 
@@ -56,6 +57,7 @@ def load_plan(
         start: The id of the step to start with, in place of the plan's.
         end: The id of the step to end with, in place of the plan's.
         permissions: Of the run, which steps can only narrow; None: they are not known.
+        new_id: The id of a plan that has none; by default it is made up.
         warn: Takes a sentence for each key that is ignored or has no effect; by default it is a
             `PlanWarning` of Python's `warnings`.
 
@@ -64,7 +66,7 @@ def load_plan(
 
     """
     findings = Findings()
-    plan = _read(read_plan(source), findings, start, end, permissions)
+    plan = _read(read_plan(source), findings, start, end, permissions, new_id)
     if findings.problems or plan is None:
         raise PlanError(findings.problems)
     for key, path in findings.ignored.items():
@@ -96,7 +98,12 @@ def _is_ours(module: str) -> bool:
 
 
 def _read(
-    source: Any, findings: Findings, start: object, end: object, permissions: Permissions | None
+    source: Any,
+    findings: Findings,
+    start: object,
+    end: object,
+    permissions: Permissions | None,
+    new_id: str | None,
 ) -> Plan | None:
     problems = findings.problems
     if not isinstance(source, (Mapping, msgspec.Struct)):
@@ -143,7 +150,9 @@ def _read(
     for step_id in dict.fromkeys((own_end, end_id)):
         graph.check_id(step_id, "options.end")
     graph.check_edges()
-    read = Plan(id=plan_id or str(uuid4()), workflow=checked, options=plan_options, meta=meta)
+    read = Plan(
+        id=plan_id or new_id or str(uuid4()), workflow=checked, options=plan_options, meta=meta
+    )
     if not problems and isinstance(source, Mapping):  # a `Plan` was warned of when it was loaded
         steps = {node.path: node.step for node in nodes}
         findings.warnings += warnings_of_joins(steps, read.start, plan_options.end)

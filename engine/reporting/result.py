@@ -35,6 +35,10 @@ class Usage(msgspec.Struct, frozen=True):
     peak_memory_bytes: int = 0
     cpu_s: float = 0.0
 
+    def plus(self, peak_bytes: int, cpu_s: float) -> Usage:
+        """Return the usage together with that of a child that came later."""
+        return Usage(max(self.peak_memory_bytes, peak_bytes), self.cpu_s + cpu_s)
+
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """How a run ended.
@@ -50,6 +54,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     usage: Usage
     confinement: ConfinementReport
     versions: Versions
+    children: int = 1
+    """The number of children that the run took."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +67,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     confinement: ConfinementReport
     versions: Versions
+    children: int = 1
 
     def with_usage(self, counted: Usage) -> Outcome:
         """Return the outcome with the usage that the kernel counted until the child was reaped."""
@@ -78,6 +85,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             usage=self.usage,
             confinement=self.confinement,
             versions=self.versions,
+            children=self.children,
         )
         if self.state is None:
             return result

@@ -74,6 +74,10 @@ class Claims:
             raise RemoteProtocolError(f"child starts {_quote(step_run_id)} a second time")
         self._step_run_ids.add(step_run_id)
 
+    def targets(self, step_id: str) -> tuple[str, ...]:
+        """Return the ids of the steps to which a step has edges, in their order."""
+        return tuple(self._edges[step_id])
+
     def condition(self, step_id: str, target: str) -> bool | str:
         """Return the condition of an edge.
 

@@ -15,20 +15,21 @@ from engine.api import RunOptions
 from engine.reporting import Reporter
 from engine.running.claims import bounded
 from engine.running.deadlines import Deadlines
-from engine.running.effects import DISMISS, KILL, NO_EFFECTS, Effects, Resolve, Send
+from engine.running.effects import DISMISS, KILL, NO_EFFECTS, Effects, Record, Resolve, Send
 from engine.running.footprint import Reading
 from engine.running.limits import state_too_large, too_many_events, too_much_output
 from engine.running.loading import Answer, Loading, Request
 from engine.running.moment import Moment
+from engine.running.recovery import KEPT_S, Recovery
 from engine.running.roles import as_own
-from engine.running.steps import Steps
+from engine.running.steps import Ended, Steps
 from engine.running.verdict import Verdict
 from protocol import codec, events
 from protocol import messages as m
 from protocol.confinement import ConfinementReport
 from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, PROTOCOL_VERSION
-from protocol.phases import Phase, advance
+from protocol.phases import Phase, advance, proceed
 from protocol.report import ErrorReport
 from protocol.state import NIL
 from protocol.words import LogSource
@@ -38,6 +39,8 @@ _STDERR_BYTES: Final = 2_000
 
 _NOTHING: Final = msgspec.Raw(NIL)
 
+_PROCEED: Final[Effects] = (Send(codec.encode(m.Proceed())),)
+
 
 class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a run that all its conversations share."""
@@ -46,10 +49,13 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     reporter: Reporter
     steps: Steps
     loading: Loading
+    recovery: Recovery
     verdict: Verdict
     versions: events.Versions
     meta: dict[str, Any]
-    """The ``meta`` of the plan."""
+    """Of the plan."""
+    replayed: int
+    """The number of steps that a journal has recorded."""
 
 
 class Conversation:
@@ -70,6 +76,18 @@ class Conversation:
         """The report of the child about its walls."""
         self.stderr = b""
         """The end of its standard error."""
+        self.heard = False
+        """Whether it has sent a message."""
+        self.progressed = False
+        """Whether it has begun a step, after the replayed ones."""
+        self.next_child_s: float | None = None
+        """When another child is to go on, once this one is gone; on the monotonic clock."""
+        self.proceed_s: float | None = None
+        """When the child is to begin the next attempt, on the monotonic clock."""
+        self.death: ErrorReport | None = None
+        """The limit for which the child is killed, if the open step may survive that."""
+        self.ended: Ended | None = None
+        """The end of a step that the journal keeps at the moment."""
         self._phase = Phase.STARTING
         self._reads = True
         """Whether the child had read all messages to it before it sent the present message."""
@@ -77,9 +95,11 @@ class Conversation:
         self._reporter = run.reporter
         self._steps = run.steps
         self._loading = run.loading
+        self._recovery = run.recovery
         self._verdict = run.verdict
         self._versions = run.versions
         self._meta = run.meta
+        self._replayed = run.replayed
         self._deadlines = deadlines
 
     @property
@@ -107,7 +127,8 @@ class Conversation:
             self._steps.footprint.take(memory)
         self._reporter.time_s = now.wall_s
         try:
-            self._phase = advance(self._phase, message)
+            self._phase = advance(self._phase, message, barrier=self._recovery.journaled)
+            self.heard = True
             self._deadlines.heard(now.s)
             effects = self._HANDLERS[type(message)](self, message, now)
         except RemoteProtocolError:
@@ -143,10 +164,33 @@ class Conversation:
             )
         return (Send(codec.encode(message)), *self._check_events())
 
+    def recorded(self, now: Moment) -> Effects:
+        """Take note that the journal has kept the end of a step: report it, and let the child go on."""
+        ended, self.ended = self.ended, None
+        if ended is None:
+            return NO_EFFECTS
+        self._reporter.time_s = now.wall_s
+        self._steps.report(ended)
+        return self.proceed(now) + self._check_events()
+
+    def proceed(self, now: Moment) -> Effects:
+        """Let the child go on that waits after the end of a step, or for its next attempt."""
+        self.proceed_s = None
+        self._deadlines.loaded(now.s)
+        self._phase = proceed(self._phase)
+        return _PROCEED
+
     def judge(self, report: ErrorReport | None) -> Effects:
         """Set the verdict for a limit that was exceeded, unless it is None or comes too late."""
         if report is None or not self._verdict.set(report):
             return NO_EFFECTS
+        return self.doom()
+
+    def judge_step(self, report: ErrorReport) -> Effects:
+        """Have the child killed for a limit: its open step may survive that, else the run ends."""
+        if self._verdict.report is not None or self._steps.survives(report) is None:
+            return self.judge(report)
+        self.death = self.death or report
         return self.doom()
 
     def doom(self) -> Effects:
@@ -170,17 +214,33 @@ class Conversation:
 
     def _ready(self, message: m.Ready, _now: Moment) -> Effects:
         self.confinement = message.confinement
-        self._reporter.emit(
-            events.WorkflowStart,
-            versions=self._versions,
-            confinement=message.confinement,
-            meta=self._meta,
-        )
+        self._recovery.children += 1
+        if self._recovery.children == 1:
+            self._reporter.emit(
+                events.WorkflowStart,
+                versions=self._versions,
+                confinement=message.confinement,
+                meta=self._meta,
+                replayed=self._replayed,
+            )
         self._deadlines.ready()
         return NO_EFFECTS
 
     def _init_start(self, message: m.InitStart, _now: Moment) -> Effects:
+        self.progressed = True
         return self.judge(self._steps.start(message))
+
+    def _step_died(self, message: m.StepDied, _now: Moment) -> Effects:
+        if self._recovery.died is None:
+            raise RemoteProtocolError("child reports a death of a step that did not die")
+        self._steps.take_up_dead(message)
+        self.progressed = True
+        return NO_EFFECTS
+
+    def _elsewhere(self, message: m.Elsewhere, now: Moment) -> Effects:
+        self._recovery.move_to(message.step_id)
+        self.next_child_s = now.s
+        return KILL
 
     def _init_complete(self, message: m.InitComplete, _now: Moment) -> Effects:
         self._steps.linked(message)
@@ -209,26 +269,47 @@ class Conversation:
 
     def _job_start(self, _message: m.JobStart, now: Moment) -> Effects:
         step_id = self._steps.job_started(now.s)
-        self._deadlines.job_started(step_id, now.s)
+        self._deadlines.job_started(step_id, now.s, self._recovery.timeout_s(step_id))
         return NO_EFFECTS
 
-    def _job_complete(self, message: m.JobComplete, _now: Moment) -> Effects:
-        report = self._steps.completed(message)
-        self._deadlines.job_ended()
-        return self.judge(report)
+    def _job_complete(self, message: m.JobComplete, now: Moment) -> Effects:
+        return self._job_ended(self._steps.completed(message), now)
 
-    def _job_error(self, message: m.JobError, _now: Moment) -> Effects:
-        report = self._steps.failed(message, cancelled=self.asked_to_end)
+    def _job_error(self, message: m.JobError, now: Moment) -> Effects:
+        ended = self._steps.failed(message, cancelled=self.asked_to_end, now_s=now.s)
+        if message.retry and isinstance(ended, Ended):
+            return self._try_again(ended, message.retry_after_s, now)
+        return self._job_ended(ended, now)
+
+    def _job_ended(self, ended: Ended | ErrorReport, now: Moment) -> Effects:
         self._deadlines.job_ended()
-        return self.judge(report)
+        if not isinstance(ended, Ended):
+            return self.judge(ended)
+        if ended.record is None or not self._recovery.journaled:
+            self._steps.report(ended)
+            return NO_EFFECTS
+        self.ended = ended
+        self._deadlines.loading(now.s, limited=False)
+        return (Record(ended.record),)
+
+    def _try_again(self, ended: Ended, after_s: float | None, now: Moment) -> Effects:
+        """Report an attempt that failed, and have the child wait for the next one, or give it up."""
+        self._deadlines.job_ended()
+        step = self._steps.open
+        assert step is not None
+        delay_s = self._recovery.delay_s(step.step_id, step.attempt, after_s)
+        self._steps.try_again(ended, delay_s)
+        if delay_s > KEPT_S:
+            self._recovery.resume(step.step_run_id, step.attempt + 1)
+            self.next_child_s = now.s + delay_s
+            return KILL
+        self.proceed_s = now.s + delay_s
+        self._deadlines.loading(now.s, limited=False)
+        return NO_EFFECTS
 
     def _edge_resolved(self, message: m.EdgeResolved, _now: Moment) -> Effects:
-        self._steps.edge(message)
+        self._steps.edges.take(message)
         return NO_EFFECTS
-
-    def _unexpected(self, message: m.StepDied | m.Elsewhere, _now: Moment) -> Effects:
-        kind = type(message).__name__
-        raise RemoteProtocolError(f"child sent {kind}, for which its Start gives no reason")
 
     def _log_batch(self, message: m.LogBatch, _now: Moment) -> Effects:
         logs = self._reporter.logs
@@ -248,6 +329,14 @@ class Conversation:
             self.judge(state_too_large(size, self._options, step_id))
         if not isinstance(message, m.ConfineFailed) and message.error is not None:
             message = msgspec.structs.replace(message, error=bounded(message.error))
+            error = message.error
+            if (
+                isinstance(message, m.WorkflowError)
+                and error is not None
+                and error.name == "OOMError"
+                and self._steps.survives(error)
+            ):
+                return self.judge_step(error)
         self.last = message
         self._verdict.closed = True
         self._deadlines.finished(now.s)
@@ -264,8 +353,8 @@ class Conversation:
         m.JobStart: _job_start,
         m.JobComplete: _job_complete,
         m.JobError: _job_error,
-        m.StepDied: _unexpected,
-        m.Elsewhere: _unexpected,
+        m.StepDied: _step_died,
+        m.Elsewhere: _elsewhere,
         m.EdgeResolved: _edge_resolved,
         m.LogBatch: _log_batch,
         m.WorkflowComplete: _end,

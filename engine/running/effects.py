@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from engine.api import StepRecord
 from engine.running.loading import Request
 
 
@@ -39,7 +40,13 @@ class Dismiss(msgspec.Struct, frozen=True):
     """End the child that has sent its last message, once everything that it wrote is taken."""
 
 
-Effect = Send | Resolve | Kill | Dismiss
+class Record(msgspec.Struct, frozen=True):
+    """Have the journal keep a record in a thread of its own, and call `Session.recorded`."""
+
+    record: StepRecord
+
+
+Effect = Send | Resolve | Kill | Dismiss | Record
 Effects = tuple[Effect, ...]
 
 NO_EFFECTS: Final[Effects] = ()

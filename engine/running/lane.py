@@ -9,11 +9,12 @@ from functools import partial
 from typing import Final, Protocol
 
 from engine.reporting import Outcome, Run, Usage, finish
-from engine.running.effects import Dismiss, Effects, Kill, Resolve, Send
+from engine.running.effects import Dismiss, Effects, Kill, Record, Resolve, Send
 from engine.running.hearing import Hearing
 from engine.running.host import Host
 from engine.running.loading import Answer, Request
 from engine.running.moment import Moment, read_clocks
+from engine.running.recording import keep
 from engine.running.resolvers import Resolution, resolve
 from engine.running.room import spawn_error
 from engine.running.running_child import RunningChild
@@ -39,6 +40,9 @@ class LaneHost(Host, Protocol):
     def start_again(self, lane: Lane) -> None:
         """Queue a lane again, before all others, because its child died before it did anything."""
 
+    def rest(self, lane: Lane) -> None:
+        """Give the place of a lane to another run, until `start_again`."""
+
     def ended(self, lane: Lane) -> None:
         """Take note that the child is gone and the run is over."""
 
@@ -59,6 +63,13 @@ class Lane:
         order = session.order
         assert order is not None
         self._resolvers = order.resolvers
+        self._journal = order.journal
+        self._starter: Starter | None = None
+        """Set while the run has left the queue and its child waits for secrets to be learned."""
+        self._resting = False
+        """Whether the run waits without a child and without a place."""
+        self._counted = Usage()
+        """The use of the children that are gone."""
         self._child: RunningChild | None = None
         self._hearing: Hearing | None = None
         self._dismissing = False
@@ -86,15 +97,20 @@ class Lane:
     def start(self, starter: Starter) -> None:
         """Start the child and send it its messages; a failure ends the run."""
         session = self.session
-        order = session.order
-        assert order is not None
         now = read_clocks()
-        session.begin(now)
+        self._resting = False
+        self._starter = None
+        if session.verdict is None and (request := session.learn(now)) is not None:
+            self._starter = starter
+            self._resolve(Resolve(request))
+            self._arm(now.s)
+            return
+        beginning = session.begin(now)
         if session.verdict is not None:
             self._end()
             return
         try:
-            started = starter.start(order.request)
+            started = starter.start(beginning.request)
         except OSError as error:
             self._not_started(error.errno, error.strerror or str(error))
             return
@@ -105,7 +121,8 @@ class Lane:
         self._hearing.watch()
         self._host.watch(child.exit_fd, select.EPOLLIN, self._on_exit, self.reference)
         self._host.started(max(connection.stderr, child.exit_fd))
-        child.send(order.start)
+        for frame in beginning.frames:
+            child.send(frame)
         self._arm(now.s)
 
     def _not_started(self, number: int | None, reason: str) -> None:
@@ -154,6 +171,8 @@ class Lane:
             self.turn()
             if not self._over:
                 self._carry_out(session.heard_since_cancel())
+        elif self._starter is not None:
+            self._end()
 
     def abort(self, error: Exception) -> None:
         """End the run because of a bug of ours, with an error that says so."""
@@ -178,8 +197,39 @@ class Lane:
                 child.kill()
             elif isinstance(effect, Dismiss):
                 self._dismissing = True
+            elif isinstance(effect, Record):
+                self._record(effect)
             else:
                 self._resolve(effect)
+
+    def _record(self, effect: Record) -> None:
+        """Have the journal keep a record, and the answer posted to `_recorded`."""
+        journal, reference, host = self._journal, self.reference, self._host
+        assert journal is not None
+
+        def done(error: ErrorReport | None) -> None:
+            lane = reference()
+            if lane is not None:
+                host.post(partial(lane.recorded, error), reference)
+
+        keep(journal, effect.record, done)
+
+    def recorded(self, error: ErrorReport | None) -> None:
+        """Take the answer of the journal."""
+        if not self._over:
+            now = read_clocks()
+            self._carry_out(self.session.recorded(error, now))
+            self._go_on_or_end(now)
+
+    def _go_on_or_end(self, now: Moment) -> None:
+        """Continue after an answer for which the child, or the end of the run, may have waited."""
+        child = self._child
+        if child is not None and child.exited is not None:
+            self.turn()
+        elif child is None and self._starter is not None:
+            self.start(self._starter)
+        else:
+            self._arm(now.s)
 
     def _resolve(self, effect: Resolve) -> None:
         """Have the manager's resolver called, and its answer posted to `_loaded`."""
@@ -208,7 +258,7 @@ class Lane:
         if not self._over:
             now = read_clocks()
             self._carry_out(self.session.loaded(answer, now))
-            self._arm(now.s)
+            self._go_on_or_end(now)
 
     # --- what the child does ---
 
@@ -294,19 +344,53 @@ class Lane:
         assert exited is not None
         if not child.connection.at_boundary and exited.code == 0 and exited.signal is None:
             self.session.break_off("the child ended in the middle of a frame")
-        self._end()
+        if self.session.recording:
+            return  # `recorded` comes back here
+        now = read_clocks()
+        at_s = self.session.next_child_at(
+            exited, now, oom_killed=child.oom_killed(), memory=(0, child.group_peak_bytes())
+        )
+        if at_s is None:
+            self._end()
+        else:
+            self._rest(child, at_s, now)
+
+    def _rest(self, child: RunningChild, at_s: float, now: Moment) -> None:
+        """Let go of a child that is gone, and have another one started at a time."""
+        exited = child.exited
+        assert exited is not None
+        self._counted = self._counted.plus(exited.peak_bytes, exited.cpu_s)
+        self._take_back()
+        self._dismissing = self._started_again = False
+        self._resting = True
+        self._host.rest(self)
+        if at_s <= now.s:
+            self.wake()
+        else:
+            self._host.call_at(at_s, partial(_wake, self.reference), self.reference)
+            self._arm(now.s)
+
+    def wake(self) -> None:
+        """Have another child started, after a rest."""
+        if self._resting and not self._over:
+            self._resting = False
+            self._host.start_again(self)
 
     def _end(self) -> None:
         """Release all resources, after the child was reaped or was never started."""
         self._gone = True
         child, hearing = self._child, self._hearing
+        self._resting = False
+        self._starter = None
         outcome = self._outcome or self._last_event(read_clocks())
+        outcome = outcome.with_usage(self._counted)
         if child is not None and hearing is not None:
             child.let_go()
             hearing.stop()
             exited = child.exited
             if exited is not None:
-                outcome = outcome.with_usage(Usage(exited.peak_bytes, exited.cpu_s))
+                counted = self._counted.plus(exited.peak_bytes, exited.cpu_s)
+                outcome = outcome.with_usage(counted)
         self._child = self._hearing = None
         finish(self.run, outcome)
         self._host.ended(self)
@@ -332,23 +416,48 @@ class Lane:
         """Check the clock, the memory and the processor time; the supervisor calls this in time."""
         self._armed = float("inf")
         child, session = self._child, self.session
-        if self._over or child is None or child.killed or child.exited is not None:
+        if not self._watches:
             return
         now = read_clocks()
+        if child is None:
+            self._carry_out(session.check(now))
+            if session.verdict is not None:
+                self._end()
+            else:
+                self._arm(now.s)
+            return
         child.enter_cgroup_if_it_lasts(now.s)
         used = child.used() if session.ready else None
         self._carry_out(session.check(now, used))
         self._arm(now.s)
 
+    @property
+    def _watches(self) -> bool:
+        """Whether a limit can still be exceeded."""
+        child = self._child
+        if self._over:
+            return False
+        if child is None:
+            return self._resting or self._starter is not None
+        return not child.killed and child.exited is None
+
     def _arm(self, now_s: float) -> None:
         """Have `check` called when the next limit of time passes, or in a moment to read the memory."""
-        child = self._child
-        if self._over or child is None or child.killed or child.exited is not None:
+        if not self._watches:
             return
-        when = min(self.session.next_deadline, now_s + CHECK_S)
+        when = self.session.next_deadline
+        if self._child is not None:
+            when = min(when, now_s + CHECK_S)
         if when < self._armed:
             self._armed = when
             self._host.call_at(when, partial(_check, self.reference), self.reference)
+
+
+def _wake(reference: weakref.ref[Lane]) -> None:
+    """Have a lane go on after its rest."""
+    lane = reference()
+    if lane is not None:
+        lane.wake()
 
 
 def _check(reference: weakref.ref[Lane]) -> None:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import copy
 import os
 import platform
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from engine.adaptors import Repo, RepoError
-from engine.api import PlanError, Problem, RunOptions, __version__
+from engine.api import (
+    Journal,
+    JournalError,
+    Permissions,
+    PlanError,
+    Problem,
+    RunOptions,
+    StepRecord,
+    __version__,
+)
+from engine.running.loading import Request
 from engine.running.resolvers import Resolvers
 from protocol import codec
 from protocol.adaptor import AdaptorLink
@@ -18,11 +30,23 @@ from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.events import Versions
 from protocol.limits import MEGABYTE
 from protocol.messages import ChildLimits, Start
-from protocol.plan import Plan, Workflow
+from protocol.plan import Plan, Step, Workflow, is_live
+from protocol.report import ErrorReport
 from protocol.state import NIL, StateNotCarriedError, encode_state
 
 _MIN_STEP_RUNS: Final = 1_000
 _STEP_RUNS_PER_STEP: Final = 10
+
+
+class Past(msgspec.Struct, frozen=True):
+    """The journal of a run, and what it has recorded of the run before."""
+
+    journal: Journal | None = None
+    records: tuple[StepRecord, ...] = ()
+    versions: dict[str, str] = {}
+    extra: dict[str, Any] = {}
+    failed: ErrorReport | None = None
+    """Why the journal cannot be used: the run ends with it."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,12 +56,27 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run_id: str
-    start: bytes
-    """The encoded `Start`."""
+    start: bytes | Start
+    """The message of the run, encoded unless each child of the run gets another one."""
     workflow: Workflow
-    """The steps and edges, to check the child's messages against them."""
-    request: ConfinementRequest
-    """The layers that the child puts on before it reads `start`."""
+    """Its steps and edges, to hold against them what the child says."""
+    requests: tuple[ConfinementRequest, ...]
+    """The layers of its children, for each group of steps with the same permissions; the first is the run's."""
+    groups: dict[str, int] = {}
+    """Step id to the group of the step; empty if there is one group."""
+    first_group: int = 0
+    """The group of the first child."""
+    survives: bool = False
+    """Whether the run may go on in another child."""
+    journal: Journal | None = None
+    recorded: tuple[StepRecord, ...] = ()
+    """The executions of steps that the journal has recorded."""
+    extra: dict[str, Any] = {}
+    """The `StepRecord.extra` of the records of the run."""
+    to_learn: tuple[Request, ...] = ()
+    """The credentials of the recorded steps."""
+    failed: ErrorReport | None = None
+    """Why the run ends before it begins."""
     options: RunOptions
     """The options, with the limits of the plan: the smaller one of each two holds."""
     resolvers: Resolvers
@@ -55,14 +94,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def confinement(self) -> ConfinementReport:
-        """The report about the walls before the child has tried them."""
-        return ConfinementReport(level=self.request.level, language=self.request.language)
+        """What can be said about the walls before the child has tried them."""
+        request = self.requests[0]
+        return ConfinementReport(level=request.level, language=request.language)
 
 
 class _Linking(msgspec.Struct, frozen=True):
     """The adaptors that a run may link, and the steps whose adaptors cannot be linked."""
 
     links: tuple[AdaptorLink, ...]
+    newest: tuple[AdaptorLink, ...]
+    """The versions that names alone mean in this run."""
     by_step: dict[str, tuple[str, ...]]
     unlinked: dict[str, str]
     repo_error: str | None
@@ -73,31 +115,52 @@ def prepare(
     state: Any,
     *,
     options: RunOptions,
-    request: ConfinementRequest,
+    request: Callable[[RunOptions], ConfinementRequest],
     resolvers: Resolvers,
     repo_dir: str | os.PathLike[str] | None,
+    past: Past | None = None,
 ) -> Order:
-    """Return the order for one run of a checked plan; *request* has the walls of its child.
+    """Return the order for one run of a checked plan.
+
+    Args:
+        plan: The plan.
+        state: The initial state, or the id of a stored state.
+        options: The options of the run.
+        request: Returns the walls of a child for options.
+        resolvers: Functions that load credentials and stored states.
+        repo_dir: The directory of adaptors.
+        past: The journal of the run and what it has recorded; None without a journal.
 
     Raises:
         PlanError: The initial state cannot be carried.
 
     """
     options = _limits_of(plan, options)
-    linking = _link(plan, options, repo_dir)
+    past = past or Past()
+    linking = _link(plan, options, repo_dir, past.versions)
     workflow = plan.workflow
     max_step_runs = options.max_step_runs or max(
         _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
     )
+    requests, groups = _walls(workflow, options, request)
     start = _start(
-        plan, state, linking, options, language=request.language, max_step_runs=max_step_runs
+        plan, state, linking, options, language=requests[0].language, max_step_runs=max_step_runs
     )
+    survives = len(requests) > 1 or any(map(_may_survive, workflow.steps))
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(
         run_id=plan.id,
-        start=codec.encode(start),
+        start=start if survives or past.journal is not None else codec.encode(start),
         workflow=workflow,
-        request=request,
+        requests=requests,
+        groups=groups,
+        first_group=_first_group(start, groups),
+        survives=survives,
+        journal=past.journal,
+        recorded=past.records,
+        extra={**past.extra, "adaptors": {link.name: link.version for link in linking.newest}},
+        to_learn=_to_learn(workflow, past.records),
+        failed=past.failed,
         options=options,
         resolvers=resolvers,
         credential_ids=frozenset(
@@ -207,21 +270,46 @@ def _smaller(seconds: float | None, milliseconds: float | None) -> float | None:
     return milliseconds / 1000 if seconds is None else min(seconds, milliseconds / 1000)
 
 
-def _link(plan: Plan, options: RunOptions, repo_dir: str | os.PathLike[str] | None) -> _Linking:
-    """Choose a version for every adaptor of every step, once for the whole run."""
+def _link(
+    plan: Plan,
+    options: RunOptions,
+    repo_dir: str | os.PathLike[str] | None,
+    versions: Mapping[str, str],
+) -> _Linking:
+    """Choose a version for every adaptor of every step, once for the whole run.
+
+    Args:
+        plan: The plan.
+        options: The options, whose modules have priority.
+        repo_dir: The directory of adaptors.
+        versions: The versions with which the run has begun, by name; a resumed run keeps them.
+
+    Raises:
+        JournalError: One of these is not installed any more.
+
+    """
     repo_error = None
     try:
         repo = Repo.read(repo_dir)
     except RepoError as error:
         repo, repo_error = Repo.read(None), str(error)
-    links = {_spec(link): link for link in repo.newest(options.modules)}
+    try:
+        newest = {
+            **{link.name: link for link in repo.newest(options.modules)},
+            **_pinned(repo, versions, options),
+        }
+    except RepoError as error:
+        raise JournalError(
+            f"the run cannot go on with the versions it has begun with: {error}"
+        ) from None
+    links = {_spec(link): link for link in newest.values()}
     by_step: dict[str, tuple[str, ...]] = {}
     unlinked: dict[str, str] = {}
     for step in plan.workflow.steps:
         specs = []
         for spec in step.adaptors:
             try:
-                link = repo.resolve(spec, options.modules)
+                link = newest.get(spec) or repo.resolve(spec, options.modules)
             except RepoError as error:
                 unlinked.setdefault(step.id, repo_error or str(error))
                 continue
@@ -229,7 +317,67 @@ def _link(plan: Plan, options: RunOptions, repo_dir: str | os.PathLike[str] | No
             specs.append(_spec(link))
         if specs:
             by_step[step.id] = tuple(specs)
-    return _Linking(tuple(links.values()), by_step, unlinked, repo_error)
+    return _Linking(tuple(links.values()), tuple(newest.values()), by_step, unlinked, repo_error)
+
+
+def _pinned(repo: Repo, versions: Mapping[str, str], options: RunOptions) -> dict[str, AdaptorLink]:
+    """Return the links of the versions with which a run has begun."""
+    return {
+        name: repo.resolve(f"{name}@{version}", options.modules)
+        for name, version in versions.items()
+    }
+
+
+def _may_survive(step: Step) -> bool:
+    """Whether a step may outlive its child."""
+    return step.retry is not None or step.timeout is not None or step.on_death == "fail"
+
+
+def _walls(
+    workflow: Workflow, options: RunOptions, request: Callable[[RunOptions], ConfinementRequest]
+) -> tuple[tuple[ConfinementRequest, ...], dict[str, int]]:
+    """Return the walls of each group of steps with the same permissions, and the group of each step."""
+    run = options.permissions
+    known = {run: 0}
+    groups = {}
+    for step in workflow.steps:
+        own = run
+        if (narrowed := step.permissions) is not None:
+            own = Permissions(
+                net=run.net if narrowed.net is None else narrowed.net,
+                read=run.read if narrowed.read is None else narrowed.read,
+            )
+        groups[step.id] = known.setdefault(own, len(known))
+    if len(known) == 1:
+        return (request(options),), {}
+    walls = (msgspec.structs.replace(options, permissions=own) for own in known)
+    return tuple(map(request, walls)), groups
+
+
+def _first_group(start: Start, groups: dict[str, int]) -> int:
+    """Return the group of the first job that the walk comes to, as far as the plan alone says it."""
+    if not groups:
+        return 0
+    steps = {step.id: step for step in start.workflow.steps}
+    waiting = deque([start.start])
+    while waiting:
+        step = steps[waiting.popleft()]
+        if step.expression is not None:
+            return groups[step.id]
+        waiting.extend(target for target, edge in step.next.items() if is_live(edge))
+    return 0
+
+
+def _to_learn(workflow: Workflow, records: tuple[StepRecord, ...]) -> tuple[Request, ...]:
+    """Return the questions for the credentials that recorded steps were given."""
+    steps = {step.id: step for step in workflow.steps}
+    asked: dict[str, Request] = {}
+    for record in records:
+        for credential in (steps[record.step_id].configuration, workflow.credentials):
+            if isinstance(credential, str):
+                request = Request("credential", credential, record.step_id, record.step_run_id)
+                asked.setdefault(credential, request)
+    return tuple(asked.values())
 
 
 def _spec(link: AdaptorLink) -> str:

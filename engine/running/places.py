@@ -23,11 +23,13 @@ class Places:
         self._asked_for: list[Lane] = []
         """Runs in the queue that a resolver has started."""
         self._running: set[Lane] = set()
+        self._resting: set[Lane] = set()
+        """The runs that wait for their next child, and hold no place."""
         self._lent: dict[Lane, Lane] = {}
         """For each lender of a place, the run that has the place; both are going on."""
 
     def __bool__(self) -> bool:
-        return bool(self._queue or self._running)
+        return bool(self._queue or self._running or self._resting)
 
     @property
     def running(self) -> int:
@@ -36,11 +38,11 @@ class Places:
 
     def __contains__(self, lane: Lane) -> bool:
         """Whether a run is in the queue."""
-        return lane in self._queue
+        return lane in self._queue or lane in self._resting
 
     def all(self) -> list[Lane]:
         """Return all runs, those in the queue first."""
-        return [*self._queue, *self._running]
+        return [*self._queue, *self._resting, *self._running]
 
     def add(self, lane: Lane) -> None:
         """Queue a run."""
@@ -55,8 +57,16 @@ class Places:
         if lane.asker is not None:
             self._asked_for.insert(0, lane)
 
+    def rest(self, lane: Lane) -> None:
+        """Give the place of a run back that goes on later."""
+        self.ended(lane)
+        self._resting.add(lane)
+
     def remove(self, lane: Lane) -> None:
-        """Take a run out of the queue."""
+        """Take a run out of the queue, or out of its rest."""
+        if lane in self._resting:
+            self._resting.remove(lane)
+            return
         self._queue.remove(lane)
         if lane in self._asked_for:
             self._asked_for.remove(lane)
@@ -80,6 +90,7 @@ class Places:
     def ended(self, lane: Lane) -> None:
         """Give the place of a run back."""
         self._running.discard(lane)
+        self._resting.discard(lane)
         self._lent.pop(lane, None)
         for lender, borrower in [*self._lent.items()]:
             if borrower is lane:

@@ -31,9 +31,10 @@ from engine.running.effects import NO_EFFECTS, Effects, Send
 from engine.running.ending import Facts, decide_ending
 from engine.running.footprint import Reading
 from engine.running.limits import Used, overused, too_many_events
-from engine.running.loading import Answer, Loading
+from engine.running.loading import Answer, Loading, Request
 from engine.running.moment import Moment
 from engine.running.order import Order
+from engine.running.recovery import Beginning, Recovery
 from engine.running.steps import Steps
 from engine.running.verdict import Verdict
 from engine.start import Exit
@@ -60,8 +61,11 @@ class Session:
             redactor=reporter.redactor,
         )
         self._reporter = reporter
-        self._steps = Steps(claims, order.options, order.max_step_runs, reporter)
+        self._recovery = Recovery(order)
+        self._steps = Steps(claims, order.options, order.max_step_runs, reporter, self._recovery)
+        self._steps.skip(order.recorded)
         self._verdict = Verdict()
+        self._verdict.report = order.failed
         self._confinement = order.confinement
         self._versions = order.versions
         self._parts = RunParts(
@@ -69,10 +73,15 @@ class Session:
             reporter=reporter,
             steps=self._steps,
             loading=self.loading,
+            recovery=self._recovery,
             verdict=self._verdict,
             versions=order.versions,
             meta=order.meta,
+            replayed=len(order.recorded),
         )
+        self._to_learn = [*order.to_learn]
+        self.learning: Request | None = None
+        """The question about recorded steps that has no answer yet."""
         self._deadlines = Deadlines(order.options)
         self._child = Conversation(self._parts, self._deadlines)
 
@@ -89,14 +98,20 @@ class Session:
         return self._child.ready
 
     @property
+    def recording(self) -> bool:
+        """Whether the journal keeps the end of a step at the moment, and the run may still go on."""
+        return self._child.ended is not None and self.verdict is None
+
+    @property
     def unheard(self) -> bool:
-        """Whether no child has sent a message yet: the run can begin again with another child."""
-        return self.order is not None
+        """Whether the present child has not sent a message: another one can take its place."""
+        return not self._child.heard
 
     @property
     def next_deadline(self) -> float:
         """When to call `check`, on the monotonic clock; infinity if no limit of time is set."""
-        return self._deadlines.next
+        proceed_s = self._child.proceed_s
+        return self._deadlines.next if proceed_s is None else min(proceed_s, self._deadlines.next)
 
     def needs_reading(self, message: m.Message) -> bool:
         """Whether `receive` needs a reading of the child's memory with this message."""
@@ -107,11 +122,15 @@ class Session:
 
     # --- the child ---
 
-    def begin(self, now: Moment) -> None:
-        """Take note that the run has left the queue, and that a child is to be started."""
-        self._deadlines = Deadlines(self.options)
+    def begin(self, now: Moment) -> Beginning:
+        """Take note that a child is to be started; return what it gets."""
+        self._deadlines = Deadlines(self.options, self._deadlines.begun)
         self._deadlines.begin(now.s)
         self._child = Conversation(self._parts, self._deadlines)
+        self._verdict.closed = False
+        if self._recovery.children:
+            self._steps.next_child()
+        return self._recovery.begin()
 
     def receive(
         self,
@@ -136,7 +155,8 @@ class Session:
                 caller is to call `break_off`.
 
         """
-        self.order = None
+        if not self._recovery.keeps:
+            self.order = None
         return self._child.receive(message, now, frame_bytes, memory, reads)
 
     def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
@@ -154,7 +174,32 @@ class Session:
 
     def loaded(self, answer: Answer, now: Moment) -> Effects:
         """Take the answer to a question of the child; an answer that comes too late has no effect."""
-        return self._child.loaded(answer, now)
+        if self.learning is None:
+            return self._child.loaded(answer, now)
+        if self.loading.awaits(answer):
+            self.learning = None
+            self._deadlines.loaded(now.s)
+            message, _ = self.loading.take(answer)
+            if isinstance(message, m.LoadFailed):
+                return self.judge(message.error)
+        return NO_EFFECTS
+
+    def learn(self, now: Moment) -> Request | None:
+        """Return the next question whose answer holds secrets of recorded steps; None if there is none.
+
+        Their states are in the records, so what a resumed run emits must be redacted as before.
+        """
+        if not self._to_learn:
+            return None
+        self._deadlines.leave_queue(now.s)
+        self.learning = request = self._to_learn.pop()
+        self.loading.ask(request, now.s)
+        self._deadlines.loading(now.s)
+        return request
+
+    def recorded(self, error: ErrorReport | None, now: Moment) -> Effects:
+        """Take note that the journal has kept the end of a step, or that it has failed to do so."""
+        return self._child.recorded(now) if error is None else self.judge(error)
 
     # --- the manager, and limits ---
 
@@ -200,11 +245,14 @@ class Session:
             effects += self.loaded(self.loading.late(self.options.resolve_timeout_s), now)
         if used is not None:
             self._steps.footprint.raise_peak(used.memory_bytes)
+        proceed_s = self._child.proceed_s
+        if proceed_s is not None and now.s >= proceed_s:
+            effects += self._child.proceed(now)
         report = self._deadlines.exceeded(now.s)
         if report is None and used is not None:
             report = overused(used, self.options)
         if report is not None:
-            effects += self.judge(report)
+            effects += self._child.judge_step(report)
         if self._deadlines.must_stop(now.s):
             if self.verdict is None:
                 self.break_off("the child closed its pipe, and stayed")
@@ -216,6 +264,55 @@ class Session:
         if self._verdict.report is None:
             self._verdict.report = internal_error(error)
         return self._child.doom()
+
+    # --- another child ---
+
+    def next_child_at(
+        self, exited: Exit, now: Moment, *, oom_killed: bool = False, memory: Reading = (0, 0)
+    ) -> float | None:
+        """Take note that the child is gone; return when another one is to go on with the run.
+
+        Args:
+            exited: How the child ended.
+            now: The time.
+            oom_killed: Whether the kernel killed the child for its memory.
+            memory: The last reading of its memory.
+
+        Returns:
+            A time on the monotonic clock; None if the run is over.
+
+        """
+        death = self._child.death
+        if self.verdict is not None or not self._recovery.keeps:
+            return None
+        self._reporter.time_s = now.wall_s
+        self._steps.footprint.take(memory)
+        at = self._child.next_child_s
+        if at is None and death is not None and self._steps.open is None:
+            at = now.s  # the step has ended before its child was killed
+        if at is None:
+            at = self._after_death(death or self._ending(exited, oom_killed).error, now)
+        if at is not None:
+            self._reporter.logs.flush(final=True)
+            self._deadlines.child_gone()
+        return at
+
+    def _after_death(self, report: ErrorReport | None, now: Moment) -> float | None:
+        """Decide what becomes of the open step, whose child has died."""
+        kind = None if report is None else self._steps.survives(report)
+        step = self._steps.open
+        if report is None or kind is None or step is None or not self._child.progressed:
+            return None
+        self._reporter.logs.flush(final=True)
+        report = msgspec.structs.replace(report, severity="fail", step_id=step.step_id)
+        recovery, attempt = self._recovery, step.attempt
+        delay_s = recovery.retry_after_death(step.step_id, attempt, report.name, kind)
+        self._steps.died(report, now.s, delay_s)
+        if delay_s is not None:
+            recovery.resume(step.step_run_id, attempt + 1)
+            return now.s + delay_s
+        recovery.resume(step.step_run_id, attempt, died=report)
+        return now.s
 
     # --- the end ---
 
@@ -239,14 +336,29 @@ class Session:
             memory: The last reading of its memory.
 
         """
-        child, reporter, step = self._child, self._reporter, self._steps.open
+        child, reporter = self._child, self._reporter
         reporter.time_s = now.wall_s
         self._steps.footprint.take(memory)
         reporter.logs.flush(final=True)
         reporter.emit_losses()
         if reporter.exceeded:
             self.judge(too_many_events(self.options))
-        ending = decide_ending(
+        ending = self._ending(exited, oom_killed)
+        if ending.error is not None:
+            self._steps.fail_open_job(ending.error, now.s)
+        state: msgspec.Raw | None = None
+        duration_ms = self._deadlines.elapsed_ms(now.s)
+        error = reporter.redactor.struct(ending.error) if ending.error else None
+        if ending.reason in ("success", "fail") and isinstance(child.last, m.WorkflowComplete):
+            state = reporter.emit_complete(child.final_state, duration_ms)
+        else:
+            reporter.emit(events.WorkflowError, error=error, duration_ms=duration_ms)
+        return self._outcome(msgspec.structs.replace(ending, error=error), state, duration_ms)
+
+    def _ending(self, exited: Exit | None, oom_killed: bool) -> Ending:
+        """Return why the run is over, or would be over if no other child went on with it."""
+        child, step = self._child, self._steps.open
+        return decide_ending(
             Facts(
                 verdict=self.verdict,
                 exit=exited,
@@ -259,16 +371,6 @@ class Session:
                 stderr=child.stderr,
             )
         )
-        if ending.error is not None:
-            self._steps.fail_open_job(ending.error, now.s)
-        state: msgspec.Raw | None = None
-        duration_ms = self._deadlines.elapsed_ms(now.s)
-        error = reporter.redactor.struct(ending.error) if ending.error else None
-        if ending.reason in ("success", "fail") and isinstance(child.last, m.WorkflowComplete):
-            state = reporter.emit_complete(child.final_state, duration_ms)
-        else:
-            reporter.emit(events.WorkflowError, error=error, duration_ms=duration_ms)
-        return self._outcome(msgspec.structs.replace(ending, error=error), state, duration_ms)
 
     def give_up(self, error: Exception, now: Moment) -> Outcome:
         """Return an outcome after `finish` has raised; it has no text of the child."""
@@ -286,6 +388,7 @@ class Session:
         self._reporter.redactor.forget()
         self._reporter.close()
         self._steps.forget()
+        self._recovery.forget()
         self._child.forget()
         return Outcome(
             ending=ending,
@@ -294,6 +397,7 @@ class Session:
             usage=Usage(self._steps.footprint.peak_bytes),
             confinement=confinement,
             versions=self._versions,
+            children=max(1, self._recovery.children),
         )
 
 

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.api import RunOptions
+from engine.api import RunOptions, StepRecord
 from engine.reporting import Reporter
 from engine.running.claims import Claims, bounded
+from engine.running.edges import EdgeReports
 from engine.running.footprint import Footprint
 from engine.running.limits import state_too_large, too_many_step_runs
+from engine.running.recovery import SURVIVED, Recovery
 from engine.running.resolvers import Kind
 from engine.running.roles import check_job_error
 from protocol import events
@@ -22,6 +24,7 @@ from protocol import messages as m
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.report import ErrorReport
+from protocol.retry import Kind as Death
 from protocol.state import NIL
 
 _TIGHT: Final = 0.9
@@ -37,11 +40,31 @@ class OpenStep(msgspec.Struct):
     step_run_id: str
     attempt: int = 1
     job_started_s: float | None = None
+    died_s: float | None = None
+    """When it died with its child; the next child puts its state together."""
 
     @property
     def ids(self) -> dict[str, Any]:
         """The fields that all its events have."""
         return {"step_id": self.step_id, "step_run_id": self.step_run_id, "attempt": self.attempt}
+
+    def lasted_ms(self, now_s: float) -> int:
+        """Return how long the job has run, or had run when it died, in milliseconds."""
+        until_s = now_s if self.died_s is None else self.died_s
+        return 0 if self.job_started_s is None else round((until_s - self.job_started_s) * 1000)
+
+    def is_named(self, step_id: str, step_run_id: str) -> bool:
+        """Whether a message means this execution."""
+        return (self.step_id, self.step_run_id) == (step_id, step_run_id)
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The end of a job that was taken and is not reported yet."""
+
+    kind: type[events.JobComplete | events.JobError]
+    following: tuple[str, ...]
+    fields: dict[str, Any]
+    record: StepRecord | None = None
 
 
 class Steps:
@@ -52,11 +75,17 @@ class Steps:
         options: The limits of the run.
         max_step_runs: The number of executions that the run may start.
         reporter: Emits the events.
+        recovery: Keeps the records.
 
     """
 
     def __init__(
-        self, claims: Claims, options: RunOptions, max_step_runs: int, reporter: Reporter
+        self,
+        claims: Claims,
+        options: RunOptions,
+        max_step_runs: int,
+        reporter: Reporter,
+        recovery: Recovery,
     ) -> None:
         self.open: OpenStep | None = None
         self.footprint = Footprint()
@@ -66,18 +95,32 @@ class Steps:
         self._options = options
         self._max_step_runs = max_step_runs
         self._reporter = reporter
+        self._recovery = recovery
         self._count = 0
+        self._resumed = False
+        """Whether the present child has to begin with the open step, which an earlier child has begun."""
+        self.edges = EdgeReports(claims, reporter, several=recovery.keeps)
         self._last_state: tuple[str | None, msgspec.Raw] = (None, _NOTHING)
+
+    def skip(self, recorded: tuple[StepRecord, ...]) -> None:
+        """Take note of executions that a journal has recorded: they do not begin again."""
+        for record in recorded:
+            self._claims.check_new(record.step_run_id)
+        self._count += len(recorded)
 
     # --- the messages of the child ---
 
     def start(self, message: m.InitStart) -> ErrorReport | None:
-        """Open a step."""
+        """Open a step, or begin the next attempt of the open one."""
         self._claims.check_step(message.step_id, message.step_run_id)
-        self._claims.check_new(message.step_run_id)
-        self._count += 1
-        self._reporter.logs.flush()  # held-back lines belong to the step before
-        step = self._turn_to(OpenStep(message.step_id, message.step_run_id))
+        if self._resumed:
+            step = self._take_up(message.step_id, message.step_run_id)
+        else:
+            self._claims.check_new(message.step_run_id)
+            self._count += 1
+            step = OpenStep(message.step_id, message.step_run_id)
+        self._reporter.logs.flush()  # the lines that were held back belong to the step before
+        self._turn_to(step)
         self._reporter.emit(events.InitStart, **step.ids)
         if self._count > self._max_step_runs:
             return too_many_step_runs(self._max_step_runs)
@@ -113,52 +156,102 @@ class Steps:
         self.footprint.set_base()
         return step.step_id
 
-    def completed(self, message: m.JobComplete) -> ErrorReport | None:
-        """Close the open step, whose job has returned a state."""
+    def completed(self, message: m.JobComplete) -> Ended | ErrorReport:
+        """Take the end of the open step, whose job has returned a state; `report` reports it."""
         too_large = self._too_large(message)
         if too_large is not None:
             return too_large
-        state, redacted = self._event_state(_raw(message.state), message.state_bytes)
-        self._close(
-            events.JobComplete,
-            message.next,
-            state=state,
-            redacted=redacted,
-            duration_ms=_milliseconds(message.duration_ms),
-            mem=self.footprint.of_job(),
-        )
-        return None
+        fields = {
+            "duration_ms": _milliseconds(message.duration_ms),
+            "mem": self.footprint.of_job(),
+        }
+        return self._end(events.JobComplete, message, None, fields)
 
-    def failed(self, message: m.JobError, *, cancelled: bool) -> ErrorReport | None:
-        """Close the open step, whose job has failed."""
-        check_job_error(message.error, cancelled=cancelled)
-        if message.retry:
-            raise RemoteProtocolError(
-                "child wants to retry a step, for which its plan has no retry"
-            )
+    def failed(self, message: m.JobError, *, cancelled: bool, now_s: float) -> Ended | ErrorReport:
+        """Take the end of the open step, whose job has failed; `report` reports it."""
+        died = self._recovery.died
+        if died is None:
+            check_job_error(message.error, cancelled=cancelled)
         too_large = self._too_large(message)
         if too_large is not None:
             return too_large
-        state, redacted = self._event_state(_raw(message.state), message.state_bytes)
-        self._close(
-            events.JobError,
-            message.next,
-            error=bounded(message.error),
-            state=state,
-            redacted=redacted,
-            duration_ms=_milliseconds(message.duration_ms),
-        )
-        return None
+        step = self._opened()
+        duration_ms = _milliseconds(message.duration_ms)
+        if died is not None:
+            duration_ms = step.lasted_ms(now_s)
+        error = died or bounded(message.error)
+        fields = {"error": error, "duration_ms": duration_ms}
+        return self._end(events.JobError, message, error, fields)
 
-    def edge(self, message: m.EdgeResolved) -> None:
-        """Report whether an edge was taken."""
-        self._reporter.emit(
-            events.EdgeResolved,
-            from_step_id=message.from_step_id,
-            to_step_id=message.to_step_id,
-            condition=self._claims.condition(message.from_step_id, message.to_step_id),
-            taken=message.taken,
-        )
+    def report(self, ended: Ended) -> None:
+        """Report the end of the open step, and close it."""
+        step = self._opened()
+        self._reporter.logs.flush()
+        self._reporter.emit(ended.kind, **step.ids, next=ended.following, **ended.fields)
+        self.edges.step_ended(step.step_id, ended.following)
+        self._shut()
+
+    def try_again(self, ended: Ended, delay_s: float) -> None:
+        """Report an attempt that will be repeated; the step stays open for the next one."""
+        step = self._opened()
+        self._reporter.logs.flush()
+        delay_ms = round(delay_s * 1000)
+        self._reporter.emit(ended.kind, **step.ids, next=(), retry_in_ms=delay_ms, **ended.fields)
+        self._turn_to(OpenStep(step.step_id, step.step_run_id, step.attempt + 1))
+
+    # --- the next child ---
+
+    def next_child(self) -> None:
+        """Take note that another child follows; it begins with the open step, if there is one."""
+        self.edges.next_child()
+        self._resumed = self.open is not None
+
+    def survives(self, report: ErrorReport) -> Death | None:
+        """Return the kind of a death that the open step can survive; None if the run ends with it."""
+        step, recovery = self.open, self._recovery
+        if step is None or report.name not in SURVIVED or not recovery.keeps:
+            return None
+        kind: Death = "death"
+        if report.name == "TimeoutError":
+            if report.option != "timeout":
+                return None  # a limit of the run
+            kind = "timeout"
+        if recovery.died is not None:
+            return None  # the child that was to report its death has died as well
+        retried = recovery.retry_after_death(step.step_id, step.attempt, report.name, kind)
+        return kind if retried is not None or recovery.fails_step(step.step_id, kind) else None
+
+    def take_up_dead(self, message: m.StepDied) -> None:
+        """Take note that a child has come to the step that has died."""
+        self._take_up(message.step_id, message.step_run_id)
+
+    def _take_up(self, step_id: str, step_run_id: str) -> OpenStep:
+        step = self._opened()
+        if not self._resumed or not step.is_named(step_id, step_run_id):
+            raise RemoteProtocolError(f"child begins with another step than {step.step_run_id!r}")
+        self._resumed = False
+        return step
+
+    def died(self, report: ErrorReport, now_s: float, delay_s: float | None) -> None:
+        """Take note that the open step has died with its child.
+
+        Args:
+            report: The report of its death.
+            now_s: The time on the monotonic clock.
+            delay_s: Seconds until the next attempt; None if the step has failed, and the next child
+                is to put its state together.
+
+        """
+        step = self._opened()
+        if step.job_started_s is None:  # it died while it was initialised
+            step.job_started_s = now_s
+            self._reporter.emit(events.JobStart, **step.ids)
+        if delay_s is not None:
+            duration_ms = step.lasted_ms(now_s)
+            fields = {"error": report, "state": None, "duration_ms": duration_ms}
+            self.try_again(Ended(events.JobError, (), fields), delay_s)
+        else:
+            step.died_s = now_s
 
     def final_state(self, message: m.WorkflowComplete) -> msgspec.Raw:
         """Return the state in the message, or the state that the message only names.
@@ -186,7 +279,7 @@ class Steps:
             error=report,
             state=None,
             next=(),
-            duration_ms=round((now_s - step.job_started_s) * 1000),
+            duration_ms=step.lasted_ms(now_s),
             **step.ids,
         )
 
@@ -210,30 +303,40 @@ class Steps:
         report = state_too_large(message.state_bytes, self._options, self._opened().step_id)
         if report is not None:
             duration_ms = _milliseconds(message.duration_ms)
-            self._close(events.JobError, (), error=report, state=None, duration_ms=duration_ms)
+            fields = {"error": report, "state": None, "duration_ms": duration_ms}
+            self.report(Ended(events.JobError, (), fields))
         return report
 
-    def _close(
+    def _end(
         self,
         kind: type[events.JobComplete | events.JobError],
-        following: tuple[str, ...],
-        **fields: Any,
-    ) -> None:
+        message: m.JobComplete | m.JobError,
+        error: ErrorReport | None,
+        fields: dict[str, Any],
+    ) -> Ended:
         step = self._opened()
-        self._claims.check_next(step.step_id, following)
-        self._reporter.logs.flush()
-        self._reporter.emit(kind, **step.ids, next=following, **fields)
+        self._claims.check_next(step.step_id, message.next)
+        state = _raw(message.state)
+        record = None
+        if not message.ends_run and not (isinstance(message, m.JobError) and message.retry):
+            record = self._recovery.record(step.ids, state, message.next, error)
+        shown, redacted = self._event_state(state, message.state_bytes)
+        return Ended(kind, message.next, {"state": shown, "redacted": redacted, **fields}, record)
+
+    def _shut(self) -> None:
         self.open = None
         self._reporter.step_ids = {}
 
     def _event_state(self, state: msgspec.Raw, size: int) -> tuple[Any, bool]:
-        """Return the form of a state of *size* bytes for an event, and whether it is redacted."""
-        if not self._options.event_state:
-            return None, False
+        """Return what an event carries for a state of *size* bytes, and whether it is redacted."""
         sent = len(memoryview(state))
-        if sent == size and sent <= self._options.payload_mb * MEGABYTE:
+        whole = sent == size
+        if whole:
             state = self._to_keep(state)  # the events that carry it and the result share it
             self._last_state = (self._opened().step_run_id, state)
+        if not self._options.event_state:
+            return None, False
+        if whole and sent <= self._options.payload_mb * MEGABYTE:
             return state, False
         return events.REDACTED, True
 

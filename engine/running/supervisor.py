@@ -192,6 +192,13 @@ class Supervisor:
         if self._closing:
             self._cancel(lane, CLOSED)
 
+    def rest(self, lane: Lane) -> None:
+        """See `LaneHost.rest`."""
+        self._places.rest(lane)
+        self._room.freed()
+        if self._closing:
+            self._cancel(lane, CLOSED)
+
     def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
         """See `Host.enter_cgroup`."""
         self._cgroups.enter(pid, memory_bytes, lambda group: self.post(lambda: entered(group)))

@@ -1,0 +1,191 @@
+"""What a run needs to go on in another child: its records, the next attempt, and the walls of the next step.
+
+A child that was lost is followed by a fresh one, which replays the recorded steps: it takes their states
+and their edges from the records, and runs the other steps.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import msgspec
+
+from engine.api import StepRecord
+from engine.running.order import Order
+from protocol import codec
+from protocol import messages as m
+from protocol.confinement import ConfinementRequest
+from protocol.errors import RemoteProtocolError
+from protocol.plan import Step
+from protocol.report import ErrorReport
+from protocol.retry import Kind, delay_ms, is_retried
+
+SURVIVED: Final = frozenset({"TimeoutError", "OOMError", "CPULimitError", "ExitError"})
+"""The deaths that a step can survive: none of them says that the child has attacked the engine."""
+
+KEPT_S: Final = 5.0
+"""A child waits at most this long for the next attempt; then its place is given to another run."""
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """What a child gets when it starts."""
+
+    request: ConfinementRequest
+    frames: tuple[bytes, ...]
+
+
+class Recovery:
+    """The records of one run, and the decisions after a death.  For the supervisor's thread."""
+
+    def __init__(self, order: Order) -> None:
+        self.journaled = order.journal is not None
+        """Whether each step is recorded before the next one begins."""
+        self.children = 0
+        """The number of children that were heard."""
+        self._order = order
+        self._steps: dict[str, Step] = {step.id: step for step in order.workflow.steps}
+        self._records: list[StepRecord] = [*order.recorded]
+        self.keeps = order.survives
+        """Whether the run may go on in another child, and keeps its records for it."""
+        self._group = order.first_group
+        self._resume: m.Resume | None = None
+        self.initial: bytes | None = None
+        """The initial state, once it was loaded: later children must not get another."""
+
+    # --- the start of a child ---
+
+    def begin(self) -> Beginning:
+        """Return what the next child gets."""
+        order = self._order
+        request = order.requests[self._group]
+        if not isinstance(order.start, m.Start):
+            return Beginning(request, (order.start,))
+        start = msgspec.structs.replace(
+            order.start,
+            replay=len(self._records),
+            resume=self._resume,
+            whole=True,
+            barrier=self.journaled,
+            here=self._here(),
+        )
+        if self.initial is not None:
+            start = msgspec.structs.replace(start, state=msgspec.Raw(self.initial), state_id=None)
+        replays = (
+            m.Replay(
+                step_run_id=record.step_run_id,
+                state=msgspec.Raw(record.state),
+                next=record.next,
+                error=record.error,
+            )
+            for record in self._records
+        )
+        return Beginning(request, (codec.encode(start), *map(codec.encode, replays)))
+
+    def _here(self) -> tuple[str, ...] | None:
+        groups = self._order.groups
+        if len(self._order.requests) == 1:
+            return None
+        return tuple(step_id for step_id, group in groups.items() if group == self._group)
+
+    def move_to(self, step_id: str) -> None:
+        """Have the next child get the permissions of a step.
+
+        Raises:
+            RemoteProtocolError: The present child has them.
+
+        """
+        group = self._order.groups.get(step_id, self._group)
+        if group == self._group:
+            raise RemoteProtocolError("child leaves a step to another, though it may run that step")
+        self._group = group
+        self._resume = None
+
+    # --- the records ---
+
+    def record(
+        self,
+        ids: dict[str, Any],
+        state: msgspec.Raw,
+        following: tuple[str, ...],
+        error: ErrorReport | None,
+    ) -> StepRecord | None:
+        """Return the record of a step that has ended, and keep it; None if the run keeps none."""
+        if not (self.journaled or self.keeps):
+            return None
+        record = StepRecord(
+            ids["step_run_id"],
+            ids["step_id"],
+            ids["attempt"],
+            "success" if error is None else "fail",
+            bytes(state),
+            following,
+            error,
+            self._order.extra,
+        )
+        if self.keeps:
+            self._records.append(record)
+        self._resume = None
+        return record
+
+    # --- failures ---
+
+    def step(self, step_id: str) -> Step:
+        """Return a step of the plan."""
+        return self._steps[step_id]
+
+    def timeout_s(self, step_id: str) -> float | None:
+        """Return the limit of time of one attempt of a step, in seconds."""
+        timeout = self._steps[step_id].timeout
+        return None if timeout is None else timeout / 1000
+
+    def delay_s(self, step_id: str, attempt: int, retry_after_s: float | None) -> float:
+        """Return the delay after an attempt that the child wants to repeat.
+
+        Raises:
+            RemoteProtocolError: The plan gives the step no further attempt.
+
+        """
+        retry = self._steps[step_id].retry
+        if retry is None or attempt >= retry.attempts:
+            raise RemoteProtocolError("child repeats a step that has no further attempt")
+        return self._delay_s(step_id, attempt, retry_after_s)
+
+    def _delay_s(self, step_id: str, attempt: int, retry_after_s: float | None = None) -> float:
+        retry = self._steps[step_id].retry
+        assert retry is not None
+        # Not a secret: jitter only keeps many runs from trying at the same time.
+        jitter = random.uniform(-1, 1)  # noqa: S311
+        return delay_ms(retry, attempt, retry_after_s, jitter) / 1000
+
+    def retry_after_death(self, step_id: str, attempt: int, name: str, kind: Kind) -> float | None:
+        """Return the delay in seconds before the next attempt; None if there is none."""
+        if not is_retried(self._steps[step_id].retry, attempt, name, kind):
+            return None
+        return self._delay_s(step_id, attempt)
+
+    def fails_step(self, step_id: str, kind: Kind) -> bool:
+        """Whether the death of the child fails the step and does not end the run."""
+        return kind == "timeout" or self._steps[step_id].on_death == "fail"
+
+    def resume(self, step_run_id: str, attempt: int, died: ErrorReport | None = None) -> None:
+        """Have the next child begin with an execution that an earlier child has begun.
+
+        Args:
+            step_run_id: The execution.
+            attempt: The number of the attempt that begins, or that has died.
+            died: The report of the step, if it is not tried again.
+
+        """
+        self._resume = m.Resume(step_run_id=step_run_id, attempt=attempt, died=died)
+
+    @property
+    def died(self) -> ErrorReport | None:
+        """The report of the step that has died and waits for its state."""
+        return None if self._resume is None else self._resume.died
+
+    def forget(self) -> None:
+        """Drop every state."""
+        self._records.clear()
+        self._resume = None
+        self.initial = None
