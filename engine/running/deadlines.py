@@ -61,7 +61,7 @@ class Deadlines:
         """Take note that the child has sent something."""
         self._heard = now
 
-    def job_started(self, step_id: str, now: float, timeout_s: float | None) -> None:
+    def job_started(self, step_id: str, now: float, timeout_s: float | None = None) -> None:
         """A job has started; its step has a limit of its own, or None."""
         self._job_started, self._step_id, self._attempt_s = now, step_id, timeout_s
 

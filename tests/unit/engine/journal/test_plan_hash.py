@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.journal.fingerprint import fingerprint
+from engine.journal.plan_hash import fingerprint
 from engine.plan.validation import load_plan
 
 PLAN: dict[str, Any] = {
