@@ -21,8 +21,18 @@ if TYPE_CHECKING:
 
     from engine.api import Permissions
 
-STEP_KEYS = ("id", "name", "expression", "adaptors", "configuration", "state", "next", "join")
 JOB_KEYS = ("retry", "timeout", "on_death", "permissions")
+STEP_KEYS = (
+    "id",
+    "name",
+    "expression",
+    "adaptors",
+    "configuration",
+    "state",
+    "next",
+    "join",
+    *JOB_KEYS,
+)
 EDGE_KEYS = ("condition", "label", "disabled")
 
 

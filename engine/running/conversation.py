@@ -276,6 +276,9 @@ class Conversation:
         return self._job_ended(self._steps.completed(message), now)
 
     def _job_error(self, message: m.JobError, now: Moment) -> Effects:
+        error = message.error
+        if error.name == "OOMError" and self._steps.survives(error) is not None:
+            return self.judge_step(bounded(error))  # the child has noticed it before the kernel did
         ended = self._steps.failed(message, cancelled=self.asked_to_end, now_s=now.s)
         if message.retry and isinstance(ended, Ended):
             return self._try_again(ended, message.retry_after_s, now)

@@ -132,7 +132,7 @@ class Bench:
                 run_id="run-7",
                 start=b"",
                 workflow=workflow,
-                request=ConfinementRequest(),
+                requests=(ConfinementRequest(),),
                 options=RunOptions(**options),
                 resolvers=Resolvers(),
                 credential_ids=frozenset({"cred"}),

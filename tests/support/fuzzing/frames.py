@@ -105,7 +105,7 @@ def _order(flags: int) -> Order:
         run_id="run-7",
         start=b"",
         workflow=PLAN,
-        request=ConfinementRequest(),
+        requests=(ConfinementRequest(),),
         options=msgspec.structs.replace(options, event_state=not flags & NO_STATES),
         resolvers=Resolvers(),
         credential_ids=frozenset({"cred"}),
