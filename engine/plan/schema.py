@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from engine.plan.objects import ALIASES, IGNORED_KEYS
-from engine.plan.steps import EDGE_KEYS, STEP_KEYS
+from engine.plan.permissions import PERMISSION_KEYS
+from engine.plan.steps import EDGE_KEYS, JOB_KEYS, STEP_KEYS
+from engine.plan.survival import RETRY_KEYS
 from engine.plan.validation import IGNORED_OPTION_KEYS, OPTION_KEYS, PLAN_KEYS, WORKFLOW_KEYS
-from protocol.plan import Edge, Plan, PlanOptions, Step, Workflow
+from protocol.plan import Edge, Plan, PlanOptions, Retry, Step, StepPermissions, Workflow
+from protocol.retry import RETRIED_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +30,8 @@ _WRITTEN: Final = {"type": "string", "pattern": "[^\\s\\ufeff]"}
 
 _SECRETS: Final = {"anyOf": [{"type": "object"}, _NAME]}
 _DURATION: Final = {"type": "number", "exclusiveMinimum": 0}
+_DELAY: Final = {"type": "number", "minimum": 0}
+_TEXTS: Final = {"type": "array", "items": {"type": "string"}}
 
 _ACCEPTED: Final[dict[tuple[type, str], Any]] = {
     (Plan, "id"): _NAME,
@@ -50,6 +55,16 @@ _ACCEPTED: Final[dict[tuple[type, str], Any]] = {
             },
         ]
     },
+    (Step, "retry"): {"$ref": "#/$defs/retry"},
+    (Step, "timeout"): _DURATION,
+    (Step, "permissions"): {"$ref": "#/$defs/permissions"},
+    (Retry, "attempts"): {"type": "integer", "minimum": 1},
+    (Retry, "delay"): _DELAY,
+    (Retry, "backoff"): {"type": "number", "minimum": 1},
+    (Retry, "max_delay"): _DELAY,
+    (Retry, "on"): {"type": "array", "items": {"enum": sorted(RETRIED_NAMES)}},
+    (StepPermissions, "net"): _TEXTS,
+    (StepPermissions, "read"): _TEXTS,
     (Edge, "condition"): {"anyOf": [{"type": "boolean"}, _WRITTEN]},
     (PlanOptions, "start"): _NAME,
     (PlanOptions, "end"): _NAME,
@@ -87,6 +102,20 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
         Step,
         "join",
     ): "all: the step runs once, after all its branches. any (default): once for each.",
+    (Step, "retry"): "How often the job is tried again after a failure, and when.",
+    (Step, "timeout"): "Milliseconds for one attempt. The step fails, and the run goes on.",
+    (
+        Step,
+        "on_death",
+    ): "fail: the death of the child fails the step. end (default): it ends the run.",
+    (Step, "permissions"): "The part of the run's permissions that the step gets.",
+    (Retry, "attempts"): "The number of all attempts, the first one included.",
+    (Retry, "delay"): "Milliseconds before the second attempt. 1000 if not given.",
+    (Retry, "backoff"): "The factor from each delay to the next. 2 if not given.",
+    (Retry, "max_delay"): "The longest delay in milliseconds. 60000 if not given.",
+    (Retry, "on"): "Names of errors, timeout and death. AdaptorError and timeout if not given.",
+    (StepPermissions, "net"): "Network rules. Those of the run if not given.",
+    (StepPermissions, "read"): "Absolute paths to read. Those of the run if not given.",
     (Edge, "condition"): "true, false, a named condition, or a Python expression over state.",
     (Edge, "label"): "A name for people.",
     (Edge, "disabled"): "true: the edge is never taken.",
@@ -103,6 +132,8 @@ KEYS: Final[dict[type, tuple[str, ...]]] = {
     Step: STEP_KEYS,
     Edge: EDGE_KEYS,
     PlanOptions: OPTION_KEYS,
+    Retry: RETRY_KEYS,
+    StepPermissions: PERMISSION_KEYS,
 }
 """The keys that the reader knows, of each object of a plan."""
 
@@ -113,6 +144,10 @@ def plan_schema() -> dict[str, Any]:
     workflow = _properties(Workflow, ignored=IGNORED_KEYS)
     plan = _properties(Plan, ignored=IGNORED_KEYS)
     step = _properties(Step, ignored=IGNORED_KEYS)
+    of_job = {spelling for name in JOB_KEYS for spelling in spellings(name)}
+    trigger = {name: found for name, found in step.items() if name not in of_job}
+    retry = _properties(Retry, ignored=())
+    permissions = _properties(StepPermissions, ignored=())
     flat = {**plan, **workflow}
     del flat["workflow"]
     return {
@@ -132,8 +167,10 @@ def plan_schema() -> dict[str, Any]:
                 "if": {"properties": {"expression": _WRITTEN}, "required": ["expression"]},
                 "then": {**_object(step), **_one_spelling(step)},
                 # A trigger may carry any key, for the programs that start workflows.
-                "else": {"type": "object", "properties": step, **_one_spelling(step)},
+                "else": {"type": "object", "properties": trigger, **_one_spelling(trigger)},
             },
+            "retry": {**_object(retry), "required": ["attempts"], **_one_spelling(retry)},
+            "permissions": _object(permissions),
             "edge": {
                 "anyOf": [{"type": "boolean"}, _WRITTEN, _object(_properties(Edge, ignored=()))]
             },

@@ -36,6 +36,10 @@ STEP_KEYS = (
 EDGE_KEYS = ("condition", "label", "disabled")
 
 
+_DEFAULTS = {"on_death": "end"}
+"""What a `Step` that was loaded before has, for keys whose default is not None."""
+
+
 class Node(NamedTuple):
     """A step, and the places of its parts in the plan."""
 
@@ -159,7 +163,7 @@ def _read_step(reader: PlanObject, step_id: str, permissions: Permissions | None
 def _warn_of_job_keys(trigger: PlanObject) -> None:
     """Warn of keys that only a job can have; the other keys of a trigger are for other programs."""
     for name in JOB_KEYS:
-        if name in trigger and name in STEP_KEYS:
+        if name in trigger and trigger.get(name) != _DEFAULTS.get(name):
             trigger.warn(name, "is ignored: a step without an expression runs nothing")
 
 

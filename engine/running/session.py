@@ -80,6 +80,7 @@ class Session:
             replayed=len(order.recorded),
         )
         self._to_learn = [*order.to_learn]
+        self._learned = bool(order.to_learn)
         self.learning: Request | None = None
         """The question about recorded steps that has no answer yet."""
         self._deadlines = Deadlines(order.options)
@@ -124,7 +125,9 @@ class Session:
 
     def begin(self, now: Moment) -> Beginning:
         """Take note that a child is to be started; return what it gets."""
-        self._deadlines = Deadlines(self.options, self._deadlines.begun)
+        # A run whose child never began has gone back to the queue.
+        since_s = self._deadlines.begun if self._recovery.children or self._learned else None
+        self._deadlines = Deadlines(self.options, since_s)
         self._deadlines.begin(now.s)
         self._child = Conversation(self._parts, self._deadlines)
         self._verdict.closed = False

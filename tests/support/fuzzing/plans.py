@@ -51,7 +51,7 @@ def check(data: bytes) -> None:
     try:
         plan = load_plan(source, start=ends[0], end=ends[1], warn=ignored.append)
         order = prepare(
-            plan, {}, options=OPTIONS, request=REQUEST, resolvers=RESOLVERS, repo_dir=None
+            plan, {}, options=OPTIONS, request=lambda _: REQUEST, resolvers=RESOLVERS, repo_dir=None
         )
     except PlanError as error:
         _check_problems(error.problems, data)

@@ -190,8 +190,8 @@ def test_a_null_and_a_plan_that_is_loaded_again_give_no_warning():
             "workflow.steps[0].next.a2.meta",
         ),
         (
-            {"workflow": {"steps": [{"id": "a", "expression": JOB, "retry": {}}]}},
-            "workflow.steps[0].retry",
+            {"workflow": {"steps": [{"id": "a", "expression": JOB, "queue": {}}]}},
+            "workflow.steps[0].queue",
         ),
     ],
 )
