@@ -12,10 +12,10 @@ import builtins
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_child.language.constructs import CONSTRUCTS
 from sandbox_child.language.facades import TABLE
 from sandbox_child.language.guards import names
 from sandbox_child.language.guards.builtins import CHANGED_BUILTINS, PLAIN_BUILTINS
+from sandbox_child.language.text.constructs import CONSTRUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -24,16 +24,16 @@ from sandbox_child.language import (
 from sandbox_child.language.facades import Facades
 from sandbox_child.language.guards import Guards, JobImportError, make_builtins
 from sandbox_child.language.guards.names import REFUSED_BUILTINS
-from sandbox_child.language.texts import (
+from sandbox_child.language.text import (
     STATE,
-    MissingKeys,
     SourceText,
     condition_name_fix,
     forms,
     name_fix,
-    parse_condition,
     parsing,
 )
+from sandbox_child.language.text.condition_text import parse_condition
+from sandbox_child.language.text.missing import MissingKeys
 from sandbox_child.linker import Linker
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Final, Literal
 
 from sandbox_child.checks.verbs import MISSING, Wrong
-from sandbox_child.language.texts import dropped
+from sandbox_child.language.text import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from sandbox_child.checks.verbs import Verbs
-    from sandbox_child.language.texts import Form
+    from sandbox_child.language.text.forms import Form
 
 Answer = Literal["yes", "no", "unknown"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sandbox_child.checks.scopes import caught
 from sandbox_child.language.guards import JobImportError
-from sandbox_child.language.texts import nearest, node_fields
+from sandbox_child.language.text import nearest, node_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -1,8 +1,8 @@
-"""Room `language`: the rules of the job language, how a job is compiled and run, and its errors.
+"""Room `language`: how a job is compiled and run in its scope, and how its errors are reported.
 
-It belongs here if it needs the text of a job, but no run.  `guards` below it judges objects, and
-`facades` replace standard modules.  The room imports only those two and `protocol`.  Other rooms
-import `texts`, `condition_errors` and `missing` besides: most runs do not need them.
+It belongs here if it needs the code of a job, but no run.  `text` below it reads texts, `guards` judges objects,
+and `facades` stand in for standard modules.  The room imports those three and `protocol`.  Other rooms import
+`condition_errors` and `offer` besides: most runs do not need them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sandbox_child.language.frames import globals_texts, own_frames
 from sandbox_child.language.imports import make_importer
 from sandbox_child.language.plain_data import encodable, exception_text
 from sandbox_child.language.scope import JobScope, condition_scope, make_ground
-from sandbox_child.language.violations import LanguageError
+from sandbox_child.language.text import LanguageError
 
 __all__ = [
     "OPERATIONS",

@@ -6,14 +6,21 @@ import ast
 from typing import TYPE_CHECKING, NoReturn
 
 from protocol.report import make_report
-from sandbox_child.language import dropped, forms, parsing
-from sandbox_child.language.chains import STATE, StateChains
 from sandbox_child.language.frames import GLOBALS_FILENAME, globals_texts
 from sandbox_child.language.guards.names import OPERATIONS
-from sandbox_child.language.purity import is_pure
 from sandbox_child.language.rules import LanguageRules
-from sandbox_child.language.spans import SourceText
-from sandbox_child.language.violations import LanguageError, Violation, violations_error
+from sandbox_child.language.text import (
+    STATE,
+    LanguageError,
+    SourceText,
+    StateChains,
+    Violation,
+    dropped,
+    forms,
+    is_pure,
+    parsing,
+    violations_error,
+)
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -183,8 +190,8 @@ def compile_condition(source: str, *, language: bool = True) -> CompiledConditio
 
     """
     # A run without conditions does not need these.
-    from sandbox_child.language.condition_text import FILENAME, parse_condition
-    from sandbox_child.language.missing import rewrite_condition
+    from sandbox_child.language.text.condition_text import FILENAME, parse_condition
+    from sandbox_child.language.text.missing import rewrite_condition
 
     tree, text = parse_condition(source)
     pure = False

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from protocol.words import CONDITION_NAMES, NAMED_CONDITIONS
-from sandbox_child.language.condition_text import FILENAME
 from sandbox_child.language.frames import OwnFrame
-from sandbox_child.language.hints import ErrorFacts, condition_name_fix, error_fix
 from sandbox_child.language.plain_data import encodable
+from sandbox_child.language.text import ErrorFacts, condition_name_fix, error_fix
+from sandbox_child.language.text.condition_text import FILENAME
 
 if TYPE_CHECKING:
     from protocol.report import Position
     from sandbox_child.language.compiler import CompiledCondition
-    from sandbox_child.language.missing import MissingKeys
+    from sandbox_child.language.text.missing import MissingKeys
 
 _MAX_TEXT_CHARS = 500
 _KINDS = {str: "text", int: "a number", float: "a number", bool: "true or false"}

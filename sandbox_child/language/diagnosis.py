@@ -15,13 +15,13 @@ from protocol import static
 from protocol.report import ErrorReport, OperationRef, make_report, needs_more_memory
 from sandbox_child.language.frames import globals_texts, own_frames, stack_of
 from sandbox_child.language.guards import JobImportError, JobSecurityError
-from sandbox_child.language.hints import ErrorFacts, error_fix, name_fix
 from sandbox_child.language.plain_data import (
     MAX_TEXT_CHARS,
     carried_data,
     encodable,
     exception_text,
 )
+from sandbox_child.language.text import ErrorFacts, error_fix, name_fix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from protocol.report import Position
     from sandbox_child.language.compiler import CompiledJob
     from sandbox_child.language.frames import OwnFrame
-    from sandbox_child.language.spans import SourceText
+    from sandbox_child.language.text import SourceText
 
 _MAX_LEAVES = 20
 _MAX_NOTES = 10
@@ -306,7 +306,7 @@ def _misfit(error: BaseException, operation: RunningOperation | None) -> Functio
     traceback = _innermost(error)
     if traceback is None or traceback.tb_frame.f_globals.get("__name__") != _CALLER:
         return None
-    from sandbox_child.language.passages import takes_state_alone
+    from sandbox_child.language.text.passages import takes_state_alone
 
     return None if takes_state_alone(function) else function
 
@@ -315,7 +315,7 @@ def _definition(function: FunctionType, job: CompiledJob | None) -> Position | N
     """Return the position of the definition of *function*, if it is in the job."""
     if job is None or function.__code__.co_filename != job.filename:
         return None
-    from sandbox_child.language.passages import definition
+    from sandbox_child.language.text.passages import definition
 
     return definition(job.text, function.__code__)
 

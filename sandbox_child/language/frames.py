@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import CodeType, FrameType, TracebackType
 
-    from sandbox_child.language.spans import SourceText
+    from sandbox_child.language.text import SourceText
 
 GLOBALS_FILENAME = "<globals>"
 _JOB_PREFIX = "<job "

@@ -21,11 +21,10 @@ from sandbox_child.language.guards.names import (
     attribute_fix,
     is_reserved,
 )
-from sandbox_child.language.walker import Walker
+from sandbox_child.language.text import Walker
 
 if TYPE_CHECKING:
-    from sandbox_child.language.methods import Method
-    from sandbox_child.language.walker import Node
+    from sandbox_child.language.text import Method, Node
 
 
 class NameRules(Walker, part=True):

@@ -23,7 +23,6 @@ import ast
 from _string import formatter_parser  # type: ignore[import-not-found]  # typeshed leaves it out
 from typing import Any
 
-from sandbox_child.language.chains import begins_at_state, call_guard, rewrite_part
 from sandbox_child.language.guards import PLAIN_BUILTINS
 from sandbox_child.language.guards.names import (
     ATTRIBUTE_GUARD,
@@ -42,10 +41,17 @@ from sandbox_child.language.guards.names import (
     SUPER_GUARD,
     is_reserved,
 )
-from sandbox_child.language.methods import Method, guarded
 from sandbox_child.language.name_rules import NameRules
-from sandbox_child.language.spans import place
-from sandbox_child.language.walker import Walker, set_aside_body
+from sandbox_child.language.text import (
+    Method,
+    Walker,
+    begins_at_state,
+    call_guard,
+    guarded,
+    place,
+    rewrite_part,
+    set_aside_body,
+)
 
 _PLAIN_NAMES = frozenset(PLAIN_BUILTINS)
 _LOOKED_AT = DENIED_ATTRIBUTES | DYNAMIC_ATTRIBUTES

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import CodeType
 
-    from sandbox_child.language.missing import MissingKeys
+    from sandbox_child.language.text.missing import MissingKeys
 
 __all__ = ["JobScope", "condition_scope", "make_ground"]
 
@@ -135,7 +135,7 @@ def condition_scope(language: bool, missing: MissingKeys | None = None) -> dict[
 
     """
     if missing is None:
-        from sandbox_child.language.missing import MissingKeys  # many runs have no condition
+        from sandbox_child.language.text.missing import MissingKeys  # many runs have no condition
 
         missing = MissingKeys()
     scope: dict[str, Any] = {"true": True, "false": False, "null": None}

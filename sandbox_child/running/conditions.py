@@ -77,7 +77,7 @@ class Conditions:
     def _evaluate(
         self, compiled: CompiledCondition, step_id: str, target: str, upstream: Upstream
     ) -> bool:
-        from sandbox_child.language.missing import MissingKeys  # many runs have no condition
+        from sandbox_child.language.text.missing import MissingKeys  # many runs have no condition
 
         missing = MissingKeys()
         try:

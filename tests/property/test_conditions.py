@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_child.language import compile_condition
-from sandbox_child.language.missing import MissingKeys
 from sandbox_child.language.scope import condition_scope
+from sandbox_child.language.text.missing import MissingKeys
 
 ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 OTHER = {

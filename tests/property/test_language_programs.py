@@ -22,7 +22,7 @@ from sandbox_child.language import (
     compile_job,
     diagnose,
 )
-from sandbox_child.language.constructs import CONSTRUCTS
+from sandbox_child.language.text.constructs import CONSTRUCTS
 
 QUICK = examples(150)
 NAMES = ("state", "a", "b", "_c", "__d", "_e_", "main", "operations", "self", "print", "format")

@@ -60,11 +60,14 @@ def problems(
     packages = {module.partition(".")[0] for module in graph.modules}
     rooms = {name for name in table if name.partition(".")[0] in packages}
     used: set[tuple[str, str]] = set()
+    unlisted: set[str] = set()
     used_doors: set[str] = set()
     for importer in sorted(graph.modules):
         here = room_of(graph, importer)
         if here not in rooms:
-            yield f"the table does not list {here}, the room of {importer}"
+            if here not in unlisted:
+                yield f"the table does not list {here}, the room of {importer}"
+            unlisted.add(here)
             continue
         for imported in sorted(graph.find_modules_directly_imported_by(importer)):
             there = room_of(graph, imported)

@@ -7,8 +7,8 @@ import time
 import msgspec
 import pytest
 
-from sandbox_child.language.spans import SourceText
-from sandbox_child.language.violations import LanguageError
+from sandbox_child.language.text.spans import SourceText
+from sandbox_child.language.text.violations import LanguageError
 
 MAIN = "def main(state):\n    return state\n"
 DEEP = 5_000

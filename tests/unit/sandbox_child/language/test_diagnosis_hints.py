@@ -10,7 +10,7 @@ from sandbox_child.language.compiler import (
     compile_condition,
     compile_globals,
 )
-from sandbox_child.language.hints import nearest
+from sandbox_child.language.text.hints import nearest
 
 
 @pytest.mark.parametrize(

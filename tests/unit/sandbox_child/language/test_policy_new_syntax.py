@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from sandbox_child.language import walker
 from sandbox_child.language.compiler import LanguageError, compile_job
-from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS
 from sandbox_child.language.name_rules import NameRules
 from sandbox_child.language.rules import LanguageRules
+from sandbox_child.language.text import walker
+from sandbox_child.language.text.constructs import CONSTRUCTS, OPERATORS
 
 MAIN = "def main(state):\n    return state\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_child.language.constructs import CONSTRUCTS
+from sandbox_child.language.text.constructs import CONSTRUCTS
 
 DOCS = Path(__file__).parents[4] / "docs"
 

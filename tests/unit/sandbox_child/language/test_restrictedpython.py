@@ -11,16 +11,11 @@ from restricted_oracle import refused_by_default
 from RestrictedPython import RestrictingNodeTransformer, compile_restricted_eval
 from RestrictedPython import compile_restricted_exec as restricted_exec
 
-from sandbox_child.language import (
-    LanguageError,
-    compile_condition,
-    compile_globals,
-    compile_job,
-    parsing,
-)
+from sandbox_child.language import LanguageError, compile_condition, compile_globals, compile_job
 from sandbox_child.language.name_rules import NameRules
 from sandbox_child.language.rules import LanguageRules
-from sandbox_child.language.walker import Walker
+from sandbox_child.language.text import parsing
+from sandbox_child.language.text.walker import Walker
 
 ADR = Path(__file__).parents[4] / "docs/adr/0208-jobs-are-compiled-by-restrictedpython.md"
 MAIN = "def main(state):\n    return state\n"

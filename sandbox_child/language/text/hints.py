@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from protocol.report import Position
-    from sandbox_child.language.spans import SourceText
+    from sandbox_child.language.text.spans import SourceText
 
 _SYNTAX_MESSAGES = (
     ("'return' outside function", "put it into def main(state): ..."),
@@ -83,7 +83,7 @@ def syntax_fix(
             return fix
     if line is None:
         return None
-    from sandbox_child.language.javascript import syntax_hint
+    from sandbox_child.language.text.javascript import syntax_hint
 
     return syntax_hint(line, column, above)
 
@@ -105,7 +105,7 @@ def name_fix(
             "state is known in the arguments of an operation and in functions that take it:"
             " fn(lambda state: ...)"
         )
-    from sandbox_child.language.javascript import name_hint
+    from sandbox_child.language.text.javascript import name_hint
 
     names = {candidate for candidate in known if type(candidate) is str}
     fix = name_hint(name, names, nearest, line, column)
@@ -148,14 +148,14 @@ def method_fix(facts: ErrorFacts) -> str | None:
     """Return a hint if the job got a dict's method where it meant the key of that name."""
     if facts.text is None or facts.position is None:
         return None
-    from sandbox_child.language.passages import method_taken_for_key
+    from sandbox_child.language.text.passages import method_taken_for_key
 
     key = method_taken_for_key(facts.text, facts.position, facts.names)
     return f"write {key} for the key: a method of dict wins over a key of its name" if key else None
 
 
 def _attribute_fix(error: Any, facts: ErrorFacts) -> str | None:
-    from sandbox_child.language.javascript import member_hint, snake_case
+    from sandbox_child.language.text.javascript import member_hint, snake_case
 
     fields = object.__getattribute__(error, "__dict__")
     name, owner = error.name, error.obj
@@ -221,7 +221,7 @@ def _passage_fix(facts: ErrorFacts) -> str | None:
     """Return a hint from the author's text at the place of a TypeError."""
     if facts.text is None or facts.position is None:
         return None
-    from sandbox_child.language import passages
+    from sandbox_child.language.text import passages
 
     if re.search(_TOO_MANY, facts.message) and passages.has_callback(
         facts.text, facts.position, facts.names
@@ -243,8 +243,8 @@ def _import_fix(facts: ErrorFacts) -> str | None:
     """Return a hint if an import asks for a name in JavaScript's spelling."""
     if facts.text is None or facts.position is None:
         return None
-    from sandbox_child.language.javascript import snake_case
-    from sandbox_child.language.passages import imported_names
+    from sandbox_child.language.text.javascript import snake_case
+    from sandbox_child.language.text.passages import imported_names
 
     for name in imported_names(facts.text, facts.position):
         if snake_case(name) != name:

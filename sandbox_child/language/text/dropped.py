@@ -16,15 +16,15 @@ import ast
 import builtins
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sandbox_child.language.forms import Form, operation_name
 from sandbox_child.language.guards.names import UNRUN_GUARD, is_reserved
-from sandbox_child.language.parts import (
+from sandbox_child.language.text.forms import Form, operation_name
+from sandbox_child.language.text.parts import (
     Slot,
     mapped,
     parts,
 )
-from sandbox_child.language.spans import place
-from sandbox_child.language.uses import Uses
+from sandbox_child.language.text.spans import place
+from sandbox_child.language.text.uses import Uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
-from sandbox_child.language.parts import (
+from sandbox_child.language.text.parts import (
     DISPLAYS,
     Slot,
     filled,
@@ -19,7 +19,7 @@ from sandbox_child.language.parts import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sandbox_child.language.forms import Form
+    from sandbox_child.language.text.forms import Form
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOKING: Final = frozenset(

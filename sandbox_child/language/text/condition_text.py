@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING
 
 from protocol.report import make_report
-from sandbox_child.language import parsing
-from sandbox_child.language.spans import SourceText
-from sandbox_child.language.violations import LanguageError
+from sandbox_child.language.text import parsing
+from sandbox_child.language.text.spans import SourceText
+from sandbox_child.language.text.violations import LanguageError
 
 if TYPE_CHECKING:
     from protocol.report import Position

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import ast
 
-from sandbox_child.language.chains import STATE, call_guard
 from sandbox_child.language.guards.names import (
     OWN_CLASSES,
     OWN_GUARD,
     REAL_TYPE,
     WRITE_GUARD,
 )
-from sandbox_child.language.spans import place
+from sandbox_child.language.text.chains import STATE, call_guard
+from sandbox_child.language.text.spans import place
 
 _KNOWN_DECORATORS = frozenset({"cached_property", "classmethod", "override", "property"})
 _PROPERTY_PARTS = frozenset({"deleter", "getter", "setter"})

@@ -15,9 +15,9 @@ import ast
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_child.language.chains import STATE
 from sandbox_child.language.guards.names import OPERATIONS
-from sandbox_child.language.spans import place
+from sandbox_child.language.text.chains import STATE
+from sandbox_child.language.text.spans import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

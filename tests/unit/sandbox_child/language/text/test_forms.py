@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from sandbox_child.language.compiler import compile_job
-from sandbox_child.language.forms import form_of, uses_state
+from sandbox_child.language.text.forms import form_of, uses_state
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from sandbox_child.language.chains import StateRead, begins_at_state, call_guard
 from sandbox_child.language.guards.names import STATE_READ
-from sandbox_child.language.spans import place
+from sandbox_child.language.text.chains import StateRead, begins_at_state, call_guard
+from sandbox_child.language.text.spans import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_child.language.spans import SourceText
+    from sandbox_child.language.text.spans import SourceText
 
     Place = tuple[int, int, int, int]
 

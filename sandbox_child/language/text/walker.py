@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from sandbox_child.language.constructs import CONSTRUCTS, OPERATORS, Construct
+from sandbox_child.language.text.constructs import CONSTRUCTS, OPERATORS, Construct
 
 if TYPE_CHECKING:
     from collections.abc import Callable

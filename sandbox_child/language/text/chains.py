@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 
 from sandbox_child.language.guards.names import STATE_READ, STATE_TARGET
-from sandbox_child.language.spans import place
+from sandbox_child.language.text.spans import place
 
 STATE = "state"
 

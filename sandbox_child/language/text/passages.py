@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from protocol.report import Position
-    from sandbox_child.language.spans import SourceText
+    from sandbox_child.language.text.spans import SourceText
 
 _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 _ONLY_OF_DICTS = _DICT_METHODS.difference(dir(list), dir(set), dir(str))

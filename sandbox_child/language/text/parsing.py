@@ -15,16 +15,16 @@ import msgspec
 from RestrictedPython.compile import compile_restricted_eval, compile_restricted_exec
 
 from protocol.report import make_report
-from sandbox_child.language.hints import syntax_fix
-from sandbox_child.language.violations import LanguageError, Violation, violations_error
-from sandbox_child.language.walker import Refusal, restore_body
+from sandbox_child.language.text.hints import syntax_fix
+from sandbox_child.language.text.violations import LanguageError, Violation, violations_error
+from sandbox_child.language.text.walker import Refusal, restore_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import CodeType
 
     from protocol.report import Position
-    from sandbox_child.language.spans import SourceText
+    from sandbox_child.language.text.spans import SourceText
 
     Finish = Callable[[bool], None]
 

@@ -8,9 +8,9 @@ import functools
 import pytest
 
 from sandbox_child.language import OPERATIONS, compile_globals, compile_job
-from sandbox_child.language.dropped import find
-from sandbox_child.language.forms import form_of
 from sandbox_child.language.scope import JobScope
+from sandbox_child.language.text.dropped import find
+from sandbox_child.language.text.forms import form_of
 
 VERBS = {
     "post": lambda path, *_: lambda state: {**state, "path": path},

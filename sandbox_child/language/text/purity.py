@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from sandbox_child.language.chains import StateRead
+from sandbox_child.language.text.chains import StateRead
 
 _HARMLESS = (
     *(ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp),
