@@ -11,7 +11,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-process test-escape lint format types pyright imports check cov \
+.PHONY: help setup run test test-fast test-pythons wheel test-process test-escape lint format types pyright imports check cov \
 	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
 
 help:
@@ -48,6 +48,12 @@ test-process: setup  ## Tests with real children: start, stop, die, time out
 
 test-escape: setup  ## Hostile jobs; says which layers this machine cannot test
 	$(PY) -m pytest -q -rs tests/escape
+
+test-pythons: setup  ## A quick part of the tests on each other Python found, and with the lowest versions
+	.ci/pythons
+
+wheel: setup  ## Build the wheel, install it into an empty environment and use it there
+	.ci/wheel
 
 lint: setup  ## Ruff: rules and format; then the English of documents, docstrings, comments and errors
 	$(PY) -m ruff check .

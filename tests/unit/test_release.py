@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from email.parser import Parser
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def test_the_version_is_stated_once():
 
 def test_the_metadata_says_who_made_it_and_where_it_lives():
     """An index, and a tool that looks for licences, find their fields."""
-    found = Parser().parsestr(str(metadata("jobcell")))
+    found = metadata("jobcell")
 
     assert found["Author"] == "The jobcell authors"
     assert found["License-Expression"] == "MIT"
