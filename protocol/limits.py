@@ -37,6 +37,9 @@ MAX_ERROR_TEXT: Final = 10_000
 MAX_LOG_BATCH_BYTES: Final = 1 << 14
 """A batch of this size is sent, so that other messages do not wait long behind it."""
 
+LOG_LINE_BYTES: Final = 16
+"""Bytes that each log line of a run counts besides its text: empty lines are not free."""
+
 LOG_ENTRY_BYTES: Final = 64
 """Bytes that each entry of a batch counts besides its text, so that 256 empty entries fill a
 batch."""

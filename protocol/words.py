@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LEVEL_RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+"""The order of the levels: a line below the level of a run is dropped."""
+
 LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
 
 

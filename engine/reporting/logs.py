@@ -11,15 +11,12 @@ import msgspec
 
 from engine.api import RunOptions
 from engine.reporting.redaction import Redactor
-from protocol.limits import MEGABYTE
+from protocol.limits import LOG_LINE_BYTES, MEGABYTE
 from protocol.messages import LogEntry
-from protocol.words import LogLevel, LogSource, left_out
+from protocol.words import LEVEL_RANK, LogLevel, LogSource, left_out
 
-_RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _STREAM_LEVEL: Final[dict[LogSource, LogLevel]] = {"stdout": "info", "stderr": "warning"}
 _EXCESS: Final = 10
-_LINE_OVERHEAD_BYTES: Final = 16
-"""The cost of a line besides its text: empty lines are not free."""
 
 
 class LogBook:
@@ -65,10 +62,10 @@ class LogBook:
     def add(self, entry: LogEntry) -> None:
         """Take a log entry."""
         size = _size(entry.message)
-        self.bytes += size + _LINE_OVERHEAD_BYTES
-        if _RANK[entry.level] < _RANK[self._options.log_level]:
+        self.bytes += size + LOG_LINE_BYTES
+        if LEVEL_RANK[entry.level] < LEVEL_RANK[self._options.log_level]:
             return
-        self._wanted_bytes += size + _LINE_OVERHEAD_BYTES
+        self._wanted_bytes += size + LOG_LINE_BYTES
         if self._wanted_bytes > self._options.max_log_bytes:
             self._dropped += 1
             return

@@ -6,9 +6,9 @@ import threading
 import time
 from typing import Final
 
-from protocol.limits import LOG_ENTRY_BYTES, MAX_LOG_BATCH_BYTES, MEGABYTE
+from protocol.limits import LOG_ENTRY_BYTES, LOG_LINE_BYTES, MAX_LOG_BATCH_BYTES, MEGABYTE
 from protocol.messages import LogBatch, LogEntry
-from protocol.words import LogLevel, LogSource, left_out
+from protocol.words import LEVEL_RANK, LogLevel, LogSource, left_out
 from sandbox_child.language import encodable
 from sandbox_child.pipes.channel import Channel
 
@@ -22,8 +22,6 @@ _REGAINED_PER_S: Final = 200
 _FLUSH_S: Final = 0.02
 """Longest time that a line waits for others."""
 
-_RANK: Final[dict[str, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
-
 
 class LogSender:
     """Takes lines from the job, the adaptors and the runtime, from any thread."""
@@ -32,7 +30,7 @@ class LogSender:
         self, channel: Channel, *, level: LogLevel, max_bytes: int, max_line_bytes: int
     ) -> None:
         self._channel = channel
-        self._lowest = _RANK[level]
+        self._lowest = LEVEL_RANK[level]
         self._max_bytes = max_bytes
         self._max_line = max_line_bytes
         self._lock = threading.Lock()
@@ -48,7 +46,7 @@ class LogSender:
 
     def add(self, level: LogLevel, source: LogSource, message: str) -> None:
         """Add a line, which is sent within 20 ms."""
-        if _RANK[level] < self._lowest:
+        if LEVEL_RANK[level] < self._lowest:
             return
         size = len(message)
         with self._lock:
@@ -56,7 +54,7 @@ class LogSender:
             if self._bytes > self._max_bytes:
                 # The engine counts dropped lines, so their text need not be sent.
                 self._dropped += 1
-                self._dropped_bytes += size + 16
+                self._dropped_bytes += size + LOG_LINE_BYTES
                 self._pending += LOG_ENTRY_BYTES
             else:
                 self._entries.append(self._entry(level, source, message))
