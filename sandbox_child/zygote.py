@@ -109,7 +109,7 @@ def serve_zygote() -> int:
 def _preload() -> bootstrap.RunClasses:
     loaded = bootstrap.load()
     for name in PRELOADED:
-        getattr(__import__(name), "__all__", None)  # loads the modules that come late
+        __import__(name)
     close_gaps()
     for _ in range(bootstrap.REHEARSALS):
         rehearse(bootstrap.serve_forked, loaded)
