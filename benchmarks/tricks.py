@@ -88,39 +88,9 @@ TRICKS: Final[dict[str, Trick]] = {
         (Edit("sandbox_child/compaction.py", "    if not is_tested():\n", "    if True:\n"),),
         _FORKS,
     ),
-    "msgspec": Trick(
-        "msgspec without its `__init__`",
-        (Edit(_FINDER, 'elif name == "msgspec":', "elif False:"),),
-        _LOADS,
-    ),
-    "datetime": Trick(
-        "datetime without its half in Python",
-        (Edit(_FINDER, 'if name == "datetime" and', "if False and"),),
-        _LOADS,
-    ),
-    "platform": Trick(
-        "platform is loaded late",
-        (
-            Edit(
-                _FINDER,
-                '    "platform": {"system": _system,'
-                ' "python_implementation": _python_implementation},\n',
-                "",
-            ),
-        ),
-        _LOADS,
-    ),
-    "textwrap": Trick(
-        "textwrap is loaded late", (Edit(_FINDER, '    "textwrap": {},', "   "),), _LOADS
-    ),
     "bare": Trick(
         "RestrictedPython without its `__init__`",
         (Edit(_FINDER, "if name in BARE:", "if False:"),),
-        _LOADS,
-    ),
-    "ctypes": Trick(
-        "`_ctypes`, not ctypes",
-        (Edit("sandbox_child/confine/kernel.py", "import _ctypes\n", "import _ctypes, ctypes\n"),),
         _LOADS,
     ),
     "sha256": Trick(

@@ -1,13 +1,12 @@
 """Raw system calls.  This is the only module of the child that calls C functions.
 
-The module imports only the C half of ctypes: ``ctypes`` itself takes 3.5 ms more, and its additions
-are not needed here.  An ``int`` argument is passed as a 32-bit C int, and ``bytes`` as the address
-of their buffer.  The kernel may write to that buffer, so other code must not hold the same object.
+An ``int`` argument is passed as a 32-bit C int, and ``bytes`` as the address of their buffer.  The
+kernel may write to that buffer, so other code must not hold the same object.
 """
 
 from __future__ import annotations
 
-import _ctypes
+import ctypes
 import os
 from typing import Final
 
@@ -32,34 +31,15 @@ __all__ = [
 ]
 
 
-class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - the stub's own type
-    """A ``long``; its ``value`` may be set after a call with it was prepared."""
+Long = ctypes.c_long
+"""A ``long``; its ``value`` may be set after a call with it was prepared."""
 
-    _type_ = "l"
+# None means the program itself and its C library.
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = Long
 
-
-class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - as above
-    _type_ = "c"
-
-
-class _Function(_ctypes.CFuncPtr):
-    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = Long
-
-
-# None means the program itself and its C library, which the stub does not know.
-_program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-_syscall = _Function(_ctypes.dlsym(_program, "syscall"))
-
-
-class _KeepingGil(_ctypes.CFuncPtr):
-    """A C function that keeps the interpreter's lock, like the functions of Python itself."""
-
-    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO | _ctypes.FUNCFLAG_PYTHONAPI
-    _restype_ = Long
-
-
-_fork = _KeepingGil(_ctypes.dlsym(_program, "fork"))
+_fork = ctypes.PyDLL(None, use_errno=True).fork
+"""`fork`, called with the interpreter's lock held, like the functions of Python itself."""
 
 
 class Call:
@@ -84,7 +64,7 @@ class Call:
     def attempt(self) -> int:
         """Make the call; return the kernel's result, or the negative error number."""
         result: int = _syscall(*self._arguments)
-        return -_ctypes.get_errno() if result == -1 else result
+        return -ctypes.get_errno() if result == -1 else result
 
     def make(self) -> int:
         """Make the call; return the kernel's result.
@@ -118,9 +98,8 @@ def fork() -> int:
     Source: fork(2), PyOS_AfterFork_Child of CPython.
 
     """
-    # The result is a C int, in a register whose upper half is undefined.
-    pid: int = _fork() & 0xFFFFFFFF
-    return -_ctypes.get_errno() if pid == 0xFFFFFFFF else pid
+    pid: int = _fork()
+    return -ctypes.get_errno() if pid == -1 else pid
 
 
 def prctl(option: int, *arguments: int) -> int:
@@ -136,4 +115,4 @@ def prctl_call(option: int, *arguments: int) -> Call:
 def address_of(buffer: bytearray) -> int:
     """Return the address of *buffer*, valid while the buffer lives and keeps its length."""
     # A ctypes object for the first byte has the address of the whole buffer.
-    return _ctypes.addressof(_Char.from_buffer(buffer))
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))

@@ -8,7 +8,7 @@ confined yet.
 
 from __future__ import annotations
 
-import _ctypes
+import ctypes
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine.kernel import prctl
@@ -25,13 +25,7 @@ PR_GET_MDWE: Final = 66
 PR_MDWE_REFUSE_EXEC_GAIN: Final = 1
 
 
-class _Callback(_ctypes.CFuncPtr):
-    _flags_ = _ctypes.FUNCFLAG_CDECL
-    _argtypes_ = ()
-    _restype_ = None
-
-
-_first_callback = _Callback(lambda: None)
+_first_callback = ctypes.CFUNCTYPE(None)(lambda: None)
 
 
 def unavailable() -> str | None:
