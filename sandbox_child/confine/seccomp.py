@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
     from sandbox_child.confine.task import Ready, Task
 
-if sys.version_info >= (3, 12):
-    from _sha2 import sha256
-else:
-    # Not hashlib, which loads OpenSSL in 3 ms; the stubs know only the newer name.
-    from _sha256 import sha256  # type: ignore[import-not-found]
+try:
+    # Not hashlib, which loads OpenSSL in 3 ms.
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256
+    else:
+        from _sha256 import sha256  # type: ignore[import-not-found]  # the stubs know the newer name
+except ImportError:  # these modules are private
+    from hashlib import sha256
 
 NAME = "seccomp"
 STOPS = "sockets, processes, programs, signals, and the rarely used parts of the kernel"
