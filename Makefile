@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-pythons wheel test-process test-escape lint format types pyright imports check cov \
-	bench bench-compare bench-load bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
+	bench bench-compare bench-load bench-tricks bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench-targets: setup  ## What must be reached: each ratio, and whether it is
 
 bench-load: setup  ## Many lines, steps, runs and bytes: the cost of twice as many
 	$(PY) -m benchmarks.bench_load --long
+
+bench-tricks: setup  ## What each shortcut gains alone: the table of ADR 0110
+	$(PY) -m benchmarks.tricks
 
 bench-attackers: setup  ## Honest runs beside each attacker: what docs/THREAT_MODEL.md promises
 	$(PY) -m benchmarks.bench_attackers

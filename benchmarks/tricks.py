@@ -129,11 +129,6 @@ TRICKS: Final[dict[str, Trick]] = {
         ),
         _FORKS,
     ),
-    "walls rehearsed": Trick(
-        "the ready calls are rehearsed",
-        (Edit("sandbox_child/confine/ready.py", "    _rehearse(made, task)\n", ""),),
-        _FORKS,
-    ),
     "ground": Trick(
         "the ground of a scope is made before a fork",
         (Edit(_ZYGOTE, "    make_ground()\n", ""),),
