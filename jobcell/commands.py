@@ -10,7 +10,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import engine
     from jobcell.output.views import View
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Run workflows of Python jobs, each run in a fresh and confined interpreter.",
     no_args_is_help=True,
     add_completion=False,
@@ -34,7 +34,11 @@ EPILOG = (
     "141 the reader of the output has gone, 143 SIGTERM."
 )
 
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASS_ON: dict[str, Any] = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
 
 
 class StartMode(StrEnum):

@@ -17,7 +17,7 @@ class BadInputError(Exception):
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = tuple(_one_line(line) for line in lines)
+        self.lines: tuple[str, ...] = tuple(_one_line(line) for line in lines)
         super().__init__("\n".join(self.lines))
 
 

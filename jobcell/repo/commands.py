@@ -11,7 +11,7 @@ from engine.adaptors import Repo, RepoError
 from jobcell.input.errors import BadInputError
 from jobcell.output.wording import printable
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Install, list and verify adaptors.",
     no_args_is_help=True,
     add_completion=False,
