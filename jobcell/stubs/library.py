@@ -40,6 +40,17 @@ FILTERED = ("builtins", "dataclasses", "functools")
 
 HIDDEN = "_hidden_"
 
+OWN = {
+    "jobcell_context": (
+        '"""Facts about the running step; nobody can change them."""\n'
+        "run_id: str\n"
+        "step_id: str\n"
+        "attempt: int\n"
+        "idempotency_key: str\n"
+    ),
+}
+"""Stubs of modules that are not Python's."""
+
 
 class NoTypeshedError(Exception):
     """The stubs of the standard library, from which ours are made, were not found."""
@@ -139,6 +150,9 @@ def _write_allowed(stdlib: Path, modules: Mapping[str, frozenset[str]]) -> None:
     parents = {name.rpartition(".")[0] for name in modules if "." in name}
     for name in sorted({*modules, *parents}):
         if name.partition(".")[0] in KEPT:
+            continue
+        if name in OWN:
+            (stdlib / f"{name}.pyi").write_text(OWN[name])
             continue
         names = sorted(modules.get(name, ()))
         # A submodule is reached by importing it, not by passing it on.

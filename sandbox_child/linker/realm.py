@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from sandbox_child.facts import FACTS, make_facts_module
 from sandbox_child.linker import records, worlds
 from sandbox_child.linker.callers import is_standard
 from sandbox_child.linker.output import Printer
@@ -54,6 +55,7 @@ class Realm:
             "builtins": own,
             # The real module is the child's; libraries look for a script in it.
             "__main__": ModuleType("__main__"),
+            FACTS: make_facts_module(),
         }
         self.table = worlds.install(self)
         self.meta_path: list[Any] = [RealmFinder(self, sys.meta_path)]

@@ -10,6 +10,7 @@ from protocol.limits import MEGABYTE
 from protocol.plan import Step
 from protocol.report import ErrorReport, make_report
 from protocol.state import StateNotCarriedError
+from sandbox_child.facts import FACTS, make_facts_module, set_facts
 from sandbox_child.language import (
     OPERATIONS,
     JobScope,
@@ -126,6 +127,7 @@ class JobExecution:
 
     def _run(self, given: bytes | JoinInput) -> StepResult:
         begun = time.monotonic()
+        self._set_facts()
         self._channel.send(
             m.InitStart(step_id=self._step.id, step_run_id=self._step_run_id, attempt=self._attempt)
         )
@@ -147,6 +149,10 @@ class JobExecution:
                 return result
             state = None
             self._begin_again(result)
+
+    def _set_facts(self) -> None:
+        """Let jobs and adaptors know which attempt runs."""
+        set_facts(self._start.run_id, self._step.id, self._step_run_id, self._attempt)
 
     def _copy_input(self) -> Any:
         """Return a new copy of the input, for one attempt."""
@@ -219,6 +225,8 @@ class JobExecution:
 
     def _resolve_import(self, name: str) -> ModuleType | None:
         module = self._links.resolve_import(name) if self._links else None
+        if name == FACTS and not self._start.language:
+            return make_facts_module()  # with the language, a facade stands in for it
         broken = self._start.repo_error
         if module is None and broken is not None and name.partition(".")[0] not in TABLE:
             raise JobImportError(f"cannot import {name!r}: the repo cannot be read: {broken}")
@@ -342,6 +350,7 @@ class JobExecution:
         self._channel.send(result.end(with_state=fits, retry=True, retry_after_s=self._hints[1]))
         wait_to_proceed(self._channel)
         self._attempt += 1
+        self._set_facts()
         self._hints = (None, None)
         self._failures.begin_attempt()
 

@@ -111,18 +111,21 @@ class Walked:
     @property
     def states(self) -> dict[str, Any]:
         """Step run to its state, as it was sent to the engine."""
-        ends = self.of(m.JobComplete, m.JobError)
+        ends = self._last_ends()
         names = [x.step_run_id for x in self.of(m.InitStart, m.StepDied)]
         return {
             name: None if end.state is None else decode_state(end.state)
             for name, end in zip(names, ends, strict=False)
         }
 
+    def _last_ends(self) -> list[Any]:
+        """Return the end of each step, without those of attempts that were made again."""
+        ends = self.of(m.JobComplete, m.JobError)
+        return [end for end in ends if not getattr(end, "retry", False)]
+
     def replays(self) -> list[m.Replay]:
         """Return what the engine sends to the next child for each step that has ended."""
-        ends = [
-            end for end in self.of(m.JobComplete, m.JobError) if not getattr(end, "retry", False)
-        ]
+        ends = self._last_ends()
         names = [x.step_run_id for x in self.of(m.InitStart, m.StepDied)]
         return [
             m.Replay(

@@ -12,7 +12,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .arguments import check_header, checked_method, checked_timeout, encoded_json
+from .arguments import check_header, checked_key, checked_method, checked_timeout, encoded_json
 from .client import PARSERS, Request, make_url, origin, parse, send
 from .errors import RequestError, ResponseError, RestError, UnreachableError
 
@@ -45,6 +45,7 @@ def request(
     body: Any = None,
     parse_as: Any = "auto",
     timeout_s: Any = 30.0,
+    idempotency_key: Any = None,
 ) -> Operation:
     """Make an HTTP request.
 
@@ -58,6 +59,9 @@ def request(
         parse_as: `"json"`, `"text"`, `"bytes"`, `"base64"`, or `"auto"`, which means JSON if the
             server says so, and otherwise text.
         timeout_s: Seconds for connecting and for each read.
+        idempotency_key: True sends the header `Idempotency-Key` with a key that is the same in every
+            attempt of the step, so that the server can recognise a repeated request.  A text is sent as
+            the key.
 
     Raises:
         RequestError: An argument is wrong.  The operation raises this error and the others.
@@ -77,6 +81,7 @@ def request(
         "body": body,
         "parse_as": parse_as,
         "timeout_s": timeout_s,
+        "idempotency_key": idempotency_key,
     }
 
     def run(state: State) -> State:
@@ -186,6 +191,9 @@ def _prepare(wanted: dict[str, Any], configuration: dict[str, Any]) -> Request:
         body = body.encode()
     if body is not None and not isinstance(body, bytes):
         raise RequestError(f"body is a text or bytes, not {type(body).__name__}; is json meant?")
+    key = checked_key(wanted["idempotency_key"])
+    if key is not None:
+        headers["Idempotency-Key"] = key
     trusted = base_url is None or origin(url) == origin(base_url)
     headers |= {str(name): str(value) for name, value in (wanted["headers"] or {}).items()}
     secret_headers = _secret_headers(configuration) if trusted else {}

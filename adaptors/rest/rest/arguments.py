@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from .errors import RequestError
+from .retries import idempotency_key
 
 LONGEST_TIMEOUT_S = 86_400
 """Longest timeout in seconds; runs do not last that long."""
@@ -47,6 +48,25 @@ def checked_timeout(timeout_s: Any) -> float:
             f" {timeout_s!r:.100}"
         )
     return seconds
+
+
+def checked_key(wanted: Any) -> str | None:
+    """Return the value of the header `Idempotency-Key`; None to send none.
+
+    Raises:
+        RequestError: No key was given where none can be made, or it is not a text.
+
+    """
+    if wanted is None or wanted is False:
+        return None
+    if wanted is True:
+        key = idempotency_key()
+        if key is None:
+            raise RequestError("idempotency_key=True works in a run only; give a text as the key")
+        return key
+    if not isinstance(wanted, str) or not wanted.strip():
+        raise RequestError(f"idempotency_key is True or a text, not {type(wanted).__name__}")
+    return wanted
 
 
 def check_header(name: str, value: str) -> None:

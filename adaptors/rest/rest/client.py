@@ -14,9 +14,13 @@ from typing import IO, Any, NamedTuple
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from .errors import RequestError, ResponseError, UnreachableError
+from .retries import retry_advice
 
 MAX_ERROR_BODY = 2_000
 """Most characters of an error's body in its details."""
+
+_FINAL = (PermissionError, ssl.SSLCertVerificationError)
+"""Reasons that no further attempt changes."""
 
 PARSERS = ("auto", "json", "text", "bytes", "base64")
 
@@ -242,10 +246,14 @@ def send(request: Request) -> Response:
             status=answer.status,
             reason=answer.reason,
             body=answer.body.decode(errors="replace")[:MAX_ERROR_BODY],
+            **retry_advice(answer.status, answer.headers.get("retry-after")),
         ) from None
     except (OSError, HTTPException) as error:
         raise UnreachableError(
-            f"{request.method} {request.url}: {_why(error)}", **told, reason=_why(error)
+            f"{request.method} {request.url}: {_why(error)}",
+            **told,
+            reason=_why(error),
+            retryable=not isinstance(getattr(error, "reason", error), _FINAL),
         ) from None
 
 

@@ -8,8 +8,11 @@ from typing import Any
 class RestError(Exception):
     """A request has failed.
 
-    The facts for a program are attributes with plain data.
+    The facts for a program are attributes with plain data.  `retryable` says whether another attempt
+    can succeed; None leaves that to the plan.
     """
+
+    retryable: bool | None = None
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -23,6 +26,8 @@ class RestError(Exception):
 
 class RequestError(RestError):
     """The request cannot be made, because an argument or the URL is wrong."""
+
+    retryable = False
 
 
 class UnreachableError(RestError):

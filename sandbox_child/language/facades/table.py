@@ -183,6 +183,11 @@ TABLE: dict[str, Entry] = {
         "dropwhile filterfalse groupby islice pairwise permutations product repeat starmap "
         "takewhile tee zip_longest"
     ),
+    "jobcell_context": Entry(
+        room="context",
+        changed="not of Python: the facts about the running step, which are read-only: run_id, step_id, attempt, "
+        "idempotency_key",
+    ),
     "json": Entry("JSONDecodeError JSONDecoder JSONEncoder dump dumps load loads"),
     "logging": Entry(
         room="logs",

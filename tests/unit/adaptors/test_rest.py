@@ -198,6 +198,7 @@ def test_a_bad_status_is_an_error_with_details(server):
         "status": 404,
         "reason": "Not Found",
         "body": "no such patient",
+        "retryable": False,
     }
 
 

@@ -304,6 +304,22 @@ def test_each_attempt_has_its_start_and_its_end_and_begins_with_the_same_input()
     assert walked.step_runs == ["a", "b"]
 
 
+def test_an_attempt_that_succeeds_ends_the_step():
+    """The edges are those of a success, and the job knows which attempt it is."""
+    source = (
+        "import jobcell_context as now\n"
+        "def main(state):\n"
+        "    if now.attempt < 3: raise ValueError('not yet')\n"
+        "    return {'data': [now.attempt, now.idempotency_key, now.step_id]}"
+    )
+    walked = retried(source, Retry(attempts=5, on=("RuntimeError",)), answer=on_retry)
+    assert [end.retry for end in walked.of(m.JobError)] == [True, True]
+    assert walked.step_runs == ["a"]
+    attempt, key, step_id = walked.state["data"]
+    assert (attempt, step_id) == (3, "a")
+    assert key.endswith(":a")
+
+
 def test_with_a_barrier_only_the_last_end_is_recorded():
     """After the others the child waits for its next attempt."""
     walked = retried(barrier=True)

@@ -1,0 +1,64 @@
+"""The module `jobcell_context`: facts about the running step, which nobody can change.
+
+Each realm of adaptors has a module of its own, and so has each scope of a job.  A module reads the
+facts when it is asked.  So an adaptor that is kept from step to step, or called back later, gets the
+facts of the step that runs at that moment.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+FACTS: Final = "jobcell_context"
+
+__all__ = ["FACTS", "Facts", "facts", "make_facts_module", "set_facts"]
+
+
+class Facts(NamedTuple):
+    """The attributes of the module; None while no step runs."""
+
+    run_id: str | None = None
+    step_id: str | None = None
+    attempt: int | None = None
+    """The number of the attempt, from 1."""
+    idempotency_key: str | None = None
+    """``run_id:step_run_id``, the same in every attempt."""
+
+
+_now = Facts()
+
+
+def set_facts(run_id: str, step_id: str, step_run_id: str, attempt: int) -> None:
+    """Note which attempt begins."""
+    global _now  # noqa: PLW0603 - a child runs one step at a time
+    _now = Facts(run_id, step_id, attempt, f"{run_id}:{step_run_id}")
+
+
+def facts() -> dict[str, Any]:
+    """Return the facts about the running step, by name."""
+    return _now._asdict()
+
+
+def make_facts_module() -> ModuleType:
+    """Return a module whose attributes are the facts; nothing can be set or deleted in it."""
+
+    class Context(ModuleType):
+        """What an adaptor may know about the step that runs."""
+
+        __all__ = Facts._fields
+        run_id = property(lambda _: _now.run_id)
+        step_id = property(lambda _: _now.step_id)
+        attempt = property(lambda _: _now.attempt)
+        idempotency_key = property(lambda _: _now.idempotency_key)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(f"{FACTS} cannot be changed: {name!r}")
+
+        def __delattr__(self, name: str) -> None:
+            raise AttributeError(f"{FACTS} cannot be changed: {name!r}")
+
+        def __dir__(self) -> list[str]:
+            return sorted(Facts._fields)
+
+    return Context(FACTS, Context.__doc__)
