@@ -37,7 +37,7 @@ _plugs: list[object] = []
 def close_gaps() -> None:
     """Fill all gaps with unused objects, so that later objects come after them.
 
-    On an interpreter that was not tested this does nothing, and forks copy more pages.
+    Only a tested interpreter does this; on any other, forks copy more pages.
     """
     if not is_tested():
         return

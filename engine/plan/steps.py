@@ -37,7 +37,7 @@ EDGE_KEYS = ("condition", "label", "disabled")
 
 
 _DEFAULTS = {"on_death": "end"}
-"""What a `Step` that was loaded before has, for keys whose default is not None."""
+"""The values that mean a missing key, for the keys of a loaded `Step` whose default is not None."""
 
 
 class Node(NamedTuple):

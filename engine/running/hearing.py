@@ -46,12 +46,12 @@ class Listener(Protocol):
         """Take a message and the length of its frame.
 
         Raises:
-            RemoteProtocolError: The child may not send it now.
+            RemoteProtocolError: The child must not send this message now.
 
         """
 
     def wrote(self, source: LogSource, data: bytes) -> None:
-        """Take output."""
+        """Take bytes that the child has written to a standard stream."""
 
     def broke_off(self, reason: str) -> None:
         """Take note that the child has broken the protocol; it is not heard any more."""
@@ -61,7 +61,7 @@ class Listener(Protocol):
 
 
 class Hearing:
-    """The hearing of one child. For the supervisor's thread.
+    """Reads the messages and the output of one child. Only the supervisor's thread uses it.
 
     Args:
         connection: The pipes of the child.
@@ -98,11 +98,11 @@ class Hearing:
 
     @property
     def settled(self) -> bool:
-        """Whether everything that was read was taken."""
+        """Whether the listener has taken everything that was read."""
         return self._pending is None
 
     def watch(self) -> None:
-        """Have the listener's turn called when the child has written something."""
+        """Have the supervisor call the listener's turn when the child has written something."""
         connection = self._connection
         for end in (connection.answers, connection.stdout, connection.stderr):
             if connection.is_open(end):
@@ -140,7 +140,7 @@ class Hearing:
                 return
 
     def heard_out(self, used_s: float, *, stopped: bool) -> bool:
-        """Whether a child that is gone was read to the end of its pipes, or for long enough.
+        """Return whether a dead child was read to the end of its pipes, or for long enough.
 
         Args:
             used_s: Seconds of processor time of the last turn.

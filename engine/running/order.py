@@ -39,29 +39,30 @@ _STEP_RUNS_PER_STEP: Final = 10
 
 
 class Past(msgspec.Struct, frozen=True):
-    """The journal of a run, and what it has recorded of the run before."""
+    """The journal of a run, and the records in it of the same run."""
 
     journal: Journal | None = None
     records: tuple[StepRecord, ...] = ()
     versions: dict[str, str] = {}
     extra: dict[str, Any] = {}
     failed: ErrorReport | None = None
-    """Why the journal cannot be used: the run ends with it."""
+    """The error of a journal that cannot be used; the run ends with it."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is ready to be sent to a child.
 
-    It has secrets, and is dropped once they are sent.
+    An order has secrets, and is dropped once they are sent.
     """
 
     run_id: str
     start: bytes | Start
     """The message of the run, encoded unless each child of the run gets another one."""
     workflow: Workflow
-    """Its steps and edges, to hold against them what the child says."""
+    """The steps and edges of the run, against which the messages of the child are checked."""
     requests: tuple[ConfinementRequest, ...]
-    """The layers of its children, for each group of steps with the same permissions; the first is the run's."""
+    """The layers of the children, for each group of steps with the same permissions. The first item
+    is for steps without permissions of their own."""
     groups: dict[str, int] = {}
     """Step id to the group of the step; empty if there is one group."""
     first_group: int = 0
@@ -76,7 +77,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     to_learn: tuple[Request, ...] = ()
     """The credentials of the recorded steps."""
     failed: ErrorReport | None = None
-    """Why the run ends before it begins."""
+    """The error with which the run ends before it begins."""
     options: RunOptions
     """The options, with the limits of the plan: the smaller one of each two holds."""
     resolvers: Resolvers
@@ -94,7 +95,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def confinement(self) -> ConfinementReport:
-        """What can be said about the walls before the child has tried them."""
+        """The facts about the walls that are known before the child has tried them."""
         request = self.requests[0]
         return ConfinementReport(level=request.level, language=request.language)
 
@@ -129,7 +130,7 @@ def prepare(
         request: Returns the walls of a child for options.
         resolvers: Functions that load credentials and stored states.
         repo_dir: The directory of adaptors.
-        past: The journal of the run and what it has recorded; None without a journal.
+        past: The journal of the run and its records; None without a journal.
 
     Raises:
         PlanError: The initial state cannot be carried.
@@ -285,7 +286,7 @@ def _link(
         versions: The versions with which the run has begun, by name; a resumed run keeps them.
 
     Raises:
-        JournalError: One of these is not installed any more.
+        JournalError: A version of the run is not installed any more.
 
     """
     repo_error = None

@@ -1,7 +1,7 @@
-"""What a run needs to go on in another child: its records, the next attempt, and the walls of the next step.
+"""Lets a run go on in another child: keeps its records, the next attempt and the next walls.
 
-A child that was lost is followed by a fresh one, which replays the recorded steps: it takes their states
-and their edges from the records, and runs the other steps.
+If a child is lost, a new child replays the recorded steps.  It takes their states and edges from
+the records, and runs the other steps.
 """
 
 from __future__ import annotations
@@ -22,21 +22,25 @@ from protocol.report import ErrorReport
 from protocol.retry import Kind, delay_ms, is_retried
 
 SURVIVED: Final = frozenset({"TimeoutError", "OOMError", "CPULimitError", "ExitError"})
-"""The deaths that a step can survive: none of them says that the child has attacked the engine."""
+"""The deaths that a step can survive, because an ordinary bug of a job can lead to them."""
 
 KEPT_S: Final = 5.0
-"""A child waits at most this long for the next attempt; then its place is given to another run."""
+"""Longest time for which a child waits for the next attempt; after it another run gets its
+place."""
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """What a child gets when it starts."""
+    """The walls and the messages that a child gets when it starts."""
 
     request: ConfinementRequest
     frames: tuple[bytes, ...]
 
 
 class Recovery:
-    """The records of one run, and the decisions after a death.  For the supervisor's thread."""
+    """The records of one run, and the decisions after a death.
+
+    Only the supervisor's thread uses it.
+    """
 
     def __init__(self, order: Order) -> None:
         self.journaled = order.journal is not None
@@ -51,12 +55,12 @@ class Recovery:
         self._group = order.first_group
         self._resume: m.Resume | None = None
         self.initial: bytes | None = None
-        """The initial state, once it was loaded: later children must not get another."""
+        """The initial state after it was loaded, because later children must get the same one."""
 
     # --- the start of a child ---
 
     def begin(self) -> Beginning:
-        """Return what the next child gets."""
+        """Return the walls and the messages of the next child."""
         order = self._order
         request = order.requests[self._group]
         if not isinstance(order.start, m.Start):
@@ -89,10 +93,10 @@ class Recovery:
         return tuple(step_id for step_id, group in groups.items() if group == self._group)
 
     def move_to(self, step_id: str) -> None:
-        """Have the next child get the permissions of a step.
+        """Give the next child the permissions of a step.
 
         Raises:
-            RemoteProtocolError: The present child has them.
+            RemoteProtocolError: The present child has these permissions.
 
         """
         group = self._order.groups.get(step_id, self._group)
@@ -154,25 +158,25 @@ class Recovery:
     def _delay_s(self, step_id: str, attempt: int, retry_after_s: float | None = None) -> float:
         retry = self._steps[step_id].retry
         assert retry is not None
-        # Not a secret: jitter only keeps many runs from trying at the same time.
+        # Jitter only keeps many runs from trying at the same time, so it may be predictable.
         jitter = random.uniform(-1, 1)  # noqa: S311
         return delay_ms(retry, attempt, retry_after_s, jitter) / 1000
 
     def retry_after_death(self, step_id: str, attempt: int, name: str, kind: Kind) -> float | None:
-        """Return the delay in seconds before the next attempt; None if there is none."""
+        """Return the seconds before the next attempt; None if the step is not tried again."""
         if not is_retried(self._steps[step_id].retry, attempt, name, kind):
             return None
         return self._delay_s(step_id, attempt)
 
     def fails_step(self, step_id: str, kind: Kind) -> bool:
-        """Whether the death of the child fails the step and does not end the run."""
+        """Return whether the death of the child makes the step fail, instead of ending the run."""
         return kind == "timeout" or self._steps[step_id].on_death == "fail"
 
     def resume(self, step_run_id: str, attempt: int, died: ErrorReport | None = None) -> None:
-        """Have the next child begin with an execution that an earlier child has begun.
+        """Let the next child begin with an execution that an earlier child has begun.
 
         Args:
-            step_run_id: The execution.
+            step_run_id: The id of the execution.
             attempt: The number of the attempt that begins, or that has died.
             died: The report of the step, if it is not tried again.
 

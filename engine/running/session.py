@@ -188,9 +188,10 @@ class Session:
         return NO_EFFECTS
 
     def learn(self, now: Moment) -> Request | None:
-        """Return the next question whose answer holds secrets of recorded steps; None if there is none.
+        """Return the next question about a credential of the recorded steps, or None.
 
-        Their states are in the records, so what a resumed run emits must be redacted as before.
+        The states of these steps are in the records. So a resumed run needs the secrets, to redact
+        its output as before.
         """
         if not self._to_learn:
             return None

@@ -1,6 +1,6 @@
 """The steps of a run as its child goes through them.
 
-Each becomes events, and one is open at a time.
+Each step becomes events, and only one step is open at a time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NOTHING: Final = msgspec.Raw(NIL)
 
 
 class OpenStep(msgspec.Struct):
-    """The execution of a step that is going on."""
+    """The execution that is running now."""
 
     step_id: str
     step_run_id: str
@@ -45,7 +45,7 @@ class OpenStep(msgspec.Struct):
 
     @property
     def ids(self) -> dict[str, Any]:
-        """The fields that all its events have."""
+        """The fields that all events of the execution have."""
         return {"step_id": self.step_id, "step_run_id": self.step_run_id, "attempt": self.attempt}
 
     def lasted_ms(self, now_s: float) -> int:

@@ -61,7 +61,7 @@ class ExecStarter:
 
 
 class SpawnedChild:
-    """A child of this process, which waits for it itself.
+    """A child that this process has started, and whose end this process waits for.
 
     Raises:
         OSError: The child cannot be watched; it has been killed and reaped.

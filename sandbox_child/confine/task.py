@@ -10,7 +10,7 @@ from protocol.confinement import ConfinementRequest
 from sandbox_child.confine.kernel import Call
 
 Ready = tuple[list[Call], str | None]
-"""The calls that put a layer on a fork, and the detail of its report."""
+"""The system calls that put a layer on a fork, and the detail of the layer's report."""
 
 
 class Task:
@@ -29,7 +29,7 @@ class Task:
 
 
 class Layer(Protocol):
-    """One mechanism of the kernel: a module of this room."""
+    """A mechanism of the kernel that confines a child; each layer is a module of this room."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 - constants of a module
@@ -66,7 +66,7 @@ class PreparedLayer(ForkedLayer, Protocol):
     """A layer for which a zygote does work that each of its forks would have to do."""
 
     def prepare(self, request: ConfinementRequest, /) -> None:
-        """Do that work.
+        """Do this work in the zygote, before it forks.
 
         Raises:
             OSError: The kernel refused.

@@ -1,8 +1,9 @@
-"""Room `language`: how a job is compiled and run in its scope, and how its errors are reported.
+"""Room `language`: compiles jobs, runs them in a scope, and reports their errors.
 
-It belongs here if it needs the code of a job, but no run.  `text` below it reads texts, `guards` judges objects,
-and `facades` stand in for standard modules.  The room imports those three and `protocol`.  Other rooms import
-`condition_errors` and `offer` besides: most runs do not need them.
+A module belongs here if it needs the code of a job, but no run.  The room `text` below it reads
+texts, `guards` judges objects, and `facades` replaces standard modules.  The room imports these
+three and `protocol`.  Other rooms also import `condition_errors` and `offer` directly, because most
+runs do not need them.
 """
 
 from __future__ import annotations

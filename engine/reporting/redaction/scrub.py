@@ -152,7 +152,7 @@ class Redactor(Values):
         spans = self._current().spans(data)
         if not spans:
             return None
-        # Collecting garbage while many objects are made costs three times the decoding.
+        # The garbage collector would take three times as long as the decoding.
         collecting = gc.isenabled()
         gc.disable()
         try:
