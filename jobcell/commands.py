@@ -245,15 +245,16 @@ def _view(plan: engine.Plan, *, as_json: bool, plain: bool) -> View:
         from jobcell.output.views import JsonView
 
         return JsonView(sys.stdout.buffer)
-    from jobcell.runner import names_of
+    from jobcell.runner import attempts_of, names_of
 
+    names, attempts = names_of(plan), attempts_of(plan)
     if sys.stderr.isatty() and not plain:
         from jobcell.output.live import LiveView
 
-        return LiveView(names=names_of(plan))
+        return LiveView(names=names, attempts=attempts)
     from jobcell.output.views import LineView
 
-    return LineView(sys.stderr, names_of(plan))
+    return LineView(sys.stderr, names, attempts)
 
 
 @app.command()

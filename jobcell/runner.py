@@ -49,6 +49,11 @@ def names_of(plan: Plan) -> dict[str, str]:
     return {step.id: step.name for step in plan.workflow.steps if step.name}
 
 
+def attempts_of(plan: Plan) -> dict[str, int]:
+    """Return step id to the number of attempts, of the steps that are retried."""
+    return {step.id: step.retry.attempts for step in plan.workflow.steps if step.retry}
+
+
 def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
     """Run a plan and return the exit code.
 

@@ -6,7 +6,14 @@ A module belongs here if it reads or writes records of steps.  The room imports 
 from __future__ import annotations
 
 from engine.journal.file import FileJournal
-from engine.journal.plan_hash import fingerprint
+from engine.journal.plan_hash import fingerprint, is_replayable
 from engine.journal.resume import Resumption, describe_run, read_journal
 
-__all__ = ["FileJournal", "Resumption", "describe_run", "fingerprint", "read_journal"]
+__all__ = [
+    "FileJournal",
+    "Resumption",
+    "describe_run",
+    "fingerprint",
+    "is_replayable",
+    "read_journal",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,9 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     details: bytes | None
     extra: bytes
 
+
+_ABOUT: Final = b"\xc1"
+"""The first byte of a description of the run.  MessagePack never uses it, so no record begins so."""
 
 _decoder = msgspec.msgpack.Decoder(_Stored)
 
@@ -78,6 +81,37 @@ def decode(body: bytes) -> StepRecord:
         error,
         decode_state(stored.extra),
     )
+
+
+def is_about(body: bytes) -> bool:
+    """Whether the body is a description of the run, and not a record."""
+    return body[:1] == _ABOUT
+
+
+def encode_about(about: dict[str, Any]) -> bytes:
+    """Return a description of the run as bytes.
+
+    Raises:
+        ValueError: A value in it cannot be kept.
+
+    """
+    try:
+        return _ABOUT + encode_state(about)
+    except StateNotCarriedError as problem:
+        raise ValueError(f"the description of the run: {problem}") from None
+
+
+def decode_about(body: bytes) -> dict[str, Any]:
+    """Return the description that `encode_about` has written.
+
+    Raises:
+        ValueError: *body* is something else.
+
+    """
+    about = decode_state(body[len(_ABOUT) :])
+    if not isinstance(about, dict):
+        raise ValueError("it is not a dict")  # noqa: TRY004 - an error of the bytes
+    return about
 
 
 def _decoded(details: Any) -> Any:

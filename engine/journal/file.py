@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from engine.api import JournalError, StepRecord
 from engine.journal import codec, layout
 from engine.journal.seal import KeySeal, OpenSeal, Seal
+from protocol.state import StateNotCarriedError
 
 _MODE: Final = 0o600
 """A journal holds states with their secrets, so only its owner may read it."""
@@ -30,6 +31,7 @@ class FileJournal:
     Args:
         path: The file; it is made if it does not exist, readable by its owner only.
         key: 32 bytes with which all records are encrypted (AES-256-GCM), or None.
+        read_only: The file must exist and stays as it is, also a torn end.  Others may read it, too.
 
     Raises:
         TypeError: *path* is not a path, or *key* is not bytes.
@@ -38,7 +40,9 @@ class FileJournal:
 
     """
 
-    def __init__(self, path: str | os.PathLike[str], key: bytes | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], key: bytes | None = None, *, read_only: bool = False
+    ) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"the path of a journal must be a path, not {type(path).__name__}")
         self._path = os.fspath(path)
@@ -46,6 +50,8 @@ class FileJournal:
         self._writing = threading.Lock()
         self._broken: str | None = None
         """The reason why the file takes no more records."""
+        self._read_only = read_only
+        self._about: dict[str, Any] | None = None
         self._fd = -1
         self._fd = self._open()
         try:
@@ -57,6 +63,36 @@ class FileJournal:
 
     def __repr__(self) -> str:
         return f"<FileJournal {self._path!r}>"
+
+    @property
+    def about(self) -> dict[str, Any] | None:
+        """The description of the run, as `describe` has kept it; None without one."""
+        return self._about
+
+    def describe(self, about: dict[str, Any]) -> None:
+        """Keep a description of the run, before its first record.
+
+        The engine does not need it.  It is for a program that resumes a run of which it knows the
+        file only, such as the command `jobcell resume`.
+
+        Args:
+            about: Any values that a state can have.
+
+        Raises:
+            JournalError: It cannot be written, or the file has a description or a record already.
+
+        """
+        try:
+            body = codec.encode_about(about)
+        except ValueError as error:
+            raise self._error(str(error)) from None
+        with self._writing:
+            self._check_usable()
+            if self._end > self._begin[0] or self._about is not None:
+                raise self._error("it holds a run already; name a new file")
+            self._keep(body)
+            self._begin = (self._end, self._digest)
+            self._about = codec.decode_about(body)
 
     def record(self, record: StepRecord) -> None:
         """Append a record; return when it is on the disk.
@@ -71,12 +107,7 @@ class FileJournal:
             raise self._error(str(error)) from None
         with self._writing:
             self._check_usable()
-            written, digest = layout.encode_record(
-                self._digest, self._seal.close(body, self._digest)
-            )
-            self._append(written)
-            self._end += len(written)
-            self._digest = digest
+            self._keep(body)
 
     def records(self) -> Iterator[StepRecord]:
         """Yield the records in the order in which they were kept.
@@ -86,13 +117,20 @@ class FileJournal:
 
         """
         with self._writing:
-            self._check_usable()
+            self._check_usable(writing=False)
             end = self._end
         for _, body in self._read(self._begin[0], self._begin[1], end):
             try:
                 yield codec.decode(body)
             except ValueError as error:
                 raise self._error(f"a record is not one of ours: {error}") from None
+
+    def _keep(self, body: bytes) -> None:
+        """Append a body; `_writing` is held."""
+        written, digest = layout.encode_record(self._digest, self._seal.close(body, self._digest))
+        self._append(written)
+        self._end += len(written)
+        self._digest = digest
 
     def close(self) -> None:
         """Close the file and release its lock.  May be called again."""
@@ -115,8 +153,10 @@ class FileJournal:
     # --- opening ---
 
     def _open(self) -> int:
+        # O_NONBLOCK: opening a pipe to be read would wait for a writer, fifo(7).
+        flags = os.O_RDONLY | os.O_NONBLOCK if self._read_only else os.O_RDWR | os.O_CREAT
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            descriptor = os.open(self._path, flags | os.O_CLOEXEC, _MODE)
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             raise self._error(_reason(error)) from None
         return descriptor
@@ -131,7 +171,8 @@ class FileJournal:
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if self._read_only else fcntl.LOCK_EX
+            fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             raise self._error("another journal object uses it; close that first") from None
         except OSError as error:
@@ -155,12 +196,17 @@ class FileJournal:
                 begin = place
                 if body:
                     raise self._error("its first record is not the check of the key")
+            elif codec.is_about(body):
+                if begin != (end, digest):
+                    raise self._error("the description of the run does not come first")
+                begin = place
+                self._about = self._decode_about(body)
             first = False
             end, digest = place
         if first and encrypted:
-            os.ftruncate(self._fd, 0)  # its writer stopped before it wrote the check of the key
+            # Its writer stopped before it wrote the check of the key.
             return self._write_header(header, encrypted=True)
-        if end < size:
+        if end < size and not self._read_only:
             os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         return begin, end, digest
@@ -168,6 +214,9 @@ class FileJournal:
     def _write_header(
         self, header: bytes, *, encrypted: bool
     ) -> tuple[tuple[int, bytes], int, bytes]:
+        if self._read_only:
+            raise self._error("nothing is recorded in it")
+        os.ftruncate(self._fd, 0)
         digest = layout.digest_of(b"", header)
         written = header
         if encrypted:  # an empty record, with which `open` notices a wrong key
@@ -180,6 +229,12 @@ class FileJournal:
         except OSError as error:
             raise self._error(_reason(error)) from None
         return (len(written), digest), len(written), digest
+
+    def _decode_about(self, body: bytes) -> dict[str, Any]:
+        try:
+            return codec.decode_about(body)
+        except (ValueError, StateNotCarriedError) as error:
+            raise self._error(f"its description of the run is not one of ours: {error}") from None
 
     def _check_header(self, found: bytes, *, encrypted: bool) -> None:
         if len(found) < layout.HEADER.size or not found.startswith(layout.MAGIC):
@@ -269,9 +324,11 @@ class FileJournal:
         except OSError as error:
             self._broken = f"the part of a record could not be removed: {_reason(error)}"
 
-    def _check_usable(self) -> None:
+    def _check_usable(self, *, writing: bool = True) -> None:
         if self._fd < 0:
             raise self._error("it was closed")
+        if writing and self._read_only:
+            raise self._error("it was opened to be read only")
         if self._broken is not None:
             raise self._error(self._broken)
 

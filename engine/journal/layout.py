@@ -4,6 +4,8 @@ A file is a header and a row of records.  Each record is::
 
     marker (4 bytes) | length of the body (u32) | CRC-32 of both | digest (16 bytes) | body
 
+The body of the first record may be a description of the run in place of a record of a step.
+
 The digest covers the body and the digest of the record before, so a changed, removed or moved
 record is noticed.  The length has a checksum of its own.  A changed length is therefore not
 mistaken for an incomplete record.  Numbers are little endian.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -36,6 +37,38 @@ def fingerprint(plan: Plan, state: Any, *, own_id: bool) -> str:
         _value(state),
     ]
     return hashlib.blake2b(msgspec.msgpack.encode(parts), digest_size=32).hexdigest()
+
+
+def is_replayable(
+    earlier: Plan, earlier_state: Any, plan: Plan, state: Any, step_ids: Collection[str]
+) -> str | None:
+    """Return why records of an earlier run cannot be replayed in a run of *plan*; None if they can.
+
+    Args:
+        earlier: The plan of the earlier run.
+        earlier_state: The initial state of the earlier run, or the id of a stored one.
+        plan: The checked plan of the new run.
+        state: The initial state of the new run, or the id of a stored one.
+        step_ids: The steps that are replayed.  Triggers count as well; other steps may differ.
+
+    """
+    if earlier.start != plan.start:
+        return f"it starts with {earlier.start!r}, not with {plan.start!r}"
+    if earlier.workflow.globals != plan.workflow.globals:
+        return "its workflow has other globals"
+    if _id_only(earlier.workflow.credentials) != _id_only(plan.workflow.credentials):
+        return "its workflow has another id of credentials"
+    if _value(earlier_state) != _value(state):
+        return "it has another initial state"
+    known = {step.id: _step_parts(step) for step in earlier.workflow.steps}
+    for step in plan.workflow.steps:
+        if step.id not in step_ids and step.expression is not None:
+            continue
+        if step.id not in known:
+            return f"it has no step {step.id!r}"
+        if known[step.id] != _step_parts(step):
+            return f"its step {step.id!r} is another one"
+    return None
 
 
 def _step_parts(step: Step) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from jobcell.output.views import describe, describe_source
-from jobcell.output.wording import label, printable, tell_duration, tell_result, tell_size
+from jobcell.output.wording import (
+    label,
+    printable,
+    tell_attempt,
+    tell_duration,
+    tell_result,
+    tell_size,
+)
 from protocol.events import (
     Event,
     InitStart,
@@ -51,6 +58,8 @@ class _Row:
         self.duration_ms: float | None = None
         self.memory = ""
         self.note = ""
+        self.retry: tuple[str, float] | None = None
+        """The next attempt, and when it begins on the monotonic clock; None while none is waited for."""
         self.spinner = Spinner("dots")
 
     def cells(self) -> tuple[RenderableType, ...]:
@@ -63,26 +72,40 @@ class _Row:
         return (
             mark,
             Text(self.name),
-            Text(printable(self.status, limit=60), self.style),
+            Text(printable(self._status(), limit=60), self.style),
             Text(tell_duration(elapsed_ms)),
             Text(self.memory),
             Text(self.note, "dim"),
         )
 
+    def _status(self) -> str:
+        if self.retry is None:
+            return self.status
+        attempt, begins_s = self.retry
+        left_ms = max(0.0, begins_s - time.monotonic()) * 1000
+        return f"{self.status}, {attempt} in {tell_duration(left_ms)}"
+
 
 class LiveView:
     """Draws the table until `close`; other lines are printed above the table."""
 
-    def __init__(self, console: Console | None = None, names: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        names: Mapping[str, str] = {},
+        attempts: Mapping[str, int] = {},
+    ) -> None:
         """Begin to draw the table.
 
         Args:
             console: Where to draw; by default standard error.
             names: Step id to the name of the step.
+            attempts: Step id to the number of attempts, for steps that are retried.
 
         """
         self._console = console or Console(stderr=True)
         self._names = names
+        self._attempts = attempts
         self._width = self._console.width
         self._closed = False
         self._rows: dict[str, _Row] = {}
@@ -116,7 +139,7 @@ class LiveView:
         for row in self._rows.values():
             if row.duration_ms is None:  # the run has ended within this step
                 row.duration_ms = (time.monotonic() - row.started_s) * 1000
-                row.status, row.style = "ended", "red"
+                row.status, row.style, row.retry = "ended", "red", None
         self._closed = True
         self._live.stop()
         if result is not None:
@@ -130,16 +153,27 @@ class LiveView:
             case InitStart():
                 row.status = "preparing"
             case JobStart():
-                row.status, row.started_s = "running", time.monotonic()
+                row.status, row.style, row.retry = "running", "", None
+                row.started_s, row.duration_ms = time.monotonic(), None
+                if event.attempt > 1:
+                    attempt = tell_attempt(event.attempt, self._attempts.get(event.step_id))
+                    row.status = f"running, {attempt}"
             case JobComplete():
                 row.status, row.style, row.duration_ms = "done", "green", event.duration_ms
                 row.memory = tell_size(event.mem.peak)
                 row.note = self._tell_next(event.next)
             case JobError():
-                row.status, row.style, row.duration_ms = event.error.name, "red", event.duration_ms
-                row.note = self._tell_next(event.next)
+                row.status, row.style = event.error.name, "red"
                 self._error = event.error
-                for text in describe(event, self._names)[1:]:
+                if event.retry_in_ms is None:
+                    row.duration_ms, row.note = event.duration_ms, self._tell_next(event.next)
+                else:
+                    attempt = tell_attempt(event.attempt + 1, self._attempts.get(event.step_id))
+                    row.style = "yellow"
+                    row.retry = attempt, time.monotonic() + event.retry_in_ms / 1000
+                head, *errors = describe(event, self._names, self._attempts)
+                # The table shows the head, but the row of an attempt is used again for the next.
+                for text in errors if row.retry is None else (head, *errors):
                     self._print(Text(text, "red"))
 
     def _print(self, text: Text) -> None:

@@ -13,9 +13,11 @@ from jobcell.output.wording import (
     MAX_LINE,
     label,
     printable,
+    tell_attempt,
     tell_confinement,
     tell_duration,
     tell_error,
+    tell_replayed,
     tell_result,
     tell_size,
 )
@@ -54,12 +56,19 @@ class LineView:
     Args:
         stream: Where they are written.
         names: Step id to the name of the step.
+        attempts: Step id to the number of attempts, for steps that are retried.
 
     """
 
-    def __init__(self, stream: IO[str], names: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        stream: IO[str],
+        names: Mapping[str, str] = {},
+        attempts: Mapping[str, int] = {},
+    ) -> None:
         self._stream = stream
         self._names = names
+        self._attempts = attempts
         self._error: ErrorReport | None = None
 
     def show(self, event: Event) -> None:
@@ -68,7 +77,7 @@ class LineView:
             return  # the step in which the run ended has shown it
         if isinstance(event, JobError):
             self._error = event.error
-        for number, line in enumerate(describe(event, self._names)):
+        for number, line in enumerate(describe(event, self._names, self._attempts)):
             moment = time.strftime("%H:%M:%S", time.localtime(event.time))
             millis = int(event.time % 1 * 1000)
             stamp = f"{moment}.{millis:03}" if number == 0 else " " * 12
@@ -102,35 +111,48 @@ class JsonView:
             "error": result.error,
             "duration_ms": result.duration_ms,
             "usage": result.usage,
+            "children": result.children,
             "versions": result.versions,
         }
         self._stream.write(encode_json(summary, exact=True) + b"\n")
         self._stream.flush()
 
 
-def describe(event: Event, names: Mapping[str, str] = {}) -> list[str]:
+def describe(
+    event: Event, names: Mapping[str, str] = {}, attempts: Mapping[str, int] = {}
+) -> list[str]:
     """Return the lines that a person should see of an event; the list may be empty.
 
     Every line is printable, whatever is in the event.
+
+    Args:
+        event: The event.
+        names: Step id to the name of the step.
+        attempts: Step id to the number of attempts, for steps that are retried.
+
     """
-    return [printable(line, limit=3 * MAX_LINE) for line in _described(event, names)]
+    return [printable(line, limit=3 * MAX_LINE) for line in _described(event, names, attempts)]
 
 
-def _described(event: Event, names: Mapping[str, str]) -> list[str]:
+def _described(event: Event, names: Mapping[str, str], attempts: Mapping[str, int]) -> list[str]:
     step = label(event.step_id, names, of=event.step_run_id) if isinstance(event, StepEvent) else ""
     match event:
         case WorkflowStart():
             program = f"Python {event.versions.python}, jobcell {event.versions.engine}"
-            return [f"started: {program}, {tell_confinement(event.confinement)}"]
-        case JobStart():
+            started = f"started: {program}, {tell_confinement(event.confinement)}"
+            return [started, tell_replayed(event.replayed)] if event.replayed else [started]
+        case JobStart(attempt=1):
             return [f"[{step}] started"]
+        case JobStart():
+            return [f"[{step}] started, {tell_attempt(event.attempt, attempts.get(event.step_id))}"]
         case JobComplete():
             cost = f"{tell_duration(event.duration_ms)}, {tell_size(event.mem.peak)}"
             return [f"[{step}] done in {cost}{_tell_next(event.next, names)}"]
         case JobError():
             head = f"[{step}] failed after {tell_duration(event.duration_ms)}"
             errors = [f"  {line}" for line in tell_error(event.error, names)]
-            return [f"{head}{_tell_next(event.next, names)}", *errors]
+            following = tell_retry(event, attempts) or _tell_next(event.next, names)
+            return [f"{head}{following}", *errors]
         case EdgeResolved(condition=str()):
             taken = "taken" if event.taken else "not taken"
             way = f"{label(event.from_step_id, names)} -> {label(event.to_step_id, names)}"
@@ -149,6 +171,14 @@ def describe_source(log: Log, names: Mapping[str, str] = {}) -> str:
         step = f"[{label(log.step_id or log.step_run_id, names, of=log.step_run_id)}] "
     source = "" if log.source == "job" else f" ({log.source})"
     return f"{step}{log.level}{source}:"
+
+
+def tell_retry(failed: JobError, attempts: Mapping[str, int]) -> str:
+    """Return when the next attempt begins: ``, attempt 2 of 3 in 1.2 s``; empty if none follows."""
+    if failed.retry_in_ms is None:
+        return ""
+    attempt = tell_attempt(failed.attempt + 1, attempts.get(failed.step_id))
+    return f", {attempt} in {tell_duration(failed.retry_in_ms)}"
 
 
 def _tell_next(following: tuple[str, ...], names: Mapping[str, str]) -> str:

@@ -130,11 +130,23 @@ def _fix(error: ErrorReport) -> str | None:
     return error.fix
 
 
+def tell_attempt(number: int, attempts: int | None) -> str:
+    """Return the number of an attempt, of all attempts if they are known: ``attempt 2 of 3``."""
+    return f"attempt {number}" if attempts is None else f"attempt {number} of {attempts}"
+
+
+def tell_replayed(count: int) -> str:
+    """Return how many steps a run has taken from its journal."""
+    steps = "1 step was" if count == 1 else f"{count} steps were"
+    return f"resumed: {steps} replayed from the journal"
+
+
 def tell_result(result: RunResult) -> str:
     """Return how a run has ended, in a line."""
     peak = result.usage.peak_memory_bytes
     memory = f", peak memory {tell_size(peak)}" if peak else ""
-    return f"{result.reason} after {tell_duration(result.duration_ms)}{memory}"
+    children = f", {result.children} children" if result.children > 1 else ""
+    return f"{result.reason} after {tell_duration(result.duration_ms)}{memory}{children}"
 
 
 def _mark(position: Position) -> Iterator[str]:

@@ -304,3 +304,92 @@ def test_a_file_that_was_cut_while_it_is_open_is_an_error(tmp_path: Path) -> Non
 def test_the_description_shows_no_state() -> None:
     """A log may contain the description of a record."""
     assert repr(RECORDS[2]) == "<StepRecord c: success, attempt 1>"
+
+
+ABOUT = {"plan": {"id": "p", "big": 1 << 70}, "net": ["x:443"], "none": None}
+
+
+@both
+def test_a_description_comes_back_before_the_records(tmp_path: Path, key: bytes | None) -> None:
+    """A program that knows only the file learns which run it is; the records are the same."""
+    path = tmp_path / "j"
+    with FileJournal(path, key) as journal:
+        assert journal.about is None
+        journal.describe(ABOUT)
+        assert list(journal.records()) == []
+        journal.record(RECORDS[0])
+        assert (journal.about, list(journal.records())) == (ABOUT, RECORDS[:1])
+    with FileJournal(path, key) as journal:
+        assert (journal.about, list(journal.records())) == (ABOUT, RECORDS[:1])
+        journal.record(RECORDS[1])
+    assert read(path, key) == RECORDS[:2]
+
+
+@both
+@pytest.mark.parametrize("before", ["description", "record"])
+def test_a_file_that_holds_a_run_is_not_described_again(
+    tmp_path: Path, key: bytes | None, before: str
+) -> None:
+    """The description is of the run whose records follow; it cannot become that of another."""
+    with FileJournal(tmp_path / "j", key) as journal:
+        if before == "record":
+            journal.record(RECORDS[0])
+        else:
+            journal.describe(ABOUT)
+        with pytest.raises(JournalError, match="holds a run already; name a new file"):
+            journal.describe({})
+        assert journal.about == (ABOUT if before == "description" else None)
+
+
+def test_a_description_that_no_state_can_carry_is_an_error(tmp_path: Path) -> None:
+    """Nothing is written."""
+    with FileJournal(tmp_path / "j") as journal:
+        with pytest.raises(JournalError, match="the description of the run"):
+            journal.describe({"x": object()})
+        assert journal.about is None
+
+
+def test_a_torn_description_is_cut_off(tmp_path: Path) -> None:
+    """The run had not begun, so the file is one without a run."""
+    path = tmp_path / "j"
+    with FileJournal(path) as journal:
+        journal.describe(ABOUT)
+    data = path.read_bytes()
+    for length in range(HEADER.size, len(data)):
+        path.write_bytes(data[:length])
+        with FileJournal(path) as journal:
+            assert journal.about is None
+            assert list(journal.records()) == []
+
+
+@both
+def test_a_journal_that_is_only_read_stays_as_it_is(tmp_path: Path, key: bytes | None) -> None:
+    """A torn end is passed over and left; nothing can be recorded; two readers do not mind each other."""
+    path = tmp_path / "j"
+    sizes = write(path, key)
+    torn = path.read_bytes()[: sizes[-1] - 1]
+    path.write_bytes(torn)
+    with (
+        FileJournal(path, key, read_only=True) as journal,
+        FileJournal(path, key, read_only=True) as second,
+    ):
+        assert list(journal.records()) == list(second.records()) == RECORDS[:-1]
+        with pytest.raises(JournalError, match="it was opened to be read only"):
+            journal.record(RECORDS[2])
+        with pytest.raises(JournalError, match="another journal object uses it"):
+            FileJournal(path, key)
+    assert path.read_bytes() == torn
+
+
+@both
+def test_a_journal_that_is_only_read_is_not_made(tmp_path: Path, key: bytes | None) -> None:
+    """A missing file is not made, and one without a header gets none."""
+    path = tmp_path / "j"
+    with pytest.raises(JournalError, match="No such file"):
+        FileJournal(path, key, read_only=True)
+    assert not path.exists()
+    for content in (b"", b"jobcell"):
+        path.write_bytes(content)
+        with pytest.raises(JournalError, match="nothing is recorded in it"):
+            FileJournal(path, key, read_only=True)
+        assert path.read_bytes() == content

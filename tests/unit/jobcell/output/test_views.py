@@ -322,3 +322,65 @@ def test_json_lines_hold_whatever_a_state_holds():
     first, last = stream.getvalue().splitlines()
     assert event_from_json(first) == event
     assert json.loads(last)["reason"] == "fail"
+
+
+def retried_events():
+    """Return events of a resumed run whose step fails, waits, and succeeds."""
+    report = make_report("AdaptorError", "busy", step_id="a")
+    failed = {"error": report, "state": {}, "next": (), "duration_ms": 5}
+    memory = Memory(1, 2, 18_200_000)
+    return [
+        WorkflowStart(seq=1, **BASE, versions=VERSIONS, confinement=CONFINEMENT, replayed=2),
+        JobStart(seq=2, **STEP),
+        JobError(seq=3, **STEP, **failed, retry_in_ms=90_000),
+        JobStart(seq=4, **STEP, attempt=2),
+        JobComplete(seq=5, **STEP, attempt=2, state={}, next=("b",), duration_ms=12, mem=memory),
+    ]
+
+
+def test_lines_tell_attempts_replayed_steps_and_children():
+    """The reader sees which attempt runs, how long the run waits, and what was not run again."""
+    stream = io.StringIO()
+    view = LineView(stream, attempts={"a": 3})
+    for event in retried_events():
+        view.show(event)
+    view.close(msgspec.structs.replace(result("success"), children=2))
+
+    assert [line[14:] for line in stream.getvalue().splitlines()[1:-1]] == [
+        "resumed: 2 steps were replayed from the journal",
+        "[a] started",
+        "[a] failed after 5 ms, attempt 2 of 3 in 90.0 s",
+        "  AdaptorError in step 'a': busy",
+        "[a] started, attempt 2 of 3",
+        "[a] done in 12 ms, 18.2 MB, then b",
+    ]
+    assert stream.getvalue().endswith("\nsuccess after 40 ms, peak memory 20.0 MB, 2 children\n")
+
+
+def test_the_table_shows_the_wait_for_an_attempt():
+    """The row of a step that waits counts down; the next attempt takes the row over."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, height=40, color_system=None)
+    view = LiveView(console, attempts={"a": 3})
+    shown = []
+    for event in retried_events()[1:]:
+        view.show(event)
+        before = len(stream.getvalue())
+        view._live.refresh()
+        shown.append(stream.getvalue()[before:])
+    view.close(result("success"))
+
+    assert "AdaptorError, attempt 2 of 3 in " in shown[1]
+    assert "✗" not in shown[1]
+    assert "running, attempt 2 of 3" in shown[2]
+    assert "✓" in shown[3]
+    text = stream.getvalue()
+    assert "[a] failed after 5 ms, attempt 2 of 3 in 90.0 s" in text
+    assert "AdaptorError in step 'a': busy" in text
+
+
+def test_the_result_line_has_the_children():
+    """A program sees how many children the run took."""
+    stream = io.BytesIO()
+    JsonView(stream).close(msgspec.structs.replace(result(), children=3))
+    assert json.loads(stream.getvalue())["children"] == 3
