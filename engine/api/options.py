@@ -108,7 +108,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cancel_grace_s: float = 0.25
     """Time for a cancelled run to end by itself, before it is killed."""
     memory_mb: float = 500
+    """Memory of the child, its interpreter included."""
     cpu_s: float | None = None
+    """Processor time of each child of the run."""
     state_mb: float | None = None
     """Size of a serialised state; a quarter of ``memory_mb`` if not given."""
     state_items: int = MAX_STATE_ITEMS
@@ -123,6 +125,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_step_runs: int | None = None
     """Number of step runs.  If not given, ten for each step of the plan, but at least 1,000."""
     max_events: int = 1_000_000
+    """Number of events; a run with more is ended."""
     log_level: LogLevel = "debug"
     """The least important level of log lines that are reported."""
     adaptor_log_level: LogLevel = "warning"
@@ -130,16 +133,22 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     sanitize: Literal["none", "remove", "obfuscate", "summarize"] = "none"
     """How objects in log lines are shown."""
     modules: dict[str, ModuleRef] = {}
+    """Another version or path for an adaptor, by its name."""
     whitelist: tuple[str, ...] | None = None
     """Regular expressions.  A job may import a module of the repo if `re.search` finds one of them
     in its name; ``^`` and ``$`` match the ends of the name.  None admits all modules."""
     permissions: Permissions = Permissions()
+    """The hosts and files that the run may reach."""
     remove_from_state: tuple[str, ...] = ("configuration",)
+    """Keys that are removed from the state after each step."""
     public_credential_keys: tuple[str, ...] = tuple(DEFAULT_PUBLIC_KEYS)
+    """Keys of a configuration whose values are not secret; upper and lower case are the same."""
     event_state: bool = True
     """Whether ``job-complete`` and ``job-error`` carry the state."""
     start: str | None = None
+    """The id of the first step; it wins over the plan."""
     end: str | None = None
+    """The id of the last step: its state is the result. It wins over the plan."""
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
