@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from runs import MODES, make_engine
+from warm import start
 
 from engine import Engine, Policy
 
@@ -43,6 +44,12 @@ def older_objects_are_left_alone() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_server() -> None:
+    """Start the server before a test compares the children that it found and left."""
+    start()
 
 
 @pytest.fixture(autouse=True)

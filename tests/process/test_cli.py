@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from warm import run_warm
 
 from protocol.events import AnyEvent
 
@@ -38,15 +39,9 @@ def write(tmp_path):
     return write
 
 
-def jobcell(*arguments, **options):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
+def jobcell(*arguments, stdin="", env=None, cwd=None):
+    """Run the command; other tests here start its interpreter as well."""
+    return run_warm(None, *arguments, stdin=stdin, env=env, cwd=cwd)
 
 
 def chain(**expressions):
@@ -72,7 +67,7 @@ def test_a_single_job_runs_and_its_state_is_printed(write):
 
 def test_the_state_may_come_from_standard_input(write):
     """Programs in a pipe have the state on standard input."""
-    done = jobcell("run", write("job.py", ADD_ONE), "--state", "-", input='{"data": 1}')
+    done = jobcell("run", write("job.py", ADD_ONE), "--state", "-", stdin='{"data": 1}')
 
     assert json.loads(done.stdout) == {"data": 2}, done.stderr
 
@@ -397,7 +392,7 @@ def _read_terminal(leader: int) -> str:
 def test_without_the_sandbox_every_run_says_so(write):
     """A user who turns the wall off is reminded in each run."""
     done = jobcell(
-        "run", write("job.py", ADD_ONE), "--state", "-", "--no-sandbox", input='{"data":1}'
+        "run", write("job.py", ADD_ONE), "--state", "-", "--no-sandbox", stdin='{"data":1}'
     )
 
     assert done.returncode == 0, done.stderr

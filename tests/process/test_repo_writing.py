@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from warm import run_warm
 
 from engine.adaptors.repo import Repo
 from jobcell.repo import RepoWriteError, add, initialise, lock, remove, sync, verify
@@ -35,10 +36,11 @@ main()
 
 
 def call(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command itself; the rest of a test uses the functions, which start faster."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=check
-    )
+    """Run the command itself; the rest of a test uses the functions, which are faster."""
+    done = run_warm(None, "repo", *arguments)
+    if check:
+        done.check_returncode()
+    return done
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def runs(repo):
         yield engine
 
 
-@settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     jobs=st.lists(
         st.tuples(JOBS, st.sampled_from([(), *[("common", "rest")] * 4])),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
+
+from warm import run_warm
 
 PREAMBLE = """
 import os, sys, threading, time
@@ -19,18 +20,12 @@ SLEEPS = "import time\\ndef main(state): time.sleep(60)"
 
 
 def manage(
-    script: str, mode: str = "zygote", *, timeout_s: float = 60.0, **options: object
+    script: str, mode: str = "zygote", *, timeout_s: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Run a manager to its end; its code can use `MODE`, `CALM` and `SLEEPS`."""
     preamble = PREAMBLE.format(support=str(Path(__file__).parent), mode=mode)
-    return subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", preamble + textwrap.dedent(script)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        **options,  # type: ignore[call-overload]
-    )
+    source = preamble + textwrap.dedent(script)
+    return run_warm(source, warnings=("error::ResourceWarning",), timeout_s=timeout_s)
 
 
 def says(done: subprocess.CompletedProcess[str], *lines: str) -> None:

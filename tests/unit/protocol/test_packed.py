@@ -50,7 +50,7 @@ def big(number):
     return bytes([0xC7, len(data), BIG_INTEGER]) + data
 
 
-@examples(300)
+@examples(100)
 @given(VALUES)
 def test_the_count_is_that_of_the_items(value):
     """Bytes and value give the same count, and an ordinary state has allowed keys."""
@@ -67,7 +67,7 @@ def test_the_count_is_that_of_the_items(value):
             check_items(value, count - 1)
 
 
-@examples(300)
+@examples(100)
 @given(VALUES)
 def test_a_value_has_no_more_items_than_its_json_has_marks(value):
     """An exact count is therefore needed only for a value near the limit."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import struct
+
+
+@functools.cache
+def instructions(program: bytes) -> list[tuple[int, int, int, int]]:
+    """Return the instructions of *program*: code, two distances of a jump, and an operand."""
+    return [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
 
 
 def run_filter(program: bytes, *, number: int, arch: int, arguments=(0,) * 6) -> int:
     """Return the verdict of *program* about one system call."""
     padded = [value & (2**64 - 1) for value in (*arguments, 0, 0, 0, 0, 0, 0)][:6]
     data = struct.pack("<IIQ6Q", number & 0xFFFFFFFF, arch, 0, *padded)
-    code = [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
+    code = instructions(program)
     accumulator = at = 0
     while True:
         operation, true, false, operand = code[at]

@@ -1,0 +1,97 @@
+"""Programs that use the engine, without the start of an interpreter and its imports for each.
+
+A start costs 0.2 to 0.4 s of a processor, and tests of managers need hundreds of them. A program here is a
+process of its own with its own streams, environment and directory: a fork of a server that has imported the
+engine and did nothing else. Tests of the start itself run ``sys.executable``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SERVER = Path(__file__).with_name("warm_server.py")
+_servers: dict[int, socket.socket] = {}
+"""The connection to the server of this process, by its process id."""
+
+
+def start() -> socket.socket:
+    """Return the connection to the server, which is started by the first call."""
+    connection = _servers.get(os.getpid())
+    if connection is None:
+        connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, str(SERVER), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd=SERVER.parents[2],
+            )
+        _servers[os.getpid()] = connection
+
+        def stop() -> None:
+            connection.close()
+            process.wait()
+
+        atexit.register(stop)
+    return connection
+
+
+def run_warm(
+    source: str | None,
+    *arguments: object,
+    warnings: tuple[str, ...] = (),
+    stdin: str = "",
+    env: dict[str, str] | None = None,
+    cwd: Path | str | None = None,
+    timeout_s: float = 60.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; without a source it is `jobcell` with these arguments.
+
+    Raises:
+        subprocess.TimeoutExpired: It took too long, and was killed.
+
+    """
+    argv = ["jobcell" if source is None else "-c", *map(str, arguments)]
+    request = {
+        "source": source,
+        "argv": argv,
+        "env": dict(os.environ if env is None else env),
+        "cwd": str(cwd or Path.cwd()),
+        "warnings": warnings,
+    }
+    with (
+        tempfile.TemporaryFile("w+") as given,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):
+        given.write(stdin)
+        given.seek(0)
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                fds = [file.fileno() for file in (given, out, err, theirs)]
+                socket.send_fds(start(), [json.dumps(request).encode()], fds)
+            status = _wait(ours, argv, timeout_s)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(argv, status, out.read(), err.read())
+
+
+def _wait(end: socket.socket, argv: list[str], timeout_s: float) -> int:
+    said = b""
+    end.settimeout(timeout_s)
+    try:
+        while data := end.recv(100):
+            said += data
+    except TimeoutError:
+        os.kill(int(said.split()[0]), signal.SIGKILL)
+        raise subprocess.TimeoutExpired(argv, timeout_s) from None
+    return int(said.split()[1])

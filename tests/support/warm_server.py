@@ -1,0 +1,94 @@
+"""Becomes a Python program for each request: a fork that begins with the engine imported.
+
+Run as ``python warm_server.py FD``. Each message on the socket is a program, with its three standard streams
+and a socket for its end; see `warm`, which sends them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import types
+import warnings
+
+import psutil  # noqa: F401  the imports are for the forks
+import runs  # noqa: F401
+
+import engine  # noqa: F401
+import jobcell.cli
+import jobcell.views
+
+MOST_BYTES = 1 << 20
+
+
+def serve(requests: socket.socket) -> dict[str, object]:
+    """Fork for each request, and report its end; return the request in the fork."""
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while True:
+        for ready, _ in poll.poll():
+            if ready != requests.fileno():
+                poll.unregister(ready)
+                pid, end = running.pop(ready)
+                os.close(ready)
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                try:
+                    end.sendall(str(status).encode())
+                except BrokenPipeError:
+                    pass  # the test has given up
+                end.close()
+                continue
+            data, fds, _, _ = socket.recv_fds(requests, MOST_BYTES, 4)
+            if not data:
+                os._exit(0)
+            pid = os.fork()
+            if not pid:
+                for number, fd in enumerate(fds[:3]):
+                    os.dup2(fd, number)
+                # Nobody closes these objects, because their descriptors are closed with all others.
+                kept = [requests.detach(), *(end.detach() for _, end in running.values())]
+                os.closerange(3, max([*kept, *fds, *running, 100]) + 1)
+                return json.loads(data)
+            for fd in fds[:3]:
+                os.close(fd)
+            end = socket.socket(fileno=fds[3])
+            end.sendall(f"{pid} ".encode())
+            watched = os.pidfd_open(pid)
+            running[watched] = pid, end
+            poll.register(watched, select.POLLIN)
+
+
+def become(request: dict[str, object]) -> types.ModuleType:
+    """Take over what an interpreter of its own would have begun with; return its main module."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv[:] = request["argv"]
+    extra = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[0:1] = ["", *extra]
+    sys.warnoptions[:] = request["warnings"]
+    warnings._processoptions(sys.warnoptions)
+    for name, number, how in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        errors = "backslashreplace" if number == 2 else "strict"
+        buffering = 1 if number == 2 else -1
+        stream = os.fdopen(number, how, buffering, errors=errors, closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+    return main
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        program = serve(connection)
+    namespace = become(program)
+    if program["source"] is None:
+        jobcell.cli.main()
+    else:
+        exec(compile(program["source"], "<string>", "exec"), vars(namespace))
