@@ -478,6 +478,10 @@ def exhaust(free):
 def release(held):
     for fd in held:
         os.close(fd)
+def count_descriptors():
+    # The engine may be opening or closing files of a control group at this moment.
+    counts = [len(os.listdir("/proc/self/fd")) for _ in range(200)]
+    return max(set(counts), key=counts.count)
 """
 
 
@@ -490,7 +494,7 @@ def test_a_lack_of_descriptors_is_told_and_passes(mode: str):
             + """
 with make_engine(MODE, max_runs=3) as engine:
     engine.execute(CALM).result(30)
-    count = len(os.listdir("/proc/self/fd"))
+    count = count_descriptors()
     steady = engine.execute("import time\\ndef main(state): time.sleep(3)")
     wait_for(steady, "job-start")
     ends = set()
@@ -504,7 +508,7 @@ with make_engine(MODE, max_runs=3) as engine:
         assert [e.type for e in run.poll(after=0)][-1].startswith("workflow-")
     print(sorted(ends))
     print(steady.result(30).reason, engine.execute(CALM).result(30).reason)
-    print(len(os.listdir("/proc/self/fd")) - count)
+    print(count_descriptors() - count)
 """,
             mode,
         ),
@@ -538,6 +542,7 @@ for free in range(0, 20):
 print(sorted(told))
 """,
             mode,
+            timeout_s=180,
         ),
         "['EngineError', 'SpawnError', 'success']",
     )

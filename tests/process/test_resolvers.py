@@ -118,6 +118,7 @@ BROKEN = {
 @pytest.mark.parametrize(("resolver", "text"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_resolver_is_told_as_that(zygote: Engine, resolver, text: str):
     """The error names step and cause, and the run ends without a hang."""
+    assert zygote.execute("def main(state): return state").result(60).reason == "success"
     run = zygote.execute(
         plan_of({"id": "a", "expression": USES, "configuration": "cred"}),
         resolvers=Resolvers(credential=resolver),

@@ -78,7 +78,10 @@ def run_warm(
         with ours:
             with theirs:
                 fds = [file.fileno() for file in (given, out, err, theirs)]
-                socket.send_fds(start(), [json.dumps(request).encode()], fds)
+                try:
+                    socket.send_fds(start(), [json.dumps(request).encode()], fds)
+                except BrokenPipeError:
+                    raise RuntimeError("the warm server has ended; its error is above") from None
             status = _wait(ours, argv, timeout_s)
         out.seek(0)
         err.seek(0)

@@ -19,7 +19,7 @@ import runs  # noqa: F401
 
 import engine  # noqa: F401
 import jobcell.cli
-import jobcell.views
+import jobcell.commands
 
 MOST_BYTES = 1 << 20
 
