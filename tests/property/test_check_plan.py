@@ -110,6 +110,7 @@ def runs(repo):
         yield engine
 
 
+@pytest.mark.slow
 @settings(examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     jobs=st.lists(

@@ -219,6 +219,7 @@ def test_announced_items_take_no_memory(code):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.integers(1, 3000), st.sampled_from(["list", "dict", "tuple"]))
 @example(100_000, "list")

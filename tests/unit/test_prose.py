@@ -7,6 +7,8 @@ from prose.__main__ import kind_of, marks_of
 from prose.rules import LONG_WORDS
 from prose.sentences import of_markdown, of_python
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("sentence", "mark"),

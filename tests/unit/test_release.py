@@ -7,6 +7,8 @@ import tomllib
 from importlib.metadata import metadata
 from pathlib import Path
 
+import pytest
+
 import engine
 import jobcell
 
@@ -16,6 +18,7 @@ FRAGMENTS = ROOT / "changelog.d"
 TYPES = [entry["directory"] for entry in PROJECT["tool"]["towncrier"]["type"]]
 
 
+@pytest.mark.slow
 def test_the_version_is_stated_once():
     """The packages, the command, and the events of a run take it from the same line of source."""
     source = (ROOT / "engine" / "api" / "version.py").read_text()

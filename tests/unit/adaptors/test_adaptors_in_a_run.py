@@ -12,6 +12,8 @@ import pytest
 
 import engine
 
+pytestmark = pytest.mark.slow
+
 ADAPTORS = Path(__file__).parents[3] / "adaptors"
 
 JOB = """

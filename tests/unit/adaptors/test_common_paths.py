@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import common
+import pytest
 from common.paths import find
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -44,6 +45,7 @@ def test_every_value_of_a_document_is_found_at_any_depth(document):
     assert len(find(document, "$..*")) == count(document)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters(exclude_characters="'\""), min_size=1), values))
 def test_a_quoted_key_finds_its_value(document):
     """The key may contain all characters except quotes."""

@@ -22,6 +22,7 @@ def batch(count):
     return b"\x82\xa4type\xa9log-batch\xa7entries" + entries
 
 
+@pytest.mark.slow
 def test_a_large_state_is_passed_over_at_once():
     """The length comes before the state, so the content of the state does not matter."""
     state = b"\xdd" + (50_000_000).to_bytes(4, "big") + b"\x80" * 50_000_000

@@ -175,6 +175,7 @@ def test_keys_that_collide_are_not_decoded():
     assert time.thread_time() - began > 4 * refused
 
 
+@pytest.mark.slow
 def test_integers_that_collide_are_counted():
     """3,000 integers are decoded in milliseconds; there are fewer powers of two up to 2**3000."""
 

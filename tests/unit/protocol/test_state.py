@@ -268,6 +268,7 @@ def test_a_false_timestamp_in_a_float_takes_the_fast_way():
     assert encode_state(value) == msgspec.msgpack.encode(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", [1, 2**70, dt.date(2024, 5, 6)], ids=type)
 def test_too_deep_a_value_is_refused_in_one_way(leaf):
     """The error does not depend on the innermost value, or on the depth of the stack."""

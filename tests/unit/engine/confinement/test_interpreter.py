@@ -8,6 +8,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from engine.confinement import interpreter
 from engine.confinement.libraries import libraries, needed
 
@@ -108,6 +110,7 @@ def test_libraries_of_a_screen_or_a_network_are_left_out():
     assert not {name for name in names if name.startswith(("libX", "libtk", "libreadline"))}
 
 
+@pytest.mark.slow
 def test_finding_it_all_takes_no_import_of_the_child():
     """The engine finds all of these without an import of the child's code."""
     source = (

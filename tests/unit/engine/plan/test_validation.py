@@ -458,6 +458,7 @@ def test_a_cycle_in_a_value_is_told():
     ]
 
 
+@pytest.mark.slow
 def test_a_value_nested_too_deeply_is_a_problem_and_no_crash():
     """Depth needs stack in the child, so the engine refuses such a value before a child starts."""
     value: list = []
@@ -525,6 +526,7 @@ def test_control_characters_of_a_plan_do_not_reach_the_terminal():
     assert len(line) < 250
 
 
+@pytest.mark.slow
 def test_large_plans_are_checked_in_linear_time():
     """2,000 steps and 100,000 edges are checked without recursion and without quadratic work."""
     ids = [f"s{i}" for i in range(2000)]
@@ -542,6 +544,7 @@ def test_large_plans_are_checked_in_linear_time():
     )
 
 
+@pytest.mark.slow
 def test_many_unknown_ids_are_all_told_quickly():
     """The engine suggests names only for the first few ids, because the comparison is slow."""
     plan = steps(

@@ -79,6 +79,7 @@ def test_an_integer_may_have_more_digits_than_python_reads():
     assert engine.event_from_json(engine.to_json(complete([number]))).state == [number]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "state",
     [

@@ -147,6 +147,7 @@ def test_a_state_is_decoded_once_for_as_long_as_somebody_has_it(log):
     assert third.state == {"data": [1]}  # the readers had dropped the changed state
 
 
+@pytest.mark.slow
 def test_a_state_with_too_many_items_is_left_out_of_its_event():
     """A hostile child that does not count the items itself gets the same limit."""
     log = EventLog(max_items=100)

@@ -135,6 +135,7 @@ def test_a_very_long_secret_is_found_in_the_usual_spellings():
     assert sum(map(len, redactor._needles)) < 60 * len(raw)
 
 
+@pytest.mark.slow
 def test_secrets_that_come_one_by_one_are_compiled_a_few_times(monkeypatch):
     """A run may get a credential for each step, but not all are compiled again each time."""
     built = []
@@ -187,6 +188,7 @@ def test_subclasses_are_redacted_as_what_they_are(redactor):
     ]
 
 
+@pytest.mark.slow
 def test_what_is_too_deep_is_hidden_whole(redactor):
     """The engine hides such a value because it cannot search it."""
     deep = [SECRET]
@@ -221,6 +223,7 @@ def test_an_encoded_state_is_redacted(redactor, rows):
     assert encoded == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", [SECRET, SECRET * 1000, [SECRET] * 2000, {str(n): SECRET for n in range(70_000)}]
 )

@@ -105,6 +105,7 @@ def test_a_name_says_whether_its_value_is_a_secret(name, secret):
     assert is_secret_name(name) is secret
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -114,6 +114,7 @@ def feed_all(records, pieces):
     return done + records.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["ab", "ab" * 50, "ab" * 5_000])
 def test_records_that_spell_out_a_long_secret_take_linear_time(piece):
     """A job may know its secret, or write the plan that holds it: the supervisor must not stall."""

@@ -88,6 +88,7 @@ def test_keys_that_become_equal_keep_their_values():
     assert decode_state(redactor.raw(encode_state(large))) == {**expected, **FILLER}
 
 
+@pytest.mark.slow
 def test_thousands_of_equal_keys_take_linear_time():
     """Each key gets the next number, and no number is tried twice."""
     redactor = make("secret")

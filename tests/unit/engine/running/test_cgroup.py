@@ -11,6 +11,8 @@ import pytest
 from engine.running import cgroup
 from engine.running.cgroup import RunCgroup
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1 << 20
 
 

@@ -189,6 +189,7 @@ def test_no_edge_is_followed_twice(claims, following):
 # --- huge names ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "names"),
     [
@@ -347,6 +348,7 @@ def test_details_of_too_many_items_are_left_out_where_they_are_read():
         assert (plain(report).details is not None) is kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", ["x", "\u00e9", "\U0001f511"], ids=ascii)
 def test_a_report_of_huge_texts_leaves_nothing_of_them_behind(character):
     """Python stores each character of a text in the width of its widest character."""

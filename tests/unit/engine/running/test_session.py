@@ -662,6 +662,7 @@ def huge_frame(place):
     return before, encode(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [

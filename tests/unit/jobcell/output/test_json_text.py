@@ -58,6 +58,7 @@ def test_a_struct_keeps_its_type_on_the_slow_path():
     }
 
 
+@pytest.mark.slow
 def test_nesting_that_no_json_reader_follows_is_an_error():
     """The writer does not crash, and does not leave a file that is cut in the middle."""
     value: list = []

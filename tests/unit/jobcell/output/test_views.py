@@ -162,6 +162,7 @@ def test_a_step_within_which_the_run_ended_is_not_left_running():
     assert "kill after 40 ms" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 500])
 def test_the_table_fits_the_terminal(count):
     """The last steps are shown, and the others are counted."""

@@ -11,6 +11,8 @@ import pytest
 from jobcell.stubs.library import write_library
 from jobcell.stubs.source import to_stub
 
+pytestmark = pytest.mark.slow
+
 MODULES = {
     "asyncio": {"gather", "sleep"},
     "collections": {"Counter", "namedtuple"},
@@ -112,6 +114,7 @@ def complaints(library, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_a_good_job_has_nothing_to_complain_about(complaints):
     """The job has allowed modules, special forms that checkers know by name, and free `state`."""
     assert [complaint for complaint in complaints if complaint[0] != "bad.py"] == []

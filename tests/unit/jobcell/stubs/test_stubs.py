@@ -14,6 +14,8 @@ import pytest
 from jobcell.input.inputs import BadInputError
 from jobcell.stubs.command import public_names, run
 
+pytestmark = pytest.mark.slow
+
 ADAPTORS = Path(__file__).parents[4] / "adaptors"
 
 GOOD = """
@@ -89,6 +91,7 @@ def complaints(stubs, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_mypy_has_nothing_against_a_good_job(complaints):
     """The job has verbs with and without import, allowed modules, and lazy state."""
     assert [complaint for complaint in complaints if complaint[0] != "bad.py"] == []
@@ -102,6 +105,7 @@ def test_mypy_flags_what_the_sandbox_would_refuse(complaints):
         assert f'"{name}"' in messages[line], (text, messages[line])
 
 
+@pytest.mark.slow
 def test_writing_again_replaces_what_was_written(stubs, repo, capsys):
     """Stubs of an earlier call for rest are gone if the new call does not name rest."""
     again = stubs.with_name("again")

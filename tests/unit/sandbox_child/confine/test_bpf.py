@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import pytest
 from bpf_machine import run_filter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,7 @@ def test_a_checked_call_is_allowed_when_all_tests_pass(tests, arguments):
     assert ask(code, 9, *arguments) == expected
 
 
+@pytest.mark.slow
 def test_a_long_filter_has_jumps_that_reach_across_it():
     """A conditional jump spans 255 instructions; a longer one is made of two."""
     long = {n: checked([Question(a, n + 1) for a in range(6)], EPERM) for n in range(0, 400, 2)}

@@ -496,6 +496,7 @@ def oracle_rules(libseccomp, *, net):
     return rules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
 def test_libseccomp_gives_the_same_verdict_for_every_number(libseccomp, net):
     """Another compiler gives the same verdicts, for each number and many arguments."""

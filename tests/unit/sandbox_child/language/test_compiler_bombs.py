@@ -23,6 +23,7 @@ def test_a_huge_source_is_refused_unread(refusal_of):
     assert "1000000" in report.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -59,6 +60,7 @@ def test_a_text_that_nests_too_deep_is_a_compile_error(refusal_of, line, languag
         assert report.fix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_a_long_chain_of_elif_runs_or_is_a_compile_error(result_of, language):
     """Python 3.13 compiles 5,000 branches, and earlier versions refuse them as too deep."""
@@ -80,6 +82,7 @@ def test_a_text_that_nests_too_deep_for_us_alone_is_told_with_its_place(refusal_
     assert report.position.line == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", [True, False], ids=["policy", "plain"])
 def test_a_long_sum_is_an_ordinary_expression(result_of, language):
     """A sum nests as deep as it is long, but 900 terms still work."""
@@ -147,6 +150,7 @@ def test_an_invalid_escape_is_not_our_business(result_of):
     assert result_of("def main(state):\n    return '\\d'") == "\\d"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flood",
     [

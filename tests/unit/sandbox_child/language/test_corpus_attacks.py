@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ATTACKS = Path(__file__).parents[3] / "jobs" / "attacks"
 
 BY_LAYER = {

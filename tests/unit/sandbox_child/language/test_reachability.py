@@ -131,6 +131,7 @@ def _walk(roots, read):
     return ways_out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_no_path_leads_from_a_facade_to_the_interpreter(name):
     """No attribute, item or call of a job's standard module reaches a real module, code or a frame.
@@ -146,6 +147,7 @@ def test_no_path_leads_from_a_facade_to_the_interpreter(name):
         scope.close()
 
 
+@pytest.mark.slow
 def test_no_path_leads_from_a_builtin_to_the_interpreter():
     """The same holds for the built-in names."""
     scope = _new_scope()
@@ -181,6 +183,7 @@ def _containers(read, get):
     return found
 
 
+@pytest.mark.slow
 def test_no_container_is_shared_by_two_scopes():
     """Two steps could exchange data through a list or dict that both can reach."""
     scopes = [_new_scope(), _new_scope()]

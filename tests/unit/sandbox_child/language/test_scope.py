@@ -157,6 +157,7 @@ def test_names_of_adaptors_are_in_scope_without_guards_among_them():
     assert "len" in names["__builtins__"]
 
 
+@pytest.mark.slow
 def test_importing_the_scope_loads_no_module_that_only_jobs_need():
     """The start path of a child stays short: facades are made when a job asks for them."""
     program = (

@@ -317,6 +317,7 @@ def test_ten_diamonds_in_a_row_run_31_steps():
     assert len(walk(*diamonds(4)).step_runs) == 61
 
 
+@pytest.mark.slow
 def test_a_wide_plan_of_many_joins_is_walked_in_time():
     """The plan has 2,000 triggers, half of them joins, all with an edge to the next join."""
     steps = [{"id": "t", "next": {f"n{n}": True for n in range(1000)}}]

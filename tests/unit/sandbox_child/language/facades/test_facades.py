@@ -160,6 +160,7 @@ def test_string_annotations_work_with_dataclasses(result_of):
     assert result_of(source) == [2, 7, "A(x=3)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["gzip", "zlib"])
 def test_decompressing_stops_at_a_limit(run_job, module):
     """A kilobyte can expand to a gigabyte."""
