@@ -83,8 +83,6 @@ class PlanObject:
             if isinstance(key, str) and name in ignored and is_written and member is not None:
                 findings.ignored.setdefault(key, join_path(path, key))
             if not isinstance(name, str) or name not in known:
-                if not is_written and member == _default(value, name):
-                    continue
                 if not others_allowed and name not in ignored:
                     self._refuse_key(key, known)
             elif member is None:
@@ -275,11 +273,6 @@ def _items(value: Mapping[Any, Any] | msgspec.Struct) -> list[tuple[Any, Any]]:
     if isinstance(value, msgspec.Struct):
         return [(name, getattr(value, name)) for name in value.__struct_fields__]
     return list(value.items())
-
-
-def _default(struct: Any, name: str) -> Any:
-    fields = msgspec.structs.fields(type(struct))
-    return next((field.default for field in fields if field.name == name), None)
 
 
 def _plain_mapping(value: Any) -> Any:

@@ -41,6 +41,23 @@ others = {
     key: st.just({"uuid": 1}) | st.none()
     for key in ("previous", "linker", "sourceMap", "openfn", "history", "cursor", "meta")
 }
+retries = st.fixed_dictionaries(
+    {"attempts": st.sampled_from([1, 3])},
+    optional={
+        "delay": st.sampled_from([0, 0.5, 2000, None]),
+        "backoff": st.sampled_from([1, 1.5, None]),
+        "max_delay": st.sampled_from([0, 60_000, None]),
+        "maxDelay": st.sampled_from([0, 60_000, None]),
+        "on": st.sampled_from([[], ["JobError", "timeout", "death"], None]),
+    },
+)
+permissions = st.fixed_dictionaries(
+    {},
+    optional={
+        "net": st.sampled_from([[], ["example.org:443", "*"], None]),
+        "read": st.sampled_from([[], ["/srv/data"], None]),
+    },
+)
 step = st.fixed_dictionaries(
     {},
     optional={
@@ -53,6 +70,11 @@ step = st.fixed_dictionaries(
         "state": st.sampled_from(["an-id", {}, [1], 3, False, None]),
         "next": st.just("b") | st.dictionaries(st.just("b"), edges) | st.none(),
         "join": st.sampled_from(["any", "all", None]),
+        "retry": retries | st.none(),
+        "timeout": st.sampled_from([1, 0.5, 60_000, None]),
+        "on_death": st.sampled_from(["end", "fail", None]),
+        "onDeath": st.sampled_from(["end", "fail", None]),
+        "permissions": permissions | st.none(),
         **others,
     },
 )
