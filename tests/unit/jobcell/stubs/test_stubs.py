@@ -20,6 +20,7 @@ ADAPTORS = Path(__file__).parents[4] / "adaptors"
 
 GOOD = """
 import json
+import jobcell_context
 from datetime import datetime
 from common import each, fn as make
 
@@ -27,6 +28,7 @@ make(lambda state: {**state, "text": json.dumps(state["data"])})
 each(state.data.rows, fn(lambda state: {**state, "n": len(state["data"])}))
 get("patients", query={"since": state.data.cursor})
 cursor(datetime.now().isoformat(), default="today")
+put(jobcell_context.idempotency_key.lower(), {"n": jobcell_context.attempt + 1})
 """
 
 BAD = [
@@ -37,6 +39,8 @@ BAD = [
     ("import json; json.codecs", "codecs"),
     ("chunk([1], 'x')", "int"),
     ("split_keys({'a': 1}, ['a']).a", "a"),
+    ("import jobcell_context; jobcell_context.credential", "credential"),
+    ("import jobcell_context; jobcell_context.attempt.lower()", "lower"),
 ]
 
 
