@@ -1,7 +1,8 @@
 """The interpreters and the C library with which the shortcuts of a zygote were tested.
 
-A shortcut here depends on the inside of CPython or of the C library.  It is taken only where its tests and
-its measurement were run.  Elsewhere the documented way does the same, in more time and memory.
+A shortcut depends on internals of CPython or of the C library.  The child takes it only where its
+tests and its measurement were run.  Elsewhere the documented way has the same effect, but needs
+more time and memory.
 """
 
 from __future__ import annotations

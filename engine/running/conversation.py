@@ -1,7 +1,7 @@
 """The conversation with one child: its messages and its output become events and effects.
 
-A run may have several children, one after the other. A conversation holds what belongs to one of
-them; the parts that belong to the run are given to it.
+A run may have several children, one after the other. A conversation holds the parts of one child,
+and gets the parts of the run from its caller.
 """
 
 from __future__ import annotations
@@ -53,13 +53,16 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     versions: events.Versions
     meta: dict[str, Any]
-    """Of the plan."""
+    """The ``meta`` of the plan."""
     replayed: int
     """The number of steps that a journal has recorded."""
 
 
 class Conversation:
-    """The child, from its first message to its last. For the supervisor's thread."""
+    """The messages of one child, from the first to the last.
+
+    Only the supervisor's thread uses it.
+    """
 
     def __init__(self, run: RunParts, deadlines: Deadlines) -> None:
         self.deaf = False
@@ -70,24 +73,24 @@ class Conversation:
         self.asked_to_end = False
         """Whether the child was sent a cancellation."""
         self.last: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed | None = None
-        """The last message, once it was sent."""
+        """The last message of the child; None before it arrives."""
         self.final_state = _NOTHING
         self.confinement: ConfinementReport | None = None
         """The report of the child about its walls."""
         self.stderr = b""
         """The end of its standard error."""
         self.heard = False
-        """Whether it has sent a message."""
+        """Whether the child has sent a message."""
         self.progressed = False
-        """Whether it has begun a step, after the replayed ones."""
+        """Whether the child has begun a step after the replayed ones."""
         self.next_child_s: float | None = None
-        """When another child is to go on, once this one is gone; on the monotonic clock."""
+        """The earliest time on the monotonic clock at which another child replaces this one."""
         self.proceed_s: float | None = None
-        """When the child is to begin the next attempt, on the monotonic clock."""
+        """The time on the monotonic clock at which the child begins the next attempt."""
         self.death: ErrorReport | None = None
         """The limit for which the child is killed, if the open step may survive that."""
         self.ended: Ended | None = None
-        """The end of a step that the journal keeps at the moment."""
+        """The end of a step that is being written to the journal."""
         self._phase = Phase.STARTING
         self._reads = True
         """Whether the child had read all messages to it before it sent the present message."""
@@ -174,7 +177,7 @@ class Conversation:
         return self.proceed(now) + self._check_events()
 
     def proceed(self, now: Moment) -> Effects:
-        """Let the child go on that waits after the end of a step, or for its next attempt."""
+        """Let a child go on that waits after the end of a step, or before its next attempt."""
         self.proceed_s = None
         self._deadlines.loaded(now.s)
         self._phase = proceed(self._phase)
@@ -187,7 +190,7 @@ class Conversation:
         return self.doom()
 
     def judge_step(self, report: ErrorReport) -> Effects:
-        """Have the child killed for a limit: its open step may survive that, else the run ends."""
+        """Have the child killed for a limit; the run ends, unless the open step survives."""
         if self._verdict.report is not None or self._steps.survives(report) is None:
             return self.judge(report)
         self.death = self.death or report
@@ -296,7 +299,7 @@ class Conversation:
         return (Record(ended.record),)
 
     def _try_again(self, ended: Ended, after_s: float | None, now: Moment) -> Effects:
-        """Report an attempt that failed, and have the child wait for the next one, or give it up."""
+        """Report an attempt that failed; let the child wait for the next one, or give it up."""
         self._deadlines.job_ended()
         step = self._steps.open
         assert step is not None

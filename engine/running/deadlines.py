@@ -12,10 +12,10 @@ from engine.api import RunOptions
 from protocol.report import ErrorReport, make_report
 
 START_S: Final = 30.0
-"""Longest start of a child; an ordinary start takes milliseconds."""
+"""Longest time for the start of a child; an ordinary start takes milliseconds."""
 
 LINGER_S: Final = 1.0
-"""Time in which a child that has closed its pipe must be gone."""
+"""Longest time from the end of a child's pipe to the end of the child."""
 
 
 class Deadlines:
@@ -24,9 +24,9 @@ class Deadlines:
     def __init__(self, options: RunOptions, begun: float | None = None) -> None:
         self._options = options
         self.begun = begun
-        """When the run has left the queue for the first time."""
+        """The time at which the run left the queue for the first time."""
         self._child_since: float | None = None
-        """When the present child was started; None: the run has no child."""
+        """The time at which the present child was started; None if the run has no child."""
         self._heard = 0.0
         self._ready = False
         self._job_started: float | None = None
@@ -48,7 +48,7 @@ class Deadlines:
         self._child_since = self._heard = now
 
     def child_gone(self) -> None:
-        """The run has no child for a while; the limit of the run holds."""
+        """Take note that the run has no child for a while; the limit of the run still holds."""
         self._child_since = self._job_started = self._loading_since = None
         self._ready = False
         self._stop_at = math.inf
@@ -62,7 +62,7 @@ class Deadlines:
         self._heard = now
 
     def job_started(self, step_id: str, now: float, timeout_s: float | None = None) -> None:
-        """A job has started; its step has a limit of its own, or None."""
+        """Take note that a job has started, whose step may have a time limit of its own."""
         self._job_started, self._step_id, self._attempt_s = now, step_id, timeout_s
 
     def job_ended(self) -> None:
@@ -70,7 +70,7 @@ class Deadlines:
         self._job_started = None
 
     def loading(self, now: float, *, limited: bool = True) -> None:
-        """The child waits for the engine, so its silence does not count.
+        """Take note that the child waits for the engine, so that its silence does not count.
 
         Args:
             now: The time.
@@ -100,7 +100,7 @@ class Deadlines:
 
     @property
     def next(self) -> float:
-        """The time of the next look; infinity if no limit is set."""
+        """The time at which the caller must check the limits again; infinity without limits."""
         return min(when for when, _ in self._list())
 
     def load_is_late(self, now: float) -> bool:

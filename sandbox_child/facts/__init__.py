@@ -1,6 +1,6 @@
-"""Room `facts`: what a job or an adaptor may know about its run, as the module `jobcell_context`.
+"""Room `facts`: the facts about a run for jobs and adaptors, as the module `jobcell_context`.
 
-It belongs here if code of others may read it.  The room imports nothing of ours.
+A fact belongs here if jobs or adaptors may read it.  The room imports nothing of ours.
 """
 
 from __future__ import annotations

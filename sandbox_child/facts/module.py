@@ -1,8 +1,8 @@
 """The module `jobcell_context`: facts about the running step, which nobody can change.
 
-Each realm of adaptors has a module of its own, and so has each scope of a job.  A module reads the
-facts when it is asked.  So an adaptor that is kept from step to step, or called back later, gets the
-facts of the step that runs at that moment.
+Each realm of adaptors has a module of its own, and so has each scope of a job.  A module looks a
+fact up each time when code reads it.  So an adaptor that is kept from step to step, or called back
+later, gets the facts of the step that runs at that moment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def make_facts_module() -> ModuleType:
     """Return a module whose attributes are the facts; nothing can be set or deleted in it."""
 
     class Context(ModuleType):
-        """What an adaptor may know about the step that runs."""
+        """The facts about the running step that an adaptor may know."""
 
         __all__ = Facts._fields
         run_id = property(lambda _: _now.run_id)

@@ -226,7 +226,7 @@ class JobExecution:
     def _resolve_import(self, name: str) -> ModuleType | None:
         module = self._links.resolve_import(name) if self._links else None
         if name == FACTS and not self._start.language:
-            return make_facts_module()  # with the language, a facade stands in for it
+            return make_facts_module()  # with the language, a facade replaces it
         broken = self._start.repo_error
         if module is None and broken is not None and name.partition(".")[0] not in TABLE:
             raise JobImportError(f"cannot import {name!r}: the repo cannot be read: {broken}")

@@ -1,7 +1,8 @@
-"""Logs warnings, and errors without a caller, without paths or lines of the engine.
+"""Logs warnings and errors that no code catches, without paths or lines of the engine.
 
-Python writes them to standard error with the files and the source lines of every frame below: the
-engine's, and the paths of this host.  This module is imported only when such a report is due.
+Python writes them to standard error with the files and source lines of all frames below.  Those
+contain lines of the engine and paths of the host.  This module is imported only when such a report
+is due.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ MARKED = re.compile(r"<!-- (file|test): (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:
-    """Return name and text of the blocks of `docs/tutorial.md` that a kind of mark stands before."""
+    """Return name and text of the blocks of `docs/tutorial.md` after marks of one kind."""
     return [(name, text) for found, name, text in MARKED.findall(PAGE.read_text()) if found == kind]
 
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def call(folder: Path, name: str) -> list[subprocess.CompletedProcess[str]]:
-    """Run the commands of a block in turn."""
+    """Run the commands of a block, one after the other."""
     (text,) = (text for found, text in blocks("test") if found == name)
     words = [shlex.split(line[2:], comments=True) for line in text.splitlines()]
     assert all(line[0] == "jobcell" for line in words)

@@ -84,4 +84,4 @@ def test_the_table_is_read_from_the_document():
     table = read_table(ROOT / "CONTRIBUTING.md")
     assert table["protocol"] == frozenset()
     assert table["engine.start"] == {"engine.confinement", "protocol"}
-    assert table["sandbox_child.language.facades"] == {"sandbox_child.language.guards"}
+    assert "sandbox_child.language.guards" in table["sandbox_child.language.facades"]

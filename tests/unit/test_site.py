@@ -17,7 +17,7 @@ PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("reference/*.md")])
 
 
 def load(name: str):
-    """Import a script of `docs/`, which is no package."""
+    """Import a script of `docs/`, which is not a package."""
     spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -97,7 +97,7 @@ def test_a_link_out_of_the_documents_leads_to_the_repository(page, link, expecte
 
 
 def test_the_decisions_are_listed_by_their_titles():
-    """One page for each file in `docs/adr`."""
+    """Each file in `docs/adr` has a page in the list."""
     config = SimpleNamespace(nav=[{"Home": "index.md"}, {"Explanation": [{"Decisions": []}]}])
 
     load("site").on_config(config)

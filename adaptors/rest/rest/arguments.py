@@ -54,7 +54,8 @@ def checked_key(wanted: Any) -> str | None:
     """Return the value of the header `Idempotency-Key`; None to send none.
 
     Raises:
-        RequestError: No key was given where none can be made, or it is not a text.
+        RequestError: A key must be given here, because none can be made; or the given key is not a
+            text.
 
     """
     if wanted is None or wanted is False:

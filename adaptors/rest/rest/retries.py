@@ -1,4 +1,4 @@
-"""What a response and the running step say of another attempt at a request."""
+"""Hints of a response about another attempt, and keys that mark repeated requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def retry_advice(status: int, retry_after: str | None) -> dict[str, Any]:
     """Return `retryable`, and `retry_after_s` if the server names a delay that can be read.
 
     Args:
-        status: Of the response.
+        status: The status of the response.
         retry_after: The header `Retry-After`: seconds, or a date of HTTP.
 
     """
@@ -48,8 +48,9 @@ def _of_naive(at: Any) -> float:
 def idempotency_key() -> str | None:
     """Return a key for one more request of the running step; None outside of a run.
 
-    The first request of an attempt gets the key of the step run, the next ones `key:2`, `key:3`, ...: the same in
-    every attempt, as long as the job makes its requests in the same order.
+    The first request of an attempt gets the key of the step run, and the next ones `key:2`,
+    `key:3`, and so on. If a job always makes its requests in the same order, they have the same
+    keys in every attempt.
     """
     try:
         import jobcell_context

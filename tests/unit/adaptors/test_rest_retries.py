@@ -1,4 +1,4 @@
-"""Errors of rest say whether another attempt can succeed, and keys tell repeated requests apart."""
+"""Errors of rest say whether another attempt can succeed, and keys mark repeated requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_delay_that_cannot_be_read_is_left_out(text):
 
 
 def test_a_delay_of_an_answer_that_is_final_is_left_out():
-    """There is no other attempt."""
+    """A delay would be useless, because no other attempt follows."""
     assert retry_advice(404, "3") == {"retryable": False}
 
 

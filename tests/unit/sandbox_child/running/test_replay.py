@@ -231,7 +231,7 @@ def test_a_step_with_which_the_run_ends_is_not_waited_for(step, name):
 
 
 def test_a_state_is_sent_whole_where_it_is_recorded():
-    """Whatever an event may carry."""
+    """The limits of an event do not cut the state for a record."""
     fields = {field: getattr(LIMITS, field) for field in LIMITS.__struct_fields__}
     limits = m.ChildLimits(**{**fields, "payload_bytes": 10})
     state = {"data": {"text": "x" * 100}}
@@ -390,7 +390,7 @@ def test_only_a_plain_boolean_and_a_usable_number_count(found, expected):
 
 
 def test_a_property_that_raises_says_nothing():
-    """Whatever it raises: an exit, an interrupt, an error of its own."""
+    """The property may raise an exit, an interrupt or an error of its own."""
 
     class Hostile(Exception):
         @property
