@@ -309,9 +309,10 @@ def doctor(
 def check(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="A job (.py).")],
     adaptor: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[@VERSION]", help="May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME[@VERSION]", help="An adaptor of the job; may be repeated."),
     ] = None,
-    repo: Annotated[Path | None, typer.Option(metavar="DIR", help="Installed adaptors.")] = None,
+    repo: Annotated[Path | None, typer.Option(metavar="DIR", help="The repo of adaptors.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the operations found.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -336,9 +337,10 @@ def stubs(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write the .pyi files.")
     ],
     adaptor: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[@VERSION]", help="May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME[@VERSION]", help="An adaptor to include; may be repeated."),
     ] = None,
-    repo: Annotated[Path | None, typer.Option(metavar="DIR", help="Installed adaptors.")] = None,
+    repo: Annotated[Path | None, typer.Option(metavar="DIR", help="The repo of adaptors.")] = None,
 ) -> None:
     """Write stub files, with which an editor knows what a job may use."""
     from jobcell.stubs.command import run as command

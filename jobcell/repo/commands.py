@@ -54,7 +54,7 @@ def add(
     spec: Annotated[list[str], typer.Argument(help="A directory, a wheel, or name==version.")],
     repo: RepoOption = HERE,
     name: Annotated[str | None, typer.Option(help="The name that plans use.")] = None,
-    module: Annotated[str | None, typer.Option(help="Its import name.")] = None,
+    module: Annotated[str | None, typer.Option(help="The import name of the adaptor.")] = None,
     allow_build: BuildOption = False,
     find_links: LinksOption = None,
 ) -> None:
