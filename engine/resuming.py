@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from engine.api import Journal, JournalError
+from engine.api import Journal, JournalError, PlanError, Problem
 from engine.journal import describe_run, fingerprint, read_journal
 from engine.running import Order, Past
 from protocol.plan import Plan
 from protocol.report import make_report
+from protocol.state import StateNotCarriedError
 
 
 def take_up(
@@ -33,8 +34,14 @@ def take_up(
         own_id: Whether the plan gives the id of the run; if not, a resumed run keeps the recorded id.
         prepare: Makes an order of a plan and its past.
 
+    Raises:
+        PlanError: The initial state cannot be carried.
+
     """
-    plan_hash = fingerprint(plan, state, own_id=own_id)
+    try:
+        plan_hash = fingerprint(plan, state, own_id=own_id)
+    except StateNotCarriedError as error:
+        raise PlanError([Problem(error.path, error.reason)]) from None
     try:
         known = read_journal(journal, plan, plan_hash)
         if known.run_id is not None:

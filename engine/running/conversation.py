@@ -241,6 +241,7 @@ class Conversation:
         return NO_EFFECTS
 
     def _elsewhere(self, message: m.Elsewhere, now: Moment) -> Effects:
+        self._steps.check_nothing_left_out()
         self._recovery.move_to(message.step_id)
         self.next_child_s = now.s
         return KILL
@@ -329,6 +330,7 @@ class Conversation:
         self, message: m.WorkflowComplete | m.WorkflowError | m.ConfineFailed, now: Moment
     ) -> Effects:
         if isinstance(message, m.WorkflowComplete):
+            self._steps.check_nothing_left_out()
             self.final_state = self._steps.final_state(message)
             step_id = self._steps.open.step_id if self._steps.open else None
             size = len(memoryview(self.final_state))

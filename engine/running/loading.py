@@ -127,6 +127,10 @@ class Loading:
             self._redactor.adopt(secrets)
         return Loaded(value=msgspec.Raw(outcome.encoded)), new
 
+    def drop(self) -> None:
+        """Drop the open question: its child is gone, and the next one asks by itself."""
+        self.waiting = None
+
     def lasted_s(self, now_s: float) -> float:
         """Return the seconds since the last question."""
         return now_s - self._since_s

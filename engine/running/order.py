@@ -23,7 +23,7 @@ from engine.api import (
     __version__,
 )
 from engine.running.loading import Request
-from engine.running.resolvers import Resolvers
+from engine.running.resolvers import Kind, Resolvers
 from protocol import codec
 from protocol.adaptor import AdaptorLink
 from protocol.confinement import ConfinementReport, ConfinementRequest
@@ -75,7 +75,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
     """The `StepRecord.extra` of the records of the run."""
     to_learn: tuple[Request, ...] = ()
-    """The credentials of the recorded steps."""
+    """The credentials and the stored states of the recorded steps."""
     failed: ErrorReport | None = None
     """The error with which the run ends before it begins."""
     options: RunOptions
@@ -159,8 +159,8 @@ def prepare(
         survives=survives,
         journal=past.journal,
         recorded=past.records,
-        extra={**past.extra, "adaptors": {link.name: link.version for link in linking.newest}},
-        to_learn=_to_learn(workflow, past.records),
+        extra={**past.extra, "adaptors": _pins(linking, past)},
+        to_learn=_to_learn(workflow, state, past.records),
         failed=past.failed,
         options=options,
         resolvers=resolvers,
@@ -321,6 +321,13 @@ def _link(
     return _Linking(tuple(links.values()), tuple(newest.values()), by_step, unlinked, repo_error)
 
 
+def _pins(linking: _Linking, past: Past) -> dict[str, str]:
+    """Return the versions that the records of a run name; all records of a run name the same ones."""
+    if past.records:
+        return past.versions
+    return {link.name: link.version for link in linking.newest}
+
+
 def _pinned(repo: Repo, versions: Mapping[str, str], options: RunOptions) -> dict[str, AdaptorLink]:
     """Return the links of the versions with which a run has begun."""
     return {
@@ -369,15 +376,24 @@ def _first_group(start: Start, groups: dict[str, int]) -> int:
     return 0
 
 
-def _to_learn(workflow: Workflow, records: tuple[StepRecord, ...]) -> tuple[Request, ...]:
-    """Return the questions for the credentials that recorded steps were given."""
+def _to_learn(
+    workflow: Workflow, state: Any, records: tuple[StepRecord, ...]
+) -> tuple[Request, ...]:
+    """Return the questions for the credentials and the stored states that recorded steps were given."""
     steps = {step.id: step for step in workflow.steps}
-    asked: dict[str, Request] = {}
+    asked: dict[tuple[str, str], Request] = {}
+
+    def ask(kind: Kind, name: Any, record: StepRecord) -> None:
+        if isinstance(name, str):
+            request = Request(kind, name, record.step_id, record.step_run_id)
+            asked.setdefault((kind, name), request)
+
     for record in records:
-        for credential in (steps[record.step_id].configuration, workflow.credentials):
-            if isinstance(credential, str):
-                request = Request("credential", credential, record.step_id, record.step_run_id)
-                asked.setdefault(credential, request)
+        step = steps[record.step_id]
+        ask("credential", step.configuration, record)
+        ask("credential", workflow.credentials, record)
+        ask("state", step.state, record)
+        ask("state", state, record)
     return tuple(asked.values())
 
 

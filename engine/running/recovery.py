@@ -20,6 +20,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.plan import Step
 from protocol.report import ErrorReport
 from protocol.retry import Kind, delay_ms, is_retried
+from protocol.state import encode_state
 
 SURVIVED: Final = frozenset({"TimeoutError", "OOMError", "CPULimitError", "ExitError"})
 """The deaths that a step can survive, because an ordinary bug of a job can lead to them."""
@@ -47,21 +48,22 @@ class Recovery:
         """Whether each step is recorded before the next one begins."""
         self.children = 0
         """The number of children that were heard."""
-        self._order = order
+        self._order: Order | None = order
+        self._extra = order.extra
+        self._groups = order.groups
         self._steps: dict[str, Step] = {step.id: step for step in order.workflow.steps}
         self._records: list[StepRecord] = [*order.recorded]
         self.keeps = order.survives
         """Whether the run may go on in another child, and keeps its records for it."""
         self._group = order.first_group
         self._resume: m.Resume | None = None
-        self.initial: bytes | None = None
-        """The initial state after it was loaded, because later children must get the same one."""
 
     # --- the start of a child ---
 
     def begin(self) -> Beginning:
         """Return the walls and the messages of the next child."""
         order = self._order
+        assert order is not None
         request = order.requests[self._group]
         if not isinstance(order.start, m.Start):
             return Beginning(request, (order.start,))
@@ -71,26 +73,29 @@ class Recovery:
             resume=self._resume,
             whole=True,
             barrier=self.journaled,
-            here=self._here(),
+            here=self._here(several=len(order.requests) > 1),
         )
-        if self.initial is not None:
-            start = msgspec.structs.replace(start, state=msgspec.Raw(self.initial), state_id=None)
         replays = (
             m.Replay(
                 step_run_id=record.step_run_id,
                 state=msgspec.Raw(record.state),
                 next=record.next,
-                error=record.error,
+                error=_with_encoded_details(record.error),
             )
             for record in self._records
         )
         return Beginning(request, (codec.encode(start), *map(codec.encode, replays)))
 
-    def _here(self) -> tuple[str, ...] | None:
-        groups = self._order.groups
-        if len(self._order.requests) == 1:
+    def _here(self, *, several: bool) -> tuple[str, ...] | None:
+        if not several:
             return None
-        return tuple(step_id for step_id, group in groups.items() if group == self._group)
+        return tuple(step_id for step_id, group in self._groups.items() if group == self._group)
+
+    def started(self) -> None:
+        """Drop the order once the child has it, unless another child may follow: it has secrets."""
+        if not self.keeps:
+            self._order = None
+            self._records.clear()
 
     def move_to(self, step_id: str) -> None:
         """Give the next child the permissions of a step.
@@ -99,7 +104,7 @@ class Recovery:
             RemoteProtocolError: The present child has these permissions.
 
         """
-        group = self._order.groups.get(step_id, self._group)
+        group = self._groups.get(step_id, self._group)
         if group == self._group:
             raise RemoteProtocolError("child leaves a step to another, though it may run that step")
         self._group = group
@@ -125,7 +130,7 @@ class Recovery:
             bytes(state),
             following,
             error,
-            self._order.extra,
+            self._extra,
         )
         if self.keeps:
             self._records.append(record)
@@ -189,7 +194,17 @@ class Recovery:
         return None if self._resume is None else self._resume.died
 
     def forget(self) -> None:
-        """Drop every state."""
+        """Drop every state, and the order with its secrets."""
+        self._order = None
         self._records.clear()
         self._resume = None
-        self.initial = None
+
+
+def _with_encoded_details(report: ErrorReport | None) -> ErrorReport | None:
+    """Encode the details of a recorded error by the rules for states, as its child has done.
+
+    The encoder of messages does not know these rules: an integer of more than 64 bits would end the run.
+    """
+    if report is None or report.details is None or isinstance(report.details, msgspec.Raw):
+        return report
+    return msgspec.structs.replace(report, details=msgspec.Raw(encode_state(report.details)))

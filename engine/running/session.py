@@ -158,8 +158,9 @@ class Session:
                 caller is to call `break_off`.
 
         """
-        if not self._recovery.keeps:
+        if self.order is not None and not self._recovery.keeps:
             self.order = None
+            self._recovery.started()
         return self._child.receive(message, now, frame_bytes, memory, reads)
 
     def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
@@ -299,6 +300,7 @@ class Session:
         if at is not None:
             self._reporter.logs.flush(final=True)
             self._deadlines.child_gone()
+            self.loading.drop()
         return at
 
     def _after_death(self, report: ErrorReport | None, now: Moment) -> float | None:

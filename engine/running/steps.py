@@ -39,6 +39,8 @@ class OpenStep(msgspec.Struct):
     step_id: str
     step_run_id: str
     attempt: int = 1
+    begun: bool = True
+    """Whether it has been reported; the first step may ask for its state before."""
     job_started_s: float | None = None
     died_s: float | None = None
     """When it died with its child; the next child puts its state together."""
@@ -141,7 +143,7 @@ class Steps:
     def open_asker(self, step_id: str, step_run_id: str) -> None:
         """Open the step for which the child asks. The first step may ask before it begins."""
         if self.open is None:
-            self._turn_to(OpenStep(step_id, step_run_id))
+            self._turn_to(OpenStep(step_id, step_run_id, begun=False))
 
     def linked(self, message: m.InitComplete) -> None:
         """Take note that the job of the open step is ready to run."""
@@ -204,7 +206,19 @@ class Steps:
     def next_child(self) -> None:
         """Take note that another child follows; it begins with the open step, if there is one."""
         self.edges.next_child()
+        if self.open is not None and not self.open.begun:
+            self._shut()
         self._resumed = self.open is not None
+
+    def check_nothing_left_out(self) -> None:
+        """Check that the child has come to the step with which it was to begin.
+
+        Raises:
+            RemoteProtocolError: It has not.
+
+        """
+        if self._resumed:
+            raise RemoteProtocolError(f"child leaves out {self._opened().step_run_id!r}")
 
     def survives(self, report: ErrorReport) -> Death | None:
         """Return the kind of a death that the open step can survive; None if the run ends with it."""
