@@ -196,6 +196,11 @@ class Conversation:
         self.death = self.death or report
         return self.doom()
 
+    def _died_of_memory(self, report: ErrorReport) -> Effects:
+        """Take a report of a child that has noticed it before the kernel; later messages do not count."""
+        self.deaf = True
+        return self.judge_step(report)
+
     def doom(self) -> Effects:
         """Have the child killed, and ignore all its later messages."""
         self.doomed = True
@@ -282,7 +287,7 @@ class Conversation:
     def _job_error(self, message: m.JobError, now: Moment) -> Effects:
         error = message.error
         if error.name == "OOMError" and self._steps.survives(error) is not None:
-            return self.judge_step(bounded(error))  # the child has noticed it before the kernel did
+            return self._died_of_memory(bounded(error))
         ended = self._steps.failed(message, cancelled=self.asked_to_end, now_s=now.s)
         if message.retry and isinstance(ended, Ended):
             return self._try_again(ended, message.retry_after_s, now)
@@ -290,6 +295,8 @@ class Conversation:
 
     def _job_ended(self, ended: Ended | ErrorReport, now: Moment) -> Effects:
         self._deadlines.job_ended()
+        # A child that is killed for its step is not heard beyond it: the next child runs the steps after it.
+        self.deaf = self.deaf or self.death is not None
         if not isinstance(ended, Ended):
             return self.judge(ended)
         if ended.record is None or not self._recovery.journaled:
@@ -344,7 +351,7 @@ class Conversation:
                 and error.name == "OOMError"
                 and self._steps.survives(error)
             ):
-                return self.judge_step(error)
+                return self._died_of_memory(error)
         self.last = message
         self._verdict.closed = True
         self._deadlines.finished(now.s)

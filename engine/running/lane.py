@@ -43,6 +43,9 @@ class LaneHost(Host, Protocol):
     def rest(self, lane: Lane) -> None:
         """Give the place of a lane to another run, until `start_again`."""
 
+    def withdraw(self, lane: Lane) -> None:
+        """Take a lane out of the queue, if it is there: its run ends before its next child starts."""
+
     def ended(self, lane: Lane) -> None:
         """Take note that the child is gone and the run is over."""
 
@@ -67,7 +70,7 @@ class Lane:
         self._starter: Starter | None = None
         """Set while the run has left the queue and its child waits for secrets to be learned."""
         self._resting = False
-        """Whether the run waits without a child and without a place."""
+        """Whether the run waits for its next child, without a place: for a time, and then in the queue."""
         self._counted = Usage()
         """The use of the children that are gone."""
         self._child: RunningChild | None = None
@@ -373,7 +376,6 @@ class Lane:
     def wake(self) -> None:
         """Have another child started, after a rest."""
         if self._resting and not self._over:
-            self._resting = False
             self._host.start_again(self)
 
     def _end(self) -> None:
@@ -422,6 +424,7 @@ class Lane:
         if child is None:
             self._carry_out(session.check(now))
             if session.verdict is not None:
+                self._host.withdraw(self)
                 self._end()
             else:
                 self._arm(now.s)

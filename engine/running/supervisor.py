@@ -199,6 +199,11 @@ class Supervisor:
         if self._closing:
             self._cancel(lane, CLOSED)
 
+    def withdraw(self, lane: Lane) -> None:
+        """See `LaneHost.withdraw`."""
+        if lane in self._places:
+            self._places.remove(lane)
+
     def enter_cgroup(self, pid: int, memory_bytes: int, entered: Entered) -> None:
         """See `Host.enter_cgroup`."""
         self._cgroups.enter(pid, memory_bytes, lambda group: self.post(lambda: entered(group)))

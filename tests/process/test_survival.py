@@ -1,0 +1,473 @@
+"""Runs that go on in another child, and runs that are resumed from their journal, with real deaths.
+
+The side effects of steps are counted by a server on loopback, by idempotency key.  The jobs are plain
+Python, without the wall of the language: they may do anything within the wall of the kernel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psutil
+import pytest
+from runs import finish, make_engine, types_of, wait_for
+
+from engine import Permissions, PlanError, Policy, Resolvers, RunOptions
+from engine.running import conversation
+
+SECRET = "correct-horse-battery-staple"
+
+HEAD = """
+import ctypes, os, signal, time, urllib.request
+
+def post(key):
+    urllib.request.urlopen(f"http://127.0.0.1:{PORT}/{key}", data=b"", timeout=10).close()
+
+def fatal():
+    return urllib.request.urlopen("http://127.0.0.1:%d/armed" % PORT, timeout=10).read() == b"1"
+"""
+
+DEATHS = {
+    "segfault": ("ctypes.string_at(0)", "ExitError"),
+    "os._exit": ("os._exit(0)", "ExitError"),
+    "kill -9": ("os.kill(os.getpid(), 9)", "ExitError"),
+    "out of memory in Python": (
+        "hog = [bytearray(b'x') * (1 << 20) for _ in range(1 << 12)]",
+        "OOMError",
+    ),
+    "out of memory in C": ("os.write(2, b'std::bad_alloc'); os.abort()", "OOMError"),
+    "a busy loop": ("while True: pass", "TimeoutError"),
+    "a stopped child": ("os.kill(os.getpid(), signal.SIGSTOP)", "TimeoutError"),
+}
+
+
+class Counting(ThreadingHTTPServer):
+    """Counts posts by their path, and says once whether a step is to die."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.posts: Counter[str] = Counter()
+        self.armed = False
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Counting
+
+    def do_POST(self) -> None:
+        self.server.posts[self.path[1:]] += 1
+        self._answer(b"")
+
+    def do_GET(self) -> None:
+        body = b"1" if self.server.armed else b"0"
+        self.server.armed = False
+        self._answer(body)
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+class Memory:
+    """A journal in memory, which can be told to raise or to block."""
+
+    def __init__(self) -> None:
+        self.kept = []
+        self.before = lambda record: None
+        """Called before a record is kept."""
+
+    def record(self, record):
+        self.before(record)
+        self.kept.append(record)
+
+    def records(self):
+        return [*self.kept]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Counting() as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def shared(server):
+    options = RunOptions(
+        timeout_s=30,
+        memory_mb=128,
+        permissions=Permissions(net=(f"127.0.0.1:{server.server_port}",)),
+    )
+    with make_engine(policy=Policy(language=False), options=options, max_runs=2) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_leak():
+    """The shared engine stays from one test to the next."""
+
+
+def job(server, step_id, following=None, before="", after="", **more):
+    source = HEAD.replace("{PORT}", str(server.server_port)).replace(
+        "PORT", str(server.server_port)
+    )
+    lines = f"{before}\n    post({step_id!r})\n    {after}"
+    body = f"def main(state):\n    {lines}\n    state['data'][{step_id!r}] = 1\n    return state"
+    return {"id": step_id, "expression": f"{source}\n{body}", "next": following or {}, **more}
+
+
+def ten_steps(server, changes=None):
+    """Ten steps: a diamond, a failing branch, a join, and a secret in the state."""
+    changes = changes or {}
+
+    def step(step_id, following=None, **more):
+        return job(server, step_id, following, **{**more, **changes.get(step_id, {})})
+
+    steps = [
+        step("a", {"b": True, "c": "not state.errors"}, after=f"state['data']['key'] = {SECRET!r}"),
+        step("b", {"d": True}),
+        step("c", {"d": True, "e": True}),
+        step("d", {"g": True}, join="all"),
+        step("e", {"f": "on_job_failure"}, after="raise ValueError('row 7')"),
+        step("f", {"g": True}),
+        step("g", {"h": True, "i": "state.data.missing"}, join="all"),
+        step("h", {"j": True}),
+        step("i"),
+        step("j"),
+    ]
+    steps[0]["configuration"] = {"password": SECRET}
+    return {"workflow": {"steps": steps}}
+
+
+def facts(events):
+    """What each ended step did, and the edges: the same however many children it took."""
+    ends = []
+    edges = []
+    for event in events:
+        if event.type in ("job-complete", "job-error"):
+            ends.append((event.step_run_id, event.type, event.next))
+        elif event.type == "edge-resolved":
+            edges.append((event.from_step_id, event.to_step_id, event.taken))
+    return ends, edges
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shared, server):
+    server.posts.clear()
+    run = shared.execute(ten_steps(server), {"data": {}})
+    events = finish(run)
+    assert set(server.posts.values()) == {1}
+    return events, run.result(), Counter(server.posts)
+
+
+PLACES = {
+    "while the step is loaded": "load",
+    "in an operation": "before",
+    "after its side effect": "after",
+}
+
+
+DEATHS_IN_PLACES = [
+    *(("after its side effect", how) for how in DEATHS),
+    *(
+        (place, how)
+        for place in PLACES
+        if place != "after its side effect"
+        for how in ("segfault", "os._exit")
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "how"), DEATHS_IN_PLACES)
+def test_a_run_that_died_ends_as_an_undisturbed_one_after_a_resume(
+    shared, server, undisturbed, how, place
+):
+    """The same steps, edges, leaves and state; only the step in flight is repeated; no secret is shown."""
+    code, name = DEATHS[how]
+    die = (
+        f"if fatal(): {code}" if not code.startswith("while") else f"while fatal():\n        {code}"
+    )
+    limit = {"timeout": 300.0} if name == "TimeoutError" else {}
+    plan = ten_steps(server, {"h": limit})
+    source = plan["workflow"]["steps"][7]
+    if PLACES[place] == "load":
+        source["expression"] = source["expression"].replace(
+            "def main", die.replace("\n    ", "\n") + "\ndef main"
+        )
+    elif PLACES[place] == "before":
+        source["expression"] = source["expression"].replace(
+            "    post('h')", f"    {die}\n    post('h')"
+        )
+    else:
+        source["expression"] = source["expression"].replace("post('h')", f"post('h')\n    {die}")
+    server.posts.clear()
+    server.armed = True
+    journal = Memory()
+    run = shared.execute(plan, {"data": {}}, journal=journal)
+    events = finish(run)
+    result = run.result()
+    if name != "TimeoutError":
+        assert result.error.name == name
+        assert [record.step_run_id for record in journal.kept][-1] == "g"
+        run = shared.execute(plan, {"data": {}}, journal=journal)
+        later = finish(run)
+        assert run.id == events[0].run_id
+        assert later[0].replayed == 7
+        cut = next(i for i, e in enumerate(events) if getattr(e, "step_run_id", "") == "h")
+        events, result = events[:cut] + later[1:], run.result()
+        assert (result.state, result.reason) == (undisturbed[1].state, undisturbed[1].reason)
+        assert facts(events) == facts(undisturbed[0])
+    else:
+        assert result.children == 2
+        assert result.state["errors"]["h"]["name"] == name
+    posts = Counter(server.posts)
+    assert posts.pop("h", 0) <= 2
+    assert set(posts.values()) == {1}
+    assert SECRET not in repr(events)
+
+
+@pytest.mark.parametrize("how", ["segfault", "os._exit", "out of memory in Python", "a busy loop"])
+def test_a_step_is_tried_again_after_its_death(shared, server, how):
+    """The second attempt has the same input and the same id, and the run is a success."""
+    code, name = DEATHS[how]
+    die = f"while fatal():\n        {code}" if code.startswith("while") else f"if fatal(): {code}"
+    plan = ten_steps(
+        server,
+        {
+            "h": {
+                "before": die,
+                "timeout": 300.0 if name == "TimeoutError" else 20_000.0,
+                "retry": {"attempts": 2, "delay": 0, "on": ["death", "timeout"]},
+            }
+        },
+    )
+    server.armed = True
+    server.posts.clear()
+    run = shared.execute(plan, {"data": {}})
+    events = finish(run)
+    attempts = [
+        (e.attempt, e.type)
+        for e in events
+        if getattr(e, "step_id", "") == "h" and e.type.startswith("job")
+    ]
+    assert attempts == [(1, "job-start"), (1, "job-error"), (2, "job-start"), (2, "job-complete")]
+    assert (
+        next(
+            e.error.name
+            for e in events
+            if getattr(e, "step_id", "") == "h" and e.type == "job-error"
+        )
+        == name
+    )
+    assert set(server.posts.values()) == {1}
+    assert run.result().children == 2
+    assert SECRET not in repr(events)
+
+
+def _kill_children():
+    for zygote in psutil.Process().children():
+        for child in zygote.children():
+            child.kill()
+
+
+def test_a_child_that_dies_while_its_step_is_recorded_does_not_repeat_the_step(shared, server):
+    """The record is kept, so a resume begins with the next step."""
+    plan = ten_steps(server)
+    journal = Memory()
+    journal.before = lambda record: _kill_children() if record.step_id == "b" else None
+    server.posts.clear()
+    run = shared.execute(plan, {"data": {}}, journal=journal)
+    assert run.result(30).error.name == "ExitError"
+    assert [record.step_run_id for record in journal.kept] == ["a", "b"]
+    journal.before = lambda record: None
+    assert shared.execute(plan, {"data": {}}, journal=journal).result(30).reason == "success"
+    assert set(server.posts.values()) == {1}
+
+
+def test_a_child_that_dies_while_it_waits_for_a_credential_is_followed_by_another(shared):
+    """The question of the dead child does not keep the next one from asking."""
+    released = threading.Event()
+    asked = []
+
+    def credential(name):
+        asked.append(name)
+        if len(asked) == 1:
+            _kill_children()
+            released.wait(20)
+        return {"password": SECRET}
+
+    step = {
+        "id": "a",
+        "expression": "def main(state): return state",
+        "configuration": "the-credential",
+        "retry": {"attempts": 2, "delay": 0, "on": ["death"]},
+    }
+    run = shared.execute(
+        {"workflow": {"steps": [step]}}, resolvers=Resolvers(credential=credential)
+    )
+    try:
+        assert run.result(20).reason == "success"
+    finally:
+        released.set()
+
+
+def test_a_trigger_that_loaded_its_state_is_not_expected_from_the_next_child(shared):
+    """A child that leaves the first job to another one has opened no step."""
+    source = "def main(state): return state"
+    steps = [
+        {"id": "t", "next": {"a": "state.never", "b": True}},
+        {"id": "a", "expression": source},
+        {"id": "b", "expression": source, "permissions": {"net": []}},
+    ]
+    run = shared.execute(
+        {"workflow": {"steps": steps}},
+        "stored",
+        resolvers=Resolvers(state=lambda _: {"data": {"n": 1}}),
+    )
+    events = finish(run)
+    assert run.result().state == {"data": {"n": 1}}
+    assert run.result().children == 2
+    assert types_of(events).count("edge-resolved") == 2
+
+
+def test_a_state_that_cannot_be_carried_is_a_plan_error_with_a_journal_too(shared):
+    """The hash of the plan covers the state, and meets it first."""
+    with pytest.raises(PlanError, match="cannot carry"):
+        shared.execute("def main(state): return state", {"x": object()}, journal=Memory())
+
+
+def test_the_secret_of_a_stored_state_stays_redacted_after_a_resume(shared):
+    """The resumed run does not load the state for its child, but must know what is secret in it."""
+    first = "def main(state): return {'data': {'copy': state['configuration']['password']}}"
+    steps = [
+        {"id": "a", "expression": first, "next": {"b": True}},
+        {"id": "b", "expression": "def main(state): return state"},
+    ]
+    plan = {"workflow": {"steps": steps}}
+    resolvers = Resolvers(state=lambda _: {"configuration": {"password": SECRET}})
+    journal = Memory()
+
+    def refuse(record):
+        if record.step_id == "b":
+            raise OSError("the disk is full")
+
+    journal.before = refuse
+    run = shared.execute(plan, "stored", resolvers=resolvers, journal=journal)
+    assert run.result(20).error.name == "JournalError"
+    journal.before = lambda record: None
+    run = shared.execute(plan, "stored", resolvers=resolvers, journal=journal)
+    events = finish(run)
+    assert events[0].replayed == 1
+    assert SECRET.encode() in journal.kept[0].state  # the attack would succeed without redaction
+    assert SECRET not in repr(events)
+
+
+FAILING = {
+    "id": "a",
+    "expression": "def main(state): raise ValueError('again')",
+    "retry": {"attempts": 9, "delay": 60_000, "on": ["RuntimeError"]},
+}
+
+
+def test_a_run_that_waits_for_its_retry_gives_its_place_to_another(shared):
+    """With one place another run is over while the first one waits; a cancellation ends the wait."""
+    with make_engine(policy=Policy(language=False), max_runs=1) as engine:
+        waiting = engine.execute({"workflow": {"steps": [FAILING]}})
+        wait_for(waiting, "job-error")
+        assert engine.execute("def main(state): return state").result(20).reason == "success"
+        assert not waiting.done
+        waiting.cancel("enough")
+        assert waiting.result(5).reason == "cancelled"
+        wait = engine.execute({"workflow": {"steps": [FAILING]}}, options=RunOptions(timeout_s=0.2))
+        assert wait.result(20).error.option == "timeout_s"
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_closing_the_engine_ends_a_run_that_waits_for_its_retry(mode):
+    """`close` does not wait for the next attempt."""
+    with make_engine(mode, policy=Policy(language=False)) as engine:
+        run = engine.execute({"workflow": {"steps": [FAILING]}})
+        wait_for(run, "job-error")
+    assert run.result(0).error.name == "Cancelled"
+
+
+def test_the_timeout_of_a_run_counts_while_it_waits_for_a_place_for_its_next_child(monkeypatch):
+    """The delay is over, but another run has the only place: the run ends in time all the same."""
+    monkeypatch.setattr(conversation, "KEPT_S", 0.0)
+    step = {**FAILING, "retry": {"attempts": 9, "delay": 10, "on": ["RuntimeError"]}}
+    with make_engine(policy=Policy(language=False), max_runs=1) as engine:
+        engine.execute("def main(state): return state").result(20)
+        run = engine.execute({"workflow": {"steps": [step]}}, options=RunOptions(timeout_s=0.5))
+        other = engine.execute("import time\ndef main(state): time.sleep(60)")
+        assert run.result(20).error.option == "timeout_s"
+        assert not other.done
+
+
+def test_a_journal_that_blocks_holds_up_only_its_own_run(shared):
+    """Other runs go on, the timeout counts, and a cancellation does not wait for the journal."""
+    released = threading.Event()
+    journal = Memory()
+    journal.before = lambda record: released.wait(20)
+    source = "def main(state): return state"
+    try:
+        blocked = shared.execute(source, journal=journal)
+        wait_for(blocked, "job-start")
+        assert shared.execute(source).result(20).reason == "success"
+        blocked.cancel("enough")
+        assert blocked.result(5).reason == "cancelled"
+        late = shared.execute(source, journal=journal, options=RunOptions(timeout_s=0.2))
+        assert late.result(20).error.option == "timeout_s"
+    finally:
+        released.set()
+
+
+def test_a_step_reaches_only_what_its_own_permissions_allow(shared, server):
+    """In both orders, with and without a journal; each change of permissions takes a child."""
+    free, closed = {}, {"permissions": {"net": []}}
+    for first, second, journal in [
+        (free, closed, None),
+        (closed, free, None),
+        (free, closed, Memory()),
+        (closed, free, Memory()),
+    ]:
+        server.posts.clear()
+        steps = [job(server, "x", {"y": True}, **first), job(server, "y", **second)]
+        run = shared.execute({"workflow": {"steps": steps}}, {"data": {}}, journal=journal)
+        events = finish(run)
+        allowed = "x" if first is free else "y"
+        assert dict(server.posts) == {allowed: 1}
+        assert [e.type for e in events if e.type in ("job-complete", "job-error")] == (
+            ["job-complete", "job-error"] if first is free else ["job-error", "job-complete"]
+        )
+        assert run.result().children == 2
+
+
+@pytest.mark.parametrize("damage", ["another plan", "foreign", "raises"])
+def test_a_journal_that_cannot_be_used_ends_the_run_before_its_first_job(shared, damage):
+    """The run ends with `JournalError`, and nothing has run."""
+    source = "def main(state): return state"
+    journal = Memory()
+    assert shared.execute(source, journal=journal).result(20).reason == "success"
+    plan = source
+    if damage == "another plan":
+        plan = f"{source} "
+    elif damage == "foreign":
+        journal.kept.append("a stranger")
+    else:
+        journal.records = lambda: 1 / 0
+    run = shared.execute(plan, journal=journal)
+    assert run.result(20).error.name == "JournalError"
+    assert "job-start" not in types_of(finish(run))
+    with pytest.raises(TypeError, match="record and records"):
+        shared.execute(source, journal=object())
