@@ -53,7 +53,9 @@ def one(expression: str, **rest: Any) -> dict[str, Any]:
 def test_names_and_defaults_are_those_of_the_contract():
     """The test checks parameters, kinds and defaults of all names that a caller uses."""
     run = inspect.signature(api.run).parameters
-    assert list(run) == ["plan_or_source", "state", "options", "resolvers", "repo_dir", "on_event"]
+    assert list(run) == [
+        *("plan_or_source", "state", "options", "resolvers", "repo_dir", "on_event", "journal"),
+    ]
     assert [p.name for p in run.values() if p.kind is p.KEYWORD_ONLY] == list(run)[2:]
     made = inspect.signature(Engine).parameters
     assert list(made) == ["repo_dir", "max_runs", "start_mode", "spares", "policy", "options"]
@@ -63,6 +65,7 @@ def test_names_and_defaults_are_those_of_the_contract():
         "state",
         "options",
         "resolvers",
+        "journal",
     ]
     assert list(inspect.signature(api.Run.poll).parameters)[1:] == ["after", "timeout_s"]
     assert inspect.signature(api.Run.poll).parameters["timeout_s"].default == 0.0
