@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-pythons wheel test-process test-escape lint format types pyright imports check cov \
-	bench bench-compare bench-load bench-tricks bench-attackers bench-targets soak memory fuzz fuzz-keep changelog docs clean
+	bench bench-compare bench-load bench-tricks bench-attackers bench-targets soak kills memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-compare: setup  ## Which figures have moved since BASE=revision
 
 soak: setup  ## Two thousand runs with random deaths: nothing grows, nothing is left
 	$(PY) -m benchmarks.soak
+
+kills: setup  ## Two hundred managers die of SIGKILL at random moments: no run is lost, none is doubled
+	$(PY) -m benchmarks.kills
 
 memory: setup  ## Two thousand runs with large states: the manager's memory stays what it was
 	$(PY) -m benchmarks.memory

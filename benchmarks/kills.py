@@ -1,0 +1,177 @@
+"""Kill managers with SIGKILL at random moments: no run is lost, and none is done twice.
+
+A manager runs several plans, each with a `FileJournal`.  It is killed, and another manager resumes the
+runs from their journals, until all are over.  A server on loopback counts the side effects of each step.
+Run it with `make kills`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+KILLS = 200
+RUNS = 4
+"""Runs of one manager at the same time."""
+STEPS = 8
+
+_MANAGER = """
+import json, sys
+from contextlib import ExitStack
+from engine import Engine, FileJournal, Permissions, Policy, RunOptions
+
+port, directory, runs, steps = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+SOURCE = '''
+import urllib.request
+def main(state):
+    url = "http://127.0.0.1:%d/%s"
+    urllib.request.urlopen(url, data=b"", timeout=20).close()
+    state["data"]["%s"] = 1
+    return state
+'''
+options = RunOptions(permissions=Permissions(net=(f"127.0.0.1:{port}",)))
+with ExitStack() as stack:
+    journals = [stack.enter_context(FileJournal(f"{directory}/{n}")) for n in range(runs)]
+    engine = stack.enter_context(Engine(policy=Policy(language=False), options=options, max_runs=runs))
+    handles = []
+    for n, journal in enumerate(journals):
+        plan = [
+            {
+                "id": f"s{k}",
+                "expression": SOURCE % (port, f"{n}/s{k}", f"s{k}"),
+                "next": {f"s{k + 1}": True} if k + 1 < steps else {},
+            }
+            for k in range(steps)
+        ]
+        handles.append(engine.execute({"workflow": {"steps": plan}}, {"data": {}}, journal=journal))
+    results = [handle.result(120) for handle in handles]
+    recorded = [[record.step_run_id for record in journal.records()] for journal in journals]
+print(json.dumps([[r.reason, r.state, done] for r, done in zip(results, recorded)]))
+"""
+
+
+class KillsError(Exception):
+    """A run was lost, or a step was done more often than it may be."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.posts: Counter[str] = Counter()
+        self.lock = threading.Lock()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        with self.server.lock:
+            self.server.posts[self.path] += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@contextmanager
+def _serving() -> Iterator[_Server]:
+    with _Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def kill_managers(kills: int, seed: int) -> Counter[str]:
+    """Kill managers until *kills* of them were killed; return counts of runs and repeated steps.
+
+    Raises:
+        KillsError: A run was lost or doubled.
+
+    """
+    chance = random.Random(seed)
+    found: Counter[str] = Counter()
+    whole_s = 3.0
+    with _serving() as server:
+        while found["kills"] < kills:
+            with tempfile.TemporaryDirectory() as directory:
+                server.posts.clear()
+                here = 0
+                while True:
+                    last = found["kills"] >= kills
+                    begun = time.monotonic()
+                    said = _manage(server, directory, None if last else chance.uniform(0, whole_s))
+                    if said is not None:
+                        whole_s = time.monotonic() - begun
+                        break
+                    here += 1
+                    found["kills"] += 1
+                found["repeated steps"] += _check(json.loads(said), server.posts, here)
+                found["runs"] += RUNS
+    return found
+
+
+def _manage(server: _Server, directory: str, kill_after_s: float | None) -> str | None:
+    """Start a manager; return what it says at its end, or None if it was killed before."""
+    command = [sys.executable, "-c", _MANAGER, str(server.server_port), directory]
+    command += [str(RUNS), str(STEPS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as manager:
+        try:
+            said, _ = manager.communicate(timeout=kill_after_s)
+        except subprocess.TimeoutExpired:
+            manager.kill()
+            manager.communicate()
+            return None
+    if manager.returncode != 0:
+        raise KillsError(f"a manager ended with {manager.returncode}; see its output above")
+    return said
+
+
+def _check(ends: list[list[object]], posts: Counter[str], kills: int) -> int:
+    """Check the runs of one directory; return the number of steps that were repeated."""
+    names = [f"s{number}" for number in range(STEPS)]
+    for number, end in enumerate(ends):
+        if end != ["success", {"data": dict.fromkeys(names, 1)}, names]:
+            raise KillsError(f"run {number} ended with {end}")
+        counts = [posts[f"/{number}/{name}"] for name in names]
+        if min(counts) < 1:
+            raise KillsError(f"run {number} has lost a step: {counts}")
+        if sum(counts) > STEPS + kills:
+            raise KillsError(f"run {number} has repeated more than the steps in flight: {counts}")
+    return sum(posts.values()) - RUNS * STEPS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kills", nargs="?", type=int, default=KILLS)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    arguments = parser.parse_args()
+    print(f"Python {sys.version.split()[0]}, seed {arguments.seed}, {Path(__file__).stem}")
+    begun = time.monotonic()
+    found = kill_managers(arguments.kills, arguments.seed)
+    print(
+        f"{found['kills']} managers killed, {found['runs']} runs in {time.monotonic() - begun:.0f} s:"
+        f" none lost, none doubled, {found['repeated steps']} steps in flight repeated"
+    )
+
+
+if __name__ == "__main__":
+    main()
