@@ -7,18 +7,12 @@ broken command does not break the others.
 from __future__ import annotations
 
 import json
-import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import engine
-    from jobcell.output.views import View
+from jobcell import option_types as types
 
 app: typer.Typer = typer.Typer(
     help="Run workflows of Python jobs, each run in a fresh and confined interpreter.",
@@ -41,22 +35,6 @@ PASS_ON: dict[str, Any] = {
 }
 
 
-class StartMode(StrEnum):
-    """Where the child comes from."""
-
-    exec = "exec"
-    zygote = "zygote"
-
-
-class LogLevel(StrEnum):
-    """The least important log lines to show."""
-
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from jobcell import __version__
@@ -76,185 +54,125 @@ def _root(
 
 
 @app.command(epilog=EPILOG)
-def run(  # long: the signature holds the help text of each option
+def run(  # long: one line for each option
     target: Annotated[
         Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
     ],
-    state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Initial state as JSON; - is stdin.")
-    ] = None,
-    credentials: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="JSON object of credential id to configuration."),
-    ] = None,
-    repo: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
-    ] = None,
-    adaptor: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[@VERSION]", help="Adaptor of a single job; may be repeated."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Final state (otherwise: stdout)."),
-    ] = None,
-    events: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Write each event to it, as a line of JSON."),
-    ] = None,
-    start: Annotated[str | None, typer.Option(metavar="ID", help="Step to start with.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="ID", help="Step to end after.")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Limit of the whole run, in seconds.")
-    ] = None,
-    step_timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Limit of each step, in seconds.")
-    ] = None,
-    memory: Annotated[
-        float | None, typer.Option(metavar="MB", help="Limit of the run's memory.")
-    ] = None,
-    net: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--net",
-            "--allow-net",
-            metavar="RULE",
-            help="Let jobs connect to HOST:PORT, HOST (80 and 443) or *; may be repeated.",
-        ),
-    ] = None,
-    log_level: Annotated[
-        LogLevel, typer.Option(help="Least important level of logs to show.")
-    ] = LogLevel.debug,
-    adaptor_log_level: Annotated[
-        LogLevel, typer.Option(help="The same for libraries that adaptors use.")
-    ] = LogLevel.warning,
-    start_mode: Annotated[StartMode, typer.Option(help="How the child starts.")] = StartMode.exec,
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox/--no-sandbox", help="The kernel wall. Off: development only.")
-    ] = True,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Show lines, not a table, on a terminal too.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events and the result as lines of JSON on stdout.")
-    ] = False,
+    state: types.State = None,
+    credentials: types.Credentials = None,
+    repo: types.Repo = None,
+    adaptor: types.Adaptors = None,
+    output: types.Output = None,
+    events: types.Events = None,
+    start: types.Start = None,
+    end: types.End = None,
+    journal: types.JournalFile = None,
+    journal_key_env: types.JournalKey = None,
+    from_step: types.From = None,
+    only: types.Only = None,
+    timeout: types.Timeout = None,
+    step_timeout: types.StepTimeout = None,
+    memory: types.Memory = None,
+    net: types.Net = None,
+    log_level: types.Level = types.LogLevel.debug,
+    adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
+    start_mode: types.Mode = types.StartMode.exec,
+    sandbox: types.Sandbox = None,
+    plain: types.Plain = False,
+    as_json: types.AsJson = False,
 ) -> None:
     """Run a plan, or a single job.
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from jobcell.input.errors import BadInputError, ReaderGoneError
-    from jobcell.input.inputs import (
-        check_adaptors,
-        check_written_files,
-        find_repo,
-        read_credentials,
-        read_json_file,
-    )
-    from jobcell.input.plan_file import load_plan_file
+    from jobcell.journals import StoredOptions
+    from jobcell.starting import Given, PlanChoice, start_run
 
-    if output is None and sys.stdout.closed:
-        raise BadInputError(["standard output is closed; give a file with --output"])
-    plan = load_plan_file(target, start=start, end=end, adaptors=adaptor or (), warn=_print_warning)
-    check_written_files(
-        output,
-        events,
-        {
-            "the plan or job": target,
-            "the file of --state": state,
-            "the file of --credentials": credentials,
-        },
+    options = StoredOptions(
+        net=tuple(net or ()),
+        sandbox=sandbox,
+        repo=_text(repo),
+        credentials=_text(credentials),
+        timeout=timeout,
+        step_timeout=step_timeout,
+        memory=memory,
     )
-    initial = read_json_file(state) if state is not None else None
-    known_credentials = read_credentials(credentials) if credentials is not None else None
-    repo_dir = find_repo(repo)
-    check_adaptors(plan, repo_dir)
-
-    import engine
-    from jobcell.runner import RunRequest, run_plan
-
-    options = _run_options(
-        net or (),
-        {"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory},
-        log_level=log_level,
-        adaptor_log_level=adaptor_log_level,
-    )
-    request = RunRequest(
-        plan=plan,
-        state=initial,
-        options=options,
-        credentials=known_credentials,
-        repo_dir=repo_dir,
-        start_mode=start_mode.value,
-        policy=engine.Policy() if sandbox else engine.Policy(level="none"),
+    given = Given(
+        state=state,
         output=output,
         events=events,
-        print_state=not as_json,
-    )
-
-    try:
-        code = run_plan(request, lambda: _view(plan, as_json=as_json, plain=plain))
-    except BrokenPipeError:
-        raise ReaderGoneError from None
-    raise typer.Exit(code)
-
-
-def _run_options(
-    net: Sequence[str],
-    limits: Mapping[str, float | None],
-    *,
-    log_level: LogLevel,
-    adaptor_log_level: LogLevel,
-) -> engine.RunOptions:
-    """Return the options of a run.
-
-    Raises:
-        BadInputError: A rule or a limit is not a valid one.
-
-    """
-    import msgspec
-
-    import engine
-    from jobcell.input.errors import BadInputError
-    from jobcell.output.wording import FLAGS
-
-    try:
-        permissions = engine.Permissions(net=tuple(net))
-    except ValueError as error:
-        raise BadInputError([f"--net: {error}"]) from None
-    options = engine.RunOptions(
+        options=options,
         log_level=log_level.value,
         adaptor_log_level=adaptor_log_level.value,
-        permissions=permissions,
+        start_mode=start_mode.value,
+        plain=plain,
+        as_json=as_json,
+        key_name=journal_key_env,
     )
-    for name, value in limits.items():
-        if value is None:
-            continue
-        try:
-            options = msgspec.structs.replace(options, **{name: value})
-        except (TypeError, ValueError):
-            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
-            raise BadInputError([message]) from None
-    return options
+    choice = PlanChoice(target, adaptor or (), start, end, journal, from_step, only)
+    raise typer.Exit(start_run(choice, given))
 
 
-def _view(plan: engine.Plan, *, as_json: bool, plain: bool) -> View:
-    """Return what shows the events of a run."""
-    if as_json:
-        from jobcell.output.views import JsonView
+@app.command(epilog=EPILOG)
+def resume(  # long: one line for each option
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The journal that jobcell run --journal keeps.")
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Argument(metavar="[PLAN]", help="The plan, if the journal does not hold all of it."),
+    ] = None,
+    state: types.State = None,
+    credentials: types.Credentials = None,
+    repo: types.Repo = None,
+    output: types.Output = None,
+    events: types.Events = None,
+    journal_key_env: types.JournalKey = None,
+    timeout: types.Timeout = None,
+    step_timeout: types.StepTimeout = None,
+    memory: types.Memory = None,
+    net: types.Net = None,
+    log_level: types.Level = types.LogLevel.debug,
+    adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
+    start_mode: types.Mode = types.StartMode.exec,
+    sandbox: types.Sandbox = None,
+    plain: types.Plain = False,
+    as_json: types.AsJson = False,
+) -> None:
+    """Go on with a run that was interrupted, after its last finished step.
 
-        return JsonView(sys.stdout.buffer)
-    from jobcell.runner import attempts_of, names_of
+    The journal holds the plan, the initial state and the options of the run. An option that is
+    given here wins. Finished steps are not run again.
+    """
+    from jobcell.journals import StoredOptions
+    from jobcell.starting import Given, resume_run
 
-    names, attempts = names_of(plan), attempts_of(plan)
-    if sys.stderr.isatty() and not plain:
-        from jobcell.output.live import LiveView
+    options = StoredOptions(
+        net=tuple(net or ()),
+        sandbox=sandbox,
+        repo=_text(repo),
+        credentials=_text(credentials),
+        timeout=timeout,
+        step_timeout=step_timeout,
+        memory=memory,
+    )
+    given = Given(
+        state=state,
+        output=output,
+        events=events,
+        options=options,
+        log_level=log_level.value,
+        adaptor_log_level=adaptor_log_level.value,
+        start_mode=start_mode.value,
+        plain=plain,
+        as_json=as_json,
+        key_name=journal_key_env,
+    )
+    raise typer.Exit(resume_run(file, target, given))
 
-        return LiveView(names=names, attempts=attempts)
-    from jobcell.output.views import LineView
 
-    return LineView(sys.stderr, names, attempts)
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 @app.command()
@@ -267,12 +185,6 @@ def schema() -> None:
     from engine.plan import plan_schema
 
     print(json.dumps(plan_schema(), indent=2))
-
-
-def _print_warning(line: str) -> None:
-    from jobcell.output.wording import printable
-
-    print(f"warning: {printable(line)}", file=sys.stderr)
 
 
 @app.command()

@@ -7,6 +7,8 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
 
+import msgspec
+
 import engine
 from jobcell.input.errors import BadInputError
 from jobcell.input.inputs import OutputFile
@@ -42,6 +44,9 @@ class RunRequest(NamedTuple):
     events: Path | None
     print_state: bool
     """Whether the final state goes to standard output when *output* is None."""
+    journal: engine.Journal | None = None
+    without_id: bool = False
+    """Whether the plan has no id of its own, so that the run has that of its journal."""
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -102,7 +107,10 @@ def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
             options=request.options,
         ) as eng,
     ):
-        run = eng.execute(request.plan, request.state, resolvers=resolvers)
+        plan: Any = request.plan
+        if request.without_id:
+            plan = {key: part for key, part in msgspec.to_builtins(plan).items() if key != "id"}
+        run = eng.execute(plan, request.state, resolvers=resolvers, journal=request.journal)
         signals.cancel_on_arrival(run)
         while True:
             done = run.done

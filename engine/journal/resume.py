@@ -38,6 +38,8 @@ def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
     """
     records = _read(journal)
     steps = {step.id: step for step in plan.workflow.steps if step.expression is not None}
+    if records and _is_of_another(records[0], plan_hash):
+        raise _another_plan(records[0].extra.get("plan"), plan_hash)
     seen: set[str] = set()
     for number, record in enumerate(records, start=1):
         problem = _find_problem(record, steps)
@@ -52,10 +54,7 @@ def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
         return Resumption()
     extra = records[0].extra
     if extra.get("plan") != plan_hash:
-        raise JournalError(
-            "the journal is of another plan, or of another initial state:"
-            f" it has the plan hash {_quote(extra.get('plan'))}, not {plan_hash[:_QUOTED]!r}"
-        )
+        raise _another_plan(extra.get("plan"), plan_hash)
     run_id, versions = extra.get("run_id"), extra.get("adaptors", {})
     if not isinstance(run_id, str) or not _is_text_map(versions):
         raise JournalError("record 1 of the journal cannot be used: its extra is not the engine's")
@@ -67,6 +66,20 @@ def describe_run(
 ) -> dict[str, Any]:
     """Return the `StepRecord.extra` of all records of a run."""
     return {"plan": plan_hash, "run_id": run_id, "adaptors": versions or {}}
+
+
+def _is_of_another(record: object, plan_hash: str) -> bool:
+    """Whether the first record has the hash of another plan; then no record need fit this plan."""
+    if not isinstance(record, StepRecord) or not isinstance(record.extra, dict):
+        return False
+    return isinstance(record.extra.get("plan"), str) and record.extra["plan"] != plan_hash
+
+
+def _another_plan(found: object, plan_hash: str) -> JournalError:
+    return JournalError(
+        "the journal is of another plan, or of another initial state:"
+        f" it has the plan hash {_quote(found)}, not {plan_hash[:_QUOTED]!r}"
+    )
 
 
 def _read(journal: Journal) -> tuple[StepRecord, ...]:

@@ -138,7 +138,7 @@ def tell_attempt(number: int, attempts: int | None) -> str:
 def tell_replayed(count: int) -> str:
     """Return how many steps a run has taken from its journal."""
     steps = "1 step was" if count == 1 else f"{count} steps were"
-    return f"resumed: {steps} replayed from the journal"
+    return f"{steps} replayed from the journal"
 
 
 def tell_result(result: RunResult) -> str:

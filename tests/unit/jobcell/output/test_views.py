@@ -348,7 +348,7 @@ def test_lines_tell_attempts_replayed_steps_and_children():
     view.close(msgspec.structs.replace(result("success"), children=2))
 
     assert [line[14:] for line in stream.getvalue().splitlines()[1:-1]] == [
-        "resumed: 2 steps were replayed from the journal",
+        "2 steps were replayed from the journal",
         "[a] started",
         "[a] failed after 5 ms, attempt 2 of 3 in 90.0 s",
         "  AdaptorError in step 'a': busy",

@@ -1,0 +1,101 @@
+"""The options that `jobcell run` and `jobcell resume` share, with their help texts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class StartMode(StrEnum):
+    """Where the child comes from."""
+
+    exec = "exec"
+    zygote = "zygote"
+
+
+class LogLevel(StrEnum):
+    """The least important log lines to show."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+State = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Initial state as JSON; - is stdin.")
+]
+Credentials = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="JSON object of credential id to configuration.")
+]
+Repo = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
+]
+Adaptors = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME[@VERSION]", help="Adaptor of a single job; may be repeated."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Final state (otherwise: stdout)."),
+]
+Events = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.jsonl", help="Write each event to it, as a line of JSON."),
+]
+Start = Annotated[str | None, typer.Option(metavar="ID", help="Step to start with.")]
+End = Annotated[str | None, typer.Option(metavar="ID", help="Step to end after.")]
+Timeout = Annotated[
+    float | None, typer.Option(metavar="S", help="Limit of the whole run, in seconds.")
+]
+StepTimeout = Annotated[
+    float | None, typer.Option(metavar="S", help="Limit of each step, in seconds.")
+]
+Memory = Annotated[float | None, typer.Option(metavar="MB", help="Limit of the run's memory.")]
+Net = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--net",
+        "--allow-net",
+        metavar="RULE",
+        help="Let jobs connect to HOST:PORT, HOST (80 and 443) or *; may be repeated.",
+    ),
+]
+Level = Annotated[LogLevel, typer.Option(help="Least important level of logs to show.")]
+AdaptorLevel = Annotated[LogLevel, typer.Option(help="The same for libraries that adaptors use.")]
+Mode = Annotated[StartMode, typer.Option(help="How the child starts.")]
+Sandbox = Annotated[
+    bool | None,
+    typer.Option("--sandbox/--no-sandbox", help="The kernel wall. Off: development only."),
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Show lines, not a table, on a terminal too.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print events and the result as lines of JSON on stdout.")
+]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Keep each finished step there; with --from or --only: read it."
+    ),
+]
+JournalKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Environment variable with the key of the journal: 64 hex digits, or base64.",
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="STEP", help="Take the steps before it from --journal, run the rest."
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="STEP", help="Run this step alone, with its input from --journal."),
+]

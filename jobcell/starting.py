@@ -1,0 +1,297 @@
+"""`jobcell run` and `jobcell resume`: from the options of the command line to a run."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+import engine
+from jobcell.input.errors import BadInputError, ReaderGoneError
+from jobcell.input.inputs import (
+    check_adaptors,
+    check_written_files,
+    find_repo,
+    read_credentials,
+    read_json_file,
+)
+from jobcell.input.plan_file import load_plan_file
+from jobcell.journals import (
+    RunDescription,
+    StoredOptions,
+    begin_journal,
+    check_journal,
+    check_private,
+    described_plan,
+    open_journal,
+    read_description,
+    read_key,
+)
+from jobcell.output.exit_codes import FAIL, SUCCESS
+from jobcell.output.wording import FLAGS, printable
+from jobcell.repeating import Repeat, prepare_repeat
+from jobcell.runner import RunRequest, attempts_of, names_of, run_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobcell.output.views import View
+    from protocol.plan import Plan
+
+
+class Given(NamedTuple):
+    """The options that `jobcell run` and `jobcell resume` share, as they were given."""
+
+    state: Path | None
+    output: Path | None
+    events: Path | None
+    options: StoredOptions
+    log_level: Literal["debug", "info", "warning", "error"]
+    adaptor_log_level: Literal["debug", "info", "warning", "error"]
+    start_mode: Literal["exec", "zygote"]
+    plain: bool
+    as_json: bool
+    key_name: str | None
+
+
+class PlanChoice(NamedTuple):
+    """The plan of `jobcell run`, and the part of it that is to be run."""
+
+    target: Path
+    adaptors: Sequence[str]
+    start: str | None
+    end: str | None
+    journal: Path | None
+    from_step: str | None
+    only_step: str | None
+
+
+def start_run(choice: PlanChoice, given: Given) -> int:
+    """Carry out `jobcell run`; return the exit code.
+
+    Raises:
+        BadInputError: Something that the user gave is wrong; nothing was started.
+
+    """
+    _check_output(given)
+    repeat = _repeat_of(choice)
+    plan = load_plan_file(
+        choice.target,
+        start=choice.start,
+        end=choice.end,
+        adaptors=choice.adaptors,
+        warn=_print_warning,
+    )
+    _check_files(given, choice.target, choice.journal)
+    state = read_json_file(given.state) if given.state is not None else None
+    request = _request(plan, state, given, given.options)
+    with ExitStack() as stack:
+        journal: engine.Journal | None = None
+        if choice.journal is not None:
+            key = read_key(given.key_name)
+            if repeat is None:
+                description = RunDescription.of(
+                    plan,
+                    state,
+                    plan_file=choice.target,
+                    state_file=given.state,
+                    options=_absolute(given.options),
+                    encrypted=key is not None,
+                )
+                journal = stack.enter_context(begin_journal(choice.journal, key, description))
+            else:
+                plan, state, journal = prepare_repeat(
+                    repeat, choice.journal, key, plan, state, own_state=given.state is not None
+                )
+        code = _run(request._replace(plan=plan, state=state, journal=journal), given)
+    if choice.journal is not None and repeat is None and code not in {SUCCESS, FAIL}:
+        _say(f"go on after the last finished step: jobcell resume {choice.journal}")
+    return code
+
+
+def resume_run(file: Path, target: Path | None, given: Given) -> int:
+    """Carry out `jobcell resume`; return the exit code.
+
+    Raises:
+        BadInputError: The journal, or something else that the user gave, is wrong; nothing was started.
+
+    """
+    _check_output(given)
+    key = read_key(given.key_name)
+    _check_files(given, target, file)
+    open_journal(file, key, read_only=True).close()  # an empty file does not become a journal
+    with open_journal(file, key) as journal:
+        about = read_description(journal, file)
+        options = given.options
+        if about is not None:
+            needed = about.options.without(given.options)
+            check_private(file, needed)
+            options = given.options.joined_with(needed)
+            if needed != StoredOptions():
+                _say(f"options of the journal: {needed.words()}")
+        plan, state = _plan_and_state(file, target, given, about, journal)
+        own_id = check_journal(journal, plan, state)
+        request = _request(plan, state, given, options)
+        return _run(request._replace(journal=journal, without_id=not own_id), given)
+
+
+def _plan_and_state(
+    file: Path,
+    target: Path | None,
+    given: Given,
+    about: RunDescription | None,
+    journal: engine.FileJournal,
+) -> tuple[Plan, Any]:
+    """Return the plan and the state of a resumed run; those that the user gives win."""
+    if about is None and target is None:
+        if next(iter(journal.records()), None) is None:
+            raise BadInputError([f"{file}: nothing is recorded in it"])
+        message = f"{file}: does not hold the plan; give it: jobcell resume {file} PLAN"
+        raise BadInputError([message])
+    given_state = read_json_file(given.state) if given.state is not None else None
+    if target is None:
+        assert about is not None
+        if given.state is not None:
+            left_out = tuple(place for place in about.left_out if place != "state")
+            about = msgspec.structs.replace(about, state=given_state, left_out=left_out)
+        return described_plan(about, file)
+    if about is None:
+        return load_plan_file(target, warn=_print_warning), given_state
+    options = about.plan.get("options", {})
+    plan = load_plan_file(
+        target, start=options.get("start"), end=options.get("end"), warn=_print_warning
+    )
+    plan = msgspec.structs.replace(plan, id=str(about.plan.get("id")))
+    if given.state is not None:
+        return plan, given_state
+    # Only the state is wanted, so the credentials of the plan need not be found.
+    left_out = tuple(place for place in about.left_out if place == "state")
+    return plan, described_plan(msgspec.structs.replace(about, left_out=left_out), file)[1]
+
+
+def _request(plan: Plan, state: Any, given: Given, options: StoredOptions) -> RunRequest:
+    credentials = options.credentials
+    repo_dir = find_repo(None if options.repo is None else Path(options.repo))
+    check_adaptors(plan, repo_dir)
+    return RunRequest(
+        plan=plan,
+        state=state,
+        options=_run_options(given, options),
+        credentials=None if credentials is None else read_credentials(Path(credentials)),
+        repo_dir=repo_dir,
+        start_mode=given.start_mode,
+        policy=engine.Policy(level="none") if options.sandbox is False else engine.Policy(),
+        output=given.output,
+        events=given.events,
+        print_state=not given.as_json,
+    )
+
+
+def _run(request: RunRequest, given: Given) -> int:
+    try:
+        return run_plan(request, lambda: _view(request.plan, given))
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+def _repeat_of(choice: PlanChoice) -> Repeat | None:
+    if choice.from_step is not None and choice.only_step is not None:
+        raise BadInputError(["--only: --from is given as well; give one of them"])
+    step_id = choice.only_step if choice.from_step is None else choice.from_step
+    if step_id is None:
+        return None
+    repeat = Repeat(step_id, only=choice.only_step is not None)
+    if choice.journal is None:
+        message = f"{repeat.option}: needs the journal of an earlier run; name it with --journal"
+        raise BadInputError([message])
+    if choice.start is not None:
+        message = f"{repeat.option}: --start is given as well; an earlier run has begun already"
+        raise BadInputError([message])
+    if repeat.only and choice.end is not None:
+        raise BadInputError(["--only: --end is given as well; the run ends with the step"])
+    return repeat
+
+
+def _check_output(given: Given) -> None:
+    if given.output is None and sys.stdout.closed:
+        raise BadInputError(["standard output is closed; give a file with --output"])
+
+
+def _check_files(given: Given, target: Path | None, journal: Path | None) -> None:
+    credentials = given.options.credentials
+    read = {
+        "the plan or job": target,
+        "the file of --state": given.state,
+        "the file of --credentials": None if credentials is None else Path(credentials),
+        "the journal": journal,
+    }
+    check_written_files(given.output, given.events, read)
+
+
+def _absolute(options: StoredOptions) -> StoredOptions:
+    """Return the options with paths that do not depend on the working directory."""
+    changes = {
+        name: str(Path(path).resolve())
+        for name in ("repo", "credentials")
+        if (path := getattr(options, name)) is not None
+    }
+    return msgspec.structs.replace(options, **changes)
+
+
+def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
+    """Return the options of a run.
+
+    Raises:
+        BadInputError: A rule or a limit is not a valid one.
+
+    """
+    try:
+        permissions = engine.Permissions(net=stored.net)
+    except ValueError as error:
+        raise BadInputError([f"--net: {error}"]) from None
+    options = engine.RunOptions(
+        log_level=given.log_level,
+        adaptor_log_level=given.adaptor_log_level,
+        permissions=permissions,
+    )
+    limits = {
+        "timeout_s": stored.timeout,
+        "step_timeout_s": stored.step_timeout,
+        "memory_mb": stored.memory,
+    }
+    for name, value in limits.items():
+        if value is None:
+            continue
+        try:
+            options = msgspec.structs.replace(options, **{name: value})
+        except (TypeError, ValueError):
+            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
+            raise BadInputError([message]) from None
+    return options
+
+
+def _view(plan: Plan, given: Given) -> View:
+    """Return what shows the events of a run."""
+    if given.as_json:
+        from jobcell.output.views import JsonView
+
+        return JsonView(sys.stdout.buffer)
+    names, attempts = names_of(plan), attempts_of(plan)
+    if sys.stderr.isatty() and not given.plain:
+        from jobcell.output.live import LiveView
+
+        return LiveView(names=names, attempts=attempts)
+    from jobcell.output.views import LineView
+
+    return LineView(sys.stderr, names, attempts)
+
+
+def _print_warning(line: str) -> None:
+    _say(f"warning: {printable(line)}")
+
+
+def _say(line: str) -> None:
+    print(printable(line, limit=10_000), file=sys.stderr)

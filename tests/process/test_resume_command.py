@@ -1,0 +1,331 @@
+"""`jobcell run --journal`, `jobcell resume`, `--from` and `--only`, as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import FileJournal, run
+from jobcell.cli import main
+
+COMMAND = [sys.executable, "-m", "jobcell"]
+KEY = bytes(range(32))
+CREDENTIAL = "correct horse battery"
+
+ADD = "def main(state):\n    print('in', {!r})\n    return {{'data': state.data + [{!r}]}}\n"
+HANG = "def main(state):\n    print('armed')\n    while state.data: pass\n    return state\n"
+
+
+@pytest.fixture(autouse=True)
+def no_leak():
+    """Each run is a process of its own."""
+
+
+def add(name, **more):
+    return {"id": name, "expression": ADD.format(name, name), **more}
+
+
+def make_plan(**changes):
+    """Return the steps a, b, c and d in a row; a keyword changes the expression of a step."""
+    steps = [add(one, next=then) for one, then in zip("abcd", ("b", "c", "d", None), strict=True)]
+    for step in steps:
+        step["expression"] = changes.get(step["id"], step["expression"])
+    return {"workflow": {"steps": steps}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        file = tmp_path / name
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return name
+
+    write("s.json", {"data": []})
+    return write
+
+
+@pytest.fixture
+def jobcell(tmp_path):
+    def jobcell(*arguments, **variables):
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd()), **variables},
+        )
+
+    return jobcell
+
+
+def interrupt(tmp_path, number, *arguments, **variables):
+    """Run the command until a job says that it is armed, then send a signal; return the exit code."""
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), **variables},
+    ) as process:
+        for line in process.stderr:
+            if "armed" in line:
+                process.send_signal(number)
+        return process.wait(30)
+
+
+def ran(done):
+    """Return the ids of the steps that were run, in their order."""
+    return [line.rpartition("in ")[2] for line in done.stderr.splitlines() if "info: in " in line]
+
+
+def check_refused(done, *parts):
+    """Check that the command printed one clear error, and ran nothing."""
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "key"),
+    [(signal.SIGKILL, None), (signal.SIGTERM, KEY.hex())],
+    ids=["killed", "terminated, encrypted"],
+)
+def test_a_run_that_was_interrupted_goes_on_after_its_last_finished_step(
+    write, jobcell, tmp_path, number, key
+):
+    """The file is enough: the plan and the state may be gone. Finished steps do not run again."""
+    write("plan.json", make_plan(c=HANG))
+    variables = {} if key is None else {"THE_KEY": key}
+    how = () if key is None else ("--journal-key-env", "THE_KEY")
+    command = ("run", "plan.json", "--state", "s.json", "--journal", "j", *how, "--timeout", "20")
+
+    code = interrupt(tmp_path, number, *command, **variables)
+    assert code == (-9 if number == signal.SIGKILL else 143)
+    (tmp_path / "plan.json").unlink()
+    (tmp_path / "s.json").unlink()
+    done = jobcell("resume", "j", *how, "--step-timeout", "1", **variables)
+
+    assert done.returncode == 4, done.stderr  # c never returns
+    assert "2 steps were replayed from the journal" in done.stderr
+    assert ran(done) == []
+    assert "options of the journal: --timeout 20" in done.stderr
+
+
+def test_the_final_state_is_that_of_an_undisturbed_run(write, jobcell, tmp_path):
+    """The run may have been cut after any of its steps; exactly the rest runs."""
+    write("plan.json", make_plan())
+    whole = jobcell("run", "plan.json", "--state", "s.json", "--journal", "j")
+    assert json.loads(whole.stdout) == {"data": ["a", "b", "c", "d"]}, whole.stderr
+    with FileJournal(tmp_path / "j") as journal:
+        about, records = journal.about, list(journal.records())
+    for kept in (0, 2, 3):
+        (tmp_path / "part").unlink(missing_ok=True)
+        with FileJournal(tmp_path / "part") as journal:
+            journal.describe(about)
+            for record in records[:kept]:
+                journal.record(record)
+        done = jobcell("resume", "part")
+        assert (done.returncode, done.stdout) == (0, whole.stdout), done.stderr
+        assert ran(done) == list("abcd"[kept:])
+
+
+def test_events_of_a_resumed_run_say_what_was_replayed(write, jobcell):
+    """`--events` and `--json` have the fields for programs."""
+    write("plan.json", make_plan())
+    jobcell("run", "plan.json", "--state", "s.json", "--journal", "j")
+    done = jobcell("resume", "j", "--json", "--events", "e.jsonl")
+
+    first, *_, result = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (first["type"], first["replayed"]) == ("workflow-start", 4)
+    assert (result["reason"], result["children"]) == ("success", 1)
+
+
+def test_from_and_only_run_a_part_and_leave_the_journal_as_it_is(write, jobcell, tmp_path):
+    """`--from` runs the step and all the rest; `--only` runs the step alone, with its recorded input."""
+    write("plan.json", make_plan())
+    jobcell("run", "plan.json", "--state", "s.json", "--journal", "j")
+    before = (tmp_path / "j").read_bytes()
+
+    rest = jobcell("run", "plan.json", "--journal", "j", "--from", "c")
+    alone = jobcell("run", "plan.json", "--journal", "j", "--only", "b")
+    first = jobcell("run", "plan.json", "--journal", "j", "--only", "a")
+
+    assert (ran(rest), json.loads(rest.stdout)) == (["c", "d"], {"data": ["a", "b", "c", "d"]})
+    assert (ran(alone), json.loads(alone.stdout)) == (["b"], {"data": ["a", "b"]})
+    assert (ran(first), json.loads(first.stdout)) == (["a"], {"data": ["a"]})
+    assert (tmp_path / "j").read_bytes() == before
+
+
+def test_a_step_that_ended_the_run_can_be_mended_and_run_from_there(write, jobcell, tmp_path):
+    """Only the replayed steps must be the same; the mended step and later ones may differ."""
+    write("plan.json", make_plan(c="def main(state:\n"))
+    broken = jobcell("run", "plan.json", "--state", "s.json", "--journal", "j")
+    assert broken.returncode == 3
+    assert broken.stderr.splitlines()[-1] == (
+        "go on after the last finished step: jobcell resume j"
+    )
+    write("plan.json", make_plan())
+
+    assert ran(jobcell("run", "plan.json", "--journal", "j", "--only", "c")) == ["c"]
+    assert ran(jobcell("run", "plan.json", "--journal", "j", "--from", "c")) == ["c", "d"]
+    write("plan.json", make_plan(a=ADD.format("a", "other")))
+    done = jobcell("run", "plan.json", "--journal", "j", "--from", "c")
+    check_refused(done, "j: is the journal of another plan: its step 'a' is another one")
+
+
+def test_only_leaves_out_steps_that_would_come_first(write, jobcell):
+    """The run of a diamond ended in a branch; the other branch is run alone."""
+    crash = "def main(state:\n"
+    steps = [
+        add("a", next={"b": True, "c": True}),
+        {"id": "b", "expression": crash, "next": "d"},
+        add("c", next="d"),
+        add("d", join="all"),
+    ]
+    write("plan.json", {"workflow": {"steps": steps}})
+    assert jobcell("run", "plan.json", "--state", "s.json", "--journal", "j").returncode == 3
+
+    done = jobcell("run", "plan.json", "--journal", "j", "--only", "c")
+    assert (ran(done), json.loads(done.stdout)) == (["c"], {"data": ["a", "c"]}), done.stderr
+    joined = jobcell("run", "plan.json", "--journal", "j", "--only", "d")
+    check_refused(joined, "--only: j has no input for step 'd'", "'b', 'c'")
+
+
+def test_a_credential_in_the_plan_is_not_in_the_journal(write, jobcell, tmp_path):
+    """A resume reads it from the file of the plan again; with a key the journal may hold it."""
+    plan = make_plan()
+    plan["workflow"]["steps"][0]["configuration"] = {"password": CREDENTIAL}
+    write("plan.json", plan)
+    write("s.json", {"data": [], "configuration": {"token": CREDENTIAL}})
+    jobcell("run", "plan.json", "--state", "s.json", "--journal", "j")
+    assert CREDENTIAL.encode() not in (tmp_path / "j").read_bytes()
+
+    assert jobcell("resume", "j").returncode == 0
+    write("plan.json", make_plan(a=HANG))
+    check_refused(jobcell("resume", "j"), "was changed since the run began", "PLAN")
+    (tmp_path / "plan.json").unlink()
+    check_refused(jobcell("resume", "j"), "plan.json: cannot be read")
+    write("moved.json", plan)
+    assert jobcell("resume", "j", "moved.json").returncode == 0
+
+
+def test_options_come_from_a_private_journal_only(write, jobcell, tmp_path):
+    """A file that others may write does not open the network; the error says which options it has."""
+    write("plan.json", make_plan())
+    options = ("--net", "127.0.0.1:9", "--memory", "300")
+    jobcell("run", "plan.json", "--state", "s.json", "--journal", "j", *options)
+
+    mine = jobcell("resume", "j")
+    assert "options of the journal: --net '127.0.0.1:9' --memory 300" in mine.stderr
+    (tmp_path / "j").chmod(0o644)
+    check_refused(jobcell("resume", "j"), "is not private (mode 0644)", "--net '127.0.0.1:9'")
+    assert jobcell("resume", "j", *options).returncode == 0
+
+
+def test_the_journal_of_a_program_is_resumed_with_its_plan(write, jobcell, tmp_path):
+    """Such a file has no plan; the id of the run is that of the journal."""
+    plan = make_plan()
+    write("plan.json", plan)
+    with FileJournal(tmp_path / "j") as journal:
+        run(plan, {"data": []}, journal=journal)
+        run_id = next(iter(journal.records())).extra["run_id"]
+
+    check_refused(jobcell("resume", "j"), "does not hold the plan", "jobcell resume j PLAN")
+    check_refused(
+        jobcell("resume", "j", "plan.json"), "the journal is of another plan, or of another"
+    )
+    done = jobcell("resume", "j", "plan.json", "--state", "s.json", "--json")
+    assert json.loads(done.stdout.splitlines()[0])["run_id"] == run_id, done.stderr
+    part = jobcell("run", "plan.json", "--state", "s.json", "--journal", "j", "--only", "d")
+    assert ran(part) == ["d"], part.stderr
+    check_refused(
+        jobcell("run", "plan.json", "--journal", "j", "--only", "d"),
+        "j: is the journal of another plan",
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Return a directory with a plan, and its journals without and with a key."""
+    place = tmp_path_factory.mktemp("kept")
+    (place / "plan.json").write_text(json.dumps(make_plan()))
+    (place / "s.json").write_text('{"data": []}')
+    for name, more in (("j", ()), ("sealed", ("--journal-key-env", "THE_KEY"))):
+        subprocess.run(
+            [*COMMAND, "run", "plan.json", "--state", "s.json", "--journal", name, *more],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd()), "THE_KEY": KEY.hex()},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+    return place
+
+
+BAD = {
+    "missing": (["resume", "nowhere"], "No such file"),
+    "directory": (["resume", "."], "Is a directory"),
+    "empty": (["resume", "empty"], "nothing is recorded in it"),
+    "foreign": (["resume", "plan.json"], "it is not a journal"),
+    "damaged": (["resume", "damaged"], "is damaged"),
+    "not begun": (["resume", "torn"], "torn: nothing is recorded in it"),
+    "sealed": (["resume", "sealed"], "name the variable that holds its key"),
+    "wrong key": (["resume", "sealed", "--journal-key-env", "OTHER"], "the key does not fit"),
+    "needless key": (["resume", "j", "--journal-key-env", "OTHER"], "leave out --journal-key-env"),
+    "no variable": (["resume", "j", "--journal-key-env", "NOT_SET"], "no variable 'NOT_SET'"),
+    "short key": (["resume", "j", "--journal-key-env", "SHORT"], "64 hexadecimal digits"),
+    "other plan": (["resume", "j", "other.json"], "the journal is of another plan"),
+    "other state": (["resume", "j", "--state", "other.json"], "of another initial state"),
+    "used": (["run", "plan.json", "--journal", "j"], "jobcell resume j"),
+    "output": (["resume", "j", "-o", "j"], "j: is the journal as well"),
+    "from unknown": (
+        ["run", "plan.json", "--journal", "j", "--from", "x"],
+        "no step has the id 'x'",
+    ),
+    "from damaged": (["run", "plan.json", "--journal", "damaged", "--from", "b"], "is damaged"),
+    "from nothing": (["run", "plan.json", "--from", "b"], "--from: needs the journal"),
+    "from missing": (["run", "plan.json", "--from", "b", "--journal", "nowhere"], "No such file"),
+    "from other": (
+        ["run", "other.json", "--journal", "j", "--from", "x"],
+        "no step has the id 'x'",
+    ),
+    "not reached": (["run", "far.json", "--journal", "j", "--from", "f"], "no input for step 'f'"),
+    "trigger": (["run", "trigger.json", "--journal", "j", "--only", "t"], "'t' is a trigger"),
+    "both": (["run", "plan.json", "--from", "b", "--only", "b"], "give one of them"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_journal_that_cannot_be_used_is_one_clear_error(kept, case, monkeypatch, capsys):
+    """Nothing is run, and no file is changed or made."""
+    data = (kept / "j").read_bytes()
+    (kept / "empty").write_bytes(b"")
+    (kept / "torn").write_bytes(data[:60])
+    (kept / "damaged").write_bytes(data[:-5] + b"\x00" + data[-4:])
+    (kept / "other.json").write_text(json.dumps({"workflow": {"steps": [add("a")]}}))
+    far = make_plan()
+    far["workflow"]["steps"] += [add("e", next="f"), add("f")]
+    (kept / "far.json").write_text(json.dumps(far))
+    (kept / "trigger.json").write_text(json.dumps({"workflow": {"steps": [{"id": "t"}]}}))
+    before = {path: path.read_bytes() for path in kept.iterdir()}
+    arguments, message = BAD[case]
+    monkeypatch.chdir(kept)
+    monkeypatch.setenv("OTHER", bytes(32).hex())
+    monkeypatch.setenv("SHORT", "abcd")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr()
+    done = subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err)
+
+    check_refused(done, message)
+    if case != "not begun":  # opening it to write cuts the torn end off
+        assert {path: path.read_bytes() for path in kept.iterdir()} == before
