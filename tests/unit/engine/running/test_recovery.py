@@ -1,0 +1,206 @@
+"""Runs that go on in another child, without processes: the test is each child, and the children lie."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from session_bench import KILLED, LINKED, NOW, Bench, complete, end
+
+from engine import Resolvers, RunOptions, StepRecord
+from engine.reporting.eventlog import EventLog
+from engine.running.order import Order
+from engine.running.session import Session
+from protocol import messages as m
+from protocol.codec import decode_to_child, encode
+from protocol.confinement import ConfinementRequest
+from protocol.errors import RemoteProtocolError
+from protocol.events import Versions
+from protocol.plan import Edge, Retry, Step, Workflow
+from protocol.report import make_report
+from protocol.state import encode_state
+
+A = [m.InitStart(step_id="a", step_run_id="a"), LINKED, m.JobStart()]
+B = [m.InitStart(step_id="b", step_run_id="b"), LINKED, m.JobStart()]
+EDGE = m.EdgeResolved(from_step_id="a", to_step_id="b", taken=True)
+LIMITS = m.ChildLimits(
+    state_bytes=1 << 20,
+    state_items=1000,
+    payload_bytes=1 << 20,
+    log_payload_bytes=1 << 20,
+    max_log_bytes=1 << 20,
+    max_step_runs=1000,
+    memory_bytes=1 << 28,
+)
+OOM = make_report("OOMError", "no memory", step_id="a")
+
+
+class Lives(Bench):
+    """A session of a run whose step `a` leads to `b`, and which may have several children."""
+
+    def __init__(self, *, recorded=(), keeps=True, **fields):
+        super().__init__(begin=False)
+        workflow = Workflow(
+            steps=(
+                Step(id="a", expression="x", next={"b": Edge()}, **fields),
+                Step(id="b", expression="x"),
+            )
+        )
+        start = m.Start(
+            run_id="run-7",
+            workflow=workflow,
+            start="a",
+            state=msgspec.Raw(encode_state({})),
+            limits=LIMITS,
+        )
+        self.order = Order(
+            run_id="run-7",
+            start=start if keeps else encode(start),
+            workflow=workflow,
+            requests=(ConfinementRequest(),),
+            survives=keeps,
+            recorded=recorded,
+            options=RunOptions(),
+            resolvers=Resolvers(),
+            credential_ids=frozenset({"cred"}),
+            state_ids=frozenset(),
+            max_step_runs=1000,
+            versions=Versions(python="3", engine="0"),
+            configurations=(),
+        )
+        self.log = EventLog()
+        self.session = Session(self.order, self.log)
+        self.begin()
+
+    def begin(self):
+        """Begin with a child; return the messages that it gets."""
+        self.beginning = [decode_to_child(body) for body in self.session.begin(self.now).frames]
+        return self.greet()
+
+    def die(self, exited=KILLED):
+        """The child is gone; return when another one is to follow."""
+        return self.session.next_child_at(exited, self.now)
+
+    def of(self, kind):
+        """Return the step, the attempt and the error of each event of a kind."""
+        found = [event for event in self.events if event.type == kind]
+        return [
+            (e.step_id, e.attempt, getattr(getattr(e, "error", None), "name", None)) for e in found
+        ]
+
+
+def test_a_dead_step_fails_in_the_next_child_and_its_edges_are_followed():
+    """One job-error has the reason of the death; the next child gets it and decides the edges."""
+    lives = Lives(on_death="fail")
+    lives.say(*A)
+    assert lives.die() == NOW.s
+    lives.begin()
+    [start] = lives.beginning
+    assert (start.resume.step_run_id, start.resume.died.name) == ("a", "ExitError")
+    lives.say(
+        m.StepDied(step_id="a", step_run_id="a"),
+        m.JobError(
+            error=start.resume.died,
+            state=memoryview(encode_state({})),
+            state_bytes=1,
+            next=("b",),
+            duration_ms=0,
+        ),
+        EDGE,
+    )
+    assert lives.of("job-start") == [("a", 1, None)]
+    assert lives.of("job-error") == [("a", 1, "ExitError")]
+    lives.say(*B, complete(), end({"data": 1}))
+    assert lives.finish().children == 2
+
+
+@pytest.mark.parametrize("last", [end({"data": 1}), m.Elsewhere(step_id="b", step_run_id="b")])
+def test_a_child_cannot_leave_out_the_step_with_which_it_begins(last):
+    """A run is not complete while the job-error of a step that died is missing."""
+    lives = Lives(on_death="fail")
+    lives.say(*A)
+    lives.die()
+    lives.begin()
+    with pytest.raises(RemoteProtocolError, match="leaves out 'a'"):
+        lives.say(last)
+
+
+def test_a_child_that_is_killed_for_its_memory_is_not_heard_any_more():
+    """Otherwise it could begin another step, and the start of its own would have no end."""
+    lives = Lives(retry=Retry(attempts=2, delay=0, on=("death",)))
+    state = memoryview(encode_state({}))
+    lives.say(
+        *A,
+        m.JobError(error=OOM, state=state, state_bytes=1, next=(), duration_ms=1, ends_run=True),
+    )
+    lives.say(*B)
+    assert lives.killed
+    assert lives.die() == NOW.s
+    assert lives.of("job-start") == [("a", 1, None)]
+    assert lives.of("job-error") == [("a", 1, "OOMError")]
+    assert lives.of("init-start") == [("a", 1, None)]
+
+
+def test_a_timeout_that_comes_too_late_does_not_fail_the_next_step():
+    """The end of the step was on its way when the limit fired: the next child begins after it."""
+    lives = Lives(timeout=100.0)
+    lives.say(*A).pass_time(1)
+    lives.check()
+    lives.say(complete(next=("b",)), EDGE, *B)
+    assert lives.die() == lives.now.s
+    lives.begin()
+    assert lives.beginning[0].replay == 1
+    lives.say(*B, complete(), end({"data": 1}))
+    lives.finish()
+    assert lives.of("job-error") == []
+    assert lives.of("job-complete") == [("a", 1, None), ("b", 1, None)]
+    assert lives.types.count("edge-resolved") == 1
+
+
+def test_the_question_of_a_dead_child_is_dropped():
+    """The next child may ask, and the late answer to the first question is not used."""
+    lives = Lives(retry=Retry(attempts=2, delay=0, on=("death",)))
+    ask = m.LoadCredential(step_id="a", step_run_id="a", id="cred")
+    lives.say(A[0], ask)
+    lives.die()
+    lives.begin()
+    lives.say(m.InitStart(step_id="a", step_run_id="a", attempt=2), ask)
+    assert lives.session.loading.waiting is lives.request
+
+
+def test_a_delay_counts_from_the_death_and_ends_with_a_fresh_child():
+    """The next attempt has the next number, and begins in another child."""
+    lives = Lives(retry=Retry(attempts=3, delay=1000, backoff=1, on=("death",)))
+    lives.say(*A)
+    assert NOW.s + 0.9 <= lives.die() <= NOW.s + 1.1
+    lives.begin()
+    assert lives.beginning[0].resume.attempt == 2
+    assert lives.beginning[0].resume.died is None
+
+
+@pytest.mark.parametrize("name", ["SecurityError", "ProtocolError", "OutputLimitError"])
+def test_an_attack_ends_the_run_whatever_its_step_allows(name):
+    """`on_death` and `retry` are for ordinary deaths."""
+    lives = Lives(on_death="fail", retry=Retry(attempts=9, on=("death",)))
+    lives.say(*A)
+    lives.judge(make_report(name, "no"))
+    assert lives.die() is None
+    assert lives.finish(KILLED).ending.error.name == name
+
+
+def test_details_of_a_recorded_error_are_sent_by_the_rules_for_states():
+    """An integer of more than 64 bits in a record does not keep the run from going on."""
+    error = make_report("AdaptorError", "no", step_id="a", details={"n": 2**80})
+    record = StepRecord("a", "a", 1, "fail", encode_state({}), ("b",), error, {})
+    lives = Lives(recorded=(record,))
+    assert lives.beginning[1].step_run_id == "a"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_no_object_of_a_run_that_is_over_keeps_its_order(keeps):
+    """The order has secrets; a run that has only one child drops it with the first message."""
+    lives = Lives(keeps=keeps)
+    assert (lives.session._recovery._order is None) is (not keeps)
+    lives.say(*A, complete(), end({"data": 1}))
+    lives.finish()
+    assert lives.session._recovery._order is None
+    assert lives.session.order is None
