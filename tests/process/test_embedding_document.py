@@ -1,5 +1,6 @@
 """The examples of docs/embedding.md work as the page shows them."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,16 +16,19 @@ PRINTED = {
     "service": ("event: workflow-start", "event: workflow-complete"),
     "resume": (str([[1, 2, 3, 4, 5, 6], [5, 6]]), str([[1, 2, 3, 4, 5, 6], [5, 6]])),
     "json": (f"{{'data': [inf, b'raw', {2**80}, {{1: 'one'}}]}}", "workflow-complete"),
+    "journal": ("{'data': 2}", "2"),
     "shutdown": (str(["success"] * 5), str(["success"] * 5)),
     "limits": (None, None),
 }
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_an_example_of_the_embedding_document_runs(name: str):
+def test_an_example_of_the_embedding_document_runs(name: str, tmp_path: Path):
     """A reader may copy the example as it is."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", EXAMPLES[name]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
         timeout=60,
