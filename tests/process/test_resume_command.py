@@ -167,13 +167,18 @@ def test_from_and_only_run_a_part_and_leave_the_journal_as_it_is(write, jobcell,
 
 def test_a_step_that_ended_the_run_can_be_mended_and_run_from_there(write, jobcell, tmp_path):
     """Only the replayed steps must be the same; the mended step and later ones may differ."""
-    write("plan.json", make_plan(c="def main(state:\n"))
+    credentials = {"credentials": {"password": CREDENTIAL}}
+    plan = make_plan(c="def main(state:\n")
+    plan["workflow"] |= credentials
+    write("plan.json", plan)
     broken = jobcell("run", "plan.json", "--state", "s.json", "--journal", "j")
     assert broken.returncode == 3
     assert broken.stderr.splitlines()[-1] == (
         "go on after the last finished step: jobcell resume j"
     )
-    write("plan.json", make_plan())
+    plan = make_plan()
+    plan["workflow"] |= credentials
+    write("plan.json", plan)
 
     assert ran(jobcell("run", "plan.json", "--journal", "j", "--only", "c")) == ["c"]
     assert ran(jobcell("run", "plan.json", "--journal", "j", "--from", "c")) == ["c", "d"]
