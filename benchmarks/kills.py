@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ KILLS = 200
 RUNS = 4
 """Runs of one manager at the same time."""
 STEPS = 8
+MOMENT_S = 0.01
+"""Longest time between a side effect and the kill: about as long as a step with its record."""
 
 _MANAGER = """
 import json, sys
@@ -72,6 +75,9 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.posts: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self.left = 0
+        """Number of posts until the manager is killed."""
+        self.due = threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -80,6 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         with self.server.lock:
             self.server.posts[self.path] += 1
+            self.server.left -= 1
+            if self.server.left <= 0:
+                self.server.due.set()
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -109,7 +118,6 @@ def kill_managers(kills: int, seed: int) -> Counter[str]:
     """
     chance = random.Random(seed)
     found: Counter[str] = Counter()
-    whole_s = 3.0
     with _serving() as server:
         while found["kills"] < kills:
             with tempfile.TemporaryDirectory() as directory:
@@ -117,10 +125,10 @@ def kill_managers(kills: int, seed: int) -> Counter[str]:
                 here = 0
                 while True:
                     last = found["kills"] >= kills
-                    begun = time.monotonic()
-                    said = _manage(server, directory, None if last else chance.uniform(0, whole_s))
+                    # At most half of the steps, so that a run is killed several times.
+                    after = None if last else chance.randint(1, RUNS * STEPS // 2)
+                    said = _manage(server, directory, after, chance.uniform(0, MOMENT_S))
                     if said is not None:
-                        whole_s = time.monotonic() - begun
                         break
                     here += 1
                     found["kills"] += 1
@@ -129,16 +137,27 @@ def kill_managers(kills: int, seed: int) -> Counter[str]:
     return found
 
 
-def _manage(server: _Server, directory: str, kill_after_s: float | None) -> str | None:
-    """Start a manager; return what it says at its end, or None if it was killed before."""
+def _manage(server: _Server, directory: str, kill_after: int | None, moment_s: float) -> str | None:
+    """Start a manager; return what it says at its end, or None if it was killed before.
+
+    Args:
+        server: Counts the side effects.
+        directory: The journals.
+        kill_after: The number of side effects after which the manager is killed, or None.
+        moment_s: Seconds between the last of them and the kill.
+
+    """
+    server.due.clear()
+    server.left = kill_after or 0
     command = [sys.executable, "-c", _MANAGER, str(server.server_port), directory]
     command += [str(RUNS), str(STEPS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as manager:
-        try:
-            said, _ = manager.communicate(timeout=kill_after_s)
-        except subprocess.TimeoutExpired:
-            manager.kill()
-            manager.communicate()
+        while kill_after is not None and manager.poll() is None:
+            if server.due.wait(0.02):
+                time.sleep(moment_s)
+                manager.kill()
+        said, _ = manager.communicate()
+        if manager.returncode == -signal.SIGKILL:
             return None
     if manager.returncode != 0:
         raise KillsError(f"a manager ended with {manager.returncode}; see its output above")
