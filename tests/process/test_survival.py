@@ -132,7 +132,7 @@ def ten_steps(server, changes=None):
     changes = changes or {}
 
     def step(step_id, following=None, **more):
-        return job(server, step_id, following, **{**more, **changes.get(step_id, {})})
+        return job(server, step_id, **{"following": following, **more, **changes.get(step_id, {})})
 
     steps = [
         step("a", {"b": True, "c": "not state.errors"}, after=f"state['data']['key'] = {SECRET!r}"),
@@ -471,3 +471,62 @@ def test_a_journal_that_cannot_be_used_ends_the_run_before_its_first_job(shared,
     assert "job-start" not in types_of(finish(run))
     with pytest.raises(TypeError, match="record and records"):
         shared.execute(source, journal=object())
+
+
+def test_a_child_that_dies_in_a_condition_repeats_only_the_step_before_it(
+    shared, server, undisturbed
+):
+    """The step has not ended before its edges are decided, so a resume runs it again."""
+    ask = f"__import__('urllib.request').request.urlopen('http://127.0.0.1:{server.server_port}/armed')"
+    condition = f"not ({ask}.read() == b'1' and __import__('os')._exit(0))"
+    plan = ten_steps(server, {"h": {"following": {"j": condition}}})
+    journal = Memory()
+    server.posts.clear()
+    server.armed = True
+    assert shared.execute(plan, {"data": {}}, journal=journal).result(30).error.name == "ExitError"
+    result = shared.execute(plan, {"data": {}}, journal=journal).result(30)
+    assert result.state == undisturbed[1].state
+    assert server.posts.pop("h") == 2
+    assert set(server.posts.values()) == {1}
+
+
+def test_a_child_that_dies_while_it_waits_for_a_retry_leaves_the_step_to_a_resume(shared, server):
+    """A resume begins the step again with its first attempt; the steps before it are not repeated."""
+    plan = ten_steps(
+        server,
+        {
+            "h": {
+                "before": "if fatal(): raise ValueError('once')",
+                "retry": {"attempts": 2, "delay": 4000, "on": ["RuntimeError"]},
+            }
+        },
+    )
+    journal = Memory()
+    server.posts.clear()
+    server.armed = True
+    run = shared.execute(plan, {"data": {}}, journal=journal)
+    after = 0
+    while not any(getattr(event, "retry_in_ms", None) is not None for event in run.poll(after=0)):
+        after = run.poll(after=after, timeout_s=20)[-1].seq
+    _kill_children()
+    assert run.result(20).error.name == "ExitError"
+    run = shared.execute(plan, {"data": {}}, journal=journal)
+    started = [e.attempt for e in finish(run) if e.type == "job-start" and e.step_id == "h"]
+    assert started == [1]
+    assert set(server.posts.values()) == {1}
+
+
+def test_a_step_that_uses_up_its_processor_time_fails_and_the_run_goes_on(shared, server):
+    """The limit holds for each child, and so the steps after it have all of it again."""
+    plan = ten_steps(
+        server, {"h": {"before": "while fatal(): \n        while True: pass", "on_death": "fail"}}
+    )
+    server.posts.clear()
+    server.armed = True
+    options = RunOptions(
+        cpu_s=1, timeout_s=30, permissions=Permissions(net=(f"127.0.0.1:{server.server_port}",))
+    )
+    result = shared.execute(plan, {"data": {}}, options=options).result(30)
+    assert result.state["errors"]["h"]["name"] == "CPULimitError"
+    assert result.children == 2
+    assert server.posts["j"] == 1
