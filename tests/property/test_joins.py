@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_graphs import FAILING, TAKEN, graphs
@@ -103,6 +104,7 @@ def walk(steps: list[dict[str, Any]], end: str | None) -> tuple[Any, list[str]]:
     return walked, walked.step_runs
 
 
+@pytest.mark.slow
 @QUICK
 @given(graphs(), st.sampled_from([None, None, "s1", "s3"]))
 def test_a_walk_runs_the_steps_that_the_rules_say(steps, end):

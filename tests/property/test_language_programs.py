@@ -149,6 +149,7 @@ def statements() -> st.SearchStrategy[str]:
 PROGRAMS = st.lists(statements(), min_size=1, max_size=5).map("".join)
 
 
+@pytest.mark.slow
 @QUICK
 @given(PROGRAMS)
 def test_any_program_is_compiled_or_refused(source):
@@ -212,6 +213,7 @@ def plain_data(value: object) -> object:
 DOTLESS = ("state", "a", "b", "c", "d", "rows")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
 @QUICK
 @given(
@@ -253,6 +255,7 @@ def test_what_compiles_behaves_as_under_plain_python(lines, result):
     assert ours == theirs
 
 
+@pytest.mark.slow
 @QUICK
 @given(PROGRAMS)
 def test_whatever_a_program_raises_gets_a_report(source):

@@ -176,6 +176,7 @@ def plan_with(*, plan=None, workflow=None, step=None, edge=None, options=None):
     return {"workflow": whole, "options": options or {}, **(plan or {})}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_graphs import graphs
@@ -42,6 +43,7 @@ def after_end(walked: Walked, count: int) -> list[bytes]:
     return walked.frames[first:]
 
 
+@pytest.mark.slow
 @QUICK
 @given(graphs(), st.sampled_from([None, None, "s2"]), st.booleans(), st.data())
 def test_a_walk_that_is_cut_anywhere_goes_on_as_if_it_was_not(steps, end, barrier, data):
@@ -63,6 +65,7 @@ def test_a_walk_that_is_cut_anywhere_goes_on_as_if_it_was_not(steps, end, barrie
     )
 
 
+@pytest.mark.slow
 @QUICK
 @given(graphs(), st.data())
 def test_a_step_that_died_has_failed_and_the_walk_goes_on(steps, data):

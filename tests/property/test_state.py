@@ -171,6 +171,7 @@ def test_a_length_that_looks_like_a_timestamp_beside_a_date():
     assert decode_state(encode_state(value)) == [value[0], "2024-05-06T00:00:00Z", value[2]]
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.binary(max_size=200))
 @example(b"")

@@ -34,6 +34,7 @@ def lines_of(function):
     return function.end_lineno - function.lineno + 1 - docstring
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_function_is_long_without_a_reason(package):
     """Ruff counts statements and branches; this test counts lines, also of nested functions."""

@@ -99,6 +99,7 @@ def test_what_is_left_out_of_a_large_state_does_not_count():
         encode_state(state, without=("secret",), max_items=3_002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 15, 16, 31, 63, 64, 65, 255, 256, 257, 4095, 4097, 70_000])
 @pytest.mark.parametrize("kind", ["list", "map", "rows"])
 def test_containers_of_all_lengths(length, kind):

@@ -75,6 +75,7 @@ def make(kind):
     return kind(**dict.fromkeys(kind.__struct_fields__))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
 def test_a_message_is_taken_or_refused_as_the_table_says(phase, kind):

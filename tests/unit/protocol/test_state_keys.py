@@ -60,6 +60,7 @@ def test_a_key_that_would_not_come_back_is_refused_with_its_path(key, kind, besi
     assert caught.value.reason.startswith(f"cannot carry {kind} as a key; a key is text, bytes,")
 
 
+@pytest.mark.slow
 def test_a_bad_key_among_many_rows_is_found():
     """The fast check does not know the path; the walk after it finds the path."""
     rows = [{"id": number, "tags": ["a", None]} for number in range(5_000)]

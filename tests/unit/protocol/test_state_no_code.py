@@ -118,6 +118,7 @@ def _nothing_ran():
     assert RAN == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [None, 2**70, STAMP], ids=["alone", "a big integer", "a date"])
 @pytest.mark.parametrize(("make", "expected"), CASES)
 def test_a_subclass_is_carried_as_its_base(make, expected, beside):
@@ -127,6 +128,7 @@ def test_a_subclass_is_carried_as_its_base(make, expected, beside):
     assert (carried, type(carried)) == (expected, type(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "expected"), CASES)
 def test_a_subclass_among_many_values_is_carried_too(make, expected):
     """The encoder finds the subclass among thousands of plain values."""

@@ -216,6 +216,7 @@ def test_a_foreign_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: 
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_second_user_is_refused_until_the_first_has_closed_it(tmp_path: Path) -> None:
     """The lock holds against this process and against others."""
     path = tmp_path / "j"

@@ -558,6 +558,7 @@ def test_many_unknown_ids_are_all_told_quickly():
     assert lines[-1] == "workflow.steps[999].next.step-999x9: no step has the id 'step-999x9'"
 
 
+@pytest.mark.slow
 def test_among_very_many_steps_nothing_is_suggested():
     """Comparing one name with all the others would take longer than the rest of the check."""
     plan = steps(*(job(f"s{i}") for i in range(6000)), job("last", next="s6000"))

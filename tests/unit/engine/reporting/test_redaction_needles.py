@@ -233,6 +233,7 @@ def leaks(text, secret):
     return [piece for piece in pieces if secret in piece or secret[2:-2] in piece]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "secret", [PASSWORD, AWKWARD, KEY, TOKEN, "secret", ACCENTS, QUOTES], ids=ascii

@@ -266,12 +266,14 @@ NET_CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "arguments", "expected"), CASES)
 def test_arguments_decide(machine, call, arguments, expected):
     """Each side of each test has a row."""
     assert Filter(machine)(call, *arguments) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "arguments", "expected"), NET_CASES)
 def test_arguments_decide_with_a_network_permission(machine, call, arguments, expected):
     """The rows show calls that a permission changes, and calls that it does not change."""
@@ -323,6 +325,7 @@ USED_WITH_NET = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "arguments"), USED)
 @pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
 def test_what_libraries_use_is_allowed(call, arguments, net):

@@ -67,6 +67,7 @@ def test_every_way_to_change_an_attribute_is_guarded(statement):
     assert "_write_" in names_used(f"{MAIN}x = y = 1\n{statement}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["__class__", "__dict__", "__globals__", "__x", "_x_", "__getattribute__", "gi_frame",

@@ -106,6 +106,7 @@ def test_a_metaclass_is_refused(refusal_of, keyword):
     assert refusal_of(f"{MAIN}class A(B, {keyword}): pass").name == "CompileError"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DEFINABLE_DUNDERS))
 def test_the_listed_special_methods_can_be_defined(name):
     """In the body of a class, the method may be a function or an alias."""

@@ -54,6 +54,7 @@ NO_WILDCARD = {"match 1:\n    case int() as {}: pass", "match 1:\n    case {{**{
 """Patterns in which Python itself does not allow `_`."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["__x", "_attr_", "__builtins__", "__name__", "_\ufe4dwrite_"])
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_no_statement_can_bind_a_reserved_name(refusal_of, binding, name):
@@ -63,6 +64,7 @@ def test_no_statement_can_bind_a_reserved_name(refusal_of, binding, name):
     assert "reserved" in report.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["_", "_x", "__", "x_", "x__y", "état", "ﬁn"])
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_every_other_name_is_free(binding, name):
