@@ -89,7 +89,7 @@ imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
-	$(PARALLEL) -m 'not slow' --hypothesis-profile=fast --cov --cov-report=term:skip-covered tests/unit tests/property
+	$(PARALLEL) --hypothesis-profile=fast --cov --cov-report=term:skip-covered tests/unit tests/property
 
 bench: setup  ## Measure our start modes, the floors and the peers, side by side
 	$(PY) -m benchmarks --peers
