@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import platform
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,22 +14,23 @@ from engine.adaptors import Repo, RepoError
 from engine.api import (
     Journal,
     JournalError,
-    Permissions,
     PlanError,
     Problem,
     RunOptions,
     StepRecord,
     __version__,
 )
+from engine.running.groups import first_group, walls
 from engine.running.loading import Request
-from engine.running.resolvers import Kind, Resolvers
+from engine.running.resolvers import Resolvers
+from engine.running.secrets import configurations_of, questions_about
 from protocol import codec
 from protocol.adaptor import AdaptorLink
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.events import Versions
 from protocol.limits import MEGABYTE
 from protocol.messages import ChildLimits, Start
-from protocol.plan import Plan, Step, Workflow, is_live
+from protocol.plan import Plan, Step, Workflow
 from protocol.report import ErrorReport
 from protocol.state import NIL, StateNotCarriedError, encode_state
 
@@ -143,7 +143,7 @@ def prepare(
     max_step_runs = options.max_step_runs or max(
         _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
     )
-    requests, groups = _walls(workflow, options, request)
+    requests, groups = walls(workflow, options, request)
     start = _start(
         plan, state, linking, options, language=requests[0].language, max_step_runs=max_step_runs
     )
@@ -155,12 +155,12 @@ def prepare(
         workflow=workflow,
         requests=requests,
         groups=groups,
-        first_group=_first_group(start, groups),
+        first_group=first_group(start, groups),
         survives=survives,
         journal=past.journal,
         recorded=past.records,
         extra={**past.extra, "adaptors": _pins(linking, past)},
-        to_learn=_to_learn(workflow, state, past.records),
+        to_learn=questions_about(workflow, state, past.records),
         failed=past.failed,
         options=options,
         resolvers=resolvers,
@@ -179,7 +179,7 @@ def prepare(
             adaptors=_versions(link for link in linking.links if _spec(link) in used),
         ),
         meta=plan.meta,
-        configurations=tuple(_configurations(plan, state)),
+        configurations=tuple(configurations_of(plan, state)),
     )
 
 
@@ -341,62 +341,6 @@ def _may_survive(step: Step) -> bool:
     return step.retry is not None or step.timeout is not None or step.on_death == "fail"
 
 
-def _walls(
-    workflow: Workflow, options: RunOptions, request: Callable[[RunOptions], ConfinementRequest]
-) -> tuple[tuple[ConfinementRequest, ...], dict[str, int]]:
-    """Return the walls of each group of steps with the same permissions, and the group of each step."""
-    run = options.permissions
-    known = {run: 0}
-    groups = {}
-    for step in workflow.steps:
-        own = run
-        if (narrowed := step.permissions) is not None:
-            own = Permissions(
-                net=run.net if narrowed.net is None else narrowed.net,
-                read=run.read if narrowed.read is None else narrowed.read,
-            )
-        groups[step.id] = known.setdefault(own, len(known))
-    if len(known) == 1:
-        return (request(options),), {}
-    walls = (msgspec.structs.replace(options, permissions=own) for own in known)
-    return tuple(map(request, walls)), groups
-
-
-def _first_group(start: Start, groups: dict[str, int]) -> int:
-    """Return the group of the first job that the walk comes to, as far as the plan alone says it."""
-    if not groups:
-        return 0
-    steps = {step.id: step for step in start.workflow.steps}
-    waiting = deque([start.start])
-    while waiting:
-        step = steps[waiting.popleft()]
-        if step.expression is not None:
-            return groups[step.id]
-        waiting.extend(target for target, edge in step.next.items() if is_live(edge))
-    return 0
-
-
-def _to_learn(
-    workflow: Workflow, state: Any, records: tuple[StepRecord, ...]
-) -> tuple[Request, ...]:
-    """Return the questions for the credentials and the stored states that recorded steps were given."""
-    steps = {step.id: step for step in workflow.steps}
-    asked: dict[tuple[str, str], Request] = {}
-
-    def ask(kind: Kind, name: Any, record: StepRecord) -> None:
-        if isinstance(name, str):
-            request = Request(kind, name, record.step_id, record.step_run_id)
-            asked.setdefault((kind, name), request)
-
-    for record in records:
-        step = steps[record.step_id]
-        ask("credential", step.configuration, record)
-        ask("credential", workflow.credentials, record)
-        ask("state", step.state, record)
-        ask("state", state, record)
-    return tuple(asked.values())
-
-
 def _spec(link: AdaptorLink) -> str:
     return f"{link.name}@{link.version}"
 
@@ -406,15 +350,3 @@ def _versions(links: Any) -> dict[str, list[str]]:
     for link in links:
         versions.setdefault(link.name, []).append(link.version)
     return versions
-
-
-def _configurations(plan: Plan, state: Any) -> list[Any]:
-    steps = plan.workflow.steps
-    holders = (state, *(step.state for step in steps))
-    given = (plan.workflow.credentials, *(step.configuration for step in steps))
-    return [
-        # Elsewhere a string is the id of a credential and not a secret, but in a state it may be a
-        # secret.
-        *(value for value in given if not isinstance(value, str)),
-        *(holder.get("configuration") for holder in holders if isinstance(holder, dict)),
-    ]

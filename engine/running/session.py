@@ -18,11 +18,9 @@ from engine.reporting import (
     Ending,
     EventLog,
     Outcome,
-    Redactor,
     Reporter,
     Usage,
     reason_of,
-    secrets_within,
 )
 from engine.running.claims import Claims
 from engine.running.conversation import Conversation, RunParts
@@ -35,6 +33,7 @@ from engine.running.loading import Answer, Loading, Request
 from engine.running.moment import Moment
 from engine.running.order import Order
 from engine.running.recovery import Beginning, Recovery
+from engine.running.secrets import make_redactor
 from engine.running.steps import Steps
 from engine.running.verdict import Verdict
 from engine.start import Exit
@@ -54,7 +53,17 @@ class Session:
         self.order: Order | None = order
         """The order, which is dropped once the child has it, because it has secrets."""
         claims = Claims(order.workflow)
-        reporter = Reporter(order.run_id, order.options, log, _redactor(order, claims))
+        reporter = Reporter(
+            order.run_id,
+            order.options,
+            log,
+            make_redactor(
+                order.options,
+                order.credential_ids | order.state_ids,
+                order.configurations,
+                claims.is_id,
+            ),
+        )
         self.loading = Loading(
             credential_ids=order.credential_ids,
             state_ids=order.state_ids,
@@ -410,18 +419,3 @@ class Session:
 def internal_error(error: Exception) -> ErrorReport:
     """Return the report of a bug of ours: an error of the run, never a success."""
     return make_report("ProtocolError", f"internal error of the engine: {type(error).__name__}")
-
-
-def _redactor(order: Order, claims: Claims) -> Redactor:
-    """Return a redactor that knows the secrets of an order."""
-    named = order.credential_ids | order.state_ids
-    redactor = Redactor(
-        public_keys=order.options.public_credential_keys, is_id=claims.is_id, named=named
-    )
-    for configuration in order.configurations:
-        redactor.learn(configuration)
-    # If an id is a connection URL, the error about the missing credential quotes it.
-    for name in named:
-        if within := list(secrets_within(name)):
-            redactor.learn(within)
-    return redactor

@@ -1,0 +1,48 @@
+"""The groups of steps that share a child: the steps of one group have the same permissions."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from engine.api import Permissions, RunOptions
+from protocol.confinement import ConfinementRequest
+from protocol.messages import Start
+from protocol.plan import Workflow, is_live
+
+
+def walls(
+    workflow: Workflow, options: RunOptions, request: Callable[[RunOptions], ConfinementRequest]
+) -> tuple[tuple[ConfinementRequest, ...], dict[str, int]]:
+    """Return the walls of each group of steps with the same permissions, and the group of each step."""
+    run = options.permissions
+    known = {run: 0}
+    groups = {}
+    for step in workflow.steps:
+        own = run
+        if (narrowed := step.permissions) is not None:
+            own = Permissions(
+                net=run.net if narrowed.net is None else narrowed.net,
+                read=run.read if narrowed.read is None else narrowed.read,
+            )
+        groups[step.id] = known.setdefault(own, len(known))
+    if len(known) == 1:
+        return (request(options),), {}
+    walls = (msgspec.structs.replace(options, permissions=own) for own in known)
+    return tuple(map(request, walls)), groups
+
+
+def first_group(start: Start, groups: dict[str, int]) -> int:
+    """Return the group of the first job that the walk comes to, as far as the plan alone says it."""
+    if not groups:
+        return 0
+    steps = {step.id: step for step in start.workflow.steps}
+    waiting = deque([start.start])
+    while waiting:
+        step = steps[waiting.popleft()]
+        if step.expression is not None:
+            return groups[step.id]
+        waiting.extend(target for target, edge in step.next.items() if is_live(edge))
+    return 0
