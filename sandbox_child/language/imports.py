@@ -106,12 +106,15 @@ def _check_names(
 
 
 def _refusal(name: str, adaptors: list[str], standard: list[str]) -> JobImportError:
-    allowed = f"standard modules: {_listed(standard)}"
+    ours = "jobcell_context"  # it is among the names, and is not a standard module
+    allowed = f"standard modules: {_listed([module for module in standard if module != ours])}"
     if adaptors:
         allowed = f"adaptors: {_listed(sorted(adaptors))}; {allowed}"
     nearest = _nearest(name, adaptors + standard)
     return JobImportError(
-        f"module {name!r} cannot be imported in a job{nearest}; allowed are {allowed}", name=name
+        f"module {name!r} cannot be imported in a job{nearest}; allowed are {allowed}"
+        "; and jobcell_context",
+        name=name,
     )
 
 

@@ -28,19 +28,16 @@ def start() -> socket.socket:
     if connection is None:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            process = subprocess.Popen(
+            # It goes into the background, and ends with the connection.
+            subprocess.run(
                 [sys.executable, str(SERVER), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=SERVER.parents[2],
+                check=True,
             )
         _servers[os.getpid()] = connection
-
-        def stop() -> None:
-            connection.close()
-            process.wait()
-
-        atexit.register(stop)
+        atexit.register(connection.close)
     return connection
 
 
