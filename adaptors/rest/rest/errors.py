@@ -27,7 +27,7 @@ class RestError(Exception):
 class RequestError(RestError):
     """The request cannot be made, because an argument or the URL is wrong."""
 
-    retryable = False
+    retryable: bool | None = False
 
 
 class UnreachableError(RestError):
