@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jobcell import option_types as types
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobcell.journals import StoredOptions
 
 app: typer.Typer = typer.Typer(
     help="Run workflows of Python jobs, each run in a fresh and confined interpreter.",
@@ -85,18 +90,9 @@ def run(  # long: one line for each option
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from jobcell.journals import StoredOptions
     from jobcell.starting import Given, PlanChoice, start_run
 
-    options = StoredOptions(
-        net=tuple(net or ()),
-        sandbox=sandbox,
-        repo=_text(repo),
-        credentials=_text(credentials),
-        timeout=timeout,
-        step_timeout=step_timeout,
-        memory=memory,
-    )
+    options = _stored_options(net, sandbox, repo, credentials, timeout, step_timeout, memory)
     given = Given(
         state=state,
         output=output,
@@ -144,18 +140,9 @@ def resume(  # long: one line for each option
     The journal holds the plan, the initial state and the options of the run. An option that is
     given here wins. Finished steps are not run again.
     """
-    from jobcell.journals import StoredOptions
     from jobcell.starting import Given, resume_run
 
-    options = StoredOptions(
-        net=tuple(net or ()),
-        sandbox=sandbox,
-        repo=_text(repo),
-        credentials=_text(credentials),
-        timeout=timeout,
-        step_timeout=step_timeout,
-        memory=memory,
-    )
+    options = _stored_options(net, sandbox, repo, credentials, timeout, step_timeout, memory)
     given = Given(
         state=state,
         output=output,
@@ -169,6 +156,29 @@ def resume(  # long: one line for each option
         key_name=journal_key_env,
     )
     raise typer.Exit(resume_run(file, target, given))
+
+
+def _stored_options(
+    net: Sequence[str] | None,
+    sandbox: bool | None,
+    repo: Path | None,
+    credentials: Path | None,
+    timeout: float | None,
+    step_timeout: float | None,
+    memory: float | None,
+) -> StoredOptions:
+    """Return the options that a journal keeps for `jobcell resume`."""
+    from jobcell.journals import StoredOptions
+
+    return StoredOptions(
+        net=tuple(net or ()),
+        sandbox=sandbox,
+        repo=_text(repo),
+        credentials=_text(credentials),
+        timeout=timeout,
+        step_timeout=step_timeout,
+        memory=memory,
+    )
 
 
 def _text(path: Path | None) -> str | None:

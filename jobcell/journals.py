@@ -159,9 +159,20 @@ def read_description(journal: FileJournal, path: Path) -> RunDescription | None:
 
 
 def check_private(path: Path, needed: StoredOptions) -> None:
-    """Raise BadInputError if options of the file are needed that another user may have written."""
+    """Check that the options of a journal may be used.
+
+    Raises:
+        BadInputError: Another user may have written them, or they switch the sandbox off.
+
+    """
     if needed == StoredOptions():
         return
+    if needed.sandbox is False:
+        message = (
+            f"{path}: the run had --no-sandbox, and a file cannot switch the sandbox off;"
+            " give --no-sandbox again, or --sandbox"
+        )
+        raise BadInputError([message])
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid == os.geteuid() and not mode & 0o077:
@@ -233,7 +244,8 @@ def read_key(name: str | None) -> bytes | None:
     """Return the key in an environment variable: 64 hexadecimal digits, or base64.
 
     Raises:
-        BadInputError: There is no such variable, or it holds something else.  The message does not show it.
+        BadInputError: The variable is missing, or its value is not a key.  The message does not show
+            the value.
 
     """
     if name is None:

@@ -19,7 +19,7 @@ CHANGES = re.compile(r" at 0x[0-9a-f]{6}|" + re.escape(str(Path(__file__).parent
 """Parts of an id that differ in another process, or in another clone."""
 
 _made: list[Path] = []
-"""The directory for files of this session, if pytest was not given one."""
+"""The directory for files of this test run, if pytest was not given one."""
 
 
 @pytest.hookimpl(tryfirst=True)

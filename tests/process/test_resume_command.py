@@ -334,3 +334,18 @@ def test_a_journal_that_cannot_be_used_is_one_clear_error(kept, case, monkeypatc
     check_refused(done, message)
     if case != "not begun":  # opening it to write cuts the torn end off
         assert {path: path.read_bytes() for path in kept.iterdir()} == before
+
+
+def test_a_journal_does_not_switch_the_sandbox_off(jobcell, write):
+    """A file may come from somebody else, so its reader must give `--no-sandbox` again."""
+    write("p.json", make_plan())
+    assert (
+        jobcell("run", "p.json", "--state", "s.json", "--journal", "j", "--no-sandbox").returncode
+        == 0
+    )
+    refused = jobcell("resume", "j")
+    assert refused.returncode == 2
+    assert "j: the run had --no-sandbox, and a file cannot switch the sandbox off" in refused.stderr
+    assert "give --no-sandbox again, or --sandbox" in refused.stderr
+    for answer in ("--no-sandbox", "--sandbox"):
+        assert jobcell("resume", "j", answer).returncode == 0

@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Memory:
-    """A journal in memory, which can be told to raise or to block."""
+    """A journal in memory, which raises or blocks if a test asks for it."""
 
     def __init__(self) -> None:
         self.kept = []
@@ -151,7 +151,7 @@ def ten_steps(server, changes=None):
 
 
 def facts(events):
-    """What each ended step did, and the edges: the same however many children it took."""
+    """Return the ends of steps and the edges; the number of children does not change them."""
     ends = []
     edges = []
     for event in events:
