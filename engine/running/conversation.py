@@ -15,6 +15,7 @@ from engine.api import RunOptions
 from engine.reporting import Reporter
 from engine.running.claims import bounded
 from engine.running.deadlines import Deadlines
+from engine.running.deaths import Deaths
 from engine.running.effects import DISMISS, KILL, NO_EFFECTS, Effects, Record, Resolve, Send
 from engine.running.footprint import Reading
 from engine.running.limits import state_too_large, too_many_events, too_much_output
@@ -50,6 +51,7 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     steps: Steps
     loading: Loading
     recovery: Recovery
+    deaths: Deaths
     verdict: Verdict
     versions: events.Versions
     meta: dict[str, Any]
@@ -81,14 +83,14 @@ class Conversation:
         """The end of its standard error."""
         self.heard = False
         """Whether the child has sent a message."""
-        self.progressed = False
-        """Whether the child has begun a step after the replayed ones."""
         self.next_child_s: float | None = None
         """The earliest time on the monotonic clock at which another child replaces this one."""
         self.proceed_s: float | None = None
         """The time on the monotonic clock at which the child begins the next attempt."""
         self.death: ErrorReport | None = None
-        """The limit for which the child is killed, if the open step may survive that."""
+        """The limit for which the child is killed, if the run survives that."""
+        self.ended_late = False
+        """Whether the step for which the child is killed has ended before the child was gone."""
         self.ended: Ended | None = None
         """The end of a step that is being written to the journal."""
         self._phase = Phase.STARTING
@@ -99,6 +101,7 @@ class Conversation:
         self._steps = run.steps
         self._loading = run.loading
         self._recovery = run.recovery
+        self._deaths = run.deaths
         self._verdict = run.verdict
         self._versions = run.versions
         self._meta = run.meta
@@ -190,8 +193,8 @@ class Conversation:
         return self.doom()
 
     def judge_step(self, report: ErrorReport) -> Effects:
-        """Have the child killed for a limit; the run ends, unless the open step survives."""
-        if self._verdict.report is not None or self._steps.survives(report) is None:
+        """Have the child killed for a limit; the run ends, unless it survives that."""
+        if self._verdict.report is not None or not self._deaths.is_survived(report):
             return self.judge(report)
         self.death = self.death or report
         return self.doom()
@@ -235,14 +238,12 @@ class Conversation:
         return NO_EFFECTS
 
     def _init_start(self, message: m.InitStart, _now: Moment) -> Effects:
-        self.progressed = True
         return self.judge(self._steps.start(message))
 
     def _step_died(self, message: m.StepDied, _now: Moment) -> Effects:
         if self._recovery.died is None:
             raise RemoteProtocolError("child reports a death of a step that did not die")
         self._steps.take_up_dead(message)
-        self.progressed = True
         return NO_EFFECTS
 
     def _elsewhere(self, message: m.Elsewhere, now: Moment) -> Effects:
@@ -286,7 +287,7 @@ class Conversation:
 
     def _job_error(self, message: m.JobError, now: Moment) -> Effects:
         error = message.error
-        if error.name == "OOMError" and self._steps.survives(error) is not None:
+        if error.name == "OOMError" and self._deaths.is_survived(error):
             return self._died_of_memory(bounded(error))
         ended = self._steps.failed(message, cancelled=self.asked_to_end, now_s=now.s)
         if message.retry and isinstance(ended, Ended):
@@ -299,6 +300,7 @@ class Conversation:
         self.deaf = self.deaf or self.death is not None
         if not isinstance(ended, Ended):
             return self.judge(ended)
+        self.ended_late = self.death is not None and ended.record is not None
         if ended.record is None or not self._recovery.journaled:
             self._steps.report(ended)
             return NO_EFFECTS
@@ -313,7 +315,7 @@ class Conversation:
         assert step is not None
         delay_s = self._recovery.delay_s(step.step_id, step.attempt, after_s)
         self._steps.try_again(ended, delay_s)
-        if delay_s > KEPT_S:
+        if delay_s > KEPT_S or self.death is not None:
             self._recovery.resume(step.step_run_id, step.attempt + 1)
             self.next_child_s = now.s + delay_s
             return KILL
@@ -349,7 +351,7 @@ class Conversation:
                 isinstance(message, m.WorkflowError)
                 and error is not None
                 and error.name == "OOMError"
-                and self._steps.survives(error)
+                and self._deaths.is_survived(error)
             ):
                 return self._died_of_memory(error)
         self.last = message

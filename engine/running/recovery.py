@@ -19,11 +19,8 @@ from protocol.confinement import ConfinementRequest
 from protocol.errors import RemoteProtocolError
 from protocol.plan import Step
 from protocol.report import ErrorReport
-from protocol.retry import Kind, delay_ms, is_retried
+from protocol.retry import DEATH, Kind, delay_ms, is_retried
 from protocol.state import encode_state
-
-SURVIVED: Final = frozenset({"TimeoutError", "OOMError", "CPULimitError", "ExitError"})
-"""The deaths that a step can survive, because an ordinary bug of a job can lead to them."""
 
 KEPT_S: Final = 5.0
 """Longest time for which a child waits for the next attempt; after it another run gets its
@@ -55,6 +52,8 @@ class Recovery:
         self._records: list[StepRecord] = [*order.recorded]
         self.keeps = order.survives
         """Whether the run may go on in another child, and keeps its records for it."""
+        self.outlives_children = self.keeps and any(map(_survives_death, self._steps.values()))
+        """Whether another child goes on after a death while no step runs."""
         self._group = order.first_group
         self._resume: m.Resume | None = None
 
@@ -137,6 +136,11 @@ class Recovery:
         self._resume = None
         return record
 
+    @property
+    def recorded(self) -> int:
+        """The number of steps that have ended, in a run that keeps its records."""
+        return len(self._records)
+
     # --- failures ---
 
     def step(self, step_id: str) -> Step:
@@ -198,6 +202,11 @@ class Recovery:
         self._order = None
         self._records.clear()
         self._resume = None
+
+
+def _survives_death(step: Step) -> bool:
+    """Return whether the plan lets a step survive the death of its child."""
+    return step.on_death == "fail" or (step.retry is not None and DEATH in (step.retry.on or ()))
 
 
 def _with_encoded_details(report: ErrorReport | None) -> ErrorReport | None:

@@ -14,17 +14,11 @@ from typing import Final
 
 import msgspec
 
-from engine.reporting import (
-    Ending,
-    EventLog,
-    Outcome,
-    Reporter,
-    Usage,
-    reason_of,
-)
+from engine.reporting import Ending, EventLog, Outcome, Reporter, Usage, reason_of
 from engine.running.claims import Claims
 from engine.running.conversation import Conversation, RunParts
 from engine.running.deadlines import Deadlines
+from engine.running.deaths import Deaths
 from engine.running.effects import NO_EFFECTS, Effects, Send
 from engine.running.ending import Facts, decide_ending
 from engine.running.footprint import Reading
@@ -35,7 +29,7 @@ from engine.running.order import Order
 from engine.running.recovery import Beginning, Recovery
 from engine.running.secrets import make_redactor
 from engine.running.steps import Steps
-from engine.running.verdict import Verdict
+from engine.running.verdict import Verdict, internal_error
 from engine.start import Exit
 from protocol import codec, events
 from protocol import messages as m
@@ -83,6 +77,7 @@ class Session:
             steps=self._steps,
             loading=self.loading,
             recovery=self._recovery,
+            deaths=Deaths(self._steps, self._recovery, reporter),
             verdict=self._verdict,
             versions=order.versions,
             meta=order.meta,
@@ -296,38 +291,25 @@ class Session:
             A time on the monotonic clock; None if the run is over.
 
         """
-        death = self._child.death
+        child = self._child
         if self.verdict is not None or not self._recovery.keeps:
             return None
         self._reporter.time_s = now.wall_s
         self._steps.footprint.take(memory)
-        at = self._child.next_child_s
-        if at is None and death is not None and self._steps.open is None:
-            at = now.s  # the step has ended before its child was killed
-        if at is None:
-            at = self._after_death(death or self._ending(exited, oom_killed).error, now)
+        at = child.next_child_s
+        if at is None and child.ended_late:
+            at = now.s
+        report = child.death or self._ending(exited, oom_killed).error
+        if at is None and report is not None:
+            waits_until_s, child.proceed_s = child.proceed_s or now.s, None
+            at = self._parts.deaths.next_child_s(report, exited, child.ready, now, waits_until_s)
         if at is not None:
             self._reporter.logs.flush(final=True)
             self._deadlines.child_gone()
             self.loading.drop()
+        elif child.death is not None:
+            self._verdict.report = child.death  # our kill was not the reason
         return at
-
-    def _after_death(self, report: ErrorReport | None, now: Moment) -> float | None:
-        """Decide what becomes of the open step, whose child has died."""
-        kind = None if report is None else self._steps.survives(report)
-        step = self._steps.open
-        if report is None or kind is None or step is None or not self._child.progressed:
-            return None
-        self._reporter.logs.flush(final=True)
-        report = msgspec.structs.replace(report, severity="fail", step_id=step.step_id)
-        recovery, attempt = self._recovery, step.attempt
-        delay_s = recovery.retry_after_death(step.step_id, attempt, report.name, kind)
-        self._steps.died(report, now.s, delay_s)
-        if delay_s is not None:
-            recovery.resume(step.step_run_id, attempt + 1)
-            return now.s + delay_s
-        recovery.resume(step.step_run_id, attempt, died=report)
-        return now.s
 
     # --- the end ---
 
@@ -414,8 +396,3 @@ class Session:
             versions=self._versions,
             children=max(1, self._recovery.children),
         )
-
-
-def internal_error(error: Exception) -> ErrorReport:
-    """Return the report of a bug of ours: an error of the run, never a success."""
-    return make_report("ProtocolError", f"internal error of the engine: {type(error).__name__}")

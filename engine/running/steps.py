@@ -16,7 +16,7 @@ from engine.running.claims import Claims, bounded
 from engine.running.edges import EdgeReports
 from engine.running.footprint import Footprint
 from engine.running.limits import state_too_large, too_many_step_runs
-from engine.running.recovery import SURVIVED, Recovery
+from engine.running.recovery import Recovery
 from engine.running.resolvers import Kind
 from engine.running.roles import check_job_error
 from protocol import events
@@ -24,7 +24,6 @@ from protocol import messages as m
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MEGABYTE
 from protocol.report import ErrorReport
-from protocol.retry import Kind as Death
 from protocol.state import NIL
 
 _TIGHT: Final = 0.9
@@ -41,6 +40,8 @@ class OpenStep(msgspec.Struct):
     attempt: int = 1
     begun: bool = True
     """Whether it has been reported; the first step may ask for its state before."""
+    in_flight: bool = True
+    """Whether the present child has begun the attempt, and not only waits for it."""
     job_started_s: float | None = None
     died_s: float | None = None
     """When it died with its child; the next child puts its state together."""
@@ -102,7 +103,14 @@ class Steps:
         self._resumed = False
         """Whether the present child has to begin with the open step, which an earlier child has begun."""
         self.edges = EdgeReports(claims, reporter, several=recovery.keeps)
+        self.cut_short = False
+        """Whether a step has ended of which the edges are not all decided, so that it has no record."""
         self._last_state: tuple[str | None, msgspec.Raw] = (None, _NOTHING)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the present child runs an attempt of a step, or prepares it."""
+        return self.open is not None and self.open.in_flight
 
     def skip(self, recorded: tuple[StepRecord, ...]) -> None:
         """Take note of executions that a journal has recorded: they do not begin again."""
@@ -117,6 +125,7 @@ class Steps:
         self._claims.check_step(message.step_id, message.step_run_id)
         if self._resumed:
             step = self._take_up(message.step_id, message.step_run_id)
+            step.in_flight = True
         else:
             self._claims.check_new(message.step_run_id)
             self._count += 1
@@ -143,7 +152,7 @@ class Steps:
     def open_asker(self, step_id: str, step_run_id: str) -> None:
         """Open the step for which the child asks. The first step may ask before it begins."""
         if self.open is None:
-            self._turn_to(OpenStep(step_id, step_run_id, begun=False))
+            self._turn_to(OpenStep(step_id, step_run_id, begun=False, in_flight=False))
 
     def linked(self, message: m.InitComplete) -> None:
         """Take note that the job of the open step is ready to run."""
@@ -153,7 +162,7 @@ class Steps:
     def job_started(self, now_s: float) -> str:
         """Take note that the job runs; return the id of its step."""
         step = self._opened()
-        step.job_started_s = now_s
+        step.job_started_s, step.in_flight = now_s, True
         self._reporter.emit(events.JobStart, **step.ids)
         self.footprint.set_base()
         return step.step_id
@@ -199,7 +208,7 @@ class Steps:
         self._reporter.logs.flush()
         delay_ms = round(delay_s * 1000)
         self._reporter.emit(ended.kind, **step.ids, next=(), retry_in_ms=delay_ms, **ended.fields)
-        self._turn_to(OpenStep(step.step_id, step.step_run_id, step.attempt + 1))
+        self._turn_to(OpenStep(step.step_id, step.step_run_id, step.attempt + 1, in_flight=False))
 
     # --- the next child ---
 
@@ -208,6 +217,8 @@ class Steps:
         self.edges.next_child()
         if self.open is not None and not self.open.begun:
             self._shut()
+        if self.open is not None:
+            self.open.in_flight = False
         self._resumed = self.open is not None
 
     def check_nothing_left_out(self) -> None:
@@ -219,21 +230,6 @@ class Steps:
         """
         if self._resumed:
             raise RemoteProtocolError(f"child leaves out {self._opened().step_run_id!r}")
-
-    def survives(self, report: ErrorReport) -> Death | None:
-        """Return the kind of a death that the open step can survive; None if the run ends with it."""
-        step, recovery = self.open, self._recovery
-        if step is None or report.name not in SURVIVED or not recovery.keeps:
-            return None
-        kind: Death = "death"
-        if report.name == "TimeoutError":
-            if report.option != "timeout":
-                return None  # a limit of the run
-            kind = "timeout"
-        if recovery.died is not None:
-            return None  # the child that was to report its death has died as well
-        retried = recovery.retry_after_death(step.step_id, step.attempt, report.name, kind)
-        return kind if retried is not None or recovery.fails_step(step.step_id, kind) else None
 
     def take_up_dead(self, message: m.StepDied) -> None:
         """Take note that a child has come to the step that has died."""
@@ -332,6 +328,7 @@ class Steps:
         self._claims.check_next(step.step_id, message.next)
         state = _raw(message.state)
         record = None
+        self.cut_short = self.cut_short or message.ends_run
         if not message.ends_run and not (isinstance(message, m.JobError) and message.retry):
             record = self._recovery.record(step.ids, state, message.next, error)
         shown, redacted = self._event_state(state, message.state_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.report import ErrorReport
+from protocol.report import ErrorReport, make_report
 
 
 class Verdict:
@@ -20,3 +20,8 @@ class Verdict:
         if self.report is None:
             self.report = report
         return True
+
+
+def internal_error(error: Exception) -> ErrorReport:
+    """Return the report of a bug of ours: an error of the run, never a success."""
+    return make_report("ProtocolError", f"internal error of the engine: {type(error).__name__}")

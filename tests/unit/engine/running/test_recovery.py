@@ -10,6 +10,7 @@ from engine import Resolvers, RunOptions, StepRecord
 from engine.reporting.eventlog import EventLog
 from engine.running.order import Order
 from engine.running.session import Session
+from engine.start.exit import Exit
 from protocol import messages as m
 from protocol.codec import decode_to_child, encode
 from protocol.confinement import ConfinementRequest
@@ -204,3 +205,131 @@ def test_no_object_of_a_run_that_is_over_keeps_its_order(keeps):
     lives.finish()
     assert lives.session._recovery._order is None
     assert lives.session.order is None
+
+
+def says(lives):
+    """Return the warnings about deaths."""
+    return [event.message for event in lives.events if event.type == "log"]
+
+
+def test_another_child_goes_on_after_a_death_while_no_step_runs():
+    """Nothing is repeated, and the events are those of one child, with a warning."""
+    lives = Lives(on_death="fail")
+    lives.say(*A, complete(next=("b",)))
+    assert lives.die() == NOW.s
+    lives.begin()
+    assert (lives.beginning[0].replay, lives.beginning[0].resume) == (1, None)
+    lives.say(*B, complete(), end({"data": 1}))
+    assert lives.of("job-start") == [("a", 1, None), ("b", 1, None)]
+    assert lives.of("job-error") == []
+    assert lives.types.count("edge-resolved") == 1
+    assert "SIGKILL; no step was running" in says(lives)[0]
+    assert lives.finish().children == 2
+
+
+@pytest.mark.parametrize("fields", [{"timeout": 100.0}, {"retry": Retry(attempts=2)}])
+def test_a_death_between_steps_ends_a_run_whose_plan_survives_no_death(fields):
+    """`on_death` is "end" by default; a timeout, or a retry of errors, does not change this."""
+    lives = Lives(**fields)
+    lives.say(*A, complete(next=("b",)))
+    assert lives.die() is None
+    assert lives.finish(KILLED).ending.error.name == "ExitError"
+
+
+def test_children_that_die_without_progress_end_the_run():
+    """The second death at the same place is the last one; a step that has ended is progress."""
+    lives = Lives(on_death="fail")
+    assert lives.die() == NOW.s
+    lives.begin()
+    lives.say(*A, complete(next=("b",)), EDGE)
+    assert lives.die() == NOW.s
+    lives.begin()
+    assert lives.die() is None
+    assert lives.finish(KILLED).ending.error.name == "ExitError"
+
+
+@pytest.mark.parametrize("taken_up", [True, False])
+def test_a_child_that_dies_before_it_has_reported_a_dead_step_is_replaced_once(taken_up):
+    """The step keeps the reason of its own death."""
+    lives = Lives(on_death="fail")
+    lives.say(*A)
+    lives.die(Exit(code=7))
+    for at in (NOW.s, None):
+        lives.begin()
+        if taken_up:
+            lives.say(m.StepDied(step_id="a", step_run_id="a"))
+        assert "code 7" in lives.beginning[0].resume.died.message
+        assert lives.die() == at
+    assert lives.finish(KILLED).ending.error.subtype == "SIGKILL"
+    assert lives.of("job-start") == [("a", 1, None)]
+
+
+def test_a_death_while_a_step_waits_for_its_retry_does_not_cost_an_attempt():
+    """The next child begins with the attempt for which the step waits, at the same time."""
+    lives = Lives(retry=Retry(attempts=2, delay=1000, on=("JobError", "death")))
+    state = memoryview(encode_state({}))
+    error = make_report("JobError", "no", step_id="a")
+    lives.say(
+        *A, m.JobError(error=error, state=state, state_bytes=1, next=(), duration_ms=1, retry=True)
+    )
+    begins_s = lives.session.next_deadline
+    lives.pass_time(0.1)
+    assert lives.die() == begins_s > lives.now.s
+    lives.begin()
+    resume = lives.beginning[0].resume
+    assert (resume.step_run_id, resume.attempt, resume.died) == ("a", 2, None)
+    lives.say(m.InitStart(step_id="a", step_run_id="a", attempt=2), LINKED, m.JobStart())
+    assert lives.of("job-start") == [("a", 1, None), ("a", 2, None)]
+    assert lives.die() is None  # it has no third attempt
+
+
+def test_a_retry_that_was_reported_while_its_child_was_killed_keeps_its_number():
+    """The limit fired when the error of the attempt was on its way: that attempt has failed once."""
+    lives = Lives(timeout=100.0, retry=Retry(attempts=3, delay=1000, backoff=1, on=("JobError",)))
+    state = memoryview(encode_state({}))
+    error = make_report("JobError", "no", step_id="a")
+    lives.say(*A).pass_time(1)
+    lives.check()
+    lives.say(
+        m.JobError(error=error, state=state, state_bytes=1, next=(), duration_ms=1, retry=True)
+    )
+    assert lives.die() > lives.now.s
+    lives.begin()
+    assert lives.beginning[0].resume.attempt == 2
+    assert lives.of("job-error") == [("a", 1, "JobError")]
+
+
+def test_a_child_killed_before_it_was_ready_is_replaced_once():
+    """A kill from outside may meet the next child while it starts."""
+    lives = Lives(on_death="fail")
+    lives.say(*A, complete(next=("b",)), EDGE)
+    lives.die()
+    lives.session.begin(lives.now)
+    assert lives.die() is None  # the second death in a row without progress
+    lives = Lives(on_death="fail")
+    lives.session.begin(lives.now)
+    assert lives.die() == NOW.s
+    lives.begin()
+    lives.say(*A, complete(next=("b",)), EDGE, *B, complete(), end({"data": 1}))
+    assert lives.types.count("workflow-start") == 1
+    assert lives.finish().children == 2
+
+
+def test_a_limit_between_steps_is_the_reason_if_the_run_cannot_go_on():
+    """Our own kill does not hide the limit for which the child was killed."""
+    lives = Lives(on_death="fail")
+    lives.say(*A, complete(next=("b",)), EDGE)
+    for at in (NOW.s, None):
+        lives.take(lives.session._child.judge_step(OOM))
+        assert lives.killed
+        assert lives.die() == at
+        if at is not None:
+            lives.begin()
+    assert lives.finish(KILLED).ending.error.name == "OOMError"
+
+
+def test_a_step_whose_edges_are_not_all_decided_is_not_survived():
+    """It has no record, so a fresh child would run it again."""
+    lives = Lives(on_death="fail")
+    lives.say(*A, complete(ends_run=True))
+    assert lives.die() is None
