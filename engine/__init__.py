@@ -12,6 +12,7 @@ from engine.neighbours import check_neighbours
 check_neighbours()  # before one of them is imported
 
 from engine.api import (
+    Attempts,
     EngineClosedError,
     EngineError,
     Journal,
@@ -66,6 +67,7 @@ from protocol.report import ErrorReport, OperationRef, Position, StackFrame
 
 __all__ = [
     "AnyEvent",
+    "Attempts",
     "ConfinementReport",
     "CredentialLoad",
     "Edge",

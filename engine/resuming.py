@@ -47,7 +47,15 @@ def take_up(
         if known.run_id is not None:
             plan = msgspec.structs.replace(plan, id=known.run_id)
         extra = describe_run(plan_hash, plan.id)
-        return prepare(plan, Past(journal, known.records, known.versions, extra))
+        past = Past(
+            journal,
+            known.records,
+            known.versions,
+            extra,
+            begun=known.begun,
+            keeps_events=known.keeps_events,
+        )
+        return prepare(plan, past)
     except JournalError as error:
         report = make_report("JournalError", str(error), option="journal")
         return prepare(plan, Past(failed=report))

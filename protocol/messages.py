@@ -77,6 +77,15 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """The step has failed with this report, because an earlier child died.  It does not run again."""
 
 
+class Begun(msgspec.Struct, frozen=True, array_like=True):
+    """The attempts of an execution that were made before the present manager took up the run."""
+
+    attempts: int
+    """Their number: the next attempt has the number after it."""
+    counted: int = 0
+    """The number of those that count against ``retry.attempts``."""
+
+
 class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """Run this workflow on this state."""
 
@@ -113,6 +122,8 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """After the end of a step the child waits for `Proceed`."""
     here: tuple[str, ...] | None = None
     """The steps that this child may run; None: all.  For any other step it sends `Elsewhere`."""
+    begun: dict[str, Begun] = {}
+    """Executions that the run has begun before its journal was read, and not recorded."""
 
 
 class Replay(Message, frozen=True, kw_only=True, tag=kebab_case):

@@ -40,6 +40,8 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
     "ConfinementError": "exception",
     "JournalError": "exception",
     "SpawnError": "exception",
+    "WorkerLost": "exception",
+    "PoisonRunError": "exception",
 }
 """Every error with which a run can end or a step can fail; a name outside this table is a bug."""
 

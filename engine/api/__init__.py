@@ -13,12 +13,13 @@ from engine.api.errors import (
     PlanWarning,
     Problem,
 )
-from engine.api.journal import Journal, StepRecord
+from engine.api.journal import Attempts, Journal, StepRecord
 from engine.api.options import DEFAULT_PUBLIC_KEYS, Permissions, RunOptions
 from engine.api.version import __version__
 
 __all__ = [
     "DEFAULT_PUBLIC_KEYS",
+    "Attempts",
     "EngineClosedError",
     "EngineError",
     "Journal",

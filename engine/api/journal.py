@@ -30,15 +30,36 @@ class StepRecord(msgspec.Struct, frozen=True):
     extra: dict[str, Any] = {}
     """Facts about the run, which the engine sets: the hash of its plan, its id, the versions of its
     adaptors."""
+    holds_secret: bool = False
+    """Whether the state or the error has the value of a secret in it, as far as the engine has found.
+    A journal without encryption may leave out such a record, and then all later ones of the run."""
 
     def __repr__(self) -> str:
         """Show only the execution and its ending, because the state may hold secrets."""
         return f"<StepRecord {self.step_run_id}: {self.ending}, attempt {self.attempt}>"
 
 
+class Attempts(msgspec.Struct, frozen=True):
+    """The attempts of an execution that were made before a run is resumed, and have no record."""
+
+    begun: int
+    """The number of attempts that have begun.  The next one has the number after it."""
+    failed: int = 0
+    """The number of attempts that have failed by themselves.  Only they count against
+    ``retry.attempts``; the others were lost with the manager."""
+
+
 @runtime_checkable
 class Journal(Protocol):
-    """Keeps the records of one run.  The engine calls it outside of the supervisor's thread."""
+    """Keeps the records of one run.  The engine calls it outside of the supervisor's thread.
+
+    A journal that also keeps the events of its run may have two more members:
+
+    - ``keeps_events = True``: the engine emits the end event of a step before it calls `record`, so
+      that a journal can write both at once.
+    - ``attempts()`` returns a mapping from the ids of executions to their `Attempts`.  The first
+      attempt in the resumed run has the number after them.  Without it that number is 1.
+    """
 
     def record(self, record: StepRecord) -> None:
         """Keep a record, and return when it is safe.

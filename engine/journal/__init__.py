@@ -5,6 +5,8 @@ A module belongs here if it reads or writes records of steps.  The room imports 
 
 from __future__ import annotations
 
+from engine.journal.codec import decode as decode_record
+from engine.journal.codec import encode as encode_record
 from engine.journal.file import FileJournal
 from engine.journal.plan_hash import fingerprint, is_replayable
 from engine.journal.resume import Resumption, describe_run, read_journal
@@ -12,7 +14,9 @@ from engine.journal.resume import Resumption, describe_run, read_journal
 __all__ = [
     "FileJournal",
     "Resumption",
+    "decode_record",
     "describe_run",
+    "encode_record",
     "fingerprint",
     "is_replayable",
     "read_journal",

@@ -23,6 +23,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     error: ErrorReport | None
     details: bytes | None
     extra: bytes
+    holds_secret: bool = False
 
 
 _ABOUT: Final = b"\xc1"
@@ -54,6 +55,7 @@ def encode(record: StepRecord) -> bytes:
             error,
             details,
             extra,
+            record.holds_secret,
         )
         return msgspec.msgpack.encode(stored)
     except (StateNotCarriedError, TypeError) as problem:
@@ -80,6 +82,7 @@ def decode(body: bytes) -> StepRecord:
         stored.next,
         error,
         decode_state(stored.extra),
+        stored.holds_secret,
     )
 
 

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.api import Journal, JournalError, StepRecord
+from engine.api import Attempts, Journal, JournalError, StepRecord
 from protocol.plan import Plan, Step
 from protocol.report import ErrorReport
 from protocol.state import StateNotCarriedError, decode_state
 
 _QUOTED: Final = 60
+_MAX_ATTEMPTS: Final = 2**31
 
 
 class Resumption(msgspec.Struct, frozen=True):
@@ -21,6 +22,10 @@ class Resumption(msgspec.Struct, frozen=True):
     run_id: str | None = None
     versions: dict[str, str] = {}
     """The version of each adaptor with which the run began, by name."""
+    begun: dict[str, Attempts] = {}
+    """The attempts of executions without a record, by the id of the execution."""
+    keeps_events: bool = False
+    """Whether the journal wants the end event of a step to be emitted before its record is kept."""
 
 
 def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
@@ -37,6 +42,7 @@ def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
 
     """
     records = _read(journal)
+    keeps_events = _keeps_events(journal)
     steps = {step.id: step for step in plan.workflow.steps if step.expression is not None}
     if records and _is_of_another(records[0], plan_hash):
         raise _another_plan(records[0].extra.get("plan"), plan_hash)
@@ -50,15 +56,16 @@ def read_journal(journal: Journal, plan: Plan, plan_hash: str) -> Resumption:
         if problem is not None:
             raise JournalError(f"record {number} of the journal cannot be used: {problem}")
         seen.add(record.step_run_id)
+    begun = _read_attempts(journal, seen)
     if not records:
-        return Resumption()
+        return Resumption(begun=begun, keeps_events=keeps_events)
     extra = records[0].extra
     if extra.get("plan") != plan_hash:
         raise _another_plan(extra.get("plan"), plan_hash)
     run_id, versions = extra.get("run_id"), extra.get("adaptors", {})
     if not isinstance(run_id, str) or not _is_text_map(versions):
         raise JournalError("record 1 of the journal cannot be used: its extra is not the engine's")
-    return Resumption(records, run_id, versions)
+    return Resumption(records, run_id, versions, begun, keeps_events)
 
 
 def describe_run(
@@ -88,9 +95,43 @@ def _read(journal: Journal) -> tuple[StepRecord, ...]:
     except JournalError:
         raise
     except Exception as error:
-        raise JournalError(
-            f"the journal could not be read: {type(error).__name__}: {error}"
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _keeps_events(journal: Journal) -> bool:
+    try:
+        return getattr(journal, "keeps_events", False) is True
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def _read_attempts(journal: Journal, recorded: set[str]) -> dict[str, Attempts]:
+    """Return the attempts of the executions that are not recorded."""
+    try:
+        ask = getattr(journal, "attempts", None)
+        found = {} if ask is None else dict(ask())
+    except JournalError:
+        raise
+    except Exception as error:
+        raise _unreadable(error) from error
+    for step_run_id, attempts in found.items():
+        if not isinstance(step_run_id, str) or not _are_attempts(attempts):
+            raise JournalError(
+                "the attempts of the journal cannot be used: they must be Attempts(begun, failed) with"
+                f" 0 <= failed <= begun < 2**31, not {_quote(attempts)} for {_quote(step_run_id)}"
+            )
+    return {name: attempts for name, attempts in found.items() if name not in recorded}
+
+
+def _are_attempts(attempts: object) -> bool:
+    if not isinstance(attempts, Attempts):
+        return False
+    begun, failed = attempts.begun, attempts.failed
+    return type(begun) is type(failed) is int and 0 <= failed <= begun < _MAX_ATTEMPTS
+
+
+def _unreadable(error: Exception) -> JournalError:
+    return JournalError(f"the journal could not be read: {type(error).__name__}: {error}")
 
 
 def _find_problem(record: object, steps: dict[str, Step]) -> str | None:

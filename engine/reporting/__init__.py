@@ -6,13 +6,24 @@ It belongs here if a caller sees it.  The room imports `api` only; `redaction` b
 from __future__ import annotations
 
 from engine.reporting.as_json import event_from_json, result_from_json, to_json
+from engine.reporting.at_rest import (
+    MAX_REASON,
+    cancelled_report,
+    decode_event,
+    decode_result,
+    encode_event,
+    encode_result,
+    end_unstarted,
+    state_of,
+)
 from engine.reporting.eventlog import EventLog
 from engine.reporting.redaction import Redactor, Studied, secrets_within
 from engine.reporting.reporter import Reporter
 from engine.reporting.result import Ending, Outcome, Reason, RunError, RunResult, Usage, reason_of
-from engine.reporting.run import Run, finish
+from engine.reporting.run import Run, finish, on_change, raw_events
 
 __all__ = [
+    "MAX_REASON",
     "Ending",
     "EventLog",
     "Outcome",
@@ -24,10 +35,19 @@ __all__ = [
     "RunResult",
     "Studied",
     "Usage",
+    "cancelled_report",
+    "decode_event",
+    "decode_result",
+    "encode_event",
+    "encode_result",
+    "end_unstarted",
     "event_from_json",
     "finish",
+    "on_change",
+    "raw_events",
     "reason_of",
     "result_from_json",
     "secrets_within",
+    "state_of",
     "to_json",
 ]

@@ -122,6 +122,10 @@ class EventLog:
 
         The call waits up to *timeout_s* seconds for the first of them, or for the end.
         """
+        return [self._readable(event) for event in self.read_raw(after, timeout_s)]
+
+    def read_raw(self, after: int | None, timeout_s: float | None) -> list[AnyEvent]:
+        """Return events as `read` does, with their states as the child has encoded them."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
             while True:
@@ -137,7 +141,7 @@ class EventLog:
             events = [event for event in self._events[start:] if event is not None]
             if start < len(self._events):  # otherwise nothing was read
                 self._polled = len(self._events)
-        return [self._readable(event) for event in events]
+        return events
 
     def _readable(self, event: AnyEvent) -> AnyEvent:
         """Return an event with its state and its details decoded from the bytes of the child."""

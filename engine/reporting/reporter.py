@@ -56,6 +56,14 @@ class Reporter:
         """Emit an event without the secrets of the run."""
         self._log.append(self.redactor.struct(kind(**self._stamp(), **fields)))
 
+    def has_secret(self, state: msgspec.Raw, error: ErrorReport | None) -> bool:
+        """Return whether the end of a step has a secret of the run in it."""
+        if not self.redactor.active:
+            return False
+        if error is not None and self.redactor.struct(error) is not error:
+            return True
+        return self.redactor.raw(state, Shape.STATE) is not None
+
     def emit_complete(self, state: msgspec.Raw, duration_ms: int) -> msgspec.Raw:
         """Emit the end of a workflow; return the final state without secrets."""
         scrubbed = self.redactor.raw(state, Shape.RESULT)

@@ -166,6 +166,24 @@ def finish(run: Run, outcome: Outcome) -> None:
     run._log.close()  # noqa: SLF001
 
 
+def raw_events(run: Run, after: int, timeout_s: float | None = 0.0) -> list[AnyEvent]:
+    """Return the events with ``seq > after``; see `Run.poll`.
+
+    Their states and the details of their errors may be bytes (`msgspec.Raw`). A store keeps these
+    bytes, and so does not spend time on decoding them.
+    """
+    return run._log.read_raw(after, timeout_s)  # noqa: SLF001 - this module's own class
+
+
+def on_change(run: Run, listener: Callable[[], None]) -> Callable[[], None]:
+    """Have *listener* called after every event and after the end; return a function that stops this.
+
+    The supervisor's thread calls it and holds a lock, so it must return at once and must not call
+    the run.
+    """
+    return run._log.listen(listener)  # noqa: SLF001 - this module's own class
+
+
 def _check_timeout(timeout_s: float | None) -> None:
     if timeout_s is None:
         return

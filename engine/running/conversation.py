@@ -171,12 +171,16 @@ class Conversation:
         return (Send(codec.encode(message)), *self._check_events())
 
     def recorded(self, now: Moment) -> Effects:
-        """Take note that the journal has kept the end of a step: report it, and let the child go on."""
+        """Take note that the journal has kept the end of a step, and let the child go on.
+
+        The end is reported now, unless the journal keeps events as well: then it was reported before.
+        """
         ended, self.ended = self.ended, None
         if ended is None:
             return NO_EFFECTS
         self._reporter.time_s = now.wall_s
-        self._steps.report(ended)
+        if not self._recovery.keeps_events:
+            self._steps.report(ended)
         return self.proceed(now) + self._check_events()
 
     def proceed(self, now: Moment) -> Effects:
@@ -304,6 +308,8 @@ class Conversation:
         if ended.record is None or not self._recovery.journaled:
             self._steps.report(ended)
             return NO_EFFECTS
+        if self._recovery.keeps_events:
+            self._steps.report(ended)
         self.ended = ended
         self._deadlines.loading(now.s, limited=False)
         return (Record(ended.record),)
@@ -313,7 +319,7 @@ class Conversation:
         self._deadlines.job_ended()
         step = self._steps.open
         assert step is not None
-        delay_s = self._recovery.delay_s(step.step_id, step.attempt, after_s)
+        delay_s = self._recovery.delay_s(step.step_id, step.counted, after_s)
         self._steps.try_again(ended, delay_s)
         if delay_s > KEPT_S or self.death is not None:
             self._recovery.resume(step.step_run_id, step.attempt + 1)

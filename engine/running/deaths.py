@@ -85,7 +85,7 @@ class Deaths:
         self._reporter.logs.flush(final=True)
         report = msgspec.structs.replace(report, severity="fail", step_id=step.step_id)
         attempt = step.attempt
-        delay_s = recovery.retry_after_death(step.step_id, attempt, report.name, kind)
+        delay_s = recovery.retry_after_death(step.step_id, step.counted, report.name, kind)
         self._steps.died(report, now.s, delay_s)
         if delay_s is not None:
             recovery.resume(step.step_run_id, attempt + 1)
@@ -105,7 +105,7 @@ class Deaths:
             kind = "timeout"
         elif report.name not in _SURVIVED:
             return None
-        retried = recovery.retry_after_death(step.step_id, step.attempt, report.name, kind)
+        retried = recovery.retry_after_death(step.step_id, step.counted, report.name, kind)
         return kind if retried is not None or recovery.fails_step(step.step_id, kind) else None
 
     def _may_go_on(self) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from engine.adaptors import Repo, RepoError
 from engine.api import (
+    Attempts,
     Journal,
     JournalError,
     PlanError,
@@ -47,6 +48,10 @@ class Past(msgspec.Struct, frozen=True):
     extra: dict[str, Any] = {}
     failed: ErrorReport | None = None
     """The error of a journal that cannot be used; the run ends with it."""
+    begun: dict[str, Attempts] = {}
+    """The attempts of executions that have no record."""
+    keeps_events: bool = False
+    """Whether the end event of a step comes before its record."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +83,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The credentials and the stored states of the recorded steps."""
     failed: ErrorReport | None = None
     """The error with which the run ends before it begins."""
+    begun: dict[str, Attempts] = {}
+    """The attempts of executions that an earlier manager has begun, and that have no record."""
+    keeps_events: bool = False
+    """Whether the end event of a step comes before its record."""
     options: RunOptions
     """The options, with the limits of the plan: the smaller one of each two holds."""
     resolvers: Resolvers
@@ -162,6 +171,8 @@ def prepare(
         extra={**past.extra, "adaptors": _pins(linking, past)},
         to_learn=questions_about(workflow, state, past.records),
         failed=past.failed,
+        begun=past.begun,
+        keeps_events=past.keeps_events,
         options=options,
         resolvers=resolvers,
         credential_ids=frozenset(

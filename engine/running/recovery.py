@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.api import StepRecord
+from engine.api import Attempts, StepRecord
 from engine.running.order import Order
 from protocol import codec
 from protocol import messages as m
@@ -25,6 +25,9 @@ from protocol.state import encode_state
 KEPT_S: Final = 5.0
 """Longest time for which a child waits for the next attempt; after it another run gets its
 place."""
+
+
+_NOT_BEGUN: Final = Attempts(0)
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -43,10 +46,13 @@ class Recovery:
     def __init__(self, order: Order) -> None:
         self.journaled = order.journal is not None
         """Whether each step is recorded before the next one begins."""
+        self.keeps_events = order.keeps_events
+        """Whether the end of a step is reported before it is recorded."""
         self.children = 0
         """The number of children that were heard."""
         self._order: Order | None = order
         self._extra = order.extra
+        self._begun = order.begun
         self._groups = order.groups
         self._steps: dict[str, Step] = {step.id: step for step in order.workflow.steps}
         self._records: list[StepRecord] = [*order.recorded]
@@ -73,6 +79,7 @@ class Recovery:
             whole=True,
             barrier=self.journaled,
             here=self._here(several=len(order.requests) > 1),
+            begun={name: m.Begun(made.begun, made.failed) for name, made in self._begun.items()},
         )
         replays = (
             m.Replay(
@@ -117,6 +124,8 @@ class Recovery:
         state: msgspec.Raw,
         following: tuple[str, ...],
         error: ErrorReport | None,
+        *,
+        holds_secret: bool,
     ) -> StepRecord | None:
         """Return the record of a step that has ended, and keep it; None if the run keeps none."""
         if not (self.journaled or self.keeps):
@@ -130,6 +139,7 @@ class Recovery:
             following,
             error,
             self._extra,
+            holds_secret,
         )
         if self.keeps:
             self._records.append(record)
@@ -143,6 +153,10 @@ class Recovery:
 
     # --- failures ---
 
+    def begun(self, step_run_id: str) -> Attempts:
+        """Return the attempts of an execution that an earlier manager has made."""
+        return self._begun.get(step_run_id, _NOT_BEGUN)
+
     def step(self, step_id: str) -> Step:
         """Return a step of the plan."""
         return self._steps[step_id]
@@ -154,6 +168,11 @@ class Recovery:
 
     def delay_s(self, step_id: str, attempt: int, retry_after_s: float | None) -> float:
         """Return the delay after an attempt that the child wants to repeat.
+
+        Args:
+            step_id: The step.
+            attempt: The number of attempts that count against ``retry.attempts``, with this one.
+            retry_after_s: The delay that the child has asked for.
 
         Raises:
             RemoteProtocolError: The plan gives the step no further attempt.
@@ -172,7 +191,15 @@ class Recovery:
         return delay_ms(retry, attempt, retry_after_s, jitter) / 1000
 
     def retry_after_death(self, step_id: str, attempt: int, name: str, kind: Kind) -> float | None:
-        """Return the seconds before the next attempt; None if the step is not tried again."""
+        """Return the seconds before the next attempt; None if the step is not tried again.
+
+        Args:
+            step_id: The step.
+            attempt: The number of attempts that count against ``retry.attempts``, with this one.
+            name: The name of the error.
+            kind: The kind of the death.
+
+        """
         if not is_retried(self._steps[step_id].retry, attempt, name, kind):
             return None
         return self._delay_s(step_id, attempt)

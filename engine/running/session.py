@@ -10,11 +10,19 @@ ended. The child is still heard until it is gone, because the events must report
 from __future__ import annotations
 
 import sys
-from typing import Final
 
 import msgspec
 
-from engine.reporting import Ending, EventLog, Outcome, Reporter, Usage, reason_of
+from engine.reporting import (
+    MAX_REASON,
+    Ending,
+    EventLog,
+    Outcome,
+    Reporter,
+    Usage,
+    cancelled_report,
+    reason_of,
+)
 from engine.running.claims import Claims
 from engine.running.conversation import Conversation, RunParts
 from engine.running.deadlines import Deadlines
@@ -35,8 +43,6 @@ from protocol import codec, events
 from protocol import messages as m
 from protocol.report import ErrorReport, make_report
 from protocol.words import LogSource
-
-_MAX_REASON: Final = 500
 
 
 class Session:
@@ -222,11 +228,14 @@ class Session:
                 its plan or of a credential, and does not run a job.
 
         """
-        reason = reason[:_MAX_REASON]
         self._child.asked_to_end = True
-        self._verdict.set(make_report("Cancelled", f"the run was cancelled: {reason}"))
+        self._verdict.set(cancelled_report(reason))
         self._deadlines.cancelled(now.s)
-        return (Send(codec.encode(m.Cancel(reason=reason))),) if reads else self._child.doom()
+        return (
+            (Send(codec.encode(m.Cancel(reason=reason[:MAX_REASON]))),)
+            if reads
+            else self._child.doom()
+        )
 
     def heard_since_cancel(self) -> Effects:
         """Take note that the child was heard after it was sent the cancellation.

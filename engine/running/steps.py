@@ -38,6 +38,8 @@ class OpenStep(msgspec.Struct):
     step_id: str
     step_run_id: str
     attempt: int = 1
+    lost: int = 0
+    """The number of earlier attempts that do not count against ``retry.attempts``."""
     begun: bool = True
     """Whether it has been reported; the first step may ask for its state before."""
     in_flight: bool = True
@@ -50,6 +52,11 @@ class OpenStep(msgspec.Struct):
     def ids(self) -> dict[str, Any]:
         """The fields that all events of the execution have."""
         return {"step_id": self.step_id, "step_run_id": self.step_run_id, "attempt": self.attempt}
+
+    @property
+    def counted(self) -> int:
+        """The number of attempts that count against ``retry.attempts``, with this one."""
+        return self.attempt - self.lost
 
     def lasted_ms(self, now_s: float) -> int:
         """Return how long the job has run, or had run when it died, in milliseconds."""
@@ -129,7 +136,7 @@ class Steps:
         else:
             self._claims.check_new(message.step_run_id)
             self._count += 1
-            step = OpenStep(message.step_id, message.step_run_id)
+            step = self._first_attempt(message.step_id, message.step_run_id)
         self._reporter.logs.flush()  # the lines that were held back belong to the step before
         self._turn_to(step)
         self._reporter.emit(events.InitStart, **step.ids)
@@ -152,7 +159,7 @@ class Steps:
     def open_asker(self, step_id: str, step_run_id: str) -> None:
         """Open the step for which the child asks. The first step may ask before it begins."""
         if self.open is None:
-            self._turn_to(OpenStep(step_id, step_run_id, begun=False, in_flight=False))
+            self._turn_to(self._first_attempt(step_id, step_run_id, begun=False))
 
     def linked(self, message: m.InitComplete) -> None:
         """Take note that the job of the open step is ready to run."""
@@ -208,7 +215,9 @@ class Steps:
         self._reporter.logs.flush()
         delay_ms = round(delay_s * 1000)
         self._reporter.emit(ended.kind, **step.ids, next=(), retry_in_ms=delay_ms, **ended.fields)
-        self._turn_to(OpenStep(step.step_id, step.step_run_id, step.attempt + 1, in_flight=False))
+        self._turn_to(
+            OpenStep(step.step_id, step.step_run_id, step.attempt + 1, step.lost, in_flight=False)
+        )
 
     # --- the next child ---
 
@@ -299,6 +308,11 @@ class Steps:
 
     # --- inside ---
 
+    def _first_attempt(self, step_id: str, step_run_id: str, *, begun: bool = True) -> OpenStep:
+        made = self._recovery.begun(step_run_id)
+        lost = made.begun - made.failed
+        return OpenStep(step_id, step_run_id, made.begun + 1, lost, begun, in_flight=begun)
+
     def _opened(self) -> OpenStep:
         assert self.open is not None
         return self.open
@@ -330,7 +344,13 @@ class Steps:
         record = None
         self.cut_short = self.cut_short or message.ends_run
         if not message.ends_run and not (isinstance(message, m.JobError) and message.retry):
-            record = self._recovery.record(step.ids, state, message.next, error)
+            record = self._recovery.record(
+                step.ids,
+                state,
+                message.next,
+                error,
+                holds_secret=self._recovery.journaled and self._reporter.has_secret(state, error),
+            )
         shown, redacted = self._event_state(state, message.state_bytes)
         return Ended(kind, message.next, {"state": shown, "redacted": redacted, **fields}, record)
 

@@ -91,8 +91,8 @@ class Walk:
                 elif here is not None and step_id not in here:
                     return m.Elsewhere(step_id=step_id, step_run_id=step_run_id)
                 else:
-                    attempt = 1 if past is None else past.attempt_of(step_run_id)
-                    result = JobExecution(self._runtime, step, step_run_id, attempt).run(given)
+                    begun = () if past is None else past.attempts_of(step_run_id)
+                    result = JobExecution(self._runtime, step, step_run_id, *begun).run(given)
                 taken = self._follow(step, step_run_id, result, conditions, at_end=at_end)
             if at_end:
                 return self._complete([_Leaf(step_run_id, result)])
@@ -267,7 +267,7 @@ class Walk:
 
 def make_past(start: m.Start) -> Past | None:
     """Return the work of earlier children; None for the first child of a run."""
-    if not start.replay and start.resume is None:
+    if not start.replay and start.resume is None and not start.begun:
         return None
     from sandbox_child.running.replay import Past
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sandbox_child.running.runtime import Runtime
 
 
+_NOT_BEGUN = m.Begun(0)
+
+
 class Past:
     """The executions of jobs that earlier children have begun."""
 
@@ -28,6 +31,7 @@ class Past:
         self.left = start.replay
         """Number of executions that the engine has not replayed yet."""
         self._resume = start.resume
+        self._begun = start.begun
 
     def replay(self, channel: Channel, step_run_id: str) -> tuple[StepResult, list[str]]:
         """Return the result of an execution that has ended, and the steps after it.
@@ -71,7 +75,14 @@ class Past:
         execution = JobExecution(runtime, step, resume.step_run_id, resume.attempt)
         return execution.fail(given, resume.died)
 
-    def attempt_of(self, step_run_id: str) -> int:
-        """Return the number of the first attempt of an execution in this child."""
+    def attempts_of(self, step_run_id: str) -> tuple[int, int]:
+        """Return the number of the first attempt of an execution in this child, and of lost ones.
+
+        A lost attempt does not count against ``retry.attempts``.
+        """
         resume, self._resume = self._resume, None
-        return resume.attempt if resume is not None and resume.step_run_id == step_run_id else 1
+        begun = self._begun.get(step_run_id, _NOT_BEGUN)
+        lost = begun.attempts - begun.counted
+        if resume is not None and resume.step_run_id == step_run_id:
+            return resume.attempt, lost
+        return begun.attempts + 1, lost

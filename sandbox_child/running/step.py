@@ -64,13 +64,16 @@ class JobExecution:
 
     """
 
-    def __init__(self, runtime: Runtime, step: Step, step_run_id: str, attempt: int = 1) -> None:
+    def __init__(
+        self, runtime: Runtime, step: Step, step_run_id: str, attempt: int = 1, lost: int = 0
+    ) -> None:
         self._runtime = runtime
         self._start = runtime.start
         self._channel = runtime.channel
         self._step = step
         self._step_run_id = step_run_id
         self._attempt = attempt
+        self._lost = lost
         self._failures = Failures(runtime, step)
         self._job: CompiledJob | None = None
         self._links: StepLinks | None = None
@@ -335,7 +338,8 @@ class JobExecution:
         from protocol.retry import is_retried  # most steps have no retry
 
         retryable = self._hints[0] if report.name == "AdaptorError" else None
-        return is_retried(self._step.retry, self._attempt, report.name, "error", retryable)
+        counted = self._attempt - self._lost
+        return is_retried(self._step.retry, counted, report.name, "error", retryable)
 
     def _begin_again(self, result: StepResult) -> None:
         """End an attempt that has failed, and wait for the next one.

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine.api.errors import JournalError
-from engine.api.journal import StepRecord
+from engine.api.journal import Attempts, StepRecord
 from engine.journal.resume import Resumption, describe_run, read_journal
 from engine.plan.validation import load_plan
 from protocol.report import ErrorReport
@@ -129,3 +129,52 @@ def test_an_exception_of_the_journal_is_an_error_with_its_text() -> None:
         read_journal(ListJournal(A, OSError("disk gone")), PLAN, "00ff")
     with pytest.raises(JournalError, match=r"^damaged$"):
         read_journal(ListJournal(JournalError("damaged")), PLAN, "00ff")
+
+
+class StoreJournal(ListJournal):
+    """A journal that keeps events too, and knows the attempts."""
+
+    keeps_events = True
+
+    def __init__(self, attempts: Any, *records: Any) -> None:
+        super().__init__(*records)
+        self._attempts = attempts
+
+    def attempts(self) -> Any:
+        """Return or raise what the test has given."""
+        if isinstance(self._attempts, Exception):
+            raise self._attempts
+        return self._attempts
+
+
+def test_attempts_of_executions_without_a_record_are_kept() -> None:
+    """Those of a recorded execution do not matter any more."""
+    made = {"a": Attempts(2, 1), "b": Attempts(5)}
+    read = read_journal(StoreJournal(made, A), PLAN, "00ff")
+    assert (read.begun, read.keeps_events) == ({"b": Attempts(5)}, True)
+    assert read_journal(StoreJournal(made), PLAN, "00ff").begun == made
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        {"a": 2},
+        {"a": Attempts(-1)},
+        {"a": Attempts(1, 2)},
+        {"a": Attempts(True)},
+        {"a": Attempts(2.0)},
+        {"a": Attempts(2**31)},
+        {7: Attempts(1)},
+    ],
+)
+def test_attempts_that_are_not_numbers_are_an_error(attempts: Any) -> None:
+    """The text quotes the value and its execution."""
+    with pytest.raises(JournalError, match=r"must be Attempts\(begun, failed\).* for '[a7]'"):
+        read_journal(StoreJournal(attempts), PLAN, "00ff")
+
+
+@pytest.mark.parametrize("attempts", [7, OSError("disk gone")])
+def test_a_journal_whose_attempts_cannot_be_read_is_an_error(attempts: Any) -> None:
+    """A store may fail in any way."""
+    with pytest.raises(JournalError, match=r"could not be read: (TypeError|OSError)"):
+        read_journal(StoreJournal(attempts), PLAN, "00ff")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from session_bench import KILLED, LINKED, NOW, Bench, complete, end
+from session_bench import KILLED, LINKED, NOW, Bench, complete, end, failed
 
-from engine import Resolvers, RunOptions, StepRecord
+from engine import Attempts, Resolvers, RunOptions, StepRecord
 from engine.reporting.eventlog import EventLog
+from engine.running.effects import Record
 from engine.running.order import Order
 from engine.running.session import Session
 from engine.start.exit import Exit
@@ -38,7 +39,17 @@ OOM = make_report("OOMError", "no memory", step_id="a")
 class Lives(Bench):
     """A session of a run whose step `a` leads to `b`, and which may have several children."""
 
-    def __init__(self, *, recorded=(), keeps=True, **fields):
+    def __init__(
+        self,
+        *,
+        recorded=(),
+        keeps=True,
+        journal=None,
+        keeps_events=False,
+        begun=None,
+        configurations=(),
+        **fields,
+    ):
         super().__init__(begin=False)
         workflow = Workflow(
             steps=(
@@ -59,14 +70,17 @@ class Lives(Bench):
             workflow=workflow,
             requests=(ConfinementRequest(),),
             survives=keeps,
+            journal=journal,
             recorded=recorded,
+            begun=begun or {},
+            keeps_events=keeps_events,
             options=RunOptions(),
             resolvers=Resolvers(),
             credential_ids=frozenset({"cred"}),
             state_ids=frozenset(),
             max_step_runs=1000,
             versions=Versions(python="3", engine="0"),
-            configurations=(),
+            configurations=configurations,
         )
         self.log = EventLog()
         self.session = Session(self.order, self.log)
@@ -333,3 +347,77 @@ def test_a_step_whose_edges_are_not_all_decided_is_not_survived():
     lives = Lives(on_death="fail")
     lives.say(*A, complete(ends_run=True))
     assert lives.die() is None
+
+
+class _NoJournal:
+    def record(self, record):
+        """Nothing is kept here: the test is the lane."""
+
+    def records(self):
+        return []
+
+
+SECRET = "correct-horse-battery"
+
+
+@pytest.mark.parametrize("keeps_events", [True, False])
+def test_the_end_of_a_step_comes_before_its_record_only_if_the_journal_keeps_events(keeps_events):
+    """Then one transaction can hold both; for any other journal the end means that it is recorded."""
+    lives = Lives(journal=_NoJournal(), keeps_events=keeps_events)
+    lives.say(*A, complete(next=("b",)))
+    assert isinstance(lives.effects[-1], Record)
+    assert ("job-complete" in lives.types) is keeps_events
+    lives.effects.clear()
+    lives.effects += lives.session.recorded(None, lives.now)
+    assert [decode_to_child(sent.body) for sent in lives.effects] == [m.Proceed()]
+    lives.say(EDGE, *B, complete())
+    lives.session.recorded(None, lives.now)
+    lives.say(end({"data": 1}))
+    lives.finish()
+    assert lives.of("job-complete") == [("a", 1, None), ("b", 1, None)]
+    assert lives.types.count("edge-resolved") == 1
+
+
+def test_a_journal_that_keeps_events_and_fails_ends_a_run_whose_step_has_ended():
+    """The end of the step was reported, so it has no second end."""
+    lives = Lives(journal=_NoJournal(), keeps_events=True)
+    lives.say(*A, complete(next=("b",)))
+    lives.session.recorded(make_report("JournalError", "disk gone"), lives.now)
+    assert lives.finish(KILLED).ending.error.name == "JournalError"
+    assert lives.of("job-complete") == [("a", 1, None)]
+    assert lives.of("job-error") == []
+
+
+def test_attempts_before_the_present_manager_count_on_in_all_events_and_children():
+    """Of five attempts one has failed; the others were lost, so one more is left of three."""
+    retry = Retry(attempts=3, delay=100, backoff=2, on=("death",))
+    lives = Lives(retry=retry, begun={"a": Attempts(5, 1)})
+    assert lives.beginning[0].begun == {"a": m.Begun(5, 1)}
+    lives.say(m.InitStart(step_id="a", step_run_id="a", attempt=6), LINKED, m.JobStart())
+    assert NOW.s + 0.18 <= lives.die() <= NOW.s + 0.22  # the delay after the second of three
+    lives.begin()
+    assert lives.beginning[0].resume.attempt == 7
+    lives.say(m.InitStart(step_id="a", step_run_id="a", attempt=7), LINKED, m.JobStart())
+    assert lives.die() is None
+    lives.finish(KILLED)
+    assert lives.of("job-start") == [("a", 6, None), ("a", 7, None)]
+    assert lives.of("job-error") == [("a", 6, "ExitError"), ("a", 7, "ExitError")]
+
+
+@pytest.mark.parametrize(
+    ("state", "report", "holds"),
+    [
+        ({"data": "harmless"}, None, False),
+        ({"data": f"token {SECRET}!"}, None, True),
+        ({SECRET: 1}, None, True),
+        ({"data": 1}, make_report("JobError", f"refused {SECRET}", step_id="a"), True),
+        ({"data": 1}, make_report("JobError", "refused", step_id="a"), False),
+    ],
+)
+def test_a_record_says_whether_it_holds_a_secret(state, report, holds):
+    """In a value, in a key, or in the error of the step; the record itself is not redacted."""
+    lives = Lives(journal=_NoJournal(), configurations=({"password": SECRET},))
+    lives.say(*A, complete(state) if report is None else failed(report, state))
+    record = lives.effects[-1].record
+    assert record.holds_secret is holds
+    assert record.state == encode_state(state)

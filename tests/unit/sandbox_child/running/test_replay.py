@@ -420,3 +420,23 @@ def test_a_property_may_decide():
             return self.status >= 500
 
     assert hints_of(Answered()) == (True, None)
+
+
+# --- attempts that an earlier manager has made ---
+
+
+def test_executions_that_were_begun_before_begin_with_the_next_number():
+    """Several executions may have no record; each has its own number."""
+    whole = run_walk(start_of(CHAIN, whole=True))
+    begun = {"b": m.Begun(2), "c": m.Begun(1), "z": m.Begun(9)}
+    resumed = run_walk(start_of(CHAIN, replay=1, begun=begun), script=whole.replays()[:1])
+    assert [(x.step_id, x.attempt) for x in resumed.of(m.InitStart)] == [("b", 3), ("c", 2)]
+
+
+@pytest.mark.parametrize(("failed", "left"), [(0, 3), (1, 2), (2, 1), (3, 1)])
+def test_lost_attempts_do_not_count_against_those_of_the_plan(failed, left):
+    """Of three attempts as many are left as have not failed by themselves."""
+    begun = {"a": m.Begun(5, failed)}
+    walked = retried(FAIL, Retry(attempts=3, on=("RuntimeError",)), begun=begun)
+    ends = walked.of(m.JobError)
+    assert [end.retry for end in ends] == [True] * (left - 1) + [False]
