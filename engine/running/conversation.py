@@ -291,7 +291,7 @@ class Conversation:
 
     def _job_error(self, message: m.JobError, now: Moment) -> Effects:
         error = message.error
-        if error.name == "OOMError" and self._deaths.is_survived(error):
+        if error.name == "OOMError" and self._steps.in_flight and self._deaths.is_survived(error):
             return self._died_of_memory(bounded(error))
         ended = self._steps.failed(message, cancelled=self.asked_to_end, now_s=now.s)
         if message.retry and isinstance(ended, Ended):

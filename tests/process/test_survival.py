@@ -29,19 +29,6 @@ def fatal():
     return urllib.request.urlopen("http://127.0.0.1:%d/armed" % PORT, timeout=10).read() == b"1"
 """
 
-DEATHS = {
-    "segfault": ("ctypes.string_at(0)", "ExitError"),
-    "os._exit": ("os._exit(0)", "ExitError"),
-    "kill -9": ("os.kill(os.getpid(), 9)", "ExitError"),
-    "out of memory in Python": (
-        "hog = [bytearray(b'x') * (1 << 20) for _ in range(1 << 12)]",
-        "OOMError",
-    ),
-    "out of memory in C": ("os.write(2, b'std::bad_alloc'); os.abort()", "OOMError"),
-    "a busy loop": ("while True: pass", "TimeoutError"),
-    "a stopped child": ("os.kill(os.getpid(), signal.SIGSTOP)", "TimeoutError"),
-}
-
 
 class Counting(ThreadingHTTPServer):
     """Counts posts by their path, and says once whether a step is to die."""
@@ -150,149 +137,10 @@ def ten_steps(server, changes=None):
     return {"workflow": {"steps": steps}}
 
 
-def facts(events):
-    """Return the ends of steps and the edges; the number of children does not change them."""
-    ends = []
-    edges = []
-    for event in events:
-        if event.type in ("job-complete", "job-error"):
-            ends.append((event.step_run_id, event.type, event.next))
-        elif event.type == "edge-resolved":
-            edges.append((event.from_step_id, event.to_step_id, event.taken))
-    return ends, edges
-
-
-@pytest.fixture(scope="module")
-def undisturbed(shared, server):
-    server.posts.clear()
-    run = shared.execute(ten_steps(server), {"data": {}})
-    events = finish(run)
-    assert set(server.posts.values()) == {1}
-    return events, run.result(), Counter(server.posts)
-
-
-PLACES = {
-    "while the step is loaded": "load",
-    "in an operation": "before",
-    "after its side effect": "after",
-}
-
-
-DEATHS_IN_PLACES = [
-    *(("after its side effect", how) for how in DEATHS),
-    *(
-        (place, how)
-        for place in PLACES
-        if place != "after its side effect"
-        for how in ("segfault", "os._exit")
-    ),
-]
-
-
-@pytest.mark.parametrize(("place", "how"), DEATHS_IN_PLACES)
-def test_a_run_that_died_ends_as_an_undisturbed_one_after_a_resume(
-    shared, server, undisturbed, how, place
-):
-    """The same steps, edges, leaves and state; only the step in flight is repeated; no secret is shown."""
-    code, name = DEATHS[how]
-    die = (
-        f"if fatal(): {code}" if not code.startswith("while") else f"while fatal():\n        {code}"
-    )
-    limit = {"timeout": 300.0} if name == "TimeoutError" else {}
-    plan = ten_steps(server, {"h": limit})
-    source = plan["workflow"]["steps"][7]
-    if PLACES[place] == "load":
-        source["expression"] = source["expression"].replace(
-            "def main", die.replace("\n    ", "\n") + "\ndef main"
-        )
-    elif PLACES[place] == "before":
-        source["expression"] = source["expression"].replace(
-            "    post('h')", f"    {die}\n    post('h')"
-        )
-    else:
-        source["expression"] = source["expression"].replace("post('h')", f"post('h')\n    {die}")
-    server.posts.clear()
-    server.armed = True
-    journal = Memory()
-    run = shared.execute(plan, {"data": {}}, journal=journal)
-    events = finish(run)
-    result = run.result()
-    if name != "TimeoutError":
-        assert result.error.name == name
-        assert [record.step_run_id for record in journal.kept][-1] == "g"
-        run = shared.execute(plan, {"data": {}}, journal=journal)
-        later = finish(run)
-        assert run.id == events[0].run_id
-        assert later[0].replayed == 7
-        cut = next(i for i, e in enumerate(events) if getattr(e, "step_run_id", "") == "h")
-        events, result = events[:cut] + later[1:], run.result()
-        assert (result.state, result.reason) == (undisturbed[1].state, undisturbed[1].reason)
-        assert facts(events) == facts(undisturbed[0])
-    else:
-        assert result.children == 2
-        assert result.state["errors"]["h"]["name"] == name
-    posts = Counter(server.posts)
-    assert posts.pop("h", 0) <= 2
-    assert set(posts.values()) == {1}
-    assert SECRET not in repr(events)
-
-
-@pytest.mark.parametrize("how", ["segfault", "os._exit", "out of memory in Python", "a busy loop"])
-def test_a_step_is_tried_again_after_its_death(shared, server, how):
-    """The second attempt has the same input and the same id, and the run is a success."""
-    code, name = DEATHS[how]
-    die = f"while fatal():\n        {code}" if code.startswith("while") else f"if fatal(): {code}"
-    plan = ten_steps(
-        server,
-        {
-            "h": {
-                "before": die,
-                "timeout": 300.0 if name == "TimeoutError" else 20_000.0,
-                "retry": {"attempts": 2, "delay": 0, "on": ["death", "timeout"]},
-            }
-        },
-    )
-    server.armed = True
-    server.posts.clear()
-    run = shared.execute(plan, {"data": {}})
-    events = finish(run)
-    attempts = [
-        (e.attempt, e.type)
-        for e in events
-        if getattr(e, "step_id", "") == "h" and e.type.startswith("job")
-    ]
-    assert attempts == [(1, "job-start"), (1, "job-error"), (2, "job-start"), (2, "job-complete")]
-    assert (
-        next(
-            e.error.name
-            for e in events
-            if getattr(e, "step_id", "") == "h" and e.type == "job-error"
-        )
-        == name
-    )
-    assert set(server.posts.values()) == {1}
-    assert run.result().children == 2
-    assert SECRET not in repr(events)
-
-
 def _kill_children():
     for zygote in psutil.Process().children():
         for child in zygote.children():
             child.kill()
-
-
-def test_a_child_that_dies_while_its_step_is_recorded_does_not_repeat_the_step(shared, server):
-    """The record is kept, so a resume begins with the next step."""
-    plan = ten_steps(server)
-    journal = Memory()
-    journal.before = lambda record: _kill_children() if record.step_id == "b" else None
-    server.posts.clear()
-    run = shared.execute(plan, {"data": {}}, journal=journal)
-    assert run.result(30).error.name == "ExitError"
-    assert [record.step_run_id for record in journal.kept] == ["a", "b"]
-    journal.before = lambda record: None
-    assert shared.execute(plan, {"data": {}}, journal=journal).result(30).reason == "success"
-    assert set(server.posts.values()) == {1}
 
 
 def test_a_child_that_dies_while_it_waits_for_a_credential_is_followed_by_another(shared):
@@ -473,23 +321,6 @@ def test_a_journal_that_cannot_be_used_ends_the_run_before_its_first_job(shared,
         shared.execute(source, journal=object())
 
 
-def test_a_child_that_dies_in_a_condition_repeats_only_the_step_before_it(
-    shared, server, undisturbed
-):
-    """The step has not ended before its edges are decided, so a resume runs it again."""
-    ask = f"__import__('urllib.request').request.urlopen('http://127.0.0.1:{server.server_port}/armed')"
-    condition = f"not ({ask}.read() == b'1' and __import__('os')._exit(0))"
-    plan = ten_steps(server, {"h": {"following": {"j": condition}}})
-    journal = Memory()
-    server.posts.clear()
-    server.armed = True
-    assert shared.execute(plan, {"data": {}}, journal=journal).result(30).error.name == "ExitError"
-    result = shared.execute(plan, {"data": {}}, journal=journal).result(30)
-    assert result.state == undisturbed[1].state
-    assert server.posts.pop("h") == 2
-    assert set(server.posts.values()) == {1}
-
-
 def test_a_child_that_dies_while_it_waits_for_a_retry_leaves_the_step_to_a_resume(shared, server):
     """A resume begins the step again with its first attempt; the steps before it are not repeated."""
     plan = ten_steps(
@@ -514,19 +345,3 @@ def test_a_child_that_dies_while_it_waits_for_a_retry_leaves_the_step_to_a_resum
     started = [e.attempt for e in finish(run) if e.type == "job-start" and e.step_id == "h"]
     assert started == [1]
     assert set(server.posts.values()) == {1}
-
-
-def test_a_step_that_uses_up_its_processor_time_fails_and_the_run_goes_on(shared, server):
-    """The limit holds for each child, and so the steps after it have all of it again."""
-    plan = ten_steps(
-        server, {"h": {"before": "while fatal(): \n        while True: pass", "on_death": "fail"}}
-    )
-    server.posts.clear()
-    server.armed = True
-    options = RunOptions(
-        cpu_s=1, timeout_s=30, permissions=Permissions(net=(f"127.0.0.1:{server.server_port}",))
-    )
-    result = shared.execute(plan, {"data": {}}, options=options).result(30)
-    assert result.state["errors"]["h"]["name"] == "CPULimitError"
-    assert result.children == 2
-    assert server.posts["j"] == 1

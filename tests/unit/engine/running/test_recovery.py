@@ -17,6 +17,7 @@ from protocol.codec import decode_to_child, encode
 from protocol.confinement import ConfinementRequest
 from protocol.errors import RemoteProtocolError
 from protocol.events import Versions
+from protocol.limits import OUT_OF_MEMORY_CODE
 from protocol.plan import Edge, Retry, Step, Workflow
 from protocol.report import make_report
 from protocol.state import encode_state
@@ -103,14 +104,17 @@ class Lives(Bench):
         ]
 
 
-def test_a_dead_step_fails_in_the_next_child_and_its_edges_are_followed():
+@pytest.mark.parametrize(
+    ("exited", "name"), [(KILLED, "ExitError"), (Exit(code=OUT_OF_MEMORY_CODE), "OOMError")]
+)
+def test_a_dead_step_fails_in_the_next_child_and_its_edges_are_followed(exited, name):
     """One job-error has the reason of the death; the next child gets it and decides the edges."""
     lives = Lives(on_death="fail")
     lives.say(*A)
-    assert lives.die() == NOW.s
+    assert lives.die(exited) == NOW.s
     lives.begin()
     [start] = lives.beginning
-    assert (start.resume.step_run_id, start.resume.died.name) == ("a", "ExitError")
+    assert (start.resume.step_run_id, start.resume.died.name) == ("a", name)
     lives.say(
         m.StepDied(step_id="a", step_run_id="a"),
         m.JobError(
@@ -123,8 +127,9 @@ def test_a_dead_step_fails_in_the_next_child_and_its_edges_are_followed():
         EDGE,
     )
     assert lives.of("job-start") == [("a", 1, None)]
-    assert lives.of("job-error") == [("a", 1, "ExitError")]
+    assert lives.of("job-error") == [("a", 1, name)]
     lives.say(*B, complete(), end({"data": 1}))
+    assert not lives.killed
     assert lives.finish().children == 2
 
 
