@@ -110,7 +110,7 @@ class Engine:
         if journal is not None and not isinstance(journal, Journal):
             kind = type(journal).__name__
             raise TypeError(f"journal must have the methods record and records; {kind} has not")
-        order = self._order(plan, state, options or self.options, resolvers, journal)
+        order = self._order(plan, state, options or self.options, journal)
         log = EventLog(max_items=order.options.state_items)
         supervisor = self._get_supervisor()
 
@@ -121,7 +121,14 @@ class Engine:
         # A resolver may run something here: see `engine.running.places`.
         asker = current_asker()
         asker = asker if isinstance(asker, Lane) else None
-        lane = Lane(Session(order, log), run, supervisor, asker=asker)
+        lane = Lane(
+            Session(order, log),
+            run,
+            supervisor,
+            resolvers=resolvers or Resolvers(),
+            journal=journal,
+            asker=asker,
+        )
         if not supervisor.submit(lane):
             raise EngineClosedError(_CLOSED)
         return run
@@ -185,7 +192,6 @@ class Engine:
         source: PlanSource,
         state: Any,
         options: RunOptions,
-        resolvers: Resolvers | None,
         journal: Journal | None,
     ) -> Order:
         """Return the order for one run of a plan."""
@@ -204,7 +210,6 @@ class Engine:
                 state,
                 options=options,
                 request=self._request,
-                resolvers=resolvers or Resolvers(),
                 repo_dir=self._repo_dir,
                 past=past,
             )

@@ -48,10 +48,10 @@ def take_up(
             plan = msgspec.structs.replace(plan, id=known.run_id)
         extra = describe_run(plan_hash, plan.id)
         past = Past(
-            journal,
-            known.records,
-            known.versions,
-            extra,
+            journaled=True,
+            records=known.records,
+            versions=known.versions,
+            extra=extra,
             begun=known.begun,
             keeps_events=known.keeps_events,
         )

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from engine.running.cgroup import RunCgroup
 from engine.running.lane import Lane
-from engine.running.order import Order, Past, prepare
+from engine.running.preparation import Past, prepare
 from engine.running.resolvers import Resolved, Resolvers, current_asker
-from engine.running.session import Session
+from engine.running.session import Order, Session
 from engine.running.supervisor import Supervisor
 
 __all__ = [

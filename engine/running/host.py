@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from engine.reporting import Run
 from engine.running.cgroup import RunCgroup
 from engine.running.cgroups import Entered
 from engine.start import Watcher
+
+LaneT_contra = TypeVar("LaneT_contra", contravariant=True)
 
 
 class Owning(Protocol):
@@ -27,7 +29,7 @@ Owner = Callable[[], Owning | None]
 
 
 class Host(Watcher, Protocol):
-    """The services of the supervisor that a lane needs."""
+    """The services of the supervisor for one child."""
 
     def watch(
         self, fd: int, mask: int, callback: Callable[[int], None], owner: Owner | None = None
@@ -64,3 +66,22 @@ class Host(Watcher, Protocol):
     @property
     def crowded(self) -> bool:
         """Whether other runs are going on."""
+
+
+class LaneHost(Host, Protocol[LaneT_contra]):
+    """The services of the supervisor that a lane needs for its run."""
+
+    def wait_for_room(self, lane: LaneT_contra, number: int | None) -> bool:
+        """Queue a lane again after its child could not be started; return False if it must end."""
+
+    def start_again(self, lane: LaneT_contra) -> None:
+        """Queue a lane again, before all others, because its child died before it did anything."""
+
+    def rest(self, lane: LaneT_contra) -> None:
+        """Give the place of a lane to another run, until `start_again`."""
+
+    def withdraw(self, lane: LaneT_contra) -> None:
+        """Take a lane out of the queue, if it is there: its run ends before its next child starts."""
+
+    def ended(self, lane: LaneT_contra) -> None:
+        """Take note that the child is gone and the run is over."""

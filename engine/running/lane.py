@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-import select
 import weakref
-from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
+from engine.api import Journal
 from engine.reporting import Outcome, Run, Usage, finish
-from engine.running.effects import Dismiss, Effects, Kill, Record, Resolve, Send
-from engine.running.hearing import Hearing
-from engine.running.host import Host
-from engine.running.loading import Answer, Request
-from engine.running.moment import Moment, read_clocks
-from engine.running.recording import keep
-from engine.running.resolvers import Resolution, resolve
+from engine.running.alarm import Alarm
+from engine.running.calls import Calls
+from engine.running.clocks import read_clocks
+from engine.running.host import LaneHost
+from engine.running.resolvers import Resolvers
 from engine.running.room import spawn_error
 from engine.running.running_child import RunningChild
-from engine.running.session import Session
+from engine.running.session import (
+    Answer,
+    Dismiss,
+    Effects,
+    Kill,
+    Moment,
+    Record,
+    Resolve,
+    Send,
+    Session,
+)
 from engine.running.share import SLICE_S, Turn
 from engine.start import Starter
 from protocol.messages import Message
@@ -31,30 +38,18 @@ CHECK_S: Final = 0.05
 """Seconds between two readings of memory and processor time from outside."""
 
 
-class LaneHost(Host, Protocol):
-    """The services of the supervisor that a lane needs."""
-
-    def wait_for_room(self, lane: Lane, number: int | None) -> bool:
-        """Queue a lane again after its child could not be started; return False if it must end."""
-
-    def start_again(self, lane: Lane) -> None:
-        """Queue a lane again, before all others, because its child died before it did anything."""
-
-    def rest(self, lane: Lane) -> None:
-        """Give the place of a lane to another run, until `start_again`."""
-
-    def withdraw(self, lane: Lane) -> None:
-        """Take a lane out of the queue, if it is there: its run ends before its next child starts."""
-
-    def ended(self, lane: Lane) -> None:
-        """Take note that the child is gone and the run is over."""
-
-
 class Lane:
     """The run in progress: its session, and the child that it has now. For the supervisor's thread."""
 
     def __init__(
-        self, session: Session, run: Run, host: LaneHost, *, asker: Lane | None = None
+        self,
+        session: Session,
+        run: Run,
+        host: LaneHost[Lane],
+        *,
+        resolvers: Resolvers,
+        journal: Journal | None = None,
+        asker: Lane | None = None,
     ) -> None:
         self.session = session
         self.asker = weakref.ref(asker) if asker is not None else None
@@ -63,10 +58,7 @@ class Lane:
         self.reference: weakref.ref[Lane] = weakref.ref(self)
         """A reference for callbacks, which must not keep a run that is over."""
         self._host = host
-        order = session.order
-        assert order is not None
-        self._resolvers = order.resolvers
-        self._journal = order.journal
+        self._calls = Calls(resolvers, journal, host, self.reference)
         self._starter: Starter | None = None
         """Set while the run has left the queue and its child waits for secrets to be learned."""
         self._resting = False
@@ -74,10 +66,7 @@ class Lane:
         self._counted = Usage()
         """The use of the children that are gone."""
         self._child: RunningChild | None = None
-        self._hearing: Hearing | None = None
-        self._dismissing = False
-        """Whether the run ends once everything that was read from the child is taken."""
-        self._armed = float("inf")
+        self._alarm = Alarm(host, self.reference)
         self._started_again = False
         self._outcome: Outcome | None = None
         """How the run ended, once the last event was emitted. From then on, actions of the child do
@@ -105,7 +94,7 @@ class Lane:
         self._starter = None
         if session.verdict is None and (request := session.learn(now)) is not None:
             self._starter = starter
-            self._resolve(Resolve(request))
+            self._calls.resolve(Resolve(request))
             self._arm(now.s)
             return
         beginning = session.begin(now)
@@ -117,13 +106,9 @@ class Lane:
         except OSError as error:
             self._not_started(error.errno, error.strerror or str(error))
             return
-        child = RunningChild(started, session.options, self._host, self.reference, now.s)
-        connection = child.connection
+        child = RunningChild(started, session.options, self, self._host, self.reference, now.s)
         self._child = child
-        self._hearing = Hearing(connection, self, self._host, self.reference, child.line_bytes)
-        self._hearing.watch()
-        self._host.watch(child.exit_fd, select.EPOLLIN, self._on_exit, self.reference)
-        self._host.started(max(connection.stderr, child.exit_fd))
+        child.watch(self._on_exit)
         for frame in beginning.frames:
             child.send(frame)
         self._arm(now.s)
@@ -140,10 +125,11 @@ class Lane:
 
         The first child had not run any code of the run, because it first reports that it is ready.
         """
+        child = self._child
         if self._started_again or not self.session.unheard:
             return False
-        assert self._hearing is not None
-        self._hearing.hear(Turn(SLICE_S), leaving=True)
+        assert child is not None
+        child.hearing.hear(Turn(SLICE_S), leaving=True)
         if not self.session.unheard or self.session.verdict is not None:
             return False
         self._take_back()
@@ -153,13 +139,10 @@ class Lane:
 
     def _take_back(self) -> None:
         """Release the resources of a child that failed to start or did no work."""
-        child, hearing = self._child, self._hearing
+        child, self._child = self._child, None
         assert child is not None
-        assert hearing is not None
         child.let_go()
-        hearing.stop()
-        self._child = self._hearing = None
-        self._armed = float("inf")
+        self._alarm.clear()
 
     # --- what the manager wants ---
 
@@ -199,26 +182,14 @@ class Lane:
             elif isinstance(effect, Kill):
                 child.kill()
             elif isinstance(effect, Dismiss):
-                self._dismissing = True
+                child.dismissed = True
             elif isinstance(effect, Record):
-                self._record(effect)
+                self._calls.record(effect)
             else:
-                self._resolve(effect)
-
-    def _record(self, effect: Record) -> None:
-        """Have the journal keep a record, and the answer posted to `_recorded`."""
-        journal, reference, host = self._journal, self.reference, self._host
-        assert journal is not None
-
-        def done(error: ErrorReport | None) -> None:
-            lane = reference()
-            if lane is not None:
-                host.post(partial(lane.recorded, error), reference)
-
-        keep(journal, effect.record, done)
+                self._calls.resolve(effect)
 
     def recorded(self, error: ErrorReport | None) -> None:
-        """Take the answer of the journal."""
+        """See `Caller.recorded`."""
         if not self._over:
             now = read_clocks()
             self._carry_out(self.session.recorded(error, now))
@@ -234,30 +205,8 @@ class Lane:
         else:
             self._arm(now.s)
 
-    def _resolve(self, effect: Resolve) -> None:
-        """Have the manager's resolver called, and its answer posted to `_loaded`."""
-        request = effect.request
-        resolver = getattr(self._resolvers, request.kind)
-        # The thread of a resolver may never end; it must not keep the lane.
-        reference = self.reference
-
-        def done(outcome: Resolution | ErrorReport) -> None:
-            lane = reference()
-            if lane is not None:
-                lane.resolved(request, outcome)
-
-        def wanted() -> bool:
-            lane = reference()
-            return lane is not None and lane.session.verdict is None
-
-        resolve(resolver, request.kind, request.id, request.step_id, done, wanted, reference)
-
-    def resolved(self, request: Request, outcome: Resolution | ErrorReport) -> None:
-        """Post the outcome of a resolver to the supervisor. For the resolver's thread."""
-        answer = self.session.loading.study(request, outcome)
-        self._host.post(partial(self._loaded, answer), self.reference)
-
-    def _loaded(self, answer: Answer) -> None:
+    def loaded(self, answer: Answer) -> None:
+        """See `Caller.loaded`."""
         if not self._over:
             now = read_clocks()
             self._carry_out(self.session.loaded(answer, now))
@@ -267,13 +216,14 @@ class Lane:
 
     def turn(self) -> None:
         """Hear the child for a turn, and act on it."""
-        child, hearing = self._child, self._hearing
-        if self._over or child is None or hearing is None:
+        child = self._child
+        if self._over or child is None:
             return
+        hearing = child.hearing
         leaving = child.exited is not None
         turn = Turn(SLICE_S)
         hearing.hear(turn, leaving=leaving)
-        self._follow_up(child, hearing)
+        self._follow_up(child)
         used_s = turn.used_s
         if leaving and hearing.heard_out(used_s, stopped=self.session.verdict is not None):
             self._part(child)
@@ -304,11 +254,11 @@ class Lane:
         """See `Listener.broke_off`."""
         self._carry_out(self.session.break_off(reason))
 
-    def _follow_up(self, child: RunningChild, hearing: Hearing) -> None:
+    def _follow_up(self, child: RunningChild) -> None:
         """Act on messages and output, once all of them were taken."""
         now = read_clocks()
-        if hearing.settled:
-            if self._dismissing and child.exited is None:
+        if child.hearing.settled:
+            if child.dismissed and child.exited is None:
                 self._dismiss(child, now)
             elif child.connection.ended:
                 self._carry_out(self.session.pipe_closed(now))
@@ -360,17 +310,15 @@ class Lane:
 
     def _rest(self, child: RunningChild, at_s: float, now: Moment) -> None:
         """Let go of a child that is gone, and have another one started at a time."""
-        exited = child.exited
-        assert exited is not None
-        self._counted = self._counted.plus(exited.peak_bytes, exited.cpu_s)
+        self._count(child)
         self._take_back()
-        self._dismissing = self._started_again = False
+        self._started_again = False
         self._resting = True
         self._host.rest(self)
         if at_s <= now.s:
             self.wake()
         else:
-            self._host.call_at(at_s, partial(_wake, self.reference), self.reference)
+            self._alarm.wake_at(at_s)
             self._arm(now.s)
 
     def wake(self) -> None:
@@ -381,21 +329,20 @@ class Lane:
     def _end(self) -> None:
         """Release all resources, after the child was reaped or was never started."""
         self._gone = True
-        child, hearing = self._child, self._hearing
         self._resting = False
         self._starter = None
         outcome = self._outcome or self._last_event(read_clocks())
-        outcome = outcome.with_usage(self._counted)
-        if child is not None and hearing is not None:
+        child, self._child = self._child, None
+        if child is not None:
             child.let_go()
-            hearing.stop()
-            exited = child.exited
-            if exited is not None:
-                counted = self._counted.plus(exited.peak_bytes, exited.cpu_s)
-                outcome = outcome.with_usage(counted)
-        self._child = self._hearing = None
-        finish(self.run, outcome)
+            self._count(child)
+        finish(self.run, outcome.with_usage(self._counted))
         self._host.ended(self)
+
+    def _count(self, child: RunningChild) -> None:
+        """Count the use of a child that is gone."""
+        if child.exited is not None:
+            self._counted = self._counted.plus(child.exited.peak_bytes, child.exited.cpu_s)
 
     def _last_event(self, now: Moment, resident: int = 0, peak: int = 0) -> Outcome:
         """Emit the last event, and return how the run ended."""
@@ -416,7 +363,7 @@ class Lane:
 
     def check(self) -> None:
         """Check the clock, the memory and the processor time; the supervisor calls this in time."""
-        self._armed = float("inf")
+        self._alarm.clear()
         child, session = self._child, self.session
         if not self._watches:
             return
@@ -446,25 +393,6 @@ class Lane:
 
     def _arm(self, now_s: float) -> None:
         """Have `check` called when the next limit of time passes, or in a moment to read the memory."""
-        if not self._watches:
-            return
-        when = self.session.next_deadline
-        if self._child is not None:
-            when = min(when, now_s + CHECK_S)
-        if when < self._armed:
-            self._armed = when
-            self._host.call_at(when, partial(_check, self.reference), self.reference)
-
-
-def _wake(reference: weakref.ref[Lane]) -> None:
-    """Have a lane go on after its rest."""
-    lane = reference()
-    if lane is not None:
-        lane.wake()
-
-
-def _check(reference: weakref.ref[Lane]) -> None:
-    """Have a lane look at the clock. The timer must not keep a run that is over."""
-    lane = reference()
-    if lane is not None:
-        lane.check()
+        if self._watches:
+            when = self.session.next_deadline
+            self._alarm.set(when if self._child is None else min(when, now_s + CHECK_S))

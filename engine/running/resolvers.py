@@ -11,20 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from protocol.report import ErrorReport, make_report
+from engine.running.session import Kind, Resolution, not_loaded
+from protocol.report import ErrorReport
 from protocol.state import StateNotCarriedError, encode_state
 
-Kind = Literal["credential", "state"]
-Answer = "Resolution | ErrorReport"
-
-_ERROR_NAME: Final[dict[Kind, str]] = {
-    "credential": "CredentialLoadError",
-    "state": "StateLoadError",
-}
 _MAX_REASON: Final = 500
 
 
@@ -64,18 +58,6 @@ def current_asker() -> object:
     return None if asker is None else asker()
 
 
-class Resolution(msgspec.Struct, frozen=True):
-    """A resolved value: itself, to learn its secrets, and encoded, to send it."""
-
-    value: Any
-    encoded: bytes
-    expires: float | None
-    """The time on the monotonic clock at which the value expires."""
-
-    def __repr__(self) -> str:
-        return "<Resolution>"
-
-
 def resolve(
     resolver: Callable[[str], Any] | None,
     kind: Kind,
@@ -103,7 +85,7 @@ def resolve(
     if resolver is None:
         reason = f"no {kind} resolver was given to the engine"
         fix = f"pass Resolvers({kind}=...) with the plan"
-        done(_failure(kind, value_id, step_id, reason, fix=fix, option=kind))
+        done(not_loaded(kind, value_id, step_id, reason, fix=fix, option=kind))
         return
 
     def call() -> None:
@@ -118,14 +100,14 @@ def resolve(
         # The manager's code may raise anything, even SystemExit, and the run must get an answer.
         except BaseException as error:  # noqa: BLE001
             reason = f"the resolver raised {type(error).__name__}: {_text(error)}"
-            outcome = _failure(kind, value_id, step_id, reason)
+            outcome = not_loaded(kind, value_id, step_id, reason)
         done(outcome)
 
     thread = threading.Thread(target=call, name=f"jobcell-resolve-{kind}", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # the manager has used up its threads
-        done(_failure(kind, value_id, step_id, f"the resolver was not called: {error}"))
+        done(not_loaded(kind, value_id, step_id, f"the resolver was not called: {error}"))
 
 
 def _text(error: BaseException) -> str:
@@ -133,12 +115,6 @@ def _text(error: BaseException) -> str:
         return str(error)[:_MAX_REASON]
     except Exception:  # noqa: BLE001 - an exception class of the manager
         return "an exception without a text"
-
-
-def late(kind: Kind, value_id: str, step_id: str, timeout_s: float) -> ErrorReport:
-    """Return the report of a resolver that did not answer in time."""
-    reason = f"the resolver did not answer within {timeout_s:g} s (resolve_timeout_s)"
-    return _failure(kind, value_id, step_id, reason, option="resolve_timeout_s")
 
 
 def _await(awaitable: Any) -> Any:
@@ -157,30 +133,11 @@ def _checked(kind: Kind, value_id: str, step_id: str, value: Any) -> Resolution 
         value = value.value
     if kind == "credential" and not isinstance(value, dict):
         reason = f"the resolver returned {type(value).__name__}, a credential must be a dict"
-        return _failure(kind, value_id, step_id, reason)
+        return not_loaded(kind, value_id, step_id, reason)
     if kind == "state" and value is None:
-        return _failure(kind, value_id, step_id, "the resolver returned None: no such state")
+        return not_loaded(kind, value_id, step_id, "the resolver returned None: no such state")
     try:
         encoded = encode_state(value, root=kind)
     except StateNotCarriedError as error:
-        return _failure(kind, value_id, step_id, f"the resolver's value cannot be used: {error}")
+        return not_loaded(kind, value_id, step_id, f"the resolver's value cannot be used: {error}")
     return Resolution(value, encoded, expires)
-
-
-def _failure(
-    kind: Kind,
-    value_id: str,
-    step_id: str,
-    reason: str,
-    *,
-    fix: str | None = None,
-    option: str | None = None,
-) -> ErrorReport:
-    reason = reason.encode(errors="backslashreplace").decode()  # a message has no lone surrogates
-    return make_report(
-        _ERROR_NAME[kind],
-        f"cannot load the {kind} {value_id!r} of step {step_id!r}: {reason}",
-        step_id=step_id,
-        fix=fix,
-        option=option,
-    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Callable
 from typing import Final
 
 from engine.api import RunOptions
 from engine.running.cgroup import RunCgroup
 from engine.running.cgroups import ENTER_AFTER_S
-from engine.running.footprint import Reading
+from engine.running.hearing import Hearing, Listener
 from engine.running.host import Host, Owner
-from engine.running.limits import Used
+from engine.running.session import Reading, Used
 from engine.start import Exit, Meter, Started
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
 
@@ -24,6 +25,7 @@ class RunningChild:
     Args:
         started: The child and its pipes.
         options: The limits of its run.
+        listener: Gets its messages and its output.
         host: The supervisor.
         owner: The lane that ends if the work for the child raises.
         now_s: The time on the monotonic clock.
@@ -31,11 +33,21 @@ class RunningChild:
     """
 
     def __init__(
-        self, started: Started, options: RunOptions, host: Host, owner: Owner, now_s: float
+        self,
+        started: Started,
+        options: RunOptions,
+        listener: Listener,
+        host: Host,
+        owner: Owner,
+        now_s: float,
     ) -> None:
         self._child, self.connection = started
         self.line_bytes = int(options.log_payload_mb * MEGABYTE) * _MAX_CHARACTER_BYTES
         """The largest log line."""
+        self.hearing = Hearing(self.connection, listener, host, owner, self.line_bytes)
+        """Its turns."""
+        self.dismissed = False
+        """Whether the run ends once everything that was read from the child is taken."""
         self.killed = False
         self.exited: Exit | None = None
         """How the child ended, once it was reaped."""
@@ -51,17 +63,19 @@ class RunningChild:
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE), self.line_bytes)
         self.connection.allow(largest + FRAME_SLACK_BYTES)
 
-    @property
-    def exit_fd(self) -> int:
-        """A descriptor that is readable once the child is gone; `reap` closes it."""
-        return self._child.exit_fd
+    def watch(self, gone: Callable[[int], None]) -> None:
+        """Have the child heard, and *gone* called once it is gone; then call `reap`."""
+        exit_fd = self._child.exit_fd
+        self.hearing.watch()
+        self._host.watch(exit_fd, select.EPOLLIN, gone, self._owner)
+        self._host.started(max(self.connection.stderr, exit_fd))
 
     def gone(self) -> bool:
         """Whether the child has ended."""
         return self._child.gone()
 
     def reap(self) -> Exit:
-        """Take note of how the child ended; call it once, when `exit_fd` is readable."""
+        """Take note of how the child ended; call it once, when it is gone."""
         self._host.unwatch(self._child.exit_fd)
         self.exited = exited = self._child.reap()
         return exited
@@ -79,6 +93,7 @@ class RunningChild:
         """Release all resources, after the child was reaped."""
         self._let_go = True
         self.connection.close()
+        self.hearing.stop()
         cgroup, self._cgroup = self._cgroup, None
         if cgroup is not None:
             self._host.leave_cgroup(cgroup)

@@ -15,7 +15,7 @@ import pytest
 from runs import finish, make_engine, types_of, wait_for
 
 from engine import Permissions, PlanError, Policy, Resolvers, RunOptions
-from engine.running import conversation
+from engine.running.session import conversation
 
 SECRET = "correct-horse-battery-staple"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reporting.redaction import Redactor
-from engine.running.claims import Claims
+from engine.running.session.claims import Claims
 from examples import examples
 from protocol import events
 from protocol.confinement import ConfinementReport
@@ -36,7 +36,7 @@ MESSAGES = {
     "ExitError": "the child ended on its own with exit code 0 before the workflow did",
     "SecurityError": "the run was ended by the kernel because of a forbidden system call",
 }
-"""Texts of `engine.running.ending` and `engine.reporting.reporter`; each must be in their source.
+"""Texts of `engine.running.session.ending` and `engine.reporting.reporter`; each must be in their source.
 """
 
 STRUCTS = [*msgspec.inspect.type_info(events.AnyEvent).types]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from engine import Resolvers, RunOptions
+from engine import RunOptions
 from engine.reporting.eventlog import EventLog
-from engine.running.effects import Dismiss, Kill, Resolve, Send
-from engine.running.loading import Answer
-from engine.running.moment import Moment
-from engine.running.order import Order
 from engine.running.session import Session
+from engine.running.session.effects import Dismiss, Kill, Resolve, Send
+from engine.running.session.loading import Answer
+from engine.running.session.moment import Moment
+from engine.running.session.order import Order
 from engine.start.exit import Exit
 from protocol import messages as m
 from protocol.codec import decode_from_child, decode_to_child, encode
@@ -134,7 +134,6 @@ class Bench:
                 workflow=workflow,
                 requests=(ConfinementRequest(),),
                 options=RunOptions(**options),
-                resolvers=Resolvers(),
                 credential_ids=frozenset({"cred"}),
                 state_ids=frozenset({"stored"}),
                 max_step_runs=max_step_runs,

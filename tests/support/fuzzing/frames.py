@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 from fake_process import CONVERSATION
 
-from engine import Resolvers, RunOptions
+from engine import RunOptions
 from engine.reporting.as_json import event_from_json, result_from_json, to_json
 from engine.reporting.eventlog import EventLog
-from engine.running.effects import Dismiss, Effect, Effects, Resolve, Send
-from engine.running.loading import Request
-from engine.running.moment import Moment
-from engine.running.order import Order
-from engine.running.resolvers import Resolution
 from engine.running.session import Session
+from engine.running.session.effects import Dismiss, Effect, Effects, Resolve, Send
+from engine.running.session.loading import Request
+from engine.running.session.moment import Moment
+from engine.running.session.order import Order
+from engine.running.session.resolution import Resolution
 from engine.start.exit import Exit
 from fuzzing.mutation import SECRET, mutate_bytes, mutate_value
 from fuzzing.target import Target
@@ -107,7 +107,6 @@ def _order(flags: int) -> Order:
         workflow=PLAN,
         requests=(ConfinementRequest(),),
         options=msgspec.structs.replace(options, event_state=not flags & NO_STATES),
-        resolvers=Resolvers(),
         credential_ids=frozenset({"cred"}),
         state_ids=frozenset({"stored"}),
         max_step_runs=10,

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from random import Random
 
-from engine import Resolvers, RunOptions
+from engine import RunOptions
 from engine.api.errors import PlanError, Problem
 from engine.confinement.policy import Policy
 from engine.plan.validation import load_plan
-from engine.running.order import prepare
+from engine.running.preparation import prepare
 from fuzzing.mutation import VALUES, mutate_bytes, mutate_value
 from fuzzing.target import Target
 from protocol.codec import decode_to_child
@@ -22,7 +22,6 @@ from protocol.messages import Start
 ROOT = Path(__file__).parents[3]
 OPTIONS = RunOptions()
 REQUEST = Policy().request(options=OPTIONS, read_paths=[])
-RESOLVERS = Resolvers()
 _NAMES = (
     "workflow steps jobs id name start end next condition expression adaptor adaptors configuration"
     " state options timeout step_timeout stepTimeout timeoutMs globals credentials meta cursor disabled"
@@ -50,9 +49,7 @@ def check(data: bytes) -> None:
     ignored: list[str] = []
     try:
         plan = load_plan(source, start=ends[0], end=ends[1], warn=ignored.append)
-        order = prepare(
-            plan, {}, options=OPTIONS, request=lambda _: REQUEST, resolvers=RESOLVERS, repo_dir=None
-        )
+        order = prepare(plan, {}, options=OPTIONS, request=lambda _: REQUEST, repo_dir=None)
     except PlanError as error:
         _check_problems(error.problems, data)
         return

@@ -11,7 +11,7 @@ from engine.api.options import RunOptions
 from engine.reporting.logs import LogBook
 from engine.reporting.redaction import Redactor, Shape
 from engine.reporting.redaction.own_words import OwnWords, own_words
-from engine.running.claims import Claims
+from engine.running.session.claims import Claims
 from protocol.events import CredentialLoad, EdgeResolved, JobError, StateLoad, WorkflowComplete
 from protocol.messages import LogEntry
 from protocol.plan import Step, Workflow

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from engine import Resolved, Resolvers
-from engine.running.resolvers import Resolution, late, resolve
+from engine.running.resolvers import resolve
+from engine.running.session.resolution import Resolution, late
 from protocol.report import ErrorReport
 from protocol.state import decode_state
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from session_bench import KILLED, LINKED, NOW, Bench, complete, end, failed
 
-from engine import Attempts, Resolvers, RunOptions, StepRecord
+from engine import Attempts, RunOptions, StepRecord
 from engine.reporting.eventlog import EventLog
-from engine.running.effects import Record
-from engine.running.order import Order
 from engine.running.session import Session
+from engine.running.session.effects import Record
+from engine.running.session.order import Order
 from engine.start.exit import Exit
 from protocol import messages as m
 from protocol.codec import decode_to_child, encode
@@ -45,7 +45,7 @@ class Lives(Bench):
         *,
         recorded=(),
         keeps=True,
-        journal=None,
+        journaled=False,
         keeps_events=False,
         begun=None,
         configurations=(),
@@ -71,12 +71,11 @@ class Lives(Bench):
             workflow=workflow,
             requests=(ConfinementRequest(),),
             survives=keeps,
-            journal=journal,
+            journaled=journaled,
             recorded=recorded,
             begun=begun or {},
             keeps_events=keeps_events,
             options=RunOptions(),
-            resolvers=Resolvers(),
             credential_ids=frozenset({"cred"}),
             state_ids=frozenset(),
             max_step_runs=1000,
@@ -354,21 +353,13 @@ def test_a_step_whose_edges_are_not_all_decided_is_not_survived():
     assert lives.die() is None
 
 
-class _NoJournal:
-    def record(self, record):
-        """Nothing is kept here: the test is the lane."""
-
-    def records(self):
-        return []
-
-
 SECRET = "correct-horse-battery"
 
 
 @pytest.mark.parametrize("keeps_events", [True, False])
 def test_the_end_of_a_step_comes_before_its_record_only_if_the_journal_keeps_events(keeps_events):
     """Then one transaction can hold both; for any other journal the end means that it is recorded."""
-    lives = Lives(journal=_NoJournal(), keeps_events=keeps_events)
+    lives = Lives(journaled=True, keeps_events=keeps_events)
     lives.say(*A, complete(next=("b",)))
     assert isinstance(lives.effects[-1], Record)
     assert ("job-complete" in lives.types) is keeps_events
@@ -385,7 +376,7 @@ def test_the_end_of_a_step_comes_before_its_record_only_if_the_journal_keeps_eve
 
 def test_a_journal_that_keeps_events_and_fails_ends_a_run_whose_step_has_ended():
     """The end of the step was reported, so it has no second end."""
-    lives = Lives(journal=_NoJournal(), keeps_events=True)
+    lives = Lives(journaled=True, keeps_events=True)
     lives.say(*A, complete(next=("b",)))
     lives.session.recorded(make_report("JournalError", "disk gone"), lives.now)
     assert lives.finish(KILLED).ending.error.name == "JournalError"
@@ -421,7 +412,7 @@ def test_attempts_before_the_present_manager_count_on_in_all_events_and_children
 )
 def test_a_record_says_whether_it_holds_a_secret(state, report, holds):
     """In a value, in a key, or in the error of the step; the record itself is not redacted."""
-    lives = Lives(journal=_NoJournal(), configurations=({"password": SECRET},))
+    lives = Lives(journaled=True, configurations=({"password": SECRET},))
     lives.say(*A, complete(state) if report is None else failed(report, state))
     record = lives.effects[-1].record
     assert record.holds_secret is holds

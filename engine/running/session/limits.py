@@ -1,6 +1,6 @@
 """The reports of limits of memory, processor time and volume.
 
-The limits of time are in `engine.running.deadlines`. Each report names the value and the option.
+The limits of time are in `engine.running.session.deadlines`. Each report names the value and the option.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """The time at which something happened, as the supervisor's thread read it.
 
-`read_clocks` is the only clock of a run. Everything below the lane is given a moment, so that a test
-can give any moment.
+The caller of a session gives the moment, so that a test can give any moment.
 """
 
 from __future__ import annotations
-
-import time
 
 import msgspec
 
@@ -18,8 +15,3 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
     """Seconds on the monotonic clock: all limits of time use it."""
     wall_s: float
     """Seconds since 1970, for the time of events."""
-
-
-def read_clocks() -> Moment:
-    """Return the time now."""
-    return Moment(time.monotonic(), time.time())

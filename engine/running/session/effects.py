@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.api import StepRecord
-from engine.running.loading import Request
+from engine.running.session.loading import Request
 
 
 class Send(msgspec.Struct, frozen=True):

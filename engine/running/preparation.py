@@ -13,7 +13,6 @@ import msgspec
 from engine.adaptors import Repo, RepoError
 from engine.api import (
     Attempts,
-    Journal,
     JournalError,
     PlanError,
     Problem,
@@ -22,12 +21,10 @@ from engine.api import (
     __version__,
 )
 from engine.running.groups import first_group, walls
-from engine.running.loading import Request
-from engine.running.resolvers import Resolvers
-from engine.running.secrets import configurations_of, questions_about
+from engine.running.session import Order, configurations_of, questions_about
 from protocol import codec
 from protocol.adaptor import AdaptorLink
-from protocol.confinement import ConfinementReport, ConfinementRequest
+from protocol.confinement import ConfinementRequest
 from protocol.events import Versions
 from protocol.limits import MEGABYTE
 from protocol.messages import ChildLimits, Start
@@ -40,9 +37,10 @@ _STEP_RUNS_PER_STEP: Final = 10
 
 
 class Past(msgspec.Struct, frozen=True):
-    """The journal of a run, and the records in it of the same run."""
+    """What the journal of a run has of the same run."""
 
-    journal: Journal | None = None
+    journaled: bool = False
+    """Whether the run has a journal that can be used."""
     records: tuple[StepRecord, ...] = ()
     versions: dict[str, str] = {}
     extra: dict[str, Any] = {}
@@ -52,61 +50,6 @@ class Past(msgspec.Struct, frozen=True):
     """The attempts of executions that have no record."""
     keeps_events: bool = False
     """Whether the end event of a step comes before its record."""
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is ready to be sent to a child.
-
-    An order has secrets, and is dropped once they are sent.
-    """
-
-    run_id: str
-    start: bytes | Start
-    """The message of the run, encoded unless each child of the run gets another one."""
-    workflow: Workflow
-    """The steps and edges of the run, against which the messages of the child are checked."""
-    requests: tuple[ConfinementRequest, ...]
-    """The layers of the children, for each group of steps with the same permissions. The first item
-    is for steps without permissions of their own."""
-    groups: dict[str, int] = {}
-    """Step id to the group of the step; empty if there is one group."""
-    first_group: int = 0
-    """The group of the first child."""
-    survives: bool = False
-    """Whether the run may go on in another child."""
-    journal: Journal | None = None
-    recorded: tuple[StepRecord, ...] = ()
-    """The executions of steps that the journal has recorded."""
-    extra: dict[str, Any] = {}
-    """The `StepRecord.extra` of the records of the run."""
-    to_learn: tuple[Request, ...] = ()
-    """The credentials and the stored states of the recorded steps."""
-    failed: ErrorReport | None = None
-    """The error with which the run ends before it begins."""
-    begun: dict[str, Attempts] = {}
-    """The attempts of executions that an earlier manager has begun, and that have no record."""
-    keeps_events: bool = False
-    """Whether the end event of a step comes before its record."""
-    options: RunOptions
-    """The options, with the limits of the plan: the smaller one of each two holds."""
-    resolvers: Resolvers
-    credential_ids: frozenset[str]
-    state_ids: frozenset[str]
-    max_step_runs: int
-    versions: Versions
-    meta: dict[str, Any] = {}
-    """The ``meta`` of the plan, for ``workflow-start``."""
-    configurations: tuple[Any, ...]
-    """Every value in the plan and the state that may contain secrets."""
-
-    def __repr__(self) -> str:
-        return f"<Order {self.run_id}>"
-
-    @property
-    def confinement(self) -> ConfinementReport:
-        """The facts about the walls that are known before the child has tried them."""
-        request = self.requests[0]
-        return ConfinementReport(level=request.level, language=request.language)
 
 
 class _Linking(msgspec.Struct, frozen=True):
@@ -126,7 +69,6 @@ def prepare(
     *,
     options: RunOptions,
     request: Callable[[RunOptions], ConfinementRequest],
-    resolvers: Resolvers,
     repo_dir: str | os.PathLike[str] | None,
     past: Past | None = None,
 ) -> Order:
@@ -137,9 +79,8 @@ def prepare(
         state: The initial state, or the id of a stored state.
         options: The options of the run.
         request: Returns the walls of a child for options.
-        resolvers: Functions that load credentials and stored states.
         repo_dir: The directory of adaptors.
-        past: The journal of the run and its records; None without a journal.
+        past: The records of the run; None without a journal.
 
     Raises:
         PlanError: The initial state cannot be carried.
@@ -160,13 +101,13 @@ def prepare(
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(
         run_id=plan.id,
-        start=start if survives or past.journal is not None else codec.encode(start),
+        start=start if survives or past.journaled else codec.encode(start),
         workflow=workflow,
         requests=requests,
         groups=groups,
         first_group=first_group(start, groups),
         survives=survives,
-        journal=past.journal,
+        journaled=past.journaled,
         recorded=past.records,
         extra={**past.extra, "adaptors": _pins(linking, past)},
         to_learn=questions_about(workflow, state, past.records),
@@ -174,7 +115,6 @@ def prepare(
         begun=past.begun,
         keeps_events=past.keeps_events,
         options=options,
-        resolvers=resolvers,
         credential_ids=frozenset(
             value
             for value in (*(step.configuration for step in workflow.steps), workflow.credentials)

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.api import RunOptions, StepRecord
 from engine.reporting import Redactor, secrets_within
-from engine.running.loading import Request
-from engine.running.resolvers import Kind
+from engine.running.session.loading import Request
+from engine.running.session.resolution import Kind
 from protocol.plan import Plan, Workflow
 
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from engine.reporting.result import Ending, reason_of
-from engine.running.ending import Facts, decide_ending
+from engine.running.session.ending import Facts, decide_ending
 from engine.start.exit import Exit
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError
 from protocol.report import SEVERITY_BY_NAME, ErrorReport, make_report

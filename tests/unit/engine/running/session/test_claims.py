@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reporting.eventlog import with_details
-from engine.running.claims import Claims, bounded
+from engine.running.session.claims import Claims, bounded
 from examples import examples
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MAX_ERROR_TEXT

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.api import Attempts, StepRecord
-from engine.running.order import Order
+from engine.running.session.order import Order
 from protocol import codec
 from protocol import messages as m
 from protocol.confinement import ConfinementRequest
@@ -44,7 +44,7 @@ class Recovery:
     """
 
     def __init__(self, order: Order) -> None:
-        self.journaled = order.journal is not None
+        self.journaled = order.journaled
         """Whether each step is recorded before the next one begins."""
         self.keeps_events = order.keeps_events
         """Whether the end of a step is reported before it is recorded."""

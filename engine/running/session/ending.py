@@ -12,7 +12,7 @@ import signal
 import msgspec
 
 from engine.reporting import Ending, reason_of
-from engine.running.roles import described, may_claim
+from engine.running.session.roles import described, may_claim
 from engine.start import Exit
 from protocol.limits import MEGABYTE, OUT_OF_MEMORY_CODE
 from protocol.messages import ConfineFailed, WorkflowComplete, WorkflowError

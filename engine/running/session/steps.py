@@ -12,13 +12,13 @@ import msgspec
 
 from engine.api import RunOptions, StepRecord
 from engine.reporting import Reporter
-from engine.running.claims import Claims, bounded
-from engine.running.edges import EdgeReports
-from engine.running.footprint import Footprint
-from engine.running.limits import state_too_large, too_many_step_runs
-from engine.running.recovery import Recovery
-from engine.running.resolvers import Kind
-from engine.running.roles import check_job_error
+from engine.running.session.claims import Claims, bounded
+from engine.running.session.edges import EdgeReports
+from engine.running.session.footprint import Footprint
+from engine.running.session.limits import state_too_large, too_many_step_runs
+from engine.running.session.recovery import Recovery
+from engine.running.session.resolution import Kind
+from engine.running.session.roles import check_job_error
 from protocol import events
 from protocol import messages as m
 from protocol.errors import RemoteProtocolError

@@ -1,7 +1,7 @@
 """The logic of a run without its processes: it turns messages and facts into events and effects.
 
 A session has neither a clock nor a callback nor a process. Each method takes the time from its caller
-and returns effects (`engine.running.effects`), which the lane carries out.
+and returns effects (`engine.running.session.effects`), which the lane carries out.
 
 The first verdict stays: once a limit was exceeded, no later message of the child changes how the run
 ended. The child is still heard until it is gone, because the events must report its last actions.
@@ -23,21 +23,22 @@ from engine.reporting import (
     cancelled_report,
     reason_of,
 )
-from engine.running.claims import Claims
-from engine.running.conversation import Conversation, RunParts
-from engine.running.deadlines import Deadlines
-from engine.running.deaths import Deaths
-from engine.running.effects import NO_EFFECTS, Effects, Send
-from engine.running.ending import Facts, decide_ending
-from engine.running.footprint import Reading
-from engine.running.limits import Used, overused, too_many_events
-from engine.running.loading import Answer, Loading, Request
-from engine.running.moment import Moment
-from engine.running.order import Order
-from engine.running.recovery import Beginning, Recovery
-from engine.running.secrets import make_redactor
-from engine.running.steps import Steps
-from engine.running.verdict import Verdict, internal_error
+from engine.running.session.claims import Claims
+from engine.running.session.conversation import Conversation, RunParts
+from engine.running.session.deadlines import Deadlines
+from engine.running.session.deaths import Deaths
+from engine.running.session.effects import NO_EFFECTS, Effects, Send
+from engine.running.session.ending import Facts, decide_ending
+from engine.running.session.footprint import Reading
+from engine.running.session.learning import Learning
+from engine.running.session.limits import Used, overused, too_many_events
+from engine.running.session.loading import Answer, Loading, Request
+from engine.running.session.moment import Moment
+from engine.running.session.order import Order
+from engine.running.session.recovery import Beginning, Recovery
+from engine.running.session.secrets import make_redactor
+from engine.running.session.steps import Steps
+from engine.running.session.verdict import Verdict, internal_error
 from engine.start import Exit
 from protocol import codec, events
 from protocol import messages as m
@@ -89,10 +90,7 @@ class Session:
             meta=order.meta,
             replayed=len(order.recorded),
         )
-        self._to_learn = [*order.to_learn]
-        self._learned = bool(order.to_learn)
-        self.learning: Request | None = None
-        """The question about recorded steps that has no answer yet."""
+        self._learning = Learning(order.to_learn, self.loading)
         self._deadlines = Deadlines(order.options)
         self._child = Conversation(self._parts, self._deadlines)
 
@@ -136,7 +134,9 @@ class Session:
     def begin(self, now: Moment) -> Beginning:
         """Take note that a child is to be started; return what it gets."""
         # A run whose child never began has gone back to the queue.
-        since_s = self._deadlines.begun if self._recovery.children or self._learned else None
+        since_s = (
+            self._deadlines.begun if self._recovery.children or self._learning.needed else None
+        )
         self._deadlines = Deadlines(self.options, since_s)
         self._deadlines.begin(now.s)
         self._child = Conversation(self._parts, self._deadlines)
@@ -188,29 +188,13 @@ class Session:
 
     def loaded(self, answer: Answer, now: Moment) -> Effects:
         """Take the answer to a question of the child; an answer that comes too late has no effect."""
-        if self.learning is None:
+        if self._learning.open is None:
             return self._child.loaded(answer, now)
-        if self.loading.awaits(answer):
-            self.learning = None
-            self._deadlines.loaded(now.s)
-            message, _ = self.loading.take(answer)
-            if isinstance(message, m.LoadFailed):
-                return self.judge(message.error)
-        return NO_EFFECTS
+        return self._child.judge(self._learning.take(answer, now.s, self._deadlines))
 
     def learn(self, now: Moment) -> Request | None:
-        """Return the next question about a credential of the recorded steps, or None.
-
-        The states of these steps are in the records. So a resumed run needs the secrets, to redact
-        its output as before.
-        """
-        if not self._to_learn:
-            return None
-        self._deadlines.leave_queue(now.s)
-        self.learning = request = self._to_learn.pop()
-        self.loading.ask(request, now.s)
-        self._deadlines.loading(now.s)
-        return request
+        """Return the next question about a credential of the recorded steps, or None."""
+        return self._learning.ask(now.s, self._deadlines)
 
     def recorded(self, error: ErrorReport | None, now: Moment) -> Effects:
         """Take note that the journal has kept the end of a step, or that it has failed to do so."""

@@ -32,8 +32,8 @@ from session_bench import (
 )
 
 from engine.reporting import eventlog
-from engine.running.order import Order
-from engine.running.resolvers import Resolution
+from engine.running.session.order import Order
+from engine.running.session.resolution import Resolution
 from engine.start.exit import Exit
 from examples import examples
 from protocol import messages as m

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from engine.reporting import Reporter
-from engine.running.moment import Moment
-from engine.running.recovery import Recovery
-from engine.running.steps import Steps
+from engine.running.session.moment import Moment
+from engine.running.session.recovery import Recovery
+from engine.running.session.steps import Steps
 from engine.start import Exit
 from protocol.messages import LogEntry
 from protocol.report import ErrorReport

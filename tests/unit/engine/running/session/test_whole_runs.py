@@ -5,6 +5,9 @@ The other half, the work of a lane with the effects, is in `tests/process`.
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,12 +32,12 @@ from session_bench import (
 )
 
 from engine.reporting import logs, reporter
-from engine.running import claims, conversation, deadlines, ending, loading, session, steps
-from engine.running.deadlines import LINGER_S, START_S
-from engine.running.effects import DISMISS, KILL, Dismiss, Kill, Resolve, Send
-from engine.running.limits import Used
-from engine.running.loading import Answer
-from engine.running.resolvers import Resolution
+from engine.running import session as room
+from engine.running.session.deadlines import LINGER_S, START_S
+from engine.running.session.effects import DISMISS, KILL, Dismiss, Kill, Resolve, Send
+from engine.running.session.limits import Used
+from engine.running.session.loading import Answer
+from engine.running.session.resolution import Resolution
 from engine.start.exit import Exit
 from protocol import messages as m
 from protocol.codec import decode_to_child
@@ -43,6 +46,9 @@ from protocol.phases import FROM_CHILD, Phase
 from protocol.report import make_report
 from protocol.state import encode_state
 
+FILES = [
+    import_module(f"{room.__name__}.{file.name}") for file in pkgutil.iter_modules(room.__path__)
+]
 ASK = m.LoadCredential(step_id="a", step_run_id="a", id="cred")
 TOKEN = Resolution({"token": "hunter2-hunter2"}, encode_state({"token": "hunter2-hunter2"}), None)
 CRASH = make_report("RuntimeCrash", "x is not defined", step_id="a")
@@ -411,7 +417,7 @@ def test_a_run_whose_child_has_said_nothing_begins_again_with_another():
 
 @pytest.mark.parametrize(
     "module",
-    [session, conversation, steps, loading, deadlines, claims, ending, reporter, logs],
+    [*FILES, reporter, logs],
     ids=lambda module: module.__name__,
 )
 def test_nothing_in_a_session_has_a_clock(module):

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from engine.api.options import RunOptions
-from engine.running import deadlines as module
-from engine.running.deadlines import Deadlines
-from engine.running.moment import read_clocks
+from engine.running.clocks import read_clocks
+from engine.running.session import deadlines as module
+from engine.running.session.deadlines import Deadlines
 
 NOW = 1000.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from engine.reporting import Reporter
-from engine.running.claims import Claims
+from engine.running.session.claims import Claims
 from protocol import events
 from protocol.messages import EdgeResolved
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.running.roles import as_own
+from engine.running.session.roles import as_own
 from protocol.messages import LogEntry
 from sandbox_child.running.log_sender import LogSender
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.reporting import Redactor, Studied
-from engine.running.resolvers import Kind, Resolution, late
+from engine.running.session.resolution import Kind, Resolution, late
 from protocol.errors import RemoteProtocolError
 from protocol.messages import Loaded, LoadFailed
 from protocol.report import ErrorReport
