@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 
 def _check_engine() -> None:
@@ -31,5 +32,39 @@ import engine as _engine
 from engine import *  # noqa: F403 - all of it
 from engine import __version__ as __version__
 
+if TYPE_CHECKING:
+    from jobcell.store import RunConflictError as RunConflictError
+    from jobcell.store import Store as Store
+    from jobcell.store import StoreError as StoreError
+    from jobcell.store import StoreRun as StoreRun
+    from jobcell.store import StoreUnavailableError as StoreUnavailableError
+
 __all__: list[str] = []
 __all__ += _engine.__all__  # a form that type checkers understand
+
+_OF_STORE = frozenset(
+    ("RunConflictError", "Store", "StoreError", "StoreRun", "StoreUnavailableError")
+)
+"""Names that are imported at their first use: a store takes packages of an extra, and half a second.
+They are not in `__all__`, because ``from jobcell import *`` must not need an extra."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_STORE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from jobcell import store
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in {"jobcell", "engine", "protocol"}:
+            raise
+        raise ImportError(
+            f"jobcell.{name} needs more packages ({error.name!r} is missing):"
+            " pip install 'jobcell[store]'",
+            name=error.name,
+        ) from None
+    value = globals()[name] = getattr(store, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OF_STORE})

@@ -17,7 +17,7 @@ from engine.reporting.at_rest import (
     state_of,
 )
 from engine.reporting.eventlog import EventLog
-from engine.reporting.redaction import Redactor, Studied, secrets_within
+from engine.reporting.redaction import Redactor, Studied, secrets_of, secrets_within
 from engine.reporting.reporter import Reporter
 from engine.reporting.result import Ending, Outcome, Reason, RunError, RunResult, Usage, reason_of
 from engine.reporting.run import Run, finish, on_change, raw_events
@@ -47,6 +47,7 @@ __all__ = [
     "raw_events",
     "reason_of",
     "result_from_json",
+    "secrets_of",
     "secrets_within",
     "state_of",
     "to_json",

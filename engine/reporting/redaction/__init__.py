@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.reporting.redaction.embedded import secrets_within
-from engine.reporting.redaction.needles import MIN_SECRET_CHARACTERS
+from engine.reporting.redaction.needles import MIN_SECRET_CHARACTERS, secrets_of
 from engine.reporting.redaction.records import RecordRedactor
 from engine.reporting.redaction.scrub import Redactor
 from engine.reporting.redaction.structure import Shape
@@ -15,5 +15,6 @@ __all__ = [
     "Redactor",
     "Shape",
     "Studied",
+    "secrets_of",
     "secrets_within",
 ]

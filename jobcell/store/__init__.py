@@ -1,0 +1,75 @@
+"""Room `store`: runs in a database, as a client of workers sees them.
+
+It belongs here if it needs the store and no engine that runs.  The room `jobcell.worker` builds on it.
+"""
+
+from __future__ import annotations
+
+from jobcell.store.blobs import LARGE_BYTES, Blob, Blobs
+from jobcell.store.contents import Contents, PackedEvent, PackedRecord, StoredOutcome
+from jobcell.store.database import Database
+from jobcell.store.errors import (
+    RunConflictError,
+    RunNotOverError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreKeyError,
+    StoreUnavailableError,
+    StoreUrlError,
+    StoreVersionError,
+    UnknownRunError,
+)
+from jobcell.store.handle import StoreRun
+from jobcell.store.options import merge_options
+from jobcell.store.queue import APP_VERSION, QUEUE, WORKFLOW, JsonSerializer
+from jobcell.store.reading import Reader, Stored
+from jobcell.store.schema import (
+    blobs,
+    events,
+    meta,
+    records,
+    runs,
+    schedules,
+    workers,
+    workflow_status,
+)
+from jobcell.store.store import Store
+
+__all__ = [
+    "APP_VERSION",
+    "LARGE_BYTES",
+    "QUEUE",
+    "WORKFLOW",
+    "Blob",
+    "Blobs",
+    "Contents",
+    "Database",
+    "JsonSerializer",
+    "PackedEvent",
+    "PackedRecord",
+    "Reader",
+    "RunConflictError",
+    "RunNotOverError",
+    "Store",
+    "StoreBusyError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreKeyError",
+    "StoreRun",
+    "StoreUnavailableError",
+    "StoreUrlError",
+    "StoreVersionError",
+    "Stored",
+    "StoredOutcome",
+    "UnknownRunError",
+    "blobs",
+    "events",
+    "merge_options",
+    "meta",
+    "records",
+    "runs",
+    "schedules",
+    "workers",
+    "workflow_status",
+]

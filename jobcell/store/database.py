@@ -1,0 +1,182 @@
+"""The connection to the database of a store: SQLite and PostgreSQL behind one interface.
+
+Every error of a driver becomes a `StoreError` here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+
+from jobcell.store.driver_errors import as_store_error
+from jobcell.store.schema import translations
+from jobcell.store.urls import shown
+
+_T = TypeVar("_T")
+
+BUSY_TIMEOUT_MS: Final = 5_000
+"""Longest wait for the lock of a SQLite file in one call; `Database.retry` waits on."""
+
+_CONNECT_TIMEOUT_S: Final = 5
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_MIGRATION_LOCK: Final = 0x6A6F_6263_656C_6C  # "jobcell"
+
+
+class Database:
+    """The database of a store.  Any thread may use it, also in a fork of this process.
+
+    Args:
+        url: The checked address.
+        pool_size: Largest number of connections.
+
+    """
+
+    def __init__(self, url: sa.URL, *, pool_size: int = 5) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.schema: str | None = None
+        """The schema of our tables in PostgreSQL."""
+        self._pid = os.getpid()
+        self._bare = _make_engine(url, pool_size, is_sqlite=self.is_sqlite)
+        self._engine = self._bare
+
+    def __repr__(self) -> str:
+        return f"<Database {self}>"
+
+    def __str__(self) -> str:
+        return shown(self.url)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine of SQLAlchemy, for DBOS, which shares its connections."""
+        self._after_fork()
+        return self._engine
+
+    @property
+    def now_ms(self) -> sa.ColumnElement[int]:
+        """The time of the database's clock, in milliseconds since 1970."""
+        if self.is_sqlite:
+            return sa.literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
+        return sa.literal_column("(extract(epoch from clock_timestamp()) * 1000)::bigint")
+
+    def use_schema(self, schema: str | None) -> None:
+        """Take note of the schema of our tables."""
+        self.schema = schema
+        self._engine = self._bare.execution_options(schema_translate_map=translations(schema))
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection for reading.
+
+        Raises:
+            StoreError: The body of the ``with`` statement, or the connection, has met an error of the
+                database.
+
+        """
+        with self._translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction, which is committed at the end of the ``with`` statement.
+
+        In SQLite it holds the write lock from the beginning.
+
+        Raises:
+            StoreError: See `read`.  After an error of the connection, the transaction may have been
+                committed all the same.
+
+        """
+        with self._translated(), self.engine.begin() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def migrating(self) -> Iterator[sa.Connection]:
+        """Give a connection as `write` does, which also holds the lock for migrations."""
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            yield connection
+
+    def retry(self, action: Callable[[], _T], timeout_s: float | None) -> _T:
+        """Call *action* until it does not raise `StoreUnavailableError`; return its value.
+
+        Args:
+            action: Must be safe to repeat, even if it was carried out before it raised.
+            timeout_s: Seconds after which the error is raised to the caller; None: never.
+
+        Raises:
+            StoreError: Any other error of a store is raised at once.
+
+        """
+        from jobcell.store.errors import StoreUnavailableError
+
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return action()
+            except StoreUnavailableError:
+                left_s = pause_s if deadline is None else deadline - time.monotonic()
+                if left_s <= 0:
+                    raise
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def lock_row(self, statement: sa.Select[Any]) -> sa.Select[Any]:
+        """Return a query that locks the rows it finds; in SQLite `write` holds a lock already."""
+        return statement if self.is_sqlite else statement.with_for_update()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._after_fork()
+        self._bare.dispose()
+
+    def _after_fork(self) -> None:
+        if os.getpid() != self._pid:
+            # The connections belong to the parent, which still uses them.
+            self._bare.dispose(close=False)
+            self._pid = os.getpid()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            raise as_store_error(error, str(self)) from error
+
+
+def _make_engine(url: sa.URL, pool_size: int, *, is_sqlite: bool) -> sa.Engine:
+    common: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 30}
+    if is_sqlite:
+        engine = sa.create_engine(url, **common)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    arguments = {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "application_name": "jobcell",
+        # A server that is gone without a word is found within 15 seconds.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 5,
+        "tcp_user_timeout": 15_000,
+    }
+    given = {name: value for name, value in arguments.items() if name not in url.query}
+    return sa.create_engine(url, connect_args=given, pool_pre_ping=True, **common)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # Sqlite3 begins a transaction before a statement that writes; DBOS expects this one.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    # In WAL mode, NORMAL can lose the last commits when the power fails.
+    connection.execute("PRAGMA synchronous=FULL")

@@ -1,0 +1,141 @@
+"""The queue of a store, which DBOS keeps: its names, its serializer, and the client.
+
+DBOS is imported only here and in the worker, and only when it is needed: that takes 0.3 seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from jobcell.store.database import Database
+from jobcell.store.schema import workflow_status
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
+
+QUEUE: Final = "jobcell"
+"""The name of the queue.  It is partitioned: the partition of a run is its tenant."""
+
+WORKFLOW: Final = "jobcell_run"
+"""The name of the workflow function of a worker; its argument is the id of the run."""
+
+APP_VERSION: Final = "jobcell"
+"""The same in all versions of jobcell, so that old and new workers take each other's runs."""
+
+_MIDDLE: Final = 2**30
+"""The priority in DBOS of a run with priority 0; DBOS takes 1 to 2**31 - 1, the lowest first."""
+
+MAX_PRIORITY: Final = 1_000_000_000
+"""Largest priority of a run, and without its sign the lowest."""
+
+
+class JsonSerializer:
+    """Writes the arguments of a workflow as JSON.  Its methods are those of DBOS's ``Serializer``.
+
+    The one of DBOS uses pickle, with which a database could run code in a worker.
+    """
+
+    def serialize(self, data: Any) -> str:
+        """Return *data* as text."""
+        if isinstance(data, BaseException):
+            data = {"error": type(data).__name__, "message": str(data)}
+        return json.dumps(data)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        """Return what `serialize` has written."""
+        return json.loads(serialized_data)
+
+    def name(self) -> str:
+        """Return the name with which DBOS marks its rows."""
+        return "jobcell_json"
+
+
+def dbos_version() -> str:
+    """Return the version of the installed DBOS."""
+    return importlib.metadata.version("dbos")
+
+
+def make_client(database: Database) -> DBOSClient:
+    """Return a client of DBOS that shares the connections of *database*."""
+    from dbos import DBOSClient
+
+    silence()
+    return DBOSClient(
+        system_database_engine=database.engine,
+        serializer=JsonSerializer(),  # type: ignore[arg-type]  # DBOS's base class would be an import of DBOS
+        lazy=True,
+        retry_connection_errors=False,  # `Database.retry` does it, with a limit
+    )
+
+
+def migrate_queue(client: DBOSClient) -> None:
+    """Bring the tables of DBOS to the version of the installed DBOS.
+
+    DBOS has no public call for it, besides the launch of a whole application.
+    """
+    client._sys_db.run_migrations()  # noqa: SLF001
+
+
+def put(
+    client: DBOSClient,
+    connection: sa.Connection,
+    *,
+    run_id: str,
+    tenant: str,
+    priority: int,
+    not_before_s: float | None,
+) -> None:
+    """Add a run to the queue, in the transaction of *connection*.
+
+    Args:
+        client: Of `make_client`.
+        connection: A connection to the database of the store.
+        run_id: The id of the run; a run that is in the queue already stays as it is.
+        tenant: The partition.
+        priority: From -`MAX_PRIORITY` to `MAX_PRIORITY`.
+        not_before_s: The Unix time in seconds before which the run does not start.
+
+    """
+    import time
+
+    options: Any = {
+        "workflow_name": WORKFLOW,
+        "queue_name": QUEUE,
+        "workflow_id": run_id,
+        "app_version": APP_VERSION,
+        "queue_partition_key": tenant,
+        "priority": _MIDDLE + priority,
+    }
+    if not_before_s is not None and not_before_s > time.time():
+        options["delay_seconds"] = not_before_s - time.time()
+    client.enqueue_in_transaction(connection, options, run_id)
+
+
+def drop(connection: sa.Connection, run_id: str, now_ms: sa.ColumnElement[int]) -> None:
+    """Take a run out of the queue, in the transaction of *connection*, if no worker has it."""
+    waiting = ("ENQUEUED", "DELAYED")
+    connection.execute(
+        workflow_status.update()
+        .where(workflow_status.c.workflow_uuid == run_id, workflow_status.c.status.in_(waiting))
+        .values(
+            status="CANCELLED",
+            owner_xid=None,
+            queue_name=None,
+            deduplication_id=None,
+            started_at_epoch_ms=None,
+            updated_at=now_ms,
+            completed_at=now_ms,
+        )
+    )
+
+
+def silence() -> None:
+    """Keep the messages of DBOS about each connection away from users; errors stay."""
+    logger = logging.getLogger("dbos")
+    if logger.level == logging.NOTSET or logger.level < logging.WARNING:
+        logger.setLevel(logging.WARNING)

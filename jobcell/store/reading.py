@@ -1,0 +1,176 @@
+"""Reads the events and the result of a run.  Each call is one query and a few for large states."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from engine.reporting import RunResult
+from jobcell.store.blobs import Blobs
+from jobcell.store.contents import Contents
+from jobcell.store.database import Database
+from jobcell.store.errors import StoreDamagedError, UnknownRunError
+from jobcell.store.schema import events, records, runs
+from protocol.events import AnyEvent
+from protocol.plan import Plan
+from protocol.state import copy_state
+
+OVER = ("done", "dead")
+"""The states of a run that is over."""
+
+
+class Progress(NamedTuple):
+    """New events of a run, and whether it was over when they were read."""
+
+    events: list[AnyEvent]
+    is_over: bool
+
+
+class Stored(NamedTuple):
+    """A run as it was enqueued."""
+
+    plan: Plan
+    state: Any
+    options: bytes | None
+    tenant: str
+    priority: int
+    status: str
+
+
+class Reader:
+    """Reads the runs of a store.
+
+    Args:
+        database: Of the store.
+        contents: Unpacks rows.
+        blobs: Reads large states.
+
+    """
+
+    def __init__(self, database: Database, contents: Contents, blobs: Blobs) -> None:
+        self._database = database
+        self._contents = contents
+        self._blobs = blobs
+
+    def status(self, run_id: str) -> str:
+        """Return the state of a run: queued, running, done or dead.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+
+        """
+        with self._database.read() as connection:
+            query = sa.select(runs.c.status).where(runs.c.id == run_id)
+            status = connection.execute(query).scalar_one_or_none()
+        if status is None:
+            raise unknown(run_id)
+        return str(status)
+
+    def events(self, run_id: str, after: int) -> Progress:
+        """Return the events with a number above *after*.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+
+        """
+        joined = runs.outerjoin(events, sa.and_(events.c.run_id == runs.c.id, events.c.seq > after))
+        query = (
+            sa.select(runs.c.status, events.c.seq, events.c.body, events.c.state)
+            .select_from(joined)
+            .where(runs.c.id == run_id)
+            .order_by(events.c.seq)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            if not rows:
+                raise unknown(run_id)
+            states = self._blobs.read(connection, [row.state for row in rows if row.state])
+        found = [
+            self._contents.unpack_event(
+                run_id, row.seq, row.body, None if row.state is None else states[row.state]
+            )
+            for row in rows
+            if row.seq is not None
+        ]
+        return Progress(found, rows[0].status in OVER)
+
+    def result(self, run_id: str) -> RunResult | None:
+        """Return the result of a run; None if it is not over.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+
+        """
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+            if row is None:
+                raise unknown(run_id)
+            if row.status not in OVER:
+                return None
+            state = (
+                None
+                if row.final_state is None
+                else copy_state(self._blobs.read_one(connection, row.final_state))
+            )
+        if row.outcome is None or row.reason is None:
+            raise StoreDamagedError(
+                f"the store is damaged: run {run_id!r} is over without a result"
+            )
+        outcome = self._contents.unpack_outcome(run_id, row.outcome)
+        return RunResult(
+            state=state,
+            reason=row.reason,
+            error=self._contents.unpack_error(run_id, row.error),
+            duration_ms=outcome.duration_ms,
+            usage=outcome.usage,
+            confinement=outcome.confinement,
+            versions=outcome.versions,
+            children=outcome.children,
+        )
+
+    def stored(self, connection: sa.Connection, run_id: str) -> Stored:
+        """Return a run as it was enqueued; its plan has the id of the run.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+
+        """
+        row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+        if row is None:
+            raise unknown(run_id)
+        plan = decode_plan(self._blobs.read_one(connection, row.plan), run_id)
+        state = (
+            None if row.state is None else copy_state(self._blobs.read_one(connection, row.state))
+        )
+        return Stored(plan, state, row.options, row.tenant, row.priority, row.status)
+
+    def records(self, connection: sa.Connection, run_id: str) -> list[Any]:
+        """Return the records of a run, in the order in which its steps ended."""
+        query = sa.select(records).where(records.c.run_id == run_id).order_by(records.c.number)
+        rows = connection.execute(query).all()
+        states = self._blobs.read(connection, [row.state for row in rows])
+        return [
+            self._contents.unpack_record(run_id, row.number, row.body, states[row.state])
+            for row in rows
+        ]
+
+
+def decode_plan(content: bytes, run_id: str) -> Plan:
+    """Return the plan in a blob, with the id of its run.
+
+    Raises:
+        StoreDamagedError: The content is not a plan.
+
+    """
+    try:
+        plan = msgspec.convert(copy_state(content), Plan)
+    except (ValueError, TypeError) as error:
+        raise StoreDamagedError(f"the store is damaged: the plan of {run_id!r}: {error}") from None
+    return msgspec.structs.replace(plan, id=run_id)
+
+
+def unknown(run_id: str) -> UnknownRunError:
+    """Return the error for an id without a run."""
+    return UnknownRunError(f"the store has no run {run_id!r}; it may have been pruned")

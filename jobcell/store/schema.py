@@ -1,0 +1,240 @@
+"""The tables of a store, and the migrations that make them.
+
+Our tables lie beside those of DBOS.  A migration runs under a lock, so that two processes may open a
+new store at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Text
+
+SCHEMA_VERSION: Final = 1
+"""The version of the tables that this program makes."""
+
+READABLE_FROM: Final = 1
+"""The oldest version of a program that can use these tables."""
+
+OURS: Final = "jobcell_tables"
+THEIRS: Final = "dbos_tables"
+"""Placeholders for schemas; see `translations`."""
+
+DBOS_SCHEMA: Final = "dbos"
+
+metadata = sa.MetaData(schema=OURS)
+
+meta = sa.Table(
+    "jobcell_meta",
+    metadata,
+    Column("schema_version", Integer, nullable=False),
+    Column("readable_from", Integer, nullable=False),
+    Column("store_id", Text, nullable=False),
+    Column(
+        "dbos_version", Text, nullable=False
+    ),  # the version of DBOS that has migrated its tables
+    Column("key_check", Text),  # None: the store is not encrypted
+)
+
+runs = sa.Table(
+    "jobcell_runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("plan_hash", Text, nullable=False),  # of the plan, the state and the tenant
+    Column("plan", Text, nullable=False),  # the key of a blob, as in `state` and `final_state`
+    Column("state", Text),
+    Column("options", LargeBinary),  # `jobcell.store.options`
+    Column("status", Text, nullable=False),  # queued, running, done, dead
+    Column("reason", Text),  # of a run that is over, as in `RunResult.reason`
+    Column("error", LargeBinary),  # `Contents.pack_error`
+    Column("final_state", Text),
+    Column("outcome", LargeBinary),  # `Contents.pack_outcome`: the other fields of a `RunResult`
+    Column("created_ms", BigInteger, nullable=False),  # times are those of the database's clock
+    Column("not_before_ms", BigInteger),
+    Column("started_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("last_event_ms", BigInteger, nullable=False),
+    Column("owner", Text),  # the owner_xid of the claim that holds the run
+    Column("worker", Text),
+    Column("last_seq", Integer, nullable=False, server_default="0"),
+    Column("takeovers", Integer, nullable=False, server_default="0"),
+    # Takeovers in a row with a step in flight, and without a new record in between.
+    Column("lost", Integer, nullable=False, server_default="0"),
+    Column("cancel", Text),  # the reason with which somebody wants to cancel the run
+    Column("retry_of", Text),
+    Column("schedule", Text),
+)
+sa.Index("jobcell_runs_status", runs.c.status, runs.c.tenant, runs.c.created_ms)
+sa.Index("jobcell_runs_last_event", runs.c.last_event_ms)
+sa.Index("jobcell_runs_created", runs.c.created_ms)
+
+events = sa.Table(
+    "jobcell_events",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),  # `Contents.pack_event`
+    Column("state", Text),  # the key of a blob, if the state of the event is large
+)
+
+records = sa.Table(
+    "jobcell_records",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # from 1
+    Column("step_run_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # `Contents.pack_record`, without the state
+    Column("state", Text, nullable=False),
+)
+
+blobs = sa.Table(
+    "jobcell_blobs",
+    metadata,
+    Column("key", Text, primary_key=True),  # `jobcell.store.blobs`
+    Column("encoding", Text, nullable=False),  # raw, zlib
+    Column("size", BigInteger, nullable=False),  # bytes of the content
+    Column("body", LargeBinary),  # None: the content lies at `url`
+    Column("url", Text),
+    Column("used_ms", BigInteger, nullable=False),
+)
+
+workers = sa.Table(
+    "jobcell_workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("beats", BigInteger, nullable=False, server_default="0"),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("draining", Boolean, nullable=False, server_default=sa.false()),
+    Column("places", Integer, nullable=False),
+)
+
+schedules = sa.Table(
+    "jobcell_schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cron", Text, nullable=False),
+    Column("tz", Text, nullable=False),
+    Column("plan", Text, nullable=False),  # the key of a blob, as in `state`
+    Column("state", Text),
+    Column("tenant", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("missed", Text, nullable=False),  # run, skip
+    Column("carry_state", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("last_tick", Text),
+)
+
+# The columns of DBOS that we read or write in our own transactions.
+workflow_status = sa.Table(
+    "workflow_status",
+    sa.MetaData(schema=THEIRS),
+    Column("workflow_uuid", Text, primary_key=True),
+    Column("status", Text),
+    Column("executor_id", Text),
+    Column("owner_xid", Text),
+    Column("queue_name", Text),
+    Column("queue_partition_key", Text),
+    Column("created_at", BigInteger),
+    Column("updated_at", BigInteger),
+    Column("started_at_epoch_ms", BigInteger),
+    Column("completed_at", BigInteger),
+    Column("deduplication_id", Text),
+)
+workflow_input = sa.Table(
+    "workflow_input", workflow_status.metadata, Column("workflow_uuid", Text, primary_key=True)
+)
+workflow_output = sa.Table(
+    "workflow_output", workflow_status.metadata, Column("workflow_uuid", Text, primary_key=True)
+)
+operation_outputs = sa.Table(
+    "operation_outputs",
+    workflow_status.metadata,
+    Column("workflow_uuid", Text, primary_key=True),
+    Column("function_id", Integer, primary_key=True),
+)
+
+
+def translations(schema: str | None) -> dict[str, str | None]:
+    """Return the value of the execution option ``schema_translate_map``.
+
+    Args:
+        schema: The schema of our tables in PostgreSQL; None in SQLite, which has no schemas.
+
+    """
+    return {OURS: schema, THEIRS: None if schema is None else DBOS_SCHEMA}
+
+
+class Facts:
+    """The row of ``jobcell_meta``."""
+
+    def __init__(self, row: sa.Row[tuple[int, int, str, str, str | None]]) -> None:
+        self.schema_version: int = row.schema_version
+        self.readable_from: int = row.readable_from
+        self.store_id: str = row.store_id
+        self.dbos_version: str = row.dbos_version
+        self.key_check: str | None = row.key_check
+
+
+def read_facts(connection: sa.Connection) -> Facts | None:
+    """Return the facts about a store; None if the database has no store yet."""
+    row = connection.execute(sa.select(meta)).first()
+    return None if row is None else Facts(row)
+
+
+def migrate(connection: sa.Connection, *, dbos_version: str, key_check: str | None) -> Facts:
+    """Bring our tables to the version of this program; the caller holds the lock for it.
+
+    A store of a newer program stays as it is.
+
+    Args:
+        connection: A connection in a transaction.
+        dbos_version: The version of DBOS that has migrated its own tables.
+        key_check: The check of the key, for a store that begins.
+
+    """
+    meta.create(connection, checkfirst=True)
+    facts = read_facts(connection)
+    version = 0 if facts is None else facts.schema_version
+    for step in _MIGRATIONS[version:]:
+        step(connection)
+    if facts is None:
+        connection.execute(
+            meta.insert().values(
+                schema_version=SCHEMA_VERSION,
+                readable_from=READABLE_FROM,
+                store_id=str(uuid4()),
+                dbos_version=dbos_version,
+                key_check=key_check,
+            )
+        )
+    elif version < SCHEMA_VERSION:
+        connection.execute(
+            meta.update().values(
+                schema_version=SCHEMA_VERSION,
+                readable_from=READABLE_FROM,
+                dbos_version=dbos_version,
+            )
+        )
+    else:
+        connection.execute(meta.update().values(dbos_version=dbos_version))
+    made = read_facts(connection)
+    assert made is not None
+    return made
+
+
+def _make_first_tables(connection: sa.Connection) -> None:
+    metadata.create_all(connection, checkfirst=True)
+
+
+_MIGRATIONS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_make_first_tables,)
+"""The migration to version 1, to version 2, and so on.  Each adds only: an older program that
+`READABLE_FROM` admits must still find its columns."""

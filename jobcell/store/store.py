@@ -1,0 +1,201 @@
+"""The store: keeps runs in a database until workers have carried them out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from engine.api import RunOptions
+from jobcell.store import opening, queue
+from jobcell.store.blobs import Blobs
+from jobcell.store.callers import joined
+from jobcell.store.cancelling import cancel
+from jobcell.store.contents import Contents
+from jobcell.store.database import Database
+from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, prepare, write
+from jobcell.store.errors import StoreError
+from jobcell.store.handle import StoreRun
+from jobcell.store.objects import open_objects
+from jobcell.store.reading import Reader
+from jobcell.store.schema import Facts
+from jobcell.store.seal import Seal, read_key
+from jobcell.store.urls import read_url
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
+
+ENQUEUE_S: Final = 30.0
+"""Seconds for which a call that writes tries again while the store is out of reach."""
+
+
+class Store:
+    """A database with runs: SQLite or PostgreSQL.  `Store.open` makes one.
+
+    Any thread may use it, and a fork of this process too.
+    """
+
+    def __init__(self, database: Database, facts: Facts, seal: Seal, blobs: Blobs) -> None:
+        self.database = database
+        """For the worker; not a part of the interface for users."""
+        self.facts = facts
+        self.blobs = blobs
+        self.contents = Contents(seal, blobs)
+        self.reader = Reader(database, self.contents, blobs)
+        self.is_encrypted = seal.is_closed
+        self._lock = threading.Lock()
+        self._client: DBOSClient | None = None
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        key: bytes | None = None,
+        objects: str | None = None,
+        timeout_s: float = 0.0,
+    ) -> Self:
+        """Open a store, and make it if the database has none yet.
+
+        Args:
+            url: ``sqlite:///runs.db``, ``postgresql://user@host/db``, or the path object of a SQLite
+                file.  None: the value of ``JOBCELL_STORE``, or else a SQLite file in the user's state
+                directory.
+            key: 32 bytes, with which all contents are encrypted.  None: that of
+                ``JOBCELL_STORE_KEY``, if there is one.
+            objects: The URL of a directory for contents above 64 kB, as fsspec takes it.  None: that of
+                ``JOBCELL_STORE_OBJECTS``, if there is one.
+            timeout_s: Seconds to try again while the database is out of reach.
+
+        Raises:
+            StoreUrlError: The address is wrong.
+            StoreVersionError: A newer jobcell has made the store.
+            StoreKeyError: The key is missing, or wrong.
+            StoreDamagedError: The file is not a database, or is damaged.
+            StoreUnavailableError: The database is out of reach.
+            StoreError: The store cannot be used for another reason.
+
+        """
+        seal = Seal(read_key(key))
+        large = open_objects(objects)
+        database = Database(read_url(url))
+        try:
+            facts = opening.prepare(database, seal, timeout_s=timeout_s)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, facts, seal, Blobs(database, seal, large))
+
+    def __repr__(self) -> str:
+        return f"<Store {self.database}>"
+
+    def close(self) -> None:
+        """Close all connections; handles of the store cannot be used any more."""
+        self._closed = True
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def client(self) -> DBOSClient:
+        """The client of DBOS, for the worker; not a part of the interface for users."""
+        with self._lock:
+            if self._client is None:
+                self._client = queue.make_client(self.database)
+            return self._client
+
+    def enqueue(
+        self,
+        plan: Any,
+        state: Any = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the name of the interface
+        tenant: str = DEFAULT_TENANT,
+        priority: int = 0,
+        not_before: datetime | float | None = None,
+        options: RunOptions | None = None,
+        connection: Any = None,
+    ) -> StoreRun:
+        """Store a run that a worker will carry out, and return its handle.
+
+        Args:
+            plan: As in `Engine.execute`.  It names credentials by their ids.
+            state: The initial state; a string is the id of a stored state.
+            id: The id of the run; by default that of the plan, or a new one.  The same id again is the
+                same run.
+            tenant: The user of the run; `Worker` can limit the number of runs for each.
+            priority: Lower numbers come first; equal ones in the order in which they were enqueued.
+            not_before: The earliest start, as a time with a time zone or in Unix seconds.
+            options: Limits of the run.  Of a limit here and one of the worker the smaller one holds.
+            connection: A connection of psycopg, SQLAlchemy or sqlite3 to the store's database.  The run
+                is then a part of the caller's transaction: it exists when that is committed.
+
+        Raises:
+            PlanError: The plan or the state cannot be run, or holds a credential.
+            TypeError, ValueError: Another argument is wrong.
+            RunConflictError: There is a run with this id, but with another plan, state or tenant.
+            StoreUnavailableError: The store was out of reach for 30 seconds.
+            StoreError: The store, or *connection*, cannot be used.
+
+        """
+        self._check_open()
+        run = prepare(
+            self.blobs,
+            plan,
+            state,
+            run_id=id,
+            tenant=tenant,
+            priority=priority,
+            not_before=not_before,
+            options=options,
+        )
+        self.add(run, connection)
+        return self._handle(run.run_id)
+
+    def add(self, run: Enqueued, connection: Any = None) -> bool:
+        """Store a checked run; return whether it is new."""
+        client = self.client
+        if connection is not None:
+            with joined(connection, self.database, self.facts.store_id) as own:
+                return write(self.database, self.blobs, client, own, run, is_callers=True)
+
+        def store() -> bool:
+            with self.database.write() as own:
+                return write(self.database, self.blobs, client, own, run)
+
+        return self.database.retry(store, ENQUEUE_S)
+
+    def run(self, id: str) -> StoreRun:  # noqa: A002 - the name of the interface
+        """Return the handle of a run in the store.
+
+        Raises:
+            UnknownRunError: The store has no such run; this is a `LookupError`.
+            StoreUnavailableError: The store is out of reach.
+
+        """
+        self._check_open()
+        self.reader.status(id)
+        return self._handle(id)
+
+    def _handle(self, run_id: str) -> StoreRun:
+        return StoreRun(run_id, self.reader, self._cancel)
+
+    def _cancel(self, run_id: str, reason: str) -> None:
+        self._check_open()
+        self.database.retry(lambda: cancel(self.database, self.contents, run_id, reason), ENQUEUE_S)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
