@@ -6,7 +6,7 @@ It belongs here if it needs the store and no engine that runs.  The room `jobcel
 from __future__ import annotations
 
 from jobcell.store.blobs import LARGE_BYTES, Blob, Blobs
-from jobcell.store.contents import Contents, PackedEvent, PackedRecord, StoredOutcome
+from jobcell.store.contents import Contents, PackedEvent, PackedRecord, PackedResult
 from jobcell.store.database import Database
 from jobcell.store.errors import (
     RunConflictError,
@@ -48,6 +48,7 @@ __all__ = [
     "JsonSerializer",
     "PackedEvent",
     "PackedRecord",
+    "PackedResult",
     "Reader",
     "RunConflictError",
     "RunNotOverError",
@@ -61,7 +62,6 @@ __all__ = [
     "StoreUrlError",
     "StoreVersionError",
     "Stored",
-    "StoredOutcome",
     "UnknownRunError",
     "blobs",
     "events",

@@ -7,15 +7,13 @@ import platform
 import sqlalchemy as sa
 
 from engine.api import __version__
-from engine.reporting import Usage
+from engine.reporting import cancelled_report, end_unstarted
 from jobcell.store import queue
-from jobcell.store.contents import Contents, StoredOutcome
+from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.reading import OVER, unknown
 from jobcell.store.schema import events, runs
-from protocol.confinement import ConfinementReport
-from protocol.events import Versions, WorkflowError
-from protocol.report import make_report
+from protocol.events import Versions
 
 
 def cancel(database: Database, contents: Contents, run_id: str, reason: str) -> None:
@@ -40,16 +38,12 @@ def cancel(database: Database, contents: Contents, run_id: str, reason: str) -> 
             wish = runs.update().where(of_run, runs.c.cancel.is_(None)).values(cancel=reason)
             connection.execute(wish)
             return
-        # These are the event and the result that an engine gives a run that it has not started.
-        error = make_report("Cancelled", f"the run was cancelled: {reason}")
-        last = WorkflowError(
-            seq=1, run_id=run_id, time=float(row.now_s), error=error, duration_ms=0
-        )
-        outcome = StoredOutcome(
-            0,
-            Usage(),
-            ConfinementReport(level="default", language=True),
-            Versions(python=platform.python_version(), engine=__version__),
+        last, result = end_unstarted(
+            run_id,
+            cancelled_report(reason),
+            seq=1,
+            time_s=float(row.now_s),
+            versions=Versions(python=platform.python_version(), engine=__version__),
         )
         connection.execute(
             events.insert().values(run_id=run_id, seq=1, body=contents.pack_event(last).body)
@@ -59,9 +53,8 @@ def cancel(database: Database, contents: Contents, run_id: str, reason: str) -> 
             .where(of_run)
             .values(
                 status="done",
-                reason="cancelled",
-                error=contents.pack_error(run_id, error),
-                outcome=contents.pack_outcome(outcome),
+                reason=result.reason,
+                outcome=contents.pack_result(run_id, result).body,
                 ended_ms=database.now_ms,
                 last_event_ms=database.now_ms,
                 last_seq=1,

@@ -109,26 +109,14 @@ class Reader:
                 raise unknown(run_id)
             if row.status not in OVER:
                 return None
-            state = (
-                None
-                if row.final_state is None
-                else copy_state(self._blobs.read_one(connection, row.final_state))
-            )
-        if row.outcome is None or row.reason is None:
+            state = None
+            if row.final_state is not None:
+                state = self._blobs.read_one(connection, row.final_state)
+        if row.outcome is None:
             raise StoreDamagedError(
                 f"the store is damaged: run {run_id!r} is over without a result"
             )
-        outcome = self._contents.unpack_outcome(run_id, row.outcome)
-        return RunResult(
-            state=state,
-            reason=row.reason,
-            error=self._contents.unpack_error(run_id, row.error),
-            duration_ms=outcome.duration_ms,
-            usage=outcome.usage,
-            confinement=outcome.confinement,
-            versions=outcome.versions,
-            children=outcome.children,
-        )
+        return self._contents.unpack_result(run_id, row.outcome, state)
 
     def stored(self, connection: sa.Connection, run_id: str) -> Stored:
         """Return a run as it was enqueued; its plan has the id of the run.

@@ -51,9 +51,8 @@ runs = sa.Table(
     Column("options", LargeBinary),  # `jobcell.store.options`
     Column("status", Text, nullable=False),  # queued, running, done, dead
     Column("reason", Text),  # of a run that is over, as in `RunResult.reason`
-    Column("error", LargeBinary),  # `Contents.pack_error`
     Column("final_state", Text),
-    Column("outcome", LargeBinary),  # `Contents.pack_outcome`: the other fields of a `RunResult`
+    Column("outcome", LargeBinary),  # `Contents.pack_result`, without the state
     Column("created_ms", BigInteger, nullable=False),  # times are those of the database's clock
     Column("not_before_ms", BigInteger),
     Column("started_ms", BigInteger),
