@@ -142,7 +142,10 @@ def lock(
     if output is None:
         print(text, end="")
     else:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise BadInputError([f"{output}: cannot be written: {error.strerror}"]) from None
 
 
 @app.command()
@@ -157,6 +160,11 @@ def sync(
 
     try:
         text = lockfile.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInputError([f"{lockfile}: is not a lock file: it is not UTF-8"]) from None
+    except OSError as error:
+        raise BadInputError([f"{lockfile}: cannot be read: {error.strerror}"]) from None
+    try:
         done = make_same(repo, text, allow_build=allow_build, find_links=find_links or ())
     except (OSError, ValueError) as error:
         raise BadInputError([f"{error}; the repo is unchanged"]) from None

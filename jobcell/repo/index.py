@@ -117,7 +117,8 @@ def read(repo_dir: Path) -> dict[str, Any]:
         Repo.read(repo_dir)
         index: dict[str, Any] = json.loads((repo_dir / INDEX).read_bytes())
     except RepoError as error:
-        raise RepoWriteError(f"{error} (make one with: jobcell repo init)") from None
+        remedy = "" if (repo_dir / INDEX).exists() else " (make one with: jobcell repo init)"
+        raise RepoWriteError(f"{error}{remedy}") from None
     index.setdefault("adaptors", [])
     return index
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from packaging.requirements import Requirement
 
-from engine.adaptors import Repo, RepoError
+from engine.adaptors import Repo, RepoError, module_name
 from jobcell.repo import index
 from jobcell.repo.bundled import find, find_wheel, of_ours
 from jobcell.repo.index import RepoWriteError
@@ -60,7 +60,7 @@ def lock(repo_dir: Path) -> str:
             LockedAdaptor(
                 name=entry["name"],
                 version=entry["version"],
-                module=entry["module"],
+                module=entry.get("module") or module_name(entry["name"]),
                 sha256=entry["sha256"],
                 dependencies=entry.get("dependencies", {}),
                 distribution=entry.get("distribution"),

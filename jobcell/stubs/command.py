@@ -66,19 +66,23 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
 
     Raises:
         BadInputError: The repo lacks an adaptor, an adaptor cannot be parsed, *output* holds other
-            files, or mypy is not installed, from which the stubs of the standard library come.
+            files or cannot be written, or mypy is not installed, which has the stubs of the standard
+            library.
 
     """
     links = _find(adaptors, repo)
     _check_output(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
-        made = Path(scratch) / "stubs"
-        made.mkdir()
-        _write(made, links)
-        if output.exists():
-            shutil.rmtree(output)
-        made.rename(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
+            made = Path(scratch) / "stubs"
+            made.mkdir()
+            _write(made, links)
+            if output.exists():
+                shutil.rmtree(output)
+            made.rename(output)
+    except OSError as error:
+        raise BadInputError([f"{output}: cannot be written: {error.strerror}"]) from None
     modules = ", ".join(f"{link.module} ({link.name}@{link.version})" for link in links)
     print(f"{output}: {modules or 'no adaptors'}")
     print(f"mypy --config-file {output / 'mypy.ini'} JOB.py")

@@ -271,6 +271,34 @@ def test_a_corrupt_index_is_not_built_upon(repo, tmp_path):
     assert (repo / "repo.json").read_text() == "{"
 
 
+def test_an_entry_without_a_module_is_locked_with_the_module_of_its_name(repo, tmp_path):
+    """`module` may be missing in `repo.json`, so a lock file has the name that `import` uses."""
+    add(repo, [str(make_source(tmp_path / "source", "ledger"))])
+    index = json.loads((repo / "repo.json").read_text())
+    for entry in index["adaptors"]:
+        del entry["module"]
+    (repo / "repo.json").write_text(json.dumps(index))
+
+    (locked,) = json.loads(lock(repo))["adaptors"]
+
+    assert locked["module"] == "ledger"
+    assert [item.fresh for item in sync(repo, lock(repo))] == [False]
+
+
+def test_a_lock_file_that_cannot_be_written_or_read_is_bad_input(repo, tmp_path):
+    """The error names the file, and the exit code is that of bad input."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for words, message in (
+        (["lock", "-o", tmp_path / "missing" / "x.json"], "cannot be written: No such file"),
+        (["sync", tmp_path / "missing.json"], "cannot be read: No such file"),
+        (["sync", tmp_path / "binary"], "is not a lock file: it is not UTF-8"),
+    ):
+        done = call(*words, "--repo", repo, check=False)
+
+        assert done.returncode == 2, done.stderr
+        assert f"error: {words[-1]}: {message}" in done.stderr
+
+
 def test_what_was_removed_is_gone(repo, tmp_path):
     """The adaptor is gone from the index and from the disk; an ambiguous name is an error."""
     for version in ("1.0.0", "2.0.0"):

@@ -146,6 +146,13 @@ def test_a_directory_of_somebody_else_is_left_alone(repo, tmp_path):
     assert (tmp_path / "precious.txt").read_text() == "x"
 
 
+def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
+    """The error names the directory and the reason of the system."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInputError, match=r"file/stubs: cannot be written: File exists"):
+        run([], tmp_path / "file" / "stubs", None)
+
+
 def test_public_names_are_those_a_job_sees():
     """Without `__all__` these are the module's own names that do not begin with an underscore."""
     assert public_names('__all__ = ["b"]\ndef a(): ...') == ["b"]
