@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,12 +62,13 @@ def read_plan(source: Plan | Mapping[str, Any] | str | bytes | os.PathLike[str])
     """Return the plan as unchecked data.
 
     Args:
-        source: Data (`dict` or `Plan`), JSON text (which begins with ``{``), or the source of a
-            job, which becomes a plan of one step.  A file is read only if it is given as a path
-            object: a string is never taken for a file name.
+        source: Data (`dict` or `Plan`), a string, bytes, or a path.  A string or bytes that begin
+            with ``{`` are JSON.  Any other string is the source of a job, which becomes a plan of
+            one step.  A file is read only if it is given as a path object, as in `read_file`.
 
     Raises:
-        PlanError: The file does not exist, or the text is not JSON.
+        PlanError: *source* is of another type, a string that names a file or is blank, or text that
+            begins like JSON and is not JSON; or `read_file` refuses the file.
 
     """
     if isinstance(source, os.PathLike):
@@ -88,7 +90,8 @@ def read_file(path: Path) -> Any:
     """Return the plan in a ``.json`` file, or a plan of the job in a ``.py`` file.
 
     Raises:
-        PlanError: The file is missing, unreadable, of another kind, not UTF-8, or not JSON.
+        PlanError: The file has another suffix, is missing, unreadable or not UTF-8; the plan in it
+            is not JSON, or the job in it is blank.
 
     """
     if path.suffix not in {".json", ".py"}:
@@ -119,11 +122,12 @@ def read_text_file(path: Path) -> str:
 
 
 def read_json(text: str, *, origin: str = "plan") -> Any:
-    """Return the value of a JSON text; integers of any size, ``NaN`` and ``Infinity`` included.
+    """Return the value of a JSON text; ``NaN``, ``Infinity`` and integers beyond 64 bits included.
 
     Raises:
-        PlanError: The text is not JSON, nests too deeply, or has an object with the same key twice
-            (a reader would silently keep one of them).
+        PlanError: The text is not JSON, nests too deeply, has an integer of more digits than
+            `sys.get_int_max_str_digits`, or has an object with the same key twice.  `json` would
+            silently keep one of the two.
 
     """
     try:
@@ -132,9 +136,10 @@ def read_json(text: str, *, origin: str = "plan") -> Any:
         reason = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
         reason = "is nested too deeply"
-    # A key occurs twice, or a number has more digits than int() takes.
-    except ValueError as error:
+    except _RepeatedKeyError as error:
         reason = str(error)
+    except ValueError:
+        reason = f"has an integer of more than {sys.get_int_max_str_digits()} digits"
     raise PlanError([Problem(origin, reason)])
 
 
@@ -152,11 +157,11 @@ def plan_of_job(source: str, *, origin: str = "plan") -> dict[str, Any]:
 
 
 def _read_text(text: str) -> Any:
-    # A job does not begin with a brace: in Python that would be a dict or a set without a use.
+    # A job does not begin with a brace: the dict or set that it begins would have no use.
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         return read_json(text.lstrip("\ufeff"))
     if _names_file(text):
-        # A job does not look like this, and many callers will try it.
+        # Many callers pass the name of a file as a string, and no job looks like such a name.
         message = "a string is the source of a job, not the name of a file; pass a pathlib.Path"
         raise PlanError([Problem("plan", message)])
     return plan_of_job(text)
@@ -184,16 +189,20 @@ def _read_bytes(body: bytes) -> Any:
         raise PlanError([Problem("plan", message)]) from None
 
 
+class _RepeatedKeyError(ValueError):
+    """A JSON object has the same key twice."""
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members.
+    """Return the JSON object that has these members.
 
     Raises:
-        ValueError: Two members have the same key.
+        _RepeatedKeyError: Two members have the same key.
 
     """
     members = dict(pairs)
     if len(members) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # add() returns None on purpose
-        raise ValueError(f"has the key {shorten(twice)} twice in one object")
+        raise _RepeatedKeyError(f"has the key {shorten(twice)} twice in one object")
     return members

@@ -34,6 +34,9 @@ WORKFLOW_KEYS = ("id", "name", "start", "globals", "credentials", "steps", "meta
 OPTION_KEYS = ("start", "end", "timeout", "step_timeout")
 IGNORED_OPTION_KEYS = ("cursor",)
 
+_CARRIED_META = ("meta", "workflow.meta")
+"""The places of a `meta` that the event ``workflow-start`` carries; that of a step is ignored."""
+
 MAX_HINTS = 25
 """Number of wrong ids that are compared with all right ids; further ones are only named."""
 
@@ -56,10 +59,11 @@ def load_plan(
             or a string that is the source of one job.  See `engine.plan.source`.
         start: The id of the step to start with, in place of the plan's.
         end: The id of the step to end with, in place of the plan's.
-        permissions: Of the run, which steps can only narrow; None: they are not known.
-        new_id: The id of a plan that has none; by default it is made up.
-        warn: Takes a sentence for each key that is ignored or has no effect; by default it is a
-            `PlanWarning` of Python's `warnings`.
+        permissions: The permissions of the run, which steps can only narrow; None if they are not
+            known.
+        warn: Takes a sentence for each key that is ignored or has no effect; by default the
+            sentence is a `PlanWarning` of Python's `warnings`.
+        new_id: The id for a plan that does not have one; by default a new UUID.
 
     Raises:
         PlanError: The plan is wrong.  All its problems are in `PlanError.problems`.
@@ -78,7 +82,7 @@ def load_plan(
 
 def _ignored(key: str, path: str) -> str:
     where = "" if key == path else f" ({path})"
-    if key == "meta":
+    if path in _CARRIED_META:
         return f"the key {key!r}{where} has no meaning for a run; workflow-start carries it"
     return f"the key {key!r}{where} is ignored: it has no meaning for a run"
 

@@ -93,6 +93,25 @@ def test_an_empty_condition_is_refused(text):
     )
 
 
+def test_the_warning_about_a_meta_says_whether_the_event_carries_it():
+    """The event `workflow-start` carries the `meta` of the plan and the workflow, but not of a step."""
+    sentences: list[str] = []
+    step = {"id": "a", "expression": JOB}
+
+    load_plan({"workflow": {"steps": [{**step, "meta": {"x": 1}}]}}, warn=sentences.append)
+    load_plan({"workflow": {"steps": [step], "meta": {"x": 1}}}, warn=sentences.append)
+    load_plan({"jobs": [step], "meta": {"x": 1}}, warn=sentences.append)
+
+    of_step, of_workflow, of_plan = sentences
+    assert of_step == (
+        "the key 'meta' (workflow.steps[0].meta) is ignored: it has no meaning for a run"
+    )
+    assert of_workflow.endswith(
+        "(workflow.meta) has no meaning for a run; workflow-start carries it"
+    )
+    assert of_plan == "the key 'meta' has no meaning for a run; workflow-start carries it"
+
+
 def test_an_edge_object_without_a_condition_is_always_taken():
     """An edge whose condition is null is always taken as well."""
     for edge in ({}, {"label": "x"}, {"condition": None}):
