@@ -17,7 +17,8 @@ PAGE = Path(__file__).parent / "reference" / "cli.md"
 INTRODUCTION = """\
 # Command line
 
-`pip install 'jobcell[cli]'` installs the command `jobcell`, and `python -m jobcell` is the same command.
+`pip install '.[cli]'` in a clone of the repository installs the command `jobcell`, and `python -m jobcell` is the same
+command.
 `python docs/generate_cli.py` writes this page from the commands.
 
 ## Exit codes

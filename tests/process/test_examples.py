@@ -126,11 +126,8 @@ def test_every_target_that_is_named_is_in_the_makefile(page, name):
 
 
 def test_the_commands_of_the_readme_run(tmp_path):
-    """The commands run in their order, on the job of the README."""
-    (tmp_path / "job.py").write_text(readme_example("job"))
-    (tmp_path / "state.json").write_text('{"data": {"people": [{"born": "2001-05-06"}]}}')
-    plan = {"workflow": {"steps": [{"id": "a", "expression": readme_example("job")}]}}
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    """The commands run in their order, in a clone with nothing else."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (pip, *_), *rest = commands("README.md", "commands")
 
     assert pip == "pip"  # this line is for a reader: the package is installed here
@@ -138,9 +135,21 @@ def test_the_commands_of_the_readme_run(tmp_path):
         assert program == "jobcell"
         done = call(tmp_path, *words)
         assert done.returncode == 0, (words, done.stderr)
-    assert json.loads((tmp_path / "final.json").read_text()) == {"data": {"years": [2001]}}
+    assert set(json.loads((tmp_path / "final.json").read_text())) == {"queue", "reject"}
     last = (tmp_path / "events.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["type"] == "workflow-complete"
+
+
+def test_the_job_of_the_readme_runs_from_the_command_line(tmp_path):
+    """The file and its state are those that the page says to make."""
+    (tmp_path / "job.py").write_text(readme_example("job"))
+    (echo, text, into, file), (program, *words) = commands("README.md", "run-job")
+    assert (echo, into, program) == ("echo", ">", "jobcell")
+    (tmp_path / file).write_text(text)
+
+    done = call(tmp_path, *words)
+
+    assert json.loads(done.stdout) == {"data": {"years": [2001]}}
 
 
 def test_the_page_shows_what_check_says(tmp_path):
