@@ -130,7 +130,7 @@ def latency_table(samples: Samples, workloads: list[str]) -> Table:
 
 
 def rate_table(samples: Samples, workloads: list[str]) -> Table:
-    table = Table("Runs per second", ["at most at once", *workloads])
+    table = Table("Runs per second", ["start mode, `max_runs`", *workloads])
     for mode in MODES:
         for at_once in (1, 2):
             rates = [samples.get(f"rate {mode} {name} {at_once}") for name in workloads]
@@ -139,7 +139,7 @@ def rate_table(samples: Samples, workloads: list[str]) -> Table:
 
 
 def memory_table(memory: dict[str, dict[str, float]], workloads: list[str]) -> Table:
-    title = "Peak memory in MB: of the manager above what it had before / of the child"
+    title = "Peak memory in MB: growth of the manager / the child"
     table = Table(title, ["", *workloads])
     for mode in MODES:
         peaks = [memory[f"{mode} {name}"] for name in workloads]
@@ -162,8 +162,10 @@ def document(tables: list[Table], absent: dict[str, str], rounds: int) -> str:
     return (
         "# Benchmarks\n\n"
         "Made by `python -m benchmarks.bench_runs --peers --markdown`. Compare ratios, not\n"
-        "milliseconds. Latency is the time from `execute` to the terminal event, with the full\n"
-        "default policy. Every round measures each of them once, and every result is checked.\n\n"
+        "milliseconds. Latency is the time from `execute` to the last event of the run, with the\n"
+        "full default policy. `exec` starts an interpreter for each run, and `zygote` forks one;\n"
+        "with `+spare` the child of the next run is ready before the run begins. Every round\n"
+        "measures every cell of the first table once, and checks the result of every run.\n\n"
         f"Machine: {machine_line()}. Rounds: {rounds}.\n\n"
         f"| workload | description |\n| --- | --- |\n{loads}\n\n"
         + "\n".join(table.markdown() for table in tables)

@@ -52,7 +52,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def report(machine: MachineReport | None = None) -> Diagnosis:
-    """Return the diagnosis of this machine, or the one that follows from *machine*."""
+    """Return the diagnosis that follows from *machine*; by default this machine is tried out."""
     failure = None
     if machine is None:
         try:
@@ -109,7 +109,7 @@ def table(diagnosis: Diagnosis) -> Table:
     from rich.table import Table
 
     made = Table(title="Layers of the kernel wall", title_justify="left", show_lines=False)
-    for heading in ("layer", "here", "required", "detail", "without it a job might get to"):
+    for heading in ("layer", "here", "required", "detail", "it would stop -> remedy"):
         made.add_column(heading, overflow="fold")
     for row in diagnosis.rows:
         colour = "green" if row.state == "on" else "red" if row.required else "yellow"
@@ -124,7 +124,7 @@ def table(diagnosis: Diagnosis) -> Table:
 
 
 def run(json: bool) -> int:
-    """Print the diagnosis; return 0 if the default policy can be met here."""
+    """Print the diagnosis; return 0 if a run starts here under the default policy, else 5."""
     diagnosis = report()
     if json:
         print(msgspec.json.encode(diagnosis).decode())

@@ -1,7 +1,7 @@
 """Checks msgpack without decoding it: the number of its items, and whether its keys are allowed.
 
 Both are known before a single object is made, because a child chooses what decoding costs.  `re`
-does the work: one call passes over a run of small items, in about 40 ns for each.  Between two
+does the work: one call passes over a run of small items, in 40 to 140 ns for each.  Between two
 calls another thread may use the interpreter.
 """
 
@@ -16,22 +16,23 @@ from protocol.errors import TooManyItemsError
 from protocol.state_look import BIG_INTEGER
 
 _RUNS: Final = (256, 16)
-"""Numbers of items that one match passes over; the remaining items are matched one by one."""
+"""Numbers of items that one match passes over.  Where fewer items remain, they are matched one by
+one."""
 
 _LONG_RUN: Final = 64
-"""Fewest items of one container for which patterns are used; fewer items are passed over one by
-one."""
+"""If a container has fewer items, they are passed over one by one, without patterns."""
 
 _SLICE: Final = 4_096
 _HEAD_COSTS: Final = 4
 _MATCHES: Final = 64
 _PAUSE_S: Final = 0.000_05
-"""The thread sleeps after `_SLICE` items or `_MATCHES` matches, which take half a millisecond.
+"""The thread sleeps `_PAUSE_S` after `_SLICE` items or `_MATCHES` matches, which take half a
+millisecond.
 
-A container's head takes the time of four items.
+The head of a container counts as `_HEAD_COSTS` items, because it takes the time of four.
 
-A thread that only releases the interpreter's lock has it back before another thread has woken
-up."""
+Without the sleep a thread that releases the interpreter's lock has it back before another thread
+has woken up."""
 
 
 class PackedError(ValueError):
@@ -39,7 +40,7 @@ class PackedError(ValueError):
 
 
 class _Patterns(NamedTuple):
-    """Patterns, each for runs of 256, of 16 and of one."""
+    """For each kind of item, the patterns of a run of 256, a run of 16 and a single item."""
 
     items: tuple[tuple[int, re.Pattern[bytes]], ...]
     """Patterns of small items, and of the heads of containers."""
@@ -54,7 +55,8 @@ def count_items(data: bytes | memoryview, most: int) -> int:
 
     Raises:
         TooManyItemsError: *data* has more items than *most*.
-        PackedError: *data* does not consist of whole items.
+        PackedError: *data* ends within a scalar or the head of a container, or has a byte that no
+            item begins with.  A container that lacks items is not noticed.
 
     """
     patterns = _patterns().items
@@ -67,8 +69,8 @@ def count_items(data: bytes | memoryview, most: int) -> int:
             if match is not None:
                 place = match.end()
                 items += size
-                # A longer run is tried again after two of these: a match that fails takes as long
-                # as the run.
+                # After two runs of one length in succession, the next longer run is tried again.
+                # Not after each run, because a match that fails takes as long as the run.
                 coarse = max(0, index - 1) if index == before else index
                 before = index
                 break
@@ -101,7 +103,7 @@ def check_keys(data: bytes | memoryview) -> None:
     """
     place, end = 0, len(data)
     left, in_map = 1, False
-    """Keys and values that are left in the container; the next one is a key if their number is even."""
+    """Keys and values that are left in the container.  In a map, an even number is left before a key."""
     levels: list[tuple[int, bool]] = []
     seen = 0
     while True:
@@ -145,7 +147,12 @@ def _breathe(seen: int) -> int:
 
 
 def _run(data: bytes | memoryview, place: int, left: int, *, in_map: bool) -> tuple[int, int]:
-    """Pass over a run of scalars, or of pairs of them; return its end and its number of items."""
+    """Pass over scalars of a list, or pairs of scalars of a map.
+
+    Returns:
+        The place after them, and the number of items that were passed over.
+
+    """
     patterns = _patterns()
     total = 0
     if in_map and left & 1:
@@ -162,11 +169,11 @@ def _run(data: bytes | memoryview, place: int, left: int, *, in_map: bool) -> tu
 
 
 def _head(data: bytes | memoryview, place: int, *, is_key: bool) -> tuple[int, int, bool]:
-    """Read the head of an item that consists of more than a head.
+    """Read an item whose first byte alone does not give its size: a long text, bytes or a container.
 
     Returns:
-        The place where its contents begin or, without contents, where the item ends; the number of
-        items that it holds; whether it is a map.
+        The place after the head of a container, or after any other item; the number of items in the
+        container, otherwise 0; whether it is a map.
 
     """
     head = data[place]
@@ -176,7 +183,7 @@ def _head(data: bytes | memoryview, place: int, *, is_key: bool) -> tuple[int, i
         end = _after(data, place)
         if end > len(data):
             raise PackedError("the value is cut off")
-        # Also not the timestamp of msgpack: a state holds a date as text.
+        # The timestamp of msgpack is refused as well, because a state holds a date as text.
         if data[place + _LONG_EXTENSIONS.get(head, 0) + 1] != BIG_INTEGER:
             raise PackedError(f"a {'key' if is_key else 'value'} is of an unknown extension type")
         return end, 0, False
@@ -205,7 +212,7 @@ def _after(data: bytes | memoryview, place: int) -> int:
 
 
 _LONG: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4}
-"""For the first byte of a text or of bytes: the width of the length that follows it."""
+"""First byte of a text or of bytes, and the number of bytes of the length that follows it."""
 
 _LONG_EXTENSIONS: Final = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 """The same for extensions; the type follows the length."""
@@ -238,7 +245,7 @@ _LENGTHS: Final = tuple(map(_length, range(256)))
 def _patterns() -> _Patterns:
     """Return the patterns.
 
-    Only large states need them, because compiling them takes about 100 ms.
+    They are compiled when a large state needs them first, because that takes about 100 ms.
     """
     short = rb"(?=[\xa0-\xbf])" + _texts(0xA0, 0xBF, 0)
     byte = rb"[\x00-\x7f\xc0\xc2\xc3\xe0-\xff]"
@@ -253,16 +260,20 @@ def _patterns() -> _Patterns:
 
 
 def _counted(pattern: bytes) -> tuple[tuple[int, re.Pattern[bytes]], ...]:
-    """Return possessive patterns of runs of 256, of 16 and of one; `re` does not backtrack."""
+    """Return the patterns of a run of 256, a run of 16 and a single item.
+
+    They are possessive, so that `re` does not backtrack.
+    """
     return tuple(
         (size, re.compile(b"(?:%s){%d}+" % (pattern, size), re.DOTALL)) for size in (*_RUNS, 1)
     )
 
 
 def _texts(first: int, last: int, size: int) -> bytes:
-    """Return a pattern of a byte and the bytes that it announces: *size* bytes after *first*.
+    """Return a pattern of a length byte from *first* to *last*, and of the bytes that it announces.
 
-    The pattern is a tree of alternatives, because `re` tries them in order.
+    After the byte *first* come *size* bytes, after the next byte value one more, and so on.  The
+    pattern is a tree of alternatives: `re` tries alternatives in order, and a list would be slow.
     """
     if first == last:
         return b"\\x%02x.{%d}" % (first, size)

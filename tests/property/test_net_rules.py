@@ -35,7 +35,7 @@ def test_what_is_accepted_is_read_again_from_its_canonical_form(text):
 
 @given(TEXTS)
 def test_a_rule_opens_no_port_that_its_text_does_not_name(text):
-    """The ports are the numbers behind the last colon outside of brackets; only `*` opens all."""
+    """A rule opens the ports behind its colon, or the default ports; `*` alone opens all."""
     try:
         rule = parse_net_rule(text)
     except ValueError:
