@@ -23,6 +23,9 @@ command.
 
 ## Exit codes
 
+These are the codes of `run` and `resume`. Any other command ends with 0 or 2, too, with 2 for bad input. `check` and
+`repo verify` end with 1 if they find a problem, `validate` with 2, and `doctor` with 5.
+
 | code | meaning |
 |---|---|
 | 0 | The run succeeded. |

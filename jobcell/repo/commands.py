@@ -35,7 +35,9 @@ HERE = Path("repo")
 
 @app.command()
 def init(
-    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]")] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The repo (otherwise: --repo).")
+    ] = None,
     repo: RepoOption = HERE,
 ) -> None:
     """Make an empty repo."""
@@ -128,7 +130,10 @@ def verify(
 def lock(
     repo: RepoOption = HERE,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file to write (otherwise: stdout).")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The file to write (otherwise: stdout)."
+        ),
     ] = None,
 ) -> None:
     """Write a lock file: the exact versions and hashes of all that is installed."""
@@ -155,7 +160,7 @@ def sync(
     allow_build: BuildOption = False,
     find_links: LinksOption = None,
 ) -> None:
-    """Make the repo hold exactly what a lock file lists."""
+    """Make the repo contain exactly the adaptors of a lock file."""
     from jobcell.repo.lockfile import sync as make_same
 
     try:

@@ -30,9 +30,10 @@ class LockedAdaptor(msgspec.Struct, frozen=True, omit_defaults=True):
     dependencies: dict[str, str] = {}
     distribution: str | None = None
     source: str | None = None
-    """The directory that the adaptor was copied from, if it does not come from a registry."""
+    """The directory that the adaptor was copied from; None if a wheel was installed, or if it is
+    bundled."""
     bundled: bool = False
-    """Whether it came with jobcell."""
+    """Whether the adaptor came with jobcell."""
 
 
 class LockFile(msgspec.Struct, frozen=True):
@@ -75,11 +76,11 @@ def lock(repo_dir: Path) -> str:
 def sync(
     repo_dir: Path, text: str, *, allow_build: bool = False, find_links: Sequence[str] = ()
 ) -> list[Installed]:
-    """Make the repo hold exactly what a lock file lists: the same files, and nothing else.
+    """Make the repo contain exactly the adaptors of a lock file, with the same files.
 
     Raises:
-        RepoWriteError: The lock file is broken, a package cannot be installed, or its files are not
-            the locked ones.  The repo is unchanged.
+        RepoWriteError: *text* is not a lock file, a package cannot be installed, or the installed
+            files have another hash than the locked ones.  The repo is unchanged.
 
     """
     wanted = _read(text)
@@ -123,7 +124,7 @@ def _read(text: str) -> LockFile:
 
 
 def _there(repo: Repo, adaptor: LockedAdaptor) -> Staged | None:
-    """Return the entry of the repo if its files are the locked ones, every byte."""
+    """Return the repo's own entry of a locked adaptor, if every byte of its files is as locked."""
     for entry in repo.entries():
         same = entry.name == adaptor.name and entry.version == adaptor.version
         if same and entry.sha256 == adaptor.sha256:

@@ -30,11 +30,15 @@ class Realm:
     Attributes:
         label: ``name@version``.
         path: The directory of all its modules.
-    module: The import name of the adaptor itself.
-        modules: Its own modules by name, without standard modules.
-    builtins: The builtins of its modules.
-        meta_path: Its finders.
-        printer: Its `print`.
+        module: The import name of the adaptor itself.
+        log: Takes the log lines of the realm.
+        lowest: The least important level of the lines that `logging` and `warnings` give to *log*.
+        printer: Makes log lines of what the realm prints.
+        builtins: The names of the built-in module that code of the realm sees.
+        modules: The modules of the realm by name, without standard modules.
+        table: The `sys.modules` of the interpreter, which shows one realm at a time.
+        meta_path: The finders of the realm.
+        enter: Calls a function as code of this realm.
 
     """
 
@@ -53,7 +57,7 @@ class Realm:
         self.builtins["print"] = self.printer.print
         self.modules: dict[str, ModuleType] = {
             "builtins": own,
-            # The real module is the child's; libraries look for a script in it.
+            # Libraries look for a script in this module, and the real one belongs to the child.
             "__main__": ModuleType("__main__"),
             FACTS: make_facts_module(),
         }
@@ -61,9 +65,9 @@ class Realm:
         self.meta_path: list[Any] = [RealmFinder(self, sys.meta_path)]
         self._beside = set(standard_beside(link.path))
         room: dict[str, Any] = {"__builtins__": self.builtins, "__name__": "realm"}
-        exec(_ENTER, room)  # noqa: S102 - our own text: makes a function with these builtins
+        # The text is our own; it makes a function whose frames have the builtins of this realm.
+        exec(_ENTER, room)  # noqa: S102
         self.enter: Callable[..., Any] = room["enter"]
-        """Call a function for this realm."""
 
     def load(self, name: str) -> ModuleType:
         """Import *name* in this realm and return exactly that module.
@@ -77,7 +81,7 @@ class Realm:
         return module
 
     def show(self) -> None:
-        """Let C code see the modules of this realm."""
+        """Put the modules of this realm into the interpreter's own table, which C code reads."""
         self.table.make_current(self)
 
     def import_module(
@@ -103,8 +107,8 @@ class Realm:
         try:
             return self.enter(importlib.__import__, name, globals, locals, fromlist, level)
         finally:
-            # Imports may have changed the table meanwhile, and the caller may be C code that now
-            # reads it.
+            # The import may have run imports of another realm, and the caller may be C code, which
+            # reads the table next.
             self.show()
 
     def _import_standard(self, name: str, *rest: Any) -> Any:

@@ -1,9 +1,9 @@
 """HTTP requests for workflow jobs.
 
 `get`, `post`, `put`, `patch`, `delete` and `request` return operations: functions from state to
-state.  Any of their arguments may be a function of state.  Afterwards `state["data"]` is the body,
-and the data before is at the end of `state["references"]`.  `state["response"]` has method, URL,
-status, reason and headers.
+state.  Any of their arguments may be a function of state.  In the state that an operation returns,
+`data` is the body of the response, and the value that `data` had before is the last item of
+`references`.  `response` has method, URL, status, reason and headers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def request(
     timeout_s: Any = 30.0,
     idempotency_key: Any = None,
 ) -> Operation:
-    """Make an HTTP request.
+    """Return an operation that makes an HTTP request.
 
     Args:
         method: The method, such as `"GET"`.
@@ -64,9 +64,10 @@ def request(
             the key.
 
     Raises:
-        RequestError: An argument is wrong.  The operation raises this error and the others.
-        UnreachableError: The server did not answer.
-        ResponseError: The status is 400 or more, or the body cannot be read.
+        RequestError: An argument is wrong.  The operation raises this error and the next two, because
+            the arguments are known only then.
+        UnreachableError: The server did not answer, or the run may not reach it.
+        ResponseError: The status is 400 or more, or the body cannot be read as *parse_as*.
 
     Example:
         `request("HEAD", "patients", query={"since": state.data.cursor})`
@@ -158,7 +159,7 @@ def delete(path: Any, **options: Any) -> Operation:
 
 
 def _resolve(state: State, value: Any) -> Any:
-    """Return *value* with every function in it replaced by what it returns for *state*."""
+    """Return *value* with each function in it replaced by the result of the function for *state*."""
     while callable(value):
         value = value(state)
     if isinstance(value, dict):
