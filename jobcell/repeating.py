@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from engine import PlanError, StepRecord
-from engine.journal import describe_run, fingerprint, is_replayable, read_journal
+from engine.journal import (
+    describe_run,
+    fingerprint,
+    is_replayable,
+    leads_to,
+    read_journal,
+    records_before,
+)
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
 from jobcell.journals import bad_input, described_plan, open_journal, read_description
@@ -77,7 +84,7 @@ def prepare_repeat(
             earlier, first_state = described_plan(without, path)
             read_journal_of(journal, earlier, first_state)
             state = state if own_state else first_state
-    kept = _before(records, step.id)
+    kept = records_before(records, step.id)
     if earlier is None:
         _check_same(path, records, plan, state)
     else:
@@ -117,14 +124,6 @@ def _find_step(repeat: Repeat, plan: Plan) -> Step:
     return step
 
 
-def _before(records: tuple[StepRecord, ...], step_id: str) -> tuple[StepRecord, ...]:
-    """Return the records before the first execution of a step; all of them if it has none."""
-    for number, record in enumerate(records):
-        if record.step_id == step_id:
-            return records[:number]
-    return records
-
-
 def _check_same(path: Path, records: tuple[StepRecord, ...], plan: Plan, state: Any) -> None:
     """Check a journal without a description: only its hash says which plan it is of."""
     if not records:
@@ -141,11 +140,9 @@ def _check_same(path: Path, records: tuple[StepRecord, ...], plan: Plan, state: 
 
 def _check_reached(repeat: Repeat, path: Path, plan: Plan, kept: tuple[StepRecord, ...]) -> None:
     """Check that a step without a record is one to which the recorded steps lead."""
+    if leads_to(kept, plan, repeat.step_id):
+        return
     upstream = [step for step in plan.workflow.steps if repeat.step_id in step.next]
-    if repeat.step_id == plan.start or any(step.expression is None for step in upstream):
-        return
-    if any(repeat.step_id in record.next for record in kept):
-        return
     names = ", ".join(repr(step.id) for step in upstream) or "none"
     message = (
         f"{repeat.option}: {path} has no input for step {repeat.step_id!r}:"

@@ -9,6 +9,7 @@ from engine.journal.codec import decode as decode_record
 from engine.journal.codec import encode as encode_record
 from engine.journal.file import FileJournal
 from engine.journal.plan_hash import fingerprint, is_replayable
+from engine.journal.repeat import leads_to, records_before
 from engine.journal.resume import Resumption, describe_run, read_journal
 
 __all__ = [
@@ -19,5 +20,7 @@ __all__ = [
     "encode_record",
     "fingerprint",
     "is_replayable",
+    "leads_to",
     "read_journal",
+    "records_before",
 ]

@@ -21,6 +21,7 @@ from jobcell.store.errors import (
     UnknownRunError,
 )
 from jobcell.store.handle import StoreRun
+from jobcell.store.listing import RunInfo, StoreStatus, TenantCounts, WorkerInfo
 from jobcell.store.options import merge_options
 from jobcell.store.queue import APP_VERSION, QUEUE, WORKFLOW, JsonSerializer
 from jobcell.store.reading import Reader, Stored
@@ -51,6 +52,7 @@ __all__ = [
     "PackedResult",
     "Reader",
     "RunConflictError",
+    "RunInfo",
     "RunNotOverError",
     "Store",
     "StoreBusyError",
@@ -58,11 +60,14 @@ __all__ = [
     "StoreError",
     "StoreKeyError",
     "StoreRun",
+    "StoreStatus",
     "StoreUnavailableError",
     "StoreUrlError",
     "StoreVersionError",
     "Stored",
+    "TenantCounts",
     "UnknownRunError",
+    "WorkerInfo",
     "blobs",
     "events",
     "merge_options",

@@ -1,8 +1,12 @@
 """Contents by their hash: plans, initial states, states of steps and final states, each stored once.
 
-The key of a blob is the hash of its content.  A blob that is written in the transaction of a caller has
-the id of its run behind the hash: otherwise a worker that stores the same content would wait for that
-transaction.
+The key of a blob is the hash of its content.  A blob that is written in the transaction of a caller, which
+may stay open for long, has the id of its run behind the hash.  Otherwise a worker that stores the same
+content would wait for that transaction.
+
+`sweep` removes blobs that no row needs.  A transaction that needs a blob which is there already marks it as used,
+unless that was done within the last minute.  So a blob without a mark for ten minutes is needed by no
+transaction that is still open, and a mark and a removal of the same row wait for each other.
 """
 
 from __future__ import annotations
@@ -17,15 +21,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreDamagedError
 from jobcell.store.objects import Objects
-from jobcell.store.schema import blobs
+from jobcell.store.schema import blobs, events, records, runs, schedules
 from jobcell.store.seal import Seal
 
 LARGE_BYTES: Final = 64_000
 """A larger state of an event is a blob; a larger blob goes to the object store, if there is one."""
 
 _SMALLEST_COMPRESSED: Final = 200
-_FRESH_MS: Final = 3_600_000
+_FRESH_MS: Final = 60_000
 """A blob that was used within this time is not marked as used again."""
+
+UNUSED_MS: Final = 600_000
+"""Time after which a blob that no row needs is removed."""
 
 _HASH_LENGTH: Final = 64
 _MANY: Final = 500
@@ -71,6 +78,11 @@ class Blobs:
 
         """
         wanted = {blob.key: blob for blob in contents}
+        if run_id is not None:
+            own = {key: f"{key}-{run_id}" for key in wanted}
+            for key, blob in wanted.items():
+                self._insert(connection, Blob(own[key], blob.content))
+            return own
         # In this order, so that two transactions never wait for each other.
         ordered = sorted(wanted)
         known: dict[str, int] = {}
@@ -80,14 +92,11 @@ class Blobs:
             known |= {
                 row[0]: row[1] for row in connection.execute(query.where(blobs.c.key.in_(part)))
             }
-        keys = {}
         for key in ordered:
-            fresh = key in known and known[key] < _FRESH_MS
-            own = key if run_id is None or fresh else f"{key}-{run_id}"
-            keys[key] = own
-            if not fresh and not (key in known and run_id is None and self._use(connection, key)):
-                self._insert(connection, Blob(own, wanted[key].content))
-        return keys
+            age_ms = known.get(key)
+            if age_ms is None or (age_ms >= _FRESH_MS and not self._use(connection, key)):
+                self._insert(connection, wanted[key])
+        return {key: key for key in ordered}
 
     def read(self, connection: sa.Connection, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the contents with the given keys.
@@ -111,6 +120,42 @@ class Blobs:
     def read_one(self, connection: sa.Connection, key: str) -> bytes:
         """Return the content with the given key; see `read`."""
         return self.read(connection, [key])[key]
+
+    def sweep(self) -> int:
+        """Remove the blobs that no row needs; return their number."""
+        needed = sa.union_all(
+            *(
+                sa.select(column.label("key")).where(column.is_not(None))
+                for column in (
+                    runs.c.plan,
+                    runs.c.state,
+                    runs.c.final_state,
+                    records.c.state,
+                    events.c.state,
+                    schedules.c.plan,
+                    schedules.c.state,
+                )
+            )
+        ).subquery()
+        is_old = blobs.c.used_ms < self._database.now_ms - UNUSED_MS
+        query = (
+            sa.select(blobs.c.key)
+            .select_from(blobs.outerjoin(needed, needed.c.key == blobs.c.key))
+            .where(needed.c.key.is_(None), is_old)
+        )
+        with self._database.read() as connection:
+            unused = list(connection.execute(query).scalars())
+        removed = 0
+        for start in range(0, len(unused), _MANY):
+            part = unused[start : start + _MANY]
+            with self._database.write() as connection:
+                statement = blobs.delete().where(blobs.c.key.in_(part), is_old)
+                urls = list(connection.execute(statement.returning(blobs.c.url)).scalars())
+            removed += len(urls)
+            for url in filter(None, urls):
+                if self._objects is not None:
+                    self._objects.remove(url)
+        return removed
 
     def _use(self, connection: sa.Connection, key: str) -> bool:
         """Mark a blob as used, so that it is not pruned; return whether it is still there."""

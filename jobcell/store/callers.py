@@ -47,6 +47,16 @@ def joined(connection: Any, database: Database, store_id: str) -> Iterator[sa.Co
                 yield own
     except sa.exc.SQLAlchemyError as error:
         raise as_store_error(error, str(database)) from error
+    except _driver_errors() as error:
+        raise StoreError(f"connection: {error}") from error
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    try:
+        import psycopg
+    except ImportError:
+        return (sqlite3.Error,)
+    return sqlite3.Error, psycopg.Error
 
 
 _Savepoint = Callable[[sa.Connection], Any]
@@ -62,11 +72,12 @@ def _opened(connection: Any, database: Database) -> Iterator[tuple[sa.Connection
         connection.execution_options(
             schema_translate_map={**known, **translations(database.schema)}
         )
-        yield connection, _nested
+        with _transaction_of(connection):
+            yield connection, _nested
         return
     if isinstance(connection, sqlite3.Connection):
         _check_kind("sqlite", database)
-        with _wrapped(connection, database) as own, _sqlite_transaction(connection):
+        with _wrapped(connection, database) as own, _begun(own, connection):
             yield own, _sql_savepoint
         return
     kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
@@ -202,22 +213,46 @@ def _sql_savepoint(own: sa.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _sqlite_transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin the transaction that sqlite3 would begin, since a savepoint alone would be one of its own.
+def _transaction_of(connection: sa.Connection) -> Iterator[None]:
+    """Begin the transaction of a connection of SQLAlchemy, if that has not been done."""
+    connection.exec_driver_sql("SELECT 1")  # SQLAlchemy takes note that a transaction has begun
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        with _begun(connection, driver):
+            yield
+    elif getattr(driver, "autocommit", False) is True:
+        with _own_transaction(connection, "BEGIN"):
+            yield
+    else:
+        yield
 
-    A connection that commits each statement gets a transaction for this call.
+
+@contextmanager
+def _begun(own: sa.Connection, driver: Any) -> Iterator[None]:
+    """Begin the transaction that sqlite3 would begin before a statement that writes.
+
+    A savepoint alone would be a transaction of its own, which its release commits.  A connection that
+    commits each statement gets a transaction for this call.
     """
-    if connection.in_transaction:
+    if driver.in_transaction:
         yield
         return
-    level = connection.isolation_level
-    connection.execute(f"BEGIN {level or 'IMMEDIATE'}")
-    if level is not None:
-        yield
+    level = driver.isolation_level
+    # Since Python 3.12, ``autocommit`` wins over ``isolation_level``.
+    if level is None or getattr(driver, "autocommit", None) is True:
+        with _own_transaction(own, "BEGIN IMMEDIATE"):
+            yield
         return
+    own.exec_driver_sql(f"BEGIN {level}")
+    yield
+
+
+@contextmanager
+def _own_transaction(own: sa.Connection, begin: str) -> Iterator[None]:
+    own.exec_driver_sql(begin)
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        own.exec_driver_sql("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+    own.exec_driver_sql("COMMIT")

@@ -37,6 +37,7 @@ class PackedEvent(NamedTuple):
 class PackedRecord(NamedTuple):
     """The row of a record."""
 
+    step_run_id: str
     body: bytes
     blob: Blob
     """The state; its key goes into the column ``state``."""
@@ -97,7 +98,8 @@ class Contents:
         """
         body = encode_record(msgspec.structs.replace(record, state=b""))
         place = _place_of_record(run_id, number)
-        return PackedRecord(self._seal.close(body, place), self._blobs.name(bytes(record.state)))
+        sealed = self._seal.close(body, place)
+        return PackedRecord(record.step_run_id, sealed, self._blobs.name(bytes(record.state)))
 
     def unpack_record(self, run_id: str, number: int, body: bytes, state: bytes) -> StepRecord:
         """Return the record of a row.

@@ -17,10 +17,11 @@ from engine.plan import load_plan
 from engine.reporting import secrets_of, secrets_within
 from jobcell.store import queue
 from jobcell.store.blobs import Blob, Blobs
+from jobcell.store.contents import PackedRecord
 from jobcell.store.database import Database
 from jobcell.store.errors import RunConflictError
 from jobcell.store.options import pack_options
-from jobcell.store.schema import runs
+from jobcell.store.schema import records, runs
 from protocol.plan import Plan
 from protocol.state import StateNotCarriedError, encode_state
 
@@ -44,6 +45,15 @@ class Enqueued(NamedTuple):
     options: bytes | None
     retry_of: str | None = None
     schedule: str | None = None
+    records: tuple[PackedRecord, ...] = ()
+    """Records of an earlier run, which this run replays."""
+
+
+class Place:
+    """The place of the last run that this process has added to the queue."""
+
+    def __init__(self) -> None:
+        self.time_ms = 0
 
 
 def prepare(
@@ -88,7 +98,6 @@ def prepare(
         raise PlanError([Problem(error.path, error.reason)]) from None
     packed = blobs.name(encode_plan(checked))
     packed_state = None if encoded_state is None else blobs.name(encoded_state)
-    parts = [packed.key, None if packed_state is None else packed_state.key, tenant]
     return Enqueued(
         run_id=chosen,
         tenant=tenant,
@@ -96,7 +105,7 @@ def prepare(
         not_before_s=not_before_s,
         plan=packed,
         state=packed_state,
-        plan_hash=blobs.name(msgspec.msgpack.encode(parts)).key,
+        plan_hash=hash_of(blobs, packed, packed_state, tenant),
         options=pack_options(options),
     )
 
@@ -107,6 +116,7 @@ def write(
     client: DBOSClient,
     connection: sa.Connection,
     run: Enqueued,
+    place: Place,
     *,
     is_callers: bool = False,
 ) -> bool:
@@ -118,59 +128,81 @@ def write(
         client: Of DBOS.
         connection: A connection in a transaction.
         run: The run.
+        place: Of the last run; the new run comes behind it.
         is_callers: Whether the transaction is a caller's, and may stay open.
 
     Raises:
         RunConflictError: The store has another run with this id.
 
     """
-    known = connection.execute(
-        sa.select(runs.c.plan_hash, runs.c.tenant).where(runs.c.id == run.run_id)
-    ).first()
-    if known is None:
-        contents = [run.plan] if run.state is None else [run.plan, run.state]
-        keys = blobs.write(connection, contents, run_id=run.run_id if is_callers else None)
-        insert = sqlite.insert if database.is_sqlite else postgresql.insert
-        statement = insert(runs).values(
-            id=run.run_id,
+    known = _known(connection, run.run_id)
+    if known is None and _insert(database, blobs, connection, run, is_callers=is_callers):
+        place.time_ms = queue.put(
+            client,
+            connection,
+            run_id=run.run_id,
             tenant=run.tenant,
             priority=run.priority,
-            plan_hash=run.plan_hash,
-            plan=keys[run.plan.key],
-            state=None if run.state is None else keys[run.state.key],
-            options=run.options,
-            status="queued",
-            created_ms=database.now_ms,
-            last_event_ms=database.now_ms,
-            not_before_ms=None if run.not_before_s is None else int(run.not_before_s * 1000),
-            retry_of=run.retry_of,
-            schedule=run.schedule,
+            not_before_s=run.not_before_s,
+            now_ms=database.now_ms,
+            after_ms=place.time_ms,
         )
-        added = connection.execute(statement.on_conflict_do_nothing(index_elements=[runs.c.id]))
-        if added.rowcount:
-            queue.put(
-                client,
-                connection,
-                run_id=run.run_id,
-                tenant=run.tenant,
-                priority=run.priority,
-                not_before_s=run.not_before_s,
-            )
-            return True
-        # Another transaction was faster, and has committed.
-        known = connection.execute(
-            sa.select(runs.c.plan_hash, runs.c.tenant).where(runs.c.id == run.run_id)
-        ).first()
+        return True
+    if known is None:  # another transaction was faster, and has committed
+        known = _known(connection, run.run_id)
     if known is None or known.plan_hash == run.plan_hash:
         return False
+    is_foreign = known.tenant != run.tenant
     difference = (
-        f"of tenant {known.tenant!r}"
-        if known.tenant != run.tenant
-        else ("with another plan or another state")
+        f"of tenant {known.tenant!r}" if is_foreign else "with another plan or another state"
     )
     raise RunConflictError(
         f"the store has a run {run.run_id!r} {difference}; choose another id for this run"
     )
+
+
+def _known(connection: sa.Connection, run_id: str) -> sa.Row[tuple[str, str]] | None:
+    query = sa.select(runs.c.plan_hash, runs.c.tenant).where(runs.c.id == run_id)
+    return connection.execute(query).first()
+
+
+def _insert(
+    database: Database, blobs: Blobs, connection: sa.Connection, run: Enqueued, *, is_callers: bool
+) -> bool:
+    """Store a run unless another transaction has done it; return whether it is new."""
+    contents = [run.plan, *(record.blob for record in run.records)]
+    contents += [] if run.state is None else [run.state]
+    keys = blobs.write(connection, contents, run_id=run.run_id if is_callers else None)
+    insert = sqlite.insert if database.is_sqlite else postgresql.insert
+    statement = insert(runs).values(
+        id=run.run_id,
+        tenant=run.tenant,
+        priority=run.priority,
+        plan_hash=run.plan_hash,
+        plan=keys[run.plan.key],
+        state=None if run.state is None else keys[run.state.key],
+        options=run.options,
+        status="queued",
+        created_ms=database.now_ms,
+        last_event_ms=database.now_ms,
+        not_before_ms=None if run.not_before_s is None else int(run.not_before_s * 1000),
+        retry_of=run.retry_of,
+        schedule=run.schedule,
+    )
+    added = connection.execute(statement.on_conflict_do_nothing(index_elements=[runs.c.id]))
+    if not added.rowcount:
+        return False
+    for number, record in enumerate(run.records, start=1):
+        row = {"run_id": run.run_id, "number": number, "step_run_id": record.step_run_id}
+        row |= {"body": record.body, "state": keys[record.blob.key]}
+        connection.execute(records.insert().values(row))
+    return True
+
+
+def hash_of(blobs: Blobs, plan: Blob, state: Blob | None, tenant: str) -> str:
+    """Return the hash by which two runs with the same id are found to be the same run."""
+    parts = [plan.key, None if state is None else state.key, tenant]
+    return blobs.name(msgspec.msgpack.encode(parts)).key
 
 
 def encode_plan(plan: Plan) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -89,8 +90,12 @@ def put(
     tenant: str,
     priority: int,
     not_before_s: float | None,
-) -> None:
+    now_ms: sa.ColumnElement[int],
+    after_ms: int = 0,
+) -> int:
     """Add a run to the queue, in the transaction of *connection*.
+
+    Runs of the same priority are taken in the order of their time in the queue, which is returned.
 
     Args:
         client: Of `make_client`.
@@ -99,10 +104,11 @@ def put(
         tenant: The partition.
         priority: From -`MAX_PRIORITY` to `MAX_PRIORITY`.
         not_before_s: The Unix time in seconds before which the run does not start.
+        now_ms: The time of the database's clock.
+        after_ms: The time of the run before, which this run must come after.  The time of DBOS itself
+            is that of the transaction, and the same for all its runs.
 
     """
-    import time
-
     options: Any = {
         "workflow_name": WORKFLOW,
         "queue_name": QUEUE,
@@ -114,6 +120,13 @@ def put(
     if not_before_s is not None and not_before_s > time.time():
         options["delay_seconds"] = not_before_s - time.time()
     client.enqueue_in_transaction(connection, options, run_id)
+    later = sa.case((now_ms > after_ms, now_ms), else_=after_ms + 1)
+    statement = workflow_status.update().where(workflow_status.c.workflow_uuid == run_id)
+    return int(
+        connection.execute(
+            statement.values(created_at=later).returning(workflow_status.c.created_at)
+        ).scalar_one()
+    )
 
 
 def drop(connection: sa.Connection, run_id: str, now_ms: sa.ColumnElement[int]) -> None:

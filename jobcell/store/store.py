@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -15,11 +15,14 @@ from jobcell.store.callers import joined
 from jobcell.store.cancelling import cancel
 from jobcell.store.contents import Contents
 from jobcell.store.database import Database
-from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, prepare, write
+from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, Place, check_id, prepare, write
 from jobcell.store.errors import StoreError
 from jobcell.store.handle import StoreRun
+from jobcell.store.listing import RunInfo, StoreStatus, count, list_runs
 from jobcell.store.objects import open_objects
-from jobcell.store.reading import Reader
+from jobcell.store.pruning import prune
+from jobcell.store.reading import Reader, unknown
+from jobcell.store.retrying import prepare_retry
 from jobcell.store.schema import Facts
 from jobcell.store.seal import Seal, read_key
 from jobcell.store.urls import read_url
@@ -48,6 +51,7 @@ class Store:
         self._lock = threading.Lock()
         self._client: DBOSClient | None = None
         self._closed = False
+        self._place = Place()
 
     @classmethod
     def open(
@@ -169,11 +173,13 @@ class Store:
         client = self.client
         if connection is not None:
             with joined(connection, self.database, self.facts.store_id) as own:
-                return write(self.database, self.blobs, client, own, run, is_callers=True)
+                return write(
+                    self.database, self.blobs, client, own, run, self._place, is_callers=True
+                )
 
         def store() -> bool:
             with self.database.write() as own:
-                return write(self.database, self.blobs, client, own, run)
+                return write(self.database, self.blobs, client, own, run, self._place)
 
         return self.database.retry(store, ENQUEUE_S)
 
@@ -186,8 +192,83 @@ class Store:
 
         """
         self._check_open()
+        try:
+            check_id("id", id, optional=False)
+        except ValueError:  # no run can have it
+            raise unknown(id) from None
         self.reader.status(id)
         return self._handle(id)
+
+    def runs(
+        self, *, state: str | None = None, tenant: str | None = None, limit: int | None = None
+    ) -> list[RunInfo]:
+        """Return the runs of the store, the newest first.
+
+        Args:
+            state: ``queued``, ``running``, ``done`` (everything that is over, except ``dead``) or
+                ``dead``; None: all.
+            tenant: Only the runs of this tenant.
+            limit: The largest number of runs.
+
+        Raises:
+            ValueError: *state* or *limit* is not valid.
+            StoreUnavailableError: The store is out of reach.
+
+        """
+        self._check_open()
+        return list_runs(self.database, state=state, tenant=tenant, limit=limit)
+
+    def retry(self, id: str, from_step: str | None = None) -> StoreRun:  # noqa: A002
+        """Make a new run of a run that is over, and return its handle; the old run stays as it is.
+
+        Args:
+            id: The id of the old run.
+            from_step: The id of a step.  The new run replays what the old one has recorded before the
+                first execution of this step, and runs the rest.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+            RunNotOverError: The old run is not over.
+            PlanError: The run has no such step, or no record leads to it.
+            StoreUnavailableError: The store was out of reach for 30 seconds.
+
+        """
+        self._check_open()
+
+        def read() -> Enqueued:
+            with self.database.read() as connection:
+                return prepare_retry(
+                    connection, self.reader, self.contents, self.blobs, id, from_step
+                )
+
+        run = self.database.retry(read, ENQUEUE_S)
+        self.add(run)
+        return self._handle(run.run_id)
+
+    def status(self) -> StoreStatus:
+        """Return the numbers of runs by state and by tenant, and the workers.
+
+        Raises:
+            StoreUnavailableError: The store is out of reach.
+
+        """
+        self._check_open()
+        version = self.facts.schema_version
+        return count(self.database, schema_version=version, encrypted=self.is_encrypted)
+
+    def prune(self, older: timedelta | float) -> int:
+        """Remove all runs that are over and whose last event is older; return their number.
+
+        Args:
+            older: An age, as a timedelta or in seconds.
+
+        Raises:
+            TypeError, ValueError: *older* is not an age.
+            StoreUnavailableError: The store was out of reach for 30 seconds.
+
+        """
+        self._check_open()
+        return prune(self.database, self.blobs, older)
 
     def _handle(self, run_id: str) -> StoreRun:
         return StoreRun(run_id, self.reader, self._cancel)
