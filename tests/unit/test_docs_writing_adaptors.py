@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -71,6 +72,34 @@ def test_the_tests_of_the_page_pass(ledger):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 passed" in done.stdout
+
+
+def test_the_commands_of_the_page_put_the_adaptor_into_a_repo(
+    ledger, tmp_path_factory, monkeypatch
+):
+    """The package has no code to build, so its directory is copied, and no index is asked."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    folder = tmp_path_factory.mktemp("author")
+    shutil.copytree(ledger, folder / "ledger")
+    name = "into-a-repo"
+    marked = re.search(rf"<!-- test: {name} -->\n```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+    for line in marked[1].splitlines():
+        program, *words = line.removeprefix("$ ").split()
+        assert program == "jobcell"
+        done = subprocess.run(
+            [sys.executable, "-m", "jobcell", *words],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    assert (folder / "stubs" / "ledger" / "__init__.pyi").is_file()
+    (entry,) = json.loads((folder / "repo" / "repo.json").read_text())["adaptors"]
+    assert (entry["name"], entry["version"]) == ("ledger", "1.0.0")
 
 
 def test_the_verbs_of_the_page_are_typed(ledger):

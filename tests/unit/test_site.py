@@ -96,6 +96,14 @@ def test_a_link_out_of_the_documents_leads_to_the_repository(page, link, expecte
     assert text == f"[a]({expected})"
 
 
+def test_the_table_of_decisions_has_every_decision():
+    """ARCHITECTURE.md lists the files of `docs/adr` in their order, under their numbers."""
+    text = (DOCS / "ARCHITECTURE.md").read_text()
+    listed = re.findall(r"^\| \[(\d{4})\]\(adr/(\1-[^)]+)\) \|", text, re.MULTILINE)
+
+    assert [name for _, name in listed] == sorted(path.name for path in DOCS.glob("adr/*.md"))
+
+
 def test_the_decisions_are_listed_by_their_titles():
     """Each file in `docs/adr` has a page in the list."""
     config = SimpleNamespace(nav=[{"Home": "index.md"}, {"Explanation": [{"Decisions": []}]}])
