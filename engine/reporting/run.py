@@ -175,6 +175,11 @@ def raw_events(run: Run, after: int, timeout_s: float | None = 0.0) -> list[AnyE
     return run._log.read_raw(after, timeout_s)  # noqa: SLF001 - this module's own class
 
 
+def outcome_of(run: Run) -> Outcome | None:
+    """Return how *run* ended, with its state as the child has encoded it; None while it goes on."""
+    return run._outcome  # noqa: SLF001 - this module's own class
+
+
 def on_change(run: Run, listener: Callable[[], None]) -> Callable[[], None]:
     """Have *listener* called after every event and after the end; return a function that stops this.
 

@@ -1,0 +1,288 @@
+"""Begins claimed runs in a store: a new run, or one that another worker has left."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from engine.api import Attempts, StepRecord
+from engine.reporting import end_unstarted
+from jobcell.store.blobs import Blobs
+from jobcell.store.contents import Contents
+from jobcell.store.database import Database
+from jobcell.store.reading import OVER, decode_plan
+from jobcell.store.schema import events, records, runs, workflow_status
+from jobcell.worker import takeover
+from protocol.events import AnyEvent
+from protocol.plan import Plan
+
+_KEPT_PLANS: Final = 64
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """The wish to begin a claimed run."""
+
+    run_id: str
+    reason: str = ""
+    """Why this worker begins it again."""
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a worker needs to go on with a run."""
+
+    run_id: str
+    owner: str
+    """The token of its claim."""
+    plan: Plan
+    state: bytes | None
+    options: bytes | None
+    cancel: str | None
+    """The reason with which somebody wants to cancel it."""
+    last_seq: int
+    taken_over: bool
+    """Whether another worker has begun it before."""
+    records: tuple[StepRecord, ...] = ()
+    attempts: dict[str, Attempts] = {}
+    again: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """The edges that the engine reports a second time."""
+    warned: bool = False
+    """Whether the log says that the run is not recorded."""
+
+
+class Beginner:
+    """Begins runs for one worker.
+
+    Args:
+        database: Of the store.
+        blobs: Of the store.
+        contents: Of the store.
+        worker: The id of the worker.
+
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, contents: Contents, worker: str) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._contents = contents
+        self._worker = worker
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+
+    def begin(
+        self, connection: sa.Connection, begins: Sequence[Begin], owners: Mapping[str, str]
+    ) -> dict[str, Begun]:
+        """Take note that this worker begins runs; return those that it may run.
+
+        Args:
+            connection: A connection in a transaction that has locked the claims.
+            begins: The wishes.
+            owners: The token of each claim that this worker holds.
+
+        """
+        wanted = {begin.run_id: begin for begin in begins if begin.run_id in owners}
+        if not wanted:
+            return {}
+        now_s = connection.execute(sa.select(self._database.now_ms)).scalar_one() / 1000
+        query = sa.select(runs).where(runs.c.id.in_(sorted(wanted))).order_by(runs.c.id)
+        rows = {row.id: row for row in connection.execute(self._database.lock_row(query))}
+        for run_id in wanted:
+            if run_id not in rows or rows[run_id].status in OVER:
+                # It was cancelled or pruned after it was claimed.
+                close_claim(connection, self._database, run_id, owners[run_id])
+        open_rows = [row for row in rows.values() if row.status not in OVER]
+        states = self._read_states(connection, open_rows)
+        recorded = self._read_records(connection, [row.id for row in open_rows])
+        begun = {}
+        for row in open_rows:
+            made = self._begin_one(
+                connection,
+                row,
+                owner=owners[row.id],
+                reason=wanted[row.id].reason,
+                state=None if row.state is None else states[row.state],
+                recorded=recorded.get(row.id, ()),
+                now_s=now_s,
+            )
+            if made is not None:
+                begun[row.id] = made
+        return begun
+
+    def _begin_one(
+        self,
+        connection: sa.Connection,
+        row: Any,
+        *,
+        owner: str,
+        reason: str,
+        state: bytes | None,
+        recorded: tuple[StepRecord, ...],
+        now_s: float,
+    ) -> Begun | None:
+        """Begin a run; return None if it is given up."""
+        plan = self._plan(connection, row.plan, row.id)
+        is_ours = row.owner == owner
+        taken_over = row.status == "running" and not is_ours
+        takeovers, lost = row.takeovers + taken_over, row.lost
+        last = _last(recorded)
+        log = takeover.LogFacts()
+        mended = takeover.Repair((), Counter())
+        if row.status == "running":
+            log = takeover.read_log(self._read_log(connection, row.id), last)
+            if taken_over and row.owner is not None and log.in_flight:
+                lost += 1
+            if lost >= takeover.MOST_LOST:
+                self._give_up(connection, row.id, owner, log, takeovers, now_s)
+                return None
+            if not is_ours:
+                reason = takeover.HANDED_BACK if row.owner is None else takeover.LOST
+            end = plan.options.end
+            mended = takeover.repair(
+                row.id, plan.workflow, end, log, last, time_s=now_s, reason=reason
+            )
+            self._add(connection, mended.events)
+        last_seq = max(log.last_seq + len(mended.events), row.last_seq)
+        connection.execute(
+            runs.update()
+            .where(runs.c.id == row.id)
+            .values(
+                status="running",
+                owner=owner,
+                worker=self._worker,
+                started_ms=sa.func.coalesce(runs.c.started_ms, self._database.now_ms),
+                takeovers=takeovers,
+                lost=lost,
+                last_seq=last_seq,
+            )
+        )
+        return Begun(
+            run_id=row.id,
+            owner=owner,
+            plan=plan,
+            state=state,
+            options=row.options,
+            cancel=row.cancel,
+            last_seq=last_seq,
+            taken_over=taken_over,
+            records=recorded,
+            attempts=log.attempts,
+            again=mended.again,
+            warned=log.warned,
+        )
+
+    def _give_up(
+        self,
+        connection: sa.Connection,
+        run_id: str,
+        owner: str,
+        log: takeover.LogFacts,
+        takeovers: int,
+        now_s: float,
+    ) -> None:
+        """End a run that has taken too many workers with it."""
+        closing = takeover.give_up(run_id, log, time_s=now_s)
+        self._add(connection, closing)
+        report = takeover.poison_report(takeover.MOST_LOST)
+        last, result = end_unstarted(run_id, report, seq=closing[-1].seq, time_s=now_s)
+        connection.execute(
+            runs.update()
+            .where(runs.c.id == run_id)
+            .values(
+                status="dead",
+                reason=result.reason,
+                error=self._contents.pack_error(run_id, report),
+                outcome=self._contents.pack_outcome(result),
+                ended_ms=self._database.now_ms,
+                last_event_ms=self._database.now_ms,
+                last_seq=last.seq,
+                takeovers=takeovers,
+                lost=takeover.MOST_LOST,
+            )
+        )
+        close_claim(connection, self._database, run_id, owner)
+
+    def _add(self, connection: sa.Connection, added: Iterable[AnyEvent]) -> None:
+        rows = [
+            {
+                "run_id": event.run_id,
+                "seq": event.seq,
+                "body": self._contents.pack_event(event).body,
+                "state": None,
+            }
+            for event in added
+        ]
+        if rows:
+            connection.execute(events.insert(), rows)
+
+    def _read_log(self, connection: sa.Connection, run_id: str) -> Iterable[AnyEvent]:
+        query = (
+            sa.select(events.c.seq, events.c.body)
+            .where(events.c.run_id == run_id)
+            .order_by(events.c.seq)
+        )
+        for row in connection.execute(query):
+            yield self._contents.unpack_event(run_id, row.seq, row.body, None)
+
+    def _read_states(self, connection: sa.Connection, rows: Sequence[Any]) -> dict[str, bytes]:
+        keys = {row.state for row in rows if row.state is not None}
+        return self._blobs.read(connection, keys) if keys else {}
+
+    def _read_records(
+        self, connection: sa.Connection, run_ids: Sequence[str]
+    ) -> dict[str, tuple[StepRecord, ...]]:
+        if not run_ids:
+            return {}
+        query = (
+            sa.select(records)
+            .where(records.c.run_id.in_(run_ids))
+            .order_by(records.c.run_id, records.c.number)
+        )
+        rows = connection.execute(query).all()
+        if not rows:
+            return {}
+        states = self._blobs.read(connection, [row.state for row in rows])
+        found: dict[str, tuple[StepRecord, ...]] = {}
+        for row in rows:
+            record = self._contents.unpack_record(
+                row.run_id, row.number, row.body, states[row.state]
+            )
+            found[row.run_id] = (*found.get(row.run_id, ()), record)
+        return found
+
+    def _plan(self, connection: sa.Connection, key: str, run_id: str) -> Plan:
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = decode_plan(self._blobs.read_one(connection, key), run_id)
+            self._plans[key] = plan
+            if len(self._plans) > _KEPT_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(key)
+        return msgspec.structs.replace(plan, id=run_id)
+
+
+def close_claim(connection: sa.Connection, database: Database, run_id: str, owner: str) -> None:
+    """Write the end of a workflow of DBOS in the transaction that ends its run.
+
+    Otherwise DBOS would write it in a transaction of its own, which costs a commit for each run.
+    """
+    claim = workflow_status.c
+    connection.execute(
+        workflow_status.update()
+        .where(claim.workflow_uuid == run_id, claim.owner_xid == owner, claim.status == "PENDING")
+        .values(
+            status="SUCCESS",
+            owner_xid=None,
+            deduplication_id=None,
+            updated_at=database.now_ms,
+            completed_at=database.now_ms,
+        )
+    )
+
+
+def _last(recorded: Sequence[StepRecord]) -> takeover.LastRecord | None:
+    if not recorded:
+        return None
+    record = recorded[-1]
+    return takeover.LastRecord(record.step_run_id, record.step_id, record.next)

@@ -1,0 +1,104 @@
+"""The places of a worker: which runs it has claimed, and when it looks for more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+SHORTEST_PAUSE_S: Final = 0.02
+LONGEST_PAUSE_S: Final = 0.25
+"""Pauses between two looks into an empty queue; each is longer than the one before."""
+
+_GROWTH: Final = 1.5
+
+
+class Places:
+    """Counts the claimed runs, and makes the thread that claims wait.  Any thread may use it.
+
+    Args:
+        number: Number of runs at once.
+
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._changed = threading.Condition()
+        self._claimed: set[str] = set()
+        self._is_open = False
+        self._woken = False
+        self._pause_s = SHORTEST_PAUSE_S
+
+    def open(self) -> None:
+        """Let runs be claimed."""
+        with self._changed:
+            self._is_open = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let no run be claimed."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether runs may be claimed."""
+        return self._is_open
+
+    @property
+    def free(self) -> int:
+        """The number of runs that may be claimed now."""
+        with self._changed:
+            return self._free()
+
+    @property
+    def taken(self) -> int:
+        """The number of claimed runs."""
+        return len(self._claimed)
+
+    def take(self, run_ids: Iterable[str]) -> None:
+        """Take note of claimed runs; none means that the queue had nothing for this worker."""
+        with self._changed:
+            before = len(self._claimed)
+            self._claimed.update(run_ids)
+            if len(self._claimed) > before:
+                self._pause_s = SHORTEST_PAUSE_S
+                self._woken = True
+
+    def give_back(self, run_id: str) -> None:
+        """Take note that a run is over, or is another worker's."""
+        with self._changed:
+            self._claimed.discard(run_id)
+            self._woken = True
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Have the queue looked at now, because it has new runs."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def claimed(self) -> set[str]:
+        """Return the ids of the claimed runs."""
+        with self._changed:
+            return set(self._claimed)
+
+    def wait(self) -> int:
+        """Wait until it is time to look into the queue; return the number of runs to claim at most.
+
+        The call returns 0 after a while, so that its thread can notice that the worker ends.
+        """
+        with self._changed:
+            if self._free() <= 0:
+                self._changed.wait_for(lambda: self._free() > 0, LONGEST_PAUSE_S)
+                return self._free()
+            if not self._woken:
+                # A place that becomes free while another one is waiting does not change anything.
+                self._changed.wait_for(lambda: self._woken or not self._is_open, self._pause_s)
+                self._pause_s = min(LONGEST_PAUSE_S, _GROWTH * self._pause_s)
+            self._woken = False
+            return self._free()
+
+    def _free(self) -> int:
+        return max(0, self.number - len(self._claimed)) if self._is_open else 0
