@@ -68,7 +68,7 @@ class Engine:
         self.policy = policy or Policy()
         self.options = options or RunOptions()
         self._repo_dir = repo_dir
-        self._max_runs = max_runs
+        self.max_runs = max_runs
         self._start_mode: Final[StartMode] = start_mode
         self._spares = spares
         self._pid = os.getpid()
@@ -176,7 +176,7 @@ class Engine:
         with self._lock:
             self._check_usable()
             if self._supervisor is None:
-                supervisor = Supervisor(self._make_starter(), max_runs=self._max_runs)
+                supervisor = Supervisor(self._make_starter(), max_runs=self.max_runs)
                 # Without close(), the supervisor ends when the engine is gone and its last run is
                 # over.
                 self._retire = weakref.finalize(self, supervisor.retire)

@@ -138,7 +138,7 @@ class Beginner:
                 return None
             if not is_ours:
                 reason = takeover.HANDED_BACK if row.owner is None else takeover.LOST
-            end = plan.options.end
+            end = _end_of(row.options) or plan.options.end
             mended = takeover.repair(
                 row.id, plan.workflow, end, log, last, time_s=now_s, reason=reason
             )
@@ -192,8 +192,7 @@ class Beginner:
             .values(
                 status="dead",
                 reason=result.reason,
-                error=self._contents.pack_error(run_id, report),
-                outcome=self._contents.pack_outcome(result),
+                outcome=self._contents.pack_result(run_id, result).body,
                 ended_ms=self._database.now_ms,
                 last_event_ms=self._database.now_ms,
                 last_seq=last.seq,
@@ -279,6 +278,12 @@ def close_claim(connection: sa.Connection, database: Database, run_id: str, owne
             completed_at=database.now_ms,
         )
     )
+
+
+def _end_of(options: bytes | None) -> str | None:
+    """Return the step at which the options of a run let it end."""
+    given = {} if options is None else msgspec.msgpack.decode(bytes(options))
+    return given.get("end") if isinstance(given, dict) else None
 
 
 def _last(recorded: Sequence[StepRecord]) -> takeover.LastRecord | None:

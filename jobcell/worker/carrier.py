@@ -76,6 +76,10 @@ class _Asking:
         self.begun = answer if isinstance(answer, Begun) else None
         self._done.set()
 
+    def broken(self, _error: Exception) -> None:
+        """Leave the run to somebody else."""
+        self._done.set()
+
     def failed(self, _writes: Any, error: StoreError) -> None:
         """Leave the run to somebody else."""
         log.error("run %s cannot be begun: %s", self._begin.run_id, error)

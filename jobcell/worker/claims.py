@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from jobcell.store import Store
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreError
 from jobcell.store.queue import APP_VERSION, QUEUE, WORKFLOW, JsonSerializer
@@ -53,7 +54,7 @@ class Claims:
     """The queue of a store, as one worker sees it.
 
     Args:
-        url: Of the store's database.
+        store: The store; DBOS gets connections of its own.
         worker: The id of the worker.
         places: Its places.
         tenant_limit: Largest number of runs of one tenant at once; None: any.
@@ -63,13 +64,13 @@ class Claims:
 
     def __init__(
         self,
-        url: sa.URL,
+        store: Store,
         worker: str,
         places: Places,
         tenant_limit: int | None,
         carry: Callable[[str], None],
     ) -> None:
-        self._url = url
+        self._store = store
         self._worker = worker
         self._places = places
         self._tenant_limit = tenant_limit
@@ -116,13 +117,20 @@ class Claims:
                 "this process uses DBOS for something else; DBOS has one instance in a process, so"
                 " serve the worker in a process of its own"
             )
-        self._database = Database(self._url, pool_size=_POOL)
+        self._database = open_another(self._store.database, pool_size=_POOL)
+        # DBOS looks for queues when it is launched, and then only each second.
+        self._store.client.register_queue(
+            QUEUE,
+            worker_concurrency=0,  # a program without our overrides claims nothing
+            partition_concurrency=_ANY_NUMBER,
+            polling_interval_sec=0.05,
+        )
         logger = logging.getLogger("dbos")
         logger.setLevel(logging.ERROR)
         self._dbos = DBOS(
             config={
                 "name": "jobcell",
-                "system_database_url": self._url.render_as_string(hide_password=False),
+                "system_database_url": self._store.database.url.render_as_string(hide_password=False),
                 "system_database_engine": self._database.engine,
                 "application_version": APP_VERSION,
                 "executor_id": self._worker,
@@ -137,13 +145,6 @@ class Claims:
         DBOS.listen_queues([QUEUE])
         DBOS.launch()
         self._override(self._dbos._sys_db)  # noqa: SLF001 - see the ADR
-        DBOS.register_queue(
-            QUEUE,
-            worker_concurrency=0,  # a program without our overrides claims nothing
-            partition_concurrency=_ANY_NUMBER,
-            polling_interval_sec=0.05,
-            on_conflict="always_update",
-        )
 
     def _make_function(self) -> Callable[[str], None]:
         def jobcell_run(run_id: str) -> None:
@@ -219,6 +220,13 @@ class Claims:
                 )
                 .values(status="ENQUEUED")
             )
+
+
+def open_another(source: Database, *, pool_size: int) -> Database:
+    """Return the same database with connections of its own."""
+    database = Database(source.url, pool_size=pool_size)
+    database.use_schema(source.schema)
+    return database
 
 
 class _Locking:

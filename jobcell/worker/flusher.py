@@ -43,6 +43,9 @@ class Source(Protocol[_W]):
 
         """
 
+    def broken(self, error: Exception) -> None:
+        """Take note that `collect` has raised."""
+
     def failed(self, writes: _W, error: StoreError) -> None:
         """Take note that the store has refused *writes*, and would refuse them again."""
 
@@ -133,7 +136,12 @@ class Flusher(Generic[_W]):
     def _collect(self, sources: list[Source[_W]]) -> list[tuple[Source[_W], _W]]:
         parts = []
         for source in sources:
-            writes = source.collect()
+            try:
+                writes = source.collect()
+            except Exception as error:  # a bug must not hold up the other sources
+                log.exception("the events of a run cannot be collected")
+                source.broken(error)
+                continue
             if writes is not None:
                 parts.append((source, writes))
         return parts

@@ -25,12 +25,10 @@ PENDING = "PENDING"
 class Last(msgspec.Struct, frozen=True):
     """The end of a run, as its row keeps it."""
 
-    status: str
-    """done or dead."""
     reason: str
-    error: bytes | None
-    final_state: Blob | None
     outcome: bytes
+    """The result, without the final state."""
+    final_state: Blob | None = None
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -170,9 +168,8 @@ class Ledger:
             runs.update()
             .where(runs.c.id == part.run_id)
             .values(
-                status=last.status,
+                status="done",
                 reason=last.reason,
-                error=last.error,
                 final_state=None if last.final_state is None else last.final_state.key,
                 outcome=last.outcome,
                 ended_ms=self._database.now_ms,

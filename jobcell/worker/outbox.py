@@ -227,6 +227,11 @@ class Outbox:
             self.result = writes.result
             self.stop(Why.ENDED)
 
+    def broken(self, error: Exception) -> None:
+        """Give the run up, because its events cannot be packed."""
+        log.error("run %s: its events cannot be stored: %s", self.run_id, type(error).__name__)
+        self.stop(Why.REFUSED)
+
     def failed(self, writes: Writes, error: StoreError) -> None:
         """Give the run up, because the store refuses what it writes."""
         log.error("run %s: the store refuses its events: %s", self.run_id, error)
@@ -302,27 +307,18 @@ class Outbox:
     def _pack_refusal(self, report: ErrorReport) -> Writes:
         seq = self._seq + 1
         event, result = end_unstarted(self.run_id, report, seq=seq, time_s=time.time())
-        last = Last(
-            status="done",
-            reason=result.reason,
-            error=self._contents.pack_error(self.run_id, report),
-            final_state=None,
-            outcome=self._contents.pack_outcome(result),
-        )
+        last = Last(result.reason, self._contents.pack_result(self.run_id, result).body)
         rows = ((seq, self._contents.pack_event(event)),)
         return Writes(Append(self.run_id, self.owner, seq, rows, last=last), (), result)
 
     def _pack_end(self, outcome: Outcome, result: RunResult) -> Last:
+        # The child has encoded the state already.
+        bare = msgspec.structs.replace(result, state=None)
+        body = self._contents.pack_result(self.run_id, bare).body
         state = None
         if result.state is not None and outcome.state is not None:
             state = self._blobs.name(bytes(outcome.state))
-        return Last(
-            status="done",
-            reason=result.reason,
-            error=self._contents.pack_error(self.run_id, result.error),
-            final_state=state,
-            outcome=self._contents.pack_outcome(result),
-        )
+        return Last(result.reason, body, state)
 
 
 def _cut(

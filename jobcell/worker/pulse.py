@@ -144,6 +144,17 @@ class Pulses:
                 )
         return count
 
+    def hand_back_all(self) -> int:
+        """Give all own claims back to the queue; return their number."""
+        with self._database.write() as connection:
+            connection.execute(
+                runs.update()
+                .where(runs.c.status == "running", runs.c.worker == self._worker)
+                .values(owner=None, worker=None)
+            )
+            is_own = workflow_status.c.executor_id == self._worker
+            return _requeue(connection, self._database, is_own)
+
     def leave(self) -> None:
         """Take the worker from the list, because it has no claims any more."""
         with self._database.write() as connection:
