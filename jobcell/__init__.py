@@ -7,6 +7,7 @@ Raises:
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ __all__: list[str] = []
 __all__ += _engine.__all__  # a form that type checkers understand
 
 _OF_STORE = frozenset(
-    ("RunConflictError", "Store", "StoreError", "StoreRun", "StoreUnavailableError")
+    ("RunConflictError", "Store", "StoreError", "StoreRun", "StoreUnavailableError", "Worker")
 )
 """Names that are imported at their first use: a store takes packages of an extra, and half a second.
 They are not in `__all__`, because ``from jobcell import *`` must not need an extra."""
@@ -53,7 +54,8 @@ def __getattr__(name: str) -> Any:
     if name not in _OF_STORE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from jobcell import store
+        module = "jobcell.worker" if name == "Worker" else "jobcell.store"
+        room = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"jobcell", "engine", "protocol"}:
             raise
@@ -62,7 +64,7 @@ def __getattr__(name: str) -> Any:
             " pip install 'jobcell[store]'",
             name=error.name,
         ) from None
-    value = globals()[name] = getattr(store, name)
+    value = globals()[name] = getattr(room, name)
     return value
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from engine import Engine, EngineClosedError, PlanError, Resolvers
-from engine.reporting import end_unstarted, on_change
+from engine.reporting import on_change
 from jobcell.store import Store
 from jobcell.store.errors import StoreError
 from jobcell.store.options import merge_options
@@ -17,13 +18,10 @@ from jobcell.worker.beginning import Begin, Begun
 from jobcell.worker.figures import Figures
 from jobcell.worker.flusher import Flusher
 from jobcell.worker.journal import StoreJournal
-from jobcell.worker.ledger import Append, Last
 from jobcell.worker.outbox import Outbox, Why
 from jobcell.worker.places import Places
 from protocol.report import make_report
 from protocol.state import copy_state
-
-import msgspec
 
 log = logging.getLogger("jobcell.worker")
 
@@ -36,7 +34,7 @@ _UNSTARTED: Final = 5
 _PAUSE_S: Final = 0.1
 
 
-class Dropped(BaseException):  # noqa: N818 - not an error
+class Dropped(BaseException):
     """Ends the function of a workflow without a word to DBOS.
 
     DBOS writes an outcome after an `Exception`, and waits for the outcome of the other owner after the
@@ -204,7 +202,7 @@ class Carrier:
             if begun is None:
                 return
             if begun.taken_over:
-                self._figures.takeovers += 1
+                self._figures.took_over()
                 log.info("run %s goes on here", run_id, extra={"run_id": run_id})
             outbox = self._go_on(begun, gives_up=unstarted >= _UNSTARTED)
             if outbox is None:

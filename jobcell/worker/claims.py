@@ -130,7 +130,9 @@ class Claims:
         self._dbos = DBOS(
             config={
                 "name": "jobcell",
-                "system_database_url": self._store.database.url.render_as_string(hide_password=False),
+                "system_database_url": self._store.database.url.render_as_string(
+                    hide_password=False
+                ),
                 "system_database_engine": self._database.engine,
                 "application_version": APP_VERSION,
                 "executor_id": self._worker,
@@ -171,7 +173,13 @@ class Claims:
             return self._limited(known[0], free)
 
         def start_one_tenant(
-            queue: Any, executor: str, version: str, tenant: str, _running: int, *rest: Any, **more: Any
+            queue: Any,
+            executor: str,
+            version: str,
+            tenant: str,
+            _running: int,
+            *rest: Any,
+            **more: Any,
         ) -> Any:
             # DBOS counts a claimed run when its thread has begun, which may be too late.
             found, stop = start(queue, executor, version, tenant, self._places.taken, *rest, **more)

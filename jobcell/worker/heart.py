@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -230,9 +229,7 @@ class Heart:
         DBOS loses a claim if the connection breaks after the commit of the claim.
         """
         carried = self._carrier.carried()
-        found = {
-            run_id: owner for run_id, owner in pulse.claims.items() if run_id not in carried
-        }
+        found = {run_id: owner for run_id, owner in pulse.claims.items() if run_id not in carried}
         lost = {
             run_id: owner for run_id, owner in found.items() if self._strangers.get(run_id) == owner
         }

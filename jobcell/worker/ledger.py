@@ -155,9 +155,7 @@ class Ledger:
         statement = (
             runs.update()
             .where(runs.c.id == sa.bindparam("b_id"))
-            .values(
-                lost=0, last_seq=sa.bindparam("b_seq"), last_event_ms=self._database.now_ms
-            )
+            .values(lost=0, last_seq=sa.bindparam("b_seq"), last_event_ms=self._database.now_ms)
         )
         connection.execute(
             statement, [{"b_id": part.run_id, "b_seq": part.last_seq} for part in parts]

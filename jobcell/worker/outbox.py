@@ -32,6 +32,7 @@ from protocol.report import ErrorReport
 
 log = logging.getLogger("jobcell.worker")
 
+
 class Why(enum.Enum):
     """Why a run is not in the hands of this worker any more."""
 
@@ -284,9 +285,7 @@ class Outbox:
                 packed.append((self._number, record, row))
         return tuple(packed)
 
-    def _with_warning(
-        self, ready: list[AnyEvent], requests: list[_Request]
-    ) -> Sequence[AnyEvent]:
+    def _with_warning(self, ready: list[AnyEvent], requests: list[_Request]) -> Sequence[AnyEvent]:
         if self._warned or self._records or not ready:
             return ready
         self._warned = True
@@ -321,23 +320,17 @@ class Outbox:
         return Last(result.reason, body, state)
 
 
-def _cut(
-    pending: list[AnyEvent], recorded: set[str]
-) -> tuple[list[AnyEvent], list[AnyEvent]]:
+def _cut(pending: list[AnyEvent], recorded: set[str]) -> tuple[list[AnyEvent], list[AnyEvent]]:
     """Return the events that may be written now, and those that wait for a record.
 
     The end of a step is written together with its record.  A step whose end is followed by another
     event than a log line has no record, because it has crashed.
     """
     for number, event in enumerate(pending):
-        if not _is_end(event) or event.step_run_id in recorded:
+        if not isinstance(event, JobComplete | JobError) or event.step_run_id in recorded:
+            continue
+        if isinstance(event, JobError) and event.retry_in_ms is not None:
             continue
         if all(isinstance(later, Log) for later in pending[number + 1 :]):
             return pending[:number], pending[number:]
     return pending, []
-
-
-def _is_end(event: AnyEvent) -> bool:
-    if isinstance(event, JobError):
-        return event.retry_in_ms is None
-    return isinstance(event, JobComplete)

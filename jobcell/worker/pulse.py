@@ -12,13 +12,16 @@ import sqlalchemy as sa
 
 from engine.api import __version__
 from jobcell.store.database import Database
+from jobcell.store.errors import StoreError
 from jobcell.store.queue import QUEUE
 from jobcell.store.schema import runs, workers, workflow_status
 
 _NO_BEATS: Final = -1
 """The number of beats of a worker that holds claims without being known."""
 
-_PENDING: Final = sa.literal_column("'PENDING'")  # a literal, so that SQLite finds the partial index
+_PENDING: Final[sa.ColumnElement[str]] = sa.literal_column(
+    "'PENDING'"
+)  # a literal, so that SQLite finds the partial index
 
 
 class Pulse(msgspec.Struct, frozen=True):
@@ -159,6 +162,21 @@ class Pulses:
         """Take the worker from the list, because it has no claims any more."""
         with self._database.write() as connection:
             connection.execute(workers.delete().where(workers.c.id == self._worker))
+
+
+def oldest_queued_s(database: Database) -> float | None:
+    """Return the seconds for which the oldest queued run could have begun, or 0 if none waits.
+
+    None: the store does not answer.
+    """
+    since = sa.func.min(sa.func.coalesce(runs.c.not_before_ms, runs.c.created_ms))
+    query = sa.select(database.now_ms - since).where(runs.c.status == "queued")
+    try:
+        with database.read() as connection:
+            age_ms = connection.execute(query).scalar()
+    except StoreError:
+        return None
+    return 0.0 if age_ms is None else max(0.0, float(age_ms) / 1000)
 
 
 def _requeue(connection: sa.Connection, database: Database, whose: Any) -> int:

@@ -21,11 +21,14 @@ from jobcell.worker.carrier import Carrier
 from jobcell.worker.claims import Claims
 from jobcell.worker.figures import Figures
 from jobcell.worker.flusher import Flusher
-from jobcell.worker.health import Health, read_address
+from jobcell.worker.health import Condition, Health, read_address
 from jobcell.worker.heart import Heart
+from jobcell.worker.lease import clock_s
 from jobcell.worker.ledger import Ledger
+from jobcell.worker.metrics import Metrics
 from jobcell.worker.outbox import Writes
 from jobcell.worker.places import Places
+from jobcell.worker.pulse import oldest_queued_s
 
 log = logging.getLogger("jobcell.worker")
 
@@ -35,6 +38,9 @@ LEAST_BEATS: Final = 3
 _LONGEST_WAIT_S: Final = 1.0
 _DEATH_S: Final = 30.0
 """Time for killed children to be gone; the kernel takes milliseconds."""
+
+_LIVE_S: Final = 10.0
+"""Time after which a worker that does not look at its lease counts as hanging."""
 
 _NEVER: Final = math.inf
 
@@ -108,6 +114,8 @@ class Worker:
         self._stop_asked = False
         self._drain_now = False
         self._over = threading.Event()
+        self._watched_s = clock_s()
+        """When the thread that serves has looked at the lease."""
         self.id: str | None = None
         """The id of the worker in the store while it serves: host, process, and a random part."""
 
@@ -211,8 +219,7 @@ class Worker:
         is_drained = False
         flusher.start()
         try:
-            if self._address is not None:
-                self._health = Health(self._address, self._figures, places, carrier, heart)
+            self._open_health(places, carrier, heart)
             claims.launch()
             heart.start()
             log.info("worker %s serves %s with %d places", self.id, store.database, places.number)
@@ -233,9 +240,33 @@ class Worker:
             what = "drained" if is_drained else f"stopped, {count} runs given back"
             log.info("worker %s has %s", self.id, what)
 
+    def _open_health(self, places: Places, carrier: Carrier, heart: Heart) -> None:
+        if self._address is None:
+            return
+        metrics = Metrics(
+            self._figures,
+            lambda: len(carrier.carried()),
+            places.number,
+            lambda: oldest_queued_s(self._store.database),
+        )
+        longest_s = _LONGEST_WAIT_S + _LIVE_S
+
+        def condition() -> Condition:
+            problems = []
+            if self._stop_asked:
+                problems.append("the worker drains")
+            if heart.is_away:
+                problems.append("the store is out of reach")
+            if carrier.is_fenced:
+                problems.append("the worker is fenced off")
+            return Condition(clock_s() - self._watched_s < longest_s, tuple(problems))
+
+        self._health = Health(self._address, condition, metrics.page)
+
     def _watch_until(self, heart: Heart, is_over: Any) -> None:
         """Watch the lease until *is_over* returns True."""
         while not is_over():
+            self._watched_s = clock_s()
             if self._wake.wait(min(heart.check(), _LONGEST_WAIT_S)):
                 self._wake.clear()
 
@@ -247,6 +278,7 @@ class Worker:
 
         started_s = time.monotonic()
         while places.taken or carrier.carried():
+            self._watched_s = clock_s()
             waited_s = time.monotonic() - started_s
             limit_s = self._drain_s
             if self._drain_now or (limit_s is not None and waited_s >= limit_s):
@@ -266,7 +298,7 @@ def _check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be an int of at least 1, not {value!r}")
 
 
-def _check_seconds(name: str, value: object, *, least: float) -> None:
+def _check_seconds(name: str, value: Any, *, least: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[operator]
+    if not is_number or not math.isfinite(value) or value < least:
         raise ValueError(f"{name} must be seconds, {least:g} or more, not {value!r}")

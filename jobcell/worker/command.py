@@ -1,0 +1,119 @@
+"""The command `jobcell worker`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import engine
+from jobcell.input.errors import BadInputError
+from jobcell.input.inputs import find_repo
+from jobcell.output.exit_codes import EXCEPTION, SUCCESS
+from jobcell.output.wording import printable
+from jobcell.store import Store, StoreError, StoreUnavailableError
+from jobcell.worker.json_logs import set_up
+from jobcell.worker.resolvers import ResolversError, load_resolvers
+from jobcell.worker.worker import Worker
+
+PATIENCE_S = 30.0
+"""Seconds for which a worker that starts waits for its store."""
+
+
+class Given(NamedTuple):
+    """The options of the command, as they were given."""
+
+    store: str | None
+    max_runs: int
+    tenant_limit: int | None
+    heartbeat: float
+    dead_after: float
+    drain: float | None
+    repo: Path | None
+    net: Sequence[str]
+    read: Sequence[Path]
+    timeout: float | None
+    step_timeout: float | None
+    memory: float | None
+    sandbox: bool | None
+    resolvers: str | None
+    health: str | None
+    log_json: bool
+
+
+def run(given: Given) -> int:
+    """Serve a store until a signal comes; return the exit code.
+
+    Raises:
+        BadInputError: An option is wrong, or names a store that cannot be used.
+
+    """
+    set_up(as_json=given.log_json)
+    try:
+        resolvers = None if given.resolvers is None else load_resolvers(given.resolvers)
+        policy = engine.Policy(level="none") if given.sandbox is False else engine.Policy()
+        options = _options(given)
+        repo = find_repo(given.repo)
+        with (
+            Store.open(given.store, timeout_s=PATIENCE_S) as store,
+            engine.Engine(
+                repo_dir=repo, max_runs=given.max_runs, policy=policy, options=options
+            ) as eng,
+        ):
+            worker = Worker(
+                store,
+                eng,
+                max_runs=given.max_runs,
+                tenant_limit=given.tenant_limit,
+                heartbeat_s=given.heartbeat,
+                dead_s=given.dead_after,
+                drain_s=given.drain,
+                resolvers=resolvers,
+                health=given.health,
+            )
+            worker.serve()
+    except StoreUnavailableError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXCEPTION
+    except (StoreError, ResolversError) as error:
+        raise BadInputError([str(error)]) from None
+    except (ValueError, engine.EngineError) as error:
+        raise BadInputError([_as_option(str(error))]) from None
+    except OSError as error:
+        if given.health is None or error.filename is not None:
+            raise
+        raise BadInputError([f"--health {given.health}: {error.strerror or error}"]) from None
+    return SUCCESS
+
+
+def _options(given: Given) -> engine.RunOptions:
+    chosen = {
+        "timeout_s": given.timeout,
+        "step_timeout_s": given.step_timeout,
+        "memory_mb": given.memory,
+    }
+    permissions = engine.Permissions(
+        net=tuple(given.net), read=tuple(str(path) for path in given.read)
+    )
+    set_ones = {name: value for name, value in chosen.items() if value is not None}
+    return engine.RunOptions(permissions=permissions, **set_ones)  # type: ignore[arg-type]
+
+
+_OPTIONS = {
+    "max_runs": "--max-runs",
+    "tenant_limit": "--tenant-limit",
+    "heartbeat_s": "--heartbeat",
+    "dead_s": "--dead-after",
+    "drain_s": "--drain",
+    "timeout_s": "--timeout",
+    "step_timeout_s": "--step-timeout",
+    "memory_mb": "--memory",
+    "health": "--health",
+}
+
+
+def _as_option(message: str) -> str:
+    """Return the message about an argument with the names of the options."""
+    words = [_OPTIONS.get(word, word) for word in message.split(" ")]
+    return " ".join(words)
