@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,11 +156,17 @@ class FileJournal:
 
     def _open(self) -> int:
         # O_NONBLOCK: opening a pipe to be read would wait for a writer, fifo(7).
-        flags = os.O_RDONLY | os.O_NONBLOCK if self._read_only else os.O_RDWR | os.O_CREAT
+        flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        flags |= os.O_RDONLY if self._read_only else os.O_RDWR | os.O_CREAT
         try:
-            descriptor = os.open(self._path, flags | os.O_CLOEXEC, _MODE)
+            descriptor = os.open(self._path, flags, _MODE)
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             raise self._error(_reason(error)) from None
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            what = os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "it is not a regular file"
+            raise self._error(what)
         return descriptor
 
     def _sync_directory(self) -> None:
@@ -207,16 +215,24 @@ class FileJournal:
             # Its writer stopped before it wrote the check of the key.
             return self._write_header(header, encrypted=True)
         if end < size and not self._read_only:
-            os.ftruncate(self._fd, end)
-            os.fsync(self._fd)
+            self._shorten(end)
         return begin, end, digest
+
+    def _shorten(self, size: int) -> None:
+        """Cut off the end of the file, and write this to the disk."""
+        try:
+            os.ftruncate(self._fd, size)
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._error(f"its end could not be cut off: {_reason(error)}") from None
 
     def _write_header(
         self, header: bytes, *, encrypted: bool
     ) -> tuple[tuple[int, bytes], int, bytes]:
         if self._read_only:
             raise self._error("nothing is recorded in it")
-        os.ftruncate(self._fd, 0)
+        if os.fstat(self._fd).st_size:
+            self._shorten(0)
         digest = layout.digest_of(b"", header)
         written = header
         if encrypted:  # an empty record, with which `open` notices a wrong key
@@ -241,7 +257,10 @@ class FileJournal:
             raise self._error("it is not a journal; name a new file, or one that FileJournal made")
         _, version, has_key = layout.HEADER.unpack(found)
         if version != layout.VERSION:
-            raise self._error(f"it has version {version} of the format; known: {layout.VERSION}")
+            advice = "use the version of jobcell that made it, or a newer one"
+            raise self._error(
+                f"it has version {version} of the format, not {layout.VERSION}; {advice}"
+            )
         if found != layout.HEADER.pack(layout.MAGIC, version, has_key) or has_key > 1:
             raise self._error("its header is damaged")
         if has_key and not encrypted:

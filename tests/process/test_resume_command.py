@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import FileJournal, run
+from engine import FileJournal, JournalError, run
 from jobcell.cli import main
 
 COMMAND = [sys.executable, "-m", "jobcell"]
@@ -62,6 +62,19 @@ def jobcell(tmp_path):
         )
 
     return jobcell
+
+
+@pytest.fixture
+def here(capsys):
+    """Run the command in this process, if it is to end before it starts a child."""
+
+    def here(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err)
+
+    return here
 
 
 def interrupt(tmp_path, number, *arguments, **variables):
@@ -303,6 +316,15 @@ BAD = {
         ["run", "other.json", "--journal", "j", "--from", "x"],
         "no step has the id 'x'",
     ),
+    "pipe": (["resume", "pipe"], "it is not a regular file"),
+    "pipe to write": (["run", "plan.json", "--journal", "pipe"], "it is not a regular file"),
+    "device": (["run", "plan.json", "--journal", "/dev/null"], "it is not a regular file"),
+    "no directory": (["run", "plan.json", "--journal", "no/where"], "No such file"),
+    "within a file": (["run", "plan.json", "--journal", "j/x"], "Not a directory"),
+    "other plan, from": (
+        ["run", "changed.json", "--journal", "j", "--from", "c"],
+        "is the journal of another plan: its step 'a' is another one",
+    ),
     "not reached": (["run", "far.json", "--journal", "j", "--from", "f"], "no input for step 'f'"),
     "trigger": (["run", "trigger.json", "--journal", "j", "--only", "t"], "'t' is a trigger"),
     "both": (["run", "plan.json", "--from", "b", "--only", "b"], "give one of them"),
@@ -310,7 +332,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_journal_that_cannot_be_used_is_one_clear_error(kept, case, monkeypatch, capsys):
+def test_a_journal_that_cannot_be_used_is_one_clear_error(kept, case, monkeypatch, here):
     """Nothing is run, and no file is changed or made."""
     data = (kept / "j").read_bytes()
     (kept / "empty").write_bytes(b"")
@@ -321,19 +343,88 @@ def test_a_journal_that_cannot_be_used_is_one_clear_error(kept, case, monkeypatc
     far["workflow"]["steps"] += [add("e", next="f"), add("f")]
     (kept / "far.json").write_text(json.dumps(far))
     (kept / "trigger.json").write_text(json.dumps({"workflow": {"steps": [{"id": "t"}]}}))
-    before = {path: path.read_bytes() for path in kept.iterdir()}
+    (kept / "changed.json").write_text(json.dumps(make_plan(a=ADD.format("a", "other"))))
+    if not (kept / "pipe").exists():
+        os.mkfifo(kept / "pipe")
+    before = {path: path.read_bytes() for path in kept.iterdir() if path.is_file()}
     arguments, message = BAD[case]
     monkeypatch.chdir(kept)
     monkeypatch.setenv("OTHER", bytes(32).hex())
     monkeypatch.setenv("SHORT", "abcd")
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    said = capsys.readouterr()
-    done = subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err)
-
-    check_refused(done, message)
+    check_refused(here(*arguments), message)
     if case != "not begun":  # opening it to write cuts the torn end off
-        assert {path: path.read_bytes() for path in kept.iterdir()} == before
+        assert {path: path.read_bytes() for path in kept.iterdir() if path.is_file()} == before
+
+
+def _flip(data, place):
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+DAMAGED = {
+    "foreign": (lambda _: b"PK\3\4" * 50, "it is not a journal"),
+    "zeros": (lambda data: bytes(len(data)), "it is not a journal"),
+    "newer": (lambda data: data[:16] + b"\x02" + data[17:], "version 2 of the format, not 1"),
+    "header": (lambda data: _flip(data, 20), "its header is damaged"),
+    "description": (lambda data: _flip(data, 100), "the record at byte 32 is damaged"),
+    "a length": (lambda data: _flip(data, 36), "it is damaged at byte 32"),
+    "last record": (lambda data: _flip(data, -3), "is damaged"),
+    "more bytes": (lambda data: data + b"more", "the marker of a record is missing"),
+    "a hole": (lambda data: data[:60] + data[90:], "is damaged"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_journal_is_the_same_error_in_every_way_to_use_it(
+    kept, damage, here, monkeypatch
+):
+    """`FileJournal`, and all forms of the command: nothing runs, and the file stays as it is."""
+    change, message = DAMAGED[damage]
+    data = change((kept / "j").read_bytes())
+    (kept / "bad").write_bytes(data)
+    monkeypatch.chdir(kept)
+    with pytest.raises(JournalError, match=message):
+        FileJournal("bad")
+    for arguments in (
+        ["resume", "bad"],
+        ["resume", "bad", "plan.json", "--state", "s.json"],
+        ["run", "plan.json", "--journal", "bad"],
+        ["run", "plan.json", "--journal", "bad", "--from", "b"],
+        ["run", "plan.json", "--journal", "bad", "--only", "b"],
+    ):
+        check_refused(here(*arguments), "the journal 'bad' cannot be used", message)
+    assert (kept / "bad").read_bytes() == data
+    (kept / "bad").unlink()
+
+
+def test_a_journal_that_another_process_writes_is_left_alone(write, here, tmp_path, monkeypatch):
+    """All forms of the command are refused while a run uses the file, and the run goes on."""
+    write("plan.json", make_plan(c=HANG))
+    command = [
+        *COMMAND,
+        "run",
+        "plan.json",
+        "--state",
+        "s.json",
+        "--journal",
+        "j",
+        "--timeout",
+        "20",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    monkeypatch.chdir(tmp_path)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert any("armed" in line for line in process.stderr)
+        before = (tmp_path / "j").read_bytes()
+        for arguments in (
+            ["resume", "j"],
+            ["run", "plan.json", "--journal", "j"],
+            ["run", "plan.json", "--journal", "j", "--only", "a"],
+        ):
+            check_refused(here(*arguments), "another run uses it")
+        assert process.poll() is None
+        assert (tmp_path / "j").read_bytes() == before
+        process.kill()
+        process.stderr.close()
 
 
 def test_a_journal_does_not_switch_the_sandbox_off(jobcell, write):

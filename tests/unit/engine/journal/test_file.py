@@ -262,6 +262,43 @@ def test_a_path_that_cannot_be_opened_is_an_error_with_its_reason(
         FileJournal(f"{tmp_path}/{name}")
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("kind", ["pipe", "/dev/null", "/dev/full", "directory"])
+def test_a_path_that_is_no_regular_file_is_an_error_at_once(
+    tmp_path: Path, kind: str, read_only: bool
+) -> None:
+    """A pipe is not waited for, and a device cannot keep anything."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / "j"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    with pytest.raises(JournalError, match=r"it is not a regular file|Is a directory"):
+        FileJournal(path, read_only=read_only)
+
+
+def test_a_file_that_its_user_may_not_read_is_an_error(tmp_path: Path) -> None:
+    """Root may read every file, so the reader is a process with another user id."""
+    path = tmp_path / "j"
+    write(path)
+    path.chmod(0)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            FileJournal(path)
+        except JournalError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    assert os.read(reader, 1000).endswith(b"cannot be used: Permission denied")
+    os.close(reader)
+
+
 def test_a_path_of_another_type_is_a_type_error() -> None:
     """A number would be taken for a descriptor."""
     with pytest.raises(TypeError, match="must be a path, not int"):
