@@ -50,7 +50,7 @@ class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class Confine(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """Put on these layers; the engine sends the plan only after it has read the answer."""
+    """Put on these layers.  `Start` may follow at once, but the child reads it only afterwards."""
 
     request: ConfinementRequest
 
@@ -68,17 +68,17 @@ class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
-    """The first execution of a step after the replayed ones, which an earlier child has begun."""
+    """The first step run after the replayed ones, if an earlier child has begun that step run."""
 
     step_run_id: str
     attempt: int = 1
-    """The number of the attempt that begins now, or that has died."""
+    """The number of the attempt that begins now; with ``died``, of the attempt that has died."""
     died: ErrorReport | None = None
     """The step has failed with this report, because an earlier child died.  It does not run again."""
 
 
 class Begun(msgspec.Struct, frozen=True, array_like=True):
-    """The attempts of an execution that were made before the present manager took up the run."""
+    """The attempts of a step run that were made before the present manager took up the run."""
 
     attempts: int
     """Their number: the next attempt has the number after it."""
@@ -113,21 +113,22 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     repo_error: str | None = None
     """The reason why modules of the repo cannot be imported, if that is so."""
     replay: int = 0
-    """Number of `Replay` messages that follow: the executions that earlier children have finished."""
+    """Number of `Replay` messages that follow: the step runs that earlier children have finished."""
     resume: Resume | None = None
-    """The execution after the replayed ones, if an earlier child has begun it."""
+    """The step run after the replayed ones, if an earlier child has begun it."""
     whole: bool = False
-    """The end of a step carries its whole state, whatever ``event_state`` and ``payload_bytes`` say."""
+    """The end of a step always carries its whole state; ``event_state`` and ``payload_bytes`` do not
+    apply."""
     barrier: bool = False
     """After the end of a step the child waits for `Proceed`."""
     here: tuple[str, ...] | None = None
     """The steps that this child may run; None: all.  For any other step it sends `Elsewhere`."""
     begun: dict[str, Begun] = {}
-    """Executions that the run has begun before its journal was read, and not recorded."""
+    """Step runs that began before the journal of the run was read, and that are not recorded."""
 
 
 class Replay(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """An execution of a step in an earlier child; these messages come in the order of its ends."""
+    """A step run of an earlier child.  The messages come in the order in which the step runs ended."""
 
     step_run_id: str
     state: msgspec.Raw
@@ -154,7 +155,7 @@ class Check(Message, frozen=True, kw_only=True, tag=kebab_case):
 
 
 class Loaded(Message, frozen=True, kw_only=True, tag=kebab_case):
-    """The value that was asked for."""
+    """The answer to `LoadCredential` or `LoadState`."""
 
     value: msgspec.Raw
 
@@ -327,8 +328,7 @@ class WorkflowComplete(Message, frozen=True, kw_only=True, tag=kebab_case):
 
     state: memoryview | None
     state_of: str | None = None
-    """The execution whose end carried this state, if it was the last to end; ``state`` is then
-    None."""
+    """If the last step run to end carried this state: its id.  ``state`` is then None."""
     error: SentReport | None = None
 
 

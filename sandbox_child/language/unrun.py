@@ -17,8 +17,9 @@ _MAX_ITEMS = 100
 def make_guard(warn: Callable[[str], None]) -> Callable[[Any, str], Any]:
     """Return the guard of a scope, which returns its argument.
 
-    It warns once for each place, and only if the value is a function of one argument without other
-    references.  A function with another reference may still be called, or belongs to the code that
+    It warns once for each place, if nothing else refers to the value.  The value must be a function
+    of one argument, a collection with such a function, a `map`, or a generator or coroutine that has
+    not begun.  A value with another reference may still be used, or belongs to the code that
     registered it.
     """
     reported: set[str] = set()
@@ -92,7 +93,7 @@ def _required(function: FunctionType, given: int, named: Any) -> int:
 
 @functools.cache
 def _references() -> int:
-    """Return the number of references to a fresh value that is passed like the guard's."""
+    """Return the reference count that the guard sees if nothing else refers to its value."""
 
     def count(value: Any, _told: str) -> int:
         return sys.getrefcount(value)

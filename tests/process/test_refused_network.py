@@ -123,7 +123,7 @@ def shared():
 
 @pytest.fixture(autouse=True)
 def no_leak():
-    """The engine outlives the single test."""
+    """Replace the check of leaks, because the engine of this file outlives each test."""
 
 
 def run(engine, options, expression, net=()):
@@ -160,7 +160,7 @@ def test_the_report_names_the_rule_that_is_missing(shared, options, verb, place)
 
 @pytest.mark.parametrize("expression", ["bare('db.example.org', 5432)", "name('h.example', 1)"])
 def test_what_is_not_known_is_left_open(shared, options, expression):
-    """If a name is only looked up, or no socket exists, a part of the rule is a placeholder."""
+    """If a job only looks a name up, the error shows a placeholder for the part that it cannot know."""
     error, _ = run(shared, options, expression)
 
     assert error.option_value in {"HOST:PORT", "h.example:PORT"}
@@ -177,7 +177,7 @@ def test_a_library_that_says_nothing_gets_a_line_in_the_log(shared, options):
 
 @pytest.mark.parametrize("verb", ["of_a_file", "of_a_process"])
 def test_another_refusal_is_not_taken_for_one_of_the_network(shared, options, verb):
-    """The error has a file name, and no connection was tried."""
+    """The error is that of a file or of a process, and no connection was tried."""
     error, logged = run(shared, options, f"{verb}('x', 1)")
 
     assert error.option is None

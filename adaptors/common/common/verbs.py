@@ -32,7 +32,7 @@ def fn(function: Operation) -> Operation:
 
 
 def alter_state(function: Operation) -> Operation:
-    """Do the same as `fn`, whose old name this is."""
+    """Do the same as `fn`; this is its old name."""
     operation = require_operation(function, verb="alter_state")
     return lambda state: perform(operation, state)
 
@@ -64,8 +64,9 @@ def fn_if(condition: Any, operation: Operation, otherwise: Operation | None = No
 def each(items: Any, operation: Operation, *, restore_data: Any = False) -> Operation:
     """Run an operation once for every item of a list.
 
-    It gets the state from its run for the item before, with `data` set to the item and `index` to
-    its number (from 0).  The state of the last run is the result, together with its `data`.
+    The operation gets the state that it returned for the item before, with `data` set to the item
+    and `index` to its number (from 0).  The result is the state after the last item, with the
+    `data` that the operation left in it.
 
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
@@ -172,8 +173,8 @@ def _mapped(function: Callable[..., Any], item: Any, index: int, state: State) -
         else:
             if not is_reference(result):
                 return result
-        # The engine has made it from an argument that uses the state, which is the verb's own
-        # state.
+        # The engine has made this function from an argument that uses the state.  In it, `state`
+        # is the state of the verb.
         function = bind(function, state)
         names = parameters(function)
     arguments = (item, index, state)
@@ -195,7 +196,7 @@ def group_by(items: Any, key: Any) -> Operation:
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
         key: A JSONPath into an item, a function of an item, or a function whose only parameter
-            is called `state` and that returns such a path.
+            is called `state` and that returns one of these.
 
     Example:
         `group_by("$.data.visits[*]", "patient.id")`
@@ -290,8 +291,7 @@ def debug(*values: Any) -> Operation:
         for value in values:
             text = _shown(resolve(state, value))
             if logger.hasHandlers():
-                # The job asks for this line, so it is written at every level of adaptors' own
-                # lines.
+                # The job asks for this line, so `adaptor_log_level` does not drop it.
                 asked = {"for_author": True}
                 level, here = logging.DEBUG, __name__
                 logger.handle(

@@ -108,9 +108,9 @@ def is_definition(statement: ast.stmt) -> bool:
 def make_arguments_lazy(
     tree: ast.Module, adaptor_names: frozenset[str]
 ) -> list[ast.Starred | ast.keyword]:
-    """Wrap the arguments of top-level calls that use the state.
+    """Put each argument of a top-level call into a lambda, if the argument uses the state.
 
-    If an argument is itself a call of an operation, its own arguments are wrapped instead.
+    If an argument is itself a call of an operation, the arguments of that call are wrapped instead.
     Operations are recognised by name: the exports of adaptors, and all imports except those from
     the standard library.
 

@@ -29,7 +29,7 @@ def test_the_page_is_as_new_as_the_policy(generator):
 
 
 def test_every_construct_has_a_word(generator):
-    """A node without a word of its own is part of another node."""
+    """The page has words for every construct of the policy, and for nothing else."""
     assert generator.WORDS.keys() == CONSTRUCTS.keys()
 
 
