@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+import sqlite3
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,8 +74,46 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def made_store(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database with a new store, for copies: to make one takes about a second."""
+    from jobcell import Store
+
+    with postgres.database() as url:
+        Store.open(url).close()
+        yield url.rsplit("/", 1)[1]
+
+
+@pytest.fixture(scope="session")
+def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with a new store, for copies."""
+    from jobcell import Store
+
+    file = tmp_path_factory.mktemp("store") / "runs.db"
+    Store.open(file).close()
+    return file
+
+
+BACKENDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(params=BACKENDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a new store of each kind, which has no runs."""
+    if request.param == "sqlite":
+        file = Path(shutil.copy(request.getfixturevalue("made_file"), tmp_path))
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE jobcell_meta SET store_id = ?", [str(uuid.uuid4())])
+        yield f"sqlite:///{file}"
+        return
+    server = request.getfixturevalue("postgres")
+    with server.database(request.getfixturevalue("made_store")) as url:
+        server.sql("update jobcell_meta set store_id = gen_random_uuid()", url.rsplit("/", 1)[1])
+        yield url
+
+
+@pytest.fixture(params=BACKENDS)
+def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a store that does not exist yet: a new file, then an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/runs.db"

@@ -11,6 +11,7 @@ from jobcell.store.database import Database
 from jobcell.store.errors import (
     RunConflictError,
     RunNotOverError,
+    ScheduleConflictError,
     StoreBusyError,
     StoreDamagedError,
     StoreError,
@@ -19,12 +20,14 @@ from jobcell.store.errors import (
     StoreUrlError,
     StoreVersionError,
     UnknownRunError,
+    UnknownScheduleError,
 )
 from jobcell.store.handle import StoreRun
 from jobcell.store.listing import RunInfo, StoreStatus, TenantCounts, WorkerInfo
 from jobcell.store.options import merge_options
 from jobcell.store.queue import APP_VERSION, QUEUE, WORKFLOW, JsonSerializer
 from jobcell.store.reading import Reader, Stored
+from jobcell.store.scheduling import Schedule, Schedules
 from jobcell.store.schema import (
     blobs,
     events,
@@ -36,6 +39,7 @@ from jobcell.store.schema import (
     workflow_status,
 )
 from jobcell.store.store import Store
+from jobcell.store.ticks import ScheduleTextError
 
 __all__ = [
     "APP_VERSION",
@@ -54,6 +58,10 @@ __all__ = [
     "RunConflictError",
     "RunInfo",
     "RunNotOverError",
+    "Schedule",
+    "ScheduleConflictError",
+    "ScheduleTextError",
+    "Schedules",
     "Store",
     "StoreBusyError",
     "StoreDamagedError",
@@ -67,6 +75,7 @@ __all__ = [
     "Stored",
     "TenantCounts",
     "UnknownRunError",
+    "UnknownScheduleError",
     "WorkerInfo",
     "blobs",
     "events",

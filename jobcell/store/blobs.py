@@ -134,6 +134,7 @@ class Blobs:
                     events.c.state,
                     schedules.c.plan,
                     schedules.c.state,
+                    schedules.c.carried,
                 )
             )
         ).subquery()

@@ -43,3 +43,11 @@ class UnknownRunError(StoreError, LookupError):
 
 class RunNotOverError(StoreError):
     """The run is not over yet, and the call needs a run that is."""
+
+
+class ScheduleConflictError(StoreError):
+    """The store has a schedule with the same name, but with another plan, time or state."""
+
+
+class UnknownScheduleError(StoreError, LookupError):
+    """The store has no schedule with this name."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from jobcell.store.blobs import Blobs
+from jobcell.store.carrying import keep_carried
 from jobcell.store.database import Database
 from jobcell.store.reading import OVER
 from jobcell.store.schema import (
@@ -68,6 +69,7 @@ def _remove_some(database: Database, older_ms: int) -> int:
     with database.write() as connection:
         ids = list(connection.execute(query).scalars())
         if ids:
+            keep_carried(database, connection)
             for column in (
                 events.c.run_id,
                 records.c.run_id,

@@ -14,6 +14,7 @@ from jobcell.store.contents import Contents, PackedRecord
 from jobcell.store.enqueue import Enqueued, encode_plan, hash_of
 from jobcell.store.errors import RunNotOverError
 from jobcell.store.reading import OVER, Reader, Stored
+from jobcell.store.schema import runs
 from protocol.state import encode_state
 from protocol.suggestion import hint
 
@@ -64,6 +65,10 @@ def prepare_retry(
         plan_hash=hash_of(blobs, plan, state, old.tenant),
         options=old.options,
         retry_of=run_id,
+        # It stands for the tick of the old run, and the next tick goes on with its state.
+        schedule=connection.execute(
+            sa.select(runs.c.schedule).where(runs.c.id == run_id)
+        ).scalar_one(),
         records=kept,
     )
 

@@ -71,6 +71,7 @@ runs = sa.Table(
 sa.Index("jobcell_runs_status", runs.c.status, runs.c.tenant, runs.c.created_ms)
 sa.Index("jobcell_runs_last_event", runs.c.last_event_ms)
 sa.Index("jobcell_runs_created", runs.c.created_ms)
+sa.Index("jobcell_runs_schedule", runs.c.schedule, runs.c.status, runs.c.ended_ms)
 
 events = sa.Table(
     "jobcell_events",
@@ -129,8 +130,13 @@ schedules = sa.Table(
     Column("missed", Text, nullable=False),  # run, skip
     Column("carry_state", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
-    Column("last_tick", Text),
+    Column("looked_ms", BigInteger, nullable=False),  # the ticks up to here are decided
+    Column("due_ms", BigInteger),  # the next tick, or the next look at one that waits; None: never
+    Column("last_tick", BigInteger),  # the last one that has a run
+    Column("carried", Text),  # the state of the next run, as known; the key of a blob
+    Column("problem", Text),  # why the last tick has no run
 )
+sa.Index("jobcell_schedules_due", schedules.c.due_ms)
 
 # The columns of DBOS that we read or write in our own transactions.
 workflow_status = sa.Table(

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import sqlalchemy as sa
+
 from engine.api import RunOptions
 from jobcell.store import opening, queue
 from jobcell.store.blobs import Blobs
@@ -23,6 +25,7 @@ from jobcell.store.objects import open_objects
 from jobcell.store.pruning import prune
 from jobcell.store.reading import Reader, unknown
 from jobcell.store.retrying import prepare_retry
+from jobcell.store.scheduling import Schedules
 from jobcell.store.schema import Facts
 from jobcell.store.seal import Seal, read_key
 from jobcell.store.urls import read_url
@@ -48,6 +51,8 @@ class Store:
         self.contents = Contents(seal, blobs)
         self.reader = Reader(database, self.contents, blobs)
         self.is_encrypted = seal.is_closed
+        self.schedules = Schedules(database, blobs, self._write)
+        """The schedules of the store."""
         self._lock = threading.Lock()
         self._client: DBOSClient | None = None
         self._closed = False
@@ -179,7 +184,7 @@ class Store:
 
         def store() -> bool:
             with self.database.write() as own:
-                return write(self.database, self.blobs, client, own, run, self._place)
+                return self._write(own, run)
 
         return self.database.retry(store, ENQUEUE_S)
 
@@ -269,6 +274,9 @@ class Store:
         """
         self._check_open()
         return prune(self.database, self.blobs, older)
+
+    def _write(self, connection: sa.Connection, run: Enqueued) -> bool:
+        return write(self.database, self.blobs, self.client, connection, run, self._place)
 
     def _handle(self, run_id: str) -> StoreRun:
         return StoreRun(run_id, self.reader, self._cancel)

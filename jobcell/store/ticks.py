@@ -166,7 +166,9 @@ def _read_cron(cron: Any) -> str:
     if len(fields) == 1 and fields[0].startswith("@"):
         full = _ALIASES.get(fields[0].lower())
         if full is None:
-            raise ScheduleTextError(f"cron {shown} is not an alias; there are {', '.join(_ALIASES)}")
+            raise ScheduleTextError(
+                f"cron {shown} is not an alias; there are {', '.join(_ALIASES)}"
+            )
         return full
     if len(fields) != 5:
         raise ScheduleTextError(

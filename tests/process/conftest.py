@@ -53,8 +53,11 @@ def warm_server() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_leak() -> Iterator[None]:
+def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compare children, threads and descriptors before and after the test."""
+    arguments = getattr(request.node, "callspec", None)
+    if arguments is not None and "postgresql" in arguments.params.values():
+        request.getfixturevalue("postgres")  # it belongs to the session, and not to the test
     before = _held()
     yield
     # A test may leave a resolver's thread behind, which holds its answer for a moment longer.

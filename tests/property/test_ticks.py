@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jobcell.store.ticks import Timetable
 
 MINUTE = timedelta(minutes=1)
@@ -51,9 +51,7 @@ def slow_search(
     wall = begin.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
     while wall < end.astimezone(zone).replace(tzinfo=None) + timedelta(days=1):
         if matches(wall):
-            early, late = (
-                wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)
-            )
+            early, late = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
             found.add(early)
             if late > early and "*" in {minute[0], hour[0]}:  # the wall clock shows it twice
                 found.add(late)
@@ -91,11 +89,11 @@ def test_both_directions_agree_with_a_slow_search_near_a_change_of_the_clocks(
     assert backward == expected[::-1][:30]
 
 
-@given(instant=st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)), seconds=st.integers(0, 59))
+@given(seconds=st.integers(0, 4_000_000_000))
 @examples(40)
-def test_a_next_tick_is_the_last_tick_at_its_own_time(instant: datetime, seconds: int) -> None:
+def test_a_next_tick_is_the_last_tick_at_its_own_time(seconds: int) -> None:
     """Two workers that look at different moments find the same ticks."""
-    instant = instant.replace(tzinfo=UTC, second=seconds)
+    instant = datetime.fromtimestamp(seconds, UTC)
     timetable = Timetable("7 */5 * * *", "America/New_York")
 
     tick = timetable.next_after(instant)

@@ -211,10 +211,15 @@ class PostgresServer:
         return result.stdout.strip()
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """Give the address of a new, empty database, and drop it at the end, with all connections to it."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """Give the address of a new database, and drop it at the end, with all connections to it.
+
+        Args:
+            template: The name of the database that it begins as a copy of. The usual one is empty.
+
+        """
         name = f"t_{uuid.uuid4().hex}"
-        self.sql(f"create database {name}")
+        self.sql(f"create database {name} template {template}")
         try:
             yield self.url(name)
         finally:

@@ -81,7 +81,9 @@ def test_a_tick_that_the_wall_clock_does_not_show_comes_later(
     [
         pytest.param("30 2 * * *", ["25 00:30", "26 01:30"], id="a daily tick comes once"),
         pytest.param("0 * * * *", ["25 00:00", "25 01:00", "25 02:00"], id="each hour has a tick"),
-        pytest.param("*/30 2 * * *", ["25 00:00", "25 00:30", "25 01:00", "25 01:30"], id="minutes"),
+        pytest.param(
+            "*/30 2 * * *", ["25 00:00", "25 00:30", "25 01:00", "25 01:30"], id="minutes"
+        ),
     ],
 )
 def test_a_time_that_the_wall_clock_shows_twice(cron: str, expected: list[str]) -> None:
