@@ -161,7 +161,7 @@ def write(
     )
 
 
-def _known(connection: sa.Connection, run_id: str) -> sa.Row[Any] | None:
+def _known(connection: sa.Connection, run_id: str) -> sa.Row[Any, Any] | None:
     query = sa.select(runs.c.plan_hash, runs.c.tenant).where(runs.c.id == run_id)
     return connection.execute(query).first()
 
