@@ -135,11 +135,20 @@ def state_too_large(
     """Return the report of a state that takes more bytes than a state may."""
     return make_report(
         "StateTooLargeError",
-        f"{what} takes {size_bytes / MEGABYTE:.1f} MB;"
+        f"{what} takes {_megabytes_above(size_bytes, limit_bytes)} MB;"
         f" allowed: {limit_bytes / MEGABYTE:g} MB (state_mb)",
         step_id=step_id,
         option="state_mb",
     )
+
+
+def _megabytes_above(size_bytes: int, limit_bytes: int) -> str:
+    """Return a size in megabytes, with enough decimals to show that it is above its limit."""
+    for decimals in range(1, 6):
+        shown = f"{size_bytes / MEGABYTE:.{decimals}f}"
+        if float(shown) * MEGABYTE > limit_bytes:
+            return shown
+    return f"{size_bytes / MEGABYTE:.6f}"
 
 
 def needs_more_memory(what: str, memory_bytes: int) -> str:
