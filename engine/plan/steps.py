@@ -61,8 +61,9 @@ def read_steps(workflow: PlanObject, permissions: Permissions | None = None) -> 
     edges exist.
 
     Args:
-        workflow: Its reader.
-        permissions: Of the run, which a step can only narrow; None: not known.
+        workflow: The reader of the workflow.
+        permissions: The permissions of the run, which a step can only narrow; None if they are not
+            known.
 
     """
     found = workflow.get("steps")
