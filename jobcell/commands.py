@@ -206,15 +206,17 @@ def validate(
         Path | None,
         typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
     ] = None,
+    net: types.Net = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
+    With --net the permissions of each step are compared with those of a run that has these rules.
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(command(target, repo, json=as_json))
+    raise typer.Exit(command(target, repo, net, json=as_json))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from jobcell.input.inputs import (
     find_repo,
     read_credentials,
     read_json_file,
+    read_net_rules,
 )
 from jobcell.input.plan_file import load_plan_file
 from jobcell.journals import (
@@ -83,6 +84,7 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         start=choice.start,
         end=choice.end,
         adaptors=choice.adaptors,
+        permissions=read_net_rules(given.options.net),
         warn=_print_warning,
     )
     _check_files(given, choice.target, choice.journal)
@@ -248,14 +250,10 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
         BadInputError: A rule or a limit is not a valid one.
 
     """
-    try:
-        permissions = engine.Permissions(net=stored.net)
-    except ValueError as error:
-        raise BadInputError([f"--net: {error}"]) from None
     options = engine.RunOptions(
         log_level=given.log_level,
         adaptor_log_level=given.adaptor_log_level,
-        permissions=permissions,
+        permissions=read_net_rules(stored.net),
     )
     limits = {
         "timeout_s": stored.timeout,

@@ -5,40 +5,45 @@ from __future__ import annotations
 import json as json_text
 from typing import TYPE_CHECKING
 
-from engine.api import PlanError
+from engine.api import PlanError, RunOptions
 from engine.checks import find_problems
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import find_repo
+from jobcell.input.inputs import find_repo, read_net_rules
 from jobcell.input.plan_file import named, read_plan_file, tell_problem
 from jobcell.output.exit_codes import BAD_INPUT, SUCCESS
 from jobcell.output.wording import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from protocol.plan import Plan
 
 
-def run(target: Path, repo: Path | None, *, json: bool) -> int:
+def run(target: Path, repo: Path | None, net: Sequence[str] | None, *, json: bool) -> int:
     """Check the plan or job in the file *target*; print what was found.
 
     Args:
         target: A plan (.json) or a job (.py).
         repo: Directory of installed adaptors; None: that of JOBCELL_REPO, else ``./repo``.
+        net: The network rules of the later run, to compare those of the steps with them; None if they
+            are not known.
         json: Print one JSON object instead of lines.
 
     Returns:
         0, or 2 if something is wrong.
 
     Raises:
+        BadInputError: A rule is not a valid one.
         BadInputError: The plan is wrong and *json* is false. The error has a line for each problem.
         EngineError: This machine cannot start a confined child.
 
     """
     warnings: list[str] = []
+    options = None if net is None else RunOptions(permissions=read_net_rules(net))
     try:
-        plan, lines = _check(target, repo, warnings)
+        plan, lines = _check(target, repo, options, warnings)
     except BadInputError as error:
         plan, lines = None, list(error.lines)
     if json:
@@ -56,15 +61,38 @@ def run(target: Path, repo: Path | None, *, json: bool) -> int:
     return SUCCESS
 
 
-def _check(target: Path, repo: Path | None, warnings: list[str]) -> tuple[Plan | None, list[str]]:
+def _check(
+    target: Path, repo: Path | None, options: RunOptions | None, warnings: list[str]
+) -> tuple[Plan | None, list[str]]:
     source, problems = read_plan_file(target)
     plan: Plan | None = None
     try:
         plan = load_plan(source, warn=named(target, warnings.append))
     except PlanError:
         pass  # checking it finds the same problems again
-    problems += find_problems(source, repo_dir=find_repo(repo), warn=lambda _: None)
+    if plan is not None and options is None:
+        warnings += _not_compared(plan, target)
+    problems += find_problems(
+        source, repo_dir=find_repo(repo), options=options, warn=lambda _: None
+    )
     return plan, [printable(tell_problem(problem, target)) for problem in problems]
+
+
+def _not_compared(plan: Plan, target: Path) -> list[str]:
+    """Return a warning if steps have rules that a run may not allow."""
+    names = [
+        step.id
+        for step in plan.workflow.steps
+        if step.permissions is not None and step.permissions.net
+    ]
+    if not names:
+        return []
+    first = printable(repr(names[0]))
+    warning = (
+        f"{target}: the permissions of step {first} are not compared with those of the run;"
+        " give --net as for jobcell run"
+    )
+    return [warning]
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.api import PlanError
+from engine.api import Permissions, PlanError
 from engine.plan import name_type, read_json, read_text_file
 from jobcell.input.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from protocol.plan import Plan
 
@@ -23,6 +23,7 @@ __all__ = [
     "find_repo",
     "read_credentials",
     "read_json_file",
+    "read_net_rules",
 ]
 
 
@@ -38,6 +39,19 @@ def read_json_file(path: Path) -> Any:
         return read_json(read_text_file(file), origin=str(path))
     except PlanError as error:
         raise BadInputError(str(problem) for problem in error.problems) from None
+
+
+def read_net_rules(rules: Iterable[str]) -> Permissions:
+    """Return the permissions that ``--net`` gives to a run.
+
+    Raises:
+        BadInputError: A rule is not a valid one.
+
+    """
+    try:
+        return Permissions(net=tuple(rules))
+    except ValueError as error:
+        raise BadInputError([f"--net: {error}"]) from None
 
 
 def read_credentials(path: Path) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from jobcell.input.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from engine.api import Permissions
     from protocol.plan import Plan
 
 
@@ -29,6 +30,7 @@ def load_plan_file(
     start: str | None = None,
     end: str | None = None,
     adaptors: Sequence[str] = (),
+    permissions: Permissions | None = None,
     warn: Callable[[str], object] | None = None,
 ) -> Plan:
     """Return the checked plan in a ``.json`` file, or a plan of the job in a ``.py`` file.
@@ -38,6 +40,8 @@ def load_plan_file(
         start: The id of the step to start with, in place of the plan's.
         end: The id of the step to end with, in place of the plan's.
         adaptors: The adaptors of a single job; a plan names its own.
+        permissions: The permissions of the run, to compare those of the steps with them; None if they
+            are not known.
         warn: Takes a line for each key of the plan that is ignored; by default, each is a Python
             warning.
 
@@ -48,7 +52,9 @@ def load_plan_file(
     """
     source, problems = read_plan_file(path, adaptors)
     try:
-        plan = load_plan(source, start=start, end=end, warn=warn and named(path, warn))
+        plan = load_plan(
+            source, start=start, end=end, permissions=permissions, warn=warn and named(path, warn)
+        )
     except PlanError as error:
         problems += error.problems
     if problems:

@@ -331,6 +331,38 @@ def test_validate_and_run_name_keys_that_are_ignored(write):
     }
 
 
+def test_validate_and_run_compare_the_permissions_of_steps_with_those_of_the_run(write, tmp_path):
+    """The same rules give the same problem; without rules `validate` says that it has not compared."""
+    wide = {"id": "a", "expression": ADD_ONE, "permissions": {"net": ["api.example.org:443"]}}
+    plan = write("plan.json", {"workflow": {"steps": [wide]}})
+    place = (
+        f"error: {plan}: workflow.steps[0].permissions.net[0]: 'api.example.org:443' is not among"
+    )
+    narrow = ("--net", "127.0.0.1:80")
+
+    refused = [
+        jobcell("validate", plan, *narrow),
+        jobcell("run", plan, *narrow, "--journal", tmp_path / "j"),
+        jobcell("run", plan, "--journal", tmp_path / "j"),
+    ]
+
+    for done, rules in zip(refused, ["'127.0.0.1:80'", "'127.0.0.1:80'", "none"], strict=True):
+        assert (done.returncode, done.stdout) == (2, "")
+        own = f"the permissions of the run (net: {rules}); a step can only narrow them"
+        assert done.stderr.splitlines() == [f"{place} {own}"]
+    assert not (tmp_path / "j").exists()
+    assert jobcell("validate", plan, "--net", "*.example.org").returncode == 0
+    unknown = jobcell("validate", plan)
+    assert unknown.returncode == 0
+    assert unknown.stdout.splitlines()[0] == (
+        f"warning: {plan}: the permissions of step 'a' are not compared with those of the run;"
+        " give --net as for jobcell run"
+    )
+    wrong = jobcell("validate", plan, "--net", "http://x")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: --net: ")
+
+
 def test_validate_is_content_with_a_good_plan(write):
     """The command prints a summary of the plan."""
     plan = write("plan.json", chain(a=ADD_ONE, b=ADD_ONE))
