@@ -98,7 +98,7 @@ def _warn(sentence: str) -> None:
 
 
 def _is_ours(module: str) -> bool:
-    return module == "engine" or module.startswith("engine.")
+    return module.partition(".")[0] in {"engine", "jobcell"}
 
 
 def _read(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -187,7 +187,7 @@ class Blobs:
             )
         )
 
-    def _content(self, row: sa.Row[tuple[object, ...]]) -> bytes:
+    def _content(self, row: Any) -> bytes:
         body = row.body
         if body is None:
             if self._objects is None:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from jobcell.store.driver_errors import as_store_error
+from jobcell.store.errors import StoreError, StoreUnavailableError
 from jobcell.store.schema import translations
 from jobcell.store.urls import shown
 
@@ -42,6 +43,7 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.schema: str | None = None
         """The schema of our tables in PostgreSQL."""
+        self._closed = False
         self._pid = os.getpid()
         self._bare = _make_engine(url, pool_size, is_sqlite=self.is_sqlite)
         self._engine = self._bare
@@ -54,7 +56,14 @@ class Database:
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine of SQLAlchemy, for DBOS, which shares its connections."""
+        """The engine of SQLAlchemy, for DBOS, which shares its connections.
+
+        Raises:
+            StoreError: The store was closed.
+
+        """
+        if self._closed:
+            raise StoreError("the store is closed")
         self._after_fork()
         return self._engine
 
@@ -117,8 +126,6 @@ class Database:
             StoreError: Any other error of a store is raised at once.
 
         """
-        from jobcell.store.errors import StoreUnavailableError
-
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         pause_s = _FIRST_PAUSE_S
         while True:
@@ -136,7 +143,8 @@ class Database:
         return statement if self.is_sqlite else statement.with_for_update()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; the database cannot be used any more."""
+        self._closed = True
         self._after_fork()
         self._bare.dispose()
 

@@ -161,7 +161,7 @@ def write(
     )
 
 
-def _known(connection: sa.Connection, run_id: str) -> sa.Row[Any, Any] | None:
+def _known(connection: sa.Connection, run_id: str) -> Any:
     query = sa.select(runs.c.plan_hash, runs.c.tenant).where(runs.c.id == run_id)
     return connection.execute(query).first()
 
@@ -189,10 +189,8 @@ def _insert(
         retry_of=run.retry_of,
         schedule=run.schedule,
     )
-    added = connection.execute(
-        statement.on_conflict_do_nothing(index_elements=[runs.c.id]).returning(runs.c.id)
-    )
-    if added.first() is None:  # psycopg does not count the rows of an insert
+    added = connection.execute(statement.on_conflict_do_nothing(index_elements=[runs.c.id]))
+    if not added.rowcount:
         return False
     for number, record in enumerate(run.records, start=1):
         row = {"run_id": run.run_id, "number": number, "step_run_id": record.step_run_id}

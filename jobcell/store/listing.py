@@ -131,7 +131,7 @@ def count(database: Database, *, schema_version: int, encrypted: bool) -> StoreS
     )
 
 
-def _info(row: sa.Row[Any]) -> RunInfo:
+def _info(row: Any) -> RunInfo:
     return RunInfo(
         id=row.id,
         state=row.status,
@@ -149,7 +149,7 @@ def _info(row: sa.Row[Any]) -> RunInfo:
     )
 
 
-def _worker(row: sa.Row[Any], now_ms: int) -> WorkerInfo:
+def _worker(row: Any, now_ms: int) -> WorkerInfo:
     seen_s = max(0.0, (now_ms - row.seen_ms) / 1000)
     return WorkerInfo(
         id=row.id,

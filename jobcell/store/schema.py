@@ -7,7 +7,7 @@ new store at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -181,7 +181,7 @@ def translations(schema: str | None) -> dict[str, str | None]:
 class Facts:
     """The row of ``jobcell_meta``."""
 
-    def __init__(self, row: sa.Row[tuple[int, int, str, str, str | None]]) -> None:
+    def __init__(self, row: Any) -> None:
         self.schema_version: int = row.schema_version
         self.readable_from: int = row.readable_from
         self.store_id: str = row.store_id

@@ -18,7 +18,6 @@ from jobcell.store.cancelling import cancel
 from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, Place, check_id, prepare, write
-from jobcell.store.errors import StoreError
 from jobcell.store.handle import StoreRun
 from jobcell.store.listing import RunInfo, StoreStatus, count, list_runs
 from jobcell.store.objects import open_objects
@@ -55,7 +54,6 @@ class Store:
         """The schedules of the store."""
         self._lock = threading.Lock()
         self._client: DBOSClient | None = None
-        self._closed = False
         self._place = Place()
 
     @classmethod
@@ -103,7 +101,6 @@ class Store:
 
     def close(self) -> None:
         """Close all connections; handles of the store cannot be used any more."""
-        self._closed = True
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -159,7 +156,6 @@ class Store:
             StoreError: The store, or *connection*, cannot be used.
 
         """
-        self._check_open()
         run = prepare(
             self.blobs,
             plan,
@@ -196,7 +192,6 @@ class Store:
             StoreUnavailableError: The store is out of reach.
 
         """
-        self._check_open()
         try:
             check_id("id", id, optional=False)
         except ValueError:  # no run can have it
@@ -220,7 +215,6 @@ class Store:
             StoreUnavailableError: The store is out of reach.
 
         """
-        self._check_open()
         return list_runs(self.database, state=state, tenant=tenant, limit=limit)
 
     def retry(self, id: str, from_step: str | None = None) -> StoreRun:  # noqa: A002
@@ -238,7 +232,6 @@ class Store:
             StoreUnavailableError: The store was out of reach for 30 seconds.
 
         """
-        self._check_open()
 
         def read() -> Enqueued:
             with self.database.read() as connection:
@@ -257,7 +250,6 @@ class Store:
             StoreUnavailableError: The store is out of reach.
 
         """
-        self._check_open()
         version = self.facts.schema_version
         return count(self.database, schema_version=version, encrypted=self.is_encrypted)
 
@@ -272,7 +264,6 @@ class Store:
             StoreUnavailableError: The store was out of reach for 30 seconds.
 
         """
-        self._check_open()
         return prune(self.database, self.blobs, older)
 
     def _write(self, connection: sa.Connection, run: Enqueued) -> bool:
@@ -282,9 +273,4 @@ class Store:
         return StoreRun(run_id, self.reader, self._cancel)
 
     def _cancel(self, run_id: str, reason: str) -> None:
-        self._check_open()
         self.database.retry(lambda: cancel(self.database, self.contents, run_id, reason), ENQUEUE_S)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed")

@@ -87,6 +87,8 @@ def make_private(path: Path) -> None:
 
 
 def _parse(text: str, origin: str) -> sa.URL:
+    if "\0" in text:
+        raise StoreUrlError(f"{origin}the URL of a store has a NUL in it: {text!r}")
     if "://" not in text:
         advice = f"; write sqlite:///{text}" if text.endswith((".db", ".sqlite")) else ""
         raise StoreUrlError(f"{origin}{text!r} is not the URL of a store{advice} ({_EXAMPLES})")
