@@ -189,8 +189,10 @@ def _insert(
         retry_of=run.retry_of,
         schedule=run.schedule,
     )
-    added = connection.execute(statement.on_conflict_do_nothing(index_elements=[runs.c.id]))
-    if not added.rowcount:
+    added = connection.execute(
+        statement.on_conflict_do_nothing(index_elements=[runs.c.id]).returning(runs.c.id)
+    )
+    if added.first() is None:  # psycopg does not count the rows of an insert
         return False
     for number, record in enumerate(run.records, start=1):
         row = {"run_id": run.run_id, "number": number, "step_run_id": record.step_run_id}

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from sqlalchemy.orm import Session
 from store_runs import CHAIN, JOB
 
-from jobcell.store import RunConflictError, Store, StoreError, blobs
+from jobcell.store import RunConflictError, Store, StoreError, blobs, workflow_status
 
 
 def driver_url(store):
@@ -315,3 +315,37 @@ def test_a_content_in_a_callers_transaction_is_a_copy_of_its_own(store):
             sa.select(blobs.c.key).where(blobs.c.key.like(f"%-{run.id}"))
         ).all()
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("plan", [CHAIN, JOB], ids=["same", "other"])
+def test_a_run_that_another_transaction_is_just_adding_is_the_same_run_or_a_conflict(
+    store, shared_url, plan
+):
+    """The second call waits for the first transaction, and then compares."""
+    if store.database.is_sqlite:
+        pytest.skip("SQLite lets one transaction write at a time")
+    run_id = f"just now {len(str(plan))}"
+    outcome = []
+
+    def enqueue():
+        try:
+            outcome.append(store.enqueue(plan, {"n": 1}, id=run_id).id)
+        except RunConflictError as error:
+            outcome.append(error)
+
+    with psycopg.connect(driver_url(store)) as connection:
+        store.enqueue(CHAIN, {"n": 1}, id=run_id, connection=connection)
+        thread = threading.Thread(target=enqueue)
+        thread.start()
+        waiting = "select count(*) from pg_locks where not granted"
+        with psycopg.connect(driver_url(store), autocommit=True) as other:
+            while thread.is_alive() and other.execute(waiting).fetchone()[0] == 0:
+                pass
+        connection.commit()
+    thread.join(30)
+
+    assert outcome == [run_id] if plan is CHAIN else isinstance(outcome[0], RunConflictError)
+    with store.database.read() as connection:
+        query = sa.select(sa.func.count()).select_from(workflow_status)
+        found = connection.execute(query.where(workflow_status.c.workflow_uuid == run_id))
+        assert found.scalar_one() == 1
