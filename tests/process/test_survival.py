@@ -189,6 +189,22 @@ def test_a_trigger_that_loaded_its_state_is_not_expected_from_the_next_child(sha
     assert types_of(events).count("edge-resolved") == 2
 
 
+def test_the_warning_of_a_trigger_s_condition_is_logged_once(shared):
+    """The next child decides the edge again, but the run has decided it once."""
+    source = "def main(state): return state"
+    steps = [
+        {"id": "s", "expression": source, "next": "t"},
+        {"id": "t", "next": {"a": "state.data.age > 17", "b": True}},
+        {"id": "a", "expression": source},
+        {"id": "b", "expression": source, "permissions": {"net": []}},
+    ]
+    run = shared.execute({"workflow": {"steps": steps}}, {"data": {}})
+    warnings = [e.message for e in finish(run) if e.type == "log" and e.source == "runtime"]
+    assert run.result().children == 2
+    assert len(warnings) == 1
+    assert "'t' -> 'a': the key 'age' is missing" in warnings[0]
+
+
 def test_a_state_that_cannot_be_carried_is_a_plan_error_with_a_journal_too(shared):
     """The hash of the plan covers the state, and meets it first."""
     with pytest.raises(PlanError, match="cannot carry"):

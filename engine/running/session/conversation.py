@@ -334,9 +334,12 @@ class Conversation:
         return NO_EFFECTS
 
     def _log_batch(self, message: m.LogBatch, _now: Moment) -> Effects:
-        logs = self._reporter.logs
+        logs, edges = self._reporter.logs, self._steps.edges
+        walks_on = edges.several and self._steps.open is None
         for entry in message.entries:
-            logs.add(as_own(entry))
+            own = as_own(entry)
+            if not (walks_on and edges.is_repeated(own)):
+                logs.add(own)
         # A batch without lines also takes time to read.
         logs.count_dropped(message.dropped, max(0, message.dropped_bytes) + HEADER_BYTES)
         return self._check_events() + self._check_log_volume()

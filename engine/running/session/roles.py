@@ -27,6 +27,9 @@ _FOR_A_WHOLE_RUN: Final = frozenset(("OutputLimitError",))
 
 _QUOTED: Final = 80
 
+ABOUT_AN_EDGE: Final = "the condition of the edge "
+"""The beginning of a warning about a condition."""
+
 _SENTENCES: Final = (
     r"operation [0-9]+ \(.*\) returned None; an operation should return state",
     r"[^\n]* was never run; .*",
@@ -35,7 +38,7 @@ _SENTENCES: Final = (
     r"(?:an )?error in .*",
     r"sys\.std(?:out|err) was left replaced by .*",
     r"[0-9]+ tasks? of the step went on after .*",
-    r"the condition of the edge .*",
+    f"{ABOUT_AN_EDGE}.*",
 )
 _SAID_BY_THE_RUNTIME: Final = re.compile("|".join(_SENTENCES), re.DOTALL)
 """Warnings of a child's runtime.  Any other line is the job's."""

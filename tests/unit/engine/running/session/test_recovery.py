@@ -333,6 +333,32 @@ def test_a_child_killed_before_it_was_ready_is_replaced_once():
     assert lives.finish().children == 2
 
 
+def test_a_warning_about_an_edge_of_a_trigger_is_logged_once():
+    """Each child decides such an edge again, and warns again; later warnings are new ones."""
+    lives = Lives(on_death="fail")
+    first, second = (
+        "the condition of the edge 'a' -> 'b': x",
+        "the condition of the edge 'a' -> 'b': y",
+    )
+
+    def warn(*texts):
+        lives.say(
+            m.LogBatch(entries=tuple(m.LogEntry("warning", "runtime", text) for text in texts))
+        )
+
+    lives.say(*A, complete(next=("b",)))
+    warn(first, first)
+    lives.die()
+    lives.begin()
+    warn(first, first, second)
+    lives.say(*B)
+    warn(first)  # within a step it is another line
+    lives.say(complete(), end({"data": 1}))
+    lives.finish()
+    found = [text for text in says(lives) if "no step was running" not in text]
+    assert found == [first, first, second, first]
+
+
 def test_a_limit_between_steps_is_the_reason_if_the_run_cannot_go_on():
     """Our own kill does not hide the limit for which the child was killed."""
     lives = Lives(on_death="fail")
