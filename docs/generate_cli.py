@@ -12,6 +12,10 @@ from typer.main import get_command
 
 from jobcell.commands import app
 from jobcell.repo.commands import app as repo_app
+from jobcell.schedule import app as schedule_app
+
+APART = {"repo": repo_app, "schedule": schedule_app}
+"""Commands that get their sub-commands only when they run."""
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 INTRODUCTION = """\
@@ -62,7 +66,8 @@ def _describe(name: str, command: Any) -> Iterator[str]:
         yield "| argument or option | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
     for word in sorted(below):
         # `jobcell repo` loads its own commands only when it is called.
-        command = get_command(repo_app) if (name, word) == ("jobcell", "repo") else below[word]
+        apart = APART.get(word) if name == "jobcell" else None
+        command = below[word] if apart is None else get_command(apart)
         yield from _describe(f"{name} {word}", command)
 
 

@@ -272,6 +272,14 @@ def stubs(
     raise typer.Exit(command(adaptors=tuple(adaptor or ()), repo=repo, output=output))
 
 
+@app.command(context_settings=PASS_ON)
+def schedule(context: typer.Context) -> None:
+    """Start runs by a timetable (jobcell schedule --help)."""
+    from jobcell.schedule import app as command
+
+    command(args=context.args, prog_name="jobcell schedule")
+
+
 @app.command()
 def worker(  # long: one line for each option
     store: Annotated[

@@ -1,8 +1,8 @@
 """Schedules: plans that become a run at each tick of a cron expression.
 
-Every worker looks for ticks that are due, by the clock of the database.  The run of a tick has an id of its own
-(``NAME@2026-11-28T17:00Z``), and the row of the schedule is locked while it is made, so that any number of
-workers make one run.
+Every worker looks for ticks that are due, by the clock of the database.  The run of a tick is called
+``NAME@2026-11-28T17:00Z``.  It is made while the row of the schedule is locked, so that any number of workers
+make one run.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Schedule(NamedTuple):
     carry_state: bool
     created: datetime
     next: datetime | None
-    """The next tick, or the one that waits for the end of the last run; None: there is none."""
+    """The next tick, or the one that waits for the end of the last run; None: never again."""
     last: datetime | None
     """The last tick with a run; its id is `last_run`."""
     problem: str | None
@@ -196,7 +196,7 @@ class Schedules:
                 return
             if not replace:
                 raise ScheduleConflictError(
-                    f"there is a schedule {name!r} with another {' and '.join(different)};"
+                    f"there is a schedule {name!r} with another {', '.join(different)};"
                     " replace it (--replace), or choose another name"
                 )
             statement = schedules.update().where(schedules.c.name == name)
@@ -302,15 +302,15 @@ class Schedules:
     def _make(
         self, connection: sa.Connection, row: sa.Row[Any], tick: datetime
     ) -> tuple[str | None, str | None]:
-        """Make the run of a tick; return its id, or else the reason why there is none."""
+        """Make the run of a tick; return its id, or else the reason why it was not made."""
         run_id = tick_id(row.name, tick)
         state_key = carry(connection, row) if row.carry_state else row.state
         content = None if state_key is None else self._blobs.read_one(connection, state_key)
         if content is not None and row.carry_state and _REDACTED in content:
             # A run with the word in place of a token would fail, or would repeat its work.
             problem = (
-                f"{run_id} has no run: the state to carry has a secret in it, which this store does not"
-                " keep; set JOBCELL_STORE_KEY for an encrypted store, or leave secrets out of the state"
+                f"{run_id} has no run: the state to carry has a secret in it; this store keeps no secrets,"
+                " an encrypted store (JOBCELL_STORE_KEY) does"
             )
             _log.warning("schedule %r: %s", row.name, problem)
             return None, problem

@@ -1,8 +1,7 @@
 """When a schedule is due: the instants that a cron expression names in a time zone.
 
-It knows no database and no clock.  Croniter reads the expression; it gets times of the wall clock
-without a zone, because its own arithmetic with zones runs a daily job twice on the day on which the
-clocks go back.
+Neither a database nor a clock is used here.  Croniter reads the expression.  It gets times of the wall
+clock without a zone: with a zone, it gives a daily job two ticks on the day on which the clocks go back.
 """
 
 from __future__ import annotations
@@ -54,14 +53,14 @@ class Timetable:
 
     Where the clocks go forward, a tick that the wall clock does not show comes as much later as the
     clocks were moved.  Where they go back, a time that the wall clock shows twice is one tick, the
-    earlier; if the field of the minute or of the hour begins with ``*``, both are ticks.
+    earlier.  If the field of the minute or of the hour begins with ``*``, both are ticks.
 
     Args:
         cron: Five fields (minute, hour, day of month, month, day of week), or an alias such as ``@daily``.
         tz: The name of a zone in the IANA database, for example ``Europe/Berlin``.
 
     Raises:
-        ScheduleTextError: One of both is wrong, or the expression names no time at all.
+        ScheduleTextError: The expression or the zone is wrong, or no time fits the expression.
 
     """
 
@@ -113,7 +112,7 @@ class Timetable:
         return best
 
     def _instants(self, wall: datetime) -> list[datetime]:
-        """Return the instants that a time of the wall clock stands for."""
+        """Return the instants that a time of the wall clock means."""
         # PEP 495: in a gap, fold 0 takes the offset from before it; of a time that is shown twice, it is the earlier.
         early = wall.replace(tzinfo=self._zone, fold=0)
         late = early.replace(fold=1)

@@ -29,6 +29,7 @@ from jobcell.worker.metrics import Metrics
 from jobcell.worker.outbox import Writes
 from jobcell.worker.places import Places
 from jobcell.worker.pulse import oldest_queued_s
+from jobcell.worker.ticking import Ticker
 
 log = logging.getLogger("jobcell.worker")
 
@@ -216,14 +217,17 @@ class Worker:
             figures=self._figures,
         )
         claims = Claims(store, self.id, places, self._tenant_limit, carrier.carry)
+        ticker = Ticker(store.schedules)
         is_drained = False
         flusher.start()
         try:
             self._open_health(places, carrier, heart)
             claims.launch()
             heart.start()
+            ticker.start()
             log.info("worker %s serves %s with %d places", self.id, store.database, places.number)
             self._watch_until(heart, lambda: self._stop_asked)
+            ticker.stop()
             is_drained = self._drain(heart, carrier, places)
         finally:
             places.close()
@@ -232,6 +236,7 @@ class Worker:
                 log.error("some children are not gone; their runs are not given back")
             heart.stop()
             flusher.stop()
+            ticker.close()
             claims.destroy()
             count = heart.close(handing_back=not carrier.carried())
             if self._health is not None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from warm import run_warm
 
+from engine import Engine
 from jobcell.store import (
     ScheduleConflictError,
     Store,
@@ -19,6 +27,7 @@ from jobcell.store import (
     runs,
     schedules,
 )
+from jobcell.worker import Worker
 from protocol.state import encode_state
 
 PLAN = {"workflow": {"steps": [{"id": "a", "expression": "fn(lambda state: state)"}]}}
@@ -300,7 +309,7 @@ def test_another_schedule_with_the_same_name_is_refused_or_replaces(store: Store
     """The error names the difference; a replacement is asked for."""
     store.schedules.add("each", PLAN, cron="0 9 * * *")
 
-    with pytest.raises(ScheduleConflictError, match="'each' with another cron and tenant"):
+    with pytest.raises(ScheduleConflictError, match="'each' with another cron, tenant"):
         store.schedules.add("each", PLAN, cron="0 10 * * *", tenant="acme")
     replaced = store.schedules.add("each", PLAN, cron="0 10 * * *", tenant="acme", replace=True)
 
@@ -365,3 +374,115 @@ def test_a_wrong_plan_is_refused_when_the_schedule_is_made(store: Store) -> None
         store.schedules.add("each", PLAN, cron=HOURLY, missed="maybe")
 
     assert store.schedules.list() == []
+
+
+COUNT = {
+    "workflow": {
+        "steps": [{"id": "a", "expression": "def main(state):\n    return {'n': state['n'] + 1}\n"}]
+    }
+}
+
+
+def test_a_worker_makes_the_runs_and_carries_the_state_on(store: Store, zygote: Engine) -> None:
+    """Nothing but a worker is needed: each tick counts on from the last."""
+    store.schedules.add("sync", COUNT, cron=HOURLY, state={"n": 0}, carry_state=True)
+    worker = Worker(store, zygote, max_runs=2)
+    serving = threading.Thread(target=worker.serve)
+    serving.start()
+    try:
+        counted = []
+        for minutes in (6, 3):
+            tick = due(store, "sync", minutes=minutes)
+            wait_for_run(store, f"sync@{tick:%Y-%m-%dT%H:%MZ}")
+            counted.append(store.run(f"sync@{tick:%Y-%m-%dT%H:%MZ}").result(timeout_s=30).state)
+    finally:
+        worker.stop()
+        serving.join()
+
+    assert counted == [{"n": 1}, {"n": 2}]
+
+
+def wait_for_run(store: Store, run_id: str) -> None:
+    """Return when the run exists."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            store.run(run_id)
+        except LookupError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return
+
+
+def test_the_commands_add_list_and_remove(made_file: Path, tmp_path: Path) -> None:
+    """The names of the contract, and one line of error with exit code 2 for all that is wrong."""
+    store_url = f"sqlite:///{shutil.copy(made_file, tmp_path)}"
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(COUNT))
+    state = tmp_path / "state.json"
+    state.write_text('{"n": 5}')
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        done = run_warm(
+            None, "schedule", *arguments, env={**os.environ, "JOBCELL_STORE": store_url}
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    when = ["--cron", "0 * * * *", "--tz", "Europe/Berlin"]
+    how = [
+        "--state",
+        str(state),
+        "--carry-state",
+        "--missed",
+        "skip",
+        "--tenant",
+        "acme",
+        "--priority",
+        "2",
+    ]
+    added = run("add", "sync", *when, str(plan), *how)
+    again = run("add", "sync", *when, str(plan), *how, "--json")
+    listed = run("list", "--json")
+    shown = run("list")
+    wrong = [
+        run("add", "sync", "--cron", "0 0 * * *", str(plan)),
+        run("add", "two", "--cron", "0 25 * * *", str(plan)),
+        run("add", "two", "--cron", "0 2 * * *", "--tz", "Berlin", str(plan)),
+        run("add", "a@b", *when, str(plan)),
+        run("add", "two", *when, str(tmp_path / "none.json")),
+        run("remove", "two"),
+    ]
+    removed = run("remove", "sync")
+
+    assert added[0] == again[0] == shown[0] == removed[0] == 0
+    [found] = json.loads(listed[1])
+    assert json.loads(again[1]) == found
+    expected = {"name": "sync", "cron": "0 * * * *", "tz": "Europe/Berlin", "tenant": "acme"}
+    expected |= {"priority": 2, "missed": "skip", "carry_state": True, "last_run": None}
+    assert expected.items() <= found.items()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:00:00Z", found["next"])
+    assert "sync" in shown[1]
+    for code, out, err in wrong:
+        assert (code, out) == (2, "")
+        assert re.fullmatch(r"error: .+\n", err)
+    assert run("list", "--json")[1] == "[]\n"
+
+
+def test_the_commands_of_the_page_run(made_file: Path, tmp_path: Path) -> None:
+    """docs/schedules.md shows what a user types."""
+    page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
+    examples = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", page, flags=re.DOTALL))
+    (tmp_path / "plan.json").write_text(json.dumps(COUNT))
+    (tmp_path / "state.json").write_text('{"n": 0}')
+    shutil.copy(made_file, tmp_path / "s.db")
+    env = {**os.environ, "JOBCELL_STORE": f"sqlite:///{tmp_path}/s.db"}
+
+    done = [
+        run_warm(None, *shlex.split(line.removeprefix("$ jobcell ")), cwd=tmp_path, env=env)
+        for line in examples["schedules"].splitlines()
+    ]
+
+    assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stderr for one in done]
+    listed = done[2].stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["NAME", "nightly", "sync"]

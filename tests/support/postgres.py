@@ -102,7 +102,7 @@ class PostgresServer:
             directory: An existing directory for the files, for example a small tmpfs. None makes one.
 
         Raises:
-            PostgresMissingError: There is no server on this machine, or no user that may run it.
+            PostgresMissingError: This machine lacks a server, or a user that may run it.
             RuntimeError: A program of the server failed; the text has its output.
 
         """

@@ -19,12 +19,15 @@ import sys
 import types
 import warnings
 
-import psutil  # noqa: F401  the imports are for the forks
+import dbos  # noqa: F401  the imports are for the forks
+import psutil  # noqa: F401
 import runs  # noqa: F401
 
 import engine  # noqa: F401
 import jobcell.cli
 import jobcell.commands
+import jobcell.schedule
+import jobcell.store
 
 MOST_BYTES = 1 << 20
 

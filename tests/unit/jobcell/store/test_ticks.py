@@ -155,7 +155,7 @@ def test_a_wrong_expression_is_one_clear_error(cron: object, message: str) -> No
     ],
 )
 def test_an_unknown_time_zone_is_one_clear_error(tz: object, message: str) -> None:
-    """The error suggests the name that was meant. The zone of the machine is no zone, because machines differ."""
+    """The error suggests the name that was meant. "localtime" is refused, because machines differ."""
     with pytest.raises(ScheduleTextError, match=re.escape(message)) as caught:
         Timetable("0 * * * *", tz)
 
