@@ -41,7 +41,7 @@ test: setup  ## Everything that must pass (unit, property, process and escape te
 	$(PARALLEL) tests
 
 test-fast: setup  ## Unit and property tests without the slow ones: seconds, for while you write
-	$(PARALLEL) -m 'not slow' --hypothesis-profile=fast tests/unit tests/property
+	$(PY) tests/support/quick.py
 
 test-process: setup  ## Tests with real children: start, stop, die, time out
 	$(PY) -m pytest -q tests/process

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import gc
+import os
 import re
 import shutil
 import sqlite3
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +21,23 @@ from postgres import PostgresMissingError, PostgresServer
 
 # A deadline for one example would be a demand on the machine, and not on the code.
 settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fast", settings.get_profile("full"), max_examples=10)
+settings.register_profile("fast", settings.get_profile("full"), max_examples=5)
 settings.load_profile("full")  # `--hypothesis-profile` is read after this
 
 CHANGES = re.compile(r" at 0x[0-9a-f]{6}|" + re.escape(str(Path(__file__).parents[1])))
 """Parts of an id that differ in another process, or in another clone."""
 
+HANGS_S = 120
+"""A test that takes longer gets the tracebacks of all threads on standard error."""
+
+ARMED_FOR_S = 10
+"""The timer for tracebacks is set anew after this time, and not for each test: it is a thread, and its
+start and end cost a test 0.2 ms on a quiet machine and 5 ms on a busy one."""
+
+_armed: list[float] = []
+"""The time at which the timer was set, if it was."""
+_errors: list[int] = []
+"""A descriptor of standard error that pytest does not capture."""
 _made: list[Path] = []
 """The directory for files of this test run, if pytest was not given one."""
 
@@ -34,14 +49,30 @@ def pytest_configure(config: pytest.Config) -> None:
     A run of root has a user id of its own.  Pytest's default directory belongs to one user only.
     Each new session takes away the rights of others again, even rights that a running session gave.
     """
+    _errors.append(os.dup(2))
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
         _made.append(Path(tempfile.mkdtemp(prefix="jobcell-tests-")).resolve())
         _made[0].chmod(0o755)
         config.option.basetemp = str(_made[0] / "all")
 
 
+def pytest_collection_finish() -> None:
+    """Spare the collector all tests and their modules, at which each full collection would look."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_logstart() -> None:
+    """Set the timer for tracebacks, if it was set long ago."""
+    now = time.monotonic()
+    if not _armed or now - _armed[0] > ARMED_FOR_S:
+        _armed[:] = [now]
+        faulthandler.dump_traceback_later(HANGS_S + ARMED_FOR_S, file=_errors[0])
+
+
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Remove the files of a session, unless a failed test left them."""
+    faulthandler.cancel_dump_traceback_later()
     if exitstatus != pytest.ExitCode.TESTS_FAILED and _made:
         shutil.rmtree(_made[0], ignore_errors=True)
 

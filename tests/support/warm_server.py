@@ -13,21 +13,53 @@ import os
 if os.fork():
     os._exit(0)
 
+import contextlib
+import gc
+import importlib
 import select
 import socket
 import sys
 import types
 import warnings
 
-import dbos  # noqa: F401  the imports are for the forks
-import psutil  # noqa: F401
-import runs  # noqa: F401
-
-import engine  # noqa: F401
 import jobcell.cli
-import jobcell.commands
-import jobcell.schedule
-import jobcell.store
+
+LOADED = (
+    "dbos",
+    "encodings.utf_8_sig",
+    "engine",
+    "hmac",
+    "jobcell.check",
+    "jobcell.commands",
+    "jobcell.doctor",
+    "jobcell.journals",
+    "jobcell.output",
+    "jobcell.output.json_text",
+    "jobcell.output.views",
+    "jobcell.repeating",
+    "jobcell.repo.commands",
+    "jobcell.repo.install",
+    "jobcell.repo.lockfile",
+    "jobcell.repo.removal",
+    "jobcell.runner",
+    "jobcell.schedule",
+    "jobcell.starting",
+    "jobcell.store",
+    "jobcell.validate",
+    "psutil",
+    "pydantic.json_schema",
+    "pydantic.main",
+    "pydantic.type_adapter",
+    "pydantic.types",
+    "runs",
+    "typer._adapters",
+    "zoneinfo",
+)
+"""Modules that forks need; typer loads pydantic where it is installed."""
+
+for name in LOADED:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
 
 MOST_BYTES = 1 << 20
 
@@ -94,6 +126,7 @@ def become(request: dict[str, object]) -> types.ModuleType:
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as connection:
+        gc.freeze()  # a collection in a fork would copy every page of these objects
         program = serve(connection)
     namespace = become(program)
     if program["source"] is None:

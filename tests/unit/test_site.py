@@ -47,6 +47,7 @@ def test_every_error_is_in_the_reference_with_its_severity():
     assert table == SEVERITY_BY_NAME
 
 
+@pytest.mark.slow
 def test_the_page_of_the_commands_is_that_of_the_commands():
     """If this fails, run `python docs/generate_cli.py`."""
     generator = load("generate_cli")

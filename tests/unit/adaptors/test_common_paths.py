@@ -33,6 +33,7 @@ def test_any_text_gives_a_list_or_a_path_error(path):
         assert isinstance(find(DOCUMENT, path), list)
 
 
+@pytest.mark.slow
 @given(values)
 def test_every_value_of_a_document_is_found_at_any_depth(document):
     """`$..*` finds all values of the document; `$` finds the document."""

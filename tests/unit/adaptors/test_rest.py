@@ -257,6 +257,7 @@ def secure(authority):
         one.server_close()
 
 
+@pytest.mark.slow
 def test_a_private_authority_is_trusted_if_the_configuration_says_so(secure, authority):
     """Without the configuration the server is not trusted."""
     server, _ = secure
@@ -271,6 +272,7 @@ def test_a_private_authority_is_trusted_if_the_configuration_says_so(secure, aut
         assert found["data"] == {"name": "\xe4"}
 
 
+@pytest.mark.slow
 def test_a_private_authority_is_not_trusted_for_another_origin(secure, authority):
     """Neither a whole URL nor a redirect makes another origin trusted."""
     server, other = secure
@@ -281,6 +283,7 @@ def test_a_private_authority_is_not_trusted_for_another_origin(secure, authority
             rest.get(path)(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pem", ["", "/etc/ca.pem", "\xe4", 7, b"x"])
 def test_an_authority_that_is_not_pem_is_told(pem):
     """A path in place of a certificate is an error, because the child could not read the file."""

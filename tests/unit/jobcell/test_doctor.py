@@ -6,6 +6,7 @@ import io
 import json
 
 import msgspec
+import pytest
 
 from jobcell import doctor
 from protocol.confinement import (
@@ -79,6 +80,7 @@ def test_the_table_names_every_layer():
     assert "-> get landlock" in text
 
 
+@pytest.mark.slow
 def test_this_machine_is_diagnosed_as_json_and_by_exit_code(capsys):
     """The code is 0 exactly if the default policy can be met."""
     code = doctor.run(json=True)

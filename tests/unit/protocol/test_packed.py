@@ -164,6 +164,7 @@ def colliding_lists(count):
     return b"\xdf" + count.to_bytes(4, "big") + pairs
 
 
+@pytest.mark.slow
 def test_keys_that_collide_are_not_decoded():
     """The twin is msgspec alone: its time grows with the square of the number of keys."""
     encoded = colliding_lists(3_000)
@@ -193,6 +194,7 @@ def test_integers_that_collide_are_counted():
     assert decode_state(encode_state(same)) == same
 
 
+@pytest.mark.slow
 def test_a_state_of_many_items_is_refused_before_it_is_decoded():
     """Six million empty maps take six megabytes here, and hundreds of megabytes in memory."""
     encoded = array(6_000_000, b"\x80")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SCATTERED = """
 import sys
 sys.path.insert(0, {root!r})
@@ -43,6 +45,7 @@ def pages_of_twenty(*, closed: bool, before: str = "") -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
+@pytest.mark.slow
 def test_new_objects_lie_next_to_each_other():
     """Twenty objects of 1,000 bytes take six pages; with gaps they are on many pages."""
     closed, gaping = pages_of_twenty(closed=True), pages_of_twenty(closed=False)
@@ -53,6 +56,7 @@ def test_new_objects_lie_next_to_each_other():
     assert sum(gaping) > 2 * sum(closed)
 
 
+@pytest.mark.slow
 def test_the_gaps_stay_where_the_allocators_were_not_tested():
     """Another version of Python may lay its heap out in another way."""
     untested = pages_of_twenty(closed=True, before="tested.PYTHONS = frozenset()")

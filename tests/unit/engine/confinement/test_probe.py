@@ -9,6 +9,7 @@ from engine.confinement.probe import probe
 from protocol.confinement import LAYERS, ConfinementRequest
 
 
+@pytest.mark.slow
 def test_every_layer_is_tried_and_described():
     """Each layer comes with its purpose, and with the remedy for a machine that lacks it."""
     machine = probe()
@@ -19,6 +20,7 @@ def test_every_layer_is_tried_and_described():
     assert [attempt.name for attempt in machine.report.probes] == ["open", "socket", "fork"]
 
 
+@pytest.mark.slow
 def test_a_child_that_cannot_answer_is_an_error_that_says_why():
     """A failed probe must not give a report that looks like a machine without layers."""
     request = ConfinementRequest(

@@ -101,6 +101,7 @@ def test_records_are_read_while_the_journal_is_open(tmp_path: Path, key: bytes |
         assert list(journal.records()) == RECORDS[:2]
 
 
+@pytest.mark.slow
 @both
 def test_a_file_that_ends_anywhere_keeps_its_whole_records(
     tmp_path: Path, key: bytes | None
@@ -120,6 +121,7 @@ def test_a_file_that_ends_anywhere_keeps_its_whole_records(
         assert read(path, key) == [*RECORDS[:kept], RECORDS[2]]
 
 
+@pytest.mark.slow
 @both
 def test_a_changed_byte_is_an_error_and_changes_nothing(tmp_path: Path, key: bytes | None) -> None:
     """A flipped bit at any place is found when the file is opened; the file stays as it is."""

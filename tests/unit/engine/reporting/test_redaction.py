@@ -88,6 +88,7 @@ def test_of_very_many_secrets_the_last_are_found_as_they_are():
     assert len(redactor._needles) < 1000 + 600 + 50
 
 
+@pytest.mark.slow
 def test_many_secrets_are_studied_and_compiled_in_another_thread():
     """The supervisor only takes over the matcher that the other thread made."""
     made = Redactor().study([f"secret-{number}-x" for number in range(300)])
@@ -123,6 +124,7 @@ def test_the_lines_of_a_long_secret_count_too():
     assert redactor.text("it is line number 1999!") == "it is [redacted]!"
 
 
+@pytest.mark.slow
 def test_a_very_long_secret_is_found_in_the_usual_spellings():
     """The secret is a bundle of certificates; its spellings may not take many times its size."""
     bundle = "-----BEGIN-----" + "MIIE\u00e9/+" * 20_000
@@ -199,6 +201,7 @@ def test_what_is_too_deep_is_hidden_whole(redactor):
     assert redactor.struct(make_report("JobError", "m", details=deep)).details == "[redacted]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 3000], ids=["small", "large"])
 def test_an_encoded_state_is_redacted(redactor, rows):
     """Big integers, bytes, other keys and values without a secret come back as they were."""

@@ -28,6 +28,7 @@ def hashes(hidden: tuple[str, ...]) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(), ("_sha2", "_sha256")], ids=["private", "hashlib"])
 def test_the_filter_has_its_hash_with_and_without_the_private_module(hidden):
     """A later Python may have another name for it."""

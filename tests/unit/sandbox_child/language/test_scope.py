@@ -137,6 +137,7 @@ def test_errors_of_the_linker_come_out():
         scope.execute(compile("import rest", "<job a>", "exec"))
 
 
+@pytest.mark.slow
 def test_c_code_below_a_job_imports_what_it_needs():
     """datetime.strptime loads a private module through the job's ``__import__``."""
     program = (

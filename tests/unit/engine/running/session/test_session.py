@@ -822,6 +822,7 @@ def test_a_state_that_is_nearly_its_frame_is_kept_with_it():
     assert kept_after(1_500_000) > 500_000
 
 
+@pytest.mark.slow
 def test_a_small_state_does_not_keep_its_large_frame():
     """A decoded state is a view of its frame, which may contain much more than the state."""
     frame = encode(failed(make_report("JobError", "x" * 900_000)))
