@@ -24,6 +24,11 @@ BUSY_TIMEOUT_MS: Final = 5_000
 """Longest wait for the lock of a SQLite file in one call; `Database.retry` waits on."""
 
 _CONNECT_TIMEOUT_S: Final = 5
+_IDLE_S: Final = 5.0
+"""Longest pause within a transaction of ours, whose statements follow one another at once.  After it
+PostgreSQL ends the session, whose process may be stopped, or gone with its machine.  After statements in a
+pipeline PostgreSQL does not watch the pause, so a worker also ends the sessions of dead workers."""
+
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _MIGRATION_LOCK: Final = 0x6A6F_6263_656C_6C  # "jobcell"
@@ -44,8 +49,15 @@ class Database:
         self.schema: str | None = None
         """The schema of our tables in PostgreSQL."""
         self._closed = False
+        self._session = {
+            "application_name": "jobcell",
+            "idle_in_transaction_session_timeout": f"{round(_IDLE_S * 1000)}ms",
+        }
+        """Settings of the sessions of PostgreSQL."""
         self._pid = os.getpid()
         self._bare = _make_engine(url, pool_size, is_sqlite=self.is_sqlite)
+        if not self.is_sqlite:
+            sa.event.listen(self._bare, "connect", self._prepare)
         self._engine = self._bare
 
     def __repr__(self) -> str:
@@ -142,11 +154,30 @@ class Database:
         """Return a query that locks the rows it finds; in SQLite `write` holds a lock already."""
         return statement if self.is_sqlite else statement.with_for_update()
 
+    def use_session(self, **settings: str) -> None:
+        """Give the sessions of PostgreSQL further settings; a SQLite file has none."""
+        self._session |= settings
+        self._after_fork()
+        self._bare.dispose()  # the next connections have them
+
+    def another(self, *, pool_size: int, **settings: str) -> Database:
+        """Return the same database with connections of its own, and further settings of `use_session`."""
+        made = Database(self.url, pool_size=pool_size)
+        made.use_schema(self.schema)
+        made.use_session(**{**self._session, **settings})
+        return made
+
     def close(self) -> None:
         """Close all connections; the database cannot be used any more."""
         self._closed = True
         self._after_fork()
         self._bare.dispose()
+
+    def _prepare(self, connection: Any, _record: object) -> None:
+        calls = ", ".join(["set_config(%s, %s, false)"] * len(self._session))
+        values = [part for setting in self._session.items() for part in setting]
+        connection.execute(f"select {calls}", values)
+        connection.commit()
 
     def _after_fork(self) -> None:
         if os.getpid() != self._pid:

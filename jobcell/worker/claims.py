@@ -117,7 +117,7 @@ class Claims:
                 "this process uses DBOS for something else; DBOS has one instance in a process, so"
                 " serve the worker in a process of its own"
             )
-        self._database = open_another(self._store.database, pool_size=_POOL)
+        self._database = self._store.database.another(pool_size=_POOL)
         # DBOS looks for queues when it is launched, and then only each second.
         self._store.client.register_queue(
             QUEUE,
@@ -228,13 +228,6 @@ class Claims:
                 )
                 .values(status="ENQUEUED")
             )
-
-
-def open_another(source: Database, *, pool_size: int) -> Database:
-    """Return the same database with connections of its own."""
-    database = Database(source.url, pool_size=pool_size)
-    database.use_schema(source.schema)
-    return database
 
 
 class _Locking:

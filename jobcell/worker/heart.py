@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreBusyError, StoreError
 from jobcell.worker.carrier import Carrier
-from jobcell.worker.claims import open_another
 from jobcell.worker.figures import Figures
 from jobcell.worker.lease import Lease, Watch, clock_s
 from jobcell.worker.places import Places
@@ -23,7 +22,7 @@ CANCEL_S: Final = 0.3
 """Seconds between two looks for runs that are to be cancelled."""
 
 _BUSY: Final = 0.1
-"""Share of the dead-time for which a beat waits for the lock of a SQLite file."""
+"""Share of the dead-time for which a beat waits for a lock."""
 
 _START_S: Final = 30.0
 """Seconds for which a worker that starts tries to reach the store."""
@@ -57,7 +56,10 @@ class Heart:
         places: Places,
         figures: Figures,
     ) -> None:
-        self._database = open_another(source, pool_size=1)
+        # A beat must not wait for a lock that a dead worker holds.
+        self._database = source.another(
+            pool_size=1, lock_timeout=f"{max(1, int(_BUSY * dead_s * 1000))}ms"
+        )
         if self._database.is_sqlite:
             timeout_ms = max(1, int(_BUSY * dead_s * 1000))
             pool = self._database.engine.pool

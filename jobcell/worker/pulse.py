@@ -24,6 +24,17 @@ _PENDING: Final[sa.ColumnElement[str]] = sa.literal_column(
 )  # a literal, so that SQLite finds the partial index
 
 
+_END_SESSIONS: Final = sa.text(
+    "select pg_terminate_backend(pid) from pg_stat_activity"
+    " where application_name = :name and usename = current_user and pid <> pg_backend_pid()"
+)
+
+
+def session_name(worker: str) -> str:
+    """Return the name that all sessions of a worker have; PostgreSQL cuts names at 63 bytes."""
+    return f"jobcell {worker[-50:]}"
+
+
 class Pulse(msgspec.Struct, frozen=True):
     """The facts that a beat has read."""
 
@@ -116,6 +127,7 @@ class Pulses:
         Nothing happens if the worker has beaten meanwhile.  If several workers do it at once, one of
         them finds the claims.
         """
+        self._end_sessions(worker, beats)
         with self._database.write() as connection:
             gone = workers.delete().where(workers.c.id == worker, workers.c.beats == beats)
             if not connection.execute(gone).rowcount:
@@ -124,6 +136,20 @@ class Pulses:
                     return 0
             claim = workflow_status.c
             return _requeue(connection, self._database, claim.executor_id == worker)
+
+    def _end_sessions(self, worker: str, beats: int) -> None:
+        """Have PostgreSQL end the sessions of a dead worker, and with them the locks that it holds.
+
+        A process that is stopped in the middle of a transaction keeps its locks, and nobody could take its
+        runs over.  A SQLite file stays locked until the process goes on.
+        """
+        if self._database.is_sqlite:
+            return
+        with self._database.read() as connection:
+            known = connection.execute(sa.select(workers.c.beats).where(workers.c.id == worker))
+            if known.scalar() not in (beats, None):
+                return
+            connection.execute(_END_SESSIONS, {"name": session_name(worker)})
 
     def hand_back(self, claims: Mapping[str, str]) -> int:
         """Give own claims back to the queue; return the number of those that were still held.

@@ -51,6 +51,8 @@ class LogFacts(msgspec.Struct):
     last_seq: int = 0
     open_jobs: dict[str, JobStart] = {}
     """The attempts that have begun and not ended, by execution."""
+    preparing: InitStart | None = None
+    """The step that was being prepared: whether its job has started as well is not known."""
     in_flight: bool = False
     """Whether a step was being prepared or running."""
     attempts: dict[str, Attempts] = {}
@@ -71,17 +73,18 @@ def read_log(log_events: Iterable[AnyEvent], last: LastRecord | None) -> LogFact
     log = LogFacts()
     begun: dict[str, int] = {}
     failed: Counter[str] = Counter()
-    preparing: str | None = None
     for event in log_events:
         log.last_seq = max(log.last_seq, event.seq)
         if isinstance(event, InitStart | JobStart):
             begun[event.step_run_id] = max(begun.get(event.step_run_id, 0), event.attempt)
-            preparing = event.step_run_id
             if isinstance(event, JobStart):
+                log.preparing = None
                 log.open_jobs[event.step_run_id] = event
+            else:
+                log.preparing = event
         elif isinstance(event, JobComplete | JobError):
             log.open_jobs.pop(event.step_run_id, None)
-            preparing = None
+            log.preparing = None
             if isinstance(event, JobError) and _is_failed_attempt(event):
                 failed[event.step_run_id] += 1
             if last is not None and event.step_run_id == last.step_run_id:
@@ -90,7 +93,7 @@ def read_log(log_events: Iterable[AnyEvent], last: LastRecord | None) -> LogFact
             log.edges[event.from_step_id, event.to_step_id] += 1
         elif isinstance(event, Log):
             log.warned = log.warned or event.message == NO_CHECKPOINT
-    log.in_flight = preparing is not None
+    log.in_flight = log.preparing is not None or bool(log.open_jobs)
     log.attempts = {
         name: Attempts(number, min(number, failed[name])) for name, number in begun.items()
     }
@@ -115,6 +118,9 @@ def close_steps(
 ) -> list[AnyEvent]:
     """Return an end event for each attempt that has not ended.
 
+    An attempt that was being prepared gets its start as well, as after a death of a child: its job may have
+    run, and the store has not heard of it.
+
     Args:
         run_id: The run.
         log: Its log.
@@ -124,7 +130,19 @@ def close_steps(
 
     """
     closed: list[AnyEvent] = []
-    for job in log.open_jobs.values():
+    jobs = [*log.open_jobs.values()]
+    if (step := log.preparing) is not None:
+        started = JobStart(
+            seq=log.last_seq + 1,
+            run_id=run_id,
+            time=time_s,
+            step_id=step.step_id,
+            step_run_id=step.step_run_id,
+            attempt=step.attempt,
+        )
+        closed.append(started)
+        jobs.append(started)
+    for job in jobs:
         closed.append(
             JobError(
                 seq=log.last_seq + len(closed) + 1,

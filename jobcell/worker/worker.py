@@ -28,7 +28,7 @@ from jobcell.worker.ledger import Ledger
 from jobcell.worker.metrics import Metrics
 from jobcell.worker.outbox import Writes
 from jobcell.worker.places import Places
-from jobcell.worker.pulse import oldest_queued_s
+from jobcell.worker.pulse import oldest_queued_s, session_name
 from jobcell.worker.ticking import Ticker
 
 log = logging.getLogger("jobcell.worker")
@@ -197,6 +197,7 @@ class Worker:
         self._thread = threading.get_ident()
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         store = self._store
+        store.database.use_session(application_name=session_name(self.id))
         places = Places(self._max_runs)
         ledger = Ledger(store.database, store.blobs, store.contents, self.id)
 
