@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -12,14 +11,14 @@ from engine.journal import (
     describe_run,
     fingerprint,
     is_replayable,
-    leads_to,
     read_journal,
     records_before,
 )
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
 from jobcell.journals import bad_input, described_plan, open_journal, read_description
-from protocol.plan import Plan, Step, is_live
+from jobcell.unrecorded import check_joins, check_reached, find_waiting, leads_to, with_stand_in
+from protocol.plan import Plan, Step
 from protocol.suggestion import hint
 
 if TYPE_CHECKING:
@@ -53,10 +52,22 @@ class ReplayedSteps:
         return self._records
 
 
+class Repetition(NamedTuple):
+    """A run that repeats a part of an earlier run."""
+
+    plan: Plan
+    state: Any
+    journal: ReplayedSteps
+    waiting: tuple[str, ...] = ()
+    """The steps that have no record either, and may run before the step or beside it."""
+    trial: tuple[Plan, ReplayedSteps] | None = None
+    """A run without the step that shows whether the step is reached, if conditions decide that."""
+
+
 def prepare_repeat(
     repeat: Repeat, path: Path, key: bytes | None, plan: Plan, state: Any, *, own_state: bool
-) -> tuple[Plan, Any, ReplayedSteps]:
-    """Return the plan, the state and the journal of a run that repeats a part of an earlier run.
+) -> Repetition:
+    """Return a run that repeats a part of an earlier run.
 
     Args:
         repeat: The step, and whether the run ends with it.
@@ -92,17 +103,32 @@ def prepare_repeat(
         reason = is_replayable(earlier, first_state, plan, state, replayed)
         if reason is not None:
             raise BadInputError([f"{path}: is the journal of another plan: {reason}"])
+    waiting: tuple[str, ...] = ()
+    trial = None
     if len(kept) == len(records):
-        _check_reached(repeat, path, plan, kept)
+        where = f"{repeat.option}: {path}"
+        by_record = check_reached(where, plan, kept, step.id)
+        others = find_waiting(plan, kept, step.id)
+        if not by_record and not any(leads_to(plan, one, step.id) for one in others.step_ids):
+            stand_in = _ending_with(with_stand_in(others.plan, step), step.id)
+            trial = stand_in, _journal_of(stand_in, state, others.records)
         if repeat.only:
-            kept, plan = _without_others(repeat, path, plan, kept)
+            check_joins(where, plan, others.step_ids, step.id)
+            kept, plan = others.records, others.plan
+        else:
+            waiting = tuple(one for one in others.step_ids if not leads_to(plan, step.id, one))
     if repeat.only:
         plan = _ending_with(plan, step.id)
+    return Repetition(plan, state, _journal_of(plan, state, kept), waiting, trial)
+
+
+def _journal_of(plan: Plan, state: Any, records: Iterable[StepRecord]) -> ReplayedSteps:
+    """Return a journal of a new run that begins with these records."""
     extra = describe_run(fingerprint(plan, state, own_id=True), plan.id)
-    journal_of_new = ReplayedSteps([msgspec.structs.replace(one, extra=extra) for one in kept])
+    journal = ReplayedSteps([msgspec.structs.replace(one, extra=extra) for one in records])
     with bad_input():
-        read_journal(journal_of_new, plan, extra["plan"])
-    return plan, state, journal_of_new
+        read_journal(journal, plan, extra["plan"])
+    return journal
 
 
 def read_journal_of(journal: Any, plan: Plan, state: Any) -> None:
@@ -136,74 +162,6 @@ def _check_same(path: Path, records: tuple[StepRecord, ...], plan: Plan, state: 
     if records[0].extra.get("plan") not in known:
         message = f"{path}: is the journal of another plan, or of another initial state"
         raise BadInputError([message])
-
-
-def _check_reached(repeat: Repeat, path: Path, plan: Plan, kept: tuple[StepRecord, ...]) -> None:
-    """Check that a step without a record is one to which the recorded steps lead."""
-    if leads_to(kept, plan, repeat.step_id):
-        return
-    upstream = [step for step in plan.workflow.steps if repeat.step_id in step.next]
-    names = ", ".join(repr(step.id) for step in upstream) or "none"
-    message = (
-        f"{repeat.option}: {path} has no input for step {repeat.step_id!r}:"
-        f" no recorded step leads to it (upstream steps: {names})"
-    )
-    raise BadInputError([message])
-
-
-def _without_others(
-    repeat: Repeat, path: Path, plan: Plan, kept: tuple[StepRecord, ...]
-) -> tuple[tuple[StepRecord, ...], Plan]:
-    """Leave out all executions that would come before that of the step, and have no record."""
-    steps = {step.id: step for step in plan.workflow.steps}
-    left = Counter(record.step_id for record in kept)
-    joined = {one for one in left if steps[one].join == "all"}
-    dropped: set[str] = set()
-    left.subtract({plan.start: 1})  # the first execution needs no edge
-
-    def is_kept(target: str) -> bool:
-        if target == repeat.step_id or target in joined or steps[target].expression is None:
-            return True
-        left[target] -= 1
-        if left[target] < 0:
-            dropped.add(target)
-        return left[target] >= 0
-
-    by_triggers = {
-        step.id: {
-            target: edge if is_kept(target) else msgspec.structs.replace(edge, disabled=True)
-            for target, edge in step.next.items()
-        }
-        for step in steps.values()
-        if step.expression is None
-    }
-    records = tuple(
-        msgspec.structs.replace(record, next=tuple(filter(is_kept, record.next))) for record in kept
-    )
-    if steps[repeat.step_id].join == "all":
-        waits_for = sorted(one for one in dropped if _leads_to(steps, one, repeat.step_id))
-        if waits_for:
-            message = (
-                f"{repeat.option}: {path} has no whole input for the join {repeat.step_id!r}:"
-                f" step {waits_for[0]!r} has no record, and leads to it"
-            )
-            raise BadInputError([message])
-    changed = (
-        msgspec.structs.replace(step, next=by_triggers[step.id]) if step.id in by_triggers else step
-        for step in steps.values()
-    )
-    workflow = msgspec.structs.replace(plan.workflow, steps=tuple(changed))
-    return records, msgspec.structs.replace(plan, workflow=workflow)
-
-
-def _leads_to(steps: dict[str, Step], start: str, target: str) -> bool:
-    seen, waiting = {start}, deque([start])
-    while waiting:
-        for following, edge in steps[waiting.popleft()].next.items():
-            if following not in seen and is_live(edge):
-                seen.add(following)
-                waiting.append(following)
-    return target in seen
 
 
 def _ending_with(plan: Plan, step_id: str) -> Plan:

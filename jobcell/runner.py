@@ -15,6 +15,7 @@ from jobcell.input.inputs import OutputFile
 from jobcell.output.exit_codes import OF_REASON
 from jobcell.output.json_text import encode_json, event_line
 from jobcell.output.wording import tell_error
+from protocol.events import InitStart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,19 +95,34 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
     return 128 + signal_number if signal_number else OF_REASON[result.reason]
 
 
+def is_reached(request: RunRequest, step_id: str) -> bool:
+    """Return whether a run comes to a step, or ends with an error before that."""
+    with _engine_of(request) as eng:
+        journal, resolvers = request.journal, _resolvers_of(request)
+        run = eng.execute(request.plan, request.state, resolvers=resolvers, journal=journal)
+        result = run.result()
+        begun = {event.step_id for event in run.poll(after=0) if isinstance(event, InitStart)}
+    return step_id in begun or result.reason not in {"success", "fail"}
+
+
+def _engine_of(request: RunRequest) -> engine.Engine:
+    return engine.Engine(
+        repo_dir=request.repo_dir,
+        start_mode=request.start_mode,
+        policy=request.policy,
+        options=request.options,
+    )
+
+
+def _resolvers_of(request: RunRequest) -> engine.Resolvers | None:
+    credentials = request.credentials
+    return engine.Resolvers(credential=_resolve_from(credentials)) if credentials else None
+
+
 def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
     """Show the run until its end; return the result, and the signal that cancelled it, or 0."""
-    credentials = request.credentials
-    resolvers = engine.Resolvers(credential=_resolve_from(credentials)) if credentials else None
-    with (
-        _Signals() as signals,
-        engine.Engine(
-            repo_dir=request.repo_dir,
-            start_mode=request.start_mode,
-            policy=request.policy,
-            options=request.options,
-        ) as eng,
-    ):
+    resolvers = _resolvers_of(request)
+    with _Signals() as signals, _engine_of(request) as eng:
         plan: Any = request.plan
         if request.without_id:
             plan = {key: part for key, part in msgspec.to_builtins(plan).items() if key != "id"}

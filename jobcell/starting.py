@@ -33,8 +33,8 @@ from jobcell.journals import (
 )
 from jobcell.output.exit_codes import FAIL, SUCCESS
 from jobcell.output.wording import FLAGS, printable
-from jobcell.repeating import Repeat, prepare_repeat
-from jobcell.runner import RunRequest, attempts_of, names_of, run_plan
+from jobcell.repeating import Repeat, Repetition, prepare_repeat
+from jobcell.runner import RunRequest, attempts_of, is_reached, names_of, run_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,13 +105,37 @@ def start_run(choice: PlanChoice, given: Given) -> int:
                 )
                 journal = stack.enter_context(begin_journal(choice.journal, key, description))
             else:
-                plan, state, journal = prepare_repeat(
-                    repeat, choice.journal, key, plan, state, own_state=given.state is not None
+                own_state = given.state is not None
+                found = prepare_repeat(
+                    repeat, choice.journal, key, plan, state, own_state=own_state
                 )
+                _check_trial(repeat, found, request)
+                plan, state, journal = found.plan, found.state, found.journal
         code = _run(request._replace(plan=plan, state=state, journal=journal), given)
     if choice.journal is not None and repeat is None and code not in {SUCCESS, FAIL}:
         _say(f"go on after the last finished step: jobcell resume {choice.journal}")
     return code
+
+
+def _check_trial(repeat: Repeat, found: Repetition, request: RunRequest) -> None:
+    """Check that the step of ``--from`` or ``--only`` is reached; report the steps that run as well.
+
+    Raises:
+        BadInputError: The conditions do not lead to the step.
+
+    """
+    if found.trial is not None:
+        plan, journal = found.trial
+        trial = request._replace(plan=plan, state=found.state, journal=journal)
+        if not is_reached(trial, repeat.step_id):
+            message = (
+                f"{repeat.option}: the conditions of the plan do not lead to step {repeat.step_id!r}"
+                " after the recorded steps; nothing was run"
+            )
+            raise BadInputError([message])
+    if found.waiting:
+        names = ", ".join(map(repr, found.waiting))
+        _print_warning(f"{repeat.option}: steps without a record may run as well: {names}")
 
 
 def resume_run(file: Path, target: Path | None, given: Given) -> int:

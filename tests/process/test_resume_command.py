@@ -49,24 +49,8 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def jobcell(tmp_path):
-    def jobcell(*arguments, **variables):
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path.cwd()), **variables},
-        )
-
-    return jobcell
-
-
-@pytest.fixture
 def here(capsys):
-    """Run the command in this process, if it is to end before it starts a child."""
+    """Run the command in this process, which takes less time."""
 
     def here(*arguments):
         with pytest.raises(SystemExit) as ended:
@@ -75,6 +59,19 @@ def here(capsys):
         return subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err)
 
     return here
+
+
+@pytest.fixture
+def jobcell(here, tmp_path, monkeypatch):
+    """Run the command in the directory of the test."""
+
+    def jobcell(*arguments, **variables):
+        monkeypatch.chdir(tmp_path)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return here(*map(str, arguments))
+
+    return jobcell
 
 
 def interrupt(tmp_path, number, *arguments, **variables):
@@ -216,6 +213,82 @@ def test_only_leaves_out_steps_that_would_come_first(write, jobcell):
     assert (ran(done), json.loads(done.stdout)) == (["c"], {"data": ["a", "c"]}), done.stderr
     joined = jobcell("run", "plan.json", "--journal", "j", "--only", "d")
     check_refused(joined, "--only: j has no input for step 'd'", "'b', 'c'")
+
+
+CRASH = "def main(state:\n"
+YES, NO = "'a' in state.data", "'zz' in state.data"
+DIAMOND = {
+    "a": {"b": True, "c": True},
+    "b": "d",
+    "c": "d",
+    "d": {"e": True, "f": True},
+    "e": {},
+    "f": {},
+}
+BEHIND = {
+    "a": {"b": True, "c": True},
+    "b": "t",
+    "c": "t",
+    "t": {"e": YES, "f": NO},
+    "e": {},
+    "f": {},
+}
+CHOICE = {"a": "t", "t": {"b": NO, "c": YES}, "b": {}, "c": {}}
+PARTS = [
+    # The plan, the step that crashed, the option, and the steps that run or a part of the error.
+    (CHOICE, "c", "--only c", "c"),
+    (CHOICE, "c", "--only b", "do not lead to step 'b'"),
+    (CHOICE, "c", "--from b", "do not lead to step 'b'"),
+    (CHOICE, "c", "--from c", "c; may: 'b'"),
+    ({"t": {"a": NO, "b": True}, "a": {}, "b": {}}, "b", "--only b", "b"),
+    ({"t": {"a": NO, "b": True}, "a": {}, "b": {}}, "b", "--only a", "do not lead to step 'a'"),
+    (DIAMOND, "b", "--only c", "c"),
+    (DIAMOND, "b", "--only d", "has no input for step 'd'"),
+    (DIAMOND, "b", "--from c", "bcdef; may: 'b'"),
+    (DIAMOND, "e", "--only f", "f"),
+    (DIAMOND, "e", "--from e", "ef; may: 'f'"),
+    (DIAMOND, None, "--from e", "ef"),
+    (DIAMOND, None, "--from f", "f"),
+    (DIAMOND, None, "--from c", "cdef"),
+    (DIAMOND, None, "--only d", "d"),
+    (BEHIND, "c", "--only e", "no whole input for the join 't': step 'c' has no record"),
+    (BEHIND, "e", "--only e", "e"),
+    (BEHIND, "e", "--from f", "do not lead to step 'f'"),
+]
+
+
+@pytest.mark.parametrize(("edges", "crash", "options", "expected"), PARTS)
+def test_a_part_begins_at_its_step_with_the_whole_input_or_not_at_all(
+    write, here, monkeypatch, tmp_path, edges, crash, options, expected
+):
+    """Joins and triggers with conditions lie before the step, and other branches beside it."""
+
+    def plan(crash=None):
+        steps = [add(one, next=then) for one, then in edges.items()]
+        for step in steps:
+            if step["id"] == "t":
+                del step["expression"]
+            if step["id"] == crash:
+                step["expression"] = CRASH
+            if step["id"] in "dt" and edges in (DIAMOND, BEHIND):
+                step["join"] = "all"
+        return {"workflow": {"steps": steps}}
+
+    monkeypatch.chdir(tmp_path)
+    write("plan.json", plan(crash))
+    assert here("run", "plan.json", "--state", "s.json", "--journal", "j").returncode in {0, 3}
+    write("plan.json", plan())
+
+    done = here("run", "plan.json", "--journal", "j", *options.split())
+
+    if len(expected.partition(";")[0]) > len(edges):
+        check_refused(done, f"error: {options.split()[0]}: ", expected)
+        return
+    names, _, others = expected.partition("; may: ")
+    assert (done.returncode, "".join(ran(done))) == (0, names), done.stderr
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    told = f"warning: --from: steps without a record may run as well: {others}"
+    assert warned == ([told] if others else [])
 
 
 def test_a_credential_in_the_plan_is_not_in_the_journal(write, jobcell, tmp_path):
