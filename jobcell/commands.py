@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobcell import option_types as types
+from jobcell.store_commands import add_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -361,3 +362,6 @@ def worker(  # long: one line for each option
         log_json=log_json,
     )
     raise typer.Exit(command(given))
+
+
+add_to(app, PASS_ON)

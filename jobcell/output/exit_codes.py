@@ -15,6 +15,8 @@ KILL: Final = 4
 """The engine ended the run at a limit, or for a forbidden action."""
 EXCEPTION: Final = 5
 """Neither the job nor its author is at fault."""
+NOT_OVER: Final = 6
+"""`jobcell result`: the run of a store is not over yet."""
 INTERRUPTED: Final = 130
 """Ctrl-C (128 + SIGINT): the run was cancelled.  SIGTERM gives 143."""
 BROKEN_PIPE: Final = 141

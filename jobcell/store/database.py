@@ -194,7 +194,12 @@ class Database:
 
 
 def _make_engine(url: sa.URL, pool_size: int, *, is_sqlite: bool) -> sa.Engine:
-    common: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 30}
+    common: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 30,
+        "hide_parameters": True,  # an error must not show a plan or a state
+    }
     if is_sqlite:
         engine = sa.create_engine(url, **common)
         sa.event.listen(engine, "connect", _prepare_sqlite)

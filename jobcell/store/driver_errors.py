@@ -62,7 +62,7 @@ def _of_sqlite(cause: sqlite3.Error, where: str) -> StoreError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError(f"the store {where} is locked by another process")
     if code == sqlite3.SQLITE_NOTADB:
-        return StoreDamagedError(f"{where} is not a database of SQLite, so it is not a store")
+        return StoreUrlError(f"{where} is not a database of SQLite, so it is not a store")
     if code == sqlite3.SQLITE_CORRUPT:
         return StoreDamagedError(f"the store {where} is damaged ({text}); restore it from a backup")
     if code == sqlite3.SQLITE_READONLY:

@@ -88,6 +88,6 @@ def _milliseconds(older: Any) -> int:
         older = older.total_seconds()
     if isinstance(older, bool) or not isinstance(older, int | float):
         raise TypeError(f"older must be a timedelta or a number of seconds, not {older!r}")
-    if not 0 <= older < 1e12:
+    if not 0 <= older < 1e14:
         raise ValueError(f"older must be a number of seconds of at least 0, not {older!r}")
     return int(older * 1000)

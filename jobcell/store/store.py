@@ -50,6 +50,7 @@ class Store:
         self.contents = Contents(seal, blobs)
         self.reader = Reader(database, self.contents, blobs)
         self.is_encrypted = seal.is_closed
+        self._seal = seal
         self.schedules = Schedules(database, blobs, self._write)
         """The schedules of the store."""
         self._lock = threading.Lock()
@@ -268,6 +269,18 @@ class Store:
 
     def _write(self, connection: sa.Connection, run: Enqueued) -> bool:
         return write(self.database, self.blobs, self.client, connection, run, self._place)
+
+    def migrate(self) -> Facts:
+        """Bring all tables to the version of this program, and return the facts about the store.
+
+        `Store.open` has done so already if it was needed.
+
+        Raises:
+            StoreError: The store cannot be changed.
+
+        """
+        self.facts = opening.upgrade(self.database, self._seal)
+        return self.facts
 
     def _handle(self, run_id: str) -> StoreRun:
         return StoreRun(run_id, self.reader, self._cancel)

@@ -46,10 +46,10 @@ def write_events(store: Store, run_id: str, new: Iterable[AnyEvent]) -> None:
             )
 
 
-def write_records(store: Store, run_id: str, kept: Iterable[StepRecord]) -> None:
-    """Write the records of a run."""
+def write_records(store: Store, run_id: str, kept: Iterable[StepRecord], *, first: int = 1) -> None:
+    """Write the records of a run, which have the numbers from *first* on."""
     with store.database.write() as connection:
-        for number, record in enumerate(kept, start=1):
+        for number, record in enumerate(kept, start=first):
             packed = store.contents.pack_record(run_id, number, record)
             keys = store.blobs.write(connection, [packed.blob])
             connection.execute(
@@ -109,7 +109,7 @@ def carry_out(store: Store, engine: Engine, run_id: str) -> RunResult:
     run = engine.execute(stored.plan, stored.state, journal=journal)
     result = run.result(30)
     write_events(store, run_id, run.poll(after=0))
-    write_records(store, run_id, [*journal.known, *journal.new][len(journal.known) :])
+    write_records(store, run_id, journal.new, first=len(journal.known) + 1)
     end(store, run_id, result)
     return result
 

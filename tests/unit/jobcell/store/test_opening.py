@@ -172,7 +172,7 @@ def test_a_file_that_is_not_a_database_is_left_as_it_is(tmp_path):
     """The error says so, and the file keeps its bytes."""
     file = tmp_path / "notes.db"
     file.write_text("these are notes, and not a database" * 100)
-    with pytest.raises(StoreDamagedError, match="is not a database of SQLite"):
+    with pytest.raises(StoreUrlError, match="is not a database of SQLite"):
         Store.open(file)
     assert file.read_text().startswith("these are notes")
 

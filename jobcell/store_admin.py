@@ -1,0 +1,100 @@
+"""`jobcell store migrate`, `status` and `prune`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import timedelta
+from typing import Any, Final
+
+from jobcell.input.errors import BadInputError
+from jobcell.opened_store import open_store, with_store_errors
+from jobcell.output.exit_codes import SUCCESS
+from jobcell.output.json_text import encode_json
+from jobcell.output.wording import printable, tell_duration
+from jobcell.store_runs import PATIENCE_S, print_table
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGE: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+
+
+@with_store_errors
+def migrate_store(url: str | None, *, as_json: bool) -> int:
+    """Carry out `jobcell store migrate`; return the exit code."""
+    with open_store(url, timeout_s=PATIENCE_S) as store:
+        facts = store.migrate()
+        if as_json:
+            _write_json({"schema_version": facts.schema_version, "store": str(store.database)})
+        else:
+            print(
+                f"{printable(str(store.database))}: the tables have version {facts.schema_version}"
+            )
+    return SUCCESS
+
+
+@with_store_errors
+def show_status(url: str | None, *, as_json: bool) -> int:
+    """Carry out `jobcell store status`; return the exit code."""
+    with open_store(url) as store:
+        found = store.status()
+        where = str(store.database)
+    if as_json:
+        _write_json(found)
+        return SUCCESS
+    encrypted = ", encrypted" if found.encrypted else ""
+    print(f"{printable(where)}: tables of version {found.schema_version}{encrypted}")
+    rows: list[tuple[str, ...]] = [("tenant", "queued", "running", "done", "dead")]
+    rows += [
+        (name, str(row.queued), str(row.running), str(row.done), str(row.dead))
+        for name, row in found.tenants.items()
+    ]
+    rows.append(("(all)", str(found.queued), str(found.running), str(found.done), str(found.dead)))
+    print_table(rows)
+    if found.oldest_queued_s is not None:
+        print(f"the oldest run waits for {tell_duration(found.oldest_queued_s * 1000)}")
+    alive = [worker for worker in found.workers if worker.alive]
+    print(f"{len(alive)} of {len(found.workers)} known workers are alive")
+    if found.workers:
+        lines: list[tuple[str, ...]] = [("worker", "version", "places", "state", "last seen")]
+        for worker in found.workers:
+            state = "draining" if worker.draining else "alive"
+            lines.append(
+                (
+                    worker.id,
+                    worker.version,
+                    str(worker.places),
+                    state if worker.alive else "gone",
+                    f"{tell_duration(worker.seen_s * 1000)} ago",
+                )
+            )
+        print_table(lines)
+    return SUCCESS
+
+
+@with_store_errors
+def prune_store(url: str | None, *, older: str, as_json: bool) -> int:
+    """Carry out `jobcell store prune`; return the exit code."""
+    age = _read_age(older)
+    with open_store(url) as store:
+        number = store.prune(age)
+    if as_json:
+        _write_json({"pruned": number})
+    else:
+        print(f"removed {number} {'run' if number == 1 else 'runs'}")
+    return SUCCESS
+
+
+def _read_age(text: str) -> timedelta:
+    found = _AGE.fullmatch(text.strip())
+    try:
+        if found is not None:
+            return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        pass
+    message = f"--older: {text!r} is not an age; write a number and s, m, h or d, such as 30d"
+    raise BadInputError([message])
+
+
+def _write_json(value: Any) -> None:
+    sys.stdout.buffer.write(encode_json(value) + b"\n")
+    sys.stdout.flush()
