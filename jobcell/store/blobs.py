@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreDamagedError
 from jobcell.store.objects import Objects
+from jobcell.store.prepared import Prepared, PreparedList
 from jobcell.store.schema import blobs, events, records, runs, schedules
 from jobcell.store.seal import Seal
 
@@ -35,6 +37,10 @@ UNUSED_MS: Final = 600_000
 """Time after which a blob that no row needs is removed."""
 
 _HASH_LENGTH: Final = 64
+
+_SMALL_BYTES: Final = 4_000
+"""A smaller blob is inserted at once: to ask first whether the store has it costs more."""
+
 _MANY: Final = 500
 """Number of keys in one query."""
 
@@ -85,13 +91,8 @@ class Blobs:
             return own
         # In this order, so that two transactions never wait for each other.
         ordered = sorted(wanted)
-        known: dict[str, int] = {}
-        for start in range(0, len(ordered), _MANY):
-            part = ordered[start : start + _MANY]
-            query = sa.select(blobs.c.key, self._database.now_ms - blobs.c.used_ms)
-            known |= {
-                row[0]: row[1] for row in connection.execute(query.where(blobs.c.key.in_(part)))
-            }
+        large = [key for key in ordered if len(wanted[key].content) > _SMALL_BYTES]
+        known = {row[0]: row[1] for row in self._ages.run(connection, large)}
         for key in ordered:
             age_ms = known.get(key)
             if age_ms is None or (age_ms >= _FRESH_MS and not self._use(connection, key)):
@@ -108,10 +109,8 @@ class Blobs:
         """
         ordered = sorted(set(keys))
         found: dict[str, bytes] = {}
-        for start in range(0, len(ordered), _MANY):
-            query = sa.select(blobs).where(blobs.c.key.in_(ordered[start : start + _MANY]))
-            for row in connection.execute(query):
-                found[row.key] = self._content(row)
+        for row in self._found.run(connection, ordered):
+            found[row.key] = self._content(row)
         for key in ordered:
             if key not in found:
                 raise StoreDamagedError(f"the store is damaged: the content {key} is missing")
@@ -172,19 +171,43 @@ class Blobs:
         url = None
         if self._objects is not None and len(blob.content) > LARGE_BYTES:
             url = self._objects.write(blob.key, body)
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(blobs).values(
+        self._add.run(
+            connection,
             key=blob.key,
             encoding="zlib" if is_shorter else "raw",
             size=len(blob.content),
             body=None if url is not None else body,
             url=url,
-            used_ms=self._database.now_ms,
         )
-        connection.execute(
+
+    @cached_property
+    def _ages(self) -> PreparedList:
+        """The keys and the ages of blobs.  The statements are compiled when the schema is known."""
+        age_ms = self._database.now_ms - blobs.c.used_ms
+        return PreparedList(
+            self._database, lambda keys: sa.select(blobs.c.key, age_ms).where(blobs.c.key.in_(keys))
+        )
+
+    @cached_property
+    def _found(self) -> PreparedList:
+        return PreparedList(
+            self._database, lambda keys: sa.select(blobs).where(blobs.c.key.in_(keys))
+        )
+
+    @cached_property
+    def _add(self) -> Prepared:
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        given = ("key", "encoding", "size", "body", "url")
+        statement = insert(blobs).values(
+            used_ms=self._database.now_ms, **{name: sa.bindparam(name) for name in given}
+        )
+        return Prepared(
+            self._database,
             statement.on_conflict_do_update(
-                index_elements=[blobs.c.key], set_={"used_ms": statement.excluded.used_ms}
-            )
+                index_elements=[blobs.c.key],
+                set_={"used_ms": statement.excluded.used_ms},
+                where=blobs.c.used_ms < statement.excluded.used_ms - _FRESH_MS,
+            ),
         )
 
     def _content(self, row: Any) -> bytes:

@@ -14,6 +14,7 @@ from engine.reporting import end_unstarted
 from jobcell.store.blobs import Blobs
 from jobcell.store.contents import Contents
 from jobcell.store.database import Database
+from jobcell.store.prepared import Prepared, PreparedList
 from jobcell.store.reading import OVER, decode_plan
 from jobcell.store.schema import events, records, runs, workflow_status
 from jobcell.worker import takeover
@@ -43,6 +44,8 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     cancel: str | None
     """The reason with which somebody wants to cancel it."""
     last_seq: int
+    lost: int
+    """The number of workers that it has lost since its last record."""
     taken_over: bool
     """Whether another worker has begun it before."""
     records: tuple[StepRecord, ...] = ()
@@ -69,6 +72,7 @@ class Beginner:
         self._blobs = blobs
         self._contents = contents
         self._worker = worker
+        self._statements = _Statements(database)
         self._plans: OrderedDict[str, Plan] = OrderedDict()
 
     def begin(
@@ -85,13 +89,12 @@ class Beginner:
         wanted = {begin.run_id: begin for begin in begins if begin.run_id in owners}
         if not wanted:
             return {}
-        now_s = connection.execute(sa.select(self._database.now_ms)).scalar_one() / 1000
-        query = sa.select(runs).where(runs.c.id.in_(sorted(wanted))).order_by(runs.c.id)
-        rows = {row.id: row for row in connection.execute(self._database.lock_row(query))}
+        found = self._statements.read_runs.run(connection, sorted(wanted))
+        rows = {row.id: row for row in found}
         for run_id in wanted:
             if run_id not in rows or rows[run_id].status in OVER:
                 # It was cancelled or pruned after it was claimed.
-                close_claim(connection, self._database, run_id, owners[run_id])
+                self._statements.close_claim.run(connection, run=run_id, owner=owners[run_id])
         open_rows = [row for row in rows.values() if row.status not in OVER]
         states = self._read_states(connection, open_rows)
         recorded = self._read_records(connection, [row.id for row in open_rows])
@@ -104,7 +107,7 @@ class Beginner:
                 reason=wanted[row.id].reason,
                 state=None if row.state is None else states[row.state],
                 recorded=recorded.get(row.id, ()),
-                now_s=now_s,
+                now_s=row.now_ms / 1000,
             )
             if made is not None:
                 begun[row.id] = made
@@ -144,18 +147,14 @@ class Beginner:
             )
             self._add(connection, mended.events)
         last_seq = max(log.last_seq + len(mended.events), row.last_seq)
-        connection.execute(
-            runs.update()
-            .where(runs.c.id == row.id)
-            .values(
-                status="running",
-                owner=owner,
-                worker=self._worker,
-                started_ms=sa.func.coalesce(runs.c.started_ms, self._database.now_ms),
-                takeovers=takeovers,
-                lost=lost,
-                last_seq=last_seq,
-            )
+        self._statements.begin.run(
+            connection,
+            run=row.id,
+            token=owner,
+            by=self._worker,
+            count=takeovers,
+            in_flight=lost,
+            seq=last_seq,
         )
         return Begun(
             run_id=row.id,
@@ -165,6 +164,7 @@ class Beginner:
             options=row.options,
             cancel=row.cancel,
             last_seq=last_seq,
+            lost=lost,
             taken_over=taken_over,
             records=recorded,
             attempts=log.attempts,
@@ -200,7 +200,7 @@ class Beginner:
                 lost=takeover.MOST_LOST,
             )
         )
-        close_claim(connection, self._database, run_id, owner)
+        self._statements.close_claim.run(connection, run=run_id, owner=owner)
 
     def _add(self, connection: sa.Connection, added: Iterable[AnyEvent]) -> None:
         rows = [
@@ -233,12 +233,7 @@ class Beginner:
     ) -> dict[str, tuple[StepRecord, ...]]:
         if not run_ids:
             return {}
-        query = (
-            sa.select(records)
-            .where(records.c.run_id.in_(run_ids))
-            .order_by(records.c.run_id, records.c.number)
-        )
-        rows = connection.execute(query).all()
+        rows = self._statements.read_records.run(connection, sorted(run_ids))
         if not rows:
             return {}
         states = self._blobs.read(connection, [row.state for row in rows])
@@ -261,15 +256,20 @@ class Beginner:
         return msgspec.structs.replace(plan, id=run_id)
 
 
-def close_claim(connection: sa.Connection, database: Database, run_id: str, owner: str) -> None:
-    """Write the end of a workflow of DBOS in the transaction that ends its run.
+def closing_claim(database: Database) -> sa.Update:
+    """Return the statement that ends a workflow of DBOS, with the parameters ``run`` and ``owner``.
 
-    Otherwise DBOS would write it in a transaction of its own, which costs a commit for each run.
+    It belongs into the transaction that ends the run.  Otherwise DBOS would write the end in a transaction
+    of its own, which costs a commit for each run.
     """
     claim = workflow_status.c
-    connection.execute(
+    return (
         workflow_status.update()
-        .where(claim.workflow_uuid == run_id, claim.owner_xid == owner, claim.status == "PENDING")
+        .where(
+            claim.workflow_uuid == sa.bindparam("run"),
+            claim.owner_xid == sa.bindparam("owner"),
+            claim.status == "PENDING",
+        )
         .values(
             status="SUCCESS",
             owner_xid=None,
@@ -278,6 +278,37 @@ def close_claim(connection: sa.Connection, database: Database, run_id: str, owne
             completed_at=database.now_ms,
         )
     )
+
+
+class _Statements:
+    """The statements that each beginning takes, compiled once."""
+
+    def __init__(self, database: Database) -> None:
+        def read_runs(run_ids: Sequence[sa.BindParameter[str]]) -> sa.Select[Any]:
+            query = sa.select(runs, database.now_ms.label("now_ms"))
+            return database.lock_row(query.where(runs.c.id.in_(run_ids)).order_by(runs.c.id))
+
+        def read_records(run_ids: Sequence[sa.BindParameter[str]]) -> sa.Select[Any]:
+            query = sa.select(records).where(records.c.run_id.in_(run_ids))
+            return query.order_by(records.c.run_id, records.c.number)
+
+        self.read_runs = PreparedList(database, read_runs)
+        self.read_records = PreparedList(database, read_records)
+        self.close_claim = Prepared(database, closing_claim(database))
+        self.begin = Prepared(
+            database,
+            runs.update()
+            .where(runs.c.id == sa.bindparam("run"))
+            .values(
+                status="running",
+                owner=sa.bindparam("token"),
+                worker=sa.bindparam("by"),
+                started_ms=sa.func.coalesce(runs.c.started_ms, database.now_ms),
+                takeovers=sa.bindparam("count"),
+                lost=sa.bindparam("in_flight"),
+                last_seq=sa.bindparam("seq"),
+            ),
+        )
 
 
 def _end_of(options: bytes | None) -> str | None:

@@ -161,6 +161,23 @@ class Carrier:
         with self._lock:
             return set(self._carried)
 
+    def return_waiting(self, seconds: float) -> dict[str, str]:
+        """Let go of runs that were claimed ahead and have waited for so long for a place.
+
+        Returns:
+            Their tokens.  A run is to be given back to the queue when it is not carried any more.
+
+        """
+        with self._lock:
+            if len(self._carried) <= self._places.number:
+                return {}
+            outboxes = list(self._outboxes.values())
+        return {
+            outbox.run_id: outbox.owner
+            for outbox in outboxes
+            if outbox.has_waited(seconds) and outbox.stop(Why.RETURNED)
+        }
+
     def cancel(self, run_id: str, reason: str) -> None:
         """Cancel a run of this worker, because a client has asked for it."""
         with self._lock:
@@ -209,6 +226,7 @@ class Carrier:
                 continue
             if outbox.why is Why.ENDED and outbox.result is not None:
                 self._figures.ended(outbox.result.reason)
+                self._places.measured(outbox.result.duration_ms / 1000)
                 return
             if outbox.why is Why.FENCED:
                 reason = takeover.FENCED

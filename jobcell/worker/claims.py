@@ -12,7 +12,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -59,6 +59,7 @@ class Claims:
         places: Its places.
         tenant_limit: Largest number of runs of one tenant at once; None: any.
         carry: Called in a thread of its own with the id of each claimed run.
+        writing: Entered for each transaction of a claim in SQLite.
 
     """
 
@@ -69,12 +70,14 @@ class Claims:
         places: Places,
         tenant_limit: int | None,
         carry: Callable[[str], None],
+        writing: AbstractContextManager[object],
     ) -> None:
         self._store = store
         self._worker = worker
         self._places = places
         self._tenant_limit = tenant_limit
         self._carry = carry
+        self._writing = writing
         self._database: Database | None = None
         self._dbos: Any = None
 
@@ -182,6 +185,8 @@ class Claims:
             **more: Any,
         ) -> Any:
             # DBOS counts a claimed run when its thread has begun, which may be too late.
+            # All workers have the same version for DBOS, so it need not look for the latest one.
+            more["is_latest_version"] = True
             found, stop = start(queue, executor, version, tenant, self._places.taken, *rest, **more)
             self._places.take(found)
             return found, stop
@@ -192,6 +197,7 @@ class Claims:
             most = self._places.free
             if most <= 0:
                 return []
+            more["is_latest_version"] = True
             found = start_partitioned(queue, executor, version, most, *rest, **more)
             self._places.take(found)
             return found
@@ -201,7 +207,7 @@ class Claims:
         system.start_queued_partitioned_workflows = start_many_tenants
         system.transition_delayed_workflows = self._start_delayed
         if self._database is not None and self._database.is_sqlite:
-            system._begin = _Locking(system.engine).begin  # noqa: SLF001
+            system._begin = _Locking(system.engine, self._writing).begin  # noqa: SLF001
 
     def _limited(self, queue: Any, free: int) -> Any:
         """Return the queue with the limits of this worker."""
@@ -236,13 +242,14 @@ class _Locking:
     Otherwise two workers could count the same runs of a tenant, and exceed its limit together.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, writing: AbstractContextManager[object]) -> None:
         self._engine = engine
+        self._writing = writing
 
     @contextmanager
     def begin(self, _isolation: str | None) -> Iterator[sa.Connection]:
         """Give a connection in a transaction that holds the write lock."""
-        with self._engine.begin() as connection:
+        with self._writing, self._engine.begin() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 

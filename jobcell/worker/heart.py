@@ -24,6 +24,9 @@ CANCEL_S: Final = 0.3
 _BUSY: Final = 0.1
 """Share of the dead-time for which a beat waits for a lock."""
 
+WAIT_S: Final = 2.0
+"""Seconds for which a run that was claimed ahead may wait for a place."""
+
 _START_S: Final = 30.0
 """Seconds for which a worker that starts tries to reach the store."""
 
@@ -78,6 +81,8 @@ class Heart:
         self._lock = threading.Lock()
         self._strangers: dict[str, str] = {}
         """Own claims without a thread, as the last beat has found them."""
+        self._returning: dict[str, str] = {}
+        """The tokens of runs that are to be given back when their children are gone."""
         self._ghosts: set[str] = set()
         """Runs that take a place without a claim, as the last beat has found them."""
         self.draining = False
@@ -169,6 +174,7 @@ class Heart:
             if now_s >= next_s:
                 next_s = self._next_beat(now_s, succeeded=self._beat())
             self._look_for_cancels()
+            self._return_waiting()
             if self._wake.wait(max(0.0, min(CANCEL_S, next_s - clock_s()))):
                 self._wake.clear()
                 next_s = clock_s()
@@ -243,6 +249,20 @@ class Heart:
         for run_id in ghosts & self._ghosts:
             self._places.give_back(run_id)
         self._ghosts = ghosts
+
+    def _return_waiting(self) -> None:
+        """Give runs back that were claimed ahead, if the runs before them are not short after all."""
+        self._returning |= self._carrier.return_waiting(WAIT_S)
+        carried = self._carrier.carried()
+        due = {name: owner for name, owner in self._returning.items() if name not in carried}
+        if not due or self._is_away:
+            return
+        try:
+            self._pulses.hand_back(due)
+        except StoreError:
+            return  # it is tried again
+        for name in due:
+            del self._returning[name]
 
     def _look_for_cancels(self) -> None:
         carried = self._carrier.carried()

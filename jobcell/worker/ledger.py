@@ -7,6 +7,7 @@ another token there, and writes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -16,10 +17,11 @@ from engine.api import StepRecord
 from jobcell.store.blobs import Blob, Blobs
 from jobcell.store.contents import Contents, PackedEvent, PackedRecord
 from jobcell.store.database import Database
+from jobcell.store.prepared import Prepared, PreparedList
 from jobcell.store.schema import events, records, runs, workflow_status
-from jobcell.worker.beginning import Begin, Beginner, close_claim
+from jobcell.worker.beginning import Begin, Beginner, closing_claim
 
-PENDING = "PENDING"
+PENDING: Final = "PENDING"
 
 
 class Last(msgspec.Struct, frozen=True):
@@ -40,6 +42,8 @@ class Append(msgspec.Struct, frozen=True):
     """The number of the last event that is written then."""
     events: tuple[tuple[int, PackedEvent], ...] = ()
     records: tuple[tuple[int, StepRecord, PackedRecord], ...] = ()
+    was_lost: bool = False
+    """Whether the run has lost workers since its last record."""
     last: Last | None = None
 
 
@@ -62,7 +66,7 @@ class Ledger:
         self._blobs = blobs
         self._beginner = Beginner(database, blobs, contents, worker)
         self._worker = worker
-        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._statements = _Statements(database)
 
     def commit(self, parts: Sequence[Part]) -> list[object]:
         """Write all parts in one transaction.
@@ -91,17 +95,8 @@ class Ledger:
 
     def _lock(self, connection: sa.Connection, run_ids: Iterable[str]) -> dict[str, str]:
         """Lock the claims of runs; return the token of each run that this worker holds."""
-        claim = workflow_status.c
-        query = (
-            sa.select(claim.workflow_uuid, claim.owner_xid)
-            .where(
-                claim.workflow_uuid.in_(sorted(set(run_ids))),
-                claim.status == PENDING,
-                claim.executor_id == self._worker,
-            )
-            .order_by(claim.workflow_uuid)  # two workers never wait for each other
-        )
-        rows = connection.execute(self._database.lock_row(query))
+        wanted = sorted(set(run_ids))
+        rows = self._statements.lock.run(connection, wanted, worker=self._worker)
         return {row.workflow_uuid: row.owner_xid for row in rows}
 
     def _ended_before(self, connection: sa.Connection, parts: list[Append]) -> set[str]:
@@ -128,8 +123,7 @@ class Ledger:
             for part in parts
             for seq, event in part.events
         ]
-        if rows:
-            connection.execute(self._insert(events).on_conflict_do_nothing(), rows)
+        self._statements.add_events.run_many(connection, rows)
         recorded = [
             {
                 "run_id": part.run_id,
@@ -141,41 +135,83 @@ class Ledger:
             for part in parts
             for number, record, packed in part.records
         ]
-        if recorded:
-            connection.execute(self._insert(records).on_conflict_do_nothing(), recorded)
-        self._touch(connection, [part for part in parts if part.last is None and part.records])
-        for part in parts:
-            if part.last is not None:
-                self._end(connection, part, part.last)
-
-    def _touch(self, connection: sa.Connection, parts: list[Append]) -> None:
-        """Take note of new records, so that the run is not given up as poison."""
-        if not parts:
-            return
-        statement = (
-            runs.update()
-            .where(runs.c.id == sa.bindparam("b_id"))
-            .values(lost=0, last_seq=sa.bindparam("b_seq"), last_event_ms=self._database.now_ms)
+        self._statements.add_records.run_many(connection, recorded)
+        self._statements.touch.run_many(
+            connection,
+            [
+                {"run": part.run_id, "seq": part.last_seq}
+                for part in parts
+                if part.last is None and part.records and part.was_lost
+            ],
         )
-        connection.execute(
-            statement, [{"b_id": part.run_id, "b_seq": part.last_seq} for part in parts]
+        ends = [(part, part.last) for part in parts if part.last is not None]
+        self._statements.end.run_many(
+            connection,
+            [
+                {
+                    "run": part.run_id,
+                    "seq": part.last_seq,
+                    "why": last.reason,
+                    "result": last.outcome,
+                    "final": None if last.final_state is None else last.final_state.key,
+                }
+                for part, last in ends
+            ],
+        )
+        self._statements.close_claim.run_many(
+            connection, [{"run": part.run_id, "owner": part.owner} for part, _last in ends]
         )
 
-    def _end(self, connection: sa.Connection, part: Append, last: Last) -> None:
-        connection.execute(
-            runs.update()
-            .where(runs.c.id == part.run_id)
-            .values(
-                status="done",
-                reason=last.reason,
-                final_state=None if last.final_state is None else last.final_state.key,
-                outcome=last.outcome,
-                ended_ms=self._database.now_ms,
-                last_event_ms=self._database.now_ms,
-                last_seq=part.last_seq,
+
+class _Statements:
+    """The statements of each transaction, compiled once."""
+
+    def __init__(self, database: Database) -> None:
+        insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        claim = workflow_status.c
+
+        def lock(run_ids: Sequence[sa.BindParameter[str]]) -> sa.Select[Any]:
+            query = (
+                sa.select(claim.workflow_uuid, claim.owner_xid)
+                .where(
+                    claim.workflow_uuid.in_(run_ids),
+                    claim.status == PENDING,
+                    claim.executor_id == sa.bindparam("worker"),
+                )
+                .order_by(claim.workflow_uuid)  # two workers never wait for each other
             )
+            return database.lock_row(query)
+
+        self.lock = PreparedList(database, lock)
+        self.add_events = Prepared(
+            database, insert(events).values(**_columns(events)).on_conflict_do_nothing()
         )
-        close_claim(connection, self._database, part.run_id, part.owner)
+        self.add_records = Prepared(
+            database, insert(records).values(**_columns(records)).on_conflict_do_nothing()
+        )
+        one_run = runs.update().where(runs.c.id == sa.bindparam("run"))
+        now_ms = database.now_ms
+        # A run with a new record is not given up as poison.
+        self.touch = Prepared(
+            database, one_run.values(lost=0, last_seq=sa.bindparam("seq"), last_event_ms=now_ms)
+        )
+        self.end = Prepared(
+            database,
+            one_run.values(
+                status="done",
+                reason=sa.bindparam("why"),
+                outcome=sa.bindparam("result"),
+                final_state=sa.bindparam("final"),
+                last_seq=sa.bindparam("seq"),
+                ended_ms=now_ms,
+                last_event_ms=now_ms,
+            ),
+        )
+        self.close_claim = Prepared(database, closing_claim(database))
+
+
+def _columns(table: sa.Table) -> dict[str, sa.BindParameter[Any]]:
+    return {column.name: sa.bindparam(column.name) for column in table.c}
 
 
 def _blobs_of(part: Append) -> Iterable[Blob]:

@@ -18,6 +18,7 @@ from jobcell.store.errors import StoreError
 from jobcell.worker.beginning import Begun
 from jobcell.worker.ledger import Append, Last
 from jobcell.worker.takeover import NO_CHECKPOINT
+from jobcell.worker.walk import Walk
 from protocol.events import (
     AnyEvent,
     EdgeResolved,
@@ -41,6 +42,7 @@ class Why(enum.Enum):
     FENCED = "the worker is fenced off"
     STOPPED = "the worker stops"
     UNSTARTED = "its child did not start"
+    RETURNED = "it has waited for a place"
     REFUSED = "the store refuses its events"
 
 
@@ -103,6 +105,9 @@ class Outbox:
         self._again = begun.again.copy()
         self._number = len(begun.records)
         self._records = True
+        self._was_lost = begun.lost > 0
+        self._walk = Walk(begun.plan.workflow, begun.plan.start, begun.records)
+        self._begun_s = time.monotonic()
         self._warned = begun.warned
         self._keeps_secrets = keeps_secrets
         self._has_job = ends_unstarted
@@ -120,6 +125,10 @@ class Outbox:
             stopped = self.why
         if stopped is not None:
             run.cancel(stopped.value)
+
+    def has_waited(self, seconds: float) -> bool:
+        """Return whether the engine has not begun the run for so long."""
+        return self._cursor == 0 and time.monotonic() - self._begun_s > seconds
 
     def refuse(self, report: ErrorReport) -> None:
         """End the run, because the engine does not take it."""
@@ -154,6 +163,11 @@ class Outbox:
             if self.why is not None:
                 raise StoreError(f"the run cannot go on here: {self.why.value}")
             self._requests.append(request)
+            is_last = self._walk.ends_with(record)
+        if is_last:
+            # No step follows, so nobody has to wait: it is written together with the end of the run.
+            self._notify(self, False)
+            return
         self._notify(self, True)
         request.done.wait()
         if request.problem is not None:
@@ -266,8 +280,15 @@ class Outbox:
             result = self._run.result()
             last = self._pack_end(outcome, result)
         append = Append(
-            self.run_id, self.owner, self._seq, tuple(events), records=records, last=last
+            self.run_id,
+            self.owner,
+            self._seq,
+            tuple(events),
+            records,
+            was_lost=self._was_lost,
+            last=last,
         )
+        self._was_lost = self._was_lost and not records
         return Writes(append, requests, result)
 
     def _pack_records(

@@ -10,7 +10,16 @@ SHORTEST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.25
 """Pauses between two looks into an empty queue; each is longer than the one before."""
 
+SHORT_S: Final = 0.5
+"""Average duration of runs below which a worker claims more runs than it has places, so that a place is never
+empty while DBOS claims."""
+
+MOST_WAITING: Final = 16
+"""Largest number of claimed runs that wait for a place."""
+
 _GROWTH: Final = 1.5
+_WEIGHT: Final = 0.2
+"""Weight of the last run in the average."""
 
 
 class Places:
@@ -18,11 +27,14 @@ class Places:
 
     Args:
         number: Number of runs at once.
+        ahead: Whether short runs are claimed ahead.
 
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, ahead: bool = True) -> None:
         self.number = number
+        self._ahead = ahead
+        self._average_s: float | None = None
         self._changed = threading.Condition()
         self._claimed: set[str] = set()
         self._is_open = False
@@ -66,6 +78,12 @@ class Places:
                 self._pause_s = SHORTEST_PAUSE_S
                 self._woken = True
 
+    def measured(self, seconds: float) -> None:
+        """Take note of the duration of a run that has ended."""
+        with self._changed:
+            before = seconds if self._average_s is None else self._average_s
+            self._average_s = before + _WEIGHT * (seconds - before)
+
     def give_back(self, run_id: str) -> None:
         """Take note that a run is over, or is another worker's."""
         with self._changed:
@@ -90,9 +108,9 @@ class Places:
         The call returns 0 after a while, so that its thread can notice that the worker ends.
         """
         with self._changed:
-            if self._free() <= 0:
-                self._changed.wait_for(lambda: self._free() > 0, LONGEST_PAUSE_S)
-                return self._free()
+            if not self._has_room():
+                self._changed.wait_for(self._has_room, LONGEST_PAUSE_S)
+                return self._free() if self._has_room() else 0
             if not self._woken:
                 # A place that becomes free while another one is waiting does not change anything.
                 self._changed.wait_for(lambda: self._woken or not self._is_open, self._pause_s)
@@ -100,5 +118,15 @@ class Places:
             self._woken = False
             return self._free()
 
+    def _waiting(self) -> int:
+        """Return the number of runs that may wait for a place."""
+        is_short = self._average_s is not None and self._average_s < SHORT_S
+        return min(self.number, MOST_WAITING) if self._ahead and is_short else 0
+
     def _free(self) -> int:
-        return max(0, self.number - len(self._claimed)) if self._is_open else 0
+        room = self.number + self._waiting() - len(self._claimed)
+        return max(0, room) if self._is_open else 0
+
+    def _has_room(self) -> bool:
+        """Return whether to claim: of runs that wait, several at once."""
+        return self._free() > self._waiting() // 2

@@ -14,7 +14,7 @@ from engine.api import __version__
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreError
 from jobcell.store.queue import QUEUE
-from jobcell.store.schema import runs, workers, workflow_status
+from jobcell.store.schema import events, runs, workers, workflow_status
 
 _NO_BEATS: Final = -1
 """The number of beats of a worker that holds claims without being known."""
@@ -166,23 +166,24 @@ class Pulses:
                 if not _requeue(connection, self._database, is_own):
                     continue
                 count += 1
-                connection.execute(
-                    runs.update()
-                    .where(runs.c.id == run_id, runs.c.owner == owner)
-                    .values(owner=None, worker=None)
-                )
+                self._disown(connection, runs.c.id == run_id, runs.c.owner == owner)
         return count
 
     def hand_back_all(self) -> int:
         """Give all own claims back to the queue; return their number."""
         with self._database.write() as connection:
-            connection.execute(
-                runs.update()
-                .where(runs.c.status == "running", runs.c.worker == self._worker)
-                .values(owner=None, worker=None)
-            )
+            self._disown(connection, runs.c.worker == self._worker)
             is_own = workflow_status.c.executor_id == self._worker
             return _requeue(connection, self._database, is_own)
+
+    def _disown(self, connection: sa.Connection, *whose: sa.ColumnElement[bool]) -> None:
+        """Take note that running runs have no worker.  Those without an event have not begun."""
+        has_begun = sa.exists().where(events.c.run_id == runs.c.id)
+        connection.execute(
+            runs.update()
+            .where(runs.c.status == "running", *whose)
+            .values(owner=None, worker=None, status=sa.case((has_begun, "running"), else_="queued"))
+        )
 
     def leave(self) -> None:
         """Take the worker from the list, because it has no claims any more."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Final
 from uuid import uuid4
@@ -198,11 +199,17 @@ class Worker:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         store = self._store
         store.database.use_session(application_name=session_name(self.id))
-        places = Places(self._max_runs)
+        # A tenant limit counts the claimed runs, so it does not go with claims ahead.
+        places = Places(self._max_runs, ahead=self._tenant_limit is None)
         ledger = Ledger(store.database, store.blobs, store.contents, self.id)
+        # SQLite lets the threads of a process wait for each other with pauses of up to 0.1 s.
+        writing: AbstractContextManager[object] = (
+            threading.Lock() if store.database.is_sqlite else nullcontext()
+        )
 
         def commit(parts: Sequence[Begin | Writes]) -> Sequence[object]:
-            return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
+            with writing:
+                return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
 
         flusher: Flusher[Any] = Flusher(commit, observe=self._figures.flushed)
         carrier = Carrier(
@@ -217,7 +224,7 @@ class Worker:
             places=places,
             figures=self._figures,
         )
-        claims = Claims(store, self.id, places, self._tenant_limit, carrier.carry)
+        claims = Claims(store, self.id, places, self._tenant_limit, carrier.carry, writing)
         ticker = Ticker(store.schedules)
         is_drained = False
         flusher.start()
