@@ -112,7 +112,7 @@ bench-compare: setup  ## Which figures have moved since BASE=revision
 soak: setup  ## Two thousand runs with random deaths: nothing grows, nothing is left
 	$(PY) -m benchmarks.soak
 
-kills: setup  ## Two hundred managers die of SIGKILL at random moments: no run is lost, none is doubled
+kills: setup  ## 200 managers and 100 commands die of SIGKILL at random moments: no run is lost, none is doubled
 	$(PY) -m benchmarks.kills
 
 memory: setup  ## Two thousand runs with large states: the manager's memory stays what it was

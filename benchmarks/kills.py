@@ -2,13 +2,14 @@
 
 A manager runs several plans, each with a `FileJournal`.  It is killed, and another manager resumes the
 runs from their journals, until all are over.  A server on loopback counts the side effects of each step.
-Run it with `make kills`.
+The same is done with the commands `jobcell run --journal` and `jobcell resume`.  Run it with `make kills`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -22,12 +23,35 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from engine import FileJournal
+
 KILLS = 200
+COMMANDS = 100
+"""Commands that are killed."""
 RUNS = 4
 """Runs of one manager at the same time."""
 STEPS = 8
 MOMENT_S = 0.01
 """Longest time between a side effect and the kill: about as long as a step with its record."""
+
+WHOLE_S = 0.8
+"""About the time that a command takes; half of the commands are killed at any time in it."""
+
+_ADAPTOR = """
+import _socket
+import jobcell_context
+
+def work():
+    def run(state):
+        connection = _socket.socket()
+        connection.connect(("127.0.0.1", PORT))
+        connection.sendall(f"POST /{jobcell_context.idempotency_key} HTTP/1.0\\r\\n\\r\\n".encode())
+        while connection.recv(4096):
+            pass
+        connection.close()
+        return {"data": {**state["data"], jobcell_context.step_id: 1}}
+    return run
+"""
 
 _MANAGER = """
 import json, sys
@@ -178,18 +202,152 @@ def _check(ends: list[list[object]], posts: Counter[str], kills: int) -> int:
     return sum(posts.values()) - RUNS * STEPS
 
 
+def kill_commands(kills: int, seed: int) -> Counter[str]:
+    """Kill `jobcell run --journal` and `jobcell resume` until *kills* of them were killed.
+
+    Returns:
+        The counts of kills, of runs, and of repeated steps.
+
+    Raises:
+        KillsError: A run was lost or doubled.
+
+    """
+    chance = random.Random(seed)
+    found: Counter[str] = Counter()
+    with _serving() as server, tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "state.json").write_text('{"data": {}}')
+        _write_adaptor(directory, server.server_port)
+        while found["kills"] < kills:
+            found["runs"] += 1
+            run_id = f"run-{found['runs']}"
+            _write_plan(directory, run_id)
+            here = 0
+            while True:
+                last = found["kills"] >= kills
+                said = _command(server, directory, run_id, None if last else chance)
+                if said is not None:
+                    break
+                here += 1
+                found["kills"] += 1
+            counts = [server.posts[f"/{run_id}:s{number}"] for number in range(STEPS)]
+            found["repeated steps"] += _check_command(run_id, said, directory, counts, here)
+    return found
+
+
+def _write_adaptor(directory: Path, port: int) -> None:
+    home = directory / "repo" / "effects"
+    home.mkdir(parents=True)
+    (home / "effects.py").write_text(_ADAPTOR.replace("PORT", str(port)))
+    entry = {"name": "effects", "version": "1.0.0", "path": "effects", "module": "effects"}
+    (directory / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+
+
+def _write_plan(directory: Path, run_id: str) -> None:
+    steps = [
+        {
+            "id": f"s{number}",
+            "adaptor": "effects",
+            "expression": "work()",
+            "next": {f"s{number + 1}": True} if number + 1 < STEPS else {},
+        }
+        for number in range(STEPS)
+    ]
+    plan = {"id": run_id, "workflow": {"steps": steps}}
+    (directory / f"{run_id}.json").write_text(json.dumps(plan))
+
+
+def _command(
+    server: _Server, directory: Path, run_id: str, chance: random.Random | None
+) -> str | None:
+    """Resume a run, or begin it if it has no journal yet; return its final state.
+
+    Args:
+        server: Counts the side effects.
+        directory: The plan, the state, the adaptor and the journal.
+        run_id: The run, and the name of its files.
+        chance: Chooses the moment of the kill; None lets the command end.
+
+    Returns:
+        None if the command was killed.
+
+    """
+    begin = ["run", f"{run_id}.json", "--state", "state.json", "--journal", run_id]
+    begin += ["--repo", "repo", "--net", f"127.0.0.1:{server.server_port}"]
+    for arguments in (["resume", run_id], begin):
+        server.due.clear()
+        server.left = chance.randint(1, STEPS) if chance is not None else sys.maxsize
+        at_effect = chance is not None and chance.random() < 1 / 2
+        command = [sys.executable, "-m", "jobcell", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=directory,
+            env=environment,
+        ) as process:
+            if chance is not None:
+                if at_effect:
+                    while process.poll() is None and not server.due.wait(0.02):
+                        pass
+                _end_within(process, chance.uniform(0, MOMENT_S if at_effect else WHOLE_S))
+            said, why = process.communicate()
+        if process.returncode == -signal.SIGKILL:
+            return None
+        if process.returncode == 0:
+            return said
+        if arguments is begin or not _has_not_begun(why):
+            raise KillsError(
+                f"jobcell {' '.join(arguments)} ended with {process.returncode}: {why}"
+            )
+    raise AssertionError
+
+
+def _end_within(process: subprocess.Popen[str], moment_s: float) -> None:
+    """Kill a process after a moment, unless it ends before."""
+    try:
+        process.wait(moment_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _has_not_begun(why: str) -> bool:
+    return "nothing is recorded in it" in why or "No such file" in why
+
+
+def _check_command(run_id: str, said: str, directory: Path, counts: list[int], kills: int) -> int:
+    """Check one run; return the number of steps that were repeated."""
+    names = [f"s{number}" for number in range(STEPS)]
+    with FileJournal(directory / run_id) as journal:
+        recorded = [record.step_run_id for record in journal.records()]
+    if recorded != names or json.loads(said) != {"data": dict.fromkeys(names, 1)}:
+        raise KillsError(f"{run_id} ended with {said}, and has recorded {recorded}")
+    if min(counts) < 1:
+        raise KillsError(f"{run_id} has lost a step: {counts}")
+    if sum(counts) > STEPS + kills:
+        raise KillsError(f"{run_id} has repeated more than the steps in flight: {counts}")
+    return sum(counts) - STEPS
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kills", nargs="?", type=int, default=KILLS)
+    parser.add_argument("--commands", type=int, default=COMMANDS)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     print(f"Python {sys.version.split()[0]}, seed {arguments.seed}, {Path(__file__).stem}")
-    begun = time.monotonic()
-    found = kill_managers(arguments.kills, arguments.seed)
-    print(
-        f"{found['kills']} managers killed, {found['runs']} runs in {time.monotonic() - begun:.0f} s:"
-        f" none lost, none doubled, {found['repeated steps']} steps in flight repeated"
-    )
+    for what, kill, kills in (
+        ("managers", kill_managers, arguments.kills),
+        ("commands", kill_commands, arguments.commands),
+    ):
+        begun = time.monotonic()
+        found = kill(kills, arguments.seed)
+        print(
+            f"{found['kills']} {what} killed, {found['runs']} runs in {time.monotonic() - begun:.0f} s:"
+            f" none lost, none doubled, {found['repeated steps']} steps in flight repeated"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The short form of `make kills`: managers are killed, and their runs end once."""
+"""The short form of `make kills`: managers and commands are killed, and their runs end once."""
 
 from __future__ import annotations
 
-from benchmarks.kills import RUNS, kill_managers
+from benchmarks.kills import RUNS, kill_commands, kill_managers
 
 SEED = 15
 
@@ -12,3 +12,9 @@ def test_no_run_is_lost_or_doubled_when_its_manager_is_killed():
     found = kill_managers(3, SEED)
     assert found["kills"] == 3
     assert found["runs"] >= RUNS
+
+
+def test_no_run_of_the_command_is_lost_or_doubled_when_it_is_killed():
+    """`jobcell run --journal` and `jobcell resume` die at random moments, until a run is over."""
+    found = kill_commands(4, SEED)
+    assert found["kills"] == 4
