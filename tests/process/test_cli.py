@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -454,19 +455,54 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-@pytest.mark.parametrize("mode", ["exec", "zygote"])
-def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
-    """The terminal signals every process in the foreground; our other processes must survive."""
+def in_foreground(*arguments):
+    """Start the command on a terminal; return its process and the other end of the terminal."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-c", IN_FOREGROUND, *COMMAND[1:], "run", "--start-mode", mode]
     process = subprocess.Popen(
-        [*command, str(write("job.py", ENDLESS))],
+        [sys.executable, "-c", IN_FOREGROUND, *COMMAND[1:], *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stdin=follower,
         stderr=follower,
         start_new_session=True,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"},
     )
     os.close(follower)
+    return process, leader
+
+
+@pytest.mark.parametrize("delay_ms", [4_900, 60_000], ids=["the child waits", "no child is left"])
+def test_a_terminal_counts_down_to_the_next_attempt_and_ctrl_c_ends_the_wait(write, delay_ms):
+    """The table shows the error, the attempt and the time that is left; no attempt follows Ctrl-C."""
+    step = {
+        "id": "fetch",
+        "expression": "def main(state): raise ValueError('busy')",
+        "retry": {"attempts": 3, "delay": delay_ms, "on": ["RuntimeError"]},
+    }
+    plan = write("plan.json", {"workflow": {"steps": [step]}})
+    process, leader = in_foreground("run", plan, "--timeout", "600")
+    with process:
+        shown = b""
+        left = []
+        while len(set(left)) < 2:  # the number has changed
+            shown += os.read(leader, 65536)
+            left = re.findall(rb"RuntimeError, attempt 2 of 3 in ([0-9.]+) s", shown)
+        os.write(leader, b"\x03")
+        rest = _read_terminal(leader)
+        process.wait(timeout=20)
+
+    counted = [float(seconds) for seconds in left]
+    assert counted == sorted(counted, reverse=True)
+    assert counted[0] > counted[-1]
+    assert process.returncode == 130, rest
+    assert "interrupted by Ctrl-C" in rest
+    assert "running, attempt 2" not in rest
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
+    """The terminal signals every process in the foreground; our other processes must survive."""
+    process, leader = in_foreground("run", "--start-mode", mode, write("job.py", ENDLESS))
     with process:
         shown = b""
         while b"armed" not in shown:
