@@ -244,17 +244,58 @@ FAILING = {
 }
 
 
-def test_a_run_that_waits_for_its_retry_gives_its_place_to_another(shared):
-    """With one place another run is over while the first one waits; a cancellation ends the wait."""
-    with make_engine(policy=Policy(language=False), max_runs=1) as engine:
-        waiting = engine.execute({"workflow": {"steps": [FAILING]}})
-        wait_for(waiting, "job-error")
-        assert engine.execute("def main(state): return state").result(20).reason == "success"
-        assert not waiting.done
-        waiting.cancel("enough")
-        assert waiting.result(5).reason == "cancelled"
-        wait = engine.execute({"workflow": {"steps": [FAILING]}}, options=RunOptions(timeout_s=0.2))
-        assert wait.result(20).error.option == "timeout_s"
+DYING = {
+    "id": "a",
+    "expression": "import os\ndef main(state): os._exit(7)",
+    "retry": {"attempts": 9, "delay": 60_000, "on": ["death"]},
+}
+LATE = {
+    **FAILING,
+    "expression": "import time\ndef main(state): time.sleep(60)",
+    "timeout": 100,
+    "retry": {"attempts": 9, "delay": 4_900, "on": ["timeout"]},
+}
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    """An engine with one place; a child has a long time to end after a cancellation."""
+    options = RunOptions(cancel_grace_s=60)
+    with make_engine(policy=Policy(language=False), options=options, max_runs=1) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    "step", [FAILING, DYING, LATE], ids=["after an error", "after a death", "after a timeout"]
+)
+def test_a_run_that_waits_for_its_retry_gives_its_place_to_another(narrow, step):
+    """With one place another run is over while the first one waits; a cancellation ends the wait.
+
+    After an error the child waits for up to 5 s and keeps its place; after a death there is no child.
+    """
+    waiting = narrow.execute({"workflow": {"steps": [step]}})
+    wait_for(waiting, "job-error")
+    assert narrow.execute("def main(state): return state").result(20).reason == "success"
+    assert not waiting.done
+    waiting.cancel("enough")
+    assert waiting.result(20).reason == "cancelled"
+    assert types_of(finish(waiting)).count("job-start") == 1
+    options = RunOptions(timeout_s=0.4)
+    late = narrow.execute({"workflow": {"steps": [step]}}, options=options).result(20)
+    assert late.error.option == "timeout_s"
+
+
+def test_a_cancellation_ends_a_wait_in_which_the_child_stays(narrow):
+    """The child waits for its next attempt, and hears the cancellation before that."""
+    step = {**FAILING, "retry": {"attempts": 9, "delay": 4_900, "on": ["RuntimeError"]}}
+    waiting = narrow.execute({"workflow": {"steps": [step]}})
+    wait_for(waiting, "job-error")
+    queued = narrow.execute("def main(state): return state")
+    waiting.cancel("enough")
+    assert waiting.result(20).reason == "cancelled"
+    assert waiting.result().children == 1
+    assert types_of(finish(waiting)).count("job-start") == 1
+    assert queued.result(20).reason == "success"
 
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
