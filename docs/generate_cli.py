@@ -13,8 +13,9 @@ from typer.main import get_command
 from jobcell.commands import app
 from jobcell.repo.commands import app as repo_app
 from jobcell.schedule import app as schedule_app
+from jobcell.store_commands import app as store_app
 
-APART = {"repo": repo_app, "schedule": schedule_app}
+APART = {"repo": repo_app, "schedule": schedule_app, "store": store_app}
 """Commands that get their sub-commands only when they run."""
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
@@ -27,7 +28,7 @@ command.
 
 ## Exit codes
 
-These are the codes of `run` and `resume`. Any other command ends with 0 or 2, too, with 2 for bad input. `check` and
+These are the codes of `run`, `resume` and `result`. Any other command ends with 0 or 2, too, with 2 for bad input. `check` and
 `repo verify` end with 1 if they find a problem, `validate` with 2, and `doctor` with 5.
 
 | code | meaning |
@@ -37,7 +38,8 @@ These are the codes of `run` and `resume`. Any other command ends with 0 or 2, t
 | 2 | Nothing was started: the plan, the state, an option or a file is wrong. |
 | 3 | The run crashed: a job does not compile, an import is refused, or the child died. |
 | 4 | The engine ended the run at a limit, or for a forbidden action. |
-| 5 | The fault is not that of the job or its author. |
+| 5 | The fault is not that of the job or its author. For commands of a store: it is out of reach or damaged. |
+| 6 | `result`: the run is not over yet. |
 | 130, 143 | Ctrl-C or SIGTERM cancelled the run. |
 | 141 | The reader of the output has gone. |
 """

@@ -302,7 +302,7 @@ def test_a_store_of_a_newer_jobcell_is_refused_only_if_it_cannot_be_read(store_u
 
 
 @pytest.mark.slow
-def test_two_processes_may_open_a_new_store_at_once(store_url):
+def test_two_processes_may_open_a_new_store_at_once(new_store_url):
     """Both find the tables complete, and the store has one identity."""
     script = (
         "import sys\n"
@@ -314,7 +314,7 @@ def test_two_processes_may_open_a_new_store_at_once(store_url):
     )
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, store_url],
+            [sys.executable, "-c", script, new_store_url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -329,7 +329,7 @@ def test_two_processes_may_open_a_new_store_at_once(store_url):
 
     assert [errors for _, errors in ends] == [""] * 3
     assert len({output for output, _ in ends}) == 1
-    with Store.open(store_url) as store:
+    with Store.open(new_store_url) as store:
         assert len(store.runs()) == 3
 
 
