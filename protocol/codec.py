@@ -28,6 +28,11 @@ encode = msgspec.msgpack.Encoder().encode
 """Encode one message."""
 
 
+_UNDECODABLE: Final = (ValueError, TypeError, RecursionError, MemoryError, OverflowError)
+"""The errors of a decoder.  msgspec.DecodeError is a ValueError.  Deep nesting is a RecursionError, and
+a key of a wrong type is a TypeError.  An announced container of 2**32 items is a MemoryError or an
+OverflowError."""
+
 _decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {}
 """Decoders by the sender of the messages.  Making a decoder takes a millisecond, and each side
 needs only one of them, so it is made at its first use."""
@@ -49,7 +54,11 @@ def decode_from_child(body: bytes | bytearray, *, log_bytes: int = MAX_MESSAGE_B
     """
     if len(body) > MAX_MESSAGE_BYTES:
         _check_size(body, log_bytes)
-    return _decode(FromChild, body, "child")
+    decoder = _decoders.get("child") or _make_decoder("child", FromChild)
+    try:
+        return decoder.decode(body)
+    except _UNDECODABLE as error:
+        raise _undecodable("child", error) from None
 
 
 def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
@@ -91,21 +100,21 @@ def decode_to_child(body: bytes | bytearray) -> Message:
         RemoteProtocolError: The frame is not a message of an engine.
 
     """
-    return _decode(ToChild, body, "engine")
-
-
-def _decode(messages: object, body: bytes | bytearray, peer: str) -> Message:
-    decoder = _decoders.get(peer)
-    if decoder is None:
-        decoder = _decoders[peer] = msgspec.msgpack.Decoder(messages, ext_hook=restore_extension)
+    decoder = _decoders.get("engine") or _make_decoder("engine", ToChild)
     try:
         return decoder.decode(body)
-    # msgspec.DecodeError, a ValueError, is not the only error here.  Deep nesting is a
-    # RecursionError, and a key of a wrong type is a TypeError.  An announced container of 2**32
-    # items is a MemoryError or an OverflowError.
-    except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
-        if type(error) is MemoryError and messages is ToChild:
-            raise  # the engine is trusted, so this process has met its memory limit
-        # The text quotes the peer and may have any length: cut it, and keep it ASCII.
-        quoted = f"{str(error)[:_QUOTE_CHARACTERS]!a}"
-        raise RemoteProtocolError(f"{peer} sent an undecodable frame: {quoted}") from None
+    except MemoryError:
+        raise  # the engine is trusted, so this process has met its memory limit
+    except _UNDECODABLE as error:
+        raise _undecodable("engine", error) from None
+
+
+def _make_decoder(peer: str, messages: object) -> msgspec.msgpack.Decoder[Message]:
+    decoder = _decoders[peer] = msgspec.msgpack.Decoder(messages, ext_hook=restore_extension)
+    return decoder
+
+
+def _undecodable(peer: str, error: Exception) -> RemoteProtocolError:
+    # The text quotes the peer and may have any length: cut it, and keep it ASCII.
+    quoted = f"{str(error)[:_QUOTE_CHARACTERS]!a}"
+    return RemoteProtocolError(f"{peer} sent an undecodable frame: {quoted}")

@@ -18,6 +18,9 @@ from protocol.errors import RemoteProtocolError
 class Phase(enum.Enum):
     """How far a run has come, according to the messages of its child."""
 
+    # Each message looks its phase up in a table, and the hash of Enum is Python code.
+    __hash__ = object.__hash__
+
     STARTING = "starting"
     GREETED = "greeted"
     WALKING = "walking"
@@ -79,6 +82,8 @@ FROM_CHILD: dict[Phase, dict[type[m.Message], Phase]] = {
 }
 
 
+_ENDS = frozenset({m.JobComplete, m.JobError})
+
 AFTER_PROCEED: dict[Phase, Phase] = {
     Phase.RECORDING: Phase.WALKING,
     Phase.RETRYING: Phase.LINKED,
@@ -99,14 +104,16 @@ def advance(phase: Phase, message: m.Message, *, barrier: bool = False) -> Phase
 
     """
     allowed = FROM_CHILD[phase]
-    following = allowed.get(type(message))
+    kind = type(message)
+    following = allowed.get(kind)
     if following is None:
         names = ", ".join(sorted(kind.__name__ for kind in allowed)) or "nothing"
         raise RemoteProtocolError(
-            f"child sent {type(message).__name__} in phase {phase.name}; allowed there: {names}"
+            f"child sent {kind.__name__} in phase {phase.name}; allowed there: {names}"
         )
-    if not isinstance(message, m.JobComplete | m.JobError):
+    if kind not in _ENDS:
         return following
+    assert isinstance(message, (m.JobComplete, m.JobError))
     waiting = waiting_after(message, barrier=barrier)
     if waiting is Phase.RETRYING and phase is Phase.FAILING:
         raise RemoteProtocolError("child wants to retry a step that died with an earlier child")

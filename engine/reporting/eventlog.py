@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -47,6 +47,9 @@ _NOTHING: Final = sys.maxsize
 StateEvent = JobComplete | JobError | WorkflowComplete
 TerminalEvent = WorkflowComplete | WorkflowError
 _E = TypeVar("_E", bound=StateEvent)
+
+_WITH_STATE: Final = frozenset({JobComplete, JobError, WorkflowComplete})
+_TERMINAL: Final = frozenset({WorkflowComplete, WorkflowError})
 
 
 class EventLog:
@@ -96,17 +99,19 @@ class EventLog:
 
         """
         with self._lock:
-            if isinstance(event, Log):
+            kind = type(event)
+            if kind is Log:
                 if not always and not self._make_room_for_log():
                     return False
                 self._logs.append(len(self._events))
-            elif isinstance(event, StateEvent):
-                event = self._make_room_for_state(event)
+            elif kind in _WITH_STATE:
+                event = self._make_room_for_state(cast("StateEvent", event))
             self._events.append(event)
-            self._ended = isinstance(event, TerminalEvent)
+            self._ended = kind in _TERMINAL
             if len(self._events) > self._awaited or self._ended:
                 self._wake_readers()
-            self._tell()
+            if self._listeners:
+                self._tell()
         return True
 
     def close(self) -> None:

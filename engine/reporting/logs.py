@@ -32,6 +32,8 @@ class LogBook:
         self._records = redactor.records(_is_own)
         self._emit = emit
         self._wanted_bytes = 0
+        self._may_hold = False
+        """Whether a line may be held back."""
         self._dropped = 0
         self._decoders = {
             source: codecs.getincrementaldecoder("utf-8")("replace") for source in _STREAM_LEVEL
@@ -74,11 +76,13 @@ class LogBook:
         if not self._redactor.active:
             self._emit(entry)
             return
+        self._may_hold = True
         for settled, text in self._records.feed(entry, entry.message):
             self._emit(msgspec.structs.replace(settled, message=text))
 
     def output(self, source: LogSource, data: bytes) -> None:
         """Take bytes of a standard stream; each of its lines becomes an entry."""
+        self._may_hold = True
         first, *lines = self._decoders[source].decode(data).split("\n")
         self._partial[source].write(first)
         for line in lines:
@@ -104,6 +108,9 @@ class LogBook:
 
     def flush(self, *, final: bool = False) -> None:
         """Pass on held-back lines: unfinished lines, and possible parts of secrets."""
+        if not (self._may_hold or final):
+            return
+        self._may_hold = False
         for source in _STREAM_LEVEL:
             if final:
                 self._partial[source].write(self._decoders[source].decode(b"", final=True))

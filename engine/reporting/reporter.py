@@ -54,7 +54,8 @@ class Reporter:
 
     def emit(self, kind: type[events.AnyEvent], **fields: Any) -> None:
         """Emit an event without the secrets of the run."""
-        self._log.append(self.redactor.struct(kind(**self._stamp(), **fields)))
+        event = kind(seq=self._count(), run_id=self._run_id, time=self.time_s, **fields)
+        self._log.append(self.redactor.struct(event) if self.redactor.active else event)
 
     def has_secret(self, state: msgspec.Raw, error: ErrorReport | None) -> bool:
         """Return whether the end of a step has a secret of the run in it."""
@@ -112,8 +113,12 @@ class Reporter:
         if not self._log.append(event, always=always):
             self._unpolled += 1
 
-    def _stamp(self) -> dict[str, Any]:
+    def _count(self) -> int:
+        """Return the number of the next event, and note whether it is one too many."""
         seq = self._log.next_seq
         if seq > self._options.max_events:
             self.exceeded = True
-        return {"seq": seq, "run_id": self._run_id, "time": self.time_s}
+        return seq
+
+    def _stamp(self) -> dict[str, Any]:
+        return {"seq": self._count(), "run_id": self._run_id, "time": self.time_s}

@@ -193,7 +193,7 @@ class Hearing:
         frames, broken = self._read_frames(leaving=leaving)
         certain = len(frames)
         # Messages still in the pipe were sent before the output that is in the other pipes now.
-        output = self._read_output() if connection.emptied else []
+        output = self._read_output() if connection.emptied and connection.has_output() else []
         if output and broken is None:
             # The message about the start of the step that wrote it may have arrived since.
             more, broken = self._read_frames(leaving=leaving)

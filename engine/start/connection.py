@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import resource
+import select
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -86,6 +87,9 @@ class Connection:
         self.ended = False
         """Whether the child has closed its end, or died."""
         self._open = {self.requests, self.answers, self.stdout, self.stderr}
+        self._outputs = select.poll()
+        for end in (self.stdout, self.stderr):
+            self._outputs.register(end, select.POLLIN)
         self.before_close: Callable[[int], None] = lambda _end: None
         """Called with each end before it is closed.  If a fork of the manager has a copy of the
         end, closing alone would not remove it from an epoll set; see epoll(7)."""
@@ -169,6 +173,10 @@ class Connection:
         """Whether the last frame from the child is complete."""
         return self._receiver.at_boundary
 
+    def has_output(self) -> bool:
+        """Whether `stdout` or `stderr` has bytes, or has ended: one call in place of two failed reads."""
+        return bool(self._outputs.poll(0))
+
     def read_output(self, end: int) -> bytes:
         """Return output from `stdout` or `stderr`, for one turn; b"" if none has arrived."""
         if end not in self._open:
@@ -190,6 +198,8 @@ class Connection:
         if end in self._open:
             self._open.discard(end)
             self.before_close(end)
+            if end in (self.stdout, self.stderr):
+                self._outputs.unregister(end)
             os.close(end)
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ class Claims:
         """
         for target in following:
             self.condition(step_id, target)
-        if len(set(following)) < len(following):
+        if len(following) > 1 and len(set(following)) < len(following):
             raise RemoteProtocolError("child follows an edge twice")
 
 

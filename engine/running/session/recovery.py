@@ -53,6 +53,8 @@ class Recovery:
         self._order: Order | None = order
         self._extra = order.extra
         self._begun = order.begun
+        self.has_begun = bool(order.begun)
+        """Whether an earlier manager has begun attempts that have no record."""
         self._groups = order.groups
         self._steps: dict[str, Step] = {step.id: step for step in order.workflow.steps}
         self._records: list[StepRecord] = [*order.recorded]
@@ -60,6 +62,8 @@ class Recovery:
         """Whether the run may go on in another child, and keeps its records for it."""
         self.outlives_children = self.keeps and any(map(_survives_death, self._steps.values()))
         """Whether another child goes on after a death while no step runs."""
+        self.keeps_records = self.journaled or self.keeps
+        """Whether the end of a step becomes a record."""
         self._group = order.first_group
         self._resume: m.Resume | None = None
 
@@ -128,7 +132,7 @@ class Recovery:
         holds_secret: bool,
     ) -> StepRecord | None:
         """Return the record of a step that has ended, and keep it; None if the run keeps none."""
-        if not (self.journaled or self.keeps):
+        if not self.keeps_records:
             return None
         record = StepRecord(
             ids["step_run_id"],

@@ -47,11 +47,15 @@ class OpenStep(msgspec.Struct):
     job_started_s: float | None = None
     died_s: float | None = None
     """When it died with its child; the next child puts its state together."""
+    ids: dict[str, Any] = {}
+    """The fields that all events of the attempt have."""
 
-    @property
-    def ids(self) -> dict[str, Any]:
-        """The fields that all events of the execution have."""
-        return {"step_id": self.step_id, "step_run_id": self.step_run_id, "attempt": self.attempt}
+    def __post_init__(self) -> None:
+        self.ids = {
+            "step_id": self.step_id,
+            "step_run_id": self.step_run_id,
+            "attempt": self.attempt,
+        }
 
     @property
     def counted(self) -> int:
@@ -104,6 +108,8 @@ class Steps:
         self._claims = claims
         self._options = options
         self._max_step_runs = max_step_runs
+        self._state_bytes = options.state_bytes
+        self._payload_bytes = options.payload_mb * MEGABYTE
         self._reporter = reporter
         self._recovery = recovery
         self._count = 0
@@ -309,6 +315,8 @@ class Steps:
     # --- inside ---
 
     def _first_attempt(self, step_id: str, step_run_id: str, *, begun: bool = True) -> OpenStep:
+        if not self._recovery.has_begun:
+            return OpenStep(step_id, step_run_id, begun=begun, in_flight=begun)
         made = self._recovery.begun(step_run_id)
         lost = made.begun - made.failed
         return OpenStep(step_id, step_run_id, made.begun + 1, lost, begun, in_flight=begun)
@@ -324,6 +332,8 @@ class Steps:
 
     def _too_large(self, message: m.JobComplete | m.JobError) -> ErrorReport | None:
         """Close a job whose state is too large for an event; its child may go on until killed."""
+        if message.state_bytes <= self._state_bytes:
+            return None
         report = state_too_large(message.state_bytes, self._options, self._opened().step_id)
         if report is not None:
             duration_ms = _milliseconds(message.duration_ms)
@@ -343,7 +353,11 @@ class Steps:
         state = _raw(message.state)
         record = None
         self.cut_short = self.cut_short or message.ends_run
-        if not message.ends_run and not (isinstance(message, m.JobError) and message.retry):
+        if (
+            self._recovery.keeps_records
+            and not message.ends_run
+            and not (isinstance(message, m.JobError) and message.retry)
+        ):
             record = self._recovery.record(
                 step.ids,
                 state,
@@ -367,7 +381,7 @@ class Steps:
             self._last_state = (self._opened().step_run_id, state)
         if not self._options.event_state:
             return None, False
-        if whole and sent <= self._options.payload_mb * MEGABYTE:
+        if whole and sent <= self._payload_bytes:
             return state, False
         return events.REDACTED, True
 
