@@ -17,13 +17,14 @@ from engine.running.session.claims import bounded
 from engine.running.session.deadlines import Deadlines
 from engine.running.session.deaths import Deaths
 from engine.running.session.effects import DISMISS, KILL, NO_EFFECTS, Effects, Record, Resolve, Send
+from engine.running.session.execution import Ended
 from engine.running.session.footprint import Reading
 from engine.running.session.limits import state_too_large, too_many_events, too_much_output
 from engine.running.session.loading import Answer, Loading, Request
 from engine.running.session.moment import Moment
 from engine.running.session.recovery import KEPT_S, Recovery
 from engine.running.session.roles import as_own
-from engine.running.session.steps import Ended, Steps
+from engine.running.session.steps import Steps
 from engine.running.session.verdict import Verdict
 from protocol import codec, events
 from protocol import messages as m
