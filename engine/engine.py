@@ -16,7 +16,7 @@ from engine.api import EngineClosedError, EngineError, Journal, RunOptions
 from engine.confinement import Policy
 from engine.plan import load_plan
 from engine.reporting import EventLog, Run, RunError
-from engine.resuming import take_up
+from engine.resuming import JournalsInUse, take_up
 from engine.running import Lane, Order, Past, Resolvers, Session, Supervisor, current_asker, prepare
 from engine.start import Starter, StartMode, make_starter
 from protocol.confinement import ConfinementRequest
@@ -110,7 +110,15 @@ class Engine:
         if journal is not None and not isinstance(journal, Journal):
             kind = type(journal).__name__
             raise TypeError(f"journal must have the methods record and records; {kind} has not")
-        order = self._order(plan, state, options or self.options, journal)
+        with _journals.claim(journal) as begin:
+            in_use = begin is None
+            order = self._order(plan, state, options or self.options, journal, in_use=in_use)
+            run = self._submit(order, resolvers, None if in_use else journal)
+            if begin is not None:
+                begin(run)
+        return run
+
+    def _submit(self, order: Order, resolvers: Resolvers | None, journal: Journal | None) -> Run:
         log = EventLog(max_items=order.options.state_items)
         supervisor = self._get_supervisor()
 
@@ -193,6 +201,8 @@ class Engine:
         state: Any,
         options: RunOptions,
         journal: Journal | None,
+        *,
+        in_use: bool,
     ) -> Order:
         """Return the order for one run of a plan."""
         new_id = str(uuid4())
@@ -216,7 +226,8 @@ class Engine:
 
         if journal is None:
             return order(plan)
-        return take_up(plan, state, journal, own_id=plan.id != new_id, prepare=order)
+        own_id = plan.id != new_id
+        return take_up(plan, state, journal, own_id=own_id, in_use=in_use, prepare=order)
 
     def _request(self, options: RunOptions) -> ConfinementRequest:
         """Return the walls for a run with *options*."""
@@ -225,6 +236,10 @@ class Engine:
 
     def _make_starter(self) -> Starter:
         return make_starter(self._start_mode, self._request(self.options), self._spares)
+
+
+_journals: Final = JournalsInUse()
+"""The journals of the runs of all engines in this process."""
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from runs import finish, make_engine, types_of, wait_for
 
-from engine import Permissions, PlanError, Policy, Resolvers, RunOptions
+from engine import FileJournal, Permissions, PlanError, Policy, Resolvers, RunOptions
 from engine.running.session import conversation
 
 SECRET = "correct-horse-battery-staple"
@@ -356,6 +356,50 @@ def test_a_step_reaches_only_what_its_own_permissions_allow(shared, server):
             ["job-complete", "job-error"] if first is free else ["job-error", "job-complete"]
         )
         assert run.result().children == 2
+
+
+class Slotted:
+    """A journal to which no weak reference can be made."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self):
+        self.kept = []
+
+    def record(self, record):
+        self.kept.append(record)
+
+    def records(self):
+        return [*self.kept]
+
+
+@pytest.mark.parametrize("kind", [FileJournal, Memory, Slotted])
+def test_a_journal_keeps_one_run_at_a_time(shared, tmp_path, kind):
+    """The second run ends before its first job; once the first is over, it can be resumed."""
+    plan = {
+        "workflow": {
+            "steps": [{"id": "a", "expression": "import time\ndef main(state): time.sleep(60)"}]
+        }
+    }
+    journal = kind(tmp_path / "j") if kind is FileJournal else kind()
+    first = shared.execute(plan, journal=journal)
+    wait_for(first, "job-start")
+    with make_engine() as other:
+        for engine in (shared, other):
+            second = engine.execute(plan, journal=journal)
+            assert second.result(20).error.name == "JournalError"
+            assert "another run uses the journal" in second.result().error.message
+            assert "job-start" not in types_of(finish(second))
+    with pytest.raises(PlanError):
+        shared.execute({"workflow": {"steps": []}}, journal=Memory())
+    first.cancel("enough")
+    first.result(20)
+    third = shared.execute(plan, journal=journal)
+    wait_for(third, "job-start")
+    third.cancel("enough")
+    assert third.result(20).reason == "cancelled"
+    if kind is FileJournal:
+        journal.close()
 
 
 @pytest.mark.parametrize("damage", ["another plan", "foreign", "raises"])
