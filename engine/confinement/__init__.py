@@ -9,7 +9,6 @@ from engine.confinement.interpreter import (
     CHILD_ENVIRONMENT,
     child_command,
     readable,
-    relay_command,
 )
 from engine.confinement.policy import Policy, identity
 from engine.confinement.probe import probe as probe_machine
@@ -21,5 +20,4 @@ __all__ = [
     "identity",
     "probe_machine",
     "readable",
-    "relay_command",
 ]

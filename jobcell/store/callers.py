@@ -243,7 +243,9 @@ def _begun(own: sa.Connection, driver: Any) -> Iterator[None]:
         with _own_transaction(own, "BEGIN IMMEDIATE"):
             yield
         return
-    own.exec_driver_sql(f"BEGIN {level}")
+    # It will write.  A transaction that gets the write lock later fails at once if somebody has
+    # written meanwhile, and does not wait for its busy timeout.
+    own.exec_driver_sql(f"BEGIN {'EXCLUSIVE' if level == 'EXCLUSIVE' else 'IMMEDIATE'}")
     yield
 
 

@@ -13,7 +13,7 @@ from engine.running.session.recovery import Recovery
 from engine.running.session.steps import Steps
 from engine.start import Exit
 from protocol.messages import LogEntry
-from protocol.report import ErrorReport
+from protocol.report import ErrorReport, make_report
 from protocol.retry import Kind
 
 _SURVIVED: Final = frozenset({"OOMError", "CPULimitError", "ExitError"})
@@ -64,6 +64,9 @@ class Deaths:
             A time on the monotonic clock; None if the run is over.
 
         """
+        if exited.orphaned and report.name == "SpawnError":
+            # The child ran, and was killed with its zygote: for the run this is a death as any other.
+            report = make_report("ExitError", report.message)
         if self._steps.in_flight:
             return self._after_attempt(report, now)
         killed_early = not ready and exited.lost is None and exited.signal == signal.SIGKILL

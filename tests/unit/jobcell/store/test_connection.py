@@ -349,3 +349,18 @@ def test_a_run_that_another_transaction_is_just_adding_is_the_same_run_or_a_conf
         query = sa.select(sa.func.count()).select_from(workflow_status)
         found = connection.execute(query.where(workflow_status.c.workflow_uuid == run_id))
         assert found.scalar_one() == 1
+
+
+def test_a_transaction_that_begins_with_a_run_takes_the_write_lock_first(store, caller):
+    """Otherwise it fails at once if somebody writes meanwhile, and does not wait for its turn."""
+    if not store.database.is_sqlite:
+        pytest.skip("PostgreSQL locks rows")
+    held = caller.connection
+    held = held.connection() if isinstance(held, Session) else held
+    driver = held if isinstance(held, sqlite3.Connection) else held.connection.driver_connection
+    said = []
+    driver.set_trace_callback(said.append)
+    store.enqueue(JOB, connection=caller.connection)
+    caller.connection.rollback()
+    begins = [text for text in said if text.startswith(("BEGIN", "SAVEPOINT"))]
+    assert begins[0] == "BEGIN IMMEDIATE"

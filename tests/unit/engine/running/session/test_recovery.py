@@ -443,3 +443,19 @@ def test_a_record_says_whether_it_holds_a_secret(state, report, holds):
     record = lives.effects[-1].record
     assert record.holds_secret is holds
     assert record.state == encode_state(state)
+
+
+@pytest.mark.parametrize("fields", [{"retry": Retry(attempts=2, delay=0, on=("death",))}, {}])
+def test_a_child_that_is_killed_with_its_zygote_has_died_as_any_other(fields):
+    """The plan decides about it; a plan that survives no death ends with the reason of the machine."""
+    orphan = Exit(lost="the zygote died, and the child with it", orphaned=True)
+    lives = Lives(**fields)
+    lives.say(*A)
+    assert lives.die(orphan) == (NOW.s if fields else None)
+    if fields:
+        lives.begin()
+        assert lives.of("job-error") == [("a", 1, "ExitError")]
+        lives.say(*A, complete(next=("b",)))
+        assert lives.die(orphan) == NOW.s  # no step runs
+    else:
+        assert lives.finish(orphan).ending.error.name == "SpawnError"
