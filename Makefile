@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-pythons wheel test-process test-escape lint format types pyright imports check cov \
-	bench bench-compare bench-load bench-tricks bench-attackers bench-targets soak kills memory fuzz fuzz-keep changelog docs clean
+	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store soak kills chaos memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench: setup  ## Measure our start modes, the floors and the peers, side by side
 bench-targets: setup  ## What must be reached: each ratio, and whether it is
 	$(PY) -m benchmarks.targets --long
 
+bench-store: setup  ## What a durable run costs beside the bare engine and bare DBOS
+	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_store
+
 bench-load: setup  ## Many lines, steps, runs and bytes: the cost of twice as many
 	$(PY) -m benchmarks.bench_load --long
 
@@ -114,6 +117,9 @@ soak: setup  ## Two thousand runs with random deaths: nothing grows, nothing is 
 
 kills: setup  ## 200 managers and 100 commands die of SIGKILL at random moments: no run is lost, none is doubled
 	$(PY) -m benchmarks.kills
+
+chaos: setup  ## Workers, stores, children and clients die: each run ends once (DRILLS=..., SEED=...)
+	PYTHONPATH=tests/support $(PY) -m benchmarks.chaos $(DRILLS) $(if $(SEED),--seed $(SEED))
 
 memory: setup  ## Two thousand runs with large states: the manager's memory stays what it was
 	$(PY) -m benchmarks.memory
