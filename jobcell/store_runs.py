@@ -82,7 +82,11 @@ def show_events(run_id: str, url: str | None, *, after: int, follow: bool, as_js
             for event in events:
                 after = event.seq
                 view.show(event)
-            if not follow or (not events and run.done):
+            if events and follow:
+                continue
+            if not as_json and run.done:
+                view.close(run.result(PATIENCE_S))
+            if not follow or run.done:
                 return SUCCESS
 
 

@@ -9,6 +9,7 @@ from engine.confinement.interpreter import (
     CHILD_ENVIRONMENT,
     child_command,
     readable,
+    relay_command,
 )
 from engine.confinement.policy import Policy, identity
 from engine.confinement.probe import probe as probe_machine
@@ -20,4 +21,5 @@ __all__ = [
     "identity",
     "probe_machine",
     "readable",
+    "relay_command",
 ]

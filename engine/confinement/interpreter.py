@@ -83,8 +83,17 @@ def probe_command() -> list[str]:
     return _command("confine/__main__.py")
 
 
+def relay_command() -> list[str]:
+    """Return the command line of the process that carries the network traffic of runs."""
+    directory = _package_directory("engine")
+    return [*_interpreter(f"{directory}/network/relay/__main__.py"), f"engine={directory}"]
+
+
 def _command(script: str) -> list[str]:
-    path = f"{_package_directory('sandbox_child')}/{script}"
+    return _interpreter(f"{_package_directory('sandbox_child')}/{script}")
+
+
+def _interpreter(path: str) -> list[str]:
     return [_executable(), "-I", "-u", "-S", path, *package_arguments()]
 
 

@@ -237,6 +237,7 @@ def test_events_are_lines_for_people_or_json_and_end_with_the_run(jobcell, store
 
     assert lines.returncode == 0
     assert "[a] done in " in lines.stdout
+    assert lines.stdout.splitlines()[-1].startswith("success after ")
     events = [msgspec.json.decode(line, type=AnyEvent) for line in as_json.stdout.splitlines()]
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert events[-1].type == "workflow-complete"

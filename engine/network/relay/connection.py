@@ -1,0 +1,296 @@
+"""One connection of a job: from its start inside to the end of its bytes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from engine.network.relay import permit, tunnel
+from engine.network.relay.dialing import Dialing, words
+from engine.network.relay.flow import Flow, Pipes
+from engine.network.relay.loop import Loop
+from engine.network.relay.resolver import Found, Resolver
+from protocol.net_proxy import NetProxy
+from protocol.relay import Outcome
+
+RESOLVE_S: Final = 10.0
+CONNECT_S: Final = 10.0
+PROXY_S: Final = 30.0
+"""Most time of each part of a connection outside: the look-up, connecting, the proxy's answer."""
+
+_BOTH: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+def reset(end: socket.socket) -> None:
+    """Let the other side see a reset when *end* is closed.  Source: SO_LINGER in socket(7)."""
+    try:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    except OSError:
+        pass  # it has failed already
+
+
+class Owner(Protocol):
+    """The run of a connection."""
+
+    id: int
+    loop: Loop
+    pipes: Pipes
+    resolver: Resolver
+    proxy: NetProxy | None
+    permit: permit.Permit
+
+    def room(self) -> int:
+        """Return how many bytes the run may still move."""
+
+    def sent_by_job(self, count: int, /) -> None:
+        """Take note of bytes from the job."""
+
+    def sent_to_job(self, count: int, /) -> None:
+        """Take note of bytes to the job."""
+
+    def limit_reached(self) -> None:
+        """Stop the traffic of the run, because it has used up its bytes."""
+
+    def connection_ended(
+        self,
+        connection: Connection,
+        outcome: Outcome,
+        reason: str,
+        sent: int,
+        received: int,
+        duration_ms: float,
+        /,
+    ) -> None:
+        """Take note of the end of a connection."""
+
+
+class Connection:
+    """A connection that is allowed: it is being made, or carries bytes."""
+
+    def __init__(self, run: Owner, inside: socket.socket, host: str, port: int) -> None:
+        self.run = run
+        self.host = host
+        self.port = port
+        self.active_at = run.loop.now
+        """The time at which something last happened."""
+        self._begun_at = run.loop.now
+        self._inside = inside
+        self._outside: socket.socket | None = None
+        self._dialing: Dialing | None = None
+        self._flows: tuple[Flow, Flow] | None = None
+        """From the job, and to the job."""
+        self._over = False
+        self._leaving = False
+        inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        run.loop.add(inside.fileno(), 0, self._inside_failed)
+        self._timer = run.loop.call_in(RESOLVE_S, lambda: self._late("the look-up of the name"))
+
+    def begin(self) -> None:
+        """Find the addresses of the host, and connect."""
+        proxy = self.run.proxy
+        if proxy is not None:
+            self._look_up(proxy.host, self._dial_proxy)
+            return
+        self._look_up(self.host, self._check)
+
+    def _look_up(self, host: str, then: Callable[[Found], None]) -> None:
+        try:
+            address = permit.read_address(host)
+        except ValueError:
+            self.run.resolver.look_up(self.run.id, host, lambda found: self._found(found, then))
+            return
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        self._found([(family, str(address))], then)
+
+    def _found(self, found: Found | str, then: Callable[[Found], None]) -> None:
+        if self._over:
+            return
+        if isinstance(found, str):
+            self.end("failed", found)
+            return
+        then(found)
+
+    def _check(self, found: Found) -> None:
+        """Connect to those of the addresses that the run may reach."""
+        good: Found = []
+        wrong = ""
+        for family, text in found:
+            address = permit.read_address(text)
+            kind = permit.special(address)
+            if kind is None or self.run.permit.names_address(address, self.port):
+                good.append((family, text))
+            else:
+                wrong = f"{self.host} is {address} outside, {kind}, which no rule names"
+        if not good:
+            self.end("refused", wrong)
+            return
+        self._dial(good, self.port)
+
+    def _dial_proxy(self, found: Found) -> None:
+        assert self.run.proxy is not None
+        self._dial(found, self.run.proxy.port)
+
+    def _dial(self, found: Found, port: int) -> None:
+        self._wait(CONNECT_S, "the connection")
+        self._dialing = Dialing(
+            self.run.loop, found, port, self._connected, lambda reason: self.end("failed", reason)
+        )
+
+    def _wait(self, seconds: float, what: str) -> None:
+        self._timer.cancel()
+        self._timer = self.run.loop.call_in(seconds, lambda: self._late(what))
+
+    def _late(self, what: str) -> None:
+        self.end("failed", f"{what} took too long")
+
+    def _connected(self, outside: socket.socket) -> None:
+        self._dialing = None
+        self._outside = outside
+        outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        outside.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self.run.proxy is None:
+            self._open()
+            return
+        self._wait(PROXY_S, "the answer of the proxy")
+        self.run.loop.change(outside.fileno(), select.EPOLLIN, self._proxy_answers)
+        try:
+            # A new socket has room for all of it.
+            outside.sendall(tunnel.request(self.run.proxy, self.host, self.port))
+        except OSError as error:
+            self.end("failed", f"proxy: {words(error.errno or 0)}")
+
+    def _proxy_answers(self, events: int) -> None:  # noqa: ARG002 - the signature of a handler
+        assert self._outside is not None
+        try:
+            reason = tunnel.read_head(self._outside)
+        except OSError as error:
+            reason = f"proxy: {words(error.errno or 0)}"
+        if reason is None:
+            # An incomplete answer stays in the socket: the next event is its next piece.
+            self.run.loop.change(
+                self._outside.fileno(), select.EPOLLIN | select.EPOLLET, self._proxy_answers
+            )
+        elif reason:
+            self.end("failed", reason)
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        assert self._outside is not None
+        self._timer.cancel()
+        inside, outside, pipes = self._inside, self._outside, self.run.pipes
+        self._flows = (Flow(inside, outside, pipes), Flow(outside, inside, pipes))
+        self.run.loop.change(inside.fileno(), _BOTH, lambda events: self._happened(0, events))
+        self.run.loop.change(outside.fileno(), _BOTH, lambda events: self._happened(1, events))
+        if self._leaving:
+            self.leave()
+
+    def _happened(self, side: int, events: int) -> None:
+        """Move bytes after an event of the job's side (0) or the outside (1)."""
+        self.active_at = self.run.loop.now
+        if events & _READABLE:
+            self._move(side)
+        flow = self._flows[1 - side] if self._flows is not None else None
+        if events & select.EPOLLOUT and not self._over and flow is not None and flow.held:
+            self._move(1 - side)
+
+    def _move(self, direction: int) -> None:
+        assert self._flows is not None
+        run, flow = self.run, self._flows[direction]
+        try:
+            more = flow.step(run.room, run.sent_by_job if direction == 0 else run.sent_to_job)
+            if not more and not flow.over and not flow.held and not run.room():
+                self._at_limit(direction)
+        except OSError:
+            self.abort()  # one side has failed, and the other one sees it
+            return
+        if self._over:
+            return
+        if self._flows[0].over and (self._leaving or self._flows[1].over):
+            self.end("open")
+        elif more:
+            self.run.loop.soon(lambda: self._move_again(direction))
+
+    def _move_again(self, direction: int) -> None:
+        if not self._over:
+            self.active_at = self.run.loop.now
+            self._move(direction)
+
+    def _at_limit(self, direction: int) -> None:
+        """The run has used up its bytes: its end may still pass, another byte may not."""
+        assert self._flows is not None
+        source = (self._inside, self._outside)[direction]
+        assert source is not None
+        try:
+            waiting = source.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        if waiting:
+            self.run.limit_reached()
+            return
+        self._flows[direction].ended = True
+        self._move(direction)
+
+    def _inside_failed(self, events: int) -> None:  # noqa: ARG002 - the signature of a handler
+        self.end("failed", "the job closed the connection before it was made")
+
+    def idle_since(self, time_s: float) -> bool:
+        """Whether nothing has happened since then, in a connection that carries bytes."""
+        return self._flows is not None and self.active_at <= time_s
+
+    def leave(self) -> None:
+        """The job has ended: pass on the bytes that it has sent, and then end."""
+        self._leaving = True
+        if self._over:
+            return
+        if self._flows is None:
+            if not self._has_bytes():
+                self.end("failed", "the run has ended")
+            return
+        self._move(0)
+        waits = self._flows[0].held or self._flows[0].ended or self._over
+        if not waits and not self._has_bytes():
+            self.abort()
+
+    def _has_bytes(self) -> bool:
+        try:
+            return bool(self._inside.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    def abort(self, reason: str = "the run has ended") -> None:
+        """End now; both sides see a reset."""
+        if self._outside is not None:
+            reset(self._outside)
+        reset(self._inside)
+        if self._flows is None:
+            self.end("failed", reason)
+        else:
+            self.end("open")
+
+    def end(self, outcome: Outcome, reason: str = "") -> None:
+        """Close both sides, and report."""
+        if self._over:
+            return
+        self._over = True
+        self._timer.cancel()
+        if self._dialing is not None:
+            self._dialing.cancel()
+        if outcome != "open":
+            reset(self._inside)
+        sent = received = 0
+        if self._flows is not None:
+            sent, received = (flow.moved for flow in self._flows)
+            for flow in self._flows:
+                flow.close()
+        loop = self.run.loop
+        loop.close(self._inside)
+        if self._outside is not None:
+            loop.close(self._outside)
+        duration_ms = 1e3 * (loop.now - self._begun_at)
+        self.run.connection_ended(self, outcome, reason, sent, received, duration_ms)

@@ -1,0 +1,119 @@
+"""Moves bytes from one socket to another through a pipe, without copying them to this process.
+
+Source: splice(2).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+CHUNK_BYTES: Final = 1 << 18
+"""Most bytes of one step.  A pipe has 16 places, each for a piece of up to 32 kB of the network."""
+TURN_BYTES: Final = 1 << 20
+"""Most bytes of one direction before other connections have their turn."""
+_SPARE_PIPES: Final = 16
+
+NONBLOCK: Final = 2
+"""SPLICE_F_NONBLOCK of fcntl.h."""
+
+
+class Pipes:
+    """Empty pipes, which are used again."""
+
+    def __init__(self) -> None:
+        self._spare: list[tuple[int, int]] = []
+
+    def take(self) -> tuple[int, int]:
+        """Return the two ends of an empty pipe.
+
+        Raises:
+            OSError: This process or the machine has no descriptor left.
+
+        """
+        return self._spare.pop() if self._spare else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def give_back(self, pipe: tuple[int, int], *, empty: bool) -> None:
+        """Take a pipe back; one with bytes inside is closed."""
+        if empty and len(self._spare) < _SPARE_PIPES:
+            self._spare.append(pipe)
+            return
+        for end in pipe:
+            os.close(end)
+
+
+class Flow:
+    """One direction of a connection.
+
+    Bytes are only read when all bytes before them were written.  So a slow reader holds one pipe of
+    memory, and a connection without bytes on their way holds none.
+    """
+
+    __slots__ = ("_pipe", "_pipes", "_source", "_target", "ended", "held", "moved", "over")
+
+    def __init__(self, source: socket.socket, target: socket.socket, pipes: Pipes) -> None:
+        self._source = source
+        self._target = target
+        self._pipes = pipes
+        self._pipe: tuple[int, int] | None = None
+        self.held = 0
+        """Bytes in the pipe."""
+        self.moved = 0
+        """Bytes that were read."""
+        self.ended = False
+        """Whether the source has ended."""
+        self.over = False
+        """Whether all bytes and the end of the source were passed on."""
+
+    def step(self, room: Callable[[], int], moved: Callable[[int], None]) -> bool:
+        """Move bytes until one side has to wait; return whether more could be moved at once.
+
+        Args:
+            room: Returns how many bytes may be read now.  With 0 the step ends.
+            moved: Takes note of bytes that were read.
+
+        Raises:
+            OSError: One of the sockets has failed, or no pipe can be made.
+
+        """
+        begun = self.moved
+        while not self.over:
+            if self.held:
+                assert self._pipe is not None
+                try:
+                    self.held -= os.splice(
+                        self._pipe[0], self._target.fileno(), self.held, flags=NONBLOCK
+                    )
+                except BlockingIOError:
+                    return False
+                continue
+            if self.ended:
+                self.close()
+                self.over = True
+                self._target.shutdown(socket.SHUT_WR)
+                return False
+            if self.moved - begun >= TURN_BYTES:
+                return True
+            most = min(room(), CHUNK_BYTES)
+            if not most:
+                return False
+            if self._pipe is None:
+                self._pipe = self._pipes.take()
+            try:
+                count = os.splice(self._source.fileno(), self._pipe[1], most, flags=NONBLOCK)
+            except BlockingIOError:
+                self.close()
+                return False
+            self.ended = not count
+            self.held = count
+            self.moved += count
+            moved(count)
+        return False
+
+    def close(self) -> None:
+        """Give up the pipe."""
+        if self._pipe is not None:
+            self._pipes.give_back(self._pipe, empty=not self.held)
+            self._pipe, self.held = None, 0
