@@ -139,7 +139,9 @@ class Carrier:
         self._may_run.clear()
         with self._lock:
             outboxes = list(self._outboxes.values())
-        return sum(outbox.stop(why) for outbox in outboxes)
+        count = sum(outbox.stop(why) for outbox in outboxes)
+        self._places.wake()
+        return count
 
     def stop(self) -> None:
         """Kill all children, and let no run begin."""
@@ -264,7 +266,10 @@ class Carrier:
         with self._lock:
             self._outboxes[begun.run_id] = outbox
         try:
+            self._places.wait_turn(begun.run_id, lambda: outbox.why is not None)
             self._may_run.wait()
+            if outbox.why is not None:
+                return outbox
             if self.is_fenced or self._stopping.is_set():
                 return None
             self._run(begun, outbox)

@@ -13,15 +13,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from jobcell.store import Store
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreError
 from jobcell.store.queue import APP_VERSION, QUEUE, WORKFLOW, JsonSerializer
 from jobcell.worker.places import Places
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
 
 log = logging.getLogger("jobcell.worker")
 
@@ -54,35 +56,38 @@ class Claims:
     """The queue of a store, as one worker sees it.
 
     Args:
-        store: The store; DBOS gets connections of its own.
+        source: The database of the store; DBOS gets connections of its own.
+        client: Registers the queue.
         worker: The id of the worker.
         places: Its places.
         tenant_limit: Largest number of runs of one tenant at once; None: any.
-        carry: Called in a thread of its own with the id of each claimed run.
         writing: Entered for each transaction of a claim in SQLite.
 
     """
 
     def __init__(
         self,
-        store: Store,
+        source: Database,
+        client: DBOSClient,
         worker: str,
         places: Places,
         tenant_limit: int | None,
-        carry: Callable[[str], None],
         writing: AbstractContextManager[object],
     ) -> None:
-        self._store = store
+        self._source = source
+        self._client = client
         self._worker = worker
         self._places = places
         self._tenant_limit = tenant_limit
-        self._carry = carry
         self._writing = writing
         self._database: Database | None = None
         self._dbos: Any = None
 
-    def launch(self) -> None:
+    def launch(self, carry: Callable[[str], None]) -> None:
         """Begin to claim runs, as far as there are places.
+
+        Args:
+            carry: Called in a thread of its own with the id of each claimed run.
 
         Raises:
             StoreError: This process has a worker already, or uses DBOS for something else.
@@ -94,7 +99,7 @@ class Claims:
                 " process, or give this worker more places (max_runs)"
             )
         try:
-            self._launch()
+            self._launch(carry)
         except BaseException:
             self.destroy()
             raise
@@ -112,7 +117,7 @@ class Claims:
         if _in_use.locked():
             _in_use.release()
 
-    def _launch(self) -> None:
+    def _launch(self, carry: Callable[[str], None]) -> None:
         from dbos import DBOS, _dbos
 
         if _dbos._dbos_global_instance is not None:  # noqa: SLF001 - there is no public question
@@ -120,9 +125,9 @@ class Claims:
                 "this process uses DBOS for something else; DBOS has one instance in a process, so"
                 " serve the worker in a process of its own"
             )
-        self._database = self._store.database.another(pool_size=_POOL)
+        self._database = self._source.another(pool_size=_POOL)
         # DBOS looks for queues when it is launched, and then only each second.
-        self._store.client.register_queue(
+        self._client.register_queue(
             QUEUE,
             worker_concurrency=0,  # a program without our overrides claims nothing
             partition_concurrency=_ANY_NUMBER,
@@ -133,9 +138,7 @@ class Claims:
         self._dbos = DBOS(
             config={
                 "name": "jobcell",
-                "system_database_url": self._store.database.url.render_as_string(
-                    hide_password=False
-                ),
+                "system_database_url": self._source.url.render_as_string(hide_password=False),
                 "system_database_engine": self._database.engine,
                 "application_version": APP_VERSION,
                 "executor_id": self._worker,
@@ -146,16 +149,10 @@ class Claims:
                 "scheduler_polling_interval_sec": _RARELY_S,
             }
         )
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._make_function())
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(_make_function(carry))
         DBOS.listen_queues([QUEUE])
         DBOS.launch()
         self._override(self._dbos._sys_db)  # noqa: SLF001 - see the ADR
-
-    def _make_function(self) -> Callable[[str], None]:
-        def jobcell_run(run_id: str) -> None:
-            self._carry(run_id)
-
-        return jobcell_run
 
     def _override(self, system: Any) -> None:
         """Put this worker's places and limits in the place of those in the row of the queue."""
@@ -234,6 +231,15 @@ class Claims:
                 )
                 .values(status="ENQUEUED")
             )
+
+
+def _make_function(carry: Callable[[str], None]) -> Callable[[str], None]:
+    """Return the function of a workflow; DBOS needs a new one for each launch."""
+
+    def jobcell_run(run_id: str) -> None:
+        carry(run_id)
+
+    return jobcell_run
 
 
 class _Locking:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 SHORTEST_PAUSE_S: Final = 0.02
@@ -36,7 +37,7 @@ class Places:
         self._ahead = ahead
         self._average_s: float | None = None
         self._changed = threading.Condition()
-        self._claimed: set[str] = set()
+        self._claimed: dict[str, None] = {}  # in the order of their claims
         self._is_open = False
         self._woken = False
         self._pause_s = SHORTEST_PAUSE_S
@@ -73,10 +74,27 @@ class Places:
         """Take note of claimed runs; none means that the queue had nothing for this worker."""
         with self._changed:
             before = len(self._claimed)
-            self._claimed.update(run_ids)
+            self._claimed.update(dict.fromkeys(run_ids))
             if len(self._claimed) > before:
                 self._pause_s = SHORTEST_PAUSE_S
                 self._woken = True
+
+    def wait_turn(self, run_id: str, is_over: Callable[[], bool]) -> None:
+        """Wait until a claimed run has a place, in the order of the claims.
+
+        Args:
+            run_id: The run.
+            is_over: Returns whether not to wait any longer.
+
+        """
+        with self._changed:
+            while not (is_over() or self._has_place(run_id)):
+                self._changed.wait(LONGEST_PAUSE_S)
+
+    def _has_place(self, run_id: str) -> bool:
+        if run_id not in self._claimed:
+            return True
+        return run_id in islice(self._claimed, self.number)
 
     def measured(self, seconds: float) -> None:
         """Take note of the duration of a run that has ended."""
@@ -87,7 +105,7 @@ class Places:
     def give_back(self, run_id: str) -> None:
         """Take note that a run is over, or is another worker's."""
         with self._changed:
-            self._claimed.discard(run_id)
+            self._claimed.pop(run_id, None)
             self._woken = True
             self._changed.notify_all()
 

@@ -8,8 +8,6 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Final
 from uuid import uuid4
@@ -17,32 +15,13 @@ from uuid import uuid4
 from engine import Engine, Resolvers
 from jobcell.store import Store
 from jobcell.store.errors import StoreError
-from jobcell.worker.beginning import Begin
-from jobcell.worker.carrier import Carrier
-from jobcell.worker.claims import Claims
-from jobcell.worker.figures import Figures
-from jobcell.worker.flusher import Flusher
-from jobcell.worker.health import Condition, Health, read_address
-from jobcell.worker.heart import Heart
-from jobcell.worker.lease import clock_s
-from jobcell.worker.ledger import Ledger
-from jobcell.worker.metrics import Metrics
-from jobcell.worker.outbox import Writes
-from jobcell.worker.places import Places
-from jobcell.worker.pulse import oldest_queued_s, session_name
-from jobcell.worker.ticking import Ticker
+from jobcell.worker.health import read_address
+from jobcell.worker.service import Service, Settings
 
 log = logging.getLogger("jobcell.worker")
 
 LEAST_BEATS: Final = 3
 """Number of heartbeats in the dead-time, at least."""
-
-_LONGEST_WAIT_S: Final = 1.0
-_DEATH_S: Final = 30.0
-"""Time for killed children to be gone; the kernel takes milliseconds."""
-
-_LIVE_S: Final = 10.0
-"""Time after which a worker that does not look at its lease counts as hanging."""
 
 _NEVER: Final = math.inf
 
@@ -101,33 +80,33 @@ class Worker:
             _check_seconds("drain_s", drain_s, least=0.0)
         self._store = store
         self._engine = engine
-        self._tenant_limit = tenant_limit
-        self._heartbeat_s = float(heartbeat_s)
-        self._dead_s = float(dead_s)
+        self._settings = Settings(
+            max_runs=min(max_runs, engine.max_runs),
+            tenant_limit=tenant_limit,
+            heartbeat_s=float(heartbeat_s),
+            dead_s=float(dead_s),
+            resolvers=resolvers,
+            address=None if health is None else read_address(health),
+        )
         self._drain_s = drain_s
-        self._resolvers = resolvers
-        self._address = None if health is None else read_address(health)
-        self._max_runs = min(max_runs, engine.max_runs)
-        self._figures = Figures()
-        self._health: Health | None = None
+        self._service: Service | None = None
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._serving = False
         self._stop_asked = False
         self._drain_now = False
         self._over = threading.Event()
-        self._watched_s = clock_s()
-        """When the thread that serves has looked at the lease."""
         self.id: str | None = None
         """The id of the worker in the store while it serves: host, process, and a random part."""
 
     def __repr__(self) -> str:
-        return f"<Worker of {self._store!r}: {self._max_runs} places>"
+        return f"<Worker of {self._store!r}: {self._settings.max_runs} places>"
 
     @property
     def health_url(self) -> str | None:
         """The address of the server for health while the worker serves; None without one."""
-        return None if self._health is None else self._health.url
+        service = self._service
+        return None if service is None or service.health is None else service.health.url
 
     def serve(self) -> None:
         """Carry out runs until `stop` is called.
@@ -197,108 +176,13 @@ class Worker:
     def _serve(self) -> None:
         self._thread = threading.get_ident()
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        store = self._store
-        store.database.use_session(application_name=session_name(self.id))
-        # A tenant limit counts the claimed runs, so it does not go with claims ahead.
-        places = Places(self._max_runs, ahead=self._tenant_limit is None)
-        ledger = Ledger(store.database, store.blobs, store.contents, self.id)
-        # SQLite lets the threads of a process wait for each other with pauses of up to 0.1 s.
-        writing: AbstractContextManager[object] = (
-            threading.Lock() if store.database.is_sqlite else nullcontext()
-        )
-
-        def commit(parts: Sequence[Begin | Writes]) -> Sequence[object]:
-            with writing:
-                return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
-
-        flusher: Flusher[Any] = Flusher(commit, observe=self._figures.flushed)
-        carrier = Carrier(
-            store, self._engine, flusher, places, self._figures, self._resolvers, self._dead_s
-        )
-        heart = Heart(
-            store.database,
-            self.id,
-            heartbeat_s=self._heartbeat_s,
-            dead_s=self._dead_s,
-            carrier=carrier,
-            places=places,
-            figures=self._figures,
-        )
-        claims = Claims(store, self.id, places, self._tenant_limit, carrier.carry, writing)
-        ticker = Ticker(store.schedules)
-        is_drained = False
-        flusher.start()
+        self._service = Service(self._store, self._engine, self.id, self._settings)
         try:
-            self._open_health(places, carrier, heart)
-            claims.launch()
-            heart.start()
-            ticker.start()
-            log.info("worker %s serves %s with %d places", self.id, store.database, places.number)
-            self._watch_until(heart, lambda: self._stop_asked)
-            ticker.stop()
-            is_drained = self._drain(heart, carrier, places)
+            with self._service as service:
+                service.watch(self._wake, lambda: self._stop_asked)
+                service.drain(lambda: self._drain_s, lambda: self._drain_now)
         finally:
-            places.close()
-            carrier.stop()
-            if not carrier.wait_empty(_DEATH_S):
-                log.error("some children are not gone; their runs are not given back")
-            heart.stop()
-            flusher.stop()
-            ticker.close()
-            claims.destroy()
-            count = heart.close(handing_back=not carrier.carried())
-            if self._health is not None:
-                self._health.close()
-                self._health = None
-            what = "drained" if is_drained else f"stopped, {count} runs given back"
-            log.info("worker %s has %s", self.id, what)
-
-    def _open_health(self, places: Places, carrier: Carrier, heart: Heart) -> None:
-        if self._address is None:
-            return
-        metrics = Metrics(
-            self._figures,
-            lambda: len(carrier.carried()),
-            places.number,
-            lambda: oldest_queued_s(self._store.database),
-        )
-        longest_s = _LONGEST_WAIT_S + _LIVE_S
-
-        def condition() -> Condition:
-            problems = []
-            if self._stop_asked:
-                problems.append("the worker drains")
-            if heart.is_away:
-                problems.append("the store is out of reach")
-            if carrier.is_fenced:
-                problems.append("the worker is fenced off")
-            return Condition(clock_s() - self._watched_s < longest_s, tuple(problems))
-
-        self._health = Health(self._address, condition, metrics.page)
-
-    def _watch_until(self, heart: Heart, is_over: Any) -> None:
-        """Watch the lease until *is_over* returns True."""
-        while not is_over():
-            self._watched_s = clock_s()
-            if self._wake.wait(min(heart.check(), _LONGEST_WAIT_S)):
-                self._wake.clear()
-
-    def _drain(self, heart: Heart, carrier: Carrier, places: Places) -> bool:
-        """Wait for the runs; return whether all are over."""
-        heart.drain()
-        waited_s = 0.0
-        import time
-
-        started_s = time.monotonic()
-        while places.taken or carrier.carried():
-            self._watched_s = clock_s()
-            waited_s = time.monotonic() - started_s
-            limit_s = self._drain_s
-            if self._drain_now or (limit_s is not None and waited_s >= limit_s):
-                return False
-            left_s = 0.05 if limit_s is None else min(0.05, limit_s - waited_s)
-            carrier.wait_empty(max(0.0, min(left_s, heart.check())))
-        return True
+            self._service = None
 
 
 def _check_type(name: str, value: object, kind: type) -> None:
