@@ -1,8 +1,8 @@
 """Claims runs for a worker with DBOS, which keeps the queue.
 
 DBOS has one instance in a process.  It keeps the number of runs at once in the row of the queue, so all
-workers would have the same; the number of free places of this worker is put in its place here, and the
-tenant limit too.
+workers would have the same number.  This module puts the free places of this worker there, and its
+tenant limit.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Claims:
         """
         if not _in_use.acquire(blocking=False):
             raise StoreError(
-                "this process serves a worker already; one process has one worker, so start another"
-                " process, or give this worker more places (max_runs)"
+                "this process serves a worker already; start another process, or give this worker"
+                " more places (max_runs)"
             )
         try:
             self._launch(carry)
@@ -120,7 +120,7 @@ class Claims:
     def _launch(self, carry: Callable[[str], None]) -> None:
         from dbos import DBOS, _dbos
 
-        if _dbos._dbos_global_instance is not None:  # noqa: SLF001 - there is no public question
+        if _dbos._dbos_global_instance is not None:  # noqa: SLF001 - DBOS has no public call
             raise StoreError(
                 "this process uses DBOS for something else; DBOS has one instance in a process, so"
                 " serve the worker in a process of its own"

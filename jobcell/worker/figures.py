@@ -16,7 +16,7 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class Figures:
-    """What a worker has done since it was started.  Any thread may count."""
+    """Counts the actions of a worker.  Any thread may count."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

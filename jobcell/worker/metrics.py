@@ -87,7 +87,7 @@ class Metrics:
 
 
 class _Collector:
-    """What a registry of prometheus_client collects from."""
+    """The form of a collector that a registry of prometheus_client expects."""
 
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
         self._collect = collect

@@ -71,7 +71,7 @@ class Places:
         return len(self._claimed)
 
     def take(self, run_ids: Iterable[str]) -> None:
-        """Take note of claimed runs; none means that the queue had nothing for this worker."""
+        """Take note of claimed runs."""
         with self._changed:
             before = len(self._claimed)
             self._claimed.update(dict.fromkeys(run_ids))
@@ -126,9 +126,9 @@ class Places:
         The call returns 0 after a while, so that its thread can notice that the worker ends.
         """
         with self._changed:
-            if not self._has_room():
-                self._changed.wait_for(self._has_room, LONGEST_PAUSE_S)
-                return self._free() if self._has_room() else 0
+            if not self.has_room:
+                self._changed.wait_for(lambda: self.has_room, LONGEST_PAUSE_S)
+                return self._free() if self.has_room else 0
             if not self._woken:
                 # A place that becomes free while another one is waiting does not change anything.
                 self._changed.wait_for(lambda: self._woken or not self._is_open, self._pause_s)
@@ -145,6 +145,7 @@ class Places:
         room = self.number + self._waiting() - len(self._claimed)
         return max(0, room) if self._is_open else 0
 
-    def _has_room(self) -> bool:
+    @property
+    def has_room(self) -> bool:
         """Return whether to claim: of runs that wait, several at once."""
         return self._free() > self._waiting() // 2

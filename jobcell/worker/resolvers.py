@@ -56,7 +56,7 @@ def _from_package(given: str) -> Resolvers:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ResolversError(
-            f"--resolvers: there is no module {error.name!r}; it must be installed, or lie in the"
+            f"--resolvers: the module {error.name!r} was not found; it must be installed, or lie in the"
             " present directory"
         ) from None
     except Exception as error:  # the user's module may raise anything
@@ -87,7 +87,7 @@ class SecretFiles:
         directory: The directory.
 
     Raises:
-        ResolversError: There is no such directory, or it cannot be read.
+        ResolversError: The directory does not exist, or cannot be read.
 
     """
 
@@ -122,7 +122,7 @@ class SecretFiles:
         )
 
     def _read(self, name: str) -> bytes | None:
-        """Return the content of a file; None if there is none.
+        """Return the content of a file; None if it does not exist.
 
         The file may be a link, as in Kubernetes, but it must lie inside the directory.
         """
@@ -144,9 +144,10 @@ class SecretFiles:
             raise ValueError(
                 f"the file {name!r} of --resolvers cannot be read: {error.strerror}"
             ) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ValueError(f"{name!r} in the directory of --resolvers is not a file")
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ValueError(f"{name!r} in the directory of --resolvers is not a file")
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ValueError(f"the file {name!r} of --resolvers has more than {MAX_BYTES} bytes")

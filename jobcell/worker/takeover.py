@@ -106,7 +106,7 @@ def _is_failed_attempt(event: JobError) -> bool:
 
 
 class Repair(msgspec.Struct, frozen=True):
-    """What a log needs before the run goes on."""
+    """The additions that a log needs before the run goes on."""
 
     events: tuple[AnyEvent, ...]
     again: Counter[Edge]

@@ -11,7 +11,7 @@ from protocol.plan import Workflow
 class Walk:
     """Knows for simple plans whether a step is the last one of its run.
 
-    In a plan with joins, or with triggers after the start, the records do not tell it.
+    In a plan with joins, or with triggers after the start, the records do not show it.
 
     Args:
         workflow: The steps.

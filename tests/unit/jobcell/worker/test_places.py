@@ -1,0 +1,76 @@
+"""The places of a worker, and the order in which claimed runs get them."""
+
+from __future__ import annotations
+
+import threading
+
+from jobcell.worker.places import Places
+
+
+def opened(number: int, **options: bool) -> Places:
+    """Return open places."""
+    places = Places(number, **options)
+    places.open()
+    return places
+
+
+def test_closed_places_let_nothing_be_claimed() -> None:
+    """A worker that drains, or is fenced off, claims nothing."""
+    places = Places(2)
+    assert places.wait() == 0
+    places.open()
+    assert places.wait() == 2
+    places.close()
+    assert (places.free, places.wait()) == (0, 0)
+
+
+def test_a_claim_takes_a_place_until_its_run_is_over() -> None:
+    """DBOS may count a claim late, so the count is kept here."""
+    places = opened(2)
+    places.take(["a", "b"])
+    assert (places.free, places.taken) == (0, 2)
+    places.give_back("a")
+    places.give_back("a")
+    assert (places.free, places.claimed()) == (1, {"b"})
+
+
+def test_short_runs_are_claimed_ahead_but_wait_for_their_turn() -> None:
+    """More than the number of places never run at once."""
+    places = opened(2)
+    places.measured(0.01)
+    places.take(["a", "b", "c"])
+    assert places.free == 1
+    assert not places.has_room  # several are claimed at once
+    done: list[str] = []
+    waiting = threading.Thread(
+        target=lambda: (places.wait_turn("c", lambda: False), done.append("c"))
+    )
+    waiting.start()
+    places.wait_turn("b", lambda: False)
+    assert done == []
+    places.give_back("a")
+    waiting.join()
+    assert done == ["c"]
+
+
+def test_long_runs_are_not_claimed_ahead() -> None:
+    """They would wait here, while another worker has a place."""
+    places = opened(2)
+    places.measured(5.0)
+    places.take(["a", "b"])
+    assert places.free == 0
+
+
+def test_nothing_is_claimed_ahead_if_claims_count_for_a_limit() -> None:
+    """A tenant limit counts claimed runs."""
+    places = opened(2, ahead=False)
+    places.measured(0.01)
+    places.take(["a", "b"])
+    assert places.free == 0
+
+
+def test_a_run_that_is_given_up_does_not_wait_for_its_turn() -> None:
+    """The worker stops."""
+    places = opened(1)
+    places.take(["a", "b"])
+    places.wait_turn("b", lambda: True)
