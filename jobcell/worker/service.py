@@ -1,4 +1,4 @@
-"""One service of a worker: everything that lives from the moment it is made known to its last word."""
+"""Everything that a worker needs while it serves: its threads, its connections and its claims."""
 
 from __future__ import annotations
 
