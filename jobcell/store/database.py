@@ -100,7 +100,7 @@ class Database:
                 database.
 
         """
-        with self._translated(), self.engine.connect() as connection:
+        with self.translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -114,7 +114,7 @@ class Database:
                 committed all the same.
 
         """
-        with self._translated(), self.engine.begin() as connection:
+        with self.translated(), self.engine.begin() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
@@ -186,7 +186,8 @@ class Database:
             self._pid = os.getpid()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Turn each error of a driver in the body of the ``with`` statement into a `StoreError`."""
         try:
             yield
         except sa.exc.SQLAlchemyError as error:

@@ -112,7 +112,9 @@ class StoreRun:
         """
         if not isinstance(reason, str):
             raise TypeError(f"reason must be a str, not {type(reason).__name__}")
-        self._cancel(self.id, reason.encode(errors="backslashreplace").decode())
+        # Neither a message nor PostgreSQL takes a lone surrogate, and PostgreSQL no NUL either.
+        told = reason.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+        self._cancel(self.id, told)
 
     async def __aiter__(self) -> AsyncIterator[AnyEvent]:
         after = 0

@@ -92,6 +92,8 @@ def list_runs(
         raise ValueError(f"state must be one of {', '.join(STATES)}, not {state!r}")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise ValueError(f"limit must be an int of at least 1, not {limit!r}")
+    if tenant is not None and not tenant.isprintable():
+        return []  # no run can have it
     query = sa.select(runs).order_by(runs.c.created_ms.desc(), runs.c.id.desc())
     if state is not None:
         query = query.where(runs.c.status == state)

@@ -78,7 +78,8 @@ def _migrate(database: Database, seal: Seal) -> None:
         with database.read() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     client = queue.make_client(database)
-    queue.migrate_queue(client)
+    with database.translated():
+        queue.migrate_queue(client)
     with database.migrating() as connection:
         known = _known(connection, database)
         if known is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from jobcell.store.database import Database
+from jobcell.store.errors import StoreError
 from jobcell.store.schema import workflow_status
 
 if TYPE_CHECKING:
@@ -119,7 +120,12 @@ def put(
     }
     if not_before_s is not None and not_before_s > time.time():
         options["delay_seconds"] = not_before_s - time.time()
-    client.enqueue_in_transaction(connection, options, run_id)
+    from dbos import error as dbos_error
+
+    try:
+        client.enqueue_in_transaction(connection, options, run_id)
+    except dbos_error.DBOSException as error:  # a workflow of another program has this id
+        raise StoreError(f"the queue of the store does not take run {run_id!r}: {error}") from None
     later = sa.case((now_ms > after_ms, now_ms), else_=after_ms + 1)
     statement = workflow_status.update().where(workflow_status.c.workflow_uuid == run_id)
     return int(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -86,7 +88,9 @@ class Reader:
             rows = connection.execute(query).all()
             if not rows:
                 raise unknown(run_id)
-            states = self._blobs.read(connection, [row.state for row in rows if row.state])
+            keys = [row.state for row in rows if row.state]
+            with self._unless_pruned(connection, run_id):
+                states = self._blobs.read(connection, keys)
         found = [
             self._contents.unpack_event(
                 run_id, row.seq, row.body, None if row.state is None else states[row.state]
@@ -111,12 +115,24 @@ class Reader:
                 return None
             state = None
             if row.final_state is not None:
-                state = self._blobs.read_one(connection, row.final_state)
+                with self._unless_pruned(connection, run_id):
+                    state = self._blobs.read_one(connection, row.final_state)
         if row.outcome is None:
             raise StoreDamagedError(
                 f"the store is damaged: run {run_id!r} is over without a result"
             )
         return self._contents.unpack_result(run_id, row.outcome, state)
+
+    @contextmanager
+    def _unless_pruned(self, connection: sa.Connection, run_id: str) -> Iterator[None]:
+        """Report a run that was pruned between two queries as unknown, and not as damaged."""
+        try:
+            yield
+        except StoreDamagedError:
+            query = sa.select(runs.c.id).where(runs.c.id == run_id)
+            if connection.execute(query).first() is None:
+                raise unknown(run_id) from None
+            raise
 
     def stored(self, connection: sa.Connection, run_id: str) -> Stored:
         """Return a run as it was enqueued; its plan has the id of the run.

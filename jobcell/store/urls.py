@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +29,13 @@ def read_url(given: str | os.PathLike[str] | None) -> sa.URL:
 
     """
     if isinstance(given, os.PathLike):
-        return _sqlite(str(given), given)
+        return _sqlite(os.fspath(given))
     if given is None:
         text = os.environ.get("JOBCELL_STORE", "")
         if not text:
-            return _sqlite(str(default_file()), None)
+            file = default_file()
+            make_private(file)
+            return _sqlite(str(file))
         return _parse(text, "JOBCELL_STORE: ")
     if not isinstance(given, str):
         raise TypeError(f"the URL of a store must be text, not {type(given).__name__}")
@@ -76,7 +79,12 @@ def make_private(path: Path) -> None:
 
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [parent for parent in (path.parent, *path.parents[1:]) if not parent.exists()]
+        for parent in reversed(missing):  # `parents=True` would leave the upper ones to the umask
+            parent.mkdir(mode=0o700, exist_ok=True)
+        found = path.parent.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
+            path.parent.chmod(0o700)
         # SQLite gives the files beside it the mode of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -123,19 +131,16 @@ def _sqlite_url(url: sa.URL, origin: str) -> sa.URL:
         )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise StoreUrlError(f"{origin}a store needs a file that stays: sqlite:///runs.db")
-    return _sqlite(url.database, None)
+    return _sqlite(url.database)
 
 
-def _sqlite(database: str, given: object) -> sa.URL:
-    del given
+def _sqlite(database: str) -> sa.URL:
     path = Path(database)
     if path.is_dir():
         raise StoreUrlError(
             f"{path} is a directory; a store is a file in it: sqlite:///{path}/runs.db"
         )
     if not path.parent.is_dir():
-        if path != default_file():
-            raise StoreUrlError(f"the directory {path.parent} of the store does not exist")
-        make_private(path)
+        raise StoreUrlError(f"the directory {path.parent} of the store does not exist")
     # The path stays right when the process changes its directory.
     return sa.URL.create("sqlite", database=str(path.absolute()))

@@ -184,6 +184,16 @@ def test_the_first_reason_is_kept_for_the_worker_of_a_run_that_goes_on(store, en
     assert not run.done
 
 
+@pytest.mark.parametrize("reason", ["", "a\0b", "\ud800", "x" * 10_000, "line\nline"])
+def test_any_text_may_be_a_reason(store, eng, reason):
+    """Text that a database does not take is escaped."""
+    waiting, going = store.enqueue(JOB), store.enqueue(JOB)
+    write_events(store, going.id, engine_events(eng, going.id)[:1])
+    waiting.cancel(reason)
+    going.cancel(reason)
+    assert waiting.result().error.name == "Cancelled"
+
+
 def test_a_reason_must_be_text(store):
     """As in an engine."""
     with pytest.raises(TypeError, match="reason must be a str, not int"):

@@ -50,6 +50,7 @@ def test_runs_are_listed_newest_first_and_by_state_and_tenant(fresh):
     assert [run.id for run in fresh.runs(state="done")] == ["r0"]
     assert [run.id for run in fresh.runs(state="dead", tenant="odd")] == ["r1"]
     assert fresh.runs(state="running") == []
+    assert fresh.runs(tenant="\ud800") == fresh.runs(tenant="a\0b") == []
     assert fresh.runs(state="done")[0].reason == "cancelled"
 
 

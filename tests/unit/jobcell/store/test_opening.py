@@ -55,6 +55,25 @@ def test_the_default_store_is_a_private_file_in_the_state_directory(home):
     assert mode_of(home / "state" / "jobcell") == 0o700
 
 
+def test_the_default_store_is_private_also_in_a_directory_that_was_there(home):
+    """An older directory is closed, and the directories above it are not open to all."""
+    place = home / "state" / "jobcell"
+    place.mkdir(parents=True, mode=0o755)
+    before = os.umask(0)
+    try:
+        Store.open().close()
+        (place / "store.db").unlink()
+        place.rmdir()
+        (home / "state").rmdir()
+        Store.open().close()
+    finally:
+        os.umask(before)
+
+    assert mode_of(place) == 0o700
+    assert mode_of(place / "store.db") == 0o600
+    assert mode_of(home / "state") == 0o700
+
+
 def test_the_default_store_lies_in_the_home_directory_without_a_variable(home, monkeypatch):
     """As the XDG Base Directory Specification says; a relative path does not count."""
     for value in ("", "relative/path"):
