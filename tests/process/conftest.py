@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from runs import MODES, make_engine
-from warm import start
+from warm import KINDS, start
 
 from engine import Engine, Policy
 
@@ -48,8 +48,9 @@ def older_objects_are_left_alone() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_server() -> None:
-    """Start the server before a test compares the children that it found and left."""
-    start()
+    """Start the servers before a test compares the descriptors that it found and left."""
+    for kind in KINDS:
+        start(kind)
 
 
 @pytest.fixture(autouse=True)

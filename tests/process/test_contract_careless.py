@@ -8,7 +8,6 @@ import dataclasses
 import datetime as dt
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 from ids import short
 from runs import QUICK, finish, make_engine, wait_for
+from warm import run_warm
 
 import engine as api
 from engine import Engine, PlanError, Resolvers, RunOptions
@@ -398,13 +398,7 @@ def test_on_event_may_block_and_may_cancel():
 
 def script(text: str) -> subprocess.CompletedProcess[str]:
     """Run a manager of its own."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(text)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return run_warm(textwrap.dedent(text), warnings=("error",), timeout_s=30)
 
 
 def test_an_engine_that_was_never_closed_does_not_keep_the_process():
@@ -432,7 +426,7 @@ def test_an_engine_in_a_daemon_thread_and_in_a_forked_process():
                 got.append(e.execute("def main(state):\\n    return {'n': 1}").result(20).state)
         t = threading.Thread(target=work, daemon=True)
         t.start(); t.join()
-        print(got)
+        print(got, flush=True)
         e = engine.Engine()
         e.execute("def main(state): return state").result()
         pid = os.fork()

@@ -1,12 +1,10 @@
 """The examples of docs/embedding.md work as the page shows them."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm import run_warm
 
 TEXT = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, flags=re.DOTALL))
@@ -25,15 +23,7 @@ PRINTED = {
 @pytest.mark.parametrize("name", PRINTED)
 def test_an_example_of_the_embedding_document_runs(name: str, tmp_path: Path):
     """A reader may copy the example as it is."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", EXAMPLES[name]],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_warm(EXAMPLES[name], cwd=tmp_path, warnings=("error",))
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from warm import run_warm
 
 import engine
 
@@ -33,28 +34,14 @@ def commands(page: str, name: str) -> list[list[str]]:
 
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "jobcell", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_warm(None, *words, cwd=folder)
 
 
 def run_clinic(tmp_path, *options):
     output, events = tmp_path / "out.json", tmp_path / "events.jsonl"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "jobcell", "run", CLINIC / "plan.json"),
-            *("--state", CLINIC / "state.json", "--output", output, "--events", events),
-            *options,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = run_warm(
+        *(None, "run", CLINIC / "plan.json", "--state", CLINIC / "state.json"),
+        *("--output", output, "--events", events, *options),
     )
     assert done.returncode == 0, done.stderr
     lines = events.read_text().splitlines()
@@ -63,13 +50,7 @@ def run_clinic(tmp_path, *options):
 
 def test_the_embedding_example_runs(capfd):
     """A reader may copy the example as it is."""
-    script = subprocess.run(
-        [sys.executable, "-c", readme_example("embed")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    script = run_warm(readme_example("embed"))
 
     assert script.returncode == 0, script.stderr
     assert script.stdout.splitlines()[0] == "1 workflow-start"

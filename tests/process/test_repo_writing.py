@@ -152,11 +152,7 @@ def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, 
     add(repo, [str(make_source(tmp_path / "a", "first"))])
     before = (repo / "repo.json").read_bytes()
     source = make_source(tmp_path / "b", "second")
-    died = subprocess.run(
-        [sys.executable, "-c", DYING, str(number), "repo", "add", source, "--repo", repo],
-        capture_output=True,
-        check=False,
-    )
+    died = run_warm(DYING, number, "repo", "add", source, "--repo", repo)
     after = (repo / "repo.json").read_bytes()
     if died.returncode == -signal.SIGKILL and after == before:
         assert listed(repo) == ["first@1.0.0"]
@@ -180,11 +176,7 @@ def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
     """Every adaptor in the list is on the disk."""
     for name in ("first", "second"):
         add(repo, [str(make_source(tmp_path / name, name))])
-    subprocess.run(
-        [sys.executable, "-c", DYING, str(number), "repo", "remove", "second", "--repo", repo],
-        capture_output=True,
-        check=False,
-    )
+    run_warm(DYING, number, "repo", "remove", "second", "--repo", repo)
     assert listed(repo) in (["first@1.0.0"], ["first@1.0.0", "second@1.0.0"])
     check(repo)
 

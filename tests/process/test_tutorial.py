@@ -6,10 +6,10 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm import run_warm
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 MARKED = re.compile(r"<!-- (file|test): (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
@@ -34,16 +34,7 @@ def call(folder: Path, name: str) -> list[subprocess.CompletedProcess[str]]:
     (text,) = (text for found, text in blocks("test") if found == name)
     words = [shlex.split(line[2:], comments=True) for line in text.splitlines()]
     assert all(line[0] == "jobcell" for line in words)
-    return [
-        subprocess.run(
-            [sys.executable, "-m", "jobcell", *line[1:]],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for line in words
-    ]
+    return [run_warm(None, *line[1:], cwd=folder) for line in words]
 
 
 def shown(beginning: str) -> str:
@@ -98,6 +89,6 @@ def test_the_adaptors_are_installed_and_used(folder):
 def test_the_program_ends_with_the_shown_result():
     """It prints the events, and the result last."""
     (text,) = (text for name, text in blocks("test") if name == "program")
-    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    ended = run_warm(text)
 
     assert ended.stdout.splitlines()[-1] == "success {'data': 41}"

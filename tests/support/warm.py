@@ -18,25 +18,28 @@ import tempfile
 from pathlib import Path
 
 SERVER = Path(__file__).with_name("warm_server.py")
-_servers: dict[int, socket.socket] = {}
-"""The connection to the server of this process, by its process id."""
+KINDS = ("programs", "commands")
+"""A command needs many more modules than a program with an engine, and a fork pays for each of them."""
+
+_servers: dict[tuple[int, str], socket.socket] = {}
+"""The connections to the servers of this process, by its process id and their kind."""
 
 
-def start() -> socket.socket:
-    """Return the connection to the server, which is started by the first call."""
-    connection = _servers.get(os.getpid())
+def start(kind: str) -> socket.socket:
+    """Return the connection to the server of a kind, which is started by the first call."""
+    connection = _servers.get((os.getpid(), kind))
     if connection is None:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # It goes into the background, and ends with the connection.
             subprocess.run(
-                [sys.executable, str(SERVER), str(theirs.fileno())],
+                [sys.executable, str(SERVER), str(theirs.fileno()), kind],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=SERVER.parents[2],
                 check=True,
             )
-        _servers[os.getpid()] = connection
+        _servers[os.getpid(), kind] = connection
         atexit.register(connection.close)
     return connection
 
@@ -56,6 +59,7 @@ def run_warm(
         subprocess.TimeoutExpired: It took too long, and was killed.
 
     """
+    kind = "commands" if source is None else "programs"
     argv = ["jobcell" if source is None else "-c", *map(str, arguments)]
     request = {
         "source": source,
@@ -76,7 +80,7 @@ def run_warm(
             with theirs:
                 fds = [file.fileno() for file in (given, out, err, theirs)]
                 try:
-                    socket.send_fds(start(), [json.dumps(request).encode()], fds)
+                    socket.send_fds(start(kind), [json.dumps(request).encode()], fds)
                 except BrokenPipeError:
                     raise RuntimeError("the warm server has ended; its error is above") from None
             status = _wait(ours, argv, timeout_s)

@@ -1,6 +1,6 @@
 """Becomes a Python program for each request: a fork that begins with the engine imported.
 
-Run as ``python warm_server.py FD``. Each message on the socket is a program, with its three standard streams
+Run as ``python warm_server.py FD KIND``, with the kind ``programs`` or ``commands``. Each message on the socket is a program, with its three standard streams
 and a socket for its end; see `warm`, which sends them.
 """
 
@@ -13,23 +13,27 @@ import os
 if os.fork():
     os._exit(0)
 
+import atexit
 import contextlib
 import gc
 import importlib
 import select
 import socket
 import sys
+import threading
 import types
 import warnings
 
-import jobcell.cli
+ENGINE = ("engine", "psutil", "runs")
+"""Modules that programs with an engine need."""
 
-LOADED = (
+COMMANDS = (
     "dbos",
     "encodings.utf_8_sig",
     "engine",
     "hmac",
     "jobcell.check",
+    "jobcell.cli",
     "jobcell.commands",
     "jobcell.doctor",
     "jobcell.journals",
@@ -55,11 +59,7 @@ LOADED = (
     "typer._adapters",
     "zoneinfo",
 )
-"""Modules that forks need; typer loads pydantic where it is installed."""
-
-for name in LOADED:
-    with contextlib.suppress(ImportError):
-        importlib.import_module(name)
+"""Modules that commands need; typer loads pydantic where it is installed."""
 
 MOST_BYTES = 1 << 20
 
@@ -124,12 +124,33 @@ def become(request: dict[str, object]) -> types.ModuleType:
     return main
 
 
+def leave(code: int) -> None:
+    """End as an interpreter does, except that objects are not deleted one by one.
+
+    To delete them takes 50 ms, because a fork must copy each page that it writes to.
+    """
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as connection:
-        gc.freeze()  # a collection in a fork would copy every page of these objects
+        for name in COMMANDS if sys.argv[2] == "commands" else ENGINE:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        if sys.argv[2] == "commands":
+            gc.freeze()  # a collection in a fork would copy every page of these objects
         program = serve(connection)
     namespace = become(program)
-    if program["source"] is None:
-        jobcell.cli.main()
-    else:
+    if program["source"] is not None:
         exec(compile(program["source"], "<string>", "exec"), vars(namespace))
+    else:
+        try:
+            sys.modules["jobcell.cli"].main()
+        except SystemExit as ended:
+            if type(ended.code) is not int:
+                raise
+            leave(ended.code)

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from warm import run_warm
 
 pytestmark = pytest.mark.slow
 
@@ -87,14 +88,7 @@ def test_the_commands_of_the_page_put_the_adaptor_into_a_repo(
     for line in marked[1].splitlines():
         program, *words = line.removeprefix("$ ").split()
         assert program == "jobcell"
-        done = subprocess.run(
-            [sys.executable, "-m", "jobcell", *words],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_warm(None, *words, cwd=folder)
         assert done.returncode == 0, done.stderr
 
     assert (folder / "stubs" / "ledger" / "__init__.pyi").is_file()
