@@ -43,6 +43,8 @@ class Configure(msgspec.Struct, frozen=True, tag="configure"):
     """The pid of the engine, which the relay does not outlive."""
     proxy: str | None = None
     """The HTTP proxy for all connections, as `protocol.net_proxy` reads it."""
+    idle_s: float = 600.0
+    """A connection without a byte for this time is reset."""
     without: tuple[str, ...] = ()
     """Walls left out on purpose; tests use it to show what each wall stops."""
 

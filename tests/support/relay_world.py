@@ -35,6 +35,7 @@ from protocol.relay import (
 )
 
 WAIT_S = 30
+ENVIRONMENT = CHILD_ENVIRONMENT | {"RES_OPTIONS": "timeout:1 attempts:1"}
 NAME_SERVER = "127.0.0.53"
 A, AAAA, CNAME, TXT = 1, 28, 5, 16
 
@@ -42,19 +43,17 @@ A, AAAA, CNAME, TXT = 1, 28, 5, 16
 class Relay:
     """The relay, and the engine's end of its control socket."""
 
-    def __init__(
-        self, world: Space, *, proxy: str | None = None, without: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, world: Space, **settings: object) -> None:
         self.world = world
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(WAIT_S)
         with theirs:
             self.pid = world.spawn(
-                relay_command(), {CONTROL_FD: theirs.fileno()}, environment=CHILD_ENVIRONMENT
+                relay_command(), {CONTROL_FD: theirs.fileno()}, environment=ENVIRONMENT
             )
         self._runs = 0
         self._waiting: list[object] = []
-        self.send(Configure(world.pid, proxy, without))
+        self.send(Configure(world.pid, **settings))
         ready = self.receive()
         assert isinstance(ready, Ready)
         self.layers = {layer.name: layer for layer in ready.layers}
@@ -120,6 +119,7 @@ class Job:
         space: The namespace of the job.
         rules: The rules of the run.
         ports: The ports that get a listener.
+        with_stream_names: Whether names get a listener of their own, besides that of port 53.
 
     """
 
@@ -129,6 +129,7 @@ class Job:
         space: Space,
         *rules: str,
         ports: tuple[int, ...] = (80, 443),
+        with_stream_names: bool = True,
         **limits: int,
     ) -> None:
         self.relay = relay
@@ -137,11 +138,10 @@ class Job:
         self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.run = relay.open(*rules, link=theirs, **limits)
         made = [space.listener("::", port) for port in ports]
-        names = [space.socket(socket.AF_INET, socket.SOCK_DGRAM), space.socket()]
-        for one in names:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((NAME_SERVER, 53))
-        names[1].listen()
+        names = [space.socket(socket.AF_INET, socket.SOCK_DGRAM)]
+        names[0].bind((NAME_SERVER, 53))
+        if with_stream_names:
+            names.append(space.listener(NAME_SERVER, 53))
         made += names
         socket.send_fds(self.link, [LINK_MORE], [one.fileno() for one in made])
         self.link.send(LINK_END)
@@ -228,7 +228,9 @@ def read_answer(message: bytes) -> tuple[int, list[str]]:
     assert flags & 0x8000
     at = 12
     if questions:
-        at = message.index(b"\0", 12) + 5
+        while length := message[at]:
+            at += 1 + length
+        at += 5
     found = []
     for _ in range(answers):
         _, kind, _, _, length = struct.unpack(">HHHIH", message[at : at + 12])

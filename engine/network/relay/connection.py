@@ -86,6 +86,8 @@ class Connection:
         """From the job, and to the job."""
         self._over = False
         self._leaving = False
+        self._goes_on = [False, False]
+        """For each direction, whether the loop will go on with it by itself."""
         inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         run.loop.add(inside.fileno(), 0, self._inside_failed)
         self._timer = run.loop.call_in(RESOLVE_S, lambda: self._late("the look-up of the name"))
@@ -213,10 +215,12 @@ class Connection:
             return
         if self._flows[0].over and (self._leaving or self._flows[1].over):
             self.end("open")
-        elif more:
+        elif more and not self._goes_on[direction]:
+            self._goes_on[direction] = True
             self.run.loop.soon(lambda: self._move_again(direction))
 
     def _move_again(self, direction: int) -> None:
+        self._goes_on[direction] = False
         if not self._over:
             self.active_at = self.run.loop.now
             self._move(direction)
@@ -281,6 +285,7 @@ class Connection:
         self._timer.cancel()
         if self._dialing is not None:
             self._dialing.cancel()
+            self._dialing = None
         if outcome != "open":
             reset(self._inside)
         sent = received = 0

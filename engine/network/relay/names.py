@@ -82,7 +82,7 @@ def read_question(message: bytes) -> Question | Malformed | None:
         return Malformed(id_, flags, REFUSED)
     lowered = [label.lower() for label in labels]
     legal = bool(labels) and all(map(_NAME_BYTES.issuperset, lowered))
-    name = ".".join(map(_shown, lowered)) or "."
+    name = ".".join(map(_shown, lowered))[:_MAX_NAME_BYTES] or "."
     return Question(id_, flags, name, legal, type_, raw)
 
 

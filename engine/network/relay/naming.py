@@ -130,8 +130,9 @@ class Naming:
         """Return an address that no rule of the run names; None if there is none."""
         while self._next_ipv4 <= int(LAST_IPV4):
             address = IPv4Address(self._next_ipv4)
-            self._next_ipv4 += 1
-            if not self._permit.covers(address):
+            named = self._permit.last_named(address)
+            self._next_ipv4 = int(named or address) + 1
+            if named is None:
                 return address
         return None
 

@@ -154,9 +154,14 @@ class Permit:
             )
         )
 
-    def covers(self, address: Address) -> bool:
-        """Whether a rule names *address*, or a block with it, at any port."""
-        return address in self._addresses or any(address in block for block, _, _ in self._blocks)
+    def last_named(self, address: Address) -> Address | None:
+        """Return the last address of the rule that names *address* or its block, at any port."""
+        if address in self._addresses:
+            return address
+        for block, _, _ in self._blocks:
+            if address in block:
+                return block.broadcast_address
+        return None
 
 
 def _inside_special(block: Network) -> bool:

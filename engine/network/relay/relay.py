@@ -13,7 +13,7 @@ from engine.network.relay.connection import reset
 from engine.network.relay.flow import Pipes
 from engine.network.relay.loop import Loop
 from engine.network.relay.resolver import Resolver
-from engine.network.relay.run import IDLE_S, Run
+from engine.network.relay.run import Run
 from protocol.net_proxy import NetProxy
 from protocol.relay import (
     MAX_DATAGRAM_BYTES,
@@ -40,7 +40,7 @@ _MESSAGES: Final = 64
 class Relay:
     """Serves runs until the engine is gone."""
 
-    def __init__(self, control: socket.socket, proxy: NetProxy | None) -> None:
+    def __init__(self, control: socket.socket, proxy: NetProxy | None, idle_s: float) -> None:
         self.loop = Loop()
         self.pipes = Pipes()
         self.resolver = Resolver(self.loop)
@@ -52,6 +52,7 @@ class Relay:
         self._reserve: socket.socket | None = control.dup()
         """Its descriptor is given up for a connection that has to be refused for lack of one."""
         self._gone = False
+        self._idle_s = idle_s
         self._looking = False
         self.loop.add(control.fileno(), select.EPOLLIN, self._on_control)
 
@@ -62,6 +63,8 @@ class Relay:
 
     def send(self, message: FromRelay) -> None:
         """Send a message to the engine; it waits here while the engine does not read."""
+        if self._unsent and isinstance(message, Progress):
+            return  # a later one says more
         self._unsent.append(encode(message))
         if len(self._unsent) == 1:
             self._send_unsent()
@@ -138,14 +141,14 @@ class Relay:
         self.send(Opened(message.run))
         if not self._looking:
             self._looking = True
-            self.loop.call_in(IDLE_S / _IDLE_LOOKS, self._end_idle)
+            self.loop.call_in(self._idle_s / _IDLE_LOOKS, self._end_idle)
 
     def _end_idle(self) -> None:
         for run in [*self._runs.values()]:
-            run.end_idle()
+            run.end_idle(self._idle_s)
         self._looking = bool(self._runs)
         if self._looking:
-            self.loop.call_in(IDLE_S / _IDLE_LOOKS, self._end_idle)
+            self.loop.call_in(self._idle_s / _IDLE_LOOKS, self._end_idle)
 
     def _watch_control(self, events: int) -> None:
         self.loop.change(self._control.fileno(), events, self._on_control)

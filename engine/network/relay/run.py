@@ -8,6 +8,7 @@ import socket
 from typing import Final, Protocol
 
 from engine.network.relay.connection import Connection, reset
+from engine.network.relay.dialing import words
 from engine.network.relay.flow import Pipes
 from engine.network.relay.link import Link, LinkError
 from engine.network.relay.loop import Loop
@@ -28,8 +29,6 @@ from protocol.relay import (
     Progress,
 )
 
-IDLE_S: Final = 600.0
-"""A connection without a byte for this time is closed."""
 PROGRESS_S: Final = 0.1
 LEAVE_S: Final = 0.5
 """Most time for the last bytes of a run that has ended.  The engine waits for a second."""
@@ -162,7 +161,10 @@ class Run:
             return
         connection = Connection(self, inside, host, port)
         self._connections.add(connection)
-        connection.begin()
+        try:
+            connection.begin()
+        except OSError as error:
+            connection.end("failed", words(error.errno or 0))
 
     # The account
 
@@ -238,11 +240,11 @@ class Run:
         self._reported += 1
         self._relay.send(Ended(self.id, host, port, outcome, reason, *moved, duration_ms))
 
-    def end_idle(self) -> None:
-        """End the connections in which nothing happens."""
+    def end_idle(self, idle_s: float) -> None:
+        """End the connections in which nothing has happened for this time."""
         for connection in [*self._connections]:
-            if connection.idle_since(self.loop.now - IDLE_S):
-                connection.end("open")
+            if connection.idle_since(self.loop.now - idle_s):
+                connection.abort()
 
     # The end
 

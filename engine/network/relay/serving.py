@@ -37,7 +37,7 @@ def serve() -> int:
     except ProcessLookupError:
         return _NO_ENGINE
     gc.freeze()
-    relay = Relay(control, proxy)
+    relay = Relay(control, proxy, configure.idle_s)
     relay.send(Ready(layers))
     relay.serve()
     return 0

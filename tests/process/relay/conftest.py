@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,28 +22,45 @@ HOSTS = """\
 class World:
     """The outside: a namespace with a name server and a `hosts` file."""
 
-    def __init__(self, space: Space, names: NameServer) -> None:
+    def __init__(self, space: Space, names: NameServer, resolv_conf: Path) -> None:
         self.space = space
+        self.resolv_conf = resolv_conf
         self.names = names
 
 
-@pytest.fixture(scope="session", params=["root", "ordinary user"])
-def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """The outside, made with root's rights and through a user namespace."""
-    directory: Path = tmp_path_factory.mktemp("etc")
-    (directory / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:1\n")
+@contextlib.contextmanager
+def make_world(directory: Path, user: int | None) -> Iterator[World]:
+    """Make the outside; the test is skipped where that is not possible."""
+    (directory / "resolv.conf").write_text("nameserver 127.0.0.53\n")
     (directory / "hosts").write_text(HOSTS)
     files = {f"/etc/{name}": directory / name for name in ("resolv.conf", "hosts")}
     try:
-        space = Space(user=None if request.param == "root" else ORDINARY_UID, files=files)
+        space = Space(user=user, files=files)
     except OSError as error:
         pytest.skip(f"no namespaces here: {error}")
     names = NameServer(space)
-    yield World(space, names)
+    yield World(space, names, directory / "resolv.conf")
     names.close()
     space.close()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The outside that tests share."""
+    with make_world(tmp_path_factory.mktemp("etc"), None) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary user"])
+def each_world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """The outside, made with root's rights, and through a user namespace without capabilities."""
+    user = None if request.param == "root" else ORDINARY_UID
+    if user is None and os.geteuid():
+        pytest.skip("needs root")
+    with make_world(tmp_path_factory.mktemp("etc"), user) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
