@@ -1,4 +1,4 @@
-"""What a worker tells its surroundings: the log, and the address of its page of health."""
+"""Reports of a worker to its surroundings: the log, and the address of its page of health."""
 
 from __future__ import annotations
 

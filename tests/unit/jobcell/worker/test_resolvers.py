@@ -13,7 +13,7 @@ from jobcell.worker.resolvers import MAX_BYTES, ResolversError, SecretFiles, loa
 
 
 def put(directory: Path, **files: str | bytes) -> SecretFiles:
-    """Write files, where ``__`` in a name stands for a dot, and return the directory as a resolver."""
+    """Write files (``__`` in a name means a dot), and return the directory as a resolver."""
     for name, content in files.items():
         data = content.encode() if isinstance(content, str) else content
         (directory / name.replace("__", ".")).write_bytes(data)
@@ -175,7 +175,7 @@ def test_an_option_that_names_nothing_says_what_is_right(given: str, problem: st
 
 
 def test_a_directory_is_a_resolver(tmp_path: Path) -> None:
-    """The path needs no ending and no prefix."""
+    """Its path is enough."""
     put(tmp_path, crm="t")
     loaded = load_resolvers(str(tmp_path))
     assert isinstance(loaded, Resolvers)

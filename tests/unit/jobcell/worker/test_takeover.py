@@ -1,4 +1,4 @@
-"""What the log of a run says after its worker was lost, as a function of the log."""
+"""The log of a run after its worker was lost, as a function of the log before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a step is the last one of its run, as far as records tell."""
+"""The last step of a run, as far as records show it."""
 
 from __future__ import annotations
 
