@@ -41,7 +41,7 @@ Samples = dict[tuple[str, str], list["Sample"]]
 
 
 class Sample(NamedTuple):
-    """The figures of one measurement; None where there is no such figure."""
+    """The figures of one measurement; None for a figure that SQLite does not have."""
 
     rate: float
     """Runs per second."""

@@ -280,7 +280,7 @@ class Field:
     # --- waiting ---
 
     def wait_posts(self, more: int) -> None:
-        """Wait until so many further side effects have happened, and a random moment more."""
+        """Wait for a number of further side effects, and then for a random moment."""
         if not self.effects.wait_total(self.effects.total + more, PATIENCE_S):
             raise ChaosError(f"no {more} side effects in {PATIENCE_S:g} s\n{self.tails()}")
         time.sleep(self.chance.uniform(0, 2 * STEP_S))

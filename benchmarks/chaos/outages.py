@@ -24,7 +24,7 @@ RETRY: Final = {"attempts": 30, "delay": 0, "on": ["death", "AdaptorError"]}
 
 
 class Server:
-    """What a drill may do to the database; None where the store has no such thing."""
+    """The acts of a drill on the database; `kill` is None for a file."""
 
     def __init__(
         self,
@@ -63,7 +63,8 @@ def lose_parts(
             if not worker.alive:
                 raise ChaosError(f"a worker has ended\n{worker.tail()}")
     field.wait_over()
-    found = check_runs(field, retries=True)
+    outages = (times if server.kill is not None else 0) + (server.disk is not None)
+    found = check_runs(field, retries=True, outages=outages)
     full = "not tested (no small disk)" if server.disk is None else f"full for {full_s:g} s"
     return (
         f"{len(actions)} deaths, disk {full}: {found['takeovers']} takeovers,"
@@ -133,7 +134,7 @@ def take_store_away(
     time.sleep(max(0.0, held))
     server.bring_back()
     field.wait_over()
-    found = check_runs(field)
+    found = check_runs(field, outages=0 if outlives else 1)
     taken = field.takeovers()
     several = {run_id: count for run_id, count in taken.items() if count > 1}
     if several:

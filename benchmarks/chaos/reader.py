@@ -14,7 +14,7 @@ _PAUSE_S: Final = 0.05
 
 
 class Reader(threading.Thread):
-    """Reads while things die.  What was read must stay, so the checks compare it with the final log.
+    """Reads while things die.  The checks compare the events with the final log.
 
     Args:
         store: The store.

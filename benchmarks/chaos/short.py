@@ -34,5 +34,5 @@ def short(field: Field, server: Server, *, runs: int = 8) -> str:
     field.wait_over()
     if not witness.alive:
         raise ChaosError(f"the worker that nobody has killed has ended\n{witness.tail()}")
-    found = check_runs(field, retries=True)
+    found = check_runs(field, retries=True, outages=1)
     return f"{found['runs']} runs, {found['takeovers']} takeovers, {rolled} rolled back"
