@@ -47,11 +47,13 @@ def with_store_errors(command: Callable[_P, int]) -> Callable[_P, int]:
             from jobcell.store import (
                 RunConflictError,
                 RunNotOverError,
+                ScheduleConflictError,
                 StoreError,
                 StoreKeyError,
                 StoreUrlError,
                 StoreVersionError,
                 UnknownRunError,
+                UnknownScheduleError,
             )
 
             if not isinstance(error, StoreError):
@@ -59,10 +61,12 @@ def with_store_errors(command: Callable[_P, int]) -> Callable[_P, int]:
             of_user = (
                 RunConflictError,
                 RunNotOverError,
+                ScheduleConflictError,
                 StoreKeyError,
                 StoreUrlError,
                 StoreVersionError,
                 UnknownRunError,
+                UnknownScheduleError,
             )
             if isinstance(error, of_user):
                 raise BadInputError([str(error)]) from None

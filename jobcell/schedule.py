@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.api import PlanError
 from jobcell.input.errors import BadInputError
 from jobcell.input.inputs import read_json_file
 from jobcell.input.plan_file import load_plan_file
-from jobcell.output.exit_codes import EXCEPTION
+from jobcell.opened_store import open_store, with_store_errors
+from jobcell.output.exit_codes import SUCCESS
 from jobcell.output.wording import printable
 
 if TYPE_CHECKING:
@@ -88,33 +87,68 @@ def add(
     """Add a schedule. The same schedule again changes nothing."""
     checked = load_plan_file(plan, warn=_warn)
     initial = None if state is None else read_json_file(state)
-    with _opened(store) as opened:
-        made = opened.schedules.add(
-            name,
-            checked,
-            cron=cron,
-            tz=tz,
-            state=initial,
-            tenant=tenant,
-            priority=priority,
-            carry_state=carry_state,
-            missed=missed.value,
-            replace=replace,
-        )
-    if as_json:
-        print(json.dumps(_as_json(made)))
-    else:
-        print(f"{made.name}: the first tick is {_shown(made.next)}")
+
+    def command(opened: Store) -> None:
+        try:
+            made = opened.schedules.add(
+                name,
+                checked,
+                cron=cron,
+                tz=tz,
+                state=initial,
+                tenant=tenant,
+                priority=priority,
+                carry_state=carry_state,
+                missed=missed.value,
+                replace=replace,
+            )
+        except ValueError as error:
+            raise BadInputError([str(error)]) from None
+        if as_json:
+            print(json.dumps(_as_json(made)))
+        else:
+            print(printable(f"{made.name}: the first tick is {_shown(made.next)}"))
+
+    _carry_out(command, store)
 
 
 @app.command("list")
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the schedules, with the next tick and the last run of each."""
-    with _opened(store) as opened:
+
+    def command(opened: Store) -> None:
         found = opened.schedules.list()
-    if as_json:
-        print(json.dumps([_as_json(schedule) for schedule in found]))
-        return
+        if as_json:
+            print(json.dumps([_as_json(schedule) for schedule in found]))
+        else:
+            _print_table(found)
+
+    _carry_out(command, store)
+
+
+@app.command()
+def remove(name: NameArgument, store: StoreOption = None) -> None:
+    """Remove a schedule. Its runs stay, also those that wait for a worker."""
+
+    def command(opened: Store) -> None:
+        opened.schedules.remove(name)
+        print(printable(f"{name}: removed"))
+
+    _carry_out(command, store)
+
+
+def _carry_out(command: Callable[[Store], None], url: str | None) -> None:
+    """Open the store and call *command*; an error ends the program with its exit code."""
+
+    def run() -> int:
+        with open_store(url) as store:
+            command(store)
+        return SUCCESS
+
+    raise typer.Exit(with_store_errors(run)())
+
+
+def _print_table(found: Sequence[Schedule]) -> None:
     head = ("NAME", "CRON", "TZ", "TENANT", "NEXT", "LAST RUN")
     rows = [(s.name, s.cron, s.tz, s.tenant, _shown(s.next), s.last_run or "-") for s in found]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
@@ -123,33 +157,6 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
         print(printable("  ".join(cells).rstrip()))
         if problem is not None:
             print(f"  {printable(problem)}")
-
-
-@app.command()
-def remove(name: NameArgument, store: StoreOption = None) -> None:
-    """Remove a schedule. Its runs stay, also those that wait for a worker."""
-    with _opened(store) as opened:
-        opened.schedules.remove(name)
-    print(f"{printable(name)}: removed")
-
-
-@contextmanager
-def _opened(url: str | None) -> Iterator[Store]:
-    """Open a store; errors of the store end the command with their exit code."""
-    try:
-        from jobcell import Store, StoreError, StoreUnavailableError
-    except ImportError as error:
-        raise BadInputError([str(error)]) from None
-    try:
-        with Store.open(url) as store:
-            yield store
-    except StoreUnavailableError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        raise typer.Exit(EXCEPTION) from None
-    except PlanError as error:
-        raise BadInputError(str(problem) for problem in error.problems) from None
-    except (StoreError, ValueError) as error:
-        raise BadInputError([str(error)]) from None
 
 
 def _warn(line: str) -> None:
