@@ -1,8 +1,8 @@
 """Write `seccomp.json`, the seccomp profile of a container with a worker: ``python deploy/seccomp.py``.
 
 It is a list of allowed system calls in the form of the OCI runtime specification, which Docker, Podman and Kubernetes read.
-The base allows what Docker's default profile allows to a container without extra capabilities: each system call of
-x86-64 and of 64-bit Arm, except for those that the documentation of Docker lists as blocked. `ADDED` is all that
+The base allows what Docker's default profile allows to a container without extra capabilities. These are the system calls of
+x86-64 and of 64-bit Arm, except for those that Docker's documentation lists as blocked. `ADDED` is all that
 the base lacks for the layers `namespaces` and `mounts` of a run.
 
 Source: https://docs.docker.com/engine/security/seccomp/ ("Significant syscalls blocked by the default
@@ -59,7 +59,7 @@ ADDED = (
     "fsconfig", "fsmount", "fsopen", "mount", "mount_setattr", "move_mount", "open_tree", "pivot_root",
     "setdomainname", "sethostname", "umount2",
 )  # fmt: skip
-"""What the base lacks, besides `unshare` with the flags in `OURS`.  Outside of a user namespace the kernel still refuses
+"""The base lacks these, and `unshare` with the flags in `OURS`.  Outside of a user namespace the kernel still refuses
 each of them to a process without CAP_SYS_ADMIN."""
 
 NEWER = (

@@ -58,6 +58,7 @@ class Database:
         self._bare = _make_engine(url, pool_size, is_sqlite=self.is_sqlite)
         if not self.is_sqlite:
             sa.event.listen(self._bare, "connect", self._prepare)
+            sa.event.listen(self._bare, "checkout", self._check_session)
         self._engine = self._bare
 
     def __repr__(self) -> str:
@@ -156,9 +157,7 @@ class Database:
 
     def use_session(self, **settings: str) -> None:
         """Give the sessions of PostgreSQL further settings; a SQLite file has none."""
-        self._session |= settings
-        self._after_fork()
-        self._bare.dispose()  # the next connections have them
+        self._session = self._session | settings
 
     def another(self, *, pool_size: int, **settings: str) -> Database:
         """Return the same database with connections of its own, and further settings of `use_session`."""
@@ -173,11 +172,20 @@ class Database:
         self._after_fork()
         self._bare.dispose()
 
-    def _prepare(self, connection: Any, _record: object) -> None:
+    def _prepare(self, connection: Any, record: Any) -> None:
+        record.info["session"] = self._session
         calls = ", ".join(["set_config(%s, %s, false)"] * len(self._session))
         values = [part for setting in self._session.items() for part in setting]
         connection.execute(f"select {calls}", values)
         connection.commit()
+
+    def _check_session(self, _connection: object, record: Any, _proxy: object) -> None:
+        """Close a connection that was opened before the last call of `use_session`, and take a new one.
+
+        To empty the pool would lose a connection that another thread uses at this moment.
+        """
+        if record.info.get("session") is not self._session:
+            raise sa.exc.DisconnectionError("other settings")
 
     def _after_fork(self) -> None:
         if os.getpid() != self._pid:

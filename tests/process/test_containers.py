@@ -24,7 +24,7 @@ PROFILE: dict[str, Any] = json.loads((ROOT / "deploy" / "seccomp.json").read_tex
 """The file, as a container engine reads it."""
 
 DEFAULT: dict[str, Any] = MAKER["profile"](added=False)
-"""What the file is without its additions."""
+"""The file without its additions."""
 
 
 def jobcell(profile: dict[str, Any] | None, *arguments: str) -> subprocess.CompletedProcess[str]:

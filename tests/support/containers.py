@@ -17,7 +17,7 @@ DOCKER_CAPABILITIES = (
     "chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap", "net_bind_service", "net_raw",
     "sys_chroot", "mknod", "audit_write", "setfcap",
 )  # fmt: skip
-"""What Docker leaves to root in a container."""
+"""Docker leaves these to root in a container."""
 
 OPERATORS = {
     "SCMP_CMP_EQ": pyseccomp.EQ,
