@@ -39,6 +39,9 @@ _ZONED: Final = frozenset({dt.datetime, dt.time})
 
 _MAPS: Final = frozenset({dict})
 
+_SMALL: Final = 50
+"""Number of parts of a small value."""
+
 _DEEP: Final = 10
 """From this level on, containers that were seen are noted: in a cycle they come again for ever."""
 
@@ -67,7 +70,7 @@ def look(value: Any, most: int = sys.maxsize) -> str:
 
     If there are more than *most* values, `MANY` may be returned.
     """
-    if type(value) in _LEAVES:
+    if type(value) in _LEAVES or _is_small_and_plain(value):
         return PLAIN
     found = PLAIN
     level = [value]
@@ -101,6 +104,32 @@ def look(value: Any, most: int = sys.maxsize) -> str:
         level = [item for one in maps for item in one.values() if type(item) not in _LEAVES]
         level += [item for one in others for item in one if type(item) not in _LEAVES]
     return found
+
+
+def _is_small_and_plain(value: Any) -> bool:
+    """Whether a value has few parts and is `PLAIN`; `look` decides about all other values.
+
+    Most states are small, and sets of their types would take several times as long.
+    """
+    left = _SMALL
+    waiting = [value]
+    while waiting:
+        container = waiting.pop()
+        kind = type(container)
+        if kind not in _CONTAINERS:
+            return False
+        left -= len(container)  # a container that is in itself also comes to an end
+        if left < 0:
+            return False
+        if kind is dict:
+            for key, item in container.items():
+                if type(key) not in KEY_TYPES:
+                    return False
+                if type(item) not in _LEAVES:
+                    waiting.append(item)
+        else:
+            waiting += [item for item in container if type(item) not in _LEAVES]
+    return True
 
 
 def text_types() -> frozenset[type]:

@@ -26,18 +26,26 @@ class Facts(NamedTuple):
     """``run_id:step_run_id``, the same in every attempt."""
 
 
-_now = Facts()
+_now: tuple[str, str, str, int] | None = None
+"""The arguments of the last call of `set_facts`."""
 
 
 def set_facts(run_id: str, step_id: str, step_run_id: str, attempt: int) -> None:
     """Note which attempt begins."""
     global _now  # noqa: PLW0603 - a child runs one step at a time
-    _now = Facts(run_id, step_id, attempt, f"{run_id}:{step_run_id}")
+    _now = (run_id, step_id, step_run_id, attempt)
 
 
 def facts() -> dict[str, Any]:
     """Return the facts about the running step, by name."""
-    return _now._asdict()
+    return _facts_now()._asdict()
+
+
+def _facts_now() -> Facts:
+    if _now is None:
+        return Facts()
+    run_id, step_id, step_run_id, attempt = _now
+    return Facts(run_id, step_id, attempt, f"{run_id}:{step_run_id}")
 
 
 def make_facts_module() -> ModuleType:
@@ -47,10 +55,10 @@ def make_facts_module() -> ModuleType:
         """The facts about the running step that an adaptor may know."""
 
         __all__ = Facts._fields
-        run_id = property(lambda _: _now.run_id)
-        step_id = property(lambda _: _now.step_id)
-        attempt = property(lambda _: _now.attempt)
-        idempotency_key = property(lambda _: _now.idempotency_key)
+        run_id = property(lambda _: _facts_now().run_id)
+        step_id = property(lambda _: _facts_now().step_id)
+        attempt = property(lambda _: _facts_now().attempt)
+        idempotency_key = property(lambda _: _facts_now().idempotency_key)
 
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(f"{FACTS} cannot be changed: {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -17,6 +18,9 @@ from protocol.report import ErrorReport, make_report
 
 _MAX_IOV = 1024
 """IOV_MAX of Linux, writev(2)."""
+
+_FRESH_S = 0.000_1
+"""Time for which a look for a message counts.  Several calls come within it where a step begins."""
 
 _M = TypeVar("_M", bound=Message)
 
@@ -60,11 +64,13 @@ class Channel:
         self._answers_fd = answers_fd
         self._receiver = FrameReceiver(MAX_FRAME_BYTES, CHILD_READ_BYTES)
         self._arrived: list[Message] = []
-        self._held: list[memoryview] = []
+        self._held: list[bytes] = []
         self._waits = True
         """Whether a read of *requests_fd* waits; its O_NONBLOCK is changed only if needed."""
         self._poll = _poll_of(requests_fd)
         self._cancelled: ErrorReport | None = None
+        self._looked_s = 0.0
+        """When `check_cancelled` has looked for a message, on the monotonic clock."""
         self.engine_gone = False
         """Whether `check_cancelled` has found the end of the pipe."""
         # Another thread sends the log lines while the job is busy.
@@ -78,20 +84,28 @@ class Channel:
         """
         body = encode(message)
         with self._writing:
-            self._held += (memoryview(header(len(body))), memoryview(body))
+            self._held += (header(len(body)), body)
 
     def send(self, message: Message) -> None:
         """Write a message, after the held ones.  The call waits while the pipe is full."""
         body = encode(message)
         with self._writing:
-            rest = [*self._held, memoryview(header(len(body))), memoryview(body)]
+            pieces = [*self._held, header(len(body)), body]
             self._held.clear()
-            while rest:
-                written = os.writev(self._answers_fd, rest[:_MAX_IOV])
-                while rest and written >= len(rest[0]):
-                    written -= len(rest.pop(0))
-                if written:
-                    rest[0] = rest[0][written:]
+            written = os.writev(self._answers_fd, pieces[:_MAX_IOV])
+            if written < sum(map(len, pieces)):
+                self._write_rest(pieces, written)
+
+    def _write_rest(self, pieces: list[bytes], written: int) -> None:
+        """Write what is left of a message after its first *written* bytes."""
+        rest = [memoryview(piece) for piece in pieces]
+        while True:
+            while rest and written >= len(rest[0]):
+                written -= len(rest.pop(0))
+            if not rest:
+                return
+            rest[0] = rest[0][written:]
+            written = os.writev(self._answers_fd, rest[:_MAX_IOV])
 
     def receive(self, kind: type[_M]) -> _M:
         """Wait for the next message, which must be of *kind*.
@@ -123,15 +137,17 @@ class Channel:
     def check_cancelled(self) -> None:
         """Check, without waiting, whether the engine wants the run to end.
 
-        The child calls this each time before code of a job runs.
+        The child calls this each time before code of a job runs.  It takes a system call, so it does not
+        look again within 0.1 ms.
 
         Raises:
             RunCancelledError: The engine wants the run to end.  An engine that is gone is not an
                 error here: the next message cannot be sent, and this ends the process.
 
         """
-        if self._cancelled is None:
+        if self._cancelled is None and time.monotonic() > self._looked_s + _FRESH_S:
             self._look()
+            self._looked_s = time.monotonic()
         if self._cancelled is not None:
             raise RunCancelledError(self._cancelled)
 

@@ -67,7 +67,8 @@ class LogSender:
     def flush(self) -> None:
         """Send the waiting lines."""
         with self._lock:
-            self._send()
+            if self._pending:
+                self._send()
 
     def _goes_at_once(self) -> bool:
         """Return whether the added line need not wait, because few lines were sent lately."""

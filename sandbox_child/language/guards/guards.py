@@ -87,7 +87,8 @@ class Guards:
     open_classes: set[type]
     """Those of them without a foreign base, whose private names are the job's own."""
     known_bases: set[type]
-    """Classes without private attributes; a job's subclass of them is still the job's own."""
+    """Classes without private attributes, besides `KNOWN_BASES`; a job's subclass of any of them is still
+    the job's own."""
     writable: set[type]
     """Types of ours whose attributes a job may set; facades add their own."""
     registries: set[Any]
@@ -117,7 +118,7 @@ class Guards:
     def __init__(self, scope_globals: dict[str, Any]) -> None:
         self.job_classes = set()
         self.open_classes = set()
-        self.known_bases = set(KNOWN_BASES)
+        self.known_bases = set()
         self.writable = {types.SimpleNamespace}
         self.registries = set()
         self._make_registration()
@@ -148,7 +149,10 @@ class Guards:
                 # first.
                 clean_match_args(cls)
                 job_classes.add(cls)
-                if all(base in open_classes or base in known for base in cls.__mro__[1:]):
+                if all(
+                    base in open_classes or base in known or base in KNOWN_BASES
+                    for base in cls.__mro__[1:]
+                ):
                     open_classes.add(cls)
             return cls
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from sandbox_child.language.guards.classes import KNOWN_BASES
 from sandbox_child.language.guards.names import CONSTRUCTORS, COPIED_ATTRIBUTES, READABLE_PRIVATE
 from sandbox_child.language.guards.refusals import JobSecurityError
 from sandbox_child.language.guards.templates import format_method
@@ -46,7 +47,7 @@ def make_may_read(
         is_own: Returns whether an object is an instance, a class or a function of the job.
         job_classes: The classes of the job.
         open_classes: Those of them without a foreign base.
-        known_bases: Classes without private attributes.
+        known_bases: Classes without private attributes, besides `KNOWN_BASES`.
 
     """
     own_names: dict[tuple[type, str], bool] = {}
@@ -220,7 +221,7 @@ def _is_defined_by(job_classes: set[type], known_bases: set[type], cls: type, na
     return not any(
         name in base.__dict__ or any(map(_says(name), base.__dict__.values()))
         for base in cls.__mro__
-        if base not in job_classes and base not in known_bases
+        if base not in job_classes and base not in known_bases and base not in KNOWN_BASES
     )
 
 
