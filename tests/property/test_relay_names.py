@@ -57,7 +57,7 @@ LABEL = st.text("abcXYZ019-_", min_size=1, max_size=63)
 @examples(200)
 @given(st.lists(LABEL, min_size=1, max_size=6), st.integers(0, 65_535))
 def test_a_legal_name_is_read_in_lower_case(labels, kind):
-    """Whatever its case, and its question comes back byte for byte."""
+    """The question comes back byte for byte, with its case."""
     name = ".".join(labels)
     message = question(name, kind)
     read = names.read_question(message)

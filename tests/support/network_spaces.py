@@ -22,6 +22,10 @@ NEWNS, NEWUSER, NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 LOCAL, UNREACHABLE = 2, 7
 WAIT_S = 30
+IPV6_FREEBIND = 78
+"""Bind to any address: linux/in6.h; for IPv4 the route is enough."""
+MOST_SOCKETS = 60
+IPV4, STREAM = socket.AF_INET, socket.SOCK_STREAM
 ORDINARY_UID = 54_321
 
 
@@ -31,7 +35,7 @@ class Space:
     Args:
         user: The user id of the process; None keeps that of the test.  A program that it starts has no
             capability then, as that of an ordinary user, but it can read files of the test's user.
-        files: For each file below `/etc`, the file that stands in its place.
+        files: For each file below `/etc`, the file in its place.
 
     Raises:
         OSError: The machine does not allow it.
@@ -73,12 +77,19 @@ class Space:
 
     def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
         """Return a new socket of this namespace."""
-        return socket.socket(fileno=self._ask("socket", family=family, kind=kind)[1][0])
+        return self.sockets(1, family, kind)[0]
+
+    def sockets(self, count: int, family: int = IPV4, kind: int = STREAM) -> list[socket.socket]:
+        """Return new sockets of this namespace; `MOST_SOCKETS` at most."""
+        fds = self._ask("sockets", count=count, family=family, kind=kind)[1]
+        return [socket.socket(fileno=fd) for fd in fds]
 
     def listener(self, address: str, port: int, backlog: int = 128) -> socket.socket:
         """Return a socket of this namespace that listens; ``::`` is for IPv4, too."""
         made = self.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         made.bind((address, port))
         made.listen(backlog)
         return made
@@ -225,8 +236,9 @@ def serve(end: socket.socket) -> None:
         try:
             if what == "enter":
                 enter(**values)
-            elif what == "socket":
-                reply = [socket.socket(values["family"], values["kind"]).detach()]
+            elif what == "sockets":
+                family, kind = values["family"], values["kind"]
+                reply = [socket.socket(family, kind).detach() for _ in range(values["count"])]
             elif what == "inner":
                 value, end_of_inner = fork_inner()
                 reply = [end_of_inner]

@@ -43,14 +43,18 @@ A, AAAA, CNAME, TXT = 1, 28, 5, 16
 class Relay:
     """The relay, and the engine's end of its control socket."""
 
-    def __init__(self, world: Space, **settings: object) -> None:
+    def __init__(
+        self, world: Space, *, max_open_files: int | None = None, **settings: object
+    ) -> None:
         self.world = world
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(WAIT_S)
+        command = relay_command()
+        if max_open_files is not None:
+            limited = f'ulimit -n {max_open_files}; exec "$@"'
+            command = ["/bin/sh", "-c", limited, "sh", *command]
         with theirs:
-            self.pid = world.spawn(
-                relay_command(), {CONTROL_FD: theirs.fileno()}, environment=ENVIRONMENT
-            )
+            self.pid = world.spawn(command, {CONTROL_FD: theirs.fileno()}, environment=ENVIRONMENT)
         self._runs = 0
         self._waiting: list[object] = []
         self.send(Configure(world.pid, **settings))
@@ -134,7 +138,7 @@ class Job:
     ) -> None:
         self.relay = relay
         self.space = space
-        self._closed = False
+        self._closed = self._left = False
         self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.run = relay.open(*rules, link=theirs, **limits)
         made = [space.listener("::", port) for port in ports]
@@ -200,7 +204,9 @@ class Job:
         """End the run, if it was not ended, and leave its namespace."""
         if not self._closed:
             self.close()
-        self.space.close()
+        if not self._left:
+            self._left = True
+            self.space.close()
 
     def close(self) -> Closed:
         """End the run."""
@@ -266,6 +272,14 @@ def served(listener: socket.socket, serve: Callable[[socket.socket], None]) -> I
         thread.join(WAIT_S)
 
 
+def receive(end: socket.socket, count: int) -> bytes:
+    """Return the next bytes; fewer only if the other side has ended."""
+    data = b""
+    while len(data) < count and (more := end.recv(count - len(data))):
+        data += more
+    return data
+
+
 def echo(end: socket.socket) -> None:
     """Send back what comes, and end when the other side ends."""
     while data := end.recv(1 << 16):
@@ -306,8 +320,8 @@ class NameServer:
                     self._udp.sendto(reply, place)
 
     def _stream(self, end: socket.socket) -> None:
-        while head := end.recv(2, socket.MSG_WAITALL):
-            message = end.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        while head := receive(end, 2):
+            message = receive(end, int.from_bytes(head, "big"))
             reply = self._answer(message, True)
             end.sendall(len(reply).to_bytes(2, "big") + reply)
 

@@ -1,4 +1,4 @@
-"""One connection of a job: from its start inside to the end of its bytes."""
+"""A connection of a job, from its start inside to the end of its bytes."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def words(number: int) -> str:
 
 
 def interleaved(found: Found) -> Found:
-    """Return the addresses with families in turns, beginning with the family of the first."""
+    """Return the addresses with alternating families, beginning with the family of the first."""
     if not found:
         return []
     first = found[0][0]

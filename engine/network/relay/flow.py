@@ -36,7 +36,7 @@ class Pipes:
         return self._spare.pop() if self._spare else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def give_back(self, pipe: tuple[int, int], *, empty: bool) -> None:
-        """Take a pipe back; one with bytes inside is closed."""
+        """Take a pipe back, and close it if it has bytes inside."""
         if empty and len(self._spare) < _SPARE_PIPES:
             self._spare.append(pipe)
             return
@@ -45,7 +45,7 @@ class Pipes:
 
 
 class Flow:
-    """One direction of a connection.
+    """A direction of a connection.
 
     Bytes are only read when all bytes before them were written.  So a slow reader holds one pipe of
     memory, and a connection without bytes on their way holds none.
@@ -75,7 +75,7 @@ class Flow:
             moved: Takes note of bytes that were read.
 
         Raises:
-            OSError: One of the sockets has failed, or no pipe can be made.
+            OSError: A socket has failed, or no pipe can be made.
 
         """
         begun = self.moved

@@ -14,7 +14,7 @@ from protocol.relay import LINK_END, LINK_MORE, MAX_LINK_DESCRIPTORS, NAME_PORT
 MAX_NAME_SOCKETS: Final = 16
 """Most sockets for names; a `resolv.conf` has three servers at most that count."""
 MAX_LISTENERS: Final = 2 * MAX_PORTS + MAX_NAME_SOCKETS
-"""One for IPv4 and one for IPv6 of each port, and those for names over TCP."""
+"""Two for each port (IPv4 and IPv6), and those for names over TCP."""
 
 _MAX_BODY_BYTES: Final = 16
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)

@@ -1,4 +1,4 @@
-"""Waits for descriptors, times and threads, and calls what waits for them.  One thread runs it."""
+"""Waits for descriptors, times and threads, and calls what waits for them.  It runs in a single thread."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One question, in a message that is well formed."""
+    """A question, in a message that is well formed."""
 
     id: bytes
     flags: int

@@ -127,7 +127,7 @@ class Naming:
         return found
 
     def _free_ipv4(self) -> IPv4Address | None:
-        """Return an address that no rule of the run names; None if there is none."""
+        """Return an address that rules do not name; None if the rules name all."""
         while self._next_ipv4 <= int(LAST_IPV4):
             address = IPv4Address(self._next_ipv4)
             named = self._permit.last_named(address)

@@ -77,7 +77,7 @@ class Relay:
         return self._runs.pop(run, None) is not None
 
     def drop_one(self, listener: socket.socket) -> None:
-        """Refuse a connection for which there is no descriptor: it would be an event for ever."""
+        """Refuse a connection, because descriptors have run out; it would be an event for ever."""
         if self._reserve is not None:
             self._reserve.close()
         try:

@@ -22,7 +22,7 @@ MAX_ADDRESSES: Final = 64
 Found = list[tuple[int, str]]
 """Families and addresses, in the order in which the C library prefers them."""
 Waiter = Callable[[Found | str], None]
-"""Gets the addresses, or the reason why there are none."""
+"""Gets the addresses, or the reason why the look-up failed."""
 
 _ERRORS: Final = {
     socket.EAI_NONAME: "the name does not exist",
@@ -113,7 +113,7 @@ class _Queue:
 
 
 class _Lookup:
-    """One look-up, which a thread makes."""
+    """A look-up, which a thread makes."""
 
     __slots__ = ("_queue", "_resolver", "_run", "name")
 
@@ -129,7 +129,7 @@ class _Lookup:
 
 
 def resolve(name: str) -> Found | str:
-    """Return the first addresses of *name*, or the reason why there are none."""
+    """Return the first addresses of *name*, or the reason why the look-up failed."""
     try:
         # Bytes, because a text would load Python's codec for IDNA, which may not be read any more.
         entries = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_STREAM)

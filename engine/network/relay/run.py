@@ -1,4 +1,4 @@
-"""One run: its listeners, its names, its connections, and the account of them."""
+"""A run: its listeners, its names, its connections, and the account of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Host(Protocol):
         """Forget a run that has ended; return whether it was known."""
 
     def drop_one(self, listener: socket.socket, /) -> None:
-        """Refuse a connection for which there is no descriptor."""
+        """Refuse a connection, because descriptors have run out."""
 
 
 class Run:
@@ -129,7 +129,7 @@ class Run:
             except OSError as error:
                 if error.errno in _OUT_OF_DESCRIPTORS:
                     self._relay.drop_one(listener)
-                return  # there is none, or it was reset before it was accepted
+                return  # all were accepted, or this one was reset before
             inside.setblocking(False)
             try:
                 self._begin(inside)

@@ -7,7 +7,7 @@ import socket
 import struct
 
 import pytest
-from relay_world import CNAME, NAME_SERVER, TXT, WAIT_S, A, question, read_answer, reply
+from relay_world import CNAME, NAME_SERVER, TXT, WAIT_S, A, question, read_answer, receive, reply
 
 OUTSIDE = "203.0.113.5"
 
@@ -33,10 +33,10 @@ def over_tcp(run, *messages):
         end.sendall(b"".join(len(one).to_bytes(2, "big") + one for one in messages))
         answers = []
         for _ in messages:
-            head = end.recv(2, socket.MSG_WAITALL)
+            head = receive(end, 2)
             if not head:
                 break
-            answers.append(end.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
+            answers.append(receive(end, int.from_bytes(head, "big")))
         return answers
 
 
@@ -54,7 +54,7 @@ def test_names_are_answered_over_tcp(job):
 
 
 def test_a_rule_for_port_53_and_the_name_server_do_not_meet(job, world):
-    """One listener on port 53 serves the names at their address, and hosts at all others."""
+    """A listener on port 53 serves the names at their address, and hosts at all others."""
     from relay_world import echo, served
 
     run = job("203.0.113.5:53", ports=(443,))
@@ -228,7 +228,7 @@ def test_a_name_server_that_changes_its_answer_is_asked_once_for_a_connection(jo
 )
 @pytest.mark.parametrize("rule", ["near.wild.example.org:443", "*:443"])
 def test_an_answer_with_a_near_address_is_refused(job, world, rule, address, shown):
-    """Whatever rule allows the name: an address of the machine needs a rule that names it."""
+    """For all rules that allow the name, an address of the machine needs a rule that names it."""
     world.names.records["near.wild.example.org"] = [address]
     ended = job(rule).refused("near.wild.example.org", 443)
     assert (ended.outcome, ended.reason) == (

@@ -1,4 +1,4 @@
-"""What a job reaches through the relay, for every kind of rule."""
+"""Hosts that a job reaches through the relay, for every kind of rule."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def ask(naming, name, kind=1):
 
 
 def test_a_run_has_a_thousand_names(naming):
-    """One more gets an error and is reported once; those before still work."""
+    """A further name gets an error and is reported once; those before still work."""
     made = naming("*.example.org:443")
     for number in range(1, 1_001):
         address = f"198.18.{number // 256}.{number % 256}"

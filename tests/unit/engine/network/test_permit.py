@@ -1,4 +1,4 @@
-"""Which names and addresses the rules of a run allow, without any socket."""
+"""The rules of a run allow names and addresses; no socket is needed to ask them."""
 
 from __future__ import annotations
 
