@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from jobcell.input.errors import BadInputError
 from jobcell.opened_store import open_store, with_store_errors
@@ -13,9 +11,6 @@ from jobcell.output.exit_codes import SUCCESS
 from jobcell.output.json_text import encode_json
 from jobcell.output.wording import printable, tell_duration
 from jobcell.store_runs import PATIENCE_S, print_table
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_AGE: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 
 
 @with_store_errors
@@ -74,25 +69,16 @@ def show_status(url: str | None, *, as_json: bool) -> int:
 @with_store_errors
 def prune_store(url: str | None, *, older: str, as_json: bool) -> int:
     """Carry out `jobcell store prune`; return the exit code."""
-    age = _read_age(older)
     with open_store(url) as store:
-        number = store.prune(age)
+        try:
+            number = store.prune(older)
+        except ValueError as error:
+            raise BadInputError([f"--{error}"]) from None
     if as_json:
         _write_json({"pruned": number})
     else:
         print(f"removed {number} {'run' if number == 1 else 'runs'}")
     return SUCCESS
-
-
-def _read_age(text: str) -> timedelta:
-    found = _AGE.fullmatch(text.strip())
-    try:
-        if found is not None:
-            return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    except OverflowError:
-        pass
-    message = f"--older: {text!r} is not an age; write a number and s, m, h or d, such as 30d"
-    raise BadInputError([message])
 
 
 def _write_json(value: Any) -> None:

@@ -25,6 +25,8 @@ class Prepared:
 
     def __init__(self, database: Database, statement: sa.Executable) -> None:
         assert isinstance(statement, sa.ClauseElement)
+        self._statement = statement
+        self._driver = database.engine.dialect.driver
         compiled = statement.compile(dialect=database.engine.dialect)
         preparer = database.engine.dialect.identifier_preparer
         text = str(compiled)
@@ -42,12 +44,17 @@ class Prepared:
 
     def run(self, connection: sa.Connection, **values: Any) -> sa.CursorResult[Any]:
         """Carry it out once."""
+        if (
+            connection.dialect.driver != self._driver
+        ):  # a caller's, which writes parameters otherwise
+            return connection.execute(self._statement, values)
         return connection.exec_driver_sql(self._text, self._parameters(values))
 
     def run_many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Carry it out for each row."""
-        if len(rows) == 1:
-            self.run(connection, **rows[0])
+        if len(rows) == 1 or connection.dialect.driver != self._driver:
+            for row in rows:
+                self.run(connection, **row)
         elif rows:
             parameters: Any = [self._parameters(row) for row in rows]
             connection.exec_driver_sql(self._text, parameters)

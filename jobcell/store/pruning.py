@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,11 +22,14 @@ from jobcell.store.schema import (
     workflow_status,
 )
 
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGE: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+
 _CHUNK: Final = 500
 """Number of runs in a transaction, so that workers never wait for long."""
 
 
-def prune(database: Database, blobs: Blobs, older: timedelta | float) -> int:
+def prune(database: Database, blobs: Blobs, older: timedelta | float | str) -> int:
     """Remove the runs that are over and whose last event is older; return their number.
 
     A worker may have ended a run and not yet told the queue; such a run stays for the next time.
@@ -33,7 +37,7 @@ def prune(database: Database, blobs: Blobs, older: timedelta | float) -> int:
     Args:
         database: Of the store.
         blobs: Of the store.
-        older: An age, as a timedelta or in seconds.
+        older: An age: a timedelta, seconds, or text such as ``30d``.
 
     Raises:
         TypeError, ValueError: *older* is not an age.
@@ -84,6 +88,8 @@ def _remove_some(database: Database, older_ms: int) -> int:
 
 
 def _milliseconds(older: Any) -> int:
+    if isinstance(older, str):
+        older = read_age(older)
     if isinstance(older, timedelta):
         older = older.total_seconds()
     if isinstance(older, bool) or not isinstance(older, int | float):
@@ -91,3 +97,19 @@ def _milliseconds(older: Any) -> int:
     if not 0 <= older < 1e14:
         raise ValueError(f"older must be a number of seconds of at least 0, not {older!r}")
     return int(older * 1000)
+
+
+def read_age(text: str) -> timedelta:
+    """Return an age: a number and s, m, h or d.
+
+    Raises:
+        ValueError: *text* is something else.
+
+    """
+    found = _AGE.fullmatch(text.strip())
+    try:
+        if found is not None:
+            return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        pass
+    raise ValueError(f"older: {text!r} is not an age; write a number and s, m, h or d, such as 30d")

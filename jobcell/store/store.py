@@ -254,11 +254,11 @@ class Store:
         version = self.facts.schema_version
         return count(self.database, schema_version=version, encrypted=self.is_encrypted)
 
-    def prune(self, older: timedelta | float) -> int:
+    def prune(self, older: timedelta | float | str) -> int:
         """Remove all runs that are over and whose last event is older; return their number.
 
         Args:
-            older: An age, as a timedelta or in seconds.
+            older: An age: a timedelta, seconds, or text such as ``30d``.
 
         Raises:
             TypeError, ValueError: *older* is not an age.

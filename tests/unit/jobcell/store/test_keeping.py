@@ -147,11 +147,19 @@ def test_a_content_that_is_used_again_while_it_is_swept_stays(fresh):
         assert fresh.reader.stored(connection, second.id).state == {"n": 1}
 
 
-@pytest.mark.parametrize("older", ["30d", None, True, -1, float("nan")])
+@pytest.mark.parametrize("older", ["30", "d", "1w", "-1d", "", None, True, -1, float("nan")])
 def test_an_age_that_is_none_is_refused(store, older):
     """Nothing is removed."""
-    with pytest.raises((TypeError, ValueError), match="older must be"):
+    with pytest.raises((TypeError, ValueError), match=r"^older"):
         store.prune(older)
+
+
+def test_an_age_may_be_written_as_in_the_command(fresh):
+    """A number and a unit."""
+    fresh.enqueue(JOB, id="over").cancel()
+    age(fresh, "over", 7200)
+
+    assert [fresh.prune(text) for text in ("1d", "3h", "121m", "7100s")] == [0, 0, 0, 1]
 
 
 def test_a_run_that_is_not_over_is_not_repeated(store):
