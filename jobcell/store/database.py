@@ -104,7 +104,7 @@ class Database:
         with self.translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 # A query alone needs no transaction, which would be two more trips to the server.
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
     @contextmanager
