@@ -24,20 +24,30 @@ COMPUTES = "while True: pass"
 """A job that takes a processor as an attack does, and says nothing: on a busy machine both cost as much."""
 
 
+ATTEMPTS = 10
+"""Other programs can only make an attempt worse, so one good attempt is enough."""
+
+
 @pytest.mark.parametrize("name", ["small frames", "empty lines to standard output", "large states"])
 def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
-    """At most twice their time beside a run that only computes (median), or four times (95th percentile)."""
-    for attempt in range(3):  # other programs of the machine can only make it worse
-        before, _ = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6), timeout_s=0.7)
-        times, missed_s = beside(eng, ATTACKS[name], lambda: honest_runs(eng, 1.2), timeout_s=1.3)
-        after, _ = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6), timeout_s=0.7)
+    """At most twice their time beside a run that only computes (median), or four times (95th percentile).
+
+    The attacker's own limit of time is at most half a second later than that of the run that computes.
+    """
+    seen = []
+    for _ in range(ATTEMPTS):
+        before, early_s = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6, 20), timeout_s=0.7)
+        times, missed_s = beside(
+            eng, ATTACKS[name], lambda: honest_runs(eng, 1.2, 20), timeout_s=1.3
+        )
+        after, late_s = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6, 20), timeout_s=0.7)
         median = times.median / max(before.median, after.median)
         late = times.late / max(before.late, after.late)
-        if (median <= 2 and late <= 4 and missed_s <= 0.5) or attempt == 2:
-            break
-    assert median <= 2
-    assert late <= 4
-    assert missed_s <= 0.5
+        missed_s -= max(early_s, late_s)
+        if median <= 2 and late <= 4 and missed_s <= 0.5:
+            return
+        seen.append((median, late, missed_s))
+    pytest.fail(f"median, 95th percentile, and seconds after the limit, of each attempt: {seen}")
 
 
 def test_without_turns_and_shares_an_attacker_stops_the_others(eng, monkeypatch):
