@@ -1,12 +1,16 @@
 """A child of a few lines: it holds one normal conversation, and breaks it off in one way.
 
-Arguments: the number of messages that it sends, and the fault after them (a name of `FAULTS`).
+Run as ``python fake_process.py FD``. Each message on the socket is the number of messages that a child
+sends, and the fault after them (a name of `FAULTS`), with the four descriptors of the child.
 """
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -172,10 +176,41 @@ NOTHING: dict[str, Fault] = {"goes on": lambda _: None}
 FAULTS = STOPS | LIES | FLOODS | NOTHING
 
 
-if __name__ == "__main__":
-    wire, count, fault = Wire(), int(sys.argv[1]), sys.argv[2]
-    converse(wire, count)
+CLONE = {"x86_64": 56}.get(os.uname().machine, 220)
+CLONE_PARENT = 0x8000
+"""The parent of the new process is that of the calling one: clone(2)."""
+
+
+def serve(requests: socket.socket) -> NoReturn:
+    """Make a child of the manager for each request, and answer with its pid."""
+    clone = ctypes.CDLL(None).syscall
+    while True:
+        data, fds, _, _ = socket.recv_fds(requests, 1000, 4)
+        if not data:
+            os._exit(0)
+        pid = clone(CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+        if not pid:
+            live(fds, data.decode())
+        for fd in fds:
+            os.close(fd)
+        requests.send(str(pid).encode())
+
+
+def live(fds: list[int], order: str) -> NoReturn:
+    """Be the child, with its descriptors only."""
+    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
+    os.closerange(3, 64)
+    for fd, number in zip(lifted, (1, 2, REQUESTS_FD, ANSWERS_FD), strict=True):
+        os.dup2(fd, number)
+    os.closerange(64, 100)
+    count, fault = order.split(" ", 1)
+    wire = Wire()
+    converse(wire, int(count))
     FAULTS[fault](wire)
     if fault in LIES:
         _stay()
     os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
