@@ -11,7 +11,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-pythons wheel test-process test-escape lint format types pyright imports check cov \
+.PHONY: help setup run test test-fast test-long test-pythons wheel test-process test-escape lint format types pyright imports check cov \
 	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store soak kills chaos memory fuzz fuzz-keep changelog docs clean
 
 help:
@@ -42,6 +42,9 @@ test: setup  ## Everything that must pass (unit, property, process and escape te
 
 test-fast: setup  ## Unit and property tests without the slow ones: seconds, for while you write
 	$(PY) tests/support/quick.py
+
+test-long: setup  ## Unit and property tests with 25 times as many examples of Hypothesis, for a night
+	$(PARALLEL) --hypothesis-profile=long tests/unit tests/property
 
 test-process: setup  ## Tests with real children: start, stop, die, time out
 	$(PY) -m pytest -q tests/process

@@ -20,9 +20,12 @@ from hypothesis import HealthCheck, settings
 from postgres import PostgresMissingError, PostgresServer
 
 # A deadline for one example would be a demand on the machine, and not on the code.
-settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fast", settings.get_profile("full"), max_examples=5)
-settings.load_profile("full")  # `--hypothesis-profile` is read after this
+settings.register_profile(
+    "usual", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40
+)
+settings.register_profile("fast", settings.get_profile("usual"), max_examples=5)
+settings.register_profile("long", settings.get_profile("usual"), max_examples=1000)
+settings.load_profile("usual")  # `--hypothesis-profile` is read after this
 
 CHANGES = re.compile(r" at 0x[0-9a-f]{6}|" + re.escape(str(Path(__file__).parents[1])))
 """Parts of an id that differ in another process, or in another clone."""

@@ -1,11 +1,11 @@
-"""Numbers of examples for Hypothesis, smaller under the profile of the quick tests."""
+"""Numbers of examples for Hypothesis, which each profile multiplies by a factor of its own."""
 
 from __future__ import annotations
 
 from hypothesis import settings
 
 USUAL = 100
-"""Examples of a test that gives no number, under the profile `full`: see tests/conftest.py."""
+"""Of this number of examples, a profile makes as many as its `max_examples`: see tests/conftest.py."""
 
 
 def examples(number: int) -> settings:
