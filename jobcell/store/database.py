@@ -40,10 +40,11 @@ class Database:
     Args:
         url: The checked address.
         pool_size: Largest number of connections.
+        asks: See `another`.
 
     """
 
-    def __init__(self, url: sa.URL, *, pool_size: int = 5) -> None:
+    def __init__(self, url: sa.URL, *, pool_size: int = 5, asks: bool = True) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.schema: str | None = None
@@ -55,7 +56,7 @@ class Database:
         }
         """Settings of the sessions of PostgreSQL."""
         self._pid = os.getpid()
-        self._bare = _make_engine(url, pool_size, is_sqlite=self.is_sqlite)
+        self._bare = _make_engine(url, pool_size, asks=asks)
         if not self.is_sqlite:
             sa.event.listen(self._bare, "connect", self._prepare)
             sa.event.listen(self._bare, "checkout", self._check_session)
@@ -162,9 +163,17 @@ class Database:
         """Give the sessions of PostgreSQL further settings; a SQLite file has none."""
         self._session = self._session | settings
 
-    def another(self, *, pool_size: int, **settings: str) -> Database:
-        """Return the same database with connections of its own, and further settings of `use_session`."""
-        made = Database(self.url, pool_size=pool_size)
+    def another(self, *, pool_size: int, asks: bool = True, **settings: str) -> Database:
+        """Return the same database with connections of its own.
+
+        Args:
+            pool_size: Largest number of connections.
+            asks: Whether an idle connection is asked whether it still works before it is used, which costs
+                a round trip.  If not, the first call after an outage fails.
+            settings: Further settings of `use_session`.
+
+        """
+        made = Database(self.url, pool_size=pool_size, asks=asks)
         made.use_schema(self.schema)
         made.use_session(**{**self._session, **settings})
         return made
@@ -205,14 +214,14 @@ class Database:
             raise as_store_error(error, str(self)) from error
 
 
-def _make_engine(url: sa.URL, pool_size: int, *, is_sqlite: bool) -> sa.Engine:
+def _make_engine(url: sa.URL, pool_size: int, *, asks: bool) -> sa.Engine:
     common: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": 30,
         "hide_parameters": True,  # an error must not show a plan or a state
     }
-    if is_sqlite:
+    if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, **common)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         return engine
@@ -226,7 +235,7 @@ def _make_engine(url: sa.URL, pool_size: int, *, is_sqlite: bool) -> sa.Engine:
         "tcp_user_timeout": 15_000,
     }
     given = {name: value for name, value in arguments.items() if name not in url.query}
-    return sa.create_engine(url, connect_args=given, pool_pre_ping=True, **common)
+    return sa.create_engine(url, connect_args=given, pool_pre_ping=asks, **common)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -11,6 +11,7 @@ import copy
 import inspect
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,9 @@ _POOL: Final = 3
 _LOOK_S: Final = 0.001
 """Pause of DBOS between two looks into the queue: `Places.wait` makes the real ones."""
 
+_DELAYED_S: Final = 0.9
+"""Pause between two looks for delayed runs whose time has come.  DBOS itself looks each second."""
+
 _ANY_NUMBER: Final = 1_000_000_000
 _RARELY_S: Final = 3600.0
 _OVERRIDDEN: Final = {
@@ -44,7 +48,10 @@ _OVERRIDDEN: Final = {
         "partition_local_running_count",
     ),
     "start_queued_partitioned_workflows": ("queue", "executor_id", "app_version", "max_tasks"),
+    "list_queues": (),
     "transition_delayed_workflows": (),
+    "cancel_timed_out_workflows": ("limit",),
+    "background_job_lock": ("job_name",),
     "_begin": ("isolation",),
 }
 """The methods of DBOS's system database that are overridden, and the parameters that are used."""
@@ -82,6 +89,7 @@ class Claims:
         self._writing = writing
         self._database: Database | None = None
         self._dbos: Any = None
+        self._next_look_s = 0.0
 
     def launch(self, carry: Callable[[str], None]) -> None:
         """Begin to claim runs, as far as there are places.
@@ -125,7 +133,7 @@ class Claims:
                 "this process uses DBOS for something else; DBOS has one instance in a process, so"
                 " serve the worker in a process of its own"
             )
-        self._database = self._source.another(pool_size=_POOL)
+        self._database = self._source.another(pool_size=_POOL, asks=False)
         # DBOS looks for queues when it is launched, and then only each second.
         self._client.register_queue(
             QUEUE,
@@ -159,18 +167,12 @@ class Claims:
         check_overridden(system)
         get_queue, start = system.get_queue, system.start_queued_workflows
         start_partitioned = system.start_queued_partitioned_workflows
-        known: list[Any] = []
+        ours = get_queue(QUEUE)
 
         def queue_with_places(name: str, **options: Any) -> Any:
             if name != QUEUE:
                 return get_queue(name, **options)
-            free = self._places.wait()
-            if not known:
-                found = get_queue(name, **options)
-                if found is None:
-                    return None
-                known.append(found)
-            return self._limited(known[0], free)
+            return self._limited(ours, self._places.wait())
 
         def start_one_tenant(
             queue: Any,
@@ -181,6 +183,8 @@ class Claims:
             *rest: Any,
             **more: Any,
         ) -> Any:
+            if queue.name != QUEUE:
+                return [], None  # the queue that DBOS has for itself stays empty
             # DBOS counts a claimed run when its thread has begun, which may be too late.
             # All workers have the same version for DBOS, so it need not look for the latest one.
             more["is_latest_version"] = True
@@ -202,7 +206,13 @@ class Claims:
         system.get_queue = queue_with_places
         system.start_queued_workflows = start_one_tenant
         system.start_queued_partitioned_workflows = start_many_tenants
+        # DBOS looks for new queues each second, to start threads for them.
+        system.list_queues = lambda **_options: [ours]
         system.transition_delayed_workflows = self._start_delayed
+        # No run has a deadline in DBOS.
+        system.cancel_timed_out_workflows = lambda _limit: []
+        # DBOS would hold a connection and a lock all the time; a second look changes nothing.
+        system.background_job_lock = _no_lock
         if self._database is not None and self._database.is_sqlite:
             system._begin = _Locking(system.engine, self._writing).begin  # noqa: SLF001
 
@@ -219,8 +229,10 @@ class Claims:
     def _start_delayed(self) -> None:
         """Start runs whose time has come by the clock of the database; DBOS takes that of the machine."""
         database = self._database
-        if database is None:
+        now_s = time.monotonic()
+        if database is None or now_s < self._next_look_s:
             return
+        self._next_look_s = now_s + self._places.share(_DELAYED_S)
         with database.write() as connection:
             connection.execute(
                 _DELAYED.update()
@@ -240,6 +252,11 @@ def _make_function(carry: Callable[[str], None]) -> Callable[[str], None]:
         carry(run_id)
 
     return jobcell_run
+
+
+@contextmanager
+def _no_lock(_name: str) -> Iterator[bool]:
+    yield True
 
 
 class _Locking:

@@ -61,7 +61,7 @@ class Heart:
     ) -> None:
         # A beat must not wait for a lock that a dead worker holds.
         self._database = source.another(
-            pool_size=1, lock_timeout=f"{max(1, int(_BUSY * dead_s * 1000))}ms"
+            pool_size=1, asks=False, lock_timeout=f"{max(1, int(_BUSY * dead_s * 1000))}ms"
         )
         if self._database.is_sqlite:
             timeout_ms = max(1, int(_BUSY * dead_s * 1000))
@@ -224,6 +224,7 @@ class Heart:
 
     def _reap(self, started_s: float, pulse: Pulse) -> None:
         """Give the claims of dead workers back to the queue."""
+        self._places.shared_by(len(pulse.others) + 1)
         dead = self._watch.observe(started_s, clock_s(), pulse.others)
         for worker, beats in dead.items():
             count = self._pulses.reap(worker, beats)

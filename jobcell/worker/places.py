@@ -11,6 +11,12 @@ SHORTEST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.25
 """Pauses between two looks into an empty queue; each is longer than the one before."""
 
+FEW: Final = 8
+"""Number of workers that look that often.  More workers take turns, and together look no more often."""
+
+RAREST_S: Final = 5.0
+"""Longest pause between two looks, however many workers there are."""
+
 SHORT_S: Final = 0.5
 """Average duration of runs below which a worker claims more runs than it has places, so that a place is never
 empty while DBOS claims."""
@@ -36,6 +42,7 @@ class Places:
         self.number = number
         self._ahead = ahead
         self._average_s: float | None = None
+        self._workers = 1
         self._changed = threading.Condition()
         self._claimed: dict[str, None] = {}  # in the order of their claims
         self._is_open = False
@@ -53,6 +60,14 @@ class Places:
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
+
+    def shared_by(self, workers: int) -> None:
+        """Take note of the number of workers that look into the same queue."""
+        self._workers = workers
+
+    def share(self, pause_s: float) -> float:
+        """Return a pause between two looks that is so long that all workers together do not look too often."""
+        return min(max(RAREST_S, pause_s), pause_s * max(1.0, self._workers / FEW))
 
     @property
     def is_open(self) -> bool:
@@ -132,7 +147,7 @@ class Places:
             if not self._woken:
                 # A place that becomes free while another one is waiting does not change anything.
                 self._changed.wait_for(lambda: self._woken or not self._is_open, self._pause_s)
-                self._pause_s = min(LONGEST_PAUSE_S, _GROWTH * self._pause_s)
+                self._pause_s = min(self.share(LONGEST_PAUSE_S), _GROWTH * self._pause_s)
             self._woken = False
             return self._free()
 

@@ -67,8 +67,9 @@ class Service:
         self._worker = worker
         self._name = str(store.database)
         self.figures = Figures()
+        # Everything here is tried again anyway, so a broken connection may fail once.
         self._database = store.database.another(
-            pool_size=_POOL, application_name=session_name(worker)
+            pool_size=_POOL, asks=False, application_name=session_name(worker)
         )
         # A tenant limit counts the claimed runs, so it does not go with claims ahead.
         ahead = settings.tenant_limit is None

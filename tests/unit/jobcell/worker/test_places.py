@@ -74,3 +74,15 @@ def test_a_run_that_is_given_up_does_not_wait_for_its_turn() -> None:
     places = opened(1)
     places.take(["a", "b"])
     places.wait_turn("b", lambda: True)
+
+
+def test_many_workers_look_into_the_queue_no_more_often_than_a_few() -> None:
+    """An idle fleet costs its store the same, whatever its size, up to a longest pause."""
+    places = opened(1)
+    assert places.share(0.25) == 0.25
+    places.shared_by(8)
+    assert places.share(0.25) == 0.25
+    places.shared_by(80)
+    assert places.share(0.25) == 2.5
+    places.shared_by(10_000)
+    assert places.share(0.25) == 5.0
