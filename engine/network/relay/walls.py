@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
+import protocol.net_rules  # noqa: F401 - Landlock imports it when its file cannot be read any more
 from protocol.confinement import ConfinementRequest, LayerReport
 from sandbox_child.confine import bpf, seccomp
 from sandbox_child.confine.kernel import AUDIT_ARCH, NUMBERS, address_of, syscall

@@ -1,0 +1,150 @@
+"""The walls of the relay: a relay that was taken over cannot do more than a relay does.
+
+Each attack is tried with all walls, with each wall that stops it alone, and without them: then it succeeds.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from modes import let_everybody_in
+from network_spaces import Space
+from relay_world import Relay
+
+from protocol.relay import Open
+
+ATTACKER = Path(__file__).parents[2] / "support" / "relay_attacker.py"
+NEEDED = ["connect", "look_up", "start_thread", "move_bytes"]
+
+ATTACKS = {
+    "listen": ["seccomp", "landlock"],
+    "bind_datagrams": ["seccomp"],
+    "execute": ["seccomp", "landlock", "mounts"],
+    "fork": ["seccomp"],
+    "read": ["landlock", "mounts"],
+    "see": ["mounts"],
+    "write": ["landlock", "mounts"],
+    "send_signal": ["seccomp", "landlock", "identity"],
+    "abstract_socket": ["seccomp", "landlock"],
+    "raw_socket": ["seccomp", "identity"],
+    "memory": ["rlimits"],
+    "core": ["rlimits"],
+    "machine_code": ["mdwe"],
+    "old_descriptor": ["descriptors"],
+    "host_name": ["namespaces"],
+    "engine_session": ["session"],
+}
+"""For each attack the walls that stop it; each of them is enough."""
+
+FACTS = {"new_privileges": ["no_new_privs", "landlock"], "be_read": ["dumpable", "identity"]}
+"""Flags of the process, and the walls that set them or need them: the kernel clears the second flag with
+a change of the user id, and Landlock needs the first one."""
+
+if os.geteuid():
+    pytestmark = pytest.mark.skip(reason="the walls of root are more; run the tests as root")
+
+
+@pytest.fixture(scope="module")
+def attempt(tmp_path_factory):
+    """Return a function that tries all attacks without some walls: `attempt(*walls)`."""
+    directory = tmp_path_factory.mktemp("attack")
+    let_everybody_in(directory, 0o777)
+    (directory / "secret").write_text("secret")
+    (directory / "secret").chmod(0o644)
+    name = f"\0jobcell-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+
+        @functools.cache
+        def run(*without, attacks=(*ATTACKS, *FACTS, *NEEDED)):
+            values = {
+                "without": without,
+                "attacks": attacks,
+                "secret": str(directory / "secret"),
+                "directory": str(directory),
+                "abstract": name,
+            }
+            done = subprocess.run(
+                [sys.executable, str(ATTACKER), json.dumps(values)],
+                capture_output=True,
+                check=False,
+                timeout=60,
+            )
+            if done.returncode:
+                assert done.returncode < 0, done.stderr.decode()
+                return done.returncode
+            answer = json.loads(done.stdout)
+            assert not done.stderr
+            off = {layer for layer, state in answer["layers"].items() if state != "on"}
+            if off != set(without):
+                pytest.skip(f"walls that this machine lacks: {off - set(without)}")
+            return answer["done"]
+
+        yield run
+
+
+def test_a_relay_can_do_its_work(attempt):
+    """Connecting, looking up, threads and splice are all that it needs."""
+    assert {name: attempt()[name] for name in NEEDED} == dict.fromkeys(NEEDED)
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, *FACTS])
+def test_an_attack_fails(attempt, attack):
+    """All walls are on."""
+    assert attempt()[attack] is not None
+
+
+@pytest.mark.parametrize(
+    ("attack", "wall"), [(attack, wall) for attack, walls in ATTACKS.items() for wall in walls]
+)
+def test_each_wall_stops_the_attack_alone(attempt, attack, wall):
+    """The others that would stop it are off."""
+    others = [other for other in ATTACKS[attack] if other != wall]
+    assert attempt(*others)[attack] is not None
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_the_attack_succeeds_without_these_walls(attempt, attack):
+    """So the tests above would see it."""
+    assert attempt(*ATTACKS[attack])[attack] is None
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_flag_is_set_by_its_wall(attempt, fact):
+    """The kernel reports it."""
+    assert attempt("seccomp")[fact] is not None
+    assert attempt("seccomp", *FACTS[fact][1:])[fact] is not None
+    assert attempt("seccomp", *FACTS[fact])[fact] is None
+
+
+def test_ptrace_ends_the_relay(attempt):
+    """The filter kills; without the filter the call succeeds."""
+    assert attempt(attacks=("trace",)) == -signal.SIGSYS
+    assert attempt("seccomp", attacks=("trace",)) == {"trace": None}
+
+
+@pytest.mark.parametrize("without", [(), ("pdeathsig",)])
+def test_the_relay_dies_with_its_engine(without):
+    """Even if another process holds the engine's end of the socket; the twin lives on."""
+    engine = Space()
+    relay = Relay(engine, without=without)
+    engine.kill()
+    if without:
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with mine, its:
+            relay.send(Open(1, ()), its.fileno())
+            assert relay.receive().run == 1
+    else:
+        with pytest.raises((EOFError, ConnectionResetError)):
+            relay.receive()
+    relay.control.close()
+    engine.close()
