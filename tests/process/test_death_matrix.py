@@ -190,7 +190,7 @@ def begin(engine, server, options, case, form, **keys):
     if case.name == "CPULimitError":
         options = msgspec.structs.replace(options, cpu_s=0.25)
     elif case.name == "TimeoutError" and not (form == "survives" and case.survived):
-        options = msgspec.structs.replace(options, idle_timeout_s=0.6)
+        options = msgspec.structs.replace(options, idle_timeout_s=1.0)
     run = engine.execute(plan, {"data": {}}, journal=journal, options=options)
     return run, plan, journal
 

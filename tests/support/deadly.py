@@ -182,7 +182,7 @@ def deadly_plan(run_id: str, late: str | None = None, **more: object) -> dict[st
     Args:
         run_id: The id of its run, by which the server knows its order.
         late: The step that imports the adaptor ``late``.
-        more: More keys of every job; a dict with the ids of steps holds for these only.
+        more: More keys of every job.
 
     """
     steps: list[dict[str, object]] = []
