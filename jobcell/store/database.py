@@ -23,6 +23,9 @@ _T = TypeVar("_T")
 BUSY_TIMEOUT_MS: Final = 5_000
 """Longest wait for the lock of a SQLite file in one call; `Database.retry` waits on."""
 
+SQLITE_NOW_MS: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+"""The time in milliseconds since 1970, for every version of SQLite."""
+
 _CONNECT_TIMEOUT_S: Final = 5
 _IDLE_S: Final = 5.0
 """Longest pause within a transaction of ours, whose statements follow one another at once.  After it
@@ -85,7 +88,7 @@ class Database:
     def now_ms(self) -> sa.ColumnElement[int]:
         """The time of the database's clock, in milliseconds since 1970."""
         if self.is_sqlite:
-            return sa.literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
+            return sa.literal_column(SQLITE_NOW_MS)
         return sa.literal_column("(extract(epoch from clock_timestamp()) * 1000)::bigint")
 
     def use_schema(self, schema: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from jobcell.store.database import Database
+from jobcell.store.database import SQLITE_NOW_MS, Database
 from jobcell.store.errors import StoreError
 from jobcell.store.schema import workflow_status
 
@@ -67,12 +67,34 @@ def make_client(database: Database) -> DBOSClient:
     from dbos import DBOSClient
 
     silence()
+    if database.is_sqlite:
+        _mend_clock()
     return DBOSClient(
         system_database_engine=database.engine,
         serializer=JsonSerializer(),  # type: ignore[arg-type]  # DBOS's base class would be an import of DBOS
         lazy=True,
         retry_connection_errors=False,  # `Database.retry` does it, with a limit
     )
+
+
+def _mend_clock() -> None:
+    """Let DBOS take the time of SQLite by a function that every SQLite has.
+
+    With Python 3.12 and later, DBOS calls ``unixepoch('subsec')``.  SQLite has that since version 3.42,
+    and Debian 12 has version 3.40: there the time is NULL, and no run could be enqueued.  With Python 3.11
+    it takes whole seconds, and so loses the order of runs.
+    """
+    from dbos import _migration, _sys_db_sqlite
+
+    def now_ms(_self: object) -> sa.ColumnElement[int]:
+        return sa.literal_column(SQLITE_NOW_MS, sa.BigInteger)
+
+    _sys_db_sqlite.SQLiteSystemDatabase._now_ms_sql = now_ms  # type: ignore[method-assign, assignment]  # noqa: SLF001
+    for number, text in enumerate(_migration.sqlite_migrations):
+        mended = text
+        for clock in ("(unixepoch('subsec') * 1000)", "(strftime('%s','now') * 1000)"):
+            mended = mended.replace(clock, f"({SQLITE_NOW_MS})")
+        _migration.sqlite_migrations[number] = mended
 
 
 def migrate_queue(client: DBOSClient) -> None:

@@ -320,6 +320,22 @@ def test_a_store_of_a_newer_jobcell_is_refused_only_if_it_cannot_be_read(store_u
         Store.open(store_url)
 
 
+def test_the_queue_takes_its_times_in_milliseconds_in_every_version_of_sqlite(tmp_path):
+    """DBOS would call a function that SQLite 3.40 lacks, or would take whole seconds."""
+    with Store.open(tmp_path / "runs.db") as store:
+        run = store.enqueue(JOB)
+        with store.database.read() as connection:
+            made = sa.text("select group_concat(sql) from sqlite_master")
+            tables = connection.execute(made).scalar_one()
+            clock = connection.execute(sa.select(store.client._sys_db._now_ms_sql())).scalar_one()
+            row = connection.execute(sa.text("select * from workflow_status")).one()
+    assert "unixepoch" not in tables
+    assert "strftime" not in tables
+    assert row.workflow_uuid == run.id
+    assert abs(clock - time.time() * 1000) < 60_000
+    assert abs(row.updated_at - clock) < 60_000
+
+
 @pytest.mark.slow
 def test_two_processes_may_open_a_new_store_at_once(new_store_url):
     """Both find the tables complete, and the store has one identity."""
