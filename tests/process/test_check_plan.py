@@ -119,86 +119,103 @@ def test_every_text_of_a_plan_is_checked_and_nothing_hides_another(repo):
     assert all("\n" not in str(problem) for problem in problems)
 
 
-@pytest.mark.parametrize(
-    ("source", "message", "line"),
-    [
-        ("rest.gett('x')", "no public name 'gett'", 1),
-        ("from rest import gett\nfn(lambda s: s)", "cannot import 'gett'", 1),
-        ("import rest as r\nr.gett('x')", "no public name 'gett'", 2),
-        ("import rest\ndef main(state):\n    return rest.pots('x')(state)", "'pots'", 3),
-        ("import json\ndef main(state): return json.loadz('1')", "'loadz'", 2),
-        ("from json import loadz\ndef main(state): return state", "'loadz'", 1),
-        ("import nothing_here\ndef main(state): return state", "'nothing_here'", 1),
-        ("def main(state):\n    import os\n    return state", "'os'", 2),
-        ("request('GET')", "needs the argument 'path'", 1),
-        ("request('GET', '/', quer=1)", "no argument 'quer'", 1),
-        ("rest.get('x', {})", "takes 1 positional argument, and 2 are given", 1),
-        ("from rest import get as g\ng()", "needs the argument 'path'", 2),
-        ("exact(1, 2, 3, 4, d=1)", "takes 3 positional arguments, and 4 are given", 1),
-        ("exact(a=1, d=1)", "no argument 'a'", 1),
-        ("exact(1)", "needs the argument 'd'", 1),
-        ("exact(1, 2, 3, c=4, d=5)", "'c' twice", 1),
-        ("def main(state):\n    return exact(1, e=1)(state)", "needs the argument 'd'", 2),
-        ("fn(lambda state: valu(state))", "'valu' is not defined", 1),
-        ("fn(missing)\nmissing = 1", "'missing' is used before it is defined on line 2", 1),
-        ("x = state.data\nfn(lambda s: x)", "'state' is not defined", 1),
-        ("def main(state):\n    y = x\n    x = 1\n    return y", "'x' is used before", 2),
-        ("def main(state):\n    return of_another_job(state)", "'of_another_job'", 2),
-        ("operations = 5", "`operations` must be a list", 1),
-        ("operations = [fn(lambda s: s), {}]", "not a function of state", 1),
-        ("main = 'x'", "not a function of state", 1),
-        ("print('x')", "not an operation", 1),
-        ("log('a')\nlen([1])", "len(...) at top level is not an operation", 2),
-        ("log('a')\nlist(map(str, [1]))", "list(...) at top level is not an operation", 2),
-        ("x = 1", "no operations", None),
-        ("def main(state):\n    post('x')\n    return state", "post(...) on line 2", 2),
-        ("x = rest.get('y')\nlog('a')", "rest.get(...) on line 1", 1),
-        ("def send(s): return post('x')\ndef main(s):\n    send(s)\n    return s", "post(...)", 3),
-        ("def main(state):\n    later('x')\n    return state", "later(...) on line 2", 2),
-    ],
-)
-def test_one_thing_that_is_wrong_is_one_problem(repo, source, message, line):
+WRONG = [
+    ("rest.gett('x')", "no public name 'gett'", 1),
+    ("from rest import gett\nfn(lambda s: s)", "cannot import 'gett'", 1),
+    ("import rest as r\nr.gett('x')", "no public name 'gett'", 2),
+    ("import rest\ndef main(state):\n    return rest.pots('x')(state)", "'pots'", 3),
+    ("import json\ndef main(state): return json.loadz('1')", "'loadz'", 2),
+    ("from json import loadz\ndef main(state): return state", "'loadz'", 1),
+    ("import nothing_here\ndef main(state): return state", "'nothing_here'", 1),
+    ("def main(state):\n    import os\n    return state", "'os'", 2),
+    ("request('GET')", "needs the argument 'path'", 1),
+    ("request('GET', '/', quer=1)", "no argument 'quer'", 1),
+    ("rest.get('x', {})", "takes 1 positional argument, and 2 are given", 1),
+    ("from rest import get as g\ng()", "needs the argument 'path'", 2),
+    ("exact(1, 2, 3, 4, d=1)", "takes 3 positional arguments, and 4 are given", 1),
+    ("exact(a=1, d=1)", "no argument 'a'", 1),
+    ("exact(1)", "needs the argument 'd'", 1),
+    ("exact(1, 2, 3, c=4, d=5)", "'c' twice", 1),
+    ("def main(state):\n    return exact(1, e=1)(state)", "needs the argument 'd'", 2),
+    ("fn(lambda state: valu(state))", "'valu' is not defined", 1),
+    ("fn(missing)\nmissing = 1", "'missing' is used before it is defined on line 2", 1),
+    ("x = state.data\nfn(lambda s: x)", "'state' is not defined", 1),
+    ("def main(state):\n    y = x\n    x = 1\n    return y", "'x' is used before", 2),
+    ("def main(state):\n    return of_another_job(state)", "'of_another_job'", 2),
+    ("operations = 5", "`operations` must be a list", 1),
+    ("operations = [fn(lambda s: s), {}]", "not a function of state", 1),
+    ("main = 'x'", "not a function of state", 1),
+    ("print('x')", "not an operation", 1),
+    ("log('a')\nlen([1])", "len(...) at top level is not an operation", 2),
+    ("log('a')\nlist(map(str, [1]))", "list(...) at top level is not an operation", 2),
+    ("x = 1", "no operations", None),
+    ("def main(state):\n    post('x')\n    return state", "post(...) on line 2", 2),
+    ("x = rest.get('y')\nlog('a')", "rest.get(...) on line 1", 1),
+    ("def send(s): return post('x')\ndef main(s):\n    send(s)\n    return s", "post(...)", 3),
+    ("def main(state):\n    later('x')\n    return state", "later(...) on line 2", 2),
+]
+"""Jobs with one mistake: the source, a part of the message, and the line."""
+
+RIGHT = [
+    "loose(1, 2, x=3)\nfn(value)",
+    "def len(x): return fn(x)\nlen(value)",
+    "from common import fn as print\nprint(value)",
+    "wrapped(1, 2, 3, 4, 5)",
+    "exact(*[1], **{'d': 1})",
+    "exact(1, d=2)\nexact(1, 2, 3, d=4, e=5)",
+    "get('x', anything=1)",
+    "def get(a, b, c): return fn(a)\ndef main(state): return get(1, 2, 3)(state)",
+    "try:\n    import numpy\nexcept ImportError:\n    numpy = None\ndef main(state): return numpy",
+    "try:\n    limit\nexcept NameError:\n    limit = 1\nfn(lambda s: limit)",
+    "def main(state):\n    if hasattr(rest, 'gett'): return rest.gett(state)\n    return state",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas\nfn(lambda s: s)",
+    "def main(state):\n    for i in range(3):\n        if i: print(j)\n        j = i\n    return state",
+    "def main(state):\n    return later_defined(state)\ndef later_defined(s): return s",
+    "class A:\n    x = 1\n    y = x\ndef main(state): return [A.y for _ in state]",
+    "def main(state):\n    match state:\n        case {'a': b, **c}: return (b, c)\n    return state",
+    "def main(state):\n    return [y := 1, y, *(z for z in [1] if (q := z)), q]",
+    "def main(state):\n    try:\n        pass\n    except* ValueError as e:\n        print(e)\n    return state",
+    "x: 'Unknown' = 1\ndef main(state):\n    n: int\n    n = 1\n    return n",
+    "def f():\n    global g\n    g = 1\nf()\ndef main(state): return g",
+    "def main(state):\n    def inner():\n        nonlocal n\n        n += 1\n    n = 0\n    inner()\n    return n",
+    "def main(state):\n    value('x')\n    perhaps('y')\n    return state",
+    "each([], combine(post('x'), fn_if(False, get('y'))))",
+    "fn_if(state.ok, lambda state: post('x', state.data))",
+    "operations = []\nfor path in ['a', 'b']:\n    operations.append(get(path))",
+    "from __future__ import annotations\ndef main(state: Sate) -> Sate: return state",
+]
+"""Jobs whose mistake is uncertain."""
+
+
+@pytest.fixture(scope="module")
+def problems_of(repo):
+    """The problems of each job above, by its source; one child has checked all of them."""
+    sources = [*(source for source, _, _ in WRONG), *RIGHT]
+    steps = [
+        job(source, "common", "rest", "odd", step_id=f"s{n}", next=f"s{n + 1}")
+        for n, source in enumerate(sources)
+    ]
+    del steps[-1]["next"]
+    found = {source: [] for source in sources}
+    for problem in check_plan(plan(*steps), repo_dir=repo):
+        n = int(problem.step_id.removeprefix("s"))
+        assert problem.path == f"workflow.steps[{n}].expression"
+        found[sources[n]].append(problem)
+    return found
+
+
+@pytest.mark.parametrize(("source", "message", "line"), WRONG)
+def test_one_thing_that_is_wrong_is_one_problem(problems_of, source, message, line):
     """Each mistake is found at its place, and only this mistake."""
-    (problem,) = check_plan(plan(job(source, "common", "rest", "odd")), repo_dir=repo)
+    (problem,) = problems_of[source]
     assert message in problem.message
-    assert (problem.path, problem.step_id) == ("workflow.steps[0].expression", "a")
     assert problem.line == line
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "loose(1, 2, x=3)\nfn(value)",
-        "def len(x): return fn(x)\nlen(value)",
-        "from common import fn as print\nprint(value)",
-        "wrapped(1, 2, 3, 4, 5)",
-        "exact(*[1], **{'d': 1})",
-        "exact(1, d=2)\nexact(1, 2, 3, d=4, e=5)",
-        "get('x', anything=1)",
-        "def get(a, b, c): return fn(a)\ndef main(state): return get(1, 2, 3)(state)",
-        "try:\n    import numpy\nexcept ImportError:\n    numpy = None\ndef main(state): return numpy",
-        "try:\n    limit\nexcept NameError:\n    limit = 1\nfn(lambda s: limit)",
-        "def main(state):\n    if hasattr(rest, 'gett'): return rest.gett(state)\n    return state",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas\nfn(lambda s: s)",
-        "def main(state):\n    for i in range(3):\n        if i: print(j)\n        j = i\n    return state",
-        "def main(state):\n    return later_defined(state)\ndef later_defined(s): return s",
-        "class A:\n    x = 1\n    y = x\ndef main(state): return [A.y for _ in state]",
-        "def main(state):\n    match state:\n        case {'a': b, **c}: return (b, c)\n    return state",
-        "def main(state):\n    return [y := 1, y, *(z for z in [1] if (q := z)), q]",
-        "def main(state):\n    try:\n        pass\n    except* ValueError as e:\n        print(e)\n    return state",
-        "x: 'Unknown' = 1\ndef main(state):\n    n: int\n    n = 1\n    return n",
-        "def f():\n    global g\n    g = 1\nf()\ndef main(state): return g",
-        "def main(state):\n    def inner():\n        nonlocal n\n        n += 1\n    n = 0\n    inner()\n    return n",
-        "def main(state):\n    value('x')\n    perhaps('y')\n    return state",
-        "each([], combine(post('x'), fn_if(False, get('y'))))",
-        "fn_if(state.ok, lambda state: post('x', state.data))",
-        "operations = []\nfor path in ['a', 'b']:\n    operations.append(get(path))",
-        "from __future__ import annotations\ndef main(state: Sate) -> Sate: return state",
-    ],
-)
-def test_what_may_be_right_is_no_problem(repo, source):
+@pytest.mark.parametrize("source", RIGHT)
+def test_what_may_be_right_is_no_problem(problems_of, source):
     """The check does not report code whose mistake is uncertain."""
-    assert check_plan(plan(job(source, "common", "rest", "odd")), repo_dir=repo) == []
+    assert problems_of[source] == []
 
 
 def test_globals_may_hide_a_built_in_function(repo):
