@@ -13,6 +13,20 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hostile_server(request):
+    """Files of tests that start hostile children have a server that forks them."""
+    if not {"Child", "run_hostile"} & vars(request.module).keys():
+        yield
+        return
+    from harness import Server
+
+    Server.running = Server()
+    yield
+    Server.running.close()
+    Server.running = None
+
+
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left():
     """A test leaves the same number of descriptors open as it found."""

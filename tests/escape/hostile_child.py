@@ -2,10 +2,17 @@
 
 Started as ``python -I -S hostile_child.py name=directory ...`` with its orders on descriptor 10. It
 has no language wall, and runs no code of the product after the wall is up.
+
+With ``server`` as its last argument it makes such children, as a zygote does: each message on descriptor
+10 has the four descriptors of one. Their parent is that of the server.
 """
 
 import os
 import sys
+
+server = sys.argv[-1] == "server"
+if server:
+    del sys.argv[-1]
 
 here = sys.argv[1:]
 sys.path.insert(0, dict(pair.split("=", 1) for pair in here)["sandbox_child"].rpartition("/")[0])
@@ -36,6 +43,37 @@ def read_all(descriptor):
     return b"".join(chunks)
 
 
+def become_child():
+    """Return in a new child for each message."""
+    import ctypes
+    import fcntl
+    import signal
+    import socket
+
+    clone = ctypes.CDLL(None).syscall
+    number = 56 if os.uname().machine == "x86_64" else 220
+    clone_parent = 0x8000  # clone(2)
+    requests = socket.socket(fileno=10)
+    while True:
+        data, fds, _, _ = socket.recv_fds(requests, 100, 4)
+        if not data:
+            os._exit(0)
+        pid = clone(number, clone_parent | signal.SIGCHLD, 0, 0, 0, 0)
+        if not pid:
+            requests.detach()
+            lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
+            os.closerange(3, 64)
+            for fd, its in zip(lifted, (1, 2, 10, 11), strict=True):
+                os.dup2(fd, its)
+            os.closerange(64, 100)
+            return
+        for fd in fds:
+            os.close(fd)
+        requests.send(str(pid).encode())
+
+
+if server:
+    become_child()
 orders = msgspec.msgpack.decode(read_all(10), type=Orders)
 keep = (0, 1, 2, 10, 11)
 scope = {"__name__": "__main__"}
