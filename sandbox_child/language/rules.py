@@ -90,8 +90,11 @@ class LanguageRules(NameRules):
                 reason, fix, security = REFUSED_BUILTINS[name.id]
                 self.error(name, f"{name.id} does not exist in a job: {reason}", fix, security)
         finish = getattr(node, "finish", None)  # see `parsing.to_code`
-        if finish is not None and not self.errors:
-            finish(self.has_calls)
+        if finish is not None:
+            # It refers to the tree, so both would wait for the collector.
+            del node.finish  # type: ignore[union-attr]  # `parsing.to_code` has set it
+            if not self.errors:
+                finish(self.has_calls)
 
     # These are allowed as they are.  RestrictedPython refuses them,
     visit_Await = Walker.node_contents_visit

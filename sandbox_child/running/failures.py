@@ -38,6 +38,10 @@ class Failures:
         if self._runtime.attempts is not None:
             self._runtime.attempts.clear()
 
+    def let_go(self) -> None:
+        """Drop the job and its pipeline, after the last attempt."""
+        self.job = self.pipeline = None
+
     def diagnose(self, error: BaseException) -> ErrorReport:
         """Return the report of anything that code of the job or of an adaptor has raised."""
         try:

@@ -110,6 +110,11 @@ class Pipeline:
             raise self._stopped
         return state
 
+    def let_go(self) -> None:
+        """Drop the state and the operations, which refer to this object, after the last one has run."""
+        self.state = None
+        self._operations = []
+
     def _tracked(self, operation: Operation, ref: OperationRef) -> Operation:
         """Wrap an operation, to note that it runs and to check that it returns a state."""
 
@@ -122,7 +127,8 @@ class Pipeline:
             return checked_later(result) if _is_awaitable(result) else check(result)
 
         async def tracked_later(state: Any) -> Any:
-            result = tracked(await state)
+            # Not `tracked` itself: each would keep the other, and with it the job, until a collection.
+            result = self._tracked(operation, ref)(await state)
             return await result if _is_awaitable(result) else result
 
         async def checked_later(result: Any) -> Any:

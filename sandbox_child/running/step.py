@@ -101,9 +101,10 @@ class JobExecution:
             raise
         finally:
             self._let_go()
-            # This object is in a cycle with the scope of the job, but the state must not wait for
-            # the collector.
-            self._input = None
+            # The scope of the job refers to this object, and waits for the collector. The state and
+            # the texts must not wait with it.
+            self._input = self._job = self._links = None
+            self._failures.let_go()
             self._runtime.let_go()
 
     def fail(self, given: bytes | JoinInput, report: ErrorReport) -> StepResult:
@@ -320,7 +321,7 @@ class JobExecution:
             self._scope.close()
             self._scope = None
         if self._failures.pipeline is not None:
-            self._failures.pipeline.state = None
+            self._failures.pipeline.let_go()
 
     # --- the next attempt ---
 
