@@ -37,7 +37,7 @@ _STEP_RUNS_PER_STEP: Final = 10
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What the journal of a run has of the same run."""
+    """The contents of a journal that belong to the same run."""
 
     journaled: bool = False
     """Whether the run has a journal that can be used."""

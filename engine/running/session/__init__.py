@@ -1,6 +1,6 @@
 """Room `session`: decides what happens in a run, from the messages of its children and from facts.
 
-It belongs here if it needs no process, no clock and no callback: a caller hands in the time and the facts,
+It belongs here if it works without a process, a clock and a callback: a caller hands in the time and facts,
 and carries out the effects that it gets.  The room imports `api`, `reporting` and `start`, and no other file
 of `running`.
 """
