@@ -3,8 +3,9 @@
 PY := .venv/bin/python
 PACKAGES := protocol engine sandbox_child jobcell
 STAMP := .venv/.installed
-# One worker for each processor; each begins with its part of the files, and then takes tests from the others.
-PARALLEL = $(PY) -m pytest -q -n $(or $(WORKERS),logical) --dist worksteal
+# Two workers for each processor, because tests with children wait for half of their time. Each worker begins with its part
+# of the files, and then takes tests from the others.
+PARALLEL = $(PY) -m pytest -q -n $(or $(WORKERS),$(shell echo $$((2 * $$(nproc))))) --dist worksteal
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 # Pytest would rewrite every test module again in each session.

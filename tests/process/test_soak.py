@@ -39,11 +39,15 @@ def seconds(action: Callable[[int], None], size: int) -> float:
 
 
 def assert_linear(action: Callable[[int], None], size: int) -> None:
-    """Four times the work takes about four times the time."""
+    """Four times the work takes about four times the time, at least once, because others may disturb it."""
     action(10)  # only the first call pays for this
-    quarter = seconds(action, size // 4)
-    whole = seconds(action, size)
-    assert whole < LOOSE * 4 * max(quarter, 0.05), (quarter, whole)
+    seen = []
+    for _ in range(5):
+        quarter, whole = seconds(action, size // 4), seconds(action, size)
+        if whole < LOOSE * 4 * max(quarter, 0.05):
+            return
+        seen.append((quarter, whole))
+    pytest.fail(f"seconds for a quarter of the work and for all of it: {seen}")
 
 
 def test_a_hundred_thousand_log_lines(zygote: Engine):
