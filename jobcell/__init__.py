@@ -35,16 +35,44 @@ from engine import __version__ as __version__
 
 if TYPE_CHECKING:
     from jobcell.store import RunConflictError as RunConflictError
+    from jobcell.store import RunInfo as RunInfo
+    from jobcell.store import RunNotOverError as RunNotOverError
     from jobcell.store import Store as Store
+    from jobcell.store import StoreDamagedError as StoreDamagedError
     from jobcell.store import StoreError as StoreError
+    from jobcell.store import StoreKeyError as StoreKeyError
     from jobcell.store import StoreRun as StoreRun
+    from jobcell.store import StoreStatus as StoreStatus
     from jobcell.store import StoreUnavailableError as StoreUnavailableError
+    from jobcell.store import StoreUrlError as StoreUrlError
+    from jobcell.store import StoreVersionError as StoreVersionError
+    from jobcell.store import TenantCounts as TenantCounts
+    from jobcell.store import UnknownRunError as UnknownRunError
+    from jobcell.store import WorkerInfo as WorkerInfo
+    from jobcell.worker import Worker as Worker
 
 __all__: list[str] = []
 __all__ += _engine.__all__  # a form that type checkers understand
 
 _OF_STORE = frozenset(
-    ("RunConflictError", "Store", "StoreError", "StoreRun", "StoreUnavailableError", "Worker")
+    (
+        "RunConflictError",
+        "RunInfo",
+        "RunNotOverError",
+        "Store",
+        "StoreDamagedError",
+        "StoreError",
+        "StoreKeyError",
+        "StoreRun",
+        "StoreStatus",
+        "StoreUnavailableError",
+        "StoreUrlError",
+        "StoreVersionError",
+        "TenantCounts",
+        "UnknownRunError",
+        "WorkerInfo",
+        "Worker",
+    )
 )
 """Names that are imported at their first use: a store takes packages of an extra, and half a second.
 They are not in `__all__`, because ``from jobcell import *`` must not need an extra."""
