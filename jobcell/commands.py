@@ -80,6 +80,7 @@ def run(  # long: one line for each option
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
     net: types.Net = None,
+    read: types.Read = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -93,7 +94,7 @@ def run(  # long: one line for each option
     """
     from jobcell.starting import Given, PlanChoice, start_run
 
-    options = _stored_options(net, sandbox, repo, credentials, timeout, step_timeout, memory)
+    options = _stored_options(net, read, sandbox, repo, credentials, timeout, step_timeout, memory)
     given = Given(
         state=state,
         output=output,
@@ -129,6 +130,7 @@ def resume(  # long: one line for each option
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
     net: types.Net = None,
+    read: types.Read = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -143,7 +145,7 @@ def resume(  # long: one line for each option
     """
     from jobcell.starting import Given, resume_run
 
-    options = _stored_options(net, sandbox, repo, credentials, timeout, step_timeout, memory)
+    options = _stored_options(net, read, sandbox, repo, credentials, timeout, step_timeout, memory)
     given = Given(
         state=state,
         output=output,
@@ -159,8 +161,9 @@ def resume(  # long: one line for each option
     raise typer.Exit(resume_run(file, target, given))
 
 
-def _stored_options(
+def _stored_options(  # one argument for each option
     net: Sequence[str] | None,
+    read: Sequence[Path] | None,
     sandbox: bool | None,
     repo: Path | None,
     credentials: Path | None,
@@ -173,6 +176,7 @@ def _stored_options(
 
     return StoredOptions(
         net=tuple(net or ()),
+        read=tuple(map(str, read or ())),
         sandbox=sandbox,
         repo=_text(repo),
         credentials=_text(credentials),
@@ -208,16 +212,17 @@ def validate(
         typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
     ] = None,
     net: types.Net = None,
+    read: types.Read = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
-    With --net the permissions of each step are compared with those of a run that has these rules.
+    With --net or --read the permissions of each step are compared with those of a run that has them.
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(command(target, repo, net, json=as_json))
+    raise typer.Exit(command(target, repo, net, read, json=as_json))
 
 
 @app.command()
@@ -312,10 +317,7 @@ def worker(  # long: one line for each option
     ] = None,
     repo: types.Repo = None,
     net: types.Net = None,
-    read: Annotated[
-        list[Path] | None,
-        typer.Option("--read", metavar="PATH", help="Let jobs read it; may be repeated."),
-    ] = None,
+    read: types.Read = None,
     timeout: types.Timeout = None,
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,

@@ -32,6 +32,7 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """The options of `jobcell run` that a resumed run has as well; None: not given."""
 
     net: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
     sandbox: bool | None = None
     repo: str | None = None
     credentials: str | None = None
@@ -42,6 +43,7 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     def words(self) -> str:
         """Return the options as a user writes them, for a message."""
         parts = [f"--net {rule!r}" for rule in self.net]
+        parts += [f"--read {path!r}" for path in self.read]
         if self.sandbox is not None:
             parts.append("--sandbox" if self.sandbox else "--no-sandbox")
         for field in ("repo", "credentials", "timeout", "step_timeout", "memory"):

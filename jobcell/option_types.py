@@ -65,6 +65,10 @@ Net = Annotated[
         help="Let jobs connect to HOST:PORT, HOST (80 and 443) or *; may be repeated.",
     ),
 ]
+Read = Annotated[
+    list[Path] | None,
+    typer.Option("--read", metavar="PATH", help="Let jobs read it; may be repeated."),
+]
 Level = Annotated[LogLevel, typer.Option(help="Least important level of logs to show.")]
 AdaptorLevel = Annotated[LogLevel, typer.Option(help="The same for libraries that adaptors use.")]
 Mode = Annotated[StartMode, typer.Option(help="How the child starts.")]

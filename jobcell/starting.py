@@ -17,7 +17,7 @@ from jobcell.input.inputs import (
     find_repo,
     read_credentials,
     read_json_file,
-    read_net_rules,
+    read_permissions,
 )
 from jobcell.input.plan_file import load_plan_file
 from jobcell.journals import (
@@ -84,7 +84,7 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         start=choice.start,
         end=choice.end,
         adaptors=choice.adaptors,
-        permissions=read_net_rules(given.options.net),
+        permissions=read_permissions(given.options.net, given.options.read),
         warn=_print_warning,
     )
     _check_files(given, choice.target, choice.journal)
@@ -264,7 +264,8 @@ def _absolute(options: StoredOptions) -> StoredOptions:
         for name in ("repo", "credentials")
         if (path := getattr(options, name)) is not None
     }
-    return msgspec.structs.replace(options, **changes)
+    read = tuple(str(Path(path).absolute()) for path in options.read)
+    return msgspec.structs.replace(options, read=read, **changes)
 
 
 def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
@@ -277,7 +278,7 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
     options = engine.RunOptions(
         log_level=given.log_level,
         adaptor_log_level=given.adaptor_log_level,
-        permissions=read_net_rules(stored.net),
+        permissions=read_permissions(stored.net, stored.read),
     )
     limits = {
         "timeout_s": stored.timeout,

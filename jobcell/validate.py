@@ -9,7 +9,7 @@ from engine.api import PlanError, RunOptions
 from engine.checks import find_problems
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import find_repo, read_net_rules
+from jobcell.input.inputs import find_repo, read_permissions
 from jobcell.input.plan_file import named, read_plan_file, tell_problem
 from jobcell.output.exit_codes import BAD_INPUT, SUCCESS
 from jobcell.output.wording import printable
@@ -21,27 +21,36 @@ if TYPE_CHECKING:
     from protocol.plan import Plan
 
 
-def run(target: Path, repo: Path | None, net: Sequence[str] | None, *, json: bool) -> int:
+def run(
+    target: Path,
+    repo: Path | None,
+    net: Sequence[str] | None,
+    read: Sequence[Path] | None,
+    *,
+    json: bool,
+) -> int:
     """Check the plan or job in the file *target*; print what was found.
 
     Args:
         target: A plan (.json) or a job (.py).
         repo: Directory of installed adaptors; None: that of JOBCELL_REPO, else ``./repo``.
-        net: The network rules of the later run, to compare those of the steps with them; None if they
-            are not known.
+        net: The network rules of the later run, to compare those of the steps with them.
+        read: Its readable paths, in the same way.  If both are None, the run is not known.
         json: Print one JSON object instead of lines.
 
     Returns:
         0, or 2 if something is wrong.
 
     Raises:
-        BadInputError: A rule is not a valid one.
+        BadInputError: A rule or a path is not a valid one.
         BadInputError: The plan is wrong and *json* is false. The error has a line for each problem.
         EngineError: This machine cannot start a confined child.
 
     """
     warnings: list[str] = []
-    options = None if net is None else RunOptions(permissions=read_net_rules(net))
+    options = None
+    if net is not None or read is not None:
+        options = RunOptions(permissions=read_permissions(net or (), read or ()))
     try:
         plan, lines = _check(target, repo, options, warnings)
     except BadInputError as error:
@@ -83,14 +92,14 @@ def _not_compared(plan: Plan, target: Path) -> list[str]:
     names = [
         step.id
         for step in plan.workflow.steps
-        if step.permissions is not None and step.permissions.net
+        if step.permissions is not None and (step.permissions.net or step.permissions.read)
     ]
     if not names:
         return []
     first = printable(repr(names[0]))
     warning = (
         f"{target}: the permissions of step {first} are not compared with those of the run;"
-        " give --net as for jobcell run"
+        " give --net and --read as for jobcell run"
     )
     return [warning]
 

@@ -23,7 +23,7 @@ __all__ = [
     "find_repo",
     "read_credentials",
     "read_json_file",
-    "read_net_rules",
+    "read_permissions",
 ]
 
 
@@ -41,17 +41,24 @@ def read_json_file(path: Path) -> Any:
         raise BadInputError(str(problem) for problem in error.problems) from None
 
 
-def read_net_rules(rules: Iterable[str]) -> Permissions:
-    """Return the permissions that ``--net`` gives to a run.
+def read_permissions(net: Iterable[str], read: Iterable[str | Path]) -> Permissions:
+    """Return the permissions that ``--net`` and ``--read`` give to a run.
+
+    A path may be relative to the working directory.
 
     Raises:
-        BadInputError: A rule is not a valid one.
+        BadInputError: A rule or a path is not a valid one.
 
     """
     try:
-        return Permissions(net=tuple(rules))
+        allowed = Permissions(net=tuple(net))
     except ValueError as error:
         raise BadInputError([f"--net: {error}"]) from None
+    try:
+        paths = tuple(str(Path(path).absolute()) for path in read)
+        return Permissions(net=allowed.net, read=paths)
+    except ValueError as error:
+        raise BadInputError([f"--read: {error}"]) from None
 
 
 def read_credentials(path: Path) -> dict[str, dict[str, Any]]:

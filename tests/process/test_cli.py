@@ -357,11 +357,46 @@ def test_validate_and_run_compare_the_permissions_of_steps_with_those_of_the_run
     assert unknown.returncode == 0
     assert unknown.stdout.splitlines()[0] == (
         f"warning: {plan}: the permissions of step 'a' are not compared with those of the run;"
-        " give --net as for jobcell run"
+        " give --net and --read as for jobcell run"
     )
     wrong = jobcell("validate", plan, "--net", "http://x")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: --net: ")
+
+
+def test_a_run_may_read_what_the_command_allows_and_a_step_only_its_part(write, tmp_path):
+    """`--read` gives a path to the run; a step without it cannot open the file."""
+    home = tmp_path / "data"
+    home.mkdir()
+    (home / "rows.txt").write_text("7")
+    (tmp_path / "repo" / "files").mkdir(parents=True)
+    (tmp_path / "repo" / "files" / "files.py").write_text(
+        "from pathlib import Path\n"
+        "def take(path):\n    return lambda state: {'data': Path(path).read_text()}\n"
+    )
+    entry = {"name": "files", "version": "1.0.0", "path": "files", "module": "files"}
+    (tmp_path / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    step = {"id": "a", "adaptor": "files", "expression": f"take({str(home / 'rows.txt')!r})"}
+    plan = write("plan.json", {"workflow": {"steps": [step]}})
+    closed = write("c.json", {"workflow": {"steps": [{**step, "permissions": {"read": []}}]}})
+    wide = write("w.json", {"workflow": {"steps": [{**step, "permissions": {"read": ["/srv"]}}]}})
+    options = ("--repo", "repo", "--read", "data")
+
+    assert json.loads(jobcell("run", plan, *options, cwd=tmp_path).stdout) == {"data": "7"}
+    for refused in (
+        jobcell("run", plan, "--repo", "repo", cwd=tmp_path),
+        jobcell("run", closed, *options, cwd=tmp_path),
+    ):
+        assert refused.returncode == 1
+        assert "rows.txt" in refused.stderr
+    for command in ("validate", "run"):
+        done = jobcell(command, wide, *options, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "'/srv' is not among the permissions of the run (read: '" in done.stderr
+    started = jobcell("run", plan, *options, "--journal", "j", cwd=tmp_path)
+    resumed = jobcell("resume", "j", cwd=tmp_path)
+    assert (started.returncode, resumed.returncode) == (0, 0)
+    assert f"options of the journal: --read '{home}'" in resumed.stderr
 
 
 def test_validate_is_content_with_a_good_plan(write):
