@@ -51,6 +51,11 @@ class _Asking:
         self._done = threading.Event()
         self.begun: Begun | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this worker has not begun the run before."""
+        return not self._begin.reason
+
     def wait(self) -> Begun | None:
         """Return the run; None if it is not to be carried."""
         self._done.wait()
@@ -122,6 +127,7 @@ class Carrier:
         self._emptied = threading.Condition(self._lock)
         self._may_run = threading.Event()
         self._stopping = threading.Event()
+        self._declining = False
 
     # --- the worker's side ---
 
@@ -162,6 +168,32 @@ class Carrier:
         """Return the ids of the runs in the hands of this worker."""
         with self._lock:
             return set(self._carried)
+
+    def owners(self) -> dict[str, str]:
+        """Return the token of each run that was begun."""
+        with self._lock:
+            return {outbox.run_id: outbox.owner for outbox in self._outboxes.values()}
+
+    def lose(self, run_id: str) -> None:
+        """Take note that a run is another worker's."""
+        with self._lock:
+            outbox = self._outboxes.get(run_id)
+        if outbox is not None and outbox.stop(Why.LOST):
+            log.warning("run %s is another worker's", run_id, extra={"run_id": run_id})
+
+    def decline(self) -> None:
+        """Begin no more runs; those that were claimed and have not begun go back to the queue."""
+        self._declining = True
+        with self._lock:
+            outboxes = list(self._outboxes.values())
+            asking = list(self._asking)
+        for outbox in outboxes:
+            if outbox.has_waited(0.0):
+                outbox.stop(Why.RETURNED)
+        for one in asking:
+            if one.is_first:
+                one.give_up()
+        self._places.wake()
 
     def return_waiting(self, seconds: float) -> dict[str, str]:
         """Let go of runs that were claimed ahead and have waited for so long for a place.
@@ -216,7 +248,7 @@ class Carrier:
     def _carry(self, run_id: str) -> None:
         reason = ""
         unstarted = 0
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or (self._declining and not reason)):
             begun = self._begin(run_id, reason)
             if begun is None:
                 return
@@ -244,7 +276,7 @@ class Carrier:
         asking = _Asking(Begin(run_id, reason))
         with self._lock:
             self._asking.add(asking)
-        if self._stopping.is_set():
+        if self._stopping.is_set() or (self._declining and not reason):
             asking.give_up()
         try:
             self._flusher.notify(asking, urgent=True)

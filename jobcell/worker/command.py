@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 import engine
@@ -50,6 +52,9 @@ def run(given: Given) -> int:
 
     """
     set_up(as_json=given.log_json)
+    # Until the worker serves: the first process of a container ignores signals without a handler.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     try:
         resolvers = None if given.resolvers is None else load_resolvers(given.resolvers)
         policy = engine.Policy(level="none") if given.sandbox is False else engine.Policy()
@@ -85,6 +90,10 @@ def run(given: Given) -> int:
             raise
         raise BadInputError([f"--health {given.health}: {error.strerror or error}"]) from None
     return SUCCESS
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(SUCCESS)
 
 
 def _options(given: Given) -> engine.RunOptions:

@@ -81,6 +81,8 @@ class Heart:
         self._lock = threading.Lock()
         self._strangers: dict[str, str] = {}
         """Own claims without a thread, as the last beat has found them."""
+        self._strayed: set[str] = set()
+        """Own runs whose claim is another worker's, as the last beat has found them."""
         self._returning: dict[str, str] = {}
         """The tokens of runs that are to be given back when their children are gone."""
         self._ghosts: set[str] = set()
@@ -165,19 +167,29 @@ class Heart:
         with self._lock:
             self.draining = True
             self._places.close()
+        self._carrier.decline()
         self._wake.set()
 
     def _run(self) -> None:
         next_s = clock_s()
         while not self._stopping:
-            now_s = clock_s()
-            if now_s >= next_s:
-                next_s = self._next_beat(now_s, succeeded=self._beat())
-            self._look_for_cancels()
-            self._return_waiting()
+            try:
+                next_s = self._turn(next_s)
+            except Exception:  # a bug must not stop the heart, which would fence the worker off
+                log.exception("the heart has missed a beat")
+                next_s = clock_s() + min(_AGAIN_S, self._heartbeat_s)
             if self._wake.wait(max(0.0, min(CANCEL_S, next_s - clock_s()))):
                 self._wake.clear()
                 next_s = clock_s()
+
+    def _turn(self, next_s: float) -> float:
+        """Beat if it is time, and look after the runs; return the time of the next beat."""
+        now_s = clock_s()
+        if now_s >= next_s:
+            next_s = self._next_beat(now_s, succeeded=self._beat())
+        self._look_for_cancels()
+        self._return_waiting()
+        return next_s
 
     def _next_beat(self, now_s: float, *, succeeded: bool) -> float:
         if not succeeded:
@@ -207,9 +219,6 @@ class Heart:
                 log.warning("the worker cannot beat: %s", error)
             self._watch.reset()
             return False
-        except Exception:
-            log.exception("a beat has failed")
-            return False
         if self._is_away:
             self._is_away = False
             log.info("the worker beats again")
@@ -233,11 +242,13 @@ class Heart:
                 self._places.wake()
 
     def _audit(self, pulse: Pulse) -> None:
-        """Give own claims back that no thread carries.
+        """Compare the own claims with the runs in the hands of this worker.
 
-        DBOS loses a claim if the connection breaks after the commit of the claim.
+        DBOS loses a claim if the connection breaks after the commit of the claim.  And somebody may have
+        taken a run that writes nothing at the moment.  A difference counts if two beats find it.
         """
         carried = self._carrier.carried()
+        owned = self._carrier.owners()
         found = {run_id: owner for run_id, owner in pulse.claims.items() if run_id not in carried}
         lost = {
             run_id: owner for run_id, owner in found.items() if self._strangers.get(run_id) == owner
@@ -246,6 +257,10 @@ class Heart:
         if lost:
             count = self._pulses.hand_back(lost)
             log.warning("%d claims that were lost on their way are given back", count)
+        strayed = {run_id for run_id, owner in owned.items() if pulse.claims.get(run_id) != owner}
+        for run_id in strayed & self._strayed:
+            self._carrier.lose(run_id)
+        self._strayed = strayed
         ghosts = self._places.claimed() - set(pulse.claims) - carried
         for run_id in ghosts & self._ghosts:
             self._places.give_back(run_id)

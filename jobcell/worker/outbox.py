@@ -127,8 +127,8 @@ class Outbox:
             run.cancel(stopped.value)
 
     def has_waited(self, seconds: float) -> bool:
-        """Return whether the engine has not begun the run for so long."""
-        return self._cursor == 0 and time.monotonic() - self._begun_s > seconds
+        """Return whether the engine does not have the run yet, for so long."""
+        return self._run is None and time.monotonic() - self._begun_s >= seconds
 
     def refuse(self, report: ErrorReport) -> None:
         """End the run, because the engine does not take it."""

@@ -122,6 +122,7 @@ class Worker:
             if self._serving:
                 raise StoreError("this worker serves already")
             if self._stop_asked:
+                self._stop_asked = False
                 return
             self._serving = True
             self._over.clear()

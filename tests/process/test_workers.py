@@ -268,3 +268,45 @@ def test_a_worker_stops_at_once_if_it_is_told_so(tmp_path: Path, shared_engine: 
             assert time.monotonic() - began < PATIENCE_S
         row = row_of(store, run)
         assert (row.status, row.owner, row.worker) == ("running", None, None)
+
+
+def test_runs_that_were_claimed_ahead_go_back_when_their_worker_drains(
+    tmp_path: Path, shared_engine: Engine
+) -> None:
+    """They have not begun, so they wait in the queue again, and are not taken over later."""
+    with closing(Store.open(f"sqlite:///{tmp_path}/runs.db")) as store:
+        warm = [store.enqueue(QUICK, {"n": n}) for n in range(4)]
+        with serving(store, shared_engine, max_runs=1, drain_s=None) as worker:
+            for run in warm:
+                run.result(timeout_s=PATIENCE_S)
+            first = store.enqueue(FOR_EVER)
+            wait_event(first, "log")
+            ahead = store.enqueue(FOR_EVER, {"n": 1})
+            stopping = threading.Thread(target=worker.stop)
+            stopping.start()
+            wait_for(lambda: row_of(store, ahead).status == "queued" and _in_queue(store, ahead))
+            assert row_of(store, first).status == "running"
+            first.cancel("enough")
+            stopping.join()
+        row = row_of(store, ahead)
+        assert (row.status, row.owner, row.takeovers) == ("queued", None, 0)
+        assert ahead.poll(after=0) == []
+
+
+def _in_queue(store: Store, run: StoreRun) -> bool:
+    from jobcell.store.schema import workflow_status
+
+    query = sa.select(workflow_status.c.status).where(workflow_status.c.workflow_uuid == run.id)
+    with store.database.read() as connection:
+        return connection.execute(query).scalar_one() == "ENQUEUED"
+
+
+def test_a_worker_that_is_stopped_before_it_serves_does_not_serve(
+    tmp_path: Path, shared_engine: Engine
+) -> None:
+    """The call returns at once; the next one serves."""
+    with closing(Store.open(f"sqlite:///{tmp_path}/runs.db")) as store:
+        worker = Worker(store, shared_engine)
+        worker.stop()
+        worker.serve()
+        assert worker.id is None
