@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
+from warm import run_warm
 from workers import PATIENCE_S, QUICK
 
 from jobcell import Store
@@ -76,14 +77,7 @@ def test_wrong_options_are_one_line_each(tmp_path: Path) -> None:
         (["--net", "https://x"], "x:443"),
         (["--drain", "-1"], "--drain must be seconds"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "jobcell", "worker", "--store", store, *options],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            timeout=PATIENCE_S,
-        )
+        done = run_warm(None, "worker", "--store", store, *options)
         assert done.returncode == 2, done.stderr
         (line,) = (text for text in done.stderr.splitlines() if text)
         assert line.startswith("error: ")
