@@ -116,7 +116,7 @@ def be_read(values: dict) -> None:
         raise PermissionError("the flag is not set, or the filter refuses the question")
 
 
-# What the relay itself needs: these must succeed.
+# The relay itself needs these, so they must succeed.
 
 
 def connect(values: dict) -> None:

@@ -113,7 +113,7 @@ class Connection:
         if self._over:
             return
         if isinstance(found, str):
-            self.end("failed", found)
+            self._failed(found)
             return
         then(found)
 
@@ -139,16 +139,17 @@ class Connection:
 
     def _dial(self, found: Found, port: int) -> None:
         self._wait(CONNECT_S, "the connection")
-        self._dialing = Dialing(
-            self.run.loop, found, port, self._connected, lambda reason: self.end("failed", reason)
-        )
+        self._dialing = Dialing(self.run.loop, found, port, self._connected, self._failed)
+
+    def _failed(self, reason: str) -> None:
+        self.end("failed", reason if self.run.proxy is None else f"proxy: {reason}")
 
     def _wait(self, seconds: float, what: str) -> None:
         self._timer.cancel()
         self._timer = self.run.loop.call_in(seconds, lambda: self._late(what))
 
     def _late(self, what: str) -> None:
-        self.end("failed", f"{what} took too long")
+        self._failed(f"{what} took too long")
 
     def _connected(self, outside: socket.socket) -> None:
         self._dialing = None
@@ -164,7 +165,7 @@ class Connection:
             # A new socket has room for all of it.
             outside.sendall(tunnel.request(self.run.proxy, self.host, self.port))
         except OSError as error:
-            self.end("failed", f"proxy: {words(error.errno or 0)}")
+            self._failed(words(error.errno or 0))
 
     def _proxy_answers(self, events: int) -> None:  # noqa: ARG002 - the signature of a handler
         assert self._outside is not None

@@ -35,7 +35,13 @@ _TOO_MANY: Final = f"the run has asked for more than {MAX_NAMES:,} names"
 class Naming:
     """The names of a run."""
 
-    def __init__(self, loop: Loop, permit: Permit, refused: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        permit: Permit,
+        refused: Callable[[str, str], None],
+        search: tuple[str, ...] = (),
+    ) -> None:
         self.servers: set[str] = set()
         """The addresses at which names are answered."""
         self.with_ipv6 = False
@@ -43,6 +49,8 @@ class Naming:
         self._loop = loop
         self._permit = permit
         self._refused = refused
+        self._search = search
+        """Domains that the C library appends to a name that it did not find."""
         self._addresses: dict[str, tuple[IPv4Address | None, IPv6Address]] = {}
         self._names: dict[Address, str] = {}
         self._next_ipv4 = int(FIRST_IPV4)
@@ -137,6 +145,12 @@ class Naming:
         return None
 
     def _refuse(self, name: str, reason: str) -> None:
+        for domain in self._search:
+            shorter = name.removesuffix(f".{domain}")
+            if shorter != name and (
+                shorter in self._addresses or shorter in self._asked_for_others
+            ):
+                return  # the job did not name it
         if name not in self._asked_for_others and len(self._asked_for_others) < MAX_NAMES:
             self._asked_for_others.add(name)
             self._refused(name, reason)

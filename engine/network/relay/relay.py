@@ -7,8 +7,6 @@ import socket
 from collections import deque
 from typing import Final
 
-import msgspec
-
 from engine.network.relay.connection import reset
 from engine.network.relay.flow import Pipes
 from engine.network.relay.loop import Loop
@@ -108,7 +106,7 @@ class Relay:
                 return
             try:
                 self._receive(body, fds)
-            except msgspec.MsgspecError:
+            except Exception:
                 self._gone = True  # the engine speaks another language
                 raise
 
@@ -133,7 +131,7 @@ class Relay:
                 raise ValueError(f"run {message.run} is open already")
             link.setblocking(False)
             run = Run(self, message, link)
-        except (ValueError, OSError, msgspec.MsgspecError) as error:
+        except (ValueError, OSError) as error:
             link.close()
             self.send(OpenFailed(message.run, str(error)))
             return

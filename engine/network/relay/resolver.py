@@ -9,10 +9,12 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from engine.network.relay.loop import Loop
 
+RESOLV_CONF: Final = "/etc/resolv.conf"
 MAX_THREADS: Final = 32
 MAX_FOR_RUN: Final = 4
 """Most look-ups of one run at once, so that slow names of a run do not hold up the others."""
@@ -30,6 +32,24 @@ _ERRORS: Final = {
     socket.EAI_AGAIN: "no name server answered",
     socket.EAI_FAIL: "the name servers failed",
 }
+
+
+def search_domains() -> tuple[str, ...]:
+    """Return the domains that the machine's `resolv.conf` names for short names.
+
+    Source: resolv.conf(5); the last line of its kind counts.
+    """
+    domains: list[str] = []
+    try:
+        # Latin 1 is part of the interpreter: other codecs are files, which cannot be read any more.
+        text = Path(RESOLV_CONF).read_bytes().decode("latin-1")
+    except OSError:
+        return ()
+    for line in text.splitlines():
+        word, *values = line.split() or [""]
+        if word in {"search", "domain"}:
+            domains = [value.lower().rstrip(".") for value in values]
+    return tuple(filter(None, domains))
 
 
 class Resolver:

@@ -14,7 +14,7 @@ from engine.network.relay.link import Link, LinkError
 from engine.network.relay.loop import Loop
 from engine.network.relay.naming import Naming
 from engine.network.relay.permit import Permit, read_address
-from engine.network.relay.resolver import Resolver
+from engine.network.relay.resolver import Resolver, search_domains
 from protocol.net_proxy import NetProxy
 from protocol.net_rules import parse_net_rules
 from protocol.relay import (
@@ -34,6 +34,8 @@ LEAVE_S: Final = 0.5
 """Most time for the last bytes of a run that has ended.  The engine waits for a second."""
 _ACCEPTS: Final = 16
 """Most new connections of one listener in one turn."""
+_QUEUE: Final = 128
+"""Most connections that wait to be accepted: the backlog of a listener."""
 _NO_LIMIT: Final = 1 << 62
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -81,7 +83,7 @@ class Run:
         self._reported = self._dropped = 0
         self._progress_due = False
         self._leaving = False
-        self._naming = Naming(self.loop, self.permit, self.name_refused)
+        self._naming = Naming(self.loop, self.permit, self.name_refused, search_domains())
         self._link: Link | None = Link(link)
         self.loop.add(link.fileno(), select.EPOLLIN, self._on_link)
 
@@ -122,8 +124,8 @@ class Run:
 
     # New connections
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPTS):
+    def _accept(self, listener: socket.socket, most: int = _ACCEPTS) -> None:
+        for _ in range(most):
             try:
                 inside, _ = listener.accept()
             except OSError as error:
@@ -254,7 +256,8 @@ class Run:
             return
         self._leaving = True
         for listener in [*self._listeners]:
-            self._accept(listener)  # a job may send, close and end before it was accepted
+            # A job may send, close and end before its connection was accepted.
+            self._accept(listener, most=_QUEUE)
         self._stop()
         for connection in [*self._connections]:
             connection.leave()

@@ -8,6 +8,7 @@ from relay_world import question, read_answer
 from engine.network.relay.loop import Loop
 from engine.network.relay.naming import Naming
 from engine.network.relay.permit import Permit
+from engine.network.relay.resolver import search_domains
 from protocol.net_rules import parse_net_rules
 
 
@@ -16,8 +17,9 @@ def naming():
     """Make the names of a run; the refused ones are in the list `refused`."""
     refused = []
 
-    def make(*rules):
-        made = Naming(Loop(), Permit(parse_net_rules(rules)), lambda *what: refused.append(what))
+    def make(*rules, search=()):
+        permit = Permit(parse_net_rules(rules))
+        made = Naming(Loop(), permit, lambda *what: refused.append(what), search)
         made.refused = refused
         return made
 
@@ -70,3 +72,26 @@ def test_ipv6_is_answered_if_the_run_has_a_listener_for_it(naming):
     assert ask(made, "a.org", 28) == (0, ["fd6a:6f62:6365:6c6c::1"])
     assert ask(made, "localhost", 28) == (0, ["::1"])
     assert ask(made, "localhost") == (0, ["127.0.0.1"])
+
+
+def test_a_name_with_the_machine_s_domain_behind_it_is_not_reported(naming):
+    """The C library appends the domain to a name that it did not find; the job did not name it."""
+    made = naming("a.org", search=("corp.example", "example"))
+    for name in ("b.org", "b.org.corp.example", "b.org.example", "a.org", "a.org.corp.example"):
+        ask(made, name)
+    assert [name for name, _ in made.refused] == ["b.org"]
+    ask(made, "c.org.corp.example")
+    assert [name for name, _ in made.refused] == ["b.org", "c.org.corp.example"]
+
+
+def test_the_domains_of_resolv_conf(tmp_path, monkeypatch):
+    """The last line counts; a missing file has none."""
+    file = tmp_path / "resolv.conf"
+    monkeypatch.setattr("engine.network.relay.resolver.RESOLV_CONF", str(file))
+    assert search_domains() == ()
+    file.write_text(
+        "# search no\nsearch a.org\n\nsearch Corp.Example. b.org\nnameserver 127.0.0.1\n"
+    )
+    assert search_domains() == ("corp.example", "b.org")
+    file.write_text("domain one.org\n")
+    assert search_domains() == ("one.org",)
