@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +30,7 @@ from benchmarks.measure import Table, machine_line, median, number, p95, write_j
 from benchmarks.store_process import PLACES
 from benchmarks.store_process import plan_of as plan_of_workload
 
-RUNS: Final = {"trivial": 400, "five": 120}
+RUNS: Final = {"trivial": 300, "five": 80}
 WORKLOADS: Final = {"trivial": "one trivial step", "five": "five steps of 30 ms"}
 TARGETS: Final = {"trivial": 0.25, "five": 0.9}
 """The least share of the bare engine's rate that a worker must reach."""
@@ -70,7 +70,10 @@ class Server:
             return 0, 0.0
         text = self._postgres.sql("select sum(xact_commit) from pg_stat_database")
         postmaster = psutil.Process(self._postgres.pid)
-        times = [postmaster.cpu_times(), *(c.cpu_times() for c in postmaster.children())]
+        times = [postmaster.cpu_times()]
+        for child in postmaster.children():
+            with suppress(psutil.NoSuchProcess):
+                times.append(child.cpu_times())
         first = times[0]
         seconds = sum(t.user + t.system for t in times)
         return int(text), seconds + first.children_user + first.children_system
@@ -247,7 +250,8 @@ def main() -> None:
     try:
         psutil.Process(postgres.pid).cpu_affinity([_OTHER_CORE])
         for process in psutil.Process(postgres.pid).children():
-            process.cpu_affinity([_OTHER_CORE])
+            with suppress(psutil.NoSuchProcess):
+                process.cpu_affinity([_OTHER_CORE])
         for turn in range(options.rounds):
             for workload in WORKLOADS:
                 samples["engine", workload].append(measure_engine(workload))
