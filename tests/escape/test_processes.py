@@ -412,7 +412,7 @@ def main(state):
 """
 
 
-WAITS = "import time\ndef main(state): time.sleep(60)"
+SLEEPS = "import time\ndef main(state): time.sleep(60)"
 
 
 def test_a_fork_finds_no_pid_of_another_run_in_its_memory():
@@ -427,7 +427,7 @@ def test_a_fork_finds_no_pid_of_another_run_in_its_memory():
         for _ in range(3):
             engine.execute("def main(state): return state").result(20)
         for _ in range(5):
-            waiting = [engine.execute(WAITS) for _ in range(2)]
+            waiting = [engine.execute(SLEEPS) for _ in range(2)]
             for run in waiting:
                 while not any(event.type == "job-start" for event in run.poll(timeout_s=None)):
                     pass
