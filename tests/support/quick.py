@@ -18,6 +18,9 @@ OPTIONS = ("-q", "-m", "not slow", "--hypothesis-profile=fast", "-p", "no:xdist"
 OVERHEAD_BYTES = 8_000
 """A file takes about as long as the tests in this number of bytes, even if it is smaller."""
 
+SLOW_FILE = "\npytestmark = pytest.mark.slow"
+"""A file with this line has no quick test, so it is not even imported."""
+
 NOTHING_TO_RUN = 5
 """The exit code of a pytest that has found no test, because all in its files are slow."""
 
@@ -25,7 +28,11 @@ NOTHING_TO_RUN = 5
 def parts(number: int) -> list[list[str]]:
     """Return the files of the quick tests in parts with about the same amount of text."""
     files = [file for room in ("unit", "property") for file in (TESTS / room).rglob("test_*.py")]
-    sizes = {str(file.relative_to(ROOT)): file.stat().st_size + OVERHEAD_BYTES for file in files}
+    sizes = {
+        str(file.relative_to(ROOT)): file.stat().st_size + OVERHEAD_BYTES
+        for file in files
+        if SLOW_FILE not in file.read_text()
+    }
     made: list[list[str]] = [[] for _ in range(number)]
     for file in sorted(sizes, key=lambda file: (-sizes[file], file)):
         min(made, key=lambda part: sum(sizes[one] for one in part)).append(file)

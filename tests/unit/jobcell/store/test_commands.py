@@ -22,6 +22,8 @@ from jobcell import cli
 from jobcell.store import Store
 from protocol.events import AnyEvent
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 COMMAND = [sys.executable, "-m", "jobcell"]
 UNKNOWN = "error: the store has no run 'nobody'; it may have been pruned\n"
 

@@ -14,6 +14,8 @@ from store_runs import CHAIN, JOB
 
 from jobcell.store import RunConflictError, Store, StoreError, blobs, workflow_status
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 
 def driver_url(store):
     """Return the address for psycopg, or the file for sqlite3."""

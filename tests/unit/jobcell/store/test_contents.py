@@ -12,6 +12,8 @@ from store_runs import CHAIN, JOB, carry_out, everything, write_events
 
 from jobcell.store import Store, StoreDamagedError, StoreKeyError, StoreUrlError, blobs, events
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 KEY = bytes(range(32))
 MARK = "a-word-that-must-not-be-found"
 

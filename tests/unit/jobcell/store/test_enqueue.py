@@ -11,6 +11,8 @@ from store_runs import CHAIN, JOB, everything
 from engine import PlanError, RunOptions
 from jobcell.store import RunConflictError, merge_options, runs, workflow_status
 
+pytestmark = pytest.mark.slow  # its first test starts a PostgreSQL server
+
 
 def queued(store, run_id):
     """Return the row of DBOS for a run."""

@@ -14,6 +14,8 @@ from store_runs import CHAIN, JOB, carry_out, end, write_events
 import engine
 from jobcell.store import Store, StoreError, StoreRun, UnknownRunError
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 UNLIKE = {"usage", "duration_ms", "confinement"}
 
 

@@ -20,6 +20,8 @@ from jobcell.store import (
     workflow_status,
 )
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 
 def age(store, run_id, seconds):
     """Move the last event of a run into the past."""

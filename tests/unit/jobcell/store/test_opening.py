@@ -26,6 +26,8 @@ from jobcell.store import (
     StoreVersionError,
 )
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):

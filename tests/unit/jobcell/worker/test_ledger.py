@@ -17,6 +17,8 @@ from jobcell.worker.pulse import Pulses
 from jobcell.worker.takeover import MOST_LOST
 from protocol.events import InitStart, JobStart
 
+pytestmark = pytest.mark.slow  # each test has a store of its own
+
 PLAN = {"workflow": {"steps": [{"id": "a", "expression": "fn(lambda state: state)"}]}}
 
 
