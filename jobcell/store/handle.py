@@ -6,16 +6,13 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Final
+from typing import Any
 
 from engine.reporting import RunResult
 from jobcell.store.errors import StoreUnavailableError
 from jobcell.store.reading import OVER, Progress, Reader
+from jobcell.store.watching import AT_THE_END, FIRST_PAUSE_S, LONGEST_PAUSE_S, Watcher
 from protocol.events import AnyEvent, WorkflowComplete, WorkflowError
-
-_FIRST_PAUSE_S: Final = 0.02
-_LONGEST_PAUSE_S: Final = 0.25
-"""Pauses between two looks into the store while a caller waits; each is longer than the last."""
 
 
 class StoreRun:
@@ -26,8 +23,15 @@ class StoreRun:
     before.
     """
 
-    def __init__(self, run_id: str, reader: Reader, cancel: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        reader: Reader,
+        cancel: Callable[[str, str], None],
+        watcher: Callable[[], Watcher],
+    ) -> None:
         self._id = run_id
+        self._watcher = watcher
         self._reader = reader
         self._cancel = cancel
         self._lock = threading.Lock()
@@ -119,24 +123,23 @@ class StoreRun:
     async def __aiter__(self) -> AsyncIterator[AnyEvent]:
         after = 0
         while True:
-            progress = await self._wait_async(lambda seq=after: self._news(seq))  # type: ignore[misc]
+            progress = await self._read_async(lambda seq=after: self._look(seq))  # type: ignore[misc]
             for event in progress.events:
                 after = event.seq
                 yield event
             if progress.is_over:
                 return
+            await self._watcher().wait(self.id, after)
 
     def __await__(self) -> Generator[Any, None, RunResult]:
         return self._wait_result().__await__()
 
     async def _wait_result(self) -> RunResult:
-        if self._result is None:
-            self._result = await self._wait_async(lambda: self._reader.result(self.id))
+        while self._result is None:
+            self._result = await self._read_async(lambda: self._reader.result(self.id))
+            if self._result is None:
+                await self._watcher().wait(self.id, AT_THE_END)
         return self._result
-
-    def _news(self, after: int) -> Progress | None:
-        progress = self._look(after)
-        return progress if progress.events or progress.is_over else None
 
     def _look(self, after: int | None) -> Progress:
         with self._lock:
@@ -156,7 +159,7 @@ class StoreRun:
     def _wait(self, look: Callable[[], Any], timeout_s: float | None) -> Any:
         """Call *look* until it returns something, or until the time is up."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        pause_s = _FIRST_PAUSE_S
+        pause_s = FIRST_PAUSE_S
         while True:
             lost: StoreUnavailableError | None = None
             try:
@@ -171,21 +174,17 @@ class StoreRun:
                     raise lost
                 return None
             time.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
 
-    async def _wait_async(self, look: Callable[[], Any]) -> Any:
+    async def _read_async(self, read: Callable[[], Any]) -> Any:
+        """Call *read* in a thread, until the store is in reach."""
         import asyncio  # only a manager that awaits needs it
 
-        pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                found = await asyncio.to_thread(look)
-                if found is not None:
-                    return found
+                return await asyncio.to_thread(read)
             except StoreUnavailableError:
-                pass  # as with `timeout_s=None`, it may come back
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+                await asyncio.sleep(LONGEST_PAUSE_S)  # as with `timeout_s=None`, it may come back
 
 
 def check_timeout(timeout_s: float | None) -> None:

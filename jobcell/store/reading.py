@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,9 +15,13 @@ from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreDamagedError, UnknownRunError
 from jobcell.store.schema import events, records, runs
+from jobcell.store.watching import Standing
 from protocol.events import AnyEvent
 from protocol.plan import Plan
 from protocol.state import copy_state
+
+_MANY = 500
+"""Number of runs in one query."""
 
 OVER = ("done", "dead")
 """The states of a run that is over."""
@@ -69,6 +73,17 @@ class Reader:
         if status is None:
             raise unknown(run_id)
         return str(status)
+
+    def standings(self, run_ids: Sequence[str]) -> dict[str, Standing]:
+        """Return the standing of each of these runs that the store has."""
+        found: dict[str, Standing] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(run_ids), _MANY):
+                part = run_ids[start : start + _MANY]
+                query = sa.select(runs.c.id, runs.c.last_seq, runs.c.status)
+                for row in connection.execute(query.where(runs.c.id.in_(part))):
+                    found[row.id] = Standing(row.last_seq, row.status in OVER)
+        return found
 
     def events(self, run_id: str, after: int) -> Progress:
         """Return the events with a number above *after*.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -28,6 +30,7 @@ from jobcell.store.scheduling import Schedules
 from jobcell.store.schema import Facts
 from jobcell.store.seal import Seal, read_key
 from jobcell.store.urls import read_url
+from jobcell.store.watching import Watcher
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -54,6 +57,7 @@ class Store:
         self.schedules = Schedules(database, blobs, self._write)
         """The schedules of the store."""
         self._lock = threading.Lock()
+        self._watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Watcher] = WeakKeyDictionary()
         self._client: DBOSClient | None = None
         self._place = Place()
 
@@ -283,7 +287,16 @@ class Store:
         return self.facts
 
     def _handle(self, run_id: str) -> StoreRun:
-        return StoreRun(run_id, self.reader, self._cancel)
+        return StoreRun(run_id, self.reader, self._cancel, self._watcher)
+
+    def _watcher(self) -> Watcher:
+        """Return the watcher for the event loop that is running."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            found = self._watchers.get(loop)
+            if found is None:
+                found = self._watchers[loop] = Watcher(self.reader.standings)
+            return found
 
     def _cancel(self, run_id: str, reason: str) -> None:
         self.database.retry(lambda: cancel(self.database, self.contents, run_id, reason), ENQUEUE_S)

@@ -244,6 +244,60 @@ def test_awaiting_a_handle_gives_the_result_and_iterating_gives_all_events(store
     assert ticks
 
 
+def test_many_tasks_wait_with_one_query_and_each_gets_its_own_result(fresh):
+    """The number of looks does not grow with the number of tasks."""
+    handles = [fresh.enqueue(JOB, id=f"run-{number}") for number in range(40)]
+    looks = []
+    standings = fresh.reader.standings
+    fresh.reader.standings = lambda ids: looks.append(len(ids)) or standings(ids)
+
+    async def main():
+        waiting = [asyncio.ensure_future(_result(handle)) for handle in handles]
+        gone = asyncio.ensure_future(_result(fresh.run("run-0")))
+        while not looks or max(looks) < 40:
+            await asyncio.sleep(0.01)
+        gone.cancel()
+        for handle in handles:
+            await asyncio.to_thread(handle.cancel, f"of {handle.id}")
+        return await asyncio.gather(*waiting)
+
+    results = asyncio.run(main())
+
+    assert [result.error.message for result in results] == [
+        f"the run was cancelled: of run-{number}" for number in range(40)
+    ]
+    assert asyncio.run(_result(fresh.run("run-7"))).reason == "cancelled"
+
+
+async def _result(handle):
+    return await handle
+
+
+def test_a_task_that_waits_learns_that_its_run_is_gone_or_its_store_closed(fresh):
+    """It does not wait for ever."""
+    run = fresh.enqueue(JOB)
+
+    async def main():
+        waiting = asyncio.ensure_future(_result(run))
+        await asyncio.sleep(0)
+        run.cancel()
+        with fresh.database.write() as connection:
+            connection.execute(runs.delete())
+        with pytest.raises(UnknownRunError):
+            await waiting
+        other = fresh.enqueue(JOB)
+        waiting = asyncio.ensure_future(_result(other))
+        while not fresh._watchers or not next(iter(fresh._watchers.values()))._waiting:
+            await asyncio.sleep(0.01)
+        fresh.close()
+        with pytest.raises(StoreError, match="closed"):
+            await waiting
+
+    from jobcell.store import runs
+
+    asyncio.run(main())
+
+
 def test_a_handle_of_a_run_that_was_removed_says_so(store, eng):
     """Each method does."""
     run = store.enqueue(JOB)
