@@ -254,7 +254,7 @@ def test_many_tasks_wait_with_one_query_and_each_gets_its_own_result(fresh):
     async def main():
         waiting = [asyncio.ensure_future(_result(handle)) for handle in handles]
         gone = asyncio.ensure_future(_result(fresh.run("run-0")))
-        while not looks or max(looks) < 40:
+        while not looks or max(looks) < 40:  # noqa: ASYNC110 - another thread looks
             await asyncio.sleep(0.01)
         gone.cancel()
         for handle in handles:
@@ -273,6 +273,10 @@ async def _result(handle):
     return await handle
 
 
+def _waits(store):
+    return any(watcher._waiting for watcher in store._watchers.values())
+
+
 def test_a_task_that_waits_learns_that_its_run_is_gone_or_its_store_closed(fresh):
     """It does not wait for ever."""
     run = fresh.enqueue(JOB)
@@ -287,7 +291,7 @@ def test_a_task_that_waits_learns_that_its_run_is_gone_or_its_store_closed(fresh
             await waiting
         other = fresh.enqueue(JOB)
         waiting = asyncio.ensure_future(_result(other))
-        while not fresh._watchers or not next(iter(fresh._watchers.values()))._waiting:
+        while not _waits(fresh):  # noqa: ASYNC110 - the watcher has no event for it
             await asyncio.sleep(0.01)
         fresh.close()
         with pytest.raises(StoreError, match="closed"):
