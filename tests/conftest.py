@@ -8,6 +8,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import tempfile
 import time
@@ -53,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Each new session takes away the rights of others again, even rights that a running session gave.
     """
     _errors.append(os.dup(2))
+    # A shell lets its background jobs ignore Ctrl-C, and so would each process of a test that sends it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
         _made.append(Path(tempfile.mkdtemp(prefix="jobcell-tests-")).resolve())
         _made[0].chmod(0o755)
