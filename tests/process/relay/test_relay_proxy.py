@@ -150,6 +150,7 @@ def test_the_proxy_may_have_a_near_address_and_a_name(world, proxied):
         run = proxied("http://near.example.org:3128", f"{OUTSIDE}:443")
         with run.connect(OUTSIDE, 443) as end:
             assert receive(end, 2) == b"hi"
+        assert run.ended().outcome == "open"
         assert run.refused("127.0.0.1", 443).outcome == "refused"
 
 
