@@ -49,7 +49,7 @@ class Database:
 
     def __init__(self, url: sa.URL, *, pool_size: int = 5, asks: bool = True) -> None:
         self.url = url
-        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.is_sqlite: bool = url.get_backend_name() == "sqlite"
         self.schema: str | None = None
         """The schema of our tables in PostgreSQL."""
         self._closed = False

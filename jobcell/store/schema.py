@@ -25,9 +25,9 @@ THEIRS: Final = "dbos_tables"
 
 DBOS_SCHEMA: Final = "dbos"
 
-metadata = sa.MetaData(schema=OURS)
+metadata: sa.MetaData = sa.MetaData(schema=OURS)
 
-meta = sa.Table(
+meta: sa.Table = sa.Table(
     "jobcell_meta",
     metadata,
     Column("schema_version", Integer, nullable=False),
@@ -39,7 +39,7 @@ meta = sa.Table(
     Column("key_check", Text),  # None: the store is not encrypted
 )
 
-runs = sa.Table(
+runs: sa.Table = sa.Table(
     "jobcell_runs",
     metadata,
     Column("id", Text, primary_key=True),
@@ -73,7 +73,7 @@ sa.Index("jobcell_runs_last_event", runs.c.last_event_ms)
 sa.Index("jobcell_runs_created", runs.c.created_ms)
 sa.Index("jobcell_runs_schedule", runs.c.schedule, runs.c.status, runs.c.ended_ms)
 
-events = sa.Table(
+events: sa.Table = sa.Table(
     "jobcell_events",
     metadata,
     Column("run_id", Text, primary_key=True),
@@ -82,7 +82,7 @@ events = sa.Table(
     Column("state", Text),  # the key of a blob, if the state of the event is large
 )
 
-records = sa.Table(
+records: sa.Table = sa.Table(
     "jobcell_records",
     metadata,
     Column("run_id", Text, primary_key=True),
@@ -92,7 +92,7 @@ records = sa.Table(
     Column("state", Text, nullable=False),
 )
 
-blobs = sa.Table(
+blobs: sa.Table = sa.Table(
     "jobcell_blobs",
     metadata,
     Column("key", Text, primary_key=True),  # `jobcell.store.blobs`
@@ -103,7 +103,7 @@ blobs = sa.Table(
     Column("used_ms", BigInteger, nullable=False),
 )
 
-workers = sa.Table(
+workers: sa.Table = sa.Table(
     "jobcell_workers",
     metadata,
     Column("id", Text, primary_key=True),
@@ -117,7 +117,7 @@ workers = sa.Table(
     Column("places", Integer, nullable=False),
 )
 
-schedules = sa.Table(
+schedules: sa.Table = sa.Table(
     "jobcell_schedules",
     metadata,
     Column("name", Text, primary_key=True),
@@ -139,7 +139,7 @@ schedules = sa.Table(
 sa.Index("jobcell_schedules_due", schedules.c.due_ms)
 
 # The columns of DBOS that we read or write in our own transactions.
-workflow_status = sa.Table(
+workflow_status: sa.Table = sa.Table(
     "workflow_status",
     sa.MetaData(schema=THEIRS),
     Column("workflow_uuid", Text, primary_key=True),
@@ -154,13 +154,13 @@ workflow_status = sa.Table(
     Column("completed_at", BigInteger),
     Column("deduplication_id", Text),
 )
-workflow_input = sa.Table(
+workflow_input: sa.Table = sa.Table(
     "workflow_input", workflow_status.metadata, Column("workflow_uuid", Text, primary_key=True)
 )
-workflow_output = sa.Table(
+workflow_output: sa.Table = sa.Table(
     "workflow_output", workflow_status.metadata, Column("workflow_uuid", Text, primary_key=True)
 )
-operation_outputs = sa.Table(
+operation_outputs: sa.Table = sa.Table(
     "operation_outputs",
     workflow_status.metadata,
     Column("workflow_uuid", Text, primary_key=True),

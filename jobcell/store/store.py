@@ -48,13 +48,13 @@ class Store:
     def __init__(self, database: Database, facts: Facts, seal: Seal, blobs: Blobs) -> None:
         self.database = database
         """For the worker; not a part of the interface for users."""
-        self.facts = facts
+        self.facts: Facts = facts
         self.blobs = blobs
-        self.contents = Contents(seal, blobs)
-        self.reader = Reader(database, self.contents, blobs)
-        self.is_encrypted = seal.is_closed
+        self.contents: Contents = Contents(seal, blobs)
+        self.reader: Reader = Reader(database, self.contents, blobs)
+        self.is_encrypted: bool = seal.is_closed
         self._seal = seal
-        self.schedules = Schedules(database, blobs, self._write)
+        self.schedules: Schedules = Schedules(database, blobs, self._write)
         """The schedules of the store."""
         self._lock = threading.Lock()
         self._watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Watcher] = WeakKeyDictionary()

@@ -23,7 +23,7 @@ from jobcell.worker.places import Places
 from protocol.report import make_report
 from protocol.state import copy_state
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 _GRACE: Final = 0.1
 """Share of the dead-time within which a fenced child is gone."""

@@ -26,7 +26,7 @@ from jobcell.worker.places import Places
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 _POOL: Final = 3
 _LOOK_S: Final = 0.001

@@ -22,7 +22,7 @@ class Figures:
         self._lock = threading.Lock()
         self.ends: Counter[str] = Counter()
         """The runs that have ended here, by the reason of their result."""
-        self.takeovers = 0
+        self.takeovers: int = 0
         """The runs that another worker had begun before."""
         self.beats = 0
         self.fences = 0

@@ -15,7 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from jobcell.store.errors import StoreError, StoreUnavailableError
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 LINGER_S: Final = 0.02
 """Longest time for which an event waits for others before it is written."""

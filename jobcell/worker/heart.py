@@ -16,7 +16,7 @@ from jobcell.worker.lease import Lease, Watch, clock_s
 from jobcell.worker.places import Places
 from jobcell.worker.pulse import Pulse, Pulses
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 CANCEL_S: Final = 0.3
 """Seconds between two looks for runs that are to be cancelled."""
@@ -76,7 +76,7 @@ class Heart:
         self._carrier = carrier
         self._places = places
         self._figures = figures
-        self.lease = Lease(dead_s, clock_s())
+        self.lease: Lease = Lease(dead_s, clock_s())
         self._watch = Watch(dead_s)
         self._lock = threading.Lock()
         self._strangers: dict[str, str] = {}
@@ -87,7 +87,7 @@ class Heart:
         """The tokens of runs that are to be given back when their children are gone."""
         self._ghosts: set[str] = set()
         """Runs that take a place without a claim, as the last beat has found them."""
-        self.draining = False
+        self.draining: bool = False
         """Whether the worker claims nothing more; the next beat says it to the others."""
         self._is_away = False
         self._wake = threading.Event()

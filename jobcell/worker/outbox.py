@@ -31,7 +31,7 @@ from protocol.events import (
 )
 from protocol.report import ErrorReport
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 
 class Why(enum.Enum):
@@ -89,9 +89,9 @@ class Outbox:
         ends_unstarted: bool,
         notify: Callable[[Outbox, bool], None],
     ) -> None:
-        self.run_id = begun.run_id
-        self.owner = begun.owner
-        self.over = threading.Event()
+        self.run_id: str = begun.run_id
+        self.owner: str = begun.owner
+        self.over: threading.Event = threading.Event()
         self.why: Why | None = None
         self.result: RunResult | None = None
         self._contents = contents

@@ -27,7 +27,7 @@ from jobcell.worker.places import Places
 from jobcell.worker.pulse import oldest_queued_s, session_name
 from jobcell.worker.ticking import Ticker
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 _POOL: Final = 2
 """Connections for events, and for the page of metrics."""
@@ -66,14 +66,14 @@ class Service:
     def __init__(self, store: Store, engine: Engine, worker: str, settings: Settings) -> None:
         self._worker = worker
         self._name = str(store.database)
-        self.figures = Figures()
+        self.figures: Figures = Figures()
         # Everything here is tried again anyway, so a broken connection may fail once.
         self._database = store.database.another(
             pool_size=_POOL, asks=False, application_name=session_name(worker)
         )
         # A tenant limit counts the claimed runs, so it does not go with claims ahead.
         ahead = settings.tenant_limit is None
-        self.places = Places(settings.max_runs, ahead=ahead)
+        self.places: Places = Places(settings.max_runs, ahead=ahead)
         # SQLite lets the threads of a process wait for each other with pauses of up to 0.1 s.
         writing: AbstractContextManager[object] = nullcontext()
         if self._database.is_sqlite:
@@ -85,7 +85,7 @@ class Service:
                 return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
 
         self._flusher: Flusher[Any] = Flusher(commit, observe=self.figures.flushed)
-        self.carrier = Carrier(
+        self.carrier: Carrier = Carrier(
             store,
             engine,
             self._flusher,
@@ -94,7 +94,7 @@ class Service:
             settings.resolvers,
             settings.dead_s,
         )
-        self.heart = Heart(
+        self.heart: Heart = Heart(
             self._database,
             worker,
             heartbeat_s=settings.heartbeat_s,

@@ -11,7 +11,7 @@ from jobcell.store import Schedules, StoreError
 LOOK_S: Final = 2.0
 """Seconds between two looks: with one worker a run is made at most this long after its tick."""
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 
 class Ticker:

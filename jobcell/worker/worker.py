@@ -18,7 +18,7 @@ from jobcell.store.errors import StoreError
 from jobcell.worker.health import read_address
 from jobcell.worker.service import Service, Settings
 
-log = logging.getLogger("jobcell.worker")
+log: logging.Logger = logging.getLogger("jobcell.worker")
 
 LEAST_BEATS: Final = 3
 """Number of heartbeats in the dead-time, at least."""
