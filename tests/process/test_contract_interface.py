@@ -34,6 +34,8 @@ SLEEP = "import asyncio\nasync def main(state):\n    await asyncio.sleep(60)"
 def shared() -> Iterator[Engine]:
     """All tests of this file share this engine."""
     with make_engine("zygote", options=QUICK) as made:
+        # A limit of 0.2 s counts from the start of a run, and the first one waits for the zygote.
+        made.execute("def main(state): return state").result(20)
         yield made
 
 
