@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -140,6 +141,13 @@ def move_bytes(values: dict) -> None:
     one.send(b"hello")
     assert os.splice(two.fileno(), writer, 5, flags=2) == 5
     assert os.read(reader, 5) == b"hello"
+    for end in (reader, writer):
+        os.close(end)
+
+
+def enlarge_pipe(values: dict) -> None:
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 17)
     for end in (reader, writer):
         os.close(end)
 

@@ -5,13 +5,22 @@ Source: splice(2).
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import Callable
 from typing import Final
 
 CHUNK_BYTES: Final = 1 << 18
-"""Most bytes of one step.  A pipe has 16 places, each for a piece of up to 32 kB of the network."""
+"""Most bytes of one step."""
+LARGE_PIPE_BYTES: Final = 1 << 17
+"""Size of a large pipe: 32 places, each for a piece of up to 32 kB of the network.  A usual pipe has 16.
+
+With more places a call moves more bytes, and the other side is woken less often (ADR 0113)."""
+LARGE_PIPES: Final = 64
+"""Most large pipes at the same time.  The kernel counts the places of all pipes of a user, and makes small ones
+when they are 16,384: pipe(7).  So there is room for 896 usual pipes more."""
 TURN_BYTES: Final = 1 << 20
 """Most bytes of one direction before other connections have their turn."""
 _SPARE_PIPES: Final = 16
@@ -25,6 +34,8 @@ class Pipes:
 
     def __init__(self) -> None:
         self._spare: list[tuple[int, int]] = []
+        self._large: set[tuple[int, int]] = set()
+        """Large pipes, in use or spare."""
 
     def take(self) -> tuple[int, int]:
         """Return the two ends of an empty pipe.
@@ -33,13 +44,23 @@ class Pipes:
             OSError: This process or the machine has no descriptor left.
 
         """
-        return self._spare.pop() if self._spare else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._spare:
+            return self._spare.pop()
+        made = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        if len(self._large) < LARGE_PIPES:
+            with contextlib.suppress(
+                OSError
+            ):  # the user has too many places: the pipe works as it is
+                fcntl.fcntl(made[1], fcntl.F_SETPIPE_SZ, LARGE_PIPE_BYTES)
+                self._large.add(made)
+        return made
 
     def give_back(self, pipe: tuple[int, int], *, empty: bool) -> None:
         """Take a pipe back, and close it if it has bytes inside."""
         if empty and len(self._spare) < _SPARE_PIPES:
             self._spare.append(pipe)
             return
+        self._large.discard(pipe)
         for end in pipe:
             os.close(end)
 

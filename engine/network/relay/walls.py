@@ -7,6 +7,7 @@ program, write a file, or read other files than those below.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import protocol.net_rules  # noqa: F401 - Landlock imports it when its file cann
 from protocol.confinement import ConfinementRequest, LayerReport
 from sandbox_child.confine import bpf, seccomp
 from sandbox_child.confine.kernel import AUDIT_ARCH, NUMBERS, address_of, syscall
-from sandbox_child.confine.syscalls import CLOEXEC, NONBLOCK, verdicts
+from sandbox_child.confine.syscalls import CLOEXEC, EITHER, NONBLOCK, verdicts
 from sandbox_child.confine.task import Task, explain
 from sandbox_child.confine.wall import LAYERS
 
@@ -112,6 +113,9 @@ def _filter() -> str:
     more: dict[str, bpf.Code] = {
         "accept4": bpf.checked((bpf.flags(3, CLOEXEC, NONBLOCK),), bpf.refuse(errno.EPERM)),
         "splice": bpf.checked((bpf.flags(5, SPLICE_FLAGS),), bpf.refuse(errno.EPERM)),
+        "fcntl": bpf.either(
+            (*EITHER["fcntl"], (bpf.Question(1, fcntl.F_SETPIPE_SZ),)), bpf.refuse(errno.EPERM)
+        ),
         "socketpair": bpf.verdict(bpf.refuse(errno.EPERM)),
     }
     table |= {NUMBERS[name]: code for name, code in more.items() if name in NUMBERS}

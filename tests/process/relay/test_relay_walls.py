@@ -22,7 +22,7 @@ from relay_world import Relay
 from protocol.relay import Open
 
 ATTACKER = Path(__file__).parents[2] / "support" / "relay_attacker.py"
-NEEDED = ["connect", "look_up", "start_thread", "move_bytes"]
+NEEDED = ["connect", "look_up", "start_thread", "move_bytes", "enlarge_pipe"]
 
 ATTACKS = {
     "listen": ["seccomp", "landlock"],
@@ -93,7 +93,7 @@ def attempt(tmp_path_factory):
 
 
 def test_a_relay_can_do_its_work(attempt):
-    """Connecting, looking up, threads and splice are all that it needs."""
+    """Connecting, looking up, threads, splice and large pipes are all that it needs."""
     assert {name: attempt()[name] for name in NEEDED} == dict.fromkeys(NEEDED)
 
 
