@@ -175,7 +175,7 @@ class StateWalk:
             plain = self._scalar(plain, is_key=True)
             if type(plain) in KEY_TYPES or type(plain) is BigKey:
                 return plain
-        kind = _describe(key)
+        kind = describe(key)
         raise self._error(f"cannot carry {kind} as a key; {KEYS_ARE}", above=True)
 
     # --- values that hold no others ---
@@ -239,7 +239,7 @@ class StateWalk:
         except Exception:  # noqa: BLE001 - the code of a time zone may raise anything
             name = static.class_name(type(base.tzinfo))
             raise self._error(
-                f"cannot carry {_describe(value)} whose time zone ({name}) gives no offset"
+                f"cannot carry {describe(value)} whose time zone ({name}) gives no offset"
             ) from None
 
     def _zoned(self, value: Any, base: Any, fields: tuple[Callable[[Any], Any], ...]) -> Any:
@@ -247,7 +247,7 @@ class StateWalk:
         if not _comes_from_a_module(type(zone)):
             name = static.class_name(type(zone))
             raise self._error(
-                f"cannot carry {_describe(value)} with a time zone of the job's own class {name}"
+                f"cannot carry {describe(value)} with a time zone of the job's own class {name}"
                 " (use astimezone(timezone.utc))"
             )
         return base(*(read(value) for read in fields), tzinfo=zone, fold=base.fold.__get__(value))
@@ -258,7 +258,7 @@ class StateWalk:
             fields = fields_of(value)
         except ComputedFieldError as error:
             raise self._error(
-                f"cannot carry {_describe(value)} whose field {_quote(error.args[0])} is computed;"
+                f"cannot carry {describe(value)} whose field {_quote(error.args[0])} is computed;"
                 " no code of a class runs while a state is encoded"
             ) from None
         except Exception:  # noqa: BLE001 - an object that was only half made, say
@@ -270,7 +270,7 @@ class StateWalk:
     # --- errors ---
 
     def _refused(self, value: Any) -> StateNotCarriedError:
-        return self._error(f"cannot carry {_describe(value)}", fix=_fix_for(value))
+        return self._error(f"cannot carry {describe(value)}", fix=fix_for(value))
 
     def _error(
         self, reason: str, *, above: bool = False, fix: str | None = None
@@ -334,6 +334,11 @@ def _comes_from_a_module(kind: type) -> bool:
 encode_walked: Final = msgspec.msgpack.Encoder(enc_hook=extend).encode
 """Encode the result of `StateWalk.plain`."""
 
+FUNCTION_FIX: Final = (
+    "a state holds data only: define the function at the top of the job, and call it by its name"
+)
+"""The hint for a function in a state."""
+
 _CODE: Final = (types.FunctionType, property, classmethod, staticmethod)
 
 
@@ -365,7 +370,8 @@ _WELL_KNOWN: Final = {
 }
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
+    """Return a value's kind for an error, such as `a function`."""
     if issubclass(type(value), type):
         return "a class"
     name = static.class_name(type(value))
@@ -374,7 +380,7 @@ def _describe(value: Any) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _fix_for(value: Any) -> str | None:
+def fix_for(value: Any) -> str | None:
     """Return a hint for a value that probably got into a state by mistake."""
     kind = type(value)
     if kind is types.CoroutineType:
@@ -383,4 +389,4 @@ def _fix_for(value: Any) -> str | None:
         return (
             f'write ["{value.__name__}"] for the key: a method of dict wins over a key of its name'
         )
-    return None
+    return FUNCTION_FIX if kind in (types.FunctionType, types.MethodType) else None

@@ -21,7 +21,7 @@ from pathlib import Path
 from engine.adaptors import Repo, RepoError
 from jobcell.input.inputs import BadInputError, find_repo
 from jobcell.stubs.library import NoTypeshedError, hide_imports, write_library
-from jobcell.stubs.source import to_stub
+from jobcell.stubs.source import OPERATION_MODULE, to_stub
 from protocol.adaptor import AdaptorLink
 from sandbox_child.language.offer import allowed_names
 
@@ -51,6 +51,17 @@ ignore_missing_imports = True
 STATE = "state: Any\n"
 """Stub line for the name `state`, which is in scope in a whole job. In an operation's arguments it
 is lazy."""
+
+OPERATION_STUB = """\
+from collections.abc import Callable
+from typing import Any
+
+class Operation:
+    def __call__(self, state: Any, /) -> Any: ...
+    def then(self, function: Callable[[Any], Any], /) -> Operation: ...
+    def catch(self, function: Callable[..., Any], /) -> Operation: ...
+"""
+"""The stub of the operation that a verb returns.  The engine gives it `then` and `catch`."""
 
 
 def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
@@ -120,12 +131,15 @@ def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
     prelude, settings = STATE, SETTINGS.format(version="{}.{}".format(*sys.version_info))
     needed: list[str] = []
     try:
+        stub, imported = hide_imports(OPERATION_STUB)
+        (target / f"{OPERATION_MODULE}.pyi").write_text(stub)
+        needed += imported
         for link in links:
             names, imported = _write_adaptor(target, link)
             needed += imported
             # mypy forgets what `builtins` imports, hence assignments.
             prelude += f"import {link.module} as _{link.module}\n"
-            prelude += "".join(f"{name} = _{link.module}.{name}\n" for name in names)
+            prelude += "".join(_in_scope(target, link.module, name) for name in names)
             settings += ADAPTOR_SETTINGS.format(module=link.module)
         builtins, modules = allowed_names()
         write_library(
@@ -134,6 +148,13 @@ def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
     except NoTypeshedError as error:
         raise BadInputError([str(error)]) from None
     (target / "mypy.ini").write_text(settings)
+
+
+def _in_scope(target: Path, module: str, name: str) -> str:
+    """Return the line of the prelude that puts a public name of an adaptor into scope."""
+    if any((target / module / name).with_suffix(suffix).exists() for suffix in ("", ".pyi")):
+        return f"{name}: Any\n"  # mypy also forgets a module that is assigned
+    return f"{name} = _{module}.{name}\n"
 
 
 def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str]]:

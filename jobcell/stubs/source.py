@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ast
 
+OPERATION_MODULE = "_jobcell_operation"
+"""The stub module with the class `Operation`."""
+
+_OPERATION = "_Operation"
+
 _ELLIPSIS = ast.Expr(ast.Constant(...))
 
 
@@ -11,7 +16,8 @@ def to_stub(source: str, *, filename: str) -> str:
     """Return the stub (`.pyi`) of a module.
 
     Functions keep their signature and docstring, classes keep their declarations, variables keep
-    their annotation.  A variable without annotation keeps its value if that may be a type (an
+    their annotation.  A function that returns an `Operation`, or a function from state to state, is a verb:
+    it also takes a callback, and its operation has `then` and `catch`.  A variable without annotation keeps its value if that may be a type (an
     alias, a type variable, `__all__`); otherwise it becomes `Any`.
 
     Args:
@@ -23,10 +29,12 @@ def to_stub(source: str, *, filename: str) -> str:
 
     """
     tree = ast.parse(source, filename)
-    needs_any = ast.ImportFrom("typing", [ast.alias("Any", "_Any")], 0)
+    needed: list[ast.stmt] = [ast.ImportFrom("typing", [ast.alias("Any", "_Any")], 0)]
     body = _statements(tree.body)
+    if any(_makes_operations(node) for statement in body for node in ast.walk(statement)):
+        needed.append(ast.ImportFrom(OPERATION_MODULE, [ast.alias("Operation", _OPERATION)], 0))
     head = 1 if body and _is_docstring(body[0]) else 0
-    tree.body = [*body[:head], needs_any, *body[head:]]
+    tree.body = [*body[:head], *needed, *body[head:]]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
@@ -72,7 +80,41 @@ def _function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
     arguments = function.args
     arguments.defaults = [_default(value) for value in arguments.defaults]
     arguments.kw_defaults = [value and _default(value) for value in arguments.kw_defaults]
+    if isinstance(function, ast.FunctionDef) and _is_operation(function.returns):
+        function.returns = ast.Name(_OPERATION)
+        _add_callback(arguments)
     return function
+
+
+def _makes_operations(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.FunctionDef)
+        and isinstance(node.returns, ast.Name)
+        and node.returns.id == _OPERATION
+    )
+
+
+def _is_operation(annotation: ast.expr | None) -> bool:
+    match annotation:
+        case ast.Name(id="Operation") | ast.Attribute(attr="Operation"):
+            return True
+        case ast.Constant(value="Operation"):
+            return True
+        case ast.Subscript(
+            value=ast.Name(id="Callable") | ast.Attribute(attr="Callable"),
+            slice=ast.Tuple(elts=[ast.List(elts=[ast.Name(id=given)]), ast.Name(id=made)]),
+        ):
+            return given == made == "State"
+    return False
+
+
+def _add_callback(arguments: ast.arguments) -> None:
+    """Add the callback that a verb takes after its own arguments, unless it has one itself."""
+    own = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    if arguments.vararg is not None or any(one.arg == "callback" for one in own):
+        return
+    arguments.args.append(ast.arg("callback", ast.Name("_Any")))
+    arguments.defaults.append(ast.Constant(...))
 
 
 def _default(value: ast.expr) -> ast.expr:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sandbox_child.checks.verbs import MISSING, Wrong
 from sandbox_child.language.text import dropped
+from sandbox_child.language.text.forms import CHAINED
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -158,6 +159,11 @@ class Makers:
 
     def makes_operation(self, callee: ast.expr, depth: int = 0) -> Answer:
         """Return whether a call of *callee* makes an operation, which runs later with a state."""
+        if isinstance(callee, ast.Attribute) and callee.attr in CHAINED:
+            made = callee.value
+            return (
+                self.makes_operation(made.func, depth) if isinstance(made, ast.Call) else "unknown"
+            )
         if isinstance(callee, ast.Name) and callee.id in self._own:
             return self._by_text(self._own[callee.id], None, depth)
         value = self._verbs.meaning(callee)

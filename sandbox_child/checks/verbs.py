@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sandbox_child.checks.scopes import caught
 from sandbox_child.language.guards import JobImportError
 from sandbox_child.language.text import nearest, node_fields
+from sandbox_child.language.text.callbacks import CALLBACK, may_have_callback
+from sandbox_child.language.text.forms import operation_names, root_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
 MISSING: Final = object()
 _DID_YOU_MEAN: Final = re.compile(r"did you mean '([^']*)'\?")
@@ -55,6 +57,10 @@ class Verbs:
         self._wrong: list[Wrong] = []
         self._known: dict[str, object] = {}
         self._asked: set[str] = set()
+        self._operations: Container[str] = ()
+        """Names of verbs, which may also have a callback as their last argument."""
+        if isinstance(tree, ast.Module):
+            self._operations = operation_names(tree, frozenset(in_scope))
         bound: Counter[str] = Counter()
         nodes = [*_walk(tree)]
         for node, handled in nodes:
@@ -169,7 +175,10 @@ class Verbs:
         function = self.meaning(node.func)
         if type(function) is FunctionType:
             name = ast.unparse(node.func)
-            for place, message, fix in _call_problems(node, name, function):
+            has_callback = root_name(node.func) in self._operations and may_have_callback(node)
+            for place, message, fix in _call_problems(
+                node, name, function, has_callback=has_callback
+            ):
                 self._wrong.append(Wrong(place, "TypeError", message, fix))
 
 
@@ -222,9 +231,12 @@ def _bound_names(node: ast.AST) -> Iterator[str]:
 
 
 def _call_problems(
-    node: ast.Call, name: str, function: FunctionType
+    node: ast.Call, name: str, function: FunctionType, *, has_callback: bool
 ) -> Iterator[tuple[ast.AST, str, str | None]]:
-    """Yield the problems that Python will find in the arguments of a call."""
+    """Yield the problems that Python will find in the arguments of a call.
+
+    With *has_callback*, the call may have one argument more than the function has parameters.
+    """
     code = function.__code__
     names = code.co_varnames
     positional = names[: code.co_argcount]
@@ -233,6 +245,8 @@ def _call_problems(
     nameable = {*positional[code.co_posonlyargcount :], *keyword_only}
     spread = any(isinstance(argument, ast.Starred) for argument in node.args)
     given = 0 if spread else len(node.args)
+    if has_callback and given == len(positional) + 1:
+        given -= 1
     if given > len(positional) and not takes_any:
         most = len(positional)
         yield (
@@ -248,6 +262,8 @@ def _call_problems(
         named.add(keyword.arg)
         if keyword.arg in positional[code.co_posonlyargcount : given]:
             yield keyword, f"{name}() is given the argument {keyword.arg!r} twice", None
+        elif has_callback and keyword.arg == CALLBACK:
+            continue
         elif keyword.arg not in nameable and not takes_any_keyword:
             near = nearest(keyword.arg, nameable)
             known = f"its arguments are: {', '.join(sorted(nameable))}" if nameable else None

@@ -21,6 +21,7 @@ from sandbox_child.language.text import (
     parsing,
     violations_error,
 )
+from sandbox_child.language.text.callbacks import rewrite_callbacks
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -140,6 +141,8 @@ def compile_job(
                 _make_arguments_lazy(tree, adaptor_names, text, step_id)
         if watch and has_calls:
             dropped.watch(tree, form, elsewhere=workflow_globals)
+        if has_calls:
+            rewrite_callbacks(tree, source, adaptor_names)
         forms.collect_operations(tree, form)
 
     code = _to_code(tree, source, text, filename, step_id, language, finish)
@@ -148,10 +151,17 @@ def compile_job(
     return CompiledJob(code, form, sites, text, source, filename)
 
 
-def compile_globals(source: str, *, language: bool = True, watch: bool = False) -> CodeType:
+def compile_globals(
+    source: str,
+    *,
+    language: bool = True,
+    watch: bool = False,
+    adaptor_names: frozenset[str] = frozenset(),
+) -> CodeType:
     """Compile the helper functions of a workflow: definitions, imports and assignments only.
 
     With *watch*, the scope looks at each value that the globals throw away, as in a job.
+    *adaptor_names* are as for :func:`compile_job`.
 
     Raises:
         LanguageError: As for :func:`compile_job`.
@@ -178,6 +188,8 @@ def compile_globals(source: str, *, language: bool = True, watch: bool = False) 
             raise violations_error(others, step_id=None)
         if watch and has_calls:
             dropped.watch(tree, None, where=" of the globals")
+        if has_calls:
+            rewrite_callbacks(tree, source, adaptor_names, where=" of the globals")
 
     return _to_code(tree, source, text, GLOBALS_FILENAME, None, language, finish)
 

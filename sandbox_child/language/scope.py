@@ -12,9 +12,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from sandbox_child.language.callbacks import make_guards as make_callback_guards
 from sandbox_child.language.facades import Facades
 from sandbox_child.language.guards import Guards, make_builtins, make_open_state_guards, make_print
-from sandbox_child.language.guards.names import UNRUN_GUARD
+from sandbox_child.language.guards.names import CHAIN_GUARD, UNRUN_GUARD, VERB_GUARD
 from sandbox_child.language.imports import make_importer, make_open_importer
 from sandbox_child.language.unrun import make_guard as make_unrun_guard
 
@@ -40,7 +41,8 @@ class JobScope:
         in_scope: Names that the job can use without an import.
         log: Takes a level (debug, info, warning, error) and a message.
         show: Returns the value that ``print`` writes in place of another, or None to leave it out.
-        warn: Takes a message about an operation that was never run; None to drop such messages.
+        warn: Takes a message about an operation: it was never run, or its failure was caught. None
+            drops such messages.
 
     """
 
@@ -73,6 +75,7 @@ class JobScope:
         else:
             safe = _open_builtins(make_open_importer(resolve_import), self.printer)
         safe[UNRUN_GUARD] = make_unrun_guard(warn or _ignore)
+        safe[CHAIN_GUARD], safe[VERB_GUARD] = make_callback_guards(warn or _ignore)
         # Only public names, because an adaptor could export the name of a guard.
         if in_scope:
             self.globals.update({n: v for n, v in in_scope.items() if not n.startswith("_")})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from protocol.report import ErrorReport, OperationRef, Position, make_report
 from sandbox_child.language import CompiledJob
 from sandbox_child.pipes.channel import Channel, RunCancelledError
+from sandbox_child.running.stowaways import find_function
 
 if TYPE_CHECKING:
     from sandbox_child.running.loop import RunLoop
@@ -137,9 +138,31 @@ class Pipeline:
         def check(result: Any) -> Any:
             if result is None:
                 self._warn_of_nothing(ref)
+            self._refuse_functions(result, ref)
             return result
 
         return tracked
+
+    def _refuse_functions(self, result: Any, ref: OperationRef) -> None:
+        found = find_function(result)
+        if found is None:
+            return
+        from protocol.state_walk import describe, fix_for  # only for an error
+
+        path, value = found
+        fix = fix_for(value)
+        if path == "state" and not isinstance(value, type):
+            fix = "an operation returns a state; call it with the state: post(...)(state)"
+        raise PipelineError(
+            make_report(
+                "StateError",
+                f"{path}: cannot carry {describe(value)}, which operation {ref.number} ({ref.name})"
+                " has put there",
+                operation=ref,
+                position=self.position,
+                fix=fix,
+            )
+        )
 
     def _check_cancelled(self) -> None:
         try:

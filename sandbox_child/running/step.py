@@ -202,11 +202,14 @@ class JobExecution:
             step.expression,
             step_id=step.id,
             language=start.language,
-            adaptor_names=frozenset(self._links.in_scope if self._links else ()),
+            adaptor_names=self._adaptor_names(),
             watch=True,
             workflow_globals=start.workflow.globals or "",
         )
         self._open_scope()
+
+    def _adaptor_names(self) -> frozenset[str]:
+        return frozenset(self._links.in_scope if self._links else ())
 
     def _open_scope(self) -> None:
         """Make the scope of one attempt, and run the globals of the workflow in it."""
@@ -224,7 +227,12 @@ class JobExecution:
         if start.workflow.globals is not None:
             self._channel.check_cancelled()  # to link an adaptor runs its code
             self._scope.execute(
-                compile_globals(start.workflow.globals, language=start.language, watch=True)
+                compile_globals(
+                    start.workflow.globals,
+                    language=start.language,
+                    watch=True,
+                    adaptor_names=self._adaptor_names(),
+                )
             )
 
     def _resolve_import(self, name: str) -> ModuleType | None:

@@ -153,6 +153,10 @@ WRONG = [
     ("x = rest.get('y')\nlog('a')", "rest.get(...) on line 1", 1),
     ("def send(s): return post('x')\ndef main(s):\n    send(s)\n    return s", "post(...)", 3),
     ("def main(state):\n    later('x')\n    return state", "later(...) on line 2", 2),
+    ("def main(s):\n    post('x').then(log('y'))\n    return s", "post.then(...) on line 2", 2),
+    ("get('x', {}, log('y'))", "takes 1 positional argument, and 3 are given", 1),
+    ("len([1], value)", "len(...) at top level is not an operation", 1),
+    ("put('x', 1).then(lgo('y'))", "'lgo' is not defined", 1),
 ]
 """Jobs with one mistake: the source, a part of the message, and the line."""
 
@@ -181,6 +185,9 @@ RIGHT = [
     "def main(state):\n    value('x')\n    perhaps('y')\n    return state",
     "each([], combine(post('x'), fn_if(False, get('y'))))",
     "fn_if(state.ok, lambda state: post('x', state.data))",
+    "fnIf(state.ok, post('x', state.data).then(log('y')).catch(lambda error, state: state))",
+    "get('x', lambda state: state)\nget('x', callback=log('y'))\nexact(1, 2, 3, log('y'), d=1)",
+    "beta.each(state.data, post('x', state.data))\ndef follow(op): return op.then(log('y'))",
     "operations = []\nfor path in ['a', 'b']:\n    operations.append(get(path))",
     "from __future__ import annotations\ndef main(state: Sate) -> Sate: return state",
 ]

@@ -177,6 +177,24 @@ def test_the_three_forms_of_a_job_run(tmp_path):
     assert run(defined + operations, {}) == {"n": 2}
 
 
+def test_the_idioms_of_the_page_run():
+    """Functions after an operation, camelCase names and fields that leave out what is missing."""
+    modules = {"common": engine.ModuleRef(path=str(ROOT / "adaptors" / "common" / "common"))}
+    step = {
+        "id": "a",
+        "adaptor": "common",
+        "expression": example("docs/job-language.md", "idioms"),
+    }
+    final = engine.run(
+        {"workflow": {"steps": [step]}},
+        {"divisor": 0, "rows": ["a", "b"], "data": {"name": "Ada"}},
+        options=engine.RunOptions(modules=modules),
+    )
+    assert final["problem"] == "division by zero"
+    assert (final["seen"], final["done"]) == ([0, 1], True)
+    assert final["body"] == {}  # `each` has left the last item in `data`
+
+
 def test_the_repo_of_the_page_can_be_read(tmp_path):
     """The entry of the repo names a version that a step can have."""
     (tmp_path / "common_1.0.0" / "common").mkdir(parents=True)

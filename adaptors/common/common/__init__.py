@@ -6,8 +6,11 @@ to a value, for the arguments of operations.  The other verbs (`field`, `chunk`,
 are plain functions.
 """
 
+# ruff: noqa: N816 - some names are those of language-common
+
 from __future__ import annotations
 
+from . import beta
 from .cursors import cursor
 from .errors import (
     ArgumentError,
@@ -60,6 +63,28 @@ from .verbs import (
     merge,
 )
 
+# The names of language-common, for authors who know them; `map`, `assert` and `as` mean something else
+# in Python.
+alterState = alter_state
+arrayToString = array_to_string
+asData = as_data
+composeNextState = compose_next_state
+dataPath = data_path
+dataValue = data_value
+expandReferences = expand_references
+fnIf = fn_if
+groupBy = group_by
+humanProper = human_proper
+jsonValue = json_value
+lastReferenceValue = last_reference_value
+parseCsv = parse_csv
+referencePath = reference_path
+scrubEmojis = scrub_emojis
+sourceValue = source_value
+splitKeys = split_keys
+toArray = to_array
+group = group_by
+
 __version__ = "1.0.0"
 
 __all__ = [
@@ -69,41 +94,61 @@ __all__ = [
     "CsvError",
     "PathError",
     "SchemaError",
+    "alterState",
     "alter_state",
+    "arrayToString",
     "array_to_string",
+    "asData",
     "as_",
     "as_data",
     "assert_",
+    "beta",
     "chunk",
     "combine",
+    "composeNextState",
     "compose_next_state",
     "cursor",
+    "dataPath",
+    "dataValue",
     "data_path",
     "data_value",
     "debug",
     "decode",
     "each",
     "encode",
+    "expandReferences",
     "expand_references",
     "field",
     "fields",
     "fn",
+    "fnIf",
     "fn_if",
+    "group",
+    "groupBy",
     "group_by",
+    "humanProper",
     "human_proper",
     "index",
     "join",
+    "jsonValue",
     "json_value",
+    "lastReferenceValue",
     "last_reference_value",
     "log",
     "map_",
     "merge",
+    "parseCsv",
     "parse_csv",
+    "referencePath",
     "reference_path",
+    "scrubEmojis",
     "scrub_emojis",
     "source",
+    "sourceValue",
     "source_value",
+    "splitKeys",
     "split_keys",
+    "toArray",
     "to_array",
     "validate",
 ]

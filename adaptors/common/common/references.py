@@ -12,13 +12,17 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from .errors import ArgumentError, kind
 from .flow import State
-from .paths import find, find_first
+from .paths import find
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_REFERENCES = 100
 """Most functions that return functions in a row; more are taken for an endless chain."""
+
+
+ABSENT: Any = object()
+"""Stands for the value of a path that finds nothing, where that differs from None."""
 
 
 def is_reference(value: object) -> bool:
@@ -51,11 +55,37 @@ def dereference(state: State, value: Any) -> Any:
         ArgumentError: Functions return functions without end.
 
     """
+    value = dereference_or_absent(state, value)
+    return None if value is ABSENT else value
+
+
+def dereference_or_absent(state: State, value: Any) -> Any:
+    """Do the same as `dereference`, but return `ABSENT` for a path that finds nothing."""
     for _ in range(MAX_REFERENCES):
         if not is_reference(value):
             return value
-        value = value(state)
+        value = getattr(value, "or_absent", value)(state)
     raise ArgumentError("an argument is a function that returns functions without end")
+
+
+def without_absent(state: State, fields: dict[Any, Any]) -> dict[Any, Any]:
+    """Return *fields* with every function in it resolved, and without the keys that are absent."""
+    found = {key: dereference_or_absent(state, value) for key, value in fields.items()}
+    return {key: resolve(state, value) for key, value in found.items() if value is not ABSENT}
+
+
+def reference_to(read: Callable[[State], Any]) -> Callable[[State], Any]:
+    """Return a reference from a function that returns `ABSENT` if it finds nothing.
+
+    Its callers get None in that case, unless they ask `or_absent`.
+    """
+
+    def reference(state: State) -> Any:
+        value = read(state)
+        return None if value is ABSENT else value
+
+    vars(reference)["or_absent"] = read
+    return reference
 
 
 def bind(function: Callable[..., Any], state: State) -> Callable[..., Any]:
@@ -141,14 +171,15 @@ def source(path: str) -> Callable[[State], list[Any]]:
 def source_value(path: str) -> Callable[[State], Any]:
     """Return a reference to the first value that a JSONPath points at, or to None.
 
+    `fields` and `merge` leave a key out if its path finds nothing.
+
     Example:
         `field("name", source_value("$.data.name"))`
 
     """
-    return lambda state: find_first(state, path)
+    return reference_to(lambda state: _first(state, path))
 
 
-@lazily
 def json_value(document: Any, path: str) -> Any:
     """Return the first value of *document* that a JSONPath points at, or None.
 
@@ -156,7 +187,16 @@ def json_value(document: Any, path: str) -> Any:
         `json_value({"a": {"b": 1}}, "a.b")` is 1
 
     """
-    return find_first(document, path)
+    if is_reference(document) or is_reference(path):
+        return reference_to(
+            lambda state: _first(dereference(state, document), dereference(state, path))
+        )
+    found = _first(document, path)
+    return None if found is ABSENT else found
+
+
+def _first(document: Any, path: str) -> Any:
+    return next(iter(find(document, path)), ABSENT)
 
 
 @lazily

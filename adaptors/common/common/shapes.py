@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import ArgumentError, kind
 from .flow import State
-from .references import lazily
+from .references import ABSENT, is_reference, lazily, reference_to, without_absent
 
 
 def field(key: str, value: Any) -> tuple[str, Any]:
@@ -26,13 +26,26 @@ def field(key: str, value: Any) -> tuple[str, Any]:
 def fields(*pairs: Any) -> dict[str, Any]:
     """Return a dict of pairs, or of a list of pairs.
 
+    If a value is a reference, the dict is also a reference: a verb gets it with its values resolved.  A
+    key is left out if `source_value`, `data_value`, `last_reference_value`, `json_value` or `index` finds
+    nothing for it.  A value of None that is there stays.
+
     Example:
         `fields(field("a", 1), field("b", 2))` is `{"a": 1, "b": 2}`
 
     """
     if len(pairs) == 1 and all(isinstance(pair, list | tuple) for pair in pairs[0]):
-        return dict(pairs[0])
-    return dict(pairs)
+        pairs = tuple(pairs[0])
+    made = dict(pairs)
+    return Fields(made) if any(map(is_reference, made.values())) else made
+
+
+class Fields(dict[str, Any]):
+    """A dict with references in it, which is a reference to the resolved dict."""
+
+    def __call__(self, state: State) -> dict[str, Any]:
+        """Return the dict for *state*, without the keys that are absent."""
+        return without_absent(state, self)
 
 
 def index() -> Callable[[State], int | None]:
@@ -42,7 +55,7 @@ def index() -> Callable[[State], int | None]:
         `each("$.data[*]", post("rows", fields(field("row", index()))))`
 
     """
-    return lambda state: state.get("index")
+    return reference_to(lambda state: state.get("index", ABSENT))
 
 
 @lazily

@@ -14,7 +14,16 @@ from typing import Any
 from .errors import ArgumentError, AssertionFailedError, kind
 from .flow import Operation, State, after, perform, require_operation, run_all
 from .paths import find
-from .references import bind, dereference, is_reference, items_of, lazily, parameters, resolve
+from .references import (
+    bind,
+    dereference,
+    is_reference,
+    items_of,
+    lazily,
+    parameters,
+    resolve,
+    without_absent,
+)
 
 
 def fn(function: Operation) -> Operation:
@@ -313,7 +322,8 @@ def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str
 
     Args:
         items: A list, a JSONPath into the state, or a function of state that returns either.
-        fields: The fields to add to every item; functions in it are resolved against the state.
+        fields: The fields to add to every item; functions in it are resolved against the state.  A field
+            whose path finds nothing is not added.
 
     Example:
         `merge("$.data.books[*]", fields(field("publisher", source_value("$.data.publisher"))))`
@@ -321,7 +331,8 @@ def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str
     """
 
     def run(state: State) -> list[dict[str, Any]]:
-        added = resolve(state, fields)
+        given = dereference(state, fields)
+        added = without_absent(state, given) if isinstance(given, dict) else given
         return [{**item, **added} for item in items_of(items, state, verb="merge")]
 
     return run
@@ -331,14 +342,17 @@ def merge(items: Any, fields: dict[str, Any]) -> Callable[[State], list[dict[str
 def join(target_path: str, source_path: str, target_key: str) -> Callable[[State], list[Any]]:
     """Return a reference to the items at a path, with a value from another path added to each.
 
+    If the other path finds nothing, nothing is added.
+
     Example:
         `join("$.data.books[*]", "$.data.publisher", "publisher")`
 
     """
 
     def run(state: State) -> list[Any]:
-        added = next(iter(find(state, source_path)), None)
-        return [{**item, target_key: added} for item in find(state, target_path)]
+        found = find(state, source_path)
+        added = {target_key: found[0]} if found else {}
+        return [{**item, **added} for item in find(state, target_path)]
 
     return run
 

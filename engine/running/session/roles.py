@@ -33,6 +33,8 @@ ABOUT_AN_EDGE: Final = "the condition of the edge "
 _SENTENCES: Final = (
     r"operation [0-9]+ \(.*\) returned None; an operation should return state",
     r"[^\n]* was never run; .*",
+    r"[^\n]* failed with .*; its catch handles this(?: \(failure [0-9]+ at this place\))?",
+    r"[^\n]* returned None to its then; an operation should return state",
     r"connection to \S+ was refused; allow it with Permissions\(net=\[.*\]\)",
     r"[A-Za-z_]*Warning: .*",
     r"(?:an )?error in .*",

@@ -27,6 +27,8 @@ KEYWORDS_GUARD = "_keywords_"
 STATE_READ = "_state_attr_"
 STATE_TARGET = "_state_target_"
 UNRUN_GUARD = "_unrun_"
+CHAIN_GUARD = "_chain_"
+VERB_GUARD = "_verb_"
 LOOKUP_GUARD = "_lookup_"
 
 _INTERNAL_TYPES = (

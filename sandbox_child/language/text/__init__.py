@@ -1,7 +1,7 @@
 """Room `text`: reads the text of a job, a condition or the globals, and runs nothing of it.
 
 A module belongs here if it needs a text or its tree, but no object of a job.  The room imports
-`guards.names` and `protocol` only.  Other rooms also import the files `forms`, `parsing` and
+`guards.names` and `protocol` only.  Other rooms also import the files `callbacks`, `forms`, `parsing` and
 `dropped` directly.  The same holds for `condition_text`, `missing` and `passages`, which most runs
 do not need.
 """

@@ -17,7 +17,7 @@ import builtins
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sandbox_child.language.guards.names import UNRUN_GUARD, is_reserved
-from sandbox_child.language.text.forms import Form, operation_name
+from sandbox_child.language.text.forms import CHAINED, Form, operation_name
 from sandbox_child.language.text.parts import (
     Slot,
     mapped,
@@ -161,6 +161,8 @@ class _Search(Uses):
 
     def _is_factory(self, callee: ast.expr) -> bool:
         """Whether the function may be a verb, or a function of the text that makes the value."""
+        if isinstance(callee, ast.Attribute) and callee.attr in CHAINED:
+            return True
         while isinstance(callee, ast.Attribute):
             callee = callee.value
         if not isinstance(callee, ast.Name) or callee.id in self._others:

@@ -30,6 +30,9 @@ _DEFINITIONS = (
     *(ast.Assign, ast.AnnAssign, ast.Pass),
     *((ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()),  # Python 3.12
 )
+CHAINED = frozenset({"then", "catch"})
+"""Methods of an operation, which a job calls to attach a function to it."""
+
 _MAX_NAME_CHARS = 80
 _LOAD = ast.Load()
 
@@ -120,7 +123,7 @@ def make_arguments_lazy(
     """
     if STATE in _top_level_names(tree):
         return []  # the job's own variable is known when the call is evaluated
-    operations = adaptor_names | _imported_operations(tree)
+    operations = operation_names(tree, adaptor_names)
     impossible: list[ast.Starred | ast.keyword] = []
     waiting = list(top_level_calls(tree))
     while waiting:
@@ -134,7 +137,7 @@ def make_arguments_lazy(
             if isinstance(argument, ast.Starred):
                 if uses_state(argument):
                     impossible.append(argument)
-            elif isinstance(argument, ast.Call) and _root_name(argument.func) in operations:
+            elif isinstance(argument, ast.Call) and root_name(argument.func) in operations:
                 waiting.append(argument)
             elif uses_state(argument):
                 call.args[index] = _lazy(argument)
@@ -143,7 +146,7 @@ def make_arguments_lazy(
             if keyword.arg is None:
                 if uses_state(argument):
                     impossible.append(keyword)
-            elif isinstance(argument, ast.Call) and _root_name(argument.func) in operations:
+            elif isinstance(argument, ast.Call) and root_name(argument.func) in operations:
                 waiting.append(argument)
             elif uses_state(argument):
                 keyword.value = _lazy(argument)
@@ -186,14 +189,20 @@ def _lazy(argument: ast.expr) -> ast.Lambda:
     return place(ast.Lambda(parameters, argument), argument)
 
 
-def _root_name(callee: ast.expr) -> str | None:
+def root_name(callee: ast.expr) -> str | None:
+    """Return the name at which a callee begins: `http` of `http.get`, `get` of `get("x").then`."""
     while isinstance(callee, ast.Attribute):
-        callee = callee.value
+        chained = callee.attr in CHAINED and isinstance(callee.value, ast.Call)
+        callee = callee.value.func if chained else callee.value  # type: ignore[attr-defined]  # a Call has it
     return callee.id if isinstance(callee, ast.Name) else None
 
 
-def _imported_operations(tree: ast.Module) -> set[str]:
-    names: set[str] = set()
+def operation_names(tree: ast.Module, adaptor_names: frozenset[str]) -> set[str]:
+    """Return the names whose calls make operations, as far as names show it.
+
+    These are the names of adaptors in scope, and all imports except those from the standard library.
+    """
+    names: set[str] = set(adaptor_names)
     for statement in tree.body:
         if isinstance(statement, ast.ImportFrom):
             if (statement.module or "").partition(".")[0] not in sys.stdlib_module_names:

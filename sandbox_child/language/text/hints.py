@@ -227,8 +227,8 @@ def _passage_fix(facts: ErrorFacts) -> str | None:
         facts.text, facts.position, facts.names
     ):
         return (
-            "a verb takes no callback: write what follows as the next operation,"
-            " as in fn(lambda state: ...)"
+            "a callback is the last argument, after those that the verb itself takes; name its options,"
+            " as in get(path, query={...}, callback=lambda state: ...)"
         )
     if facts.in_adaptor and re.search(_ARGUMENTS, facts.message):
         return passages.misfitting_operation(facts.text, facts.position)

@@ -156,8 +156,9 @@ _ON_DICT = {
 _ON_NUMBER = {"toFixed": 'write f"{x:.2f}" or round(x, 2) instead of x.toFixed(2)'}
 _ON_ANY = {
     "toString": "write str(x) instead of x.toString()",
-    "then": "write the next operation on a line of its own; in a function, await the call",
-    "catch": "write try: and except Exception as error:, or an edge with on_job_failure",
+    "then": "then belongs to an operation that has not run: get(...).then(lambda state: ...)",
+    "catch": "catch belongs to an operation that has not run: get(...).catch(lambda error, state: ...);"
+    " in a function write try: and except Exception as error:",
     "finally": "write try: and finally: in a function",
 }
 _MEMBERS = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 _ONLY_OF_DICTS = _DICT_METHODS.difference(dir(list), dir(set), dir(str))
-_TAKE_OPERATIONS = frozenset({"fn", "fn_if", "each", "combine"})
+_TAKE_OPERATIONS = frozenset({"fn", "fn_if", "fnIf", "each", "combine"})
 """Verbs of the adaptor `common` whose arguments are operations."""
 
 _MAX_LEVELS = 50

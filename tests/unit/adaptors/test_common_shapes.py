@@ -7,6 +7,7 @@ import pytest
 from common import (
     array_to_string,
     chunk,
+    data_value,
     decode,
     encode,
     field,
@@ -24,6 +25,48 @@ def test_fields_makes_a_dict_of_pairs():
     assert fields(field("a", 1), ["b", 2]) == fields([field("a", 1), ("b", 2)]) == {"a": 1, "b": 2}
     assert fields() == {}
     assert fields(("a", 1)) == {"a": 1}
+
+
+def test_fields_leaves_out_what_a_path_does_not_find():
+    """None that is there stays, and so does None of a function of the author."""
+    made = fields(
+        field("name", data_value("name")),
+        field("note", data_value("note")),
+        field("missing", data_value("missing")),
+        field("lazy", common.source_value(lambda state: "$.data." + state["key"])),
+        field("document", common.json_value(lambda state: state["data"], "nope")),
+        field("reference", common.last_reference_value("id")),
+        field("row", common.index()),
+        field("own", lambda state: state["data"].get("missing")),
+        field("nested", fields(field("a", data_value("name")), field("b", data_value("nope")))),
+        field("plain", None),
+    )
+    state = {"data": {"name": "Ada", "note": None}, "key": "none"}
+    expected = {
+        "name": "Ada",
+        "note": None,
+        "own": None,
+        "nested": {"a": "Ada"},
+        "plain": None,
+    }
+    assert made(state) == expected
+    assert common.expand_references({"body": made})(state) == {"body": expected}
+    assert common.as_data(made, state) == expected
+
+
+def test_fields_with_references_is_a_dict_as_well():
+    """It can be spread and read; its values are then references, which give None for what is missing."""
+    made = fields(field("a", data_value("a")), field("b", 2))
+    assert made["b"] == 2
+    assert {**made, "c": 3}["a"]({"data": {}}) is None
+    assert type(fields(field("b", 2))) is dict
+
+
+def test_the_index_is_absent_outside_of_each():
+    """In `each` it is the number of the item, also 0."""
+    row = fields(field("row", common.index()), field("n", data_value("n")))
+    assert row({"data": {"n": 1}}) == {"n": 1}
+    assert row({"data": {"n": 1}, "index": 0}) == {"row": 0, "n": 1}
 
 
 def test_lists_and_texts():

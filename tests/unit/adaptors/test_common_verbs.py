@@ -292,9 +292,15 @@ def test_compose_next_state_moves_data_to_references():
     assert compose_next_state({}, 2) == {"data": 2, "references": [None]}
 
 
+OTHER_NAMES = {
+    name for name in common.__all__ if getattr(getattr(common, name), "__name__", name) != name
+}
+"""Names of language-common for the verbs of this package, and the module `beta`."""
+
+
 def documented_examples():
     """Yield (verb, example, result or None) from the docstrings."""
-    for name in common.__all__:
+    for name in sorted(set(common.__all__) - OTHER_NAMES):
         example = re.search(r"Example:\n(.+)\Z", getattr(common, name).__doc__, re.DOTALL)
         if example:
             for code, result in re.findall(r"`([^`]+)`(?: is `?([^`\n]+)`?)?", example[1]):
@@ -315,4 +321,26 @@ def test_every_verb_has_an_example():
     """Authors copy examples before they read the text."""
     told = {parameters.values[0] for parameters in documented_examples()}
     errors = {name for name in common.__all__ if name.endswith("Error")}
-    assert set(common.__all__) - errors - told == {"alter_state"}
+    assert set(common.__all__) - errors - told - OTHER_NAMES == {"alter_state"}
+
+
+def test_every_verb_has_its_name_of_language_common():
+    """A verb with an underscore also has the name in camelCase, unless Python uses that name."""
+    for name in sorted(set(common.__all__) - OTHER_NAMES):
+        camel = re.sub("_([a-z])", lambda match: match[1].upper(), name)
+        if name[0].islower() and not name.endswith("_"):
+            assert getattr(common, camel) is getattr(common, name)
+            assert camel in common.__all__
+    assert common.group is group_by
+
+
+def test_beta_each_leaves_the_data_as_it_was():
+    """Other keys that the operation has set stay, and the items have an index."""
+    add = fn(
+        lambda state: {**state, "seen": [*state.get("seen", []), (state["index"], state["data"])]}
+    )
+    before = {"data": ["a", "b"]}
+    assert common.beta.each("$.data[*]", add)(before) == {
+        "data": ["a", "b"],
+        "seen": [(0, "a"), (1, "b")],
+    }

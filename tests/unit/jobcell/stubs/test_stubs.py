@@ -29,6 +29,11 @@ each(state.data.rows, fn(lambda state: {**state, "n": len(state["data"])}))
 get("patients", query={"since": state.data.cursor})
 cursor(datetime.now().isoformat(), default="today")
 put(jobcell_context.idempotency_key.lower(), {"n": jobcell_context.attempt + 1})
+get("x").then(lambda state: state).catch(lambda error, state: {**state, "e": str(error)})
+fnIf(state.data.ok, post("x", state.data).then(fn(lambda state: state)))
+get("x", callback=lambda state: state)
+each(state.rows, put("x", 1), lambda state: {**state, "done": True})
+beta.each("$.data[*]", fn(lambda state: state)).then(log(dataValue("name")))
 """
 
 BAD = [
@@ -36,6 +41,8 @@ BAD = [
     ("open('x')", "open"),
     ("eech(state.rows, fn(print))", "eech"),
     ("from common import nope", "nope"),
+    ("get('x').than(log(1))", "than"),
+    ("get('x').then(1)", "then"),
     ("import json; json.codecs", "codecs"),
     ("chunk([1], 'x')", "int"),
     ("split_keys({'a': 1}, ['a']).a", "a"),

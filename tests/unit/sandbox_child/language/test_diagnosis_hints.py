@@ -180,8 +180,8 @@ MEMBERS = {
     "{}.length": "len(d)",
     "(1).toString()": "str(x)",
     "(1.5).toFixed(2)": "round(x, 2)",
-    "f().then(f)": "a line of its own",
-    "f().catch(f)": "except Exception as error",
+    "[1].then(f)": "then belongs to an operation",
+    "{}.catch(f)": "except Exception as error",
     "state.data.length": "len(d)",
     "undefined": "None",
     "NaN": "nan",
@@ -240,11 +240,11 @@ def test_a_function_that_is_not_called_is_not_taken_for_a_key(report_of):
 
 
 def test_a_callback_of_a_verb_has_a_hint(report_of):
-    """A verb does not take a function to call afterwards."""
-    source = "def after(state):\n    return state\nget('/x', {call})\n"
+    """Before its callback, a verb takes its own arguments only."""
+    source = "def after(state):\n    return state\nget('/x', {}, {call})\n"
     for call in ("lambda state: state", "after"):
         report = report_of(source.replace("{call}", call), get=lambda path: lambda state: state)
-        assert "a verb takes no callback" in report.fix
+        assert "a callback is the last argument" in report.fix
         assert report.position.line == 3
     report = report_of("get('/x', 3)", get=lambda path: lambda state: state)
     assert report.fix is None

@@ -140,6 +140,7 @@ class TestLazyState:
                     "M", (), {"post": called.append, "get": called.append}
                 ),
                 "_state_attr_": dict.get,
+                "_verb_": lambda _told, function, *arguments: function(*arguments),
             },
         }
         exec(compile_job(source, step_id="a", language=False).code, scope)
