@@ -81,6 +81,7 @@ def run(  # long: one line for each option
     memory: types.Memory = None,
     net: types.Net = None,
     read: types.Read = None,
+    scratch: types.Scratch = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -94,7 +95,9 @@ def run(  # long: one line for each option
     """
     from jobcell.starting import Given, PlanChoice, start_run
 
-    options = _stored_options(net, read, sandbox, repo, credentials, timeout, step_timeout, memory)
+    options = _stored_options(
+        net, read, scratch, sandbox, repo, credentials, timeout, step_timeout, memory
+    )
     given = Given(
         state=state,
         output=output,
@@ -131,6 +134,7 @@ def resume(  # long: one line for each option
     memory: types.Memory = None,
     net: types.Net = None,
     read: types.Read = None,
+    scratch: types.Scratch = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -145,7 +149,9 @@ def resume(  # long: one line for each option
     """
     from jobcell.starting import Given, resume_run
 
-    options = _stored_options(net, read, sandbox, repo, credentials, timeout, step_timeout, memory)
+    options = _stored_options(
+        net, read, scratch, sandbox, repo, credentials, timeout, step_timeout, memory
+    )
     given = Given(
         state=state,
         output=output,
@@ -164,6 +170,7 @@ def resume(  # long: one line for each option
 def _stored_options(  # one argument for each option
     net: Sequence[str] | None,
     read: Sequence[Path] | None,
+    scratch: float | None,
     sandbox: bool | None,
     repo: Path | None,
     credentials: Path | None,
@@ -177,6 +184,7 @@ def _stored_options(  # one argument for each option
     return StoredOptions(
         net=tuple(net or ()),
         read=tuple(map(str, read or ())),
+        scratch=scratch,
         sandbox=sandbox,
         repo=_text(repo),
         credentials=_text(credentials),
@@ -213,16 +221,18 @@ def validate(
     ] = None,
     net: types.Net = None,
     read: types.Read = None,
+    scratch: types.Scratch = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
-    With --net or --read the permissions of each step are compared with those of a run that has them.
+    With --net, --read or --scratch the permissions of each step are compared with those of a run that
+    has them.
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(command(target, repo, net, read, json=as_json))
+    raise typer.Exit(command(target, repo, net, read, scratch, json=as_json))
 
 
 @app.command()
@@ -318,6 +328,7 @@ def worker(  # long: one line for each option
     repo: types.Repo = None,
     net: types.Net = None,
     read: types.Read = None,
+    scratch: types.Scratch = None,
     timeout: types.Timeout = None,
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
@@ -355,6 +366,7 @@ def worker(  # long: one line for each option
         repo=repo,
         net=net or (),
         read=read or (),
+        scratch=scratch,
         timeout=timeout,
         step_timeout=step_timeout,
         memory=memory,

@@ -49,14 +49,18 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     probes: tuple[ProbeReport, ...]
     failure: str | None = None
     """Why the test child did not start; None if it did."""
+    scratch: bool = False
+    """Whether a run with a scratch directory starts here."""
 
 
 def report(machine: MachineReport | None = None) -> Diagnosis:
     """Return the diagnosis that follows from *machine*; by default this machine is tried out."""
-    failure = None
+    failure: str | None = None
+    scratch: bool | None = None
     if machine is None:
         try:
             machine = probe()
+            scratch = _has_scratch()
         except RuntimeError as error:
             failure = str(error)
             machine = MachineReport(ConfinementReport(level="default", language=True), ())
@@ -85,7 +89,19 @@ def report(machine: MachineReport | None = None) -> Diagnosis:
         rows=(*rows, _cgroup_row()),
         probes=machine.report.probes,
         failure=failure,
+        scratch="mounts" in {row.name for row in rows if row.state == "on"}
+        if scratch is None
+        else scratch,
     )
+
+
+def _has_scratch() -> bool:
+    """Return whether a child with a scratch directory starts here, by starting one."""
+    try:
+        report = probe(scratch_bytes=1_000_000).report
+    except RuntimeError:
+        return False
+    return any(layer.name == "mounts" and layer.state == "on" for layer in report.layers)
 
 
 def _cgroup_row() -> Row:
@@ -145,6 +161,8 @@ def _print(diagnosis: Diagnosis) -> None:
     for attempt in diagnosis.probes:
         verdict = "refused" if attempt.blocked else "[red]SUCCEEDED[/]"
         console.print(f"probe {attempt.name}: {verdict} ({attempt.detail})")
+    here = "can" if diagnosis.scratch else "[yellow]cannot[/]"
+    console.print(f"A run with a scratch directory (scratch_mb) {here} be started here.")
     if diagnosis.failure:
         console.print(f"[red]{diagnosis.failure}[/]", markup=True)
     console.print(

@@ -69,6 +69,10 @@ Read = Annotated[
     list[Path] | None,
     typer.Option("--read", metavar="PATH", help="Let jobs read it; may be repeated."),
 ]
+Scratch = Annotated[
+    float | None,
+    typer.Option(metavar="MB", help="Give jobs an empty private /tmp of this size."),
+]
 Level = Annotated[LogLevel, typer.Option(help="Least important level of logs to show.")]
 AdaptorLevel = Annotated[LogLevel, typer.Option(help="The same for libraries that adaptors use.")]
 Mode = Annotated[StartMode, typer.Option(help="How the child starts.")]

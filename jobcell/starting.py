@@ -18,6 +18,7 @@ from jobcell.input.inputs import (
     read_credentials,
     read_json_file,
     read_permissions,
+    with_permissions,
 )
 from jobcell.input.plan_file import load_plan_file
 from jobcell.journals import (
@@ -84,7 +85,7 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         start=choice.start,
         end=choice.end,
         adaptors=choice.adaptors,
-        permissions=read_permissions(given.options.net, given.options.read),
+        permissions=read_permissions(given.options.net, given.options.read, given.options.scratch),
         warn=_print_warning,
     )
     _check_files(given, choice.target, choice.journal)
@@ -278,7 +279,6 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
     options = engine.RunOptions(
         log_level=given.log_level,
         adaptor_log_level=given.adaptor_log_level,
-        permissions=read_permissions(stored.net, stored.read),
     )
     limits = {
         "timeout_s": stored.timeout,
@@ -293,7 +293,7 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
         except (TypeError, ValueError):
             message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
             raise BadInputError([message]) from None
-    return options
+    return with_permissions(options, stored.net, stored.read, stored.scratch)
 
 
 def _view(plan: Plan, given: Given) -> View:

@@ -26,6 +26,7 @@ def run(
     repo: Path | None,
     net: Sequence[str] | None,
     read: Sequence[Path] | None,
+    scratch: float | None = None,
     *,
     json: bool,
 ) -> int:
@@ -35,22 +36,26 @@ def run(
         target: A plan (.json) or a job (.py).
         repo: Directory of installed adaptors; None: that of JOBCELL_REPO, else ``./repo``.
         net: The network rules of the later run, to compare those of the steps with them.
-        read: Its readable paths, in the same way.  If both are None, the run is not known.
+        read: Its readable paths, in the same way.
+        scratch: The size of its scratch directory.  If all three are None, the run is not known.
         json: Print one JSON object instead of lines.
 
     Returns:
         0, or 2 if something is wrong.
 
     Raises:
-        BadInputError: A rule or a path is not a valid one.
+        BadInputError: A rule, a path or a size is not a valid one.
         BadInputError: The plan is wrong and *json* is false. The error has a line for each problem.
         EngineError: This machine cannot start a confined child.
 
     """
     warnings: list[str] = []
     options = None
-    if net is not None or read is not None:
-        options = RunOptions(permissions=read_permissions(net or (), read or ()))
+    if (net, read, scratch) != (None, None, None):
+        permissions = read_permissions(net or (), read or (), scratch)
+        # The memory of the later run is not known, and is not compared.
+        memory_mb = max(RunOptions().memory_mb, scratch or 0)
+        options = RunOptions(permissions=permissions, memory_mb=memory_mb)
     try:
         plan, lines = _check(target, repo, options, warnings)
     except BadInputError as error:
@@ -92,7 +97,7 @@ def _not_compared(plan: Plan, target: Path) -> list[str]:
     names = [
         step.id
         for step in plan.workflow.steps
-        if step.permissions is not None and (step.permissions.net or step.permissions.read)
+        if (own := step.permissions) is not None and (own.net or own.read or own.scratch_mb)
     ]
     if not names:
         return []

@@ -53,6 +53,8 @@ class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Directories below one of ``read_paths`` whose files must not be read."""
     net: tuple[str, ...] = ()
     """Rules in the canonical form of `protocol.net_rules`; an empty tuple allows no network."""
+    scratch_bytes: int = 0
+    """The size of the private directory ``/tmp``; 0: the child has none.  It needs the layer ``mounts``."""
     memory_bytes: int = 500 * 1024 * 1024
     cpu_s: float | None = None
     max_open_files: int = 64

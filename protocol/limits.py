@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 6
+PROTOCOL_VERSION: Final = 7
 """Changes whenever the schema of the messages does (tests/unit/protocol/schema.json)."""
 
 MEGABYTE: Final = 1_000_000

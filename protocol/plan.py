@@ -45,6 +45,8 @@ class StepPermissions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
 
     net: tuple[str, ...] | None = None
     read: tuple[str, ...] | None = None
+    scratch_mb: float | bool | None = None
+    """Megabytes; False means that the step does not get a scratch directory."""
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -58,7 +58,17 @@ OPTIONS = frozenset(
             "max_step_runs",
             "max_events",
         ),
-        *("net", "read", "repo_dir", "credential", "state", "start_mode", "timeout", "journal"),
+        *(
+            "net",
+            "read",
+            "scratch_mb",
+            "repo_dir",
+            "credential",
+            "state",
+            "start_mode",
+            "timeout",
+            "journal",
+        ),
     )
 )
 """Names that `ErrorReport.option` may have."""

@@ -53,16 +53,19 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts and files that a run may reach beyond its state.
 
     ``net``: rules as in `protocol.net_rules` (``"host:port"``, ``"*.example.org:443"``, ``"*"``);
-    ``read``: extra absolute paths, read-only.
+    ``read``: extra absolute paths, read-only;
+    ``scratch_mb``: the size of an empty private ``/tmp``, which counts against ``memory_mb`` and is
+    gone with the run.
 
     Raises:
         TypeError: A field is not a sequence of text.
-        ValueError: A rule or a path is not valid; the text quotes it.
+        ValueError: A rule, a path or a size is not valid; the text quotes it.
 
     """
 
     net: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
+    scratch_mb: float | None = None
 
     def __post_init__(self) -> None:
         for name, example in (("net", "example.org:443"), ("read", "/srv/data")):
@@ -79,6 +82,13 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
             parse_net_rules(self.net)
         for path in self.read:
             _check_read_path(path)
+        if self.scratch_mb is not None:
+            _check_scratch(self.scratch_mb, self.read)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The size of the scratch directory in bytes; 0 if there is none."""
+        return max(1, int(self.scratch_mb * MEGABYTE)) if self.scratch_mb else 0
 
     @property
     def net_rules(self) -> tuple[NetRule, ...]:
@@ -178,6 +188,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
                 raise TypeError(f"modules[{name!r}] must be a ModuleRef, not {ref!r}")
         if not isinstance(self.permissions, Permissions):
             raise TypeError(f"permissions must be Permissions, not {self.permissions!r}")
+        if (self.permissions.scratch_mb or 0) > self.memory_mb:
+            raise ValueError(
+                f"permissions.scratch_mb is {self.permissions.scratch_mb:g}, which is more than"
+                f" memory_mb ({self.memory_mb:g}), in which it is counted"
+            )
 
     @property
     def memory_bytes(self) -> int:
@@ -199,6 +214,20 @@ def _check_read_path(path: str) -> None:
         raise ValueError(
             f"Permissions.read has {path!r}, which is not an absolute path; write {right!r}"
         )
+
+
+def _check_scratch(size_mb: Any, read: tuple[str, ...]) -> None:
+    """Raise an error if *size_mb* is not a size, or a readable path contains ``/tmp``."""
+    if not _is_number(size_mb) or size_mb <= 0:
+        raise ValueError(
+            f"Permissions.scratch_mb must be a finite number above 0 or None, not {size_mb!r}"
+        )
+    for path in read:
+        if os.path.normpath(path).lstrip("/") in ("", "tmp"):
+            raise ValueError(
+                f"Permissions.read has {path!r}, which the scratch directory /tmp would hide;"
+                " name the directories below it, or leave out scratch_mb"
+            )
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -63,6 +63,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if permissions.net:
             paths += interpreter.network_files()
         required = [] if self.level == "none" else [n for n in REQUIRED if n not in self.without]
+        if permissions.scratch_mb and required:
+            required.append("mounts")  # the directory is a mount
         return ConfinementRequest(
             level=self.level,
             language=self.language,
@@ -71,6 +73,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             read_paths=tuple(dict.fromkeys(paths)),
             hidden_paths=interpreter.hidden(),
             net=tuple(map(str, permissions.net_rules)) if permissions.net else (),
+            scratch_bytes=permissions.scratch_bytes,
             memory_bytes=options.memory_bytes,
             cpu_s=options.cpu_s,
         )

@@ -13,10 +13,11 @@ from protocol.confinement import ConfinementRequest, MachineReport
 TIMEOUT_S: Final = 20.0
 
 
-def probe(request: ConfinementRequest | None = None) -> MachineReport:
+def probe(request: ConfinementRequest | None = None, *, scratch_bytes: int = 0) -> MachineReport:
     """Confine a process as *request* says, and return its report.
 
-    Without a request, the process tries every layer, and none is required.
+    Without a request, the process tries every layer, and none is required, except the mounts of a
+    scratch directory of *scratch_bytes*.
 
     Raises:
         RuntimeError: The process did not answer; the text says why.
@@ -24,7 +25,9 @@ def probe(request: ConfinementRequest | None = None) -> MachineReport:
     """
     if request is None:
         request = ConfinementRequest(
-            read_paths=interpreter.readable(), hidden_paths=interpreter.hidden()
+            read_paths=interpreter.readable(),
+            hidden_paths=interpreter.hidden(),
+            scratch_bytes=scratch_bytes,
         )
     try:
         done = subprocess.run(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.plan.objects import PlanObject
     from protocol.net_rules import NetRule
 
-PERMISSION_KEYS: Final = ("net", "read")
+PERMISSION_KEYS: Final = ("net", "read", "scratch_mb")
 
 
 def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermissions | None:
@@ -30,7 +30,9 @@ def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermiss
     found = reader.child("permissions", known=PERMISSION_KEYS)
     if found is None:
         return None
-    return StepPermissions(net=_net(found, run), read=_read(found, run))
+    return StepPermissions(
+        net=_net(found, run), read=_read(found, run), scratch_mb=_scratch(found, run)
+    )
 
 
 def _net(found: PlanObject, run: Permissions | None) -> tuple[str, ...] | None:
@@ -70,6 +72,30 @@ def _read(found: PlanObject, run: Permissions | None) -> tuple[str, ...] | None:
         if run is not None and not any(_is_within(text, path) for path in run.read):
             found.add_problem(place, f"{shorten(text)} is not among {_shown('read', run)}")
     return tuple(text for text, _ in texts)
+
+
+def _scratch(found: PlanObject, run: Permissions | None) -> float | bool | None:
+    """Return the size of the scratch directory of a step; False for none, None for that of the run."""
+    value = found.get("scratch_mb")
+    if value is None or value is False:
+        return value
+    try:
+        Permissions(scratch_mb=value)
+    except ValueError:
+        shown = value if isinstance(value, (int, float)) else name_type(value)
+        found.note(
+            "scratch_mb",
+            f"must be a number of megabytes above 0, or false for no scratch directory, not {shown}",
+        )
+        return None
+    if run is not None and value > (run.scratch_mb or 0):
+        own = "none" if run.scratch_mb is None else f"{run.scratch_mb:g}"
+        found.note(
+            "scratch_mb",
+            f"{value:g} is more than the permissions of the run (scratch_mb: {own});"
+            " a step can only narrow them",
+        )
+    return float(value)
 
 
 def _texts(found: PlanObject, name: str, what: str, example: str) -> list[tuple[str, str]] | None:

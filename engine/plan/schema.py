@@ -65,6 +65,9 @@ _ACCEPTED: Final[dict[tuple[type, str], Any]] = {
     (Retry, "on"): {"type": "array", "items": {"enum": sorted(RETRIED_NAMES)}},
     (StepPermissions, "net"): _TEXTS,
     (StepPermissions, "read"): _TEXTS,
+    (StepPermissions, "scratch_mb"): {
+        "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": False}]
+    },
     (Edge, "condition"): {"anyOf": [{"type": "boolean"}, _WRITTEN]},
     (PlanOptions, "start"): _NAME,
     (PlanOptions, "end"): _NAME,
@@ -116,6 +119,10 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (Retry, "on"): "Names of errors, timeout and death. AdaptorError and timeout if not given.",
     (StepPermissions, "net"): "Network rules. Those of the run if not given.",
     (StepPermissions, "read"): "Absolute paths to read. Those of the run if not given.",
+    (
+        StepPermissions,
+        "scratch_mb",
+    ): "Megabytes of /tmp; false: none. The size of the run if not given.",
     (Edge, "condition"): "true, false, a named condition, or a Python expression over state.",
     (Edge, "label"): "A name for people.",
     (Edge, "disabled"): "true: the edge is never taken.",

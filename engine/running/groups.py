@@ -26,6 +26,9 @@ def walls(
             own = Permissions(
                 net=run.net if narrowed.net is None else narrowed.net,
                 read=run.read if narrowed.read is None else narrowed.read,
+                scratch_mb=run.scratch_mb
+                if narrowed.scratch_mb is None
+                else narrowed.scratch_mb or None,
             )
         groups[step.id] = known.setdefault(own, len(known))
     if len(known) == 1:

@@ -104,5 +104,14 @@ class Shelf(Generic[_Z]):
 
 
 def base_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:
-    """Return the request for a zygote: the walls of *request*, with the limits of the engine."""
-    return msgspec.structs.replace(request, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s)
+    """Return the request for a zygote: the walls of *request*, with the limits of the engine.
+
+    The scratch directory is left out, because each fork mounts its own.
+    """
+    return msgspec.structs.replace(
+        request,
+        required=limits.required,
+        scratch_bytes=0,
+        memory_bytes=limits.memory_bytes,
+        cpu_s=limits.cpu_s,
+    )

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.api import Permissions, PlanError
+import msgspec
+
+from engine.api import Permissions, PlanError, RunOptions
 from engine.plan import name_type, read_json, read_text_file
 from jobcell.input.errors import BadInputError
 
@@ -24,6 +26,7 @@ __all__ = [
     "read_credentials",
     "read_json_file",
     "read_permissions",
+    "with_permissions",
 ]
 
 
@@ -41,13 +44,15 @@ def read_json_file(path: Path) -> Any:
         raise BadInputError(str(problem) for problem in error.problems) from None
 
 
-def read_permissions(net: Iterable[str], read: Iterable[str | Path]) -> Permissions:
-    """Return the permissions that ``--net`` and ``--read`` give to a run.
+def read_permissions(
+    net: Iterable[str], read: Iterable[str | Path], scratch: float | None = None
+) -> Permissions:
+    """Return the permissions that ``--net``, ``--read`` and ``--scratch`` give to a run.
 
     A path may be relative to the working directory.
 
     Raises:
-        BadInputError: A rule or a path is not a valid one.
+        BadInputError: A rule, a path or a size is not a valid one.
 
     """
     try:
@@ -56,9 +61,29 @@ def read_permissions(net: Iterable[str], read: Iterable[str | Path]) -> Permissi
         raise BadInputError([f"--net: {error}"]) from None
     try:
         paths = tuple(str(Path(path).absolute()) for path in read)
-        return Permissions(net=allowed.net, read=paths)
+        allowed = Permissions(net=allowed.net, read=paths)
     except ValueError as error:
         raise BadInputError([f"--read: {error}"]) from None
+    try:
+        return Permissions(net=allowed.net, read=allowed.read, scratch_mb=scratch)
+    except ValueError as error:
+        raise BadInputError([f"--scratch: {error}"]) from None
+
+
+def with_permissions(
+    options: RunOptions, net: Iterable[str], read: Iterable[str | Path], scratch: float | None
+) -> RunOptions:
+    """Return *options* with the permissions of the command line.
+
+    Raises:
+        BadInputError: A rule, a path or a size is not a valid one.
+
+    """
+    permissions = read_permissions(net, read, scratch)
+    if scratch is not None and scratch > options.memory_mb:
+        message = f"--scratch: {scratch:g} MB is more than the memory ({options.memory_mb:g} MB)"
+        raise BadInputError([f"{message}, in which it is counted; give more with --memory"])
+    return msgspec.structs.replace(options, permissions=permissions)
 
 
 def read_credentials(path: Path) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ to move the cursor, rename the window or hide another line.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ FLAGS = {
     "memory_mb": "--memory",
     "state_mb": "a quarter of --memory",
     "net": "--net",
+    "scratch_mb": "--scratch",
     "repo_dir": "--repo",
 }
 """For each option of the Python interface, the option of the command line."""
@@ -121,6 +123,8 @@ def _fix(error: ErrorReport) -> str | None:
     if error.option == "net" and error.option_value:
         rule = error.option_value
         return f"connection to {rule} was refused; allow it with --net '{rule}'"
+    if error.option == "scratch_mb" and error.fix:
+        return re.sub(r"Permissions\(scratch_mb=(\w+)\)", r"--scratch \1", error.fix)
     if error.option == "credential" and error.fix:
         return "give the file of credentials with --credentials FILE"
     if error.option == "state" and error.fix:

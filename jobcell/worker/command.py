@@ -35,6 +35,7 @@ class Given(NamedTuple):
     repo: Path | None
     net: Sequence[str]
     read: Sequence[Path]
+    scratch: float | None
     timeout: float | None
     step_timeout: float | None
     memory: float | None
@@ -103,7 +104,9 @@ def _options(given: Given) -> engine.RunOptions:
         "memory_mb": given.memory,
     }
     permissions = engine.Permissions(
-        net=tuple(given.net), read=tuple(str(path) for path in given.read)
+        net=tuple(given.net),
+        read=tuple(str(path) for path in given.read),
+        scratch_mb=given.scratch,
     )
     set_ones = {name: value for name, value in chosen.items() if value is not None}
     return engine.RunOptions(permissions=permissions, **set_ones)  # type: ignore[arg-type]
@@ -118,6 +121,8 @@ _OPTIONS = {
     "timeout_s": "--timeout",
     "step_timeout_s": "--step-timeout",
     "memory_mb": "--memory",
+    "permissions.scratch_mb": "--scratch",
+    "Permissions.scratch_mb": "--scratch",
     "health": "--health",
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.confinement import lies_below
 from sandbox_child.confine.kernel import Call, Long, address_of, syscall
-from sandbox_child.confine.task import UNREADABLE, explain, make_all
+from sandbox_child.confine.task import SCRATCH_DIRECTORY, UNREADABLE, explain, make_all
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
@@ -29,6 +29,13 @@ MINIMUM_ABI: Final = 3
 WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3
+SCRATCH_RIGHTS: Final = (
+    WRITE_FILE | READ_FILE | READ_DIR
+    | 1 << 4 | 1 << 5  # removing directories and files
+    | 1 << 7 | 1 << 8  # making directories and regular files, and nothing else
+    | 1 << 13 | 1 << 14  # moving between directories, truncating
+)  # fmt: skip
+"""The rights in the scratch directory: files and directories only, and nothing can be executed."""
 FS_RIGHTS: Final = {3: (1 << 15) - 1, 5: (1 << 16) - 1, 9: (1 << 17) - 1}
 """For each ABI that added some, the rights over files: with truncate, ioctl on devices, and looking
 up unix sockets."""
@@ -114,8 +121,12 @@ _prepared: list[tuple[ConfinementRequest, int]] = []
 
 
 def _within(request: ConfinementRequest, base: ConfinementRequest) -> bool:
-    return (request.net, request.hidden_paths) == (base.net, base.hidden_paths) and all(
-        lies_below(path, base.read_paths) for path in request.read_paths
+    same = (request.net, request.hidden_paths) == (base.net, base.hidden_paths)
+    # The scratch directory of a fork did not exist when the ruleset was made.
+    return (
+        same
+        and not request.scratch_bytes
+        and all(lies_below(path, base.read_paths) for path in request.read_paths)
     )
 
 
@@ -139,6 +150,8 @@ def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
         reading = _Reading(ruleset, hidden)
         for path in request.read_paths:
             reading.allow(path)
+        if request.scratch_bytes:
+            reading.allow_scratch()
         if rights := handled_net(version, request.net) & (CONNECT_TCP | CONNECT_UDP):
             for port in ports or ():
                 # struct landlock_net_port_attr: allowed_access, port
@@ -194,6 +207,10 @@ class _Reading:
                 self.allow(entry.path)
             else:
                 self._add(entry.path, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE)
+
+    def allow_scratch(self) -> None:
+        """Give back the right to use the scratch directory of this process."""
+        self._add(SCRATCH_DIRECTORY, SCRATCH_RIGHTS)
 
     def _add(self, path: str, rights: int | None = None) -> None:
         """Add a rule for a path; without *rights*, the right to read the file or the directory."""

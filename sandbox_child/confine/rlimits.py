@@ -28,6 +28,8 @@ STOPS = "taking all memory, all descriptors or all of the disk of the machine"
 REMEDY = "raise the hard limits of the engine's process (ulimit -H) to those of the policy"
 
 THREAD_STACK_BYTES: Final = 512 * 1024
+SCRATCH_LEAVES_BYTES: Final = 64 * 1024 * 1024
+"""The memory that even the largest scratch directory leaves to the code of a run."""
 RESERVE_BYTES: Final = 4 * 1024 * 1024 * 1024
 """Address space beyond the memory limit, for libraries, files and stacks that are only reserved."""
 
@@ -60,11 +62,11 @@ def limit_call(limit: int, soft: int, hard: int) -> Call:
 def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
     """Yield each limit, with the soft and hard values that may be set here."""
     wanted = [
-        (resource.RLIMIT_DATA, request.memory_bytes),
+        (resource.RLIMIT_DATA, _data_bytes(request)),
         (resource.RLIMIT_AS, request.memory_bytes + RESERVE_BYTES),
         (resource.RLIMIT_NOFILE, request.max_open_files),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, _file_bytes(request)),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ]
@@ -75,6 +77,21 @@ def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
         # later.
         seconds = max(1, int(-(-request.cpu_s // 1)))  # rounded up, without loading math for it
         yield resource.RLIMIT_CPU, *_within(resource.RLIMIT_CPU, seconds, seconds + 1)
+
+
+def _data_bytes(request: ConfinementRequest) -> int:
+    """Return the memory without the scratch directory, whose pages are not data of the process."""
+    memory = request.memory_bytes
+    return max(memory - request.scratch_bytes, min(memory, SCRATCH_LEAVES_BYTES))
+
+
+def _file_bytes(request: ConfinementRequest) -> int:
+    """Return the size of the largest file.
+
+    A file that fills the whole scratch directory has a page more to go, so that it meets the end of
+    the directory (ENOSPC) before its own (EFBIG).
+    """
+    return request.scratch_bytes + resource.getpagesize() if request.scratch_bytes else 0
 
 
 def _within(limit: int, soft: int, hard: int) -> tuple[int, int]:

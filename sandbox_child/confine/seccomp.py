@@ -69,20 +69,25 @@ class Program:
             code[gap : gap + 4] = number
 
 
-_programs: dict[bool, Program] = {}
+_programs: dict[tuple[bool, bool], Program] = {}
 
 
-def program(*, net: bool) -> Program:
-    """Return the filter, with or without network; made once for a process and its forks."""
-    if net not in _programs:
+def program(*, net: bool, scratch: bool = False) -> Program:
+    """Return the filter for these permissions; made once for a process and its forks."""
+    if (net, scratch) not in _programs:
         code = bpf.assemble(
             AUDIT_ARCH,
-            verdicts(NUMBERS, net=net).items(),
+            verdicts(NUMBERS, net=net, scratch=scratch).items(),
             otherwise=bpf.refuse(38),  # ENOSYS
             past_the_end=X32_BIT,
         )
-        _programs[net] = Program(code)
-    return _programs[net]
+        _programs[net, scratch] = Program(code)
+    return _programs[net, scratch]
+
+
+def program_for(request: ConfinementRequest) -> Program:
+    """Return the filter for *request*."""
+    return program(net=bool(request.net), scratch=request.scratch_bytes > 0)
 
 
 _own: list[tuple[Program, bytearray]] = []
@@ -91,7 +96,7 @@ _own: list[tuple[Program, bytearray]] = []
 
 def ready(task: Task) -> Ready:
     """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
-    made = program(net=bool(task.request.net))
+    made = program_for(task.request)
     code = made.blank()
     _own[:] = [(made, code)]
     length = len(code) // 8
@@ -118,8 +123,9 @@ def unavailable() -> str | None:
 
 
 def prepare(request: ConfinementRequest) -> None:
-    """Make the filter now, for the forks of this process."""
-    program(net=bool(request.net))
+    """Make the filters now, for the forks of this process."""
+    for scratch in (False, True):
+        program(net=bool(request.net), scratch=scratch)
 
 
 def apply(task: Task) -> str | None:

@@ -230,6 +230,27 @@ EITHER_WITH_NET: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
 
 ALLOWED_WITH_NET: Final = "connect"
 
+ALLOWED_WITH_SCRATCH: Final = (
+    "creat fdatasync fsync ftruncate mkdir mkdirat pwrite64 pwritev rename renameat rmdir truncate"
+    " unlink"
+)
+"""Calls for a run with a scratch directory.  All other directories are read-only (`mounts`, and
+`landlock` for all but modes and times)."""
+
+PERMISSION_BITS: Final = 0o777
+"""The bits of a mode without setuid, setgid and sticky."""
+
+CHECKED_WITH_SCRATCH: Final[dict[str, tuple[Question, ...]]] = {
+    "chmod": (flags(1, PERMISSION_BITS),),
+    "fchmodat": (flags(2, PERMISSION_BITS),),
+    "renameat2": (flags(4, 1),),  # NOREPLACE.  WHITEOUT would make a device.
+    "unlinkat": (flags(2, 0x200),),  # REMOVEDIR
+    "utimensat": (flags(3, 0x100),),  # SYMLINK_NOFOLLOW
+}
+
+UNSUPPORTED_WITH_SCRATCH: Final = "flistxattr listxattr llistxattr"
+"""EOPNOTSUPP: functions that copy files then leave out extended attributes, which stay refused."""
+
 REFUSED: Final = """
     accept accept4 arch_prctl bind capget capset chdir chmod chown connect copy_file_range creat
     epoll_create eventfd execve execveat fadvise64 fallocate fanotify_init fanotify_mark fchdir
@@ -278,7 +299,7 @@ ANSWERS: Final = {"futex": errno.ENOSYS, "ioctl": errno.ENOTTY}
 terminal."""
 
 
-def verdicts(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
+def verdicts(numbers: dict[str, int], *, net: bool, scratch: bool = False) -> dict[int, Code]:
     """Return the verdict on each system call that the policy names and the machine has."""
     by_name: dict[str, Code] = dict.fromkeys(ALLOWED.split(), verdict(ALLOW))
     by_name |= dict.fromkeys(REFUSED.split(), verdict(refuse(errno.EPERM)))
@@ -287,8 +308,14 @@ def verdicts(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
     rows = {name: (tests,) for name, tests in CHECKED.items()} | EITHER
     if net:
         rows |= {name: (tests,) for name, tests in CHECKED_WITH_NET.items()} | EITHER_WITH_NET
+    if scratch:
+        rows |= {name: (tests,) for name, tests in CHECKED_WITH_SCRATCH.items()}
     for name, alternatives in rows.items():
         by_name[name] = either(alternatives, refuse(ANSWERS.get(name, errno.EPERM)))
     if net:
         by_name |= dict.fromkeys(ALLOWED_WITH_NET.split(), verdict(ALLOW))
+    if scratch:
+        by_name |= dict.fromkeys(ALLOWED_WITH_SCRATCH.split(), verdict(ALLOW))
+        unsupported = verdict(refuse(errno.EOPNOTSUPP))
+        by_name |= dict.fromkeys(UNSUPPORTED_WITH_SCRATCH.split(), unsupported)
     return {numbers[name]: code for name, code in by_name.items() if name in numbers}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocol.confinement import ConfinementRequest
 from sandbox_child.confine.kernel import Call
 
 Ready = tuple[list[Call], str | None]
 """The system calls that put a layer on a fork, and the detail of the layer's report."""
+
+
+SCRATCH_DIRECTORY: Final = "/tmp"  # noqa: S108 - a mount of the child's own
+"""The directory in which a run with the permission may write."""
 
 
 class Task:

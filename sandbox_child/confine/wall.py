@@ -127,6 +127,7 @@ def confine(
 
     """
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
+    _check(request)
     _refuse_threads()
     return _finish(request, _put_on(task, LAYERS))
 
@@ -150,7 +151,9 @@ def confine_zygote(
         ConfinementRefused: A required layer cannot be put on.
 
     """
-    from sandbox_child.confine.ready import make_ready  # only a zygote has a use for it
+    # Only a zygote has a use for these: the second one is for its forks.
+    from sandbox_child.confine import scratch  # noqa: F401
+    from sandbox_child.confine.ready import make_ready
 
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
@@ -198,12 +201,36 @@ def confine_forked(
             raise ConfinementRefused(mounts.NAME, reason, remedy)
         request = request or zygote.request
         task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
-        made = _put_on(task, FORKED)
+        made = _put_on_scratch(task, zygote.layers[mounts.NAME]) | _put_on(task, FORKED)
     return _finish(request, zygote.layers | made)
 
 
 def _put_on(task: Task, layers: Sequence[Layer]) -> dict[str, LayerReport]:
-    return {layer.NAME: _put_on_one(task, layer) for layer in layers}
+    reports = {}
+    for layer in layers:
+        reports[layer.NAME] = _put_on_one(task, layer)
+        if layer is mounts and task.request.scratch_bytes:
+            from sandbox_child.confine import scratch  # most runs do not have one
+
+            reports[layer.NAME] = scratch.put_on(task.request, reports[layer.NAME])
+    return reports
+
+
+def _check(request: ConfinementRequest) -> None:
+    if request.scratch_bytes:
+        from sandbox_child.confine import scratch
+
+        scratch.check(request)
+
+
+def _put_on_scratch(task: Task, layer: LayerReport) -> dict[str, LayerReport]:
+    """Give a fork of a zygote its scratch directory; return the report of its mounts."""
+    if not task.request.scratch_bytes:
+        return {}
+    from sandbox_child.confine import scratch
+
+    scratch.check(task.request)
+    return {mounts.NAME: scratch.put_on(task.request, layer, forked=True)}
 
 
 def _put_on_one(task: Task, layer: Layer) -> LayerReport:
@@ -249,7 +276,7 @@ def _finish(request: ConfinementRequest, layers: dict[str, LayerReport]) -> Conf
         layers=tuple(map(layers.__getitem__, _NAMES)),
         probes=probes,
         landlock_abi=_landlock_abi(layers[landlock.NAME]),
-        filter_hash=seccomp.program(net=bool(request.net)).digest if filtered else None,
+        filter_hash=seccomp.program_for(request).digest if filtered else None,
     )
 
 

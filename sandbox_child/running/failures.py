@@ -104,10 +104,21 @@ class Failures:
         )
         target = attempts.refused(error, report.message) if attempts is not None else None
         if target is None:
-            return report
+            return self._with_scratch(error, report)
         self._told_refusal = True
         rule = target.rule()
         return msgspec.structs.replace(report, fix=target.advice(), option="net", option_value=rule)
+
+    def _with_scratch(self, error: BaseException, report: ErrorReport) -> ErrorReport:
+        """Return a report that says how to get the directory for files that was full or missing."""
+        from sandbox_child.running import scratch  # only after an error
+
+        if report.name == "OOMError":
+            return msgspec.structs.replace(report, fix=report.fix or scratch.memory_advice())
+        advice = scratch.scratch_advice(error)
+        if advice is None:
+            return report
+        return msgspec.structs.replace(report, fix=advice, option="scratch_mb")
 
 
 class _Operation:

@@ -189,6 +189,13 @@ class Child:
                 self._selector.unregister(key.fd)
         return True
 
+    def stop(self) -> Outcome:
+        """Kill the child and the processes that it has forked."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
+        return self.finish()
+
     def finish(self, *, timeout_s: float = 20) -> Outcome:
         """Wait for the end of the child's pipes, and so of all processes that hold them."""
         deadline = time.monotonic() + timeout_s

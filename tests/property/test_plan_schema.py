@@ -55,6 +55,7 @@ permissions = st.fixed_dictionaries(
     {},
     optional={
         "net": st.sampled_from([[], ["example.org:443", "*"], None]),
+        "scratch_mb": st.sampled_from([1, 0.5, False, None]),
         "read": st.sampled_from([[], ["/srv/data"], None]),
     },
 )

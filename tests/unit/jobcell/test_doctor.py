@@ -55,6 +55,14 @@ def test_a_missing_best_effort_layer_is_told_and_is_no_failure():
     assert row.remedy == "get mounts"
 
 
+def test_scratch_directories_need_mounts():
+    """The report says whether a run with the permission starts; it is well without that."""
+    assert doctor.report(machine()).scratch
+    diagnosis = doctor.report(machine(missing=("mounts",)))
+    assert diagnosis.ok
+    assert not diagnosis.scratch
+
+
 def test_each_missing_required_layer_is_a_failure():
     """No run would start on such a machine."""
     for name in REQUIRED:

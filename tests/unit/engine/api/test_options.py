@@ -121,6 +121,34 @@ def test_a_readable_path_is_absolute(path):
     assert repr(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("size", [0, -1, True, float("nan"), float("inf"), "64", [1]])
+def test_a_scratch_directory_has_a_size_above_0(size):
+    """The message quotes the value."""
+    with pytest.raises(ValueError, match=r"Permissions\.scratch_mb must be .* above 0") as caught:
+        Permissions(scratch_mb=size)
+    assert repr(size) in str(caught.value)
+
+
+def test_a_scratch_directory_is_at_most_as_large_as_the_memory():
+    """The message has both values; the largest size is accepted."""
+    assert Permissions().scratch_bytes == 0
+    assert Permissions(scratch_mb=0.5).scratch_bytes == 500_000
+    assert Permissions(scratch_mb=1e-9).scratch_bytes == 1  # 0 would mean without one
+    RunOptions(memory_mb=100, permissions=Permissions(scratch_mb=100))
+    with pytest.raises(ValueError, match=r"scratch_mb is 100\.5.*memory_mb \(100\)"):
+        RunOptions(memory_mb=100, permissions=Permissions(scratch_mb=100.5))
+
+
+@pytest.mark.parametrize("path", ["/", "/tmp", "/tmp/", "//tmp", "/srv/../tmp"])
+def test_a_scratch_directory_does_not_hide_a_readable_path(path):
+    """A path below /tmp is attached to it again, but not all of /tmp."""
+    Permissions(read=[path])
+    Permissions(read=["/tmp/data", "/tmpx"], scratch_mb=1)
+    with pytest.raises(ValueError, match="which the scratch directory /tmp would hide") as caught:
+        Permissions(read=[path], scratch_mb=1)
+    assert repr(path) in str(caught.value)
+
+
 def test_other_types_are_named():
     """Each option of a wrong type gives an error that names the right type."""
     with pytest.raises(TypeError, match=r"modules\['a'\] must be a ModuleRef, not '/x'"):

@@ -110,3 +110,15 @@ def test_identity_changes_when_a_directory_is_swapped(tmp_path):
 
     assert identity([str(repo)]) != before
     assert identity([str(tmp_path / "missing")]) == (None,)
+
+
+def test_a_scratch_directory_requires_the_layer_that_makes_it():
+    """The size reaches the request; where no layer is required, the child refuses to start."""
+    options = RunOptions(permissions=Permissions(scratch_mb=2.5))
+
+    request = Policy().request(options=options, read_paths=[])
+
+    assert request.scratch_bytes == 2_500_000
+    assert request.required == (*REQUIRED, "mounts")
+    assert missing_in_zygote(Policy().request(options=RunOptions(), read_paths=[]), request) is None
+    assert Policy(level="none").request(options=options, read_paths=[]).required == ()

@@ -177,6 +177,15 @@ def test_all_that_is_wrong_with_a_step_is_told_at_once():
             "permissions.read[0]: has 'data', which is not an absolute path; write ",
         ),
         ({"permissions": {"net": ["a:1", 2]}}, "permissions.net[1]: must be text, not a number"),
+        (
+            {"permissions": {"scratch_mb": 0}},
+            (
+                "permissions.scratch_mb: must be a number of megabytes above 0, or false for no"
+                " scratch directory, not 0"
+            ),
+        ),
+        ({"permissions": {"scratch_mb": "4"}}, "permissions.scratch_mb: must be a number of"),
+        ({"permissions": {"scratch_mb": True}}, "permissions.scratch_mb: must be a number of"),
         ({"permissions": ["x"]}, "permissions: must be an object, not a list"),
     ],
 )
@@ -285,3 +294,22 @@ def test_in_a_trigger_the_keys_of_a_job_are_ignored_with_a_warning():
         f"workflow.steps[0].{name}: is ignored: a step without an expression runs nothing"
         for name in ("retry", "timeout", "onDeath", "permissions")
     ]
+
+
+def test_a_step_narrows_the_scratch_directory():
+    """A smaller size, or none; a larger one is refused where the run is known."""
+    run = Permissions(scratch_mb=8)
+    for size, read in ((8, 8.0), (0.5, 0.5), (False, False), (None, None)):
+        step, _ = load({"id": "a", "expression": JOB, "permissions": {"scratch_mb": size}}, run)
+        assert step.permissions == StepPermissions(scratch_mb=read)
+    wider = {"id": "a", "expression": JOB, "permissions": {"scratch_mb": 9}}
+    load(wider, None)
+    for permissions, own in ((run, "8"), (Permissions(), "none")):
+        with pytest.raises(PlanError) as caught:
+            load(wider, permissions)
+        [problem] = caught.value.problems
+        assert problem.path == "workflow.steps[0].permissions.scratch_mb"
+        assert problem.message == (
+            f"9 is more than the permissions of the run (scratch_mb: {own});"
+            " a step can only narrow them"
+        )

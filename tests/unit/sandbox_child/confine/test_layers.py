@@ -50,7 +50,7 @@ def test_what_a_fork_puts_on_itself_can_be_made_ready():
 )
 def test_what_lies_below_another_path_needs_no_mount_of_its_own(paths, kept):
     """The libraries of the machine come with their directory."""
-    assert mounts._reduced(paths) == kept
+    assert mounts.reduced(paths) == kept
 
 
 def test_below_means_below():

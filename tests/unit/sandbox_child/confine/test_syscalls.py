@@ -26,10 +26,18 @@ EPERM, ENOSYS, ENOTTY = map(refuse, (errno.EPERM, errno.ENOSYS, errno.ENOTTY))
 PID = 4711
 NAMED = {
     name: set(getattr(syscalls, name).split())
-    for name in ("ALLOWED", "REFUSED", "FATAL", "UNKNOWN", "ALLOWED_WITH_NET")
+    for name in (
+        *("ALLOWED", "REFUSED", "FATAL", "UNKNOWN", "ALLOWED_WITH_NET"),
+        *("ALLOWED_WITH_SCRATCH", "UNSUPPORTED_WITH_SCRATCH"),
+    )
 }
 WITH_NET = {*syscalls.CHECKED_WITH_NET, *syscalls.EITHER_WITH_NET}
-EVERY = set().union(*NAMED.values(), syscalls.CHECKED, syscalls.EITHER, WITH_NET)
+WITH_SCRATCH = {
+    *syscalls.CHECKED_WITH_SCRATCH,
+    *NAMED["ALLOWED_WITH_SCRATCH"],
+    *NAMED["UNSUPPORTED_WITH_SCRATCH"],
+}
+EVERY = set().union(*NAMED.values(), syscalls.CHECKED, syscalls.EITHER, WITH_NET, WITH_SCRATCH)
 
 
 def filled(program: Program, pid: int) -> bytes:
@@ -38,11 +46,11 @@ def filled(program: Program, pid: int) -> bytes:
     return bytes(code)
 
 
-def compiled(machine: str, *, net: bool) -> bytes:
+def compiled(machine: str, *, net: bool, scratch: bool = False) -> bytes:
     table = TABLES[machine]
     code = assemble(
         table.AUDIT_ARCH,
-        syscalls.verdicts(table.NUMBERS, net=net).items(),
+        syscalls.verdicts(table.NUMBERS, net=net, scratch=scratch).items(),
         otherwise=ENOSYS,
         past_the_end=X32_BIT,
     )
@@ -55,9 +63,9 @@ def machine(request):
 
 
 class Filter:
-    def __init__(self, machine: str, *, net: bool = False) -> None:
+    def __init__(self, machine: str, *, net: bool = False, scratch: bool = False) -> None:
         self.table = TABLES[machine]
-        self.program = compiled(machine, net=net)
+        self.program = compiled(machine, net=net, scratch=scratch)
 
     def __call__(self, name: str, *arguments: int) -> int:
         return run_filter(
@@ -77,6 +85,8 @@ def test_no_call_is_in_two_lists():
     lists += [set(syscalls.CHECKED), set(syscalls.EITHER)]
     assert sum(map(len, lists)) == len(set().union(*lists))
     assert NAMED["ALLOWED_WITH_NET"] <= NAMED["REFUSED"]
+    assert NAMED["REFUSED"] >= WITH_SCRATCH
+    assert not WITH_SCRATCH & (WITH_NET | NAMED["ALLOWED_WITH_NET"])
 
 
 def test_every_named_call_exists_somewhere():
@@ -93,11 +103,16 @@ def test_lists_are_sorted():
         assert words == sorted(words)
 
 
-@pytest.mark.parametrize("net", [False, True], ids=["alone", "net"])
-def test_lists_mean_what_they_say(machine, net):
+@pytest.mark.parametrize(
+    ("net", "scratch"),
+    [(False, False), (True, False), (False, True)],
+    ids=["alone", "net", "scratch"],
+)
+def test_lists_mean_what_they_say(machine, net, scratch):
     """The verdicts are allowed, EPERM, SIGSYS and ENOSYS, for all arguments."""
-    ask = Filter(machine, net=net)
+    ask = Filter(machine, net=net, scratch=scratch)
     changed = (WITH_NET | NAMED["ALLOWED_WITH_NET"]) if net else set()
+    changed |= WITH_SCRATCH if scratch else set()
     for name, expected in (
         ("ALLOWED", ALLOW),
         ("REFUSED", EPERM),
@@ -278,6 +293,43 @@ def test_arguments_decide(machine, call, arguments, expected):
 def test_arguments_decide_with_a_network_permission(machine, call, arguments, expected):
     """The rows show calls that a permission changes, and calls that it does not change."""
     assert Filter(machine, net=True)(call, *arguments) == expected
+
+
+SCRATCH_CASES = [
+    ("mkdirat", (0, 0, 0o777), ALLOW),
+    ("ftruncate", (3, 1), ALLOW),
+    ("pwrite64", (3, 0, 1, 0), ALLOW),
+    ("fchmodat", (0, 0, 0o777), ALLOW),
+    ("fchmodat", (0, 0, 0o4755), EPERM),
+    ("fchmodat", (0, 0, 0o2755), EPERM),
+    ("chmod", (0, 0o1777), EPERM),
+    ("chmod", (0, 0o600), ALLOW),
+    ("fchmod", (1, 0o600), EPERM),  # of a pipe
+    ("unlinkat", (0, 0, 0x200), ALLOW),
+    ("unlinkat", (0, 0, 1), EPERM),
+    ("renameat2", (0, 0, 0, 0, 1), ALLOW),
+    ("renameat2", (0, 0, 0, 0, 4), EPERM),  # RENAME_WHITEOUT
+    ("utimensat", (0, 0, 0, 0x100), ALLOW),
+    ("utimensat", (0, 0, 0, 0x1000), EPERM),
+    ("symlinkat", (0, 0, 0), EPERM),
+    ("linkat", (0, 0, 0, 0, 0), EPERM),
+    ("mknodat", (0, 0, 0o100644, 0), EPERM),
+    ("openat", (0, 1, 0x410000), EPERM),  # O_TMPFILE
+    ("fcntl", (0, 6), EPERM),  # F_SETLK
+    ("setxattr", (0, 0), EPERM),
+    ("listxattr", (0, 0), refuse(errno.EOPNOTSUPP)),
+    ("execve", (0, 0), EPERM),
+    ("mount", (0, 0), KILL),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "arguments", "expected"), SCRATCH_CASES)
+def test_arguments_decide_with_a_scratch_directory(machine, call, arguments, expected):
+    """The rows show calls that the permission changes, and calls that it does not change."""
+    ask = Filter(machine, scratch=True)
+    if ask.has(call):
+        assert ask(call, *arguments) == expected
 
 
 USED = [
