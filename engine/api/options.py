@@ -31,6 +31,8 @@ _POSITIVE: Final = (
     "max_log_bytes",
     "max_step_runs",
     "max_events",
+    "net_mb",
+    "max_connections",
 )
 
 
@@ -40,7 +42,7 @@ DEFAULT_PUBLIC_KEYS: Final = (
 )  # fmt: skip
 """Keys of a configuration whose values are not secret; upper and lower case are the same."""
 
-_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events")
+_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events", "max_connections")
 
 
 def _is_names(value: Any) -> TypeGuard[Collection[str]]:
@@ -136,6 +138,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Number of step runs.  If not given, ten for each step of the plan, but at least 1,000."""
     max_events: int = 1_000_000
     """Number of events; a run with more is ended."""
+    net_mb: float | None = None
+    """Bytes over the network, in both directions together; a run that needs more is ended."""
+    max_connections: int = 256
+    """Number of connections at once; one more fails."""
     log_level: LogLevel = "debug"
     """The least important level of log lines that are reported."""
     adaptor_log_level: LogLevel = "warning"
@@ -198,6 +204,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     def memory_bytes(self) -> int:
         """The memory limit in bytes."""
         return int(self.memory_mb * MEGABYTE)
+
+    @property
+    def net_bytes(self) -> int | None:
+        """The limit of the network in bytes; None without a limit."""
+        return None if self.net_mb is None else int(self.net_mb * MEGABYTE)
 
     @property
     def state_bytes(self) -> int:

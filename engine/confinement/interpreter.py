@@ -50,21 +50,28 @@ HARMLESS_FILES: Final = (
 )
 """Files that libraries open by name, and that contain only what every machine has."""
 
-NETWORK_FILES: Final = (
+PRIVATE_NETWORK_FILES: Final = (
     "/etc/gai.conf",
     "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
     "/etc/protocols",
     "/etc/resolv.conf",
     "/etc/services",
 )
-"""Files that are needed to look up a host; only for runs with a network permission."""
+"""Files that are needed to look up a host in a private network."""
+
+NETWORK_FILES: Final = (*PRIVATE_NETWORK_FILES, "/etc/hosts", "/etc/nsswitch.conf")
+"""The same for a run in the network of the machine.  They are left out of a private network: there the
+relay must be asked for every name, because only then it knows the name of a connection."""
 
 
-def network_files() -> tuple[str, ...]:
-    """Return the files that a run with a network permission may read to find and verify hosts."""
-    return (*NETWORK_FILES, *certificates())
+def network_files(*, private: bool = False) -> tuple[str, ...]:
+    """Return the files that a run with a network permission may read to find and verify hosts.
+
+    Args:
+        private: Whether the run has a network of its own.
+
+    """
+    return (*(PRIVATE_NETWORK_FILES if private else NETWORK_FILES), *certificates())
 
 
 def child_command() -> list[str]:

@@ -94,9 +94,7 @@ def prepare(
         _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
     )
     requests, groups = walls(workflow, options, request)
-    start = _start(
-        plan, state, linking, options, language=requests[0].language, max_step_runs=max_step_runs
-    )
+    start = _start(plan, state, linking, options, request=requests[0], max_step_runs=max_step_runs)
     survives = len(requests) > 1 or any(map(_may_survive, workflow.steps))
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(
@@ -140,7 +138,7 @@ def _start(
     linking: _Linking,
     options: RunOptions,
     *,
-    language: bool,
+    request: ConfinementRequest,
     max_step_runs: int,
 ) -> Start:
     """Return the message that carries the run to its child."""
@@ -174,7 +172,8 @@ def _start(
         sanitize=options.sanitize,
         remove_from_state=options.remove_from_state,
         event_state=options.event_state,
-        language=language,
+        language=request.language,
+        net=request.mediated_rules,
     )
 
 
