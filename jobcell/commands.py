@@ -235,6 +235,30 @@ def validate(
     raise typer.Exit(command(target, repo, net, read, scratch, json=as_json))
 
 
+@app.command("test")
+def run_tests(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="DIR_OR_FILE", help="Tests (otherwise: this directory)."),
+    ] = None,
+    repo: types.Repo = None,
+    record: Annotated[
+        types.Record, typer.Option(help="Which HTTP exchanges are recorded in cassettes.")
+    ] = types.Record.none,
+    pytest: Annotated[
+        list[str] | None,
+        typer.Option("--pytest", metavar="ARG", help="An argument for pytest; may be repeated."),
+    ] = None,
+) -> None:
+    """Run the tests of jobs: test_*.py and *.job.yaml, each job in the sandbox.
+
+    The exit code is that of pytest: 0 all passed, 1 a test failed, 5 there are no tests.
+    """
+    from jobcell.testing.command import run as command
+
+    raise typer.Exit(command(places or [Path()], repo, record.value, pytest or ()))
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

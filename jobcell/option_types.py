@@ -25,6 +25,14 @@ class LogLevel(StrEnum):
     error = "error"
 
 
+class Record(StrEnum):
+    """What a test records."""
+
+    none = "none"
+    once = "once"
+    all = "all"
+
+
 State = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Initial state as JSON; - is stdin.")
 ]

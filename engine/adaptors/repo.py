@@ -277,8 +277,16 @@ def _check_module(link: AdaptorLink) -> None:
 def adaptor_paths(
     repo_dir: str | os.PathLike[str] | None, modules: Mapping[str, ModuleRef]
 ) -> list[str]:
-    """Return the paths that a run may read of adaptors: the repo, and what replaces parts of it."""
+    """Return the paths that a run may read of adaptors: the repo, and what replaces parts of it.
+
+    A path below another one is left out: runs with the same paths share a zygote.
+    """
     places = [ref.path for ref in modules.values() if ref.path is not None]
     if repo_dir is not None:
         places.append(os.fspath(repo_dir))
-    return sorted({os.path.realpath(place) for place in places})
+    paths = sorted({os.path.realpath(place) for place in places})
+    return [path for path in paths if not any(_is_below(path, other) for other in paths)]
+
+
+def _is_below(path: str, other: str) -> bool:
+    return path.startswith(f"{other.rstrip('/')}/") and path != other
