@@ -82,6 +82,7 @@ def run(  # long: one line for each option
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -96,7 +97,7 @@ def run(  # long: one line for each option
     from jobcell.starting import Given, PlanChoice, start_run
 
     options = _stored_options(
-        net, read, scratch, sandbox, repo, credentials, timeout, step_timeout, memory
+        net, read, scratch, ca_file, sandbox, repo, credentials, timeout, step_timeout, memory
     )
     given = Given(
         state=state,
@@ -135,6 +136,7 @@ def resume(  # long: one line for each option
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -150,7 +152,7 @@ def resume(  # long: one line for each option
     from jobcell.starting import Given, resume_run
 
     options = _stored_options(
-        net, read, scratch, sandbox, repo, credentials, timeout, step_timeout, memory
+        net, read, scratch, ca_file, sandbox, repo, credentials, timeout, step_timeout, memory
     )
     given = Given(
         state=state,
@@ -171,6 +173,7 @@ def _stored_options(  # one argument for each option
     net: Sequence[str] | None,
     read: Sequence[Path] | None,
     scratch: float | None,
+    ca_file: Path | None,
     sandbox: bool | None,
     repo: Path | None,
     credentials: Path | None,
@@ -185,6 +188,7 @@ def _stored_options(  # one argument for each option
         net=tuple(net or ()),
         read=tuple(map(str, read or ())),
         scratch=scratch,
+        ca_file=_text(ca_file),
         sandbox=sandbox,
         repo=_text(repo),
         credentials=_text(credentials),
@@ -222,17 +226,18 @@ def validate(
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
-    With --net, --read or --scratch the permissions of each step are compared with those of a run that
-    has them.
+    With --net, --read, --scratch or --ca-file the permissions of each step are compared with those of
+    a run that has them.
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(command(target, repo, net, read, scratch, json=as_json))
+    raise typer.Exit(command(target, repo, net, read, scratch, ca_file, json=as_json))
 
 
 @app.command("test")
@@ -353,6 +358,7 @@ def worker(  # long: one line for each option
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     timeout: types.Timeout = None,
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
@@ -391,6 +397,7 @@ def worker(  # long: one line for each option
         net=net or (),
         read=read or (),
         scratch=scratch,
+        ca_file=ca_file,
         timeout=timeout,
         step_timeout=step_timeout,
         memory=memory,

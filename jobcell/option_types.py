@@ -81,6 +81,14 @@ Scratch = Annotated[
     float | None,
     typer.Option(metavar="MB", help="Give jobs an empty private /tmp of this size."),
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        help="Certificate authorities (PEM) that jobs trust, in place of the machine's.",
+    ),
+]
 Level = Annotated[LogLevel, typer.Option(help="Least important level of logs to show.")]
 AdaptorLevel = Annotated[LogLevel, typer.Option(help="The same for libraries that adaptors use.")]
 Mode = Annotated[StartMode, typer.Option(help="How the child starts.")]

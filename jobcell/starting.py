@@ -85,7 +85,7 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         start=choice.start,
         end=choice.end,
         adaptors=choice.adaptors,
-        permissions=read_permissions(given.options.net, given.options.read, given.options.scratch),
+        permissions=_permissions(given.options),
         warn=_print_warning,
     )
     _check_files(given, choice.target, choice.journal)
@@ -266,7 +266,13 @@ def _absolute(options: StoredOptions) -> StoredOptions:
         if (path := getattr(options, name)) is not None
     }
     read = tuple(str(Path(path).absolute()) for path in options.read)
+    if options.ca_file is not None:
+        changes["ca_file"] = str(Path(options.ca_file).absolute())
     return msgspec.structs.replace(options, read=read, **changes)
+
+
+def _permissions(options: StoredOptions) -> engine.Permissions:
+    return read_permissions(options.net, options.read, options.scratch, options.ca_file)
 
 
 def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
@@ -293,7 +299,7 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
         except (TypeError, ValueError):
             message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
             raise BadInputError([message]) from None
-    return with_permissions(options, stored.net, stored.read, stored.scratch)
+    return with_permissions(options, stored.net, stored.read, stored.scratch, stored.ca_file)
 
 
 def _view(plan: Plan, given: Given) -> View:

@@ -71,6 +71,8 @@ class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Most bytes over the network, in both directions together; None: no limit."""
     scratch_bytes: int = 0
     """The size of the private directory ``/tmp``; 0: the child has none.  It needs the layer ``mounts``."""
+    ca_file: str = ""
+    """The file of certificate authorities that libraries are told to use; it is in ``read_paths``."""
     memory_bytes: int = 500 * 1024 * 1024
     cpu_s: float | None = None
     max_open_files: int = 64

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, cast, get_args
 
 import msgspec
 
+from engine.api.authorities import read_authorities
 from protocol.adaptor import ModuleRef
 from protocol.limits import MAX_STATE_ITEMS, MEGABYTE
 from protocol.words import LogLevel
@@ -57,17 +58,20 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     ``net``: rules as in `protocol.net_rules` (``"host:port"``, ``"*.example.org:443"``, ``"*"``);
     ``read``: extra absolute paths, read-only;
     ``scratch_mb``: the size of an empty private ``/tmp``, which counts against ``memory_mb`` and is
-    gone with the run.
+    gone with the run;
+    ``ca_file``: absolute path of a PEM file with the certificate authorities that the run trusts, in
+    place of those of the machine.
 
     Raises:
-        TypeError: A field is not a sequence of text.
-        ValueError: A rule, a path or a size is not valid; the text quotes it.
+        TypeError: A field is not a sequence of text; ``ca_file`` is not text.
+        ValueError: A rule, a path, a size or a file is not valid; the text quotes it.
 
     """
 
     net: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     scratch_mb: float | None = None
+    ca_file: str | None = None
 
     def __post_init__(self) -> None:
         for name, example in (("net", "example.org:443"), ("read", "/srv/data")):
@@ -86,6 +90,10 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
             _check_read_path(path)
         if self.scratch_mb is not None:
             _check_scratch(self.scratch_mb, self.read)
+        if self.ca_file is not None:
+            if not isinstance(self.ca_file, str):
+                raise TypeError(f"Permissions.ca_file must be str, not {self.ca_file!r}")
+            read_authorities(self.ca_file)
 
     @property
     def scratch_bytes(self) -> int:

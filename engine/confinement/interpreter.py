@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from engine.confinement.certificates import certificates
+from engine.confinement.certificates import certificates, settings
 from engine.confinement.libraries import libraries, needed
 
 CHILD_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
@@ -64,14 +64,16 @@ NETWORK_FILES: Final = (*PRIVATE_NETWORK_FILES, "/etc/hosts", "/etc/nsswitch.con
 relay must be asked for every name, because only then it knows the name of a connection."""
 
 
-def network_files(*, private: bool = False) -> tuple[str, ...]:
+def network_files(*, private: bool = False, ca_file: str = "") -> tuple[str, ...]:
     """Return the files that a run with a network permission may read to find and verify hosts.
 
     Args:
         private: Whether the run has a network of its own.
+        ca_file: The authorities that the run trusts; empty for those of this machine.
 
     """
-    return (*(PRIVATE_NETWORK_FILES if private else NETWORK_FILES), *certificates())
+    trusted = (ca_file, *settings()) if ca_file else certificates()
+    return (*(PRIVATE_NETWORK_FILES if private else NETWORK_FILES), *trusted)
 
 
 def child_command() -> list[str]:

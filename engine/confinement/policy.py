@@ -104,16 +104,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def _with_network(self, request: ConfinementRequest, options: RunOptions) -> ConfinementRequest:
         """Return the request of a run with a network permission."""
+        permissions = options.permissions
         request = replace(
             request,
-            net=tuple(map(str, options.permissions.net_rules)),
+            net=tuple(map(str, permissions.net_rules)),
+            ca_file=os.path.realpath(permissions.ca_file) if permissions.ca_file else "",
             net_by_port=self.net == "ports",
             max_connections=options.max_connections,
             net_bytes=options.net_bytes,
             max_open_files=request.max_open_files + options.max_connections,
         )
         private = request.private_net
-        files = interpreter.network_files(private=private)
+        files = interpreter.network_files(private=private, ca_file=request.ca_file)
         return replace(
             request,
             required=(*request.required, "network") if private else request.required,
@@ -137,6 +139,7 @@ def zygote_request(request: ConfinementRequest) -> ConfinementRequest:
         read_paths=tuple(path for path in request.read_paths if path not in files),
         root_paths=files,
         net=plain.net,
+        ca_file=plain.ca_file,
         net_by_port=plain.net_by_port,
         max_connections=plain.max_connections,
         net_bytes=plain.net_bytes,

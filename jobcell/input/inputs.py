@@ -45,14 +45,17 @@ def read_json_file(path: Path) -> Any:
 
 
 def read_permissions(
-    net: Iterable[str], read: Iterable[str | Path], scratch: float | None = None
+    net: Iterable[str],
+    read: Iterable[str | Path],
+    scratch: float | None = None,
+    ca_file: str | Path | None = None,
 ) -> Permissions:
-    """Return the permissions that ``--net``, ``--read`` and ``--scratch`` give to a run.
+    """Return the permissions that ``--net``, ``--read``, ``--scratch`` and ``--ca-file`` give to a run.
 
     A path may be relative to the working directory.
 
     Raises:
-        BadInputError: A rule, a path or a size is not a valid one.
+        BadInputError: A rule, a path or a size is not a valid one, or the file has no certificates.
 
     """
     try:
@@ -65,21 +68,33 @@ def read_permissions(
     except ValueError as error:
         raise BadInputError([f"--read: {error}"]) from None
     try:
-        return Permissions(net=allowed.net, read=allowed.read, scratch_mb=scratch)
+        allowed = Permissions(net=allowed.net, read=paths, scratch_mb=scratch)
     except ValueError as error:
         raise BadInputError([f"--scratch: {error}"]) from None
+    if ca_file is None:
+        return allowed
+    file = str(Path(ca_file).absolute())
+    try:
+        return Permissions(net=allowed.net, read=paths, scratch_mb=scratch, ca_file=file)
+    except ValueError as error:
+        reason = str(error).removeprefix("Permissions.ca_file has ")
+        raise BadInputError([f"--ca-file: {reason}"]) from None
 
 
 def with_permissions(
-    options: RunOptions, net: Iterable[str], read: Iterable[str | Path], scratch: float | None
+    options: RunOptions,
+    net: Iterable[str],
+    read: Iterable[str | Path],
+    scratch: float | None,
+    ca_file: str | Path | None = None,
 ) -> RunOptions:
     """Return *options* with the permissions of the command line.
 
     Raises:
-        BadInputError: A rule, a path or a size is not a valid one.
+        BadInputError: A rule, a path or a size is not a valid one, or the file has no certificates.
 
     """
-    permissions = read_permissions(net, read, scratch)
+    permissions = read_permissions(net, read, scratch, ca_file)
     if scratch is not None and scratch > options.memory_mb:
         message = f"--scratch: {scratch:g} MB is more than the memory ({options.memory_mb:g} MB)"
         raise BadInputError([f"{message}, in which it is counted; give more with --memory"])

@@ -32,6 +32,7 @@ from protocol.confinement import (
     missing_in_zygote,
 )
 from sandbox_child.confine import (
+    authorities,
     descriptors,
     dumpable,
     environment,
@@ -281,6 +282,7 @@ def _off(request: ConfinementRequest, name: str) -> LayerReport:
 def _finish(task: Task, layers: dict[str, LayerReport]) -> ConfinementReport:
     """Try the walls, and report; there is a report of every layer by now."""
     request = task.request
+    authorities.announce(request.ca_file)
     probes: tuple[ProbeReport, ...] = ()
     if request.level != "none":
         probes = probe(private_net=task.net == "by name")
