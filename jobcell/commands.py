@@ -68,6 +68,8 @@ def run(  # long: one line for each option
     credentials: types.Credentials = None,
     repo: types.Repo = None,
     adaptor: types.Adaptors = None,
+    autoinstall: types.Autoinstall = False,
+    yes: types.Yes = False,
     output: types.Output = None,
     events: types.Events = None,
     start: types.Start = None,
@@ -111,7 +113,9 @@ def run(  # long: one line for each option
         as_json=as_json,
         key_name=journal_key_env,
     )
-    choice = PlanChoice(target, adaptor or (), start, end, journal, from_step, only)
+    choice = PlanChoice(
+        target, adaptor or (), start, end, journal, from_step, only, autoinstall, yes
+    )
     raise typer.Exit(start_run(choice, given))
 
 

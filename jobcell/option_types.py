@@ -47,6 +47,13 @@ Adaptors = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME[@VERSION]", help="Adaptor of a single job; may be repeated."),
 ]
+Autoinstall = Annotated[
+    bool,
+    typer.Option("--autoinstall", help="Install adaptors that the repo lacks, after a question."),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Agree to --autoinstall, for use without a terminal.")
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Final state (otherwise: stdout)."),

@@ -98,7 +98,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (
         Step,
         "adaptors",
-    ): "One adaptor or a list: `name` or `name@version`. `adaptor` is another spelling.",
+    ): "One adaptor or a list: `name` or `name@version` (also `@latest`, `@next`). `adaptor` is another spelling.",
     (Step, "configuration"): "The configuration of the step, or the id of a credential.",
     (Step, "state"): "The default state, or the id of a stored state.",
     (Step, "next"): "The id of the next step, or an object of step id to edge.",

@@ -23,6 +23,7 @@ __all__ = [
     "check_adaptors",
     "check_repo",
     "find_repo",
+    "named_repo",
     "read_credentials",
     "read_json_file",
     "read_permissions",
@@ -151,6 +152,11 @@ def find_repo(given: Path | None) -> Path | None:
     return usual if (usual / "repo.json").is_file() else None
 
 
+def named_repo(given: str | Path | None) -> Path:
+    """Return the directory that `find_repo` looks for, whether it exists or not."""
+    return Path(given or os.environ.get("JOBCELL_REPO") or "repo")
+
+
 def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
     """Raise BadInputError if a step wants an adaptor, and no repo was found."""
     if repo_dir is not None:
@@ -159,7 +165,8 @@ def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
         if step.adaptors:
             message = (
                 f"step {step.id!r} needs the adaptor {step.adaptors[0]!r}, but no repo was found;"
-                " give one with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
+                " give one with --repo DIR or JOBCELL_REPO, make ./repo with jobcell repo init, or let"
+                " jobcell run --autoinstall make it"
             )
             raise BadInputError([message])
 
