@@ -21,7 +21,7 @@ from pathlib import Path
 from engine.adaptors import Repo, RepoError
 from jobcell.input.inputs import BadInputError, find_repo
 from jobcell.stubs.library import NoTypeshedError, hide_imports, write_library
-from jobcell.stubs.source import OPERATION_MODULE, to_stub
+from jobcell.stubs.source import OPERATION_MODULE, imported_names, to_stub
 from protocol.adaptor import AdaptorLink
 from sandbox_child.language.offer import allowed_names
 
@@ -164,21 +164,35 @@ def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str
     files = sorted(package.rglob("*.py")) if package.is_dir() else [root / f"{link.module}.py"]
     names: list[str] = []
     needed: list[str] = []
+    sources, taken = {}, set[tuple[str, str]]()
     for file in files:
         inner = file.relative_to(root)
         try:
-            source = file.read_text(encoding="utf-8")
-            stub, imported = hide_imports(to_stub(source, filename=str(inner)))
+            sources[inner] = file.read_text(encoding="utf-8")
+            is_package = inner.stem == "__init__"
+            taken |= imported_names(sources[inner], module=_dotted(inner), is_package=is_package)
         except (OSError, SyntaxError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise BadInputError([f"{link.name}@{link.version}: {inner}: {reason}"]) from None
+    for inner, source in sources.items():
+        passed_on = {name for module, name in taken if module == _dotted(inner)}
+        if inner.as_posix() in (f"{link.module}.py", f"{link.module}/__init__.py"):
+            names = public_names(source)
+            passed_on.update(names)
+        stub, imported = hide_imports(
+            to_stub(source, filename=str(inner), passed_on=frozenset(passed_on))
+        )
         place = target / inner.with_suffix(".pyi")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(stub)
         needed += imported
-        if inner.as_posix() in (f"{link.module}.py", f"{link.module}/__init__.py"):
-            names = public_names(source)
     return names, needed
+
+
+def _dotted(inner: Path) -> str:
+    """Return the name of the module in a file."""
+    parts = inner.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def public_names(source: str) -> list[str]:

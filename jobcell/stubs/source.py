@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
+from typing import TypeGuard
 
 OPERATION_MODULE = "_jobcell_operation"
 """The stub module with the class `Operation`."""
 
 _OPERATION = "_Operation"
 
+_WORD = re.compile(r"[^\W\d]\w*")
 _ELLIPSIS = ast.Expr(ast.Constant(...))
 
 
-def to_stub(source: str, *, filename: str) -> str:
+def to_stub(source: str, *, filename: str, passed_on: frozenset[str] | None = None) -> str:
     """Return the stub (`.pyi`) of a module.
 
     Functions keep their signature and docstring, classes keep their declarations, variables keep
@@ -23,6 +26,8 @@ def to_stub(source: str, *, filename: str) -> str:
     Args:
         source: The text of the module.  It is parsed, never run.
         filename: Named in errors.
+        passed_on: The names that others take from the module.  Private functions that are not among
+            them are left out, and imports that neither they nor the stub need.  None keeps all.
 
     Raises:
         SyntaxError: *source* is not Python.
@@ -31,11 +36,91 @@ def to_stub(source: str, *, filename: str) -> str:
     tree = ast.parse(source, filename)
     needed: list[ast.stmt] = [ast.ImportFrom("typing", [ast.alias("Any", "_Any")], 0)]
     body = _statements(tree.body)
+    if passed_on is not None:
+        body = _without_unused(body, passed_on)
     if any(_makes_operations(node) for statement in body for node in ast.walk(statement)):
         needed.append(ast.ImportFrom(OPERATION_MODULE, [ast.alias("Operation", _OPERATION)], 0))
     head = 1 if body and _is_docstring(body[0]) else 0
     tree.body = [*body[:head], *needed, *body[head:]]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def imported_names(source: str, *, module: str, is_package: bool) -> set[tuple[str, str]]:
+    """Return the names that a module imports from other modules, each with its module.
+
+    Raises:
+        SyntaxError: *source* is not Python.
+
+    """
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom(module=name, level=level, names=aliases):
+                parts = module.split(".")
+                base = parts[: len(parts) - level + is_package] if level else []
+                target = ".".join([*base, *([name] if name else [])])
+                found.update((target, alias.name) for alias in aliases)
+    return found
+
+
+class _Names(ast.NodeVisitor):
+    """Collects the names that statements use, but not those that they import."""
+
+    def __init__(self, found: set[str]) -> None:
+        self.found = found
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Use nothing."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Use nothing."""
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Leave out docstrings."""
+        if not _is_docstring(node):
+            self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Use a name."""
+        self.found.add(node.id)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """Use the names of an annotation in quotes."""
+        if isinstance(node.value, str):
+            self.found.update(_WORD.findall(node.value))
+
+
+def _without_unused(body: list[ast.stmt], passed_on: frozenset[str]) -> list[ast.stmt]:
+    """Return statements without private functions, and without imports that nothing uses then.
+
+    A checker would otherwise read the libraries of an adaptor, and all that these import.
+    """
+    names = _Names({"Any", *passed_on})
+    for statement in body:
+        if not _is_private_function(statement):
+            names.visit(statement)
+    used = names.found
+    kept: list[ast.stmt] = []
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            statement.names = [
+                alias
+                for alias in statement.names
+                if alias.name == "*" or (alias.asname or alias.name.partition(".")[0]) in used
+            ]
+            if not statement.names:
+                continue
+        elif _is_private_function(statement) and statement.name not in used:
+            continue
+        kept.append(statement)
+    return kept
+
+
+def _is_private_function(
+    statement: ast.stmt,
+) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return isinstance(statement, functions) and statement.name.startswith("_")
 
 
 def _statements(body: list[ast.stmt]) -> list[ast.stmt]:

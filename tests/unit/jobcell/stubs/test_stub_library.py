@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from jobcell.stubs.library import write_library
-from jobcell.stubs.source import to_stub
+from jobcell.stubs.source import imported_names, to_stub
 
 pytestmark = pytest.mark.slow
 
@@ -201,3 +201,54 @@ else:
 def test_a_stub_has_signatures_and_no_bodies():
     """The stub has the facts on which a reader may rely, and nothing else."""
     assert to_stub(SOURCE, filename="verbs.py") == STUB
+
+
+LIBRARIES = '''
+import ssl
+import httpx
+from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
+from .inner import Kept, Passed, Quoted, Unused
+from . import beta as alias, gamma
+
+def verb(value: Kept, other: "Quoted") -> Any:
+    """Unused is only a word here."""
+    return httpx.get(value)
+
+@_decorate
+def decorated() -> None: ...
+
+def _decorate(function): ...
+
+def _hidden(client: httpx.Client) -> ssl.SSLContext: ...
+'''
+
+
+def test_a_stub_for_a_checker_leaves_out_what_only_bodies_use():
+    """The libraries of an adaptor would bring everything that they import."""
+    stub = to_stub(LIBRARIES, filename="verbs.py", passed_on=frozenset({"Passed", "gamma"}))
+
+    lines = [line for line in stub.splitlines() if "import" in line and "_Any" not in line]
+    assert lines == [
+        "from typing import Any",
+        "from .inner import Kept, Passed, Quoted",
+        "from . import gamma",
+    ]
+    assert "def _decorate" in stub
+    assert "_hidden" not in stub
+
+
+@pytest.mark.parametrize(
+    ("text", "is_package", "found"),
+    [
+        ("from .inner import A, B as C", True, {("pack.inner", "A"), ("pack.inner", "B")}),
+        ("from .inner import A", False, {("inner", "A")}),
+        ("from . import a", True, {("pack", "a")}),
+        ("from json import loads", True, {("json", "loads")}),
+        ("def f():\n    from .late import D", True, {("pack.late", "D")}),
+        ("import os", True, set()),
+    ],
+)
+def test_imports_are_found_with_the_module_that_has_the_name(text, is_package, found):
+    """A relative import means a module of the same package."""
+    assert imported_names(text, module="pack", is_package=is_package) == found
