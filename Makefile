@@ -72,8 +72,8 @@ format: setup  ## Put the code into its format and mend what can be mended
 types: setup pyright  ## Mypy and pyright, both strict
 	$(PY) -m mypy
 	$(PY) -m mypy --strict examples/typed_manager.py
-	@for adaptor in common rest; do \
-		(cd adaptors/$$adaptor && ../../$(PY) -m mypy --config-file ../../pyproject.toml -p $$adaptor) \
+	@for package in adaptors/*/*/__init__.py; do package=$$(dirname $$package); \
+		(cd $$package/.. && ../../$(PY) -m mypy --config-file ../../pyproject.toml -p $$(basename $$package)) \
 		|| exit 1; \
 	done
 
@@ -88,7 +88,7 @@ pyright: setup  ## Pyright, strict, for the public interface; skipped where it c
 
 imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 	.venv/bin/lint-imports
-	@for adaptor in common rest; do (cd adaptors/$$adaptor && ../../.venv/bin/lint-imports) || exit 1; done
+	@for project in adaptors/*/pyproject.toml; do (cd $$(dirname $$project) && ../../.venv/bin/lint-imports) || exit 1; done
 
 check: lint types imports test  ## All of lint, types, imports and test
 

@@ -36,7 +36,6 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
     "CPULimitError": "kill",
     "StateTooLargeError": "kill",
     "OutputLimitError": "kill",
-    "NetLimitError": "kill",
     "ProtocolError": "exception",
     "ConfinementError": "exception",
     "JournalError": "exception",
@@ -58,7 +57,6 @@ OPTIONS = frozenset(
             "max_log_bytes",
             "max_step_runs",
             "max_events",
-            "net_mb",
         ),
         *(
             "net",

@@ -34,6 +34,8 @@ class Bundled(msgspec.Struct, frozen=True):
     distribution: str
     version: str
     directory: Path
+    requirements: tuple[str, ...] = ()
+    """What it depends on; an index or a directory with wheels has it."""
 
 
 @functools.cache
@@ -44,7 +46,8 @@ def bundled() -> dict[str, Bundled]:
     for file in sorted(place.glob("*/pyproject.toml")) if place is not None else ():
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         name = project["name"].removeprefix(PREFIX)
-        found[name] = Bundled(name, project["name"], project["version"], file.parent)
+        needs = tuple(project.get("dependencies", ()))
+        found[name] = Bundled(name, project["name"], project["version"], file.parent, needs)
     return found
 
 
@@ -125,9 +128,9 @@ def _write_wheel(ours: Bundled, room: Path) -> Path:
         for path in sorted(ours.directory.rglob("*"))
         if path.suffix == ".py" or path.name == "py.typed"
     }
-    files[f"{information}/METADATA"] = (
-        f"Metadata-Version: 2.1\nName: {ours.distribution}\nVersion: {ours.version}\n".encode()
-    )
+    lines = ["Metadata-Version: 2.1", f"Name: {ours.distribution}", f"Version: {ours.version}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in ours.requirements]
+    files[f"{information}/METADATA"] = ("\n".join(lines) + "\n").encode()
     files[f"{information}/WHEEL"] = (
         b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )

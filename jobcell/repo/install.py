@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from packaging.utils import canonicalize_name
 
-from engine.adaptors import canonical_name, module_name, sort_key, tree_hash
+from engine.adaptors import module_name, sort_key, tree_hash
 from jobcell.repo import index
 from jobcell.repo.bundled import PREFIX, write_constraints
 from jobcell.repo.index import Entry, RepoWriteError
@@ -69,26 +69,6 @@ def add(
     if len(specs) != 1 and (name or module):
         raise RepoWriteError("--name and --module can be given for one adaptor at a time only")
     sources = [read_source(spec, allow_build=allow_build, find_links=find_links) for spec in specs]
-    return add_sources(
-        repo_dir,
-        sources,
-        name=name,
-        module=module,
-        allow_build=allow_build,
-        find_links=find_links,
-    )
-
-
-def add_sources(
-    repo_dir: Path,
-    sources: Sequence[Source],
-    *,
-    name: str | None = None,
-    module: str | None = None,
-    allow_build: bool = False,
-    find_links: Sequence[str] = (),
-) -> list[Installed]:
-    """Do the same as `add` for sources that were read."""
     index.read(repo_dir)
     with index.stage(repo_dir) as room:
         staged = [
@@ -137,6 +117,7 @@ def stage_adaptor(
             find_links=find_links,
             constraints=_constraints(source, files),
             dependencies=pinned is None,
+            of_bundled=source.distribution if source.bundled and source.directory else None,
         )
     if source.directory is not None:
         copy_source(source, files)
@@ -177,12 +158,12 @@ def publish(
     done = []
     with index.locked(repo_dir):
         whole = index.read(repo_dir)
-        known = {_key(entry): entry for entry in whole["adaptors"]}
+        known = {(e["name"], sort_key(e["version"])): e for e in whole["adaptors"]}
         kept = [] if only else list(whole["adaptors"])
         fresh_entries = []
         for item in staged:
             entry = item.entry
-            there = known.get(_key(entry))
+            there = known.get((entry["name"], sort_key(entry["version"])))
             if item.files is None and there is None:
                 raise RepoWriteError(f"{entry['name']} was removed by another command meanwhile")
             # `only` asks for exactly these files, so they replace another tree of the same version.
@@ -206,10 +187,6 @@ def publish(
     return done
 
 
-def _key(entry: Entry) -> tuple[str, Any]:
-    return canonical_name(entry["name"]), sort_key(entry["version"])
-
-
 def discard(repo_dir: Path, path: str, room: Path) -> None:
     """Take a directory that is no longer listed out of the repo; the stage removes it."""
     directory = repo_dir / path
@@ -226,10 +203,12 @@ def run_installer(
     find_links: Sequence[str],
     constraints: Path,
     dependencies: bool = True,
+    of_bundled: str | None = None,
 ) -> None:
     """Let pip, or uv where pip is missing, install into a directory.
 
-    A dependency that *constraints* names comes from there, not from an index.
+    A dependency that *constraints* names comes from there, not from an index.  *of_bundled* is the
+    adaptor that comes with jobcell, if *requirements* are its dependencies.
 
     Raises:
         RepoWriteError: The installer failed; the message is its last error.
@@ -262,7 +241,16 @@ def run_installer(
         errors = [line for line in outcome.stderr.splitlines() if line.strip()]
         reason = next((line for line in errors if line.startswith("ERROR")), (errors or ["?"])[-1])
         remedy = "" if allow_build else "; only wheels are taken unless --allow-build is given"
-        raise RepoWriteError(f"cannot install {requirements[0]!r}: {reason.strip()[:300]}{remedy}")
+        what = repr(requirements[0])
+        if of_bundled is not None:
+            name = of_bundled.removeprefix(PREFIX)
+            what = f"the libraries of {name} ({', '.join(requirements)})"
+            remedy = (
+                f"; {name} itself comes with jobcell, and its libraries come from an index. Without one,"
+                f" run `pip download -d wheels {' '.join(map(repr, requirements))}` on a machine that"
+                f" has one, and then `jobcell repo add {name} --find-links wheels` here"
+            )
+        raise RepoWriteError(f"cannot install {what}: {reason.strip()[:300]}{remedy}")
 
 
 def _constraints(source: Source, files: Path) -> Path:
@@ -304,15 +292,14 @@ def _find_module(
     adaptor: str, own: Distribution, others: Sequence[Distribution], files: Path
 ) -> str:
     """Return the import name: that of the adaptor, or the only module that it installed."""
-    usual = canonical_name(module_name(adaptor))
+    usual = module_name(adaptor)
     modules = {
         item.name.partition(".")[0]
         for item in files.iterdir()
         if item.suffix in {".py", ".so"} or (item.is_dir() and item.name.isidentifier())
     }
-    for found in sorted(modules):
-        if canonical_name(found) == usual:
-            return found
+    if usual in modules:
+        return usual
     for other in others:
         modules -= {str(file).partition("/")[0].partition(".")[0] for file in other.files or ()}
     public = sorted(module for module in modules if not module.startswith("_"))

@@ -1,4 +1,4 @@
-"""`common` and `rest` come with jobcell, and a foreign distribution never takes their place."""
+"""`common`, `http` and `rest` come with jobcell, and a foreign distribution never takes their place."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ from engine.adaptors.repo import Repo
 from jobcell.repo import RepoWriteError, add, initialise, lock, sync, verify
 
 NAMES_OF_OURS = ("common", "rest", "jobcell-common", "jobcell-rest", "Jobcell_Rest")
+VERSIONS_THAT_ARE_NOT_OURS = (
+    *(
+        "rest==2.1.0",
+        "rest@2.1.0",
+        "jobcell-rest>=2",
+        "Common==2.1.0",
+        "http==2.1.0",
+        "jobcell-http>=2",
+    ),
+)
 
 
 def make_wheel(directory: Path, name: str, version: str) -> Path:
@@ -36,7 +46,15 @@ def make_wheel(directory: Path, name: str, version: str) -> Path:
 def index(tmp_path, monkeypatch):
     """An index in which other people have published distributions with our names."""
     root = tmp_path / "index"
-    for name in ("common", "rest", "jobcell-common", "jobcell-rest", "ledger"):
+    for name in (
+        "common",
+        "rest",
+        "http",
+        "jobcell-common",
+        "jobcell-rest",
+        "jobcell-http",
+        "ledger",
+    ):
         for version in ("1.0.0", "2.1.0"):
             make_wheel(root / name, name, version)
         links = "".join(
@@ -104,10 +122,10 @@ def test_a_name_of_ours_is_the_bundled_adaptor(repo, spec):
 
 
 @pytest.mark.usefixtures("index")
-@pytest.mark.parametrize("spec", ["rest==2.1.0", "rest@2.1.0", "jobcell-rest>=2", "Common==2.1.0"])
+@pytest.mark.parametrize("spec", VERSIONS_THAT_ARE_NOT_OURS)
 def test_a_version_of_ours_that_is_not_bundled_is_refused(repo, spec):
     """The error gives the existing version, and the index is not asked."""
-    with pytest.raises(RepoWriteError, match=r"jobcell comes with (rest|common) 1\.0\.0"):
+    with pytest.raises(RepoWriteError, match=r"jobcell comes with (rest|common|http) 1\.0\.0"):
         add(repo, [spec])
 
     assert Repo.read(repo).entries() == []

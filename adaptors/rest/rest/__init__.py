@@ -1,4 +1,4 @@
-"""HTTP requests for workflow jobs.
+"""HTTP requests for workflow jobs.  The adaptor `http` replaces this package.
 
 `get`, `post`, `put`, `patch`, `delete` and `request` return operations: functions from state to
 state.  Any of their arguments may be a function of state.  In the state that an operation returns,
@@ -9,6 +9,7 @@ state.  Any of their arguments may be a function of state.  In the state that an
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -30,6 +31,8 @@ __all__ = [
     "put",
     "request",
 ]
+
+_announced = False
 
 State: TypeAlias = dict[str, Any]
 Operation: TypeAlias = Callable[[State], State]
@@ -86,6 +89,7 @@ def request(
     }
 
     def run(state: State) -> State:
+        _announce_end()
         wanted = _resolve(state, given)
         if wanted["parse_as"] not in PARSERS:
             raise RequestError(f"parse_as is one of {', '.join(PARSERS)}", got=wanted["parse_as"])
@@ -156,6 +160,21 @@ def delete(path: Any, **options: Any) -> Operation:
 
     """
     return request("DELETE", path, **options)
+
+
+def _announce_end() -> None:
+    """Log once in each run that another adaptor replaces this one."""
+    global _announced  # noqa: PLW0603 - module state lives as long as the run
+    try:
+        import jobcell_context  # noqa: F401 - it exists in a run only
+    except ImportError:
+        return
+    if not _announced:
+        _announced = True
+        logging.getLogger(__name__).warning(
+            "the adaptor rest is deprecated and goes away in the next release; the adaptor http has the"
+            " same verbs (its README lists the differences)"
+        )
 
 
 def _resolve(state: State, value: Any) -> Any:

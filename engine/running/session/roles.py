@@ -18,10 +18,7 @@ from protocol.report import SEVERITY_BY_NAME, ErrorReport
 from protocol.words import LEFT_OUT_PATTERN
 
 _OF_THE_ENGINE: Final = frozenset(
-    (
-        *("TimeoutError", "CPULimitError", "NetLimitError"),
-        *("ProtocolError", "ConfinementError", "SpawnError"),
-    )
+    ("TimeoutError", "CPULimitError", "ProtocolError", "ConfinementError", "SpawnError")
 )
 """Errors that only the engine can find."""
 

@@ -1,1 +1,0 @@
-get("patients", query={"since": state.since})
