@@ -124,7 +124,7 @@ class _Child:
             EngineError: The child could not be confined.
 
         """
-        child, connection = self._started
+        child, connection, _ = self._started
         connection.allow(_ANSWER_BYTES + FRAME_SLACK_BYTES)
         poll = select.poll()  # select(2) cannot take a descriptor above 1023
         for end in (connection.answers, connection.stdout, connection.stderr, child.exit_fd):
@@ -215,7 +215,7 @@ class _Child:
 
     def close(self) -> None:
         """End the child and release its resources."""
-        child, connection = self._started
+        child, connection, _ = self._started
         self._meter.close()
         connection.close()
         if not self._reaped:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.adaptors import Repo, RepoError, adaptor_paths
-from engine.api import PlanError, Problem, RunOptions
+from engine.api import Permissions, PlanError, Problem, RunOptions
 from engine.checker import check_texts
 from engine.confinement import Policy
 from engine.plan import PlacedText, load_plan, read_plan, texts_of
@@ -156,7 +156,10 @@ class _Linking:
             workflow_globals=helpers,
         )
         places = adaptor_paths(self._repo_dir, self._modules)
-        return check_texts(check, Policy().request(options=self._options, read_paths=places))
+        # A check runs no code, so that it needs no network.
+        permissions = Permissions(read=self._options.permissions.read)
+        options = msgspec.structs.replace(self._options, permissions=permissions)
+        return check_texts(check, Policy().request(options=options, read_paths=places))
 
     def resolve(self, spec: str, path: str, step_id: str | None) -> str | None:
         """Return ``name@version`` of an adaptor, or None if it cannot be used."""

@@ -14,6 +14,7 @@ from uuid import uuid4
 from engine.adaptors import adaptor_paths
 from engine.api import EngineClosedError, EngineError, Journal, RunOptions
 from engine.confinement import Policy
+from engine.network import Relays
 from engine.plan import load_plan
 from engine.reporting import EventLog, Run, RunError
 from engine.resuming import JournalsInUse, take_up
@@ -235,7 +236,8 @@ class Engine:
         return self.policy.request(options=options, read_paths=places)
 
     def _make_starter(self) -> Starter:
-        return make_starter(self._start_mode, self._request(self.options), self._spares)
+        networks = Relays(self.policy.net_proxy)
+        return make_starter(self._start_mode, self._request(self.options), self._spares, networks)
 
 
 _journals: Final = JournalsInUse()

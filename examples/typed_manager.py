@@ -47,6 +47,8 @@ def describe(event: AnyEvent) -> str:
             return f"{source} to {target}: {'taken' if taken else 'not taken'}"
         case jobcell.Log(level=level, message=message):
             return f"{level}: {message}"
+        case jobcell.NetConnect(host=host, port=port, outcome=outcome):
+            return f"connection to {host}:{port}: {outcome}"
         case jobcell.WorkflowComplete(duration_ms=duration_ms):
             return f"finished after {duration_ms:.0f} ms"
         case jobcell.WorkflowError(error=error):

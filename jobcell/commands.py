@@ -68,6 +68,8 @@ def run(  # long: one line for each option
     credentials: types.Credentials = None,
     repo: types.Repo = None,
     adaptor: types.Adaptors = None,
+    autoinstall: types.Autoinstall = False,
+    yes: types.Yes = False,
     output: types.Output = None,
     events: types.Events = None,
     start: types.Start = None,
@@ -82,6 +84,7 @@ def run(  # long: one line for each option
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -96,7 +99,7 @@ def run(  # long: one line for each option
     from jobcell.starting import Given, PlanChoice, start_run
 
     options = _stored_options(
-        net, read, scratch, sandbox, repo, credentials, timeout, step_timeout, memory
+        net, read, scratch, ca_file, sandbox, repo, credentials, timeout, step_timeout, memory
     )
     given = Given(
         state=state,
@@ -110,7 +113,9 @@ def run(  # long: one line for each option
         as_json=as_json,
         key_name=journal_key_env,
     )
-    choice = PlanChoice(target, adaptor or (), start, end, journal, from_step, only)
+    choice = PlanChoice(
+        target, adaptor or (), start, end, journal, from_step, only, autoinstall, yes
+    )
     raise typer.Exit(start_run(choice, given))
 
 
@@ -135,6 +140,7 @@ def resume(  # long: one line for each option
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -150,7 +156,7 @@ def resume(  # long: one line for each option
     from jobcell.starting import Given, resume_run
 
     options = _stored_options(
-        net, read, scratch, sandbox, repo, credentials, timeout, step_timeout, memory
+        net, read, scratch, ca_file, sandbox, repo, credentials, timeout, step_timeout, memory
     )
     given = Given(
         state=state,
@@ -171,6 +177,7 @@ def _stored_options(  # one argument for each option
     net: Sequence[str] | None,
     read: Sequence[Path] | None,
     scratch: float | None,
+    ca_file: Path | None,
     sandbox: bool | None,
     repo: Path | None,
     credentials: Path | None,
@@ -185,6 +192,7 @@ def _stored_options(  # one argument for each option
         net=tuple(net or ()),
         read=tuple(map(str, read or ())),
         scratch=scratch,
+        ca_file=_text(ca_file),
         sandbox=sandbox,
         repo=_text(repo),
         credentials=_text(credentials),
@@ -222,17 +230,42 @@ def validate(
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
-    With --net, --read or --scratch the permissions of each step are compared with those of a run that
-    has them.
+    With --net, --read, --scratch or --ca-file the permissions of each step are compared with those of
+    a run that has them.
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(command(target, repo, net, read, scratch, json=as_json))
+    raise typer.Exit(command(target, repo, net, read, scratch, ca_file, json=as_json))
+
+
+@app.command("test")
+def run_tests(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="DIR_OR_FILE", help="Tests (otherwise: this directory)."),
+    ] = None,
+    repo: types.Repo = None,
+    record: Annotated[
+        types.Record, typer.Option(help="Which HTTP exchanges are recorded in cassettes.")
+    ] = types.Record.none,
+    pytest: Annotated[
+        list[str] | None,
+        typer.Option("--pytest", metavar="ARG", help="An argument for pytest; may be repeated."),
+    ] = None,
+) -> None:
+    """Run the tests of jobs: test_*.py and *.job.yaml, each job in the sandbox.
+
+    The exit code is that of pytest: 0 all passed, 1 a test failed, 5 there are no tests.
+    """
+    from jobcell.testing.command import run as command
+
+    raise typer.Exit(command(places or [Path()], repo, record.value, pytest or ()))
 
 
 @app.command()
@@ -329,6 +362,7 @@ def worker(  # long: one line for each option
     net: types.Net = None,
     read: types.Read = None,
     scratch: types.Scratch = None,
+    ca_file: types.CaFile = None,
     timeout: types.Timeout = None,
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
@@ -367,6 +401,7 @@ def worker(  # long: one line for each option
         net=net or (),
         read=read or (),
         scratch=scratch,
+        ca_file=ca_file,
         timeout=timeout,
         step_timeout=step_timeout,
         memory=memory,

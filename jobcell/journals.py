@@ -34,6 +34,7 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     net: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     scratch: float | None = None
+    ca_file: str | None = None
     sandbox: bool | None = None
     repo: str | None = None
     credentials: str | None = None
@@ -47,7 +48,15 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
         parts += [f"--read {path!r}" for path in self.read]
         if self.sandbox is not None:
             parts.append("--sandbox" if self.sandbox else "--no-sandbox")
-        for field in ("scratch", "repo", "credentials", "timeout", "step_timeout", "memory"):
+        for field in (
+            "scratch",
+            "ca_file",
+            "repo",
+            "credentials",
+            "timeout",
+            "step_timeout",
+            "memory",
+        ):
             value = getattr(self, field)
             if value is not None:
                 shown = repr(value) if isinstance(value, str) else f"{value:g}"

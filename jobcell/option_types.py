@@ -25,6 +25,14 @@ class LogLevel(StrEnum):
     error = "error"
 
 
+class Record(StrEnum):
+    """What a test records."""
+
+    none = "none"
+    once = "once"
+    all = "all"
+
+
 State = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Initial state as JSON; - is stdin.")
 ]
@@ -38,6 +46,13 @@ Repo = Annotated[
 Adaptors = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME[@VERSION]", help="Adaptor of a single job; may be repeated."),
+]
+Autoinstall = Annotated[
+    bool,
+    typer.Option("--autoinstall", help="Install adaptors that the repo lacks, after a question."),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Agree to --autoinstall, for use without a terminal.")
 ]
 Output = Annotated[
     Path | None,
@@ -72,6 +87,14 @@ Read = Annotated[
 Scratch = Annotated[
     float | None,
     typer.Option(metavar="MB", help="Give jobs an empty private /tmp of this size."),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        help="Certificate authorities (PEM) that jobs trust, in place of the machine's.",
+    ),
 ]
 Level = Annotated[LogLevel, typer.Option(help="Least important level of logs to show.")]
 AdaptorLevel = Annotated[LogLevel, typer.Option(help="The same for libraries that adaptors use.")]

@@ -15,6 +15,7 @@ from jobcell.input.inputs import (
     check_adaptors,
     check_written_files,
     find_repo,
+    named_repo,
     read_credentials,
     read_json_file,
     read_permissions,
@@ -69,6 +70,9 @@ class PlanChoice(NamedTuple):
     journal: Path | None
     from_step: str | None
     only_step: str | None
+    autoinstall: bool = False
+    agreed: bool = False
+    """Whether the user agrees to every installation."""
 
 
 def start_run(choice: PlanChoice, given: Given) -> int:
@@ -85,10 +89,12 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         start=choice.start,
         end=choice.end,
         adaptors=choice.adaptors,
-        permissions=read_permissions(given.options.net, given.options.read, given.options.scratch),
+        permissions=_permissions(given.options),
         warn=_print_warning,
     )
     _check_files(given, choice.target, choice.journal)
+    if choice.autoinstall or choice.agreed:
+        _autoinstall(plan, choice, given.options.repo)
     state = read_json_file(given.state) if given.state is not None else None
     request = _request(plan, state, given, given.options)
     with ExitStack() as stack:
@@ -116,6 +122,15 @@ def start_run(choice: PlanChoice, given: Given) -> int:
     if choice.journal is not None and repeat is None and code not in {SUCCESS, FAIL}:
         _say(f"go on after the last finished step: jobcell resume {choice.journal}")
     return code
+
+
+def _autoinstall(plan: Plan, choice: PlanChoice, repo: str | None) -> None:
+    if not choice.autoinstall:
+        raise BadInputError(["--yes: agrees to --autoinstall, which is not given"])
+    from jobcell.repo import install_missing  # late: most runs install nothing
+
+    wanted = [(step.id, spec) for step in plan.workflow.steps for spec in step.adaptors]
+    install_missing(wanted, named_repo(repo), agreed=choice.agreed)
 
 
 def _check_trial(repeat: Repeat, found: Repetition, request: RunRequest) -> None:
@@ -266,7 +281,13 @@ def _absolute(options: StoredOptions) -> StoredOptions:
         if (path := getattr(options, name)) is not None
     }
     read = tuple(str(Path(path).absolute()) for path in options.read)
+    if options.ca_file is not None:
+        changes["ca_file"] = str(Path(options.ca_file).absolute())
     return msgspec.structs.replace(options, read=read, **changes)
+
+
+def _permissions(options: StoredOptions) -> engine.Permissions:
+    return read_permissions(options.net, options.read, options.scratch, options.ca_file)
 
 
 def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
@@ -293,7 +314,7 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
         except (TypeError, ValueError):
             message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
             raise BadInputError([message]) from None
-    return with_permissions(options, stored.net, stored.read, stored.scratch)
+    return with_permissions(options, stored.net, stored.read, stored.scratch, stored.ca_file)
 
 
 def _view(plan: Plan, given: Given) -> View:

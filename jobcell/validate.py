@@ -27,6 +27,7 @@ def run(
     net: Sequence[str] | None,
     read: Sequence[Path] | None,
     scratch: float | None = None,
+    ca_file: Path | None = None,
     *,
     json: bool,
 ) -> int:
@@ -37,7 +38,8 @@ def run(
         repo: Directory of installed adaptors; None: that of JOBCELL_REPO, else ``./repo``.
         net: The network rules of the later run, to compare those of the steps with them.
         read: Its readable paths, in the same way.
-        scratch: The size of its scratch directory.  If all three are None, the run is not known.
+        scratch: The size of its scratch directory.
+        ca_file: Its authorities.  If all four are None, the run is not known.
         json: Print one JSON object instead of lines.
 
     Returns:
@@ -51,8 +53,8 @@ def run(
     """
     warnings: list[str] = []
     options = None
-    if (net, read, scratch) != (None, None, None):
-        permissions = read_permissions(net or (), read or (), scratch)
+    if (net, read, scratch, ca_file) != (None, None, None, None):
+        permissions = read_permissions(net or (), read or (), scratch, ca_file)
         # The memory of the later run is not known, and is not compared.
         memory_mb = max(RunOptions().memory_mb, scratch or 0)
         options = RunOptions(permissions=permissions, memory_mb=memory_mb)
@@ -97,14 +99,15 @@ def _not_compared(plan: Plan, target: Path) -> list[str]:
     names = [
         step.id
         for step in plan.workflow.steps
-        if (own := step.permissions) is not None and (own.net or own.read or own.scratch_mb)
+        if (own := step.permissions) is not None
+        and (own.net or own.read or own.scratch_mb or own.ca_file)
     ]
     if not names:
         return []
     first = printable(repr(names[0]))
     warning = (
         f"{target}: the permissions of step {first} are not compared with those of the run;"
-        " give --net and --read as for jobcell run"
+        " give --net, --read, --scratch and --ca-file as for jobcell run"
     )
     return [warning]
 

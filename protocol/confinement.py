@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 LayerState = Literal["on", "off", "unavailable"]
+NetReach = Literal["none", "by name", "by port", "open"]
+"""How the network of a run is enforced: there is none; by rules for hosts and ports; by the ports of the
+rules alone; not at all."""
+
+EVERYTHING: Final = "*"
+"""The network rule that allows everything; see `protocol.net_rules`."""
 
 LAYERS: tuple[str, ...] = (
     "environment",
     "session",
-    "rlimits",
     "namespaces",
+    "network",
+    "rlimits",
     "mounts",
     "identity",
     "no_new_privs",
@@ -51,14 +58,37 @@ class ConfinementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The only directories and files that may be read."""
     hidden_paths: tuple[str, ...] = ()
     """Directories below one of ``read_paths`` whose files must not be read."""
+    root_paths: tuple[str, ...] = ()
+    """Paths that lie in the root directory and must not be read; a fork of a zygote may ask to read
+    them."""
     net: tuple[str, ...] = ()
     """Rules in the canonical form of `protocol.net_rules`; an empty tuple allows no network."""
+    net_by_port: bool = False
+    """Whether the ports of the rules are enough where a private network cannot be made."""
+    max_connections: int = 256
+    """Most connections at once."""
+    net_bytes: int | None = None
+    """Most bytes over the network, in both directions together; None: no limit."""
     scratch_bytes: int = 0
     """The size of the private directory ``/tmp``; 0: the child has none.  It needs the layer ``mounts``."""
+    ca_file: str = ""
+    """The file of certificate authorities that libraries are told to use; it is in ``read_paths``."""
     memory_bytes: int = 500 * 1024 * 1024
     cpu_s: float | None = None
     max_open_files: int = 64
     max_processes: int = 64
+
+    @property
+    def private_net(self) -> bool:
+        """Whether the child makes a network of its own, which a relay serves."""
+        if not self.net or self.level == "none" or "network" in self.without:
+            return False
+        return EVERYTHING not in self.net
+
+    @property
+    def mediated_rules(self) -> tuple[str, ...]:
+        """The rules that a relay enforces."""
+        return self.net if self.private_net else ()
 
 
 class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,6 +117,7 @@ class ConfinementReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     language: bool
     layers: tuple[LayerReport, ...] = ()
     probes: tuple[ProbeReport, ...] = ()
+    net: NetReach = "none"
     landlock_abi: int = 0
     filter_hash: str | None = None
     """SHA-256 of the seccomp program, in hexadecimal, with the child's own pid in it left blank."""
@@ -117,10 +148,10 @@ def missing_in_zygote(zygote: ConfinementRequest, request: ConfinementRequest) -
         return "other layers than those of the zygote were asked for"
     if request.level == "none":
         return None
-    if request.net and not zygote.net:
+    if request.net and not zygote.net and not request.private_net:
         return "the zygote has no network"
     # Nearly always the paths are the same, and the set of others is empty.
-    others = set(request.read_paths).difference(zygote.read_paths)
+    others = set(request.read_paths).difference(zygote.read_paths, zygote.root_paths)
     if not all(lies_below(path, zygote.read_paths) for path in others):
         return "a path lies outside of the zygote's root"
     return None

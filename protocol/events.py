@@ -8,7 +8,7 @@ import msgspec
 
 from protocol.confinement import ConfinementReport
 from protocol.report import ErrorReport
-from protocol.words import LogLevel, LogSource, kebab_case
+from protocol.words import LogLevel, LogSource, NetOutcome, kebab_case
 
 REDACTED = "[redacted]"
 """The text that replaces a secret, or a payload that was too large for its event."""
@@ -137,6 +137,26 @@ class Log(Event, frozen=True, kw_only=True, tag=kebab_case):
     attempt: int | None = None
 
 
+class NetConnect(Event, frozen=True, kw_only=True, tag=kebab_case):
+    """A connection of a job has ended, or a connection or a name was refused.
+
+    It has no step: an event comes when the connection ends, and a later step may run by then.
+    """
+
+    host: str
+    """The name or the address that the job has named."""
+    port: int
+    """0 for a name that was refused."""
+    outcome: NetOutcome
+    reason: str = ""
+    """Empty for ``open``."""
+    bytes_sent: int = 0
+    """Bytes from the job."""
+    bytes_received: int = 0
+    """Bytes to the job."""
+    duration_ms: int = 0
+
+
 class WorkflowComplete(Event, frozen=True, kw_only=True, tag=kebab_case, weakref=True):
     """The workflow was walked to its end; always the last event."""
 
@@ -163,6 +183,7 @@ AnyEvent = (
     | JobError
     | EdgeResolved
     | Log
+    | NetConnect
     | WorkflowComplete
     | WorkflowError
 )

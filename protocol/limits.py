@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 7
+PROTOCOL_VERSION: Final = 8
 """Changes whenever the schema of the messages does (tests/unit/protocol/schema.json)."""
 
 MEGABYTE: Final = 1_000_000
@@ -84,6 +84,9 @@ ANSWERS_FD: Final = 11
 
 CONTROL_FD: Final = 12
 """The descriptor on which a zygote exchanges messages with the engine."""
+
+LINK_FD: Final = 13
+"""The descriptor over which a child passes the sockets of its private network."""
 
 OUT_OF_MEMORY_CODE: Final = 5
 """The exit code of a child that met its memory limit and could not report it."""

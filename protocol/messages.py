@@ -123,6 +123,8 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """After the end of a step the child waits for `Proceed`."""
     here: tuple[str, ...] | None = None
     """The steps that this child may run; None: all.  For any other step it sends `Elsewhere`."""
+    net: tuple[str, ...] = ()
+    """The network rules of this child, if a relay enforces them; only for the texts of errors."""
     begun: dict[str, Begun] = {}
     """Step runs that began before the journal of the run was read, and that are not recorded."""
 

@@ -47,6 +47,7 @@ class StepPermissions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     read: tuple[str, ...] | None = None
     scratch_mb: float | bool | None = None
     """Megabytes; False means that the step does not get a scratch directory."""
+    ca_file: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -9,11 +9,12 @@ its own network namespace over one end.  The engine gives the other end to the r
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from protocol.confinement import LayerReport
+from protocol.words import NetOutcome
 
 MAX_DATAGRAM_BYTES: Final = 1 << 18
 """Size of the longest message."""
@@ -28,12 +29,13 @@ LINK_END: Final = b"end"
 MAX_LINK_DESCRIPTORS: Final = 200
 """Most descriptors of one message of a link; the kernel refuses more than 253 (SCM_MAX_FD)."""
 
+BACKLOG: Final = 128
+"""Most connections of a listener that wait to be accepted."""
+
 MAX_ENDED: Final = 1_000
 """Most messages `Ended` for one run; those above are only counted."""
 
 NAME_PORT: Final = 53
-
-Outcome = Literal["open", "refused", "failed"]
 
 
 class Configure(msgspec.Struct, frozen=True, tag="configure"):
@@ -99,7 +101,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     """The name or address that the job named; characters that are not printable are escaped."""
     port: int
     """0 for a name that was refused."""
-    outcome: Outcome
+    outcome: NetOutcome
     reason: str = ""
     """Empty for ``open``."""
     bytes_sent: int = 0
@@ -137,8 +139,18 @@ class Closed(msgspec.Struct, frozen=True, tag="closed"):
     """Number of messages `Ended` that were not sent."""
 
 
+class RelayLost(msgspec.Struct, frozen=True, tag="relay-lost"):
+    """The relay has died, and the connections of the run have ended with it.
+
+    The engine itself makes this message, in place of the relay.  `Closed` follows.
+    """
+
+    run: int
+
+
+FromRelay = Opened | OpenFailed | Ended | Progress | LimitReached | RelayLost | Closed
+"""Every message about a run."""
+
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_to_relay: Final = msgspec.msgpack.Decoder(Configure | Open | Close).decode
-decode_from_relay: Final = msgspec.msgpack.Decoder(
-    Ready | Opened | OpenFailed | Ended | Progress | LimitReached | Closed
-).decode
+decode_from_relay: Final = msgspec.msgpack.Decoder(Ready | FromRelay).decode

@@ -36,6 +36,7 @@ SEVERITY_BY_NAME: dict[str, Severity] = {
     "CPULimitError": "kill",
     "StateTooLargeError": "kill",
     "OutputLimitError": "kill",
+    "NetLimitError": "kill",
     "ProtocolError": "exception",
     "ConfinementError": "exception",
     "JournalError": "exception",
@@ -57,6 +58,7 @@ OPTIONS = frozenset(
             "max_log_bytes",
             "max_step_runs",
             "max_events",
+            "net_mb",
         ),
         *(
             "net",

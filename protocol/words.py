@@ -10,6 +10,9 @@ LEVEL_RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "
 
 LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
 
+NetOutcome = Literal["open", "refused", "failed"]
+"""What has become of a connection."""
+
 
 def kebab_case(name: str) -> str:
     """Return the name of a message from that of its class: ``JobComplete`` is ``job-complete``."""

@@ -25,7 +25,10 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
-    """Fork a child on the descriptors that come along: requests, answers, stdout, stderr."""
+    """Fork a child on the descriptors that come along: requests, answers, stdout, stderr.
+
+    A fifth one is the link of a child with a private network.
+    """
 
     request: ConfinementRequest | None = None
     """The layers that the child puts on; None means those that the zygote was prepared for."""

@@ -13,10 +13,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TextIO
 
 from protocol import messages as m
-from protocol.confinement import ConfinementReport
+from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.errors import ProtocolError
 from protocol.known_classes import know_all
-from protocol.limits import ANSWERS_FD, OUT_OF_MEMORY_CODE, PROTOCOL_VERSION, REQUESTS_FD
+from protocol.limits import (
+    ANSWERS_FD,
+    LINK_FD,
+    OUT_OF_MEMORY_CODE,
+    PROTOCOL_VERSION,
+    REQUESTS_FD,
+)
 from sandbox_child.confine import ConfinementRefused, confine
 from sandbox_child.pipes.channel import Channel, EngineGoneError
 
@@ -93,11 +99,15 @@ def serve_spawned(channel: Channel) -> int:
     gc.enable()
     # 3.  Put the walls up.  Threads do not exist yet, and the plan was not read yet.
     request = channel.receive(m.Confine).request
-    if not _confined(channel, lambda: confine(request, parent_pid=hello.pid, keep_fds=KEPT_FDS)):
+    if not _confined(channel, lambda: _confine(request, hello.pid)):
         return _OK
     # 4.  A child that was started early uses the time to rehearse.
     _rehearse_until_needed(channel, loaded)
     return _run(channel, loaded)
+
+
+def _confine(request: ConfinementRequest, parent_pid: int) -> ConfinementReport:
+    return confine(request, parent_pid=parent_pid, keep_fds=KEPT_FDS, link_fd=LINK_FD)
 
 
 @_told

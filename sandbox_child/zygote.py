@@ -17,7 +17,7 @@ from typing import Final
 
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.known_classes import know_all
-from protocol.limits import ANSWERS_FD, CONTROL_FD, REQUESTS_FD
+from protocol.limits import ANSWERS_FD, CONTROL_FD, LINK_FD, REQUESTS_FD
 from protocol.zygote import (
     MAX_DATAGRAM_BYTES,
     Fork,
@@ -85,7 +85,9 @@ they write to it."""
 _NOTHING: Final = 0
 _ENDS: Final = 4
 """Number of descriptors that come with a request: requests, answers, stdout and stderr."""
-_RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD)
+_MOST_ENDS: Final = 5
+"""The same with the link of a private network."""
+_RESERVED: Final = (1, REQUESTS_FD, ANSWERS_FD, LINK_FD)
 
 
 def serve_zygote() -> int:
@@ -170,7 +172,7 @@ class _Zygote:
     def _take(self) -> bool:
         """Take a request; return False if the engine is gone."""
         try:
-            datagram, fds, _, _ = socket.recv_fds(self._control, MAX_DATAGRAM_BYTES, 4)
+            datagram, fds, _, _ = socket.recv_fds(self._control, MAX_DATAGRAM_BYTES, _MOST_ENDS)
         except ConnectionError:
             return False
         if not datagram:
@@ -233,7 +235,9 @@ class _Zygote:
         except ConnectionError:
             os._exit(0)  # the engine is gone, and the children end with this process
 
-    def _become_child(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
+    def _become_child(
+        self, requests: int, answers: int, stdout: int, stderr: int, link: int | None = None
+    ) -> None:
         """Go on as the child of a run; this never returns."""
         code = 1
         try:
@@ -241,6 +245,8 @@ class _Zygote:
             os.dup2(answers, ANSWERS_FD)
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
+            if link is not None:
+                os.dup2(link, LINK_FD)
             code = bootstrap.serve_forked(
                 self._channel, self._confine_child, self._loaded, self._while_waiting
             )
@@ -248,7 +254,10 @@ class _Zygote:
             os._exit(code)
 
     def _confine_child(self) -> ConfinementReport:
-        pid, fds = self._pid, bootstrap.KEPT_FDS
+        pid, fds, link = self._pid, bootstrap.KEPT_FDS, LINK_FD
         if self._confined is None:
-            return confine(self._wanted or self._request, parent_pid=pid, keep_fds=fds)
-        return confine_forked(self._confined, self._wanted, parent_pid=pid, keep_fds=fds)
+            request = self._wanted or self._request
+            return confine(request, parent_pid=pid, keep_fds=fds, link_fd=link)
+        return confine_forked(
+            self._confined, self._wanted, parent_pid=pid, keep_fds=fds, link_fd=link
+        )

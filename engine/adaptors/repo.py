@@ -15,18 +15,22 @@ from typing import Final
 
 import msgspec
 
+from engine.adaptors.names import (
+    LATEST,
+    NEXT,
+    RepoError,
+    canonical_name,
+    module_name,
+    split_spec,
+)
 from engine.adaptors.treehash import TreeError, tree_hash
 from engine.adaptors.versions import is_prerelease, sort_key
 from protocol.adaptor import AdaptorLink, ModuleRef
 from protocol.suggestion import hint, shorten
 
-__all__ = ["INDEX", "Repo", "RepoEntry", "RepoError", "adaptor_paths", "module_name", "split_spec"]
+__all__ = ["INDEX", "Repo", "RepoEntry", "adaptor_paths"]
 
 INDEX: Final = "repo.json"
-
-
-class RepoError(ValueError):
-    """An adaptor cannot be used; the message names it and the reason, in one line."""
 
 
 class RepoEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,7 +78,7 @@ class Repo:
         self._directory = directory
         self._by_name: dict[str, list[RepoEntry]] = {}
         for entry in sorted(entries, key=lambda e: sort_key(e.version), reverse=True):
-            self._by_name.setdefault(entry.name, []).append(entry)
+            self._by_name.setdefault(canonical_name(entry.name), []).append(entry)
 
     @classmethod
     def read(cls, repo_dir: str | os.PathLike[str] | None) -> Repo:
@@ -105,8 +109,9 @@ class Repo:
         """Return the installed version that *spec* names.
 
         Args:
-            spec: ``name`` (the newest version by PEP 440; a pre-release only if all others are too)
-                or ``name@version``.
+            spec: ``name`` or ``name@latest`` (the newest version by PEP 440; a pre-release only if all
+                others are too), ``name@next`` (the newest version, pre-releases included), or
+                ``name@version``.  Any spelling of a name that pip accepts means the same.
             modules: Replacements of the repo's choice, by name; they win over the version in
                 *spec*, too.
 
@@ -115,11 +120,13 @@ class Repo:
 
         """
         name, version = split_spec(spec)
-        ref = (modules or {}).get(name)
-        if ref is None:
+        key = canonical_name(name)
+        replaced = [(n, ref) for n, ref in (modules or {}).items() if canonical_name(n) == key]
+        if not replaced:
             return self._link(self._choose(name, version, modules or {}))
+        own_name, ref = replaced[-1]
         if ref.path is not None:
-            return link_module(name, ref, ref.path)
+            return link_module(own_name, ref, ref.path)
         try:
             return self._link(self._choose(name, ref.version, modules or {}))
         except RepoError as error:
@@ -127,13 +134,25 @@ class Repo:
 
     def newest(self, modules: Mapping[str, ModuleRef] | None = None) -> list[AdaptorLink]:
         """Return the version that each name alone means; broken adaptors are left out."""
+        names = {canonical_name(name): name for name in modules or ()}
+        names = {key: entries[0].name for key, entries in self._by_name.items()} | names
         links = []
-        for name in sorted({*self._by_name, *(modules or {})}):
+        for name in sorted(names.values()):
             try:
                 links.append(self.resolve(name, modules))
             except RepoError:
                 continue
         return links
+
+    def has(self, spec: str) -> bool:
+        """Return whether the version that *spec* names is installed, even if it is broken.
+
+        Raises:
+            RepoError: *spec* is not ``name`` or ``name@version``.
+
+        """
+        name, version = split_spec(spec)
+        return self._find(name, version) is not None
 
     def verify(self, link: AdaptorLink) -> None:
         """Check that the files of an adaptor are those that were installed.
@@ -159,28 +178,38 @@ class Repo:
     def _choose(
         self, name: str, version: str | None, modules: Mapping[str, ModuleRef]
     ) -> RepoEntry:
-        entries = self._by_name.get(name)
+        found = self._find(name, version)
+        if found is not None:
+            return found
+        entries = self._by_name.get(canonical_name(name))
         if entries is None:
             if self._directory is None:
                 message = f"the engine has no repo_dir, so it has no adaptor {shorten(name)}"
                 raise RepoError(message)
-            known = sorted({*self._by_name, *modules})
+            known = sorted({*(some[0].name for some in self._by_name.values()), *modules})
             raise RepoError(
                 f"the repo has no adaptor {shorten(name)}"
                 + (hint(name, known, kind="installed") if known else ", which is empty")
             )
-        if version is None:
-            return next((e for e in entries if not is_prerelease(e.version)), entries[0])
-        key = sort_key(version)
-        for entry in entries:
-            if entry.version == version or sort_key(entry.version) == key:
-                return entry
         installed = ", ".join(e.version for e in entries)
+        assert version is not None
         newest = "" if _NUMBERED.match(version) else f"; {name!r} alone means the newest version"
         raise RepoError(
             f"the repo has no version {shorten(version)} of adaptor {name!r}"
             f"; installed: {installed[:300]}{newest}"
         )
+
+    def _find(self, name: str, version: str | None) -> RepoEntry | None:
+        entries = self._by_name.get(canonical_name(name), [])
+        key = None if version is None else sort_key(version)
+        for entry in entries:
+            if entry.version == version or sort_key(entry.version) == key:
+                return entry
+        if entries and version == NEXT:
+            return entries[0]
+        if entries and version in (None, LATEST):
+            return next((e for e in entries if not is_prerelease(e.version)), entries[0])
+        return None
 
     def _link(self, entry: RepoEntry) -> AdaptorLink:
         link = AdaptorLink(entry.name, entry.version, self._locate(entry), entry.import_name)
@@ -195,28 +224,6 @@ class Repo:
         if not Path(path).is_dir():
             raise RepoError(f"adaptor {entry.spec}: its directory {shorten(entry.path)} is missing")
         return path
-
-
-def split_spec(spec: str) -> tuple[str, str | None]:
-    """Split ``name@version``; the name may begin with ``@`` (``@openfn/language-http@6.0.0``).
-
-    Raises:
-        RepoError: The name or the version is empty.
-
-    """
-    at = spec.rfind("@")
-    name, version = (spec, None) if at <= 0 else (spec[:at], spec[at + 1 :])
-    if not name.strip("@") or version == "":
-        raise RepoError(f"{shorten(spec)} is not an adaptor: write name or name@version")
-    return name, version
-
-
-def module_name(name: str) -> str:
-    """Return the import name that an adaptor has by default.
-
-    ``@openfn/language-http`` is ``language_http``.
-    """
-    return name.rpartition("/")[2].lstrip("@").replace("-", "_").replace(".", "_")
 
 
 def link_module(name: str, ref: ModuleRef, place: str) -> AdaptorLink:
@@ -256,7 +263,7 @@ def _check(entries: list[RepoEntry]) -> None:
         if not all(part.isidentifier() for part in entry.import_name.split(".")):
             shown = shorten(entry.import_name)
             raise RepoError(f"{where}.module is {shown}, which is not an import name")
-        key = entry.name, sort_key(entry.version)
+        key = canonical_name(entry.name), sort_key(entry.version)
         if key in seen:
             raise RepoError(f"{where} is a second entry of {entry.spec}")
         seen.add(key)
@@ -277,8 +284,16 @@ def _check_module(link: AdaptorLink) -> None:
 def adaptor_paths(
     repo_dir: str | os.PathLike[str] | None, modules: Mapping[str, ModuleRef]
 ) -> list[str]:
-    """Return the paths that a run may read of adaptors: the repo, and what replaces parts of it."""
+    """Return the paths that a run may read of adaptors: the repo, and what replaces parts of it.
+
+    A path below another one is left out: runs with the same paths share a zygote.
+    """
     places = [ref.path for ref in modules.values() if ref.path is not None]
     if repo_dir is not None:
         places.append(os.fspath(repo_dir))
-    return sorted({os.path.realpath(place) for place in places})
+    paths = sorted({os.path.realpath(place) for place in places})
+    return [path for path in paths if not any(_is_below(path, other) for other in paths)]
+
+
+def _is_below(path: str, other: str) -> bool:
+    return path.startswith(f"{other.rstrip('/')}/") and path != other

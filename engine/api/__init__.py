@@ -5,6 +5,7 @@ Any room may import it; it imports `protocol` only.
 
 from __future__ import annotations
 
+from engine.api.authorities import read_authorities
 from engine.api.errors import (
     EngineClosedError,
     EngineError,
@@ -31,4 +32,5 @@ __all__ = [
     "RunOptions",
     "StepRecord",
     "__version__",
+    "read_authorities",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, cast, get_args
 
 import msgspec
 
+from engine.api.authorities import read_authorities
 from protocol.adaptor import ModuleRef
 from protocol.limits import MAX_STATE_ITEMS, MEGABYTE
 from protocol.words import LogLevel
@@ -31,6 +32,8 @@ _POSITIVE: Final = (
     "max_log_bytes",
     "max_step_runs",
     "max_events",
+    "net_mb",
+    "max_connections",
 )
 
 
@@ -40,7 +43,7 @@ DEFAULT_PUBLIC_KEYS: Final = (
 )  # fmt: skip
 """Keys of a configuration whose values are not secret; upper and lower case are the same."""
 
-_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events")
+_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events", "max_connections")
 
 
 def _is_names(value: Any) -> TypeGuard[Collection[str]]:
@@ -55,17 +58,20 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     ``net``: rules as in `protocol.net_rules` (``"host:port"``, ``"*.example.org:443"``, ``"*"``);
     ``read``: extra absolute paths, read-only;
     ``scratch_mb``: the size of an empty private ``/tmp``, which counts against ``memory_mb`` and is
-    gone with the run.
+    gone with the run;
+    ``ca_file``: absolute path of a PEM file with the certificate authorities that the run trusts, in
+    place of those of the machine.
 
     Raises:
-        TypeError: A field is not a sequence of text.
-        ValueError: A rule, a path or a size is not valid; the text quotes it.
+        TypeError: A field is not a sequence of text; ``ca_file`` is not text.
+        ValueError: A rule, a path, a size or a file is not valid; the text quotes it.
 
     """
 
     net: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     scratch_mb: float | None = None
+    ca_file: str | None = None
 
     def __post_init__(self) -> None:
         for name, example in (("net", "example.org:443"), ("read", "/srv/data")):
@@ -84,6 +90,10 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
             _check_read_path(path)
         if self.scratch_mb is not None:
             _check_scratch(self.scratch_mb, self.read)
+        if self.ca_file is not None:
+            if not isinstance(self.ca_file, str):
+                raise TypeError(f"Permissions.ca_file must be str, not {self.ca_file!r}")
+            read_authorities(self.ca_file)
 
     @property
     def scratch_bytes(self) -> int:
@@ -136,6 +146,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Number of step runs.  If not given, ten for each step of the plan, but at least 1,000."""
     max_events: int = 1_000_000
     """Number of events; a run with more is ended."""
+    net_mb: float | None = None
+    """Bytes over the network, in both directions together; a run that needs more is ended."""
+    max_connections: int = 256
+    """Number of connections at once; one more fails."""
     log_level: LogLevel = "debug"
     """The least important level of log lines that are reported."""
     adaptor_log_level: LogLevel = "warning"
@@ -198,6 +212,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     def memory_bytes(self) -> int:
         """The memory limit in bytes."""
         return int(self.memory_mb * MEGABYTE)
+
+    @property
+    def net_bytes(self) -> int | None:
+        """The limit of the network in bytes; None without a limit."""
+        return None if self.net_mb is None else int(self.net_mb * MEGABYTE)
 
     @property
     def state_bytes(self) -> int:

@@ -11,7 +11,7 @@ from engine.confinement.interpreter import (
     readable,
     relay_command,
 )
-from engine.confinement.policy import Policy, identity
+from engine.confinement.policy import Policy, identity, zygote_request
 from engine.confinement.probe import probe as probe_machine
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "probe_machine",
     "readable",
     "relay_command",
+    "zygote_request",
 ]

@@ -60,7 +60,22 @@ def _compiled_in() -> Iterator[str]:
     _, file, _, directories = _ssl.get_default_verify_paths()
     yield file
     yield from filter(os.path.isabs, directories.split(os.pathsep))
-    yield os.path.join(os.path.dirname(file), "openssl.cnf")  # noqa: PTH118, PTH120 - plain texts
+    yield _settings_beside(file)
+
+
+@functools.cache
+def settings() -> tuple[str, ...]:
+    """Return the settings of OpenSSL, which has no authorities in it."""
+    try:
+        import _ssl
+    except ImportError:
+        return ()
+    found = _settings_beside(_ssl.get_default_verify_paths()[1])
+    return (found,) if Path(found).exists() else ()
+
+
+def _settings_beside(file: str) -> str:
+    return os.path.join(os.path.dirname(file), "openssl.cnf")  # noqa: PTH118, PTH120 - plain texts
 
 
 def _link_targets(directory: str) -> Iterator[str]:

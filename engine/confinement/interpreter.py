@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from engine.confinement.certificates import certificates
+from engine.confinement.certificates import certificates, settings
 from engine.confinement.libraries import libraries, needed
 
 CHILD_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
@@ -50,21 +50,30 @@ HARMLESS_FILES: Final = (
 )
 """Files that libraries open by name, and that contain only what every machine has."""
 
-NETWORK_FILES: Final = (
+PRIVATE_NETWORK_FILES: Final = (
     "/etc/gai.conf",
     "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
     "/etc/protocols",
     "/etc/resolv.conf",
     "/etc/services",
 )
-"""Files that are needed to look up a host; only for runs with a network permission."""
+"""Files that are needed to look up a host in a private network."""
+
+NETWORK_FILES: Final = (*PRIVATE_NETWORK_FILES, "/etc/hosts", "/etc/nsswitch.conf")
+"""The same for a run in the network of the machine.  They are left out of a private network: there the
+relay must be asked for every name, because only then it knows the name of a connection."""
 
 
-def network_files() -> tuple[str, ...]:
-    """Return the files that a run with a network permission may read to find and verify hosts."""
-    return (*NETWORK_FILES, *certificates())
+def network_files(*, private: bool = False, ca_file: str = "") -> tuple[str, ...]:
+    """Return the files that a run with a network permission may read to find and verify hosts.
+
+    Args:
+        private: Whether the run has a network of its own.
+        ca_file: The authorities that the run trusts; empty for those of this machine.
+
+    """
+    trusted = (ca_file, *settings()) if ca_file else certificates()
+    return (*(PRIVATE_NETWORK_FILES if private else NETWORK_FILES), *trusted)
 
 
 def child_command() -> list[str]:

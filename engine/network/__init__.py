@@ -2,3 +2,9 @@
 
 It belongs here if it starts the relay or talks to it.
 """
+
+from __future__ import annotations
+
+from engine.network.relays import Relays
+
+__all__ = ["Relays"]

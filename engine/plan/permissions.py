@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.api import Permissions
+from engine.api import Permissions, Problem, read_authorities
 from engine.plan.source import name_type
 from protocol.plan import StepPermissions
 from protocol.suggestion import shorten
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.plan.objects import PlanObject
     from protocol.net_rules import NetRule
 
-PERMISSION_KEYS: Final = ("net", "read", "scratch_mb")
+PERMISSION_KEYS: Final = ("net", "read", "scratch_mb", "ca_file")
 
 
 def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermissions | None:
@@ -31,8 +31,23 @@ def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermiss
     if found is None:
         return None
     return StepPermissions(
-        net=_net(found, run), read=_read(found, run), scratch_mb=_scratch(found, run)
+        net=_net(found, run),
+        read=_read(found, run),
+        scratch_mb=_scratch(found, run),
+        ca_file=_ca_file(found, run),
     )
+
+
+def problems_of_run(permissions: Permissions) -> list[Problem]:
+    """Return what is wrong with the permissions of a run now: a file may have changed since."""
+    if permissions.ca_file is None:
+        return []
+
+    try:
+        read_authorities(permissions.ca_file)
+    except ValueError as error:
+        return [Problem("permissions.ca_file", str(error).removeprefix("Permissions.ca_file has "))]
+    return []
 
 
 def _net(found: PlanObject, run: Permissions | None) -> tuple[str, ...] | None:
@@ -96,6 +111,42 @@ def _scratch(found: PlanObject, run: Permissions | None) -> float | bool | None:
             " a step can only narrow them",
         )
     return float(value)
+
+
+def _ca_file(found: PlanObject, run: Permissions | None) -> str | None:
+    """Return the file of authorities; it has a part of those of the run.
+
+    A plan must not find out about files of the machine.  So a file is only read if the run may read it.
+    """
+    text = found.text("ca_file")
+    if text is None or run is None:
+        return text
+    place = found.where("ca_file")
+    if run.ca_file is None:
+        message = "the run has no ca_file; a step can only narrow the permissions of the run"
+        found.add_problem(place, message)
+        return text
+
+    known = (run.ca_file, *run.read)
+    if not text.startswith("/") or not any(_is_within(text, path) for path in known):
+        shown = (
+            f"{shorten(text)} is neither the ca_file of the run nor among its permissions to read"
+        )
+        found.add_problem(place, f"{shown}; a step can only narrow them")
+        return text
+    try:
+        more = read_authorities(text) - read_authorities(run.ca_file)
+    except ValueError as error:
+        found.add_problem(place, str(error).removeprefix("Permissions.ca_file has "))
+        return text
+    if more:
+        number = f"{len(more)} {'certificate' if len(more) == 1 else 'certificates'}"
+        found.add_problem(
+            place,
+            f"{shorten(text)} has {number} that the ca_file of the run does not have; a step can only"
+            " narrow the permissions of the run",
+        )
+    return text
 
 
 def _texts(found: PlanObject, name: str, what: str, example: str) -> list[tuple[str, str]] | None:

@@ -68,6 +68,7 @@ _ACCEPTED: Final[dict[tuple[type, str], Any]] = {
     (StepPermissions, "scratch_mb"): {
         "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": False}]
     },
+    (StepPermissions, "ca_file"): _NAME,
     (Edge, "condition"): {"anyOf": [{"type": "boolean"}, _WRITTEN]},
     (PlanOptions, "start"): _NAME,
     (PlanOptions, "end"): _NAME,
@@ -97,7 +98,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
     (
         Step,
         "adaptors",
-    ): "One adaptor or a list: `name` or `name@version`. `adaptor` is another spelling.",
+    ): "One adaptor or a list: `name` or `name@version` (also `@latest`, `@next`). `adaptor` is another spelling.",
     (Step, "configuration"): "The configuration of the step, or the id of a credential.",
     (Step, "state"): "The default state, or the id of a stored state.",
     (Step, "next"): "The id of the next step, or an object of step id to edge.",
@@ -123,6 +124,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
         StepPermissions,
         "scratch_mb",
     ): "Megabytes of /tmp; false: none. The size of the run if not given.",
+    (StepPermissions, "ca_file"): "File of trusted authorities. That of the run if not given.",
     (Edge, "condition"): "true, false, a named condition, or a Python expression over state.",
     (Edge, "label"): "A name for people.",
     (Edge, "disabled"): "true: the edge is never taken.",

@@ -18,6 +18,7 @@ from engine.api import PlanError, PlanWarning, Problem
 from engine.plan.graph import find_cycles
 from engine.plan.joins import warnings_of_joins
 from engine.plan.objects import IGNORED_KEYS, Findings, PlanObject
+from engine.plan.permissions import problems_of_run
 from engine.plan.source import name_type, read_plan
 from engine.plan.steps import Node, read_steps
 from protocol.plan import Plan, PlanOptions, Workflow
@@ -71,6 +72,8 @@ def load_plan(
     """
     findings = Findings()
     plan = _read(read_plan(source), findings, start, end, permissions, new_id)
+    if permissions is not None:
+        findings.problems += problems_of_run(permissions)
     if findings.problems or plan is None:
         raise PlanError(findings.problems)
     for key, path in findings.ignored.items():

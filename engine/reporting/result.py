@@ -30,14 +30,19 @@ def reason_of(report: ErrorReport) -> Reason:
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Memory and processor time that a run has used, as the kernel counts them."""
+    """Memory and processor time that a run has used, as the kernel counts them, and its network."""
 
     peak_memory_bytes: int = 0
     cpu_s: float = 0.0
+    connections: int = 0
+    """Connections that were open; 0 if the network of the run is not mediated."""
+    net_sent_bytes: int = 0
+    net_received_bytes: int = 0
 
     def plus(self, peak_bytes: int, cpu_s: float) -> Usage:
         """Return the usage together with that of a child that came later."""
-        return Usage(max(self.peak_memory_bytes, peak_bytes), self.cpu_s + cpu_s)
+        peak_bytes = max(self.peak_memory_bytes, peak_bytes)
+        return msgspec.structs.replace(self, peak_memory_bytes=peak_bytes, cpu_s=self.cpu_s + cpu_s)
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
@@ -71,8 +76,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_usage(self, counted: Usage) -> Outcome:
         """Return the outcome with the usage that the kernel counted until the child was reaped."""
-        peak_bytes = max(self.usage.peak_memory_bytes, counted.peak_memory_bytes)
-        return msgspec.structs.replace(self, usage=Usage(peak_bytes, counted.cpu_s))
+        usage = self.usage.plus(counted.peak_memory_bytes, counted.cpu_s)
+        return msgspec.structs.replace(self, usage=usage)
 
     def decode(self, decoded: DecodedStates | None = None) -> RunResult:
         """Return the result, which shares its state with events that have the same state."""

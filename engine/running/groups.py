@@ -29,6 +29,7 @@ def walls(
                 scratch_mb=run.scratch_mb
                 if narrowed.scratch_mb is None
                 else narrowed.scratch_mb or None,
+                ca_file=run.ca_file if narrowed.ca_file is None else narrowed.ca_file,
             )
         groups[step.id] = known.setdefault(own, len(known))
     if len(known) == 1:

@@ -21,6 +21,7 @@ from engine.running.session import (
     Effects,
     Kill,
     Moment,
+    Reading,
     Record,
     Resolve,
     Send,
@@ -29,6 +30,7 @@ from engine.running.session import (
 from engine.running.share import SLICE_S, Turn
 from engine.start import Starter
 from protocol.messages import Message
+from protocol.relay import Closed, FromRelay
 from protocol.report import ErrorReport
 from protocol.words import LogSource
 
@@ -71,6 +73,9 @@ class Lane:
         self._outcome: Outcome | None = None
         """How the run ended, once the last event was emitted. From then on, actions of the child do
         not count."""
+        self._leaving: Reading | None = None
+        """The last reading of the memory of a child that has sent its last message, and was killed.  The run
+        ends when its network has ended."""
         self._gone = False
         """Whether the run is over: the child was reaped or never started, and all resources are
         released."""
@@ -82,7 +87,7 @@ class Lane:
 
     @property
     def _over(self) -> bool:
-        return self._gone or self._outcome is not None
+        return self._gone or self._outcome is not None or self._leaving is not None
 
     # --- start ---
 
@@ -108,7 +113,7 @@ class Lane:
             return
         child = RunningChild(started, session.options, self, self._host, self.reference, now.s)
         self._child = child
-        child.watch(self._on_exit)
+        child.watch(self._on_exit, self._on_network)
         for frame in beginning.frames:
             child.send(frame)
         self._arm(now.s)
@@ -271,10 +276,36 @@ class Lane:
         wait: its exit status counts more than its last message.
         """
         if not child.gone():
-            reading = child.reading()
+            self._leaving = child.reading()
             child.kill()
-            self._outcome = self._last_event(now, *reading)
-            child.connection.close()  # messages after the last event are ignored
+            child.connection.close()  # messages after the last one are ignored
+            if child.close_network():
+                self._leave(now)
+
+    def _leave(self, now: Moment) -> None:
+        """End the run of a child that was dismissed, and whose network has ended."""
+        child, reading = self._child, self._leaving
+        assert child is not None
+        assert reading is not None
+        self._outcome = self._last_event(now, *reading)
+        if child.exited is not None:
+            self._end()
+
+    def _on_network(self, child: RunningChild, message: FromRelay) -> None:
+        """Take a message about the network of a child."""
+        if child is not self._child:
+            return  # it is not the child of the run any more
+        now = read_clocks()
+        ended = isinstance(message, Closed)
+        if ended:
+            child.network_has_ended()
+        self._carry_out(self.session.network(message, now))
+        if not ended:
+            return
+        if self._leaving is not None:
+            self._leave(now)
+        elif child.exited is not None:
+            self.turn()
 
     def _on_exit(self, _events: int) -> None:
         child = self._child
@@ -286,10 +317,10 @@ class Lane:
             return
         if exited.orphaned and self._outcome is None and self._start_again():
             return
-        if self._outcome is None:
-            self.turn()
-        else:
+        if self._outcome is not None:
             self._end()
+        elif self._leaving is None:
+            self.turn()
 
     def _part(self, child: RunningChild) -> None:
         """End the run of a child that is gone, once its pipes were read to the end."""
@@ -297,8 +328,8 @@ class Lane:
         assert exited is not None
         if not child.connection.at_boundary and exited.code == 0 and exited.signal is None:
             self.session.break_off("the child ended in the middle of a frame")
-        if self.session.recording:
-            return  # `recorded` comes back here
+        if not child.close_network() or self.session.recording:
+            return  # `_on_network` or `recorded` comes back here
         now = read_clocks()
         at_s = self.session.next_child_at(
             exited, now, oom_killed=child.oom_killed(), memory=(0, child.group_peak_bytes())
@@ -350,7 +381,8 @@ class Lane:
         oom_killed = False
         exited = None
         if child is not None:
-            exited = child.exited
+            # A child that was dismissed did not end by itself.
+            exited = child.exited if self._leaving is None else None
             oom_killed = child.oom_killed()
             peak = max(peak, child.group_peak_bytes())
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.adaptors import Repo, RepoError
+from engine.adaptors import LATEST, NEXT, Repo, RepoError, canonical_name
 from engine.api import (
     Attempts,
     JournalError,
@@ -32,6 +32,7 @@ from protocol.plan import Plan, Step, Workflow
 from protocol.report import ErrorReport
 from protocol.state import NIL, StateNotCarriedError, encode_state
 
+_NEXT: Final = f"@{NEXT}"
 _MIN_STEP_RUNS: Final = 1_000
 _STEP_RUNS_PER_STEP: Final = 10
 
@@ -58,6 +59,8 @@ class _Linking(msgspec.Struct, frozen=True):
     links: tuple[AdaptorLink, ...]
     newest: tuple[AdaptorLink, ...]
     """The versions that names alone mean in this run."""
+    tagged: dict[str, AdaptorLink]
+    """The versions that `name@next` means in this run, by that text in its canonical form."""
     by_step: dict[str, tuple[str, ...]]
     unlinked: dict[str, str]
     repo_error: str | None
@@ -94,9 +97,7 @@ def prepare(
         _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
     )
     requests, groups = walls(workflow, options, request)
-    start = _start(
-        plan, state, linking, options, language=requests[0].language, max_step_runs=max_step_runs
-    )
+    start = _start(plan, state, linking, options, request=requests[0], max_step_runs=max_step_runs)
     survives = len(requests) > 1 or any(map(_may_survive, workflow.steps))
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(
@@ -140,7 +141,7 @@ def _start(
     linking: _Linking,
     options: RunOptions,
     *,
-    language: bool,
+    request: ConfinementRequest,
     max_step_runs: int,
 ) -> Start:
     """Return the message that carries the run to its child."""
@@ -174,7 +175,8 @@ def _start(
         sanitize=options.sanitize,
         remove_from_state=options.remove_from_state,
         event_state=options.event_state,
-        language=language,
+        language=request.language,
+        net=request.mediated_rules,
     )
 
 
@@ -246,10 +248,10 @@ def _link(
     except RepoError as error:
         repo, repo_error = Repo.read(None), str(error)
     try:
-        newest = {
-            **{link.name: link for link in repo.newest(options.modules)},
-            **_pinned(repo, versions, options),
-        }
+        newest = {canonical_name(link.name): link for link in repo.newest(options.modules)}
+        tagged: dict[str, AdaptorLink] = {}
+        for name, link in _pinned(repo, versions, options).items():
+            (tagged if name.endswith(_NEXT) else newest)[canonical_name(name)] = link
     except RepoError as error:
         raise JournalError(
             f"the run cannot go on with the versions it has begun with: {error}"
@@ -261,28 +263,44 @@ def _link(
         specs = []
         for spec in step.adaptors:
             try:
-                link = newest.get(spec) or repo.resolve(spec, options.modules)
+                link = _chosen(spec, newest, tagged) or repo.resolve(spec, options.modules)
             except RepoError as error:
                 unlinked.setdefault(step.id, repo_error or str(error))
                 continue
             links[_spec(link)] = link
+            if spec.endswith(_NEXT):
+                tagged[canonical_name(spec)] = link
             specs.append(_spec(link))
         if specs:
             by_step[step.id] = tuple(specs)
-    return _Linking(tuple(links.values()), tuple(newest.values()), by_step, unlinked, repo_error)
+    return _Linking(
+        tuple(links.values()), tuple(newest.values()), tagged, by_step, unlinked, repo_error
+    )
+
+
+def _chosen(
+    spec: str, newest: Mapping[str, AdaptorLink], tagged: Mapping[str, AdaptorLink]
+) -> AdaptorLink | None:
+    """Return the version of the run for a name alone or a tag; None for `name@version`."""
+    if spec.endswith(_NEXT):
+        return tagged.get(canonical_name(spec))
+    return newest.get(canonical_name(spec.removesuffix(f"@{LATEST}")))
 
 
 def _pins(linking: _Linking, past: Past) -> dict[str, str]:
     """Return the versions that the records of a run name; all records of a run name the same ones."""
     if past.records:
         return past.versions
-    return {link.name: link.version for link in linking.newest}
+    return {
+        **{link.name: link.version for link in linking.newest},
+        **{spec: link.version for spec, link in linking.tagged.items()},
+    }
 
 
 def _pinned(repo: Repo, versions: Mapping[str, str], options: RunOptions) -> dict[str, AdaptorLink]:
     """Return the links of the versions with which a run has begun."""
     return {
-        name: repo.resolve(f"{name}@{version}", options.modules)
+        name: repo.resolve(f"{name.removesuffix(_NEXT)}@{version}", options.modules)
         for name, version in versions.items()
     }
 

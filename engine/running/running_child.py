@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from engine.api import RunOptions
@@ -14,6 +15,7 @@ from engine.running.host import Host, Owner
 from engine.running.session import Reading, Used
 from engine.start import Exit, Meter, Started
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
+from protocol.relay import FromRelay
 
 _MAX_CHARACTER_BYTES: Final = 4
 """Bytes of the longest character in UTF-8. The limit of a log line is in characters."""
@@ -41,7 +43,7 @@ class RunningChild:
         owner: Owner,
         now_s: float,
     ) -> None:
-        self._child, self.connection = started
+        self._child, self.connection, self._network = started
         self.line_bytes = int(options.log_payload_mb * MEGABYTE) * _MAX_CHARACTER_BYTES
         """The largest log line."""
         self.hearing = Hearing(self.connection, listener, host, owner, self.line_bytes)
@@ -59,12 +61,28 @@ class RunningChild:
         self._cgroup: RunCgroup | None = None
         self._cgroup_asked = False
         self._let_go = False
+        self._network_ended = self._network is None
         self.connection.before_close = host.unwatch
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE), self.line_bytes)
         self.connection.allow(largest + FRAME_SLACK_BYTES)
 
-    def watch(self, gone: Callable[[int], None]) -> None:
-        """Have the child heard, and *gone* called once it is gone; then call `reap`."""
+    def watch(
+        self,
+        gone: Callable[[int], None],
+        network: Callable[[RunningChild, FromRelay], None],
+    ) -> None:
+        """Have the child heard.
+
+        Args:
+            gone: Called once the child is gone; then call `reap`.
+            network: Called with each message about the network of the child.
+
+        """
+        if self._network is not None:
+            # Later, because messages of the child may have come before.
+            self._network.listen(
+                lambda message: self._host.again(partial(network, self, message), self._owner)
+            )
         exit_fd = self._child.exit_fd
         self.hearing.watch()
         self._host.watch(exit_fd, select.EPOLLIN, gone, self._owner)
@@ -89,9 +107,21 @@ class RunningChild:
         if self._cgroup is not None:
             self._cgroup.kill()
 
+    def close_network(self) -> bool:
+        """End the network of the child, which is gone or killed; return whether it has ended."""
+        if self._network is not None:
+            self._network.close()
+        return self._network_ended
+
+    def network_has_ended(self) -> None:
+        """Take note of the last message about the network."""
+        self._network_ended = True
+
     def let_go(self) -> None:
         """Release all resources, after the child was reaped."""
         self._let_go = True
+        if self._network is not None:
+            self._network.let_go()
         self.connection.close()
         self.hearing.stop()
         cgroup, self._cgroup = self._cgroup, None

@@ -6,9 +6,18 @@ start mode.  The room imports `confinement` only.
 
 from __future__ import annotations
 
-from engine.start.child import Child, Meter, Started, Starter, Watcher, is_readable
-from engine.start.connection import READS_AT_THE_END, Connection
-from engine.start.exec import ExecStarter
+from engine.start.child import (
+    Child,
+    Meter,
+    Network,
+    Networks,
+    Started,
+    Starter,
+    Watcher,
+    is_readable,
+)
+from engine.start.connection import READS_AT_THE_END, Connection, lift
+from engine.start.exec import ExecStarter, spawn_server
 from engine.start.exit import Exit
 from engine.start.starters import StartMode, make_starter
 
@@ -19,10 +28,14 @@ __all__ = [
     "ExecStarter",
     "Exit",
     "Meter",
+    "Network",
+    "Networks",
     "StartMode",
     "Started",
     "Starter",
     "Watcher",
     "is_readable",
+    "lift",
     "make_starter",
+    "spawn_server",
 ]

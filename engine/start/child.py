@@ -17,6 +17,7 @@ from protocol import codec
 from protocol.confinement import ConfinementRequest
 from protocol.limits import PROTOCOL_VERSION
 from protocol.messages import Confine, Hello
+from protocol.relay import FromRelay
 
 _CPUCLOCK_SCHED: Final = 2
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC
@@ -61,14 +62,50 @@ class Child(Protocol):
         """Return how the child ended; to be called once, when `exit_fd` is readable."""
 
 
+class Network(Protocol):
+    """The private network of a child, which a relay serves."""
+
+    def listen(self, listener: Callable[[FromRelay], None]) -> None:
+        """Have *listener* called with each message about it, also with those that came before.
+
+        The last message is `Closed`, even if the relay dies or hangs.
+        """
+
+    def close(self) -> None:
+        """End its connections, because the child is gone or was killed; may be called again."""
+
+    def let_go(self) -> None:
+        """End it, and call the listener no more; may be called again."""
+
+
+class Networks(Protocol):
+    """Gives children private networks."""
+
+    def attach(self, watcher: Watcher) -> None:
+        """Get ready; may be called again."""
+
+    def open(self, request: ConfinementRequest) -> tuple[Network, int]:
+        """Return a network, and the child's end of its link, which the caller closes.
+
+        Raises:
+            OSError: There is no relay, and it could not be started.
+
+        """
+
+    def close(self) -> None:
+        """End all of them; may be called again."""
+
+
 class Started(NamedTuple):
-    """A child, and the pipes to it.
+    """A child, the pipes to it, and its network.
 
     It has been asked to confine itself, and waits for its plan.
     """
 
     child: Child
     connection: Connection
+    network: Network | None = None
+    """Its private network; None if the permissions of the run do not need one."""
 
 
 class Starter(Protocol):
@@ -100,6 +137,36 @@ def is_readable(fd: int, *, timeout_ms: int | None = 0) -> bool:
     poll = select.poll()  # select(2) knows no descriptor above 1023
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout_ms))
+
+
+def connect(
+    networks: Networks | None, request: ConfinementRequest
+) -> tuple[Connection, Network | None]:
+    """Return the pipes of a new child, with a link if it needs a private network.
+
+    Raises:
+        OSError: There are too few descriptors, or the network could not be opened.
+
+    """
+    connection = Connection()
+    if networks is None or not request.private_net:
+        return connection, None
+    try:
+        network, link = networks.open(request)
+    except OSError:
+        connection.child_ends.close()
+        connection.close()
+        raise
+    connection.child_ends.link = link
+    return connection, network
+
+
+def give_up(connection: Connection, network: Network | None) -> None:
+    """Release the resources of a child that could not be started."""
+    connection.child_ends.close()
+    connection.close()
+    if network is not None:
+        network.let_go()
 
 
 def greet(connection: Connection, request: ConfinementRequest) -> None:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from protocol.framing import FrameReceiver, header
-from protocol.limits import FRAME_SLACK_BYTES, MAX_FRAME_BYTES, PIPE_BYTES
+from protocol.limits import (
+    ANSWERS_FD,
+    FRAME_SLACK_BYTES,
+    LINK_FD,
+    MAX_FRAME_BYTES,
+    PIPE_BYTES,
+    REQUESTS_FD,
+)
 
 BYTES_PER_TURN: Final = 1 << 16
 """Bytes of small frames or output that are read from a child in one turn: thousands of frames."""
@@ -36,19 +43,30 @@ _MAX_IOV: Final = 16
 
 
 class ChildEnds:
-    """The four pipe ends of the child: requests, answers, standard output and error."""
+    """The four pipe ends of the child: requests, answers, standard output and error.
+
+    A child with a private network has a link as well.
+    """
 
     def __init__(self, requests: int, answers: int, stdout: int, stderr: int) -> None:
         self.requests = requests
         self.answers = answers
         self.stdout = stdout
         self.stderr = stderr
+        self.link: int | None = None
+        """The child's end of its link to the relay."""
         self._closed = False
 
     @property
-    def descriptors(self) -> tuple[int, int, int, int]:
-        """All four, in that order."""
-        return (self.requests, self.answers, self.stdout, self.stderr)
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them, in that order; the link is the last one, if there is one."""
+        pipes = (self.requests, self.answers, self.stdout, self.stderr)
+        return pipes if self.link is None else (*pipes, self.link)
+
+    def numbers(self) -> dict[int, int]:
+        """Return the descriptors by the numbers that they get in a new interpreter."""
+        its = (REQUESTS_FD, ANSWERS_FD, 1, 2, LINK_FD)
+        return dict(zip(its, self.descriptors, strict=False))
 
     def close(self) -> None:
         """Close them in this process; the child has its own copies by now.  May be called again."""

@@ -6,14 +6,25 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 from collections.abc import Mapping
+from typing import Final
 
 from engine.confinement import CHILD_ENVIRONMENT, child_command
-from engine.start.child import Started, Watcher, exit_of, greet, is_readable, kill_group
-from engine.start.connection import Connection
+from engine.start.child import (
+    Networks,
+    Started,
+    Watcher,
+    connect,
+    exit_of,
+    give_up,
+    greet,
+    is_readable,
+    kill_group,
+)
+from engine.start.connection import lift
 from engine.start.exit import Exit
 from protocol.confinement import ConfinementRequest
-from protocol.limits import ANSWERS_FD, REQUESTS_FD
 
 
 class ExecStarter:
@@ -21,43 +32,39 @@ class ExecStarter:
 
     It does not fork.  Forking copies the page tables of the manager, in 24 ms for each GB of its
     memory, and the locks that its threads hold at that moment.
+
+    Args:
+        networks: Gives networks to children whose permissions need one.
+
     """
+
+    def __init__(self, networks: Networks | None = None) -> None:
+        self._networks = networks
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
+        if self._networks is not None:
+            self._networks.attach(watcher)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
-        connection = Connection()
-        ends = connection.child_ends
+        connection, network = connect(self._networks, request)
         try:
-            pid = spawn(
-                child_command(),
-                {
-                    1: ends.stdout,
-                    2: ends.stderr,
-                    REQUESTS_FD: ends.requests,
-                    ANSWERS_FD: ends.answers,
-                },
-            )
+            child = SpawnedChild(spawn(child_command(), connection.child_ends.numbers()))
         except OSError:
-            connection.close()
+            give_up(connection, network)
             raise
-        finally:
-            ends.close()
-        try:
-            child = SpawnedChild(pid)
-        except OSError:
-            connection.close()
-            raise
+        connection.child_ends.close()
         greet(connection, request)
-        return Started(child, connection)
+        return Started(child, connection, network)
 
     def run_ended(self) -> None:
         """See `Starter.run_ended`."""
 
     def close(self) -> None:
         """See `Starter.close`."""
+        if self._networks is not None:
+            self._networks.close()
 
 
 class SpawnedChild:
@@ -131,6 +138,44 @@ def spawn(
         setsigmask=(),
         setsigdef=_CATCHABLE,
     )
+
+
+def spawn_server(command: list[str], number: int, control: socket.socket) -> int:
+    """Start a program that serves this process on a socket; close that end here, and return the pid.
+
+    Args:
+        command: The program.
+        number: The descriptor on which it finds the socket.
+        control: Its end of the socket.
+
+    Raises:
+        OSError: The program could not be started.
+
+    """
+    end = control.detach()
+    try:
+        end = lift(end)
+        # A file that the program opens must not get the number of a standard stream.
+        streams = {1: _NULL_DEVICE, 2: _standard_error()}
+        return spawn(command, {**streams, number: end})
+    finally:
+        os.close(end)
+
+
+_NULL_DEVICE: Final = 0
+"""The standard input of a spawned process."""
+
+
+def _standard_error() -> int:
+    """Return the standard error of a server, for its crashes: ours, or its null device.
+
+    A manager may have closed its own standard error.  A file that has taken the number since then
+    is not inheritable.
+    """
+    try:
+        return 2 if os.get_inheritable(2) else _NULL_DEVICE
+    except OSError:
+        return _NULL_DEVICE
 
 
 _CATCHABLE = sorted(

@@ -12,6 +12,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from engine.confinement import zygote_request
 from protocol.confinement import ConfinementRequest
 
 MOST_ZYGOTES: Final = 3
@@ -108,10 +109,11 @@ def base_of(request: ConfinementRequest, limits: ConfinementRequest) -> Confinem
 
     The scratch directory is left out, because each fork mounts its own.
     """
-    return msgspec.structs.replace(
+    limited = msgspec.structs.replace(
         request,
         required=limits.required,
         scratch_bytes=0,
         memory_bytes=limits.memory_bytes,
         cpu_s=limits.cpu_s,
     )
+    return zygote_request(limited)

@@ -109,3 +109,5 @@ class SpareStarter:
         is_readable(spare.child.exit_fd, timeout_ms=None)
         spare.child.reap()
         spare.connection.close()
+        if spare.network is not None:
+            spare.network.let_go()

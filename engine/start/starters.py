@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.start.child import Starter
+from engine.start.child import Networks, Starter
 from engine.start.exec import ExecStarter
 from engine.start.spares import SpareStarter
 from engine.start.zygote import ZygoteStarter
@@ -13,14 +13,18 @@ from protocol.confinement import ConfinementRequest
 StartMode = Literal["exec", "zygote"]
 
 
-def make_starter(mode: StartMode, request: ConfinementRequest, spares: int) -> Starter:
+def make_starter(
+    mode: StartMode, request: ConfinementRequest, spares: int, networks: Networks | None = None
+) -> Starter:
     """Return what starts children in this *mode*.
 
     Args:
         mode: ``"zygote"`` or ``"exec"``.
         request: The walls that most runs will ask for.
         spares: Number of children that are started before they are needed.
+        networks: Gives networks to children whose permissions need one.
 
     """
-    starter: Starter = ZygoteStarter(request) if mode == "zygote" else ExecStarter()
+    starter: Starter
+    starter = ZygoteStarter(request, networks) if mode == "zygote" else ExecStarter(networks)
     return SpareStarter(starter, request, spares) if spares else starter

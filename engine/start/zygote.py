@@ -18,10 +18,18 @@ import time
 from collections import deque
 from typing import Final
 
-from engine.confinement import child_command, identity, readable
-from engine.start.child import Started, Watcher, exit_of, is_readable
-from engine.start.connection import ChildEnds, Connection, lift
-from engine.start.exec import ExecStarter, spawn
+from engine.confinement import child_command, identity, readable, zygote_request
+from engine.start.child import (
+    Networks,
+    Started,
+    Watcher,
+    connect,
+    exit_of,
+    give_up,
+    is_readable,
+)
+from engine.start.connection import ChildEnds
+from engine.start.exec import ExecStarter, spawn_server
 from engine.start.exit import Exit
 from engine.start.shelf import Shelf, base_of
 from protocol.confinement import ConfinementRequest, missing_in_zygote
@@ -55,9 +63,6 @@ _TRY_AGAIN: Final = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 
 _MOST_REQUEST_BYTES: Final = MAX_DATAGRAM_BYTES - 1_000
 
-_NULL_DEVICE: Final = 0
-"""The standard input of a spawned process."""
-
 _ZYGOTE_DIED: Final = "the zygote died, and the child with it"
 
 
@@ -66,13 +71,15 @@ class ZygoteStarter:
 
     Args:
         request: The walls and paths that the engine's zygote puts on for all its forks.
+        networks: Gives networks to children whose permissions need one.
 
     """
 
-    def __init__(self, request: ConfinementRequest) -> None:
-        self._request = request
-        self._fits = _fits(request)
-        self._fallback = ExecStarter()
+    def __init__(self, request: ConfinementRequest, networks: Networks | None = None) -> None:
+        self._request = zygote_request(request)
+        self._fits = _fits(self._request)
+        self._networks = networks
+        self._fallback = ExecStarter(networks)
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
         self._others: Shelf[_Zygote] = Shelf()
@@ -80,6 +87,7 @@ class ZygoteStarter:
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
         self._watcher = watcher
+        self._fallback.attach(watcher)
         if self._fits:
             with contextlib.suppress(OSError):  # the run that needs a child reports the reason
                 self._zygote = self._renew(self._request, None)
@@ -94,14 +102,13 @@ class ZygoteStarter:
         zygote = self._usable(base)
         if zygote is None:
             return self._fallback.start(request)
-        connection = Connection()
+        connection, network = connect(self._networks, request)
         try:
             child = zygote.fork(connection.child_ends, None if request == base else request)
         except OSError:
-            connection.child_ends.close()
-            connection.close()
+            give_up(connection, network)
             raise
-        return Started(child, connection)
+        return Started(child, connection, network)
 
     def run_ended(self) -> None:
         """See `Starter.run_ended`."""
@@ -197,7 +204,8 @@ class _Zygote:
         self._watcher = watcher
         # All paths except the interpreter's may be replaced while the engine lives.
         fixed = set(readable())
-        self._places = [path for path in request.read_paths if path not in fixed]
+        paths = request.read_paths + request.root_paths
+        self._places = [path for path in paths if path not in fixed]
         self._identity = identity(self._places)
         self._asked: deque[ForkedChild] = deque()
         """Children for which the zygote has not answered yet; it answers in this order."""
@@ -210,7 +218,7 @@ class _Zygote:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         try:
-            self._pid = _spawn_zygote(theirs)
+            self._pid = spawn_server([*child_command(), "--zygote"], CONTROL_FD, theirs)
         except OSError:
             self._control.close()
             raise
@@ -338,28 +346,3 @@ class _Zygote:
             child.ended(exit_of(message.status, message.cpu_s, message.peak_kilobytes))
         if self._retired and not self._children:
             self.close()
-
-
-def _spawn_zygote(control: socket.socket) -> int:
-    """Start a zygote on its end of the socket, close that end here, and return the pid."""
-    end = control.detach()
-    try:
-        end = lift(end)
-        # A file that the zygote opens must not get the number of a standard stream.
-        streams = {1: _NULL_DEVICE, 2: _standard_error()}
-        command, descriptors = [*child_command(), "--zygote"], {**streams, CONTROL_FD: end}
-        return spawn(command, descriptors)
-    finally:
-        os.close(end)
-
-
-def _standard_error() -> int:
-    """Return the standard error of a zygote, for its crashes: ours, or its null device.
-
-    A manager may have closed its own standard error.  A file that has taken the number since then
-    is not inheritable.
-    """
-    try:
-        return 2 if os.get_inheritable(2) else _NULL_DEVICE
-    except OSError:
-        return _NULL_DEVICE

@@ -23,6 +23,7 @@ __all__ = [
     "check_adaptors",
     "check_repo",
     "find_repo",
+    "named_repo",
     "read_credentials",
     "read_json_file",
     "read_permissions",
@@ -45,14 +46,17 @@ def read_json_file(path: Path) -> Any:
 
 
 def read_permissions(
-    net: Iterable[str], read: Iterable[str | Path], scratch: float | None = None
+    net: Iterable[str],
+    read: Iterable[str | Path],
+    scratch: float | None = None,
+    ca_file: str | Path | None = None,
 ) -> Permissions:
-    """Return the permissions that ``--net``, ``--read`` and ``--scratch`` give to a run.
+    """Return the permissions that ``--net``, ``--read``, ``--scratch`` and ``--ca-file`` give to a run.
 
     A path may be relative to the working directory.
 
     Raises:
-        BadInputError: A rule, a path or a size is not a valid one.
+        BadInputError: A rule, a path or a size is not a valid one, or the file has no certificates.
 
     """
     try:
@@ -65,21 +69,33 @@ def read_permissions(
     except ValueError as error:
         raise BadInputError([f"--read: {error}"]) from None
     try:
-        return Permissions(net=allowed.net, read=allowed.read, scratch_mb=scratch)
+        allowed = Permissions(net=allowed.net, read=paths, scratch_mb=scratch)
     except ValueError as error:
         raise BadInputError([f"--scratch: {error}"]) from None
+    if ca_file is None:
+        return allowed
+    file = str(Path(ca_file).absolute())
+    try:
+        return Permissions(net=allowed.net, read=paths, scratch_mb=scratch, ca_file=file)
+    except ValueError as error:
+        reason = str(error).removeprefix("Permissions.ca_file has ")
+        raise BadInputError([f"--ca-file: {reason}"]) from None
 
 
 def with_permissions(
-    options: RunOptions, net: Iterable[str], read: Iterable[str | Path], scratch: float | None
+    options: RunOptions,
+    net: Iterable[str],
+    read: Iterable[str | Path],
+    scratch: float | None,
+    ca_file: str | Path | None = None,
 ) -> RunOptions:
     """Return *options* with the permissions of the command line.
 
     Raises:
-        BadInputError: A rule, a path or a size is not a valid one.
+        BadInputError: A rule, a path or a size is not a valid one, or the file has no certificates.
 
     """
-    permissions = read_permissions(net, read, scratch)
+    permissions = read_permissions(net, read, scratch, ca_file)
     if scratch is not None and scratch > options.memory_mb:
         message = f"--scratch: {scratch:g} MB is more than the memory ({options.memory_mb:g} MB)"
         raise BadInputError([f"{message}, in which it is counted; give more with --memory"])
@@ -136,6 +152,11 @@ def find_repo(given: Path | None) -> Path | None:
     return usual if (usual / "repo.json").is_file() else None
 
 
+def named_repo(given: str | Path | None) -> Path:
+    """Return the directory that `find_repo` looks for, whether it exists or not."""
+    return Path(given or os.environ.get("JOBCELL_REPO") or "repo")
+
+
 def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
     """Raise BadInputError if a step wants an adaptor, and no repo was found."""
     if repo_dir is not None:
@@ -144,7 +165,8 @@ def check_adaptors(plan: Plan, repo_dir: Path | None) -> None:
         if step.adaptors:
             message = (
                 f"step {step.id!r} needs the adaptor {step.adaptors[0]!r}, but no repo was found;"
-                " give one with --repo DIR or JOBCELL_REPO, or make ./repo with jobcell repo init"
+                " give one with --repo DIR or JOBCELL_REPO, make ./repo with jobcell repo init, or let"
+                " jobcell run --autoinstall make it"
             )
             raise BadInputError([message])
 

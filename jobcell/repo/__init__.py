@@ -1,5 +1,6 @@
 """Writing to the repo: installing, removing, locking.  `engine.adaptors.repo` only reads it."""
 
+from jobcell.repo.autoinstall import install_missing
 from jobcell.repo.commands import app
 from jobcell.repo.index import RepoWriteError, initialise
 from jobcell.repo.install import Installed, add
@@ -12,6 +13,7 @@ __all__ = [
     "add",
     "app",
     "initialise",
+    "install_missing",
     "lock",
     "remove",
     "sync",

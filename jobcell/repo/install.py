@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from packaging.utils import canonicalize_name
 
-from engine.adaptors import module_name, sort_key, tree_hash
+from engine.adaptors import canonical_name, module_name, sort_key, tree_hash
 from jobcell.repo import index
 from jobcell.repo.bundled import PREFIX, write_constraints
 from jobcell.repo.index import Entry, RepoWriteError
@@ -69,6 +69,26 @@ def add(
     if len(specs) != 1 and (name or module):
         raise RepoWriteError("--name and --module can be given for one adaptor at a time only")
     sources = [read_source(spec, allow_build=allow_build, find_links=find_links) for spec in specs]
+    return add_sources(
+        repo_dir,
+        sources,
+        name=name,
+        module=module,
+        allow_build=allow_build,
+        find_links=find_links,
+    )
+
+
+def add_sources(
+    repo_dir: Path,
+    sources: Sequence[Source],
+    *,
+    name: str | None = None,
+    module: str | None = None,
+    allow_build: bool = False,
+    find_links: Sequence[str] = (),
+) -> list[Installed]:
+    """Do the same as `add` for sources that were read."""
     index.read(repo_dir)
     with index.stage(repo_dir) as room:
         staged = [
@@ -158,12 +178,12 @@ def publish(
     done = []
     with index.locked(repo_dir):
         whole = index.read(repo_dir)
-        known = {(e["name"], sort_key(e["version"])): e for e in whole["adaptors"]}
+        known = {_key(entry): entry for entry in whole["adaptors"]}
         kept = [] if only else list(whole["adaptors"])
         fresh_entries = []
         for item in staged:
             entry = item.entry
-            there = known.get((entry["name"], sort_key(entry["version"])))
+            there = known.get(_key(entry))
             if item.files is None and there is None:
                 raise RepoWriteError(f"{entry['name']} was removed by another command meanwhile")
             # `only` asks for exactly these files, so they replace another tree of the same version.
@@ -185,6 +205,10 @@ def publish(
                 if entry["path"] not in staying:
                     discard(repo_dir, entry["path"], room)
     return done
+
+
+def _key(entry: Entry) -> tuple[str, Any]:
+    return canonical_name(entry["name"]), sort_key(entry["version"])
 
 
 def discard(repo_dir: Path, path: str, room: Path) -> None:
@@ -292,14 +316,15 @@ def _find_module(
     adaptor: str, own: Distribution, others: Sequence[Distribution], files: Path
 ) -> str:
     """Return the import name: that of the adaptor, or the only module that it installed."""
-    usual = module_name(adaptor)
+    usual = canonical_name(module_name(adaptor))
     modules = {
         item.name.partition(".")[0]
         for item in files.iterdir()
         if item.suffix in {".py", ".so"} or (item.is_dir() and item.name.isidentifier())
     }
-    if usual in modules:
-        return usual
+    for found in sorted(modules):
+        if canonical_name(found) == usual:
+            return found
     for other in others:
         modules -= {str(file).partition("/")[0].partition(".")[0] for file in other.files or ()}
     public = sorted(module for module in modules if not module.startswith("_"))

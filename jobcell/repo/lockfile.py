@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from packaging.requirements import Requirement
 
-from engine.adaptors import Repo, RepoError, module_name
+from engine.adaptors import Repo, RepoError, canonical_name, module_name
 from jobcell.repo import index
 from jobcell.repo.bundled import find, find_wheel, of_ours
 from jobcell.repo.index import RepoWriteError
@@ -126,7 +126,8 @@ def _read(text: str) -> LockFile:
 def _there(repo: Repo, adaptor: LockedAdaptor) -> Staged | None:
     """Return the repo's own entry of a locked adaptor, if every byte of its files is as locked."""
     for entry in repo.entries():
-        same = entry.name == adaptor.name and entry.version == adaptor.version
+        same = canonical_name(entry.name) == canonical_name(adaptor.name)
+        same = same and entry.version == adaptor.version
         if same and entry.sha256 == adaptor.sha256:
             try:
                 repo.verify(repo.resolve(entry.spec))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.adaptors import Repo, RepoError, sort_key, split_spec
+from engine.adaptors import Repo, RepoError, canonical_name, sort_key, split_spec
 from jobcell.repo import index
 from jobcell.repo.index import RepoWriteError
 from jobcell.repo.install import discard
@@ -31,7 +31,7 @@ def remove(repo_dir: Path, specs: Sequence[str]) -> list[str]:
             matching = [
                 entry
                 for entry in whole["adaptors"]
-                if entry["name"] == name
+                if canonical_name(entry["name"]) == canonical_name(name)
                 and (version is None or sort_key(entry["version"]) == sort_key(version))
             ]
             if not matching:

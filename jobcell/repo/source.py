@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from engine.adaptors import LATEST, NEXT
 from jobcell.repo.bundled import find
 from jobcell.repo.index import RepoWriteError
 
+_NAMED: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:@[A-Za-z0-9.+!_-]+)?")
 _CODE_TO_BUILD: Final = (".c", ".cc", ".cpp", ".pyx", ".rs")
 _LEFT_OUT: Final = ("__pycache__", "*.pyc", ".git", ".*")
 _BUILD: Final = "it must be built, which runs its code; --allow-build permits that"
@@ -55,7 +58,7 @@ def read_source(spec: str, *, allow_build: bool, find_links: Sequence[str] = ())
 
     """
     try:
-        requirement = Requirement(spec.replace("@", "==", 1) if "://" not in spec else spec)
+        requirement = _requirement(spec)
     except InvalidRequirement as error:
         requirement, text = None, str(error).splitlines()[0]
     if requirement is not None and not requirement.url:
@@ -78,6 +81,46 @@ def read_source(spec: str, *, allow_build: bool, find_links: Sequence[str] = ())
     if requirement.url and not requirement.url.endswith(".whl") and not allow_build:
         raise RepoWriteError(f"{spec!r} is not a wheel: {_BUILD}")
     return Source(spec, requirement.name, (str(requirement),))
+
+
+def read_named(spec: str, *, find_links: Sequence[str] = ()) -> Source:
+    """Return the source of an adaptor that a plan names: `name` or `name@version`.
+
+    A plan may come from somebody else, so the text is never a path, a URL or an option of an installer.
+
+    Raises:
+        RepoWriteError: *spec* is anything else, or jobcell comes with another version of that name.
+
+    """
+    if not _NAMED.fullmatch(spec):
+        raise RepoWriteError(
+            f"{spec!r} cannot be installed from an index: only a name of letters, digits, '-', '_' and '.',"
+            " with @VERSION or without, can be"
+        )
+    try:
+        requirement = _requirement(spec)
+    except InvalidRequirement as error:
+        raise RepoWriteError(f"{spec!r}: {str(error).splitlines()[0]}") from None
+    ours = find(requirement, find_links)
+    if ours is not None:
+        return read_ours(spec, ours)
+    return Source(spec, requirement.name, (str(requirement),))
+
+
+def _requirement(spec: str) -> Requirement:
+    """Return a requirement of pip, or of `name@version`, `name@latest` and `name@next`.
+
+    Raises:
+        InvalidRequirement: *spec* is none of these.
+
+    """
+    if "://" in spec:
+        return Requirement(spec)
+    name, at, version = spec.partition("@")
+    if not at or version == LATEST:
+        return Requirement(name)
+    # A specifier that names a pre-release admits all of them, of this distribution only.
+    return Requirement(f"{name}>=0.dev0" if version == NEXT else f"{name}=={version}")
 
 
 def read_ours(spec: str, place: Path) -> Source:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import engine
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import find_repo
+from jobcell.input.inputs import find_repo, read_permissions
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
 from jobcell.output.wording import printable
 from jobcell.store import Store, StoreError, StoreUnavailableError
@@ -36,6 +36,7 @@ class Given(NamedTuple):
     net: Sequence[str]
     read: Sequence[Path]
     scratch: float | None
+    ca_file: Path | None
     timeout: float | None
     step_timeout: float | None
     memory: float | None
@@ -103,11 +104,7 @@ def _options(given: Given) -> engine.RunOptions:
         "step_timeout_s": given.step_timeout,
         "memory_mb": given.memory,
     }
-    permissions = engine.Permissions(
-        net=tuple(given.net),
-        read=tuple(str(path) for path in given.read),
-        scratch_mb=given.scratch,
-    )
+    permissions = read_permissions(given.net, given.read, given.scratch, given.ca_file)
     set_ones = {name: value for name, value in chosen.items() if value is not None}
     return engine.RunOptions(permissions=permissions, **set_ones)  # type: ignore[arg-type]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from protocol.confinement import lies_below
+from protocol.confinement import EVERYTHING, lies_below
 from sandbox_child.confine.kernel import Call, Long, address_of, syscall
 from sandbox_child.confine.task import SCRATCH_DIRECTORY, UNREADABLE, explain, make_all
 
@@ -79,17 +79,24 @@ def unavailable() -> str | None:
 
 
 def prepare(request: ConfinementRequest) -> None:
-    """Make the ruleset for *request* now; forks of this process that need no other one share it."""
-    if unavailable() is None:
-        _prepared[:] = [(request, _make(request, request.hidden_paths))]
+    """Make the rulesets for *request* now; forks of this process that need no other one share them.
+
+    The second one is for forks with a private network.
+    """
+    if unavailable() is not None:
+        return
+    paths, hidden, net = request.read_paths, request.hidden_paths, request.net
+    _prepared[:] = [_Prepared(paths, hidden, net, _make(paths, hidden, net))]
+    if request.root_paths:
+        paths += request.root_paths
+        _prepared.append(_Prepared(paths, hidden, _ANY_PORT, _make(paths, hidden, _ANY_PORT)))
 
 
 def ready(task: Task) -> Ready | None:
     """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
-    request = task.request
-    for base, ruleset in _prepared:
-        if base == request:
-            return _restricting(ruleset), f"ABI {abi()}"
+    for prepared in _prepared:
+        if prepared.is_for(task):
+            return _restricting(prepared.ruleset), f"ABI {abi()}"
     return None
 
 
@@ -105,42 +112,81 @@ def apply(task: Task) -> str | None:
             read either.
 
     """
-    request = task.request
+    request, net = task.request, enforced_rules(task)
     hidden = request.hidden_paths
-    for base, ruleset in _prepared:
-        if _within(request, base):
-            make_all((_restricting(ruleset), None))
-            if request.read_paths == base.read_paths:
-                return f"ABI {abi()}"
+    for prepared in _prepared:
+        if prepared.is_for(task):
+            return make_all((_restricting(prepared.ruleset), f"ABI {abi()}"))
+    for prepared in _prepared:
+        if prepared.is_wider(request, net):
+            make_all((_restricting(prepared.ruleset), None))
             hidden = ()
-    return make_all((_restricting(_make(request, hidden)), f"ABI {abi()}"))
+            break
+    ruleset = _make(request.read_paths, hidden, net, scratch=bool(request.scratch_bytes))
+    return make_all((_restricting(ruleset), f"ABI {abi()}"))
 
 
-_prepared: list[tuple[ConfinementRequest, int]] = []
-"""The ruleset that was made before this process was forked, if any."""
+_ANY_PORT: Final = (EVERYTHING,)
 
 
-def _within(request: ConfinementRequest, base: ConfinementRequest) -> bool:
-    same = (request.net, request.hidden_paths) == (base.net, base.hidden_paths)
-    # The scratch directory of a fork did not exist when the ruleset was made.
-    return (
-        same
-        and not request.scratch_bytes
-        and all(lies_below(path, base.read_paths) for path in request.read_paths)
-    )
+def enforced_rules(task: Task) -> tuple[str, ...]:
+    """Return the network rules whose ports this layer enforces.
+
+    A private network has a socket for no other port, so that this layer need not know the ports.
+    """
+    request = task.request
+    return _ANY_PORT if request.private_net and task.net != "by port" else request.net
+
+
+class _Prepared(NamedTuple):
+    """A ruleset that was made before this process was forked."""
+
+    read_paths: tuple[str, ...]
+    hidden_paths: tuple[str, ...]
+    net: tuple[str, ...]
+    ruleset: int
+
+    def is_for(self, task: Task) -> bool:
+        """Whether this is just the ruleset that a fork needs."""
+        request = task.request
+        # The scratch directory of a fork did not exist when the ruleset was made.
+        return (
+            not request.scratch_bytes
+            and (enforced_rules(task), request.hidden_paths) == (self.net, self.hidden_paths)
+            and len(request.read_paths) == len(self.read_paths)
+            and set(request.read_paths) == set(self.read_paths)
+        )
+
+    def is_wider(self, request: ConfinementRequest, net: tuple[str, ...]) -> bool:
+        """Whether this ruleset allows more than a fork needs, and less than no ruleset."""
+        return (
+            (net, request.hidden_paths) == (self.net, self.hidden_paths)
+            and not request.scratch_bytes
+            and all(lies_below(path, self.read_paths) for path in request.read_paths)
+        )
+
+
+_prepared: list[_Prepared] = []
+"""The rulesets that were made before this process was forked, if any."""
 
 
 def _restricting(ruleset: int) -> list[Call]:
     return [Call("landlock_restrict_self", ruleset, 0), Call("close", ruleset)]
 
 
-def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
+def _make(
+    paths: tuple[str, ...],
+    hidden: tuple[str, ...],
+    net: tuple[str, ...],
+    *,
+    scratch: bool = False,
+) -> int:
     version = abi()
-    ports = _ports(request.net)
+    ports = _ports(net)
     # struct landlock_ruleset_attr has grown: a kernel accepts the fields that it knows, or zeros.
     fields = (
         _known(FS_RIGHTS, version),
-        handled_net(version, request.net),
+        handled_net(version, net),
         _known(SCOPES, version),
     )
     attributes = b"".join(field.to_bytes(8, "little") for field in fields)
@@ -148,11 +194,11 @@ def _make(request: ConfinementRequest, hidden: tuple[str, ...]) -> int:
     ruleset = syscall("landlock_create_ruleset", attributes, length, 0)
     try:
         reading = _Reading(ruleset, hidden)
-        for path in request.read_paths:
+        for path in paths:
             reading.allow(path)
-        if request.scratch_bytes:
+        if scratch:
             reading.allow_scratch()
-        if rights := handled_net(version, request.net) & (CONNECT_TCP | CONNECT_UDP):
+        if rights := handled_net(version, net) & (CONNECT_TCP | CONNECT_UDP):
             for port in ports or ():
                 # struct landlock_net_port_attr: allowed_access, port
                 rule = rights.to_bytes(8, "little") + port.to_bytes(8, "little")

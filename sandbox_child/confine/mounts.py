@@ -49,7 +49,10 @@ def apply(task: Task) -> str | None:
     """
     syscall("unshare", NEW_NS)
     syscall("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-    trees = [(path, detached(path)) for path in sorted(reduced(task.request.read_paths))]
+    trees = [
+        (path, detached(path))
+        for path in sorted(reduced(task.request.read_paths + task.request.root_paths))
+    ]
     trees = [(path, tree) for path, tree in trees if tree >= 0]
     root = new_file_system()
     move(root, "/")

@@ -38,7 +38,8 @@ def apply(task: Task) -> str | None:
     """
     wanted = NEW_UTS | NEW_IPC
     names = "ipc uts"
-    if not task.request.net:
+    request = task.request
+    if not request.net or (request.private_net and not request.net_by_port):
         wanted |= NEW_NET
         names = "net ipc uts"
     if os.geteuid() == 0:
@@ -47,6 +48,7 @@ def apply(task: Task) -> str | None:
         except PermissionError:
             pass  # root without rights, as in a container
         else:
+            task.empty_net = bool(wanted & NEW_NET)
             _forget_host_name()
             return names
     uid, gid = os.geteuid(), os.getegid()
@@ -57,6 +59,7 @@ def apply(task: Task) -> str | None:
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
     task.counts_alone = True
+    task.empty_net = bool(wanted & NEW_NET)
     _forget_host_name()
     return f"user {names}"
 

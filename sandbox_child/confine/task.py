@@ -6,7 +6,7 @@ import errno
 from collections.abc import Collection
 from typing import Final, Protocol
 
-from protocol.confinement import ConfinementRequest
+from protocol.confinement import ConfinementRequest, NetReach
 from sandbox_child.confine.kernel import Call
 
 Ready = tuple[list[Call], str | None]
@@ -20,14 +20,25 @@ SCRATCH_DIRECTORY: Final = "/tmp"  # noqa: S108 - a mount of the child's own
 class Task:
     """A child that is being confined; every layer gets this object."""
 
-    __slots__ = ("counts_alone", "keep_fds", "parent_pid", "request")
+    __slots__ = ("counts_alone", "empty_net", "keep_fds", "link_fd", "net", "parent_pid", "request")
 
     def __init__(
-        self, request: ConfinementRequest, *, parent_pid: int, keep_fds: Collection[int]
+        self,
+        request: ConfinementRequest,
+        *,
+        parent_pid: int,
+        keep_fds: Collection[int],
+        link_fd: int | None = None,
     ) -> None:
         self.request = request
+        self.link_fd = link_fd
+        """The link over which the sockets of a private network are passed on; None: nobody gets them."""
+        self.net: NetReach = "none"
+        """How the network of the run is enforced, as the layer `network` has found out."""
         self.parent_pid = parent_pid
         self.keep_fds = keep_fds
+        self.empty_net = False
+        """Whether this process itself is in a network namespace that nobody else uses."""
         self.counts_alone = False
         """Whether RLIMIT_NPROC of this process counts processes of this run only."""
 

@@ -3,8 +3,10 @@
 The order, and why a layer cannot move:
 
 - `environment` and the count of threads come first: nothing has been changed when they refuse.
-- `namespaces`, `mounts` and `identity` need rights that the later layers take away; the paths of the
+- `namespaces`, `network`, `mounts` and `identity` need rights that the later layers take away; the paths of the
   request are resolved in the old root for the last time by `mounts`.
+- `network` follows `namespaces`, which gives an ordinary user the rights for it, and comes before `rlimits`:
+  the kernel refuses to pass on more descriptors than that layer allows.
 - `no_new_privs` comes before Landlock and seccomp, which demand it of those without privilege.
 - `landlock` opens the paths as the user that the child will be.
 - `pdeathsig` and `dumpable` follow `identity`, which undoes both.
@@ -21,6 +23,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from protocol.confinement import (
+    EVERYTHING,
     ConfinementReport,
     ConfinementRequest,
     LayerReport,
@@ -29,6 +32,7 @@ from protocol.confinement import (
     missing_in_zygote,
 )
 from sandbox_child.confine import (
+    authorities,
     descriptors,
     dumpable,
     environment,
@@ -37,6 +41,7 @@ from sandbox_child.confine import (
     mdwe,
     mounts,
     namespaces,
+    network,
     no_new_privs,
     pdeathsig,
     rlimits,
@@ -53,8 +58,9 @@ if TYPE_CHECKING:
 LAYERS: Final[tuple[Layer, ...]] = (
     environment,
     session,
-    rlimits,
     namespaces,
+    network,
+    rlimits,
     mounts,
     identity,
     no_new_privs,
@@ -72,6 +78,7 @@ ALWAYS: Final = frozenset((session.NAME, pdeathsig.NAME, descriptors.NAME))
 
 FORKED: Final[tuple[ForkedLayer, ...]] = (
     session,
+    network,
     rlimits,
     identity,
     landlock,
@@ -113,7 +120,11 @@ class ConfinedZygote:
 
 
 def confine(
-    request: ConfinementRequest, *, parent_pid: int, keep_fds: Collection[int]
+    request: ConfinementRequest,
+    *,
+    parent_pid: int,
+    keep_fds: Collection[int],
+    link_fd: int | None = None,
 ) -> ConfinementReport:
     """Confine this process for good, and say what is on.
 
@@ -121,15 +132,16 @@ def confine(
         request: The layers and what they need to know.
         parent_pid: The process that started this one; it must still live.
         keep_fds: The descriptors that stay open, standard streams included.
+        link_fd: The link over which the sockets of a private network are passed on.
 
     Raises:
         ConfinementRefused: A required layer cannot be put on, or does not hold.
 
     """
-    task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
+    task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds, link_fd=link_fd)
     _check(request)
     _refuse_threads()
-    return _finish(request, _put_on(task, LAYERS))
+    return _finish(task, _put_on(task, LAYERS))
 
 
 def confine_zygote(
@@ -169,7 +181,7 @@ def confine_zygote(
     forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds)
     forks.counts_alone = task.counts_alone
     wanted = [layer for layer in FORKED if not _left_out(request, layer.NAME)]
-    off = {layer.NAME: LayerReport(layer.NAME, "off") for layer in FORKED if layer not in wanted}
+    off = {layer.NAME: _off(request, layer.NAME) for layer in FORKED if layer not in wanted}
     # A contradiction is for each fork to refuse.
     ready = None if off.keys() & set(request.required) else make_ready(forks, wanted)
     return ConfinedZygote(request, off | layers, ready)
@@ -181,6 +193,7 @@ def confine_forked(
     *,
     parent_pid: int,
     keep_fds: Collection[int],
+    link_fd: int | None = None,
 ) -> ConfinementReport:
     """Confine a fork of the zygote: what `confine` does, save what it has inherited.
 
@@ -191,18 +204,18 @@ def confine_forked(
             what *request* needs (see `protocol.confinement.missing_in_zygote`).
 
     """
+    task = Task(
+        request or zygote.request, parent_pid=parent_pid, keep_fds=keep_fds, link_fd=link_fd
+    )
     if zygote.ready is not None and request in (None, zygote.request):
-        request = zygote.request
         made = zygote.ready.put_on()
     else:
         reason = None if request is None else missing_in_zygote(zygote.request, request)
         if reason is not None:
             remedy = "start this run with start_mode='exec'"
             raise ConfinementRefused(mounts.NAME, reason, remedy)
-        request = request or zygote.request
-        task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
         made = _put_on_scratch(task, zygote.layers[mounts.NAME]) | _put_on(task, FORKED)
-    return _finish(request, zygote.layers | made)
+    return _finish(task, zygote.layers | made)
 
 
 def _put_on(task: Task, layers: Sequence[Layer]) -> dict[str, LayerReport]:
@@ -239,7 +252,7 @@ def _put_on_one(task: Task, layer: Layer) -> LayerReport:
     if _left_out(request, name):
         if required:
             raise ConfinementRefused(name, "the request also leaves it out", "ask for one of both")
-        return LayerReport(name, "off")
+        return _off(request, name)
     state: LayerState = "on"
     detail: str | None = layer.unavailable()
     if detail is None:
@@ -255,14 +268,24 @@ def _put_on_one(task: Task, layer: Layer) -> LayerReport:
 
 
 def _left_out(request: ConfinementRequest, name: str) -> bool:
+    if name == network.NAME and EVERYTHING in request.net:
+        return True
     return name in request.without or (request.level == "none" and name not in ALWAYS)
 
 
-def _finish(request: ConfinementRequest, layers: dict[str, LayerReport]) -> ConfinementReport:
+def _off(request: ConfinementRequest, name: str) -> LayerReport:
+    """Return the report of a layer that is left out."""
+    open_ = name == network.NAME and bool(request.net)
+    return LayerReport(name, "off", detail="open" if open_ else None)
+
+
+def _finish(task: Task, layers: dict[str, LayerReport]) -> ConfinementReport:
     """Try the walls, and report; there is a report of every layer by now."""
+    request = task.request
+    authorities.announce(request.ca_file)
     probes: tuple[ProbeReport, ...] = ()
     if request.level != "none":
-        probes = probe()
+        probes = probe(private_net=task.net == "by name")
         for result in probes:
             layer = PROBES[result.name][0]
             if not result.blocked and layer in request.required and "/" not in request.read_paths:
@@ -275,6 +298,7 @@ def _finish(request: ConfinementRequest, layers: dict[str, LayerReport]) -> Conf
         language=request.language,
         layers=tuple(map(layers.__getitem__, _NAMES)),
         probes=probes,
+        net=task.net if request.private_net else "open" if request.net else "none",
         landlock_abi=_landlock_abi(layers[landlock.NAME]),
         filter_hash=seccomp.program_for(request).digest if filtered else None,
     )

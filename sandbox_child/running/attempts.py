@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _REFUSED = frozenset((errno.EPERM, errno.EACCES))
 """Error numbers that the filter of system calls and Landlock give."""
 
+_NO_NAME = frozenset((-2, -5))
+"""EAI_NONAME and EAI_NODATA of <netdb.h>: the name does not exist, or it has no address."""
+
 _MAX_CHAIN = 30
 _MAX_ATTEMPTS = 100
 _MAX_REPORTED = 5
@@ -54,9 +57,16 @@ class Target(NamedTuple):
 
 
 class Attempts:
-    """The connections that the code of a step has tried to make."""
+    """The connections that the code of a step has tried to make.
 
-    def __init__(self) -> None:
+    Args:
+        rules: The rules of the run, if a relay enforces them.  Then a port without a rule has no listener,
+            and a name without a rule cannot be looked up.
+
+    """
+
+    def __init__(self, rules: tuple[str, ...] = ()) -> None:
+        self._rules = rules
         self._targets: dict[Target, None] = {}
         self._names: dict[int | None, str] = {}
         """For each port, the name that was looked up last."""
@@ -72,9 +82,14 @@ class Attempts:
         sys.addaudithook(self._hear)
 
     def unreported(self) -> list[Target]:
-        """Return failed attempts, each once in a run; an empty list if there is a network."""
+        """Return attempts that failed for lack of a rule, each once in a run.
+
+        The list is empty in the network of the machine.
+        """
         found = [target for target in self._targets if target not in self._reported]
-        if not found or not no_network():
+        if self._rules:
+            found = [target for target in found if self._has_no_listener(target)]
+        elif found and not no_network():
             return []
         self._reported.update(found[:_MAX_REPORTED])
         return found[:_MAX_REPORTED]
@@ -83,6 +98,15 @@ class Attempts:
     def targets(self) -> list[Target]:
         """The attempts, in order."""
         return list(self._targets)
+
+    def _has_no_listener(self, target: Target) -> bool:
+        """Whether no rule names the port of a target, in a private network."""
+        if not self._rules or target.port is None:
+            return False
+        from protocol.net_rules import parse_net_rules, ports_of
+
+        ports = ports_of(parse_net_rules(self._rules))
+        return ports is not None and target.port not in ports
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "socket.connect":
@@ -117,8 +141,14 @@ class Attempts:
             if not isinstance(cause, OSError):
                 continue
             if type(cause).__name__ == "gaierror":
-                closed = no_network() if closed is None else closed
+                if self._rules:
+                    closed = cause.errno in _NO_NAME
+                elif closed is None:
+                    closed = no_network()
                 if closed:
+                    return last
+            elif self._rules:
+                if cause.errno == errno.ECONNREFUSED and self._has_no_listener(last):
                     return last
             elif cause.errno not in _REFUSED or cause.filename is not None:
                 continue
@@ -134,6 +164,8 @@ class Attempts:
         Without any network, every failed connection was refused.  With a network, only an error of
         refusal counts.
         """
+        if self._rules:
+            return self._refused_by_rules(text)
         refused = any(os.strerror(number) in text for number in _REFUSED)
         place = next(filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)), None)
         if place is not None and (refused or no_network()):
@@ -143,6 +175,19 @@ class Attempts:
             return None
         found = self.targets[-1] if self._targets else _target_in_frames(error)
         return found if found.host else None
+
+    def _refused_by_rules(self, text: str) -> Target | None:
+        """Return the target that a text names, if it has no listener or its name was not found."""
+        for place in filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)):
+            port = place.groupdict().get("port")
+            target = Target(place["host"][:_MAX_HOST], int(port) if port else None)
+            if port is None or self._has_no_listener(target):
+                return target
+        if re.search(_CONNECTING, text):
+            found = self.targets[-1] if self._targets else Target()
+            if self._has_no_listener(found):
+                return found
+        return None
 
 
 def no_network() -> bool:

@@ -35,6 +35,8 @@ class Runtime:
         self.attempts: Attempts | None = None
         """The connections that were tried; None before the first adaptor was linked."""
         self._blocks: int | None = None
+        if not start.language and start.net:
+            self.hear_attempts()  # without the language wall, a job itself may reach a socket
 
     def hide_from_collector(self) -> None:
         """Keep the collector from walking through a large state, which stays."""
@@ -77,11 +79,16 @@ class Runtime:
                 log_level=self.start.adaptor_log_level,
             )
             self._leave_with_output()
+            self.hear_attempts()
+        return self._linker
+
+    def hear_attempts(self) -> None:
+        """Record the connections that are tried from now on."""
+        if self.attempts is None:
             from sandbox_child.running.attempts import Attempts
 
-            self.attempts = Attempts()
+            self.attempts = Attempts(self.start.net)
             self.attempts.install()
-        return self._linker
 
     def send_output(self) -> None:
         """Send the output of the running step, even if it has replaced the standard streams."""

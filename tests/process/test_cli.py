@@ -357,7 +357,7 @@ def test_validate_and_run_compare_the_permissions_of_steps_with_those_of_the_run
     assert unknown.returncode == 0
     assert unknown.stdout.splitlines()[0] == (
         f"warning: {plan}: the permissions of step 'a' are not compared with those of the run;"
-        " give --net and --read as for jobcell run"
+        " give --net, --read, --scratch and --ca-file as for jobcell run"
     )
     wrong = jobcell("validate", plan, "--net", "http://x")
     assert wrong.returncode == 2
@@ -676,6 +676,7 @@ def test_an_error_speaks_of_the_options_of_the_command(write, source, options, s
             "error: --net: the network rule 'https://x' is a URL; write 'x:443'",
         ),
         (("--allow-net", "x:https"), "write the number: 'x:443'"),
+        (("--ca-file", "/none.pem"), "error: --ca-file: '/none.pem', which does not exist; name a"),
     ],
 )
 def test_a_wrong_option_is_named(write, options, message):

@@ -39,10 +39,12 @@ def call(folder, *words):
 def test_the_tests_of_the_page_pass(folder):
     """A reader may copy the tests as they are."""
     done = call(
-        folder, "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "."
+        folder,
+        *("pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", "."),
+        *("-p", "jobcell.testing.plugin", "."),
     )
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 @pytest.mark.parametrize("words", [("check", "years.py"), ("validate", "plan.json")])

@@ -20,11 +20,12 @@ class Authority:
             *("-addext", "keyUsage=critical,keyCertSign"),
         )
 
-    def issue(self, name: str) -> Path:
-        """Return a file with a key and a certificate for 127.0.0.1."""
+    def issue(self, name: str, *hosts: str) -> Path:
+        """Return a file with a key and a certificate for 127.0.0.1, and for the names of hosts."""
         key, made, both = (self.directory / f"{name}.{end}" for end in ("key", "crt", "both"))
         extensions = self.directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+        names = ",".join(["IP:127.0.0.1", *(f"DNS:{host}" for host in hosts)])
+        extensions.write_text(f"subjectAltName={names}\nauthorityKeyIdentifier=keyid\n")
         self._openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
             *("-keyout", key, "-out", f"{made}.csr", "-subj", f"/CN={name}"),

@@ -14,7 +14,7 @@ from engine.network.relay.flow import Flow, Pipes
 from engine.network.relay.loop import Loop
 from engine.network.relay.resolver import Found, Resolver
 from protocol.net_proxy import NetProxy
-from protocol.relay import Outcome
+from protocol.words import NetOutcome
 
 RESOLVE_S: Final = 10.0
 CONNECT_S: Final = 10.0
@@ -59,7 +59,7 @@ class Owner(Protocol):
     def connection_ended(
         self,
         connection: Connection,
-        outcome: Outcome,
+        outcome: NetOutcome,
         reason: str,
         sent: int,
         received: int,
@@ -278,7 +278,7 @@ class Connection:
         else:
             self.end("open")
 
-    def end(self, outcome: Outcome, reason: str = "") -> None:
+    def end(self, outcome: NetOutcome, reason: str = "") -> None:
         """Close both sides, and report."""
         if self._over:
             return

@@ -17,8 +17,7 @@ from protocol.relay import (
     MAX_DATAGRAM_BYTES,
     Close,
     Closed,
-    Ended,
-    LimitReached,
+    FromRelay,
     Open,
     Opened,
     OpenFailed,
@@ -28,7 +27,6 @@ from protocol.relay import (
     encode,
 )
 
-FromRelay = Ready | Opened | OpenFailed | Ended | Progress | LimitReached | Closed
 _IDLE_LOOKS: Final = 40
 """Number of looks for idle connections in the time after which they are closed."""
 _MESSAGES: Final = 64
@@ -59,7 +57,7 @@ class Relay:
         while not self._gone:
             self.loop.turn()
 
-    def send(self, message: FromRelay) -> None:
+    def send(self, message: Ready | FromRelay) -> None:
         """Send a message to the engine; it waits here while the engine does not read."""
         if self._unsent and isinstance(message, Progress):
             return  # a later one says more

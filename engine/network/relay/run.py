@@ -18,6 +18,7 @@ from engine.network.relay.resolver import Resolver, search_domains
 from protocol.net_proxy import NetProxy
 from protocol.net_rules import parse_net_rules
 from protocol.relay import (
+    BACKLOG,
     MAX_ENDED,
     NAME_PORT,
     Closed,
@@ -25,17 +26,15 @@ from protocol.relay import (
     LimitReached,
     Open,
     OpenFailed,
-    Outcome,
     Progress,
 )
+from protocol.words import NetOutcome
 
 PROGRESS_S: Final = 0.1
 LEAVE_S: Final = 0.5
 """Most time for the last bytes of a run that has ended.  The engine waits for a second."""
 _ACCEPTS: Final = 16
 """Most new connections of one listener in one turn."""
-_QUEUE: Final = 128
-"""Most connections that wait to be accepted: the backlog of a listener."""
 _NO_LIMIT: Final = 1 << 62
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -211,7 +210,7 @@ class Run:
     def connection_ended(
         self,
         connection: Connection,
-        outcome: Outcome,
+        outcome: NetOutcome,
         reason: str,
         sent: int,
         received: int,
@@ -230,7 +229,7 @@ class Run:
         self,
         host: str,
         port: int,
-        outcome: Outcome,
+        outcome: NetOutcome,
         reason: str = "",
         moved: tuple[int, int] = (0, 0),
         duration_ms: float = 0.0,
@@ -257,7 +256,7 @@ class Run:
         self._leaving = True
         for listener in [*self._listeners]:
             # A job may send, close and end before its connection was accepted.
-            self._accept(listener, most=_QUEUE)
+            self._accept(listener, most=BACKLOG)
         self._stop()
         for connection in [*self._connections]:
             connection.leave()

@@ -80,3 +80,13 @@ def too_many_step_runs(limit: int) -> ErrorReport:
         " are reached over several edges run once for each",
         option="max_step_runs",
     )
+
+
+def too_much_traffic(moved_bytes: int, options: RunOptions) -> ErrorReport:
+    """Return the report of a run that moves more bytes over the network than it may."""
+    return make_report(
+        "NetLimitError",
+        f"the run has moved {moved_bytes / MEGABYTE:g} MB over the network, and wanted to move more;"
+        f" allowed: {options.net_mb:g} MB (net_mb)",
+        option="net_mb",
+    )

@@ -82,6 +82,7 @@ class Recovery:
             resume=self._resume,
             whole=True,
             barrier=self.journaled,
+            net=request.mediated_rules,
             here=self._here(several=len(order.requests) > 1),
             begun={name: m.Begun(made.begun, made.failed) for name, made in self._begun.items()},
         )

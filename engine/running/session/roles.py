@@ -18,7 +18,10 @@ from protocol.report import SEVERITY_BY_NAME, ErrorReport
 from protocol.words import LEFT_OUT_PATTERN
 
 _OF_THE_ENGINE: Final = frozenset(
-    ("TimeoutError", "CPULimitError", "ProtocolError", "ConfinementError", "SpawnError")
+    (
+        *("TimeoutError", "CPULimitError", "NetLimitError"),
+        *("ProtocolError", "ConfinementError", "SpawnError"),
+    )
 )
 """Errors that only the engine can find."""
 

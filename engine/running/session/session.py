@@ -38,10 +38,12 @@ from engine.running.session.order import Order
 from engine.running.session.recovery import Beginning, Recovery
 from engine.running.session.secrets import make_redactor
 from engine.running.session.steps import Steps
+from engine.running.session.traffic import Traffic
 from engine.running.session.verdict import Verdict, internal_error
 from engine.start import Exit
 from protocol import codec, events
 from protocol import messages as m
+from protocol.relay import FromRelay
 from protocol.report import ErrorReport, make_report
 from protocol.words import LogSource
 
@@ -91,6 +93,7 @@ class Session:
             replayed=len(order.recorded),
         )
         self._learning = Learning(order.to_learn, self.loading)
+        self._traffic = Traffic(order.options, reporter)
         self._deadlines = Deadlines(order.options)
         self._child = Conversation(self._parts, self._deadlines)
 
@@ -171,11 +174,19 @@ class Session:
         if self.order is not None and not self._recovery.keeps:
             self.order = None
             self._recovery.started()
-        return self._child.receive(message, now, frame_bytes, memory, reads)
+        effects = self._child.receive(message, now, frame_bytes, memory, reads)
+        if type(message) is m.Ready:
+            self._traffic.begin()
+        return effects
 
     def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
         """Take bytes that the child wrote to one of its standard streams."""
         return self._child.output(source, data, now)
+
+    def network(self, message: FromRelay, now: Moment) -> Effects:
+        """Take a message of the relay about the network of the child."""
+        report = self._traffic.take(message, now)
+        return NO_EFFECTS if report is None else self.judge(report)
 
     def break_off(self, reason: str) -> Effects:
         """Take note that the child does not keep to the protocol."""
@@ -384,7 +395,12 @@ class Session:
             ending=ending,
             state=state,
             duration_ms=duration_ms,
-            usage=Usage(self._steps.footprint.peak_bytes),
+            usage=Usage(
+                self._steps.footprint.peak_bytes,
+                connections=self._traffic.connections,
+                net_sent_bytes=self._traffic.sent_bytes,
+                net_received_bytes=self._traffic.received_bytes,
+            ),
             confinement=confinement,
             versions=self._versions,
             children=max(1, self._recovery.children),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engine.adaptors.repo import Repo, RepoError, module_name, split_spec
+from engine.adaptors import Repo, RepoError, canonical_name, module_name, split_spec
 from engine.adaptors.treehash import tree_hash
 from protocol.adaptor import AdaptorLink, ModuleRef
 
@@ -226,11 +226,76 @@ def test_verify_compares_files_with_the_recorded_hash(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("latest", True), ("^1.0.0", True), ("2.0.0", False)]
+    ("version", "told"), [("newest", True), ("^1.0.0", True), ("2.0.0", False)]
 )
 def test_a_version_that_is_a_word_is_answered_with_how_to_get_the_newest(tmp_path, version, told):
-    """Package managers of other languages have `@latest`; here the bare name has this meaning."""
+    """There are the tags `latest` and `next`, and no ranges."""
     repo = Repo.read(make_repo(tmp_path, "common@1.9.0"))
     with pytest.raises(RepoError, match=r"installed: 1\.9\.0") as caught:
         repo.resolve(f"common@{version}")
     assert ("'common' alone means the newest version" in str(caught.value)) is told
+
+
+def test_latest_is_the_newest_version_and_next_counts_prereleases_too(tmp_path):
+    """Both are chosen among the installed versions."""
+    repo = Repo.read(make_repo(tmp_path, "common@1.9.0", "common@1.10.0", "common@2.0.0rc1"))
+    assert repo.resolve("common@latest").version == "1.10.0"
+    assert repo.resolve("common@next").version == "2.0.0rc1"
+    modules = {"common": ModuleRef(version="next")}
+    assert repo.resolve("common@1.9.0", modules).version == "2.0.0rc1"
+
+
+def test_next_is_the_newest_version_without_prereleases(tmp_path):
+    """A pre-release of an older version is not newer."""
+    repo = Repo.read(make_repo(tmp_path, "common@1.9.0rc1", "common@1.10.0"))
+    assert repo.resolve("common@next").version == "1.10.0"
+
+
+@pytest.mark.parametrize("tag", ["latest", "next"])
+def test_a_tag_of_an_adaptor_that_is_not_installed_is_refused(tmp_path, tag):
+    """The error is that of any other version."""
+    repo = Repo.read(make_repo(tmp_path, "common@1.9.0"))
+    assert not repo.has(f"rest@{tag}")
+    with pytest.raises(RepoError, match="the repo has no adaptor 'rest'"):
+        repo.resolve(f"rest@{tag}")
+
+
+def test_a_version_that_is_called_latest_wins_over_the_tag(tmp_path):
+    """An index that was written by hand may have one."""
+    repo = Repo.read(make_repo(tmp_path, "common@latest", "common@1.10.0"))
+    assert repo.resolve("common@latest").version == "latest"
+
+
+@pytest.mark.parametrize("asked", ["jinja2", "JINJA2", "Jinja2", "jinja2@3.1", "Jinja2@latest"])
+def test_a_name_has_every_spelling_that_pip_accepts(tmp_path, asked):
+    """The entry keeps its own spelling, and the import name that it has."""
+    repo = Repo.read(make_repo(tmp_path, "Jinja2@3.1.0", module="Jinja2"))
+    link = repo.resolve(asked)
+    assert (link.name, link.version, link.module) == ("Jinja2", "3.1.0", "Jinja2")
+    assert repo.has(asked)
+
+
+def test_separators_of_a_name_are_alike(tmp_path):
+    """PEP 503: runs of '-', '_' and '.' are one '-'; the scope of a name stays."""
+    assert canonical_name("My__Ad.aptor") == "my-ad-aptor"
+    assert canonical_name("@openfn/Language-HTTP") == "@openfn/language-http"
+    repo = Repo.read(make_repo(tmp_path, "my-adaptor@1.0"))
+    assert repo.resolve("My.Adaptor").name == "my-adaptor"
+    assert [link.name for link in repo.newest()] == ["my-adaptor"]
+
+
+def test_a_replacement_has_every_spelling_too(tmp_path):
+    """It is found under another spelling, and appears once among the newest versions."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "jinja2.py").write_text("")
+    repo = Repo.read(make_repo(tmp_path / "repo", "Jinja2@3.1.0", module="Jinja2"))
+    modules = {"jinja2": ModuleRef(path=str(tmp_path / "other"), version="9")}
+    assert repo.resolve("Jinja2", modules).version == "9"
+    assert [link.version for link in repo.newest(modules)] == ["9"]
+
+
+def test_one_version_under_two_spellings_is_a_corrupt_repo(tmp_path):
+    """Nobody could say which of them a plan means."""
+    make_repo(tmp_path, "Jinja2@3.1.0", "jinja2@3.1")
+    with pytest.raises(RepoError, match="second entry"):
+        Repo.read(tmp_path)

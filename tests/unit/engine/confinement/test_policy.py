@@ -34,7 +34,9 @@ def test_options_reach_the_request():
     assert request.cpu_s == 2.5
     assert request.net == ("host:443",)
     assert request.language is False
-    assert set(request.read_paths) >= {"/repo/a", "/srv/data", *interpreter.network_files()}
+    files = interpreter.network_files(private=True)
+    assert set(request.read_paths) >= {"/repo/a", "/srv/data", *files}
+    assert "/etc/hosts" not in request.read_paths
     assert len(set(request.read_paths)) == len(request.read_paths)
 
 

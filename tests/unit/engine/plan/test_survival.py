@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+from authority import Authority
 
 from engine.api.errors import PlanError
 from engine.api.options import Permissions
@@ -187,6 +190,7 @@ def test_all_that_is_wrong_with_a_step_is_told_at_once():
         ({"permissions": {"scratch_mb": "4"}}, "permissions.scratch_mb: must be a number of"),
         ({"permissions": {"scratch_mb": True}}, "permissions.scratch_mb: must be a number of"),
         ({"permissions": ["x"]}, "permissions: must be an object, not a list"),
+        ({"permissions": {"ca_file": 1}}, "permissions.ca_file: must be text, not a number"),
     ],
 )
 def test_other_wrong_keys_are_told_with_their_path_and_their_value(keys, told):
@@ -235,6 +239,70 @@ def test_permissions_wider_than_those_of_the_run_are_refused_where_they_are_know
     ]
     with pytest.raises(PlanError, match=r"net: none\); a step can only narrow them"):
         load(step, Permissions())
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """Files with one authority, with another one, and with both."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
+    directory = tmp_path_factory.mktemp("bundles")
+    texts = [Authority(directory, name).certificate.read_text() for name in ("one", "two")]
+    found = {"one": texts[0], "two": texts[1], "both": "".join(texts)}
+    for name, text in found.items():
+        (directory / f"{name}.crt").write_text(text)
+        (directory / f"{name}.crt").chmod(0o644)
+    return {name: str(directory / f"{name}.crt") for name in found} | {"directory": str(directory)}
+
+
+def narrowed(bundles, step, run, read):
+    """Return the problem of a step with this file, in a run with that file."""
+    paths = (bundles["directory"],) if read else ()
+    allowed = Permissions(net=("x:443",), read=paths, ca_file=bundles.get(run))
+    keys = {"id": "a", "expression": JOB, "permissions": {"ca_file": bundles.get(step, step)}}
+    try:
+        made, _ = load(keys, allowed)
+    except PlanError as error:
+        return str(error).removeprefix("workflow.steps[0].permissions.ca_file: ")
+    assert made.permissions == StepPermissions(ca_file=bundles.get(step, step))
+    return None
+
+
+def test_a_step_may_trust_a_part_of_the_authorities(bundles):
+    """The file of the run itself, or one that the run may read."""
+    assert narrowed(bundles, "both", "both", False) is None
+    assert narrowed(bundles, "one", "both", True) is None
+
+
+def test_a_step_cannot_trust_more_authorities(bundles):
+    """Nor read a file that the run cannot read: a plan would find out about files of the machine."""
+    more = "has 1 certificate that the ca_file of the run does not have; a step can only narrow"
+    assert more in narrowed(bundles, "both", "one", True)
+    assert more in narrowed(bundles, "two", "one", True)
+    for name in ("one", "/etc/shadow", "/none", "none.pem"):
+        assert narrowed(bundles, name, "both", False).endswith(
+            "is neither the ca_file of the run nor among its permissions to read; a step can only narrow them"
+        )
+    found = narrowed(bundles, "one", None, True)
+    assert found == "the run has no ca_file; a step can only narrow the permissions of the run"
+
+
+def test_a_file_of_a_step_without_authorities_is_a_problem(bundles):
+    """The same message as for a run."""
+    found = narrowed(bundles, f"{bundles['directory']}/none.pem", "both", True)
+    assert found.endswith("which does not exist; name a file with certificates in PEM form")
+
+
+def test_the_file_of_a_run_is_looked_at_again(bundles, tmp_path):
+    """It may have gone since the permissions were made."""
+    file = tmp_path / "ca.pem"
+    shutil.copy(bundles["one"], file)
+    file.chmod(0o644)
+    run = Permissions(ca_file=str(file))
+    load({"id": "a", "expression": JOB}, run)
+    file.unlink()
+    with pytest.raises(PlanError, match=r"^permissions\.ca_file: .* does not exist; name a file"):
+        load({"id": "a", "expression": JOB}, run)
 
 
 @pytest.mark.parametrize(

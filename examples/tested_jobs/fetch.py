@@ -1,0 +1,1 @@
+get("patients", query={"since": state.since})

@@ -1,0 +1,96 @@
+"""A run with network rules reaches the hosts and ports that they name, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from network_jobs import CONNECT, connections, echo, engine_with, options
+from runs import MODES, finish
+
+OTHER = "10.1.2.3"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_job_reaches_what_its_rules_name_and_nothing_else(mode):
+    """The rules hold for names, addresses and ports, and each decision of the relay is an event."""
+    with echo() as server, echo() as other:
+        made = options(f"127.0.0.1:{server.port}")
+        places = [
+            ("127.0.0.1", server.port),
+            (OTHER, server.port),
+            ("127.0.0.1", other.port),
+            ("nobody.example.org", server.port),
+        ]
+        with engine_with(mode, made) as eng:
+            run = eng.execute(CONNECT, {"data": places})
+            finish(run)
+            result = run.result()
+
+    assert result.error is None
+    outcomes = ["ping", "ConnectionResetError", "ConnectionRefusedError", "gaierror"]
+    assert result.state == {"data": outcomes}
+    assert sorted(connections(run)) == [
+        (OTHER, server.port, "refused"),
+        ("127.0.0.1", server.port, "open"),
+        ("nobody.example.org", 0, "refused"),
+    ]
+    assert (server.connections, other.connections) == (1, 0)
+    assert (result.usage.connections, result.usage.net_sent_bytes) == (1, 4)
+    assert result.usage.net_received_bytes == 4
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_the_report_says_how_the_network_is_enforced(mode):
+    """The child has tried it: an address that belongs to nobody is its own."""
+    made = options("127.0.0.1:80")
+    with engine_with(mode, made) as eng:
+        result = eng.execute(CONNECT, {"data": []}).result()
+
+    layers = {layer.name: layer for layer in result.confinement.layers}
+    assert result.confinement.net == "by name"
+    assert (layers["network"].state, layers["network"].required) == ("on", True)
+    assert layers["network"].detail == "by name"
+    assert {probe.name: probe.blocked for probe in result.confinement.probes}["network"]
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_a_star_is_the_network_of_the_machine(mode):
+    """Such a run has no relay, so that nobody counts its connections."""
+    with echo() as server, engine_with(mode, options("*")) as eng:
+        run = eng.execute(CONNECT, {"data": [("127.0.0.1", server.port)]})
+        result = run.result()
+
+    layers = {layer.name: layer for layer in result.confinement.layers}
+    assert result.state == {"data": ["ping"]}
+    assert connections(run) == []
+    assert result.confinement.net == "open"
+    assert (layers["network"].state, layers["network"].detail) == ("off", "open")
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_without_the_layer_another_host_is_reached(mode):
+    """The twin: the ports alone say nothing about a host."""
+    with echo("127.0.0.2") as server:
+        made = options(f"127.0.0.1:{server.port}")
+        places = {"data": [("127.0.0.2", server.port)]}
+        with engine_with(mode, made) as eng:
+            result = eng.execute(CONNECT, places).result()
+        assert result.state == {"data": ["ConnectionResetError"]}
+        assert server.connections == 0
+
+        with engine_with(mode, made, without=("network",)) as eng:
+            result = eng.execute(CONNECT, places).result()
+        assert result.state == {"data": ["ping"]}
+    assert result.confinement.net == "open"
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_many_ports_have_a_listener_each(mode):
+    """There are more of them than a child may have open files, and than one message can carry."""
+    with echo() as server:
+        low = min(server.port, 65_535 - 1_023)
+        made = options(f"127.0.0.1:{low}-{low + 1_023}")
+        with engine_with(mode, made) as eng:
+            result = eng.execute(CONNECT, {"data": [("127.0.0.1", server.port)]}).result()
+
+    assert result.error is None
+    assert result.state == {"data": ["ping"]}

@@ -1,0 +1,269 @@
+"""The plugin of pytest runs jobs in the sandbox, and says clearly why a test failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "tested_jobs"
+
+TESTS = '''
+import pytest
+from jobcell import Permissions, RunOptions
+from jobcell.testing import ANY, JobFailedError, assert_state, raises, replies
+
+FETCH = """
+get("/people", query={"q": state.q})
+fn(lambda state: {**state, "n": len(state.data)})
+"""
+
+
+def test_text(run_job):
+    state = run_job("def main(state): return {**state, 'n': state.n + 1}", {"n": 1})
+    assert state == {"n": 2, "data": {}} and state.result.reason == "success"
+    assert state.steps == ["job-1"] and state.error is None
+
+
+def test_real_walls(run_job):
+    with pytest.raises(JobFailedError, match="ImportError|SecurityError"):
+        run_job("import os\\nfn(lambda state: state)", {}, adaptor="common")
+
+
+def test_failing_job_fails_the_test(run_job):
+    run_job("def main(state):\\n    print('before')\\n    return 1 / state.n", {"n": 0})
+
+
+def test_unchecked(run_job):
+    state = run_job("def main(state): return 1 / 0", {}, check=False)
+    assert state.error.subtype == "ZeroDivisionError"
+
+
+def test_fake_data(run_job, fake_adaptor):
+    rest = fake_adaptor("rest", get=[{"id": 1}, {"id": 2}])
+    state = run_job(FETCH, {"q": "ada", "data": "old"}, adaptor=["rest", "common"])
+    assert_state(state, {"n": 2, "references": ["old"]})
+    assert rest.calls == state.calls
+    assert repr(state.calls) == "[rest.get('/people', query={'q': 'ada'})]"
+    assert state.logs == []
+
+
+def test_other_verbs_stay(run_job, fake_adaptor):
+    fake_adaptor("rest", get=1)
+    with pytest.raises(JobFailedError, match="base_url|refused|whole URL|network"):
+        run_job("post('/people')", {}, adaptor="rest")
+
+
+def test_fake_function(run_job, fake_adaptor):
+    known = {"ada": 36}
+    fake_adaptor("rest", get=lambda path, query: [known[query["q"]], path])
+    assert run_job(FETCH, {"q": "ada"}, adaptor=["rest", "common"])["data"] == [36, "/people"]
+
+
+def test_fake_error(run_job, fake_adaptor):
+    error = raises("UnreachableError", "no answer", retryable=False, host="x")
+    fake_adaptor("rest", get=error)
+    with pytest.raises(JobFailedError, match="no answer") as caught:
+        run_job(FETCH, {"q": "ada"}, adaptor=["rest", "common"])
+    assert caught.value.error.subtype == "UnreachableError"
+    assert caught.value.error.details["host"] == "x"
+
+
+def test_fake_replies(run_job, fake_adaptor):
+    fake_adaptor("rest", get=replies([1], ValueError("second"), [3]))
+    job = "get('/a')\\nget('/b')"
+    with pytest.raises(JobFailedError, match="second"):
+        run_job(job, {}, adaptor="rest")
+    fake_adaptor("rest", get=replies([1]))
+    with pytest.raises(JobFailedError, match="has 1 replies, and this is call 2"):
+        run_job(job, {}, adaptor="rest")
+
+
+def test_fake_of_unknown_adaptor(run_job, fake_adaptor):
+    clinic = fake_adaptor("clinic", patients=[1])
+    assert run_job("patients(state.x)", {"x": 5}, adaptor="clinic")["data"] == [1]
+    assert clinic.calls[0].args == (5,)
+
+
+def test_fakes_end_with_the_test(run_job):
+    with pytest.raises(JobFailedError, match="clinic"):
+        run_job("patients()", {}, adaptor="clinic")
+
+
+def test_large_call(run_job, fake_adaptor):
+    rest = fake_adaptor("rest", post=1)
+    run_job("post('/a', body=state.text)", {"text": "x" * 2_000_000}, adaptor="rest")
+    assert rest.calls[0].kwargs["body"].startswith("'xxx") and len(rest.calls[0].kwargs["body"]) == 1000
+
+
+def test_secret_in_call(run_job, fake_adaptor):
+    rest = fake_adaptor("rest", post=1)
+    run_job("post('/a', body=state.configuration.token)", {}, adaptor="rest",
+            configuration="login", credentials={"login": {"token": "sesame-4711"}})
+    assert "sesame" not in repr(rest.calls)
+
+
+def test_missing_credential(run_job):
+    with pytest.raises(JobFailedError, match="login"):
+        run_job("def main(state): return state", {}, configuration="login", credentials={})
+
+
+def test_plan(run_plan):
+    steps = [{"id": "a", "expression": "def main(state): return {'n': 1}", "next": "b"},
+             {"id": "b", "expression": "def main(state): return {'n': state.n + 1}"}]
+    state = run_plan({"workflow": {"steps": steps}})
+    assert state["n"] == 2 and state.steps == ["a", "b"]
+
+
+def test_file_that_is_missing(run_job):
+    run_job("nowhere.py")
+
+
+@pytest.mark.parametrize("verbs", [{"a b": 1}, {"_x": 1}, {"class": 1}])
+def test_bad_verb(fake_adaptor, verbs):
+    with pytest.raises(ValueError, match="is not the name of a verb"):
+        fake_adaptor("rest", **verbs)
+
+
+def test_reply_that_cannot_travel(fake_adaptor):
+    with pytest.raises(TypeError, match="cannot be given to the child"):
+        fake_adaptor("rest", get=(i for i in ()))
+'''
+
+YAML = """
+job: |
+  get("/people")
+adaptor: rest
+fakes: {rest: {get: [1]}}
+cases:
+  - name: good
+    expect: {state: {data: [1]}, calls: [{call: rest.get, args: [/people]}], steps: [job-1]}
+  - name: wrong
+    expect: {state: {data: [2]}, exact: true, calls: []}
+  - name: fails
+    fakes: {rest: {get: {raises: ResponseError, message: gone, status: 404}}}
+    expect: {error: {name: ResponseError, message: go+ne}}
+  - name: succeeds
+    expect: {error: {name: ResponseError}}
+"""
+
+
+def run_pytest(folder, *words):
+    environment = {name: value for name, value in os.environ.items() if name != "JOBCELL_REPO"}
+    report = folder / "report.xml"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull),
+            *("--rootdir", ".", f"--junitxml={report}", "-p", "jobcell.testing.plugin", *words),
+        ],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    cases = ET.parse(report).getroot().iter("testcase")
+    found = {case.get("name"): case.find("failure") for case in cases}
+    return done, {
+        n: None if f is None else (f.get("message") or "") + (f.text or "")
+        for n, f in found.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Run all tests above in one session of pytest; return the failures by test."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "test_jobs.py").write_text(TESTS)
+    (folder / "people.job.yaml").write_text(YAML)
+    _, found = run_pytest(folder, ".")
+    return found
+
+
+EXPECTED_FAILURES = {
+    "test_failing_job_fails_the_test",
+    "test_file_that_is_missing",
+    "wrong",
+    "succeeds",
+}
+
+
+def test_all_other_tests_pass(outcomes):
+    """The fixtures do what each test above expects."""
+    failed = {name: text for name, text in outcomes.items() if text is not None}
+    assert {n: t for n, t in failed.items() if n not in EXPECTED_FAILURES} == {}
+    assert set(failed) == EXPECTED_FAILURES
+    assert len(outcomes) == TESTS.count("\ndef test_") + 2 + 4
+
+
+def test_a_failed_job_shows_the_line_of_its_author(outcomes):
+    """The message has the error, the marked line, and the log; it has no frame of the plugin."""
+    text = outcomes["test_failing_job_fails_the_test"]
+    assert "ZeroDivisionError: division by zero" in text
+    assert "3 |     return 1 / state.n" in text
+    assert "before" in text
+    assert "runner.py" not in text
+
+
+def test_a_file_without_python_names_what_differs(outcomes):
+    """Each difference of a case is a line."""
+    assert "state.data[0]: expected 2, but it is 1" in outcomes["wrong"]
+    assert "state.references: not expected, but it is [{}]" in outcomes["wrong"]
+    assert "call 1: not expected, but it is rest.get('/people')" in outcomes["wrong"]
+    assert "expected ResponseError, but the run succeeded" in outcomes["succeeds"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("job: [", "is not YAML"),
+        ("jobs: a.py", "unknown field `jobs`"),
+        ("expect: {}", "must have either 'job' (a path or a text) or 'plan' (a path)"),
+        ("job: a.py", "has no 'expect', so it cannot fail"),
+        ("job: a.py\nexpect: {calls: [{verb: x}]}", "$.expect.calls[0]"),
+    ],
+)
+def test_a_bad_file_is_one_clear_error(tmp_path, text, message):
+    """The session ends with an error that names the file and the problem."""
+    from jobcell.testing.yaml_tests import read
+
+    file = tmp_path / "bad.job.yaml"
+    file.write_text(text)
+    with pytest.raises(pytest.Collector.CollectError) as caught:
+        read(file)
+    assert message in str(caught.value)
+    assert "bad.job.yaml" in str(caught.value)
+
+
+def test_the_example_passes_with_the_command(tmp_path):
+    """`jobcell test` runs the tests of the example, without the server of its cassette."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jobcell", "test", "--pytest=-p", "--pytest=no:cacheprovider"),
+            *("--pytest=-q", "."),
+        ],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, "8 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_the_command_refuses_a_place_that_is_not_there(tmp_path):
+    """A wrong path is one line, and the exit code 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jobcell", "test", "nowhere"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "error: nowhere: does not exist\n")

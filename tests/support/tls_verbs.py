@@ -1,0 +1,100 @@
+"""Verbs of an adaptor that speak TLS with well-known libraries, for a test's repo: `install` copies it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+VERBS = '''
+import asyncio, os, ssl, urllib.request
+
+
+def by_urllib(url):
+    return lambda state: {"data": urllib.request.urlopen(url, timeout=20).read().decode()}
+
+
+def by_asyncio(host, port):
+    async def call(state):
+        reader, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context())
+        writer.write(f"GET / HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return {"data": answer.partition(b"\\r\\n\\r\\n")[2].decode()}
+    return call
+
+
+def by_requests(url):
+    def call(state):
+        import requests
+        return {"data": requests.get(url, timeout=20).text}
+    return call
+
+
+def by_httpx(url):
+    def call(state):
+        import httpx
+        return {"data": httpx.get(url, timeout=20).text}
+    return call
+
+
+def by_httpx_async(url):
+    async def call(state):
+        import httpx
+        async with httpx.AsyncClient(timeout=20) as client:
+            return {"data": (await client.get(url)).text}
+    return call
+
+
+def by_psycopg(conninfo):
+    """Return whether the connection is encrypted, as the server sees it."""
+    def call(state):
+        import psycopg
+        with psycopg.connect(conninfo, connect_timeout=20) as connection:
+            query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            return {"data": connection.execute(query).fetchone()[0]}
+    return call
+
+
+def authorities():
+    def operation(state):
+        return {"data": len(ssl.create_default_context().get_ca_certs())}
+    return operation
+
+
+def environment():
+    return lambda state: {"data": dict(os.environ)}
+
+
+def look(path):
+    def operation(state):
+        with open(path, "rb") as file:
+            size = len(file.read())
+        try:
+            with open(path, "ab"):
+                return {"data": "writable"}
+        except OSError:
+            return {"data": size}
+    return operation
+'''
+
+PACKAGES = (
+    *("requests", "urllib3", "charset_normalizer", "certifi", "idna"),
+    *("httpx", "httpcore", "h11", "anyio", "sniffio", "typing_extensions"),
+    *("psycopg", "psycopg_binary", "psycopg_binary.libs"),
+)
+"""An adaptor sees the packages in its own directory only."""
+
+
+def install(directory: Path) -> Path:
+    """Write the adaptor ``tls``, and return its directory."""
+    (directory / "tls").mkdir(parents=True)
+    (directory / "tls/__init__.py").write_text(VERBS)
+    site = Path(importlib.util.find_spec("certifi").origin).parents[1]  # type: ignore[union-attr,arg-type]
+    for name in PACKAGES:
+        place = site / name
+        if place.is_dir():
+            shutil.copytree(place, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif place.with_suffix(".py").exists():
+            shutil.copy(place.with_suffix(".py"), directory)
+    return directory
