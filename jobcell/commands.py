@@ -14,6 +14,7 @@ import typer
 
 from jobcell import option_types as types
 from jobcell.store_commands import add_to
+from jobcell.worker_command import worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,10 @@ def run(  # long: one line for each option
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
     net: types.Net = None,
+    allow_net: types.AllowNet = False,
+    net_audit: types.NetAudit = False,
+    net_proxy: types.NetProxy = None,
+    net_by_port: types.NetByPort = False,
     read: types.Read = None,
     scratch: types.Scratch = None,
     ca_file: types.CaFile = None,
@@ -99,7 +104,16 @@ def run(  # long: one line for each option
     from jobcell.starting import Given, PlanChoice, start_run
 
     options = _stored_options(
-        net, read, scratch, ca_file, sandbox, repo, credentials, timeout, step_timeout, memory
+        types.net_rules(net, allow_net),
+        read,
+        scratch,
+        ca_file,
+        sandbox,
+        repo,
+        credentials,
+        timeout,
+        step_timeout,
+        memory,
     )
     given = Given(
         state=state,
@@ -112,6 +126,9 @@ def run(  # long: one line for each option
         plain=plain,
         as_json=as_json,
         key_name=journal_key_env,
+        net_audit=net_audit,
+        net_proxy=net_proxy,
+        net_by_port=net_by_port,
     )
     choice = PlanChoice(
         target, adaptor or (), start, end, journal, from_step, only, autoinstall, yes
@@ -138,6 +155,10 @@ def resume(  # long: one line for each option
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
     net: types.Net = None,
+    allow_net: types.AllowNet = False,
+    net_audit: types.NetAudit = False,
+    net_proxy: types.NetProxy = None,
+    net_by_port: types.NetByPort = False,
     read: types.Read = None,
     scratch: types.Scratch = None,
     ca_file: types.CaFile = None,
@@ -156,7 +177,16 @@ def resume(  # long: one line for each option
     from jobcell.starting import Given, resume_run
 
     options = _stored_options(
-        net, read, scratch, ca_file, sandbox, repo, credentials, timeout, step_timeout, memory
+        types.net_rules(net, allow_net),
+        read,
+        scratch,
+        ca_file,
+        sandbox,
+        repo,
+        credentials,
+        timeout,
+        step_timeout,
+        memory,
     )
     given = Given(
         state=state,
@@ -169,6 +199,9 @@ def resume(  # long: one line for each option
         plain=plain,
         as_json=as_json,
         key_name=journal_key_env,
+        net_audit=net_audit,
+        net_proxy=net_proxy,
+        net_by_port=net_by_port,
     )
     raise typer.Exit(resume_run(file, target, given))
 
@@ -228,6 +261,7 @@ def validate(
         typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),
     ] = None,
     net: types.Net = None,
+    allow_net: types.AllowNet = False,
     read: types.Read = None,
     scratch: types.Scratch = None,
     ca_file: types.CaFile = None,
@@ -241,7 +275,9 @@ def validate(
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(command(target, repo, net, read, scratch, ca_file, json=as_json))
+    raise typer.Exit(
+        command(target, repo, types.net_rules(net, allow_net), read, scratch, ca_file, json=as_json)
+    )
 
 
 @app.command("test")
@@ -329,88 +365,5 @@ def schedule(context: typer.Context) -> None:
     command(args=context.args, prog_name="jobcell schedule")
 
 
-@app.command()
-def worker(  # long: one line for each option
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="The store (otherwise: JOBCELL_STORE, or a SQLite file)."),
-    ] = None,
-    max_runs: Annotated[int, typer.Option(metavar="N", help="Runs at once.")] = 8,
-    tenant_limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Runs of one tenant at once, over all workers of the store."
-        ),
-    ] = None,
-    heartbeat: Annotated[
-        float, typer.Option(metavar="S", help="Seconds between two signs of life in the store.")
-    ] = 2.0,
-    dead_after: Annotated[
-        float,
-        typer.Option(
-            metavar="S", help="Seconds without one, after which others take the runs over."
-        ),
-    ] = 10.0,
-    drain: Annotated[
-        float | None,
-        typer.Option(
-            metavar="S",
-            help="After SIGTERM, seconds to wait for runs before they are given back. Otherwise: no limit.",
-        ),
-    ] = None,
-    repo: types.Repo = None,
-    net: types.Net = None,
-    read: types.Read = None,
-    scratch: types.Scratch = None,
-    ca_file: types.CaFile = None,
-    timeout: types.Timeout = None,
-    step_timeout: types.StepTimeout = None,
-    memory: types.Memory = None,
-    sandbox: types.Sandbox = None,
-    resolvers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:NAME|DIR",
-            help="Where credentials come from: a Python object, or a directory with a file for each.",
-        ),
-    ] = None,
-    health: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve /livez, /readyz and /metrics there."),
-    ] = None,
-    log_json: Annotated[
-        bool, typer.Option("--log-json", help="Write the log as lines of JSON.")
-    ] = False,
-) -> None:
-    """Carry out the runs of a store, until SIGTERM or Ctrl-C.
-
-    The worker then takes no new run, and ends when its runs are over. A second signal gives them back
-    at once.
-    """
-    from jobcell.worker.command import Given
-    from jobcell.worker.command import run as command
-
-    given = Given(
-        store=store,
-        max_runs=max_runs,
-        tenant_limit=tenant_limit,
-        heartbeat=heartbeat,
-        dead_after=dead_after,
-        drain=drain,
-        repo=repo,
-        net=net or (),
-        read=read or (),
-        scratch=scratch,
-        ca_file=ca_file,
-        timeout=timeout,
-        step_timeout=step_timeout,
-        memory=memory,
-        sandbox=sandbox,
-        resolvers=resolvers,
-        health=health,
-        log_json=log_json,
-    )
-    raise typer.Exit(command(given))
-
-
 add_to(app, PASS_ON)
+app.command()(worker)

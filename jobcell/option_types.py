@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -75,9 +76,31 @@ Net = Annotated[
     list[str] | None,
     typer.Option(
         "--net",
-        "--allow-net",
         metavar="RULE",
-        help="Let jobs connect to HOST:PORT, HOST (80 and 443) or *; may be repeated.",
+        help="Let jobs connect to HOST:PORT or HOST (80 and 443); may be repeated.",
+    ),
+]
+AllowNet = Annotated[
+    bool, typer.Option("--allow-net", help="Let jobs use the network of the machine, as --net '*'.")
+]
+NetAudit = Annotated[
+    bool,
+    typer.Option("--net-audit", help="Let jobs reach every host, and print the rules they need."),
+]
+NetProxy = Annotated[
+    str | None,
+    typer.Option(
+        "--net-proxy",
+        metavar="URL",
+        envvar="JOBCELL_NET_PROXY",
+        show_envvar=False,
+        help="HTTP proxy for all connections of jobs (also: JOBCELL_NET_PROXY).",
+    ),
+]
+NetByPort = Annotated[
+    bool,
+    typer.Option(
+        "--net-by-port", help="Where the machine cannot enforce hosts, enforce ports alone."
     ),
 ]
 Read = Annotated[
@@ -130,3 +153,8 @@ Only = Annotated[
     str | None,
     typer.Option(metavar="STEP", help="Run this step alone, with its input from --journal."),
 ]
+
+
+def net_rules(net: Sequence[str] | None, allow_net: bool) -> Sequence[str] | None:
+    """Return the rules of ``--net`` and ``--allow-net``; None if neither is given."""
+    return (*(net or ()), "*") if allow_net else net

@@ -19,6 +19,7 @@ from jobcell.input.inputs import (
     read_credentials,
     read_json_file,
     read_permissions,
+    read_policy,
     with_permissions,
 )
 from jobcell.input.plan_file import load_plan_file
@@ -58,6 +59,9 @@ class Given(NamedTuple):
     plain: bool
     as_json: bool
     key_name: str | None
+    net_audit: bool
+    net_proxy: str | None
+    net_by_port: bool
 
 
 class PlanChoice(NamedTuple):
@@ -89,7 +93,7 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         start=choice.start,
         end=choice.end,
         adaptors=choice.adaptors,
-        permissions=_permissions(given.options),
+        permissions=_permissions(given.options, given),
         warn=_print_warning,
     )
     _check_files(given, choice.target, choice.journal)
@@ -225,7 +229,7 @@ def _request(plan: Plan, state: Any, given: Given, options: StoredOptions) -> Ru
         credentials=None if credentials is None else read_credentials(Path(credentials)),
         repo_dir=repo_dir,
         start_mode=given.start_mode,
-        policy=engine.Policy(level="none") if options.sandbox is False else engine.Policy(),
+        policy=_policy(options, given),
         output=given.output,
         events=given.events,
         print_state=not given.as_json,
@@ -286,8 +290,33 @@ def _absolute(options: StoredOptions) -> StoredOptions:
     return msgspec.structs.replace(options, read=read, **changes)
 
 
-def _permissions(options: StoredOptions) -> engine.Permissions:
-    return read_permissions(options.net, options.read, options.scratch, options.ca_file)
+def _permissions(options: StoredOptions, given: Given) -> engine.Permissions:
+    rules = _net_rules(options, given)
+    return read_permissions(rules, options.read, options.scratch, options.ca_file)
+
+
+def _net_rules(options: StoredOptions, given: Given) -> tuple[str, ...]:
+    """Return the network rules of a run, or those of an audit.
+
+    Raises:
+        BadInputError: A rule is not valid, or an audit is not possible.
+
+    """
+    if not given.net_audit:
+        return options.net
+    if options.sandbox is False:
+        raise BadInputError(["--net-audit: without the sandbox no connection is seen"])
+    from jobcell.net_audit import audit_rules
+
+    try:
+        return audit_rules(options.net)
+    except ValueError as error:
+        raise BadInputError([f"--net: {error}"]) from None
+
+
+def _policy(options: StoredOptions, given: Given) -> engine.Policy:
+    level: Literal["none", "default"] = "none" if options.sandbox is False else "default"
+    return read_policy(level, net_proxy=given.net_proxy, net_by_port=given.net_by_port)
 
 
 def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
@@ -314,11 +343,21 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
         except (TypeError, ValueError):
             message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
             raise BadInputError([message]) from None
-    return with_permissions(options, stored.net, stored.read, stored.scratch, stored.ca_file)
+    rules = _net_rules(stored, given)
+    return with_permissions(options, rules, stored.read, stored.scratch, stored.ca_file)
 
 
 def _view(plan: Plan, given: Given) -> View:
     """Return what shows the events of a run."""
+    view = _plain_view(plan, given)
+    if not given.net_audit:
+        return view
+    from jobcell.net_audit import AuditView
+
+    return AuditView(view, as_json=given.as_json)
+
+
+def _plain_view(plan: Plan, given: Given) -> View:
     if given.as_json:
         from jobcell.output.views import JsonView
 

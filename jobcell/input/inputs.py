@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from engine.api import Permissions, PlanError, RunOptions
+from engine.confinement import Policy
 from engine.plan import name_type, read_json, read_text_file
 from jobcell.input.errors import BadInputError
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_credentials",
     "read_json_file",
     "read_permissions",
+    "read_policy",
     "with_permissions",
 ]
 
@@ -80,6 +82,21 @@ def read_permissions(
     except ValueError as error:
         reason = str(error).removeprefix("Permissions.ca_file has ")
         raise BadInputError([f"--ca-file: {reason}"]) from None
+
+
+def read_policy(
+    level: Literal["default", "none"], *, net_proxy: str | None, net_by_port: bool
+) -> Policy:
+    """Return the policy of the command line.
+
+    Raises:
+        BadInputError: The proxy is not a valid one.  The message does not show its password.
+
+    """
+    try:
+        return Policy(level=level, net="ports" if net_by_port else "names", net_proxy=net_proxy)
+    except ValueError as error:
+        raise BadInputError([f"--net-proxy: {error}"]) from None
 
 
 def with_permissions(

@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jobcell.output.views import describe, describe_source
+from jobcell.output.views import Places, describe, describe_source
 from jobcell.output.wording import (
     label,
     printable,
@@ -27,6 +27,7 @@ from protocol.events import (
     JobError,
     JobStart,
     Log,
+    NetConnect,
     StepEvent,
     WorkflowError,
     WorkflowStart,
@@ -110,6 +111,7 @@ class LiveView:
         self._closed = False
         self._rows: dict[str, _Row] = {}
         self._error: ErrorReport | None = None
+        self._places = Places()
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -127,8 +129,12 @@ class LiveView:
                 self._print(line)
             case WorkflowError(error=error) if error == self._error:
                 pass  # the step in which the run ended has shown it
-            case WorkflowStart() | WorkflowError():
+            case NetConnect() if not self._places.is_new(event):
+                pass
+            case WorkflowStart() | WorkflowError() | NetConnect():
                 style = "red" if isinstance(event, WorkflowError) else "dim"
+                if isinstance(event, NetConnect) and event.outcome != "open":
+                    style = "yellow"
                 for text in describe(event, self._names):
                     self._print(Text(text, style))
             case StepEvent():

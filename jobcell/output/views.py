@@ -15,6 +15,7 @@ from jobcell.output.wording import (
     printable,
     tell_attempt,
     tell_confinement,
+    tell_connection,
     tell_duration,
     tell_error,
     tell_replayed,
@@ -28,6 +29,7 @@ from protocol.events import (
     JobError,
     JobStart,
     Log,
+    NetConnect,
     StepEvent,
     WorkflowError,
     WorkflowStart,
@@ -50,6 +52,23 @@ class View(Protocol):
         """Show how the run has ended; *result* is None if the command was given up."""
 
 
+class Places:
+    """The places that were shown: of many connections to one place, a person sees the first."""
+
+    _MOST = 1_000
+
+    def __init__(self) -> None:
+        self._shown: set[tuple[str, int, str, str]] = set()
+
+    def is_new(self, event: NetConnect) -> bool:
+        """Whether such a connection was not shown before; the reader gets the totals at the end."""
+        place = event.host, event.port, event.outcome, event.reason
+        if place in self._shown or len(self._shown) >= self._MOST:
+            return False
+        self._shown.add(place)
+        return True
+
+
 class LineView:
     """Writes a line for each event that interests a person.
 
@@ -70,9 +89,12 @@ class LineView:
         self._names = names
         self._attempts = attempts
         self._error: ErrorReport | None = None
+        self._places = Places()
 
     def show(self, event: Event) -> None:
         """Write the event, if it interests a person."""
+        if isinstance(event, NetConnect) and not self._places.is_new(event):
+            return
         if isinstance(event, WorkflowError) and event.error == self._error:
             return  # the step in which the run ended has shown it
         if isinstance(event, JobError):
@@ -159,6 +181,8 @@ def _described(event: Event, names: Mapping[str, str], attempts: Mapping[str, in
             return [f"edge {way} {taken}: {printable(str(event.condition), limit=200)}"]
         case Log():
             return [f"{describe_source(event, names)} {printable(event.message)}"]
+        case NetConnect():
+            return [tell_connection(event)]
         case WorkflowError():
             return list(tell_error(event.error, names))
     return []

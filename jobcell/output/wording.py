@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from engine import RunResult
     from protocol.confinement import ConfinementReport
+    from protocol.events import NetConnect
     from protocol.report import ErrorReport, Position
 
 FLAGS = {
@@ -55,6 +56,23 @@ def tell_duration(duration_ms: float) -> str:
 def tell_size(size: int) -> str:
     """Return a number of bytes in decimal megabytes: ``18.2 MB``."""
     return f"{size / 1e6:.1f} MB"
+
+
+def tell_bytes(count: int) -> str:
+    """Return a number of bytes with a fitting unit: ``812 B``, ``1.2 kB``, ``3.4 MB``."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else tell_size(count)
+
+
+def tell_connection(event: NetConnect) -> str:
+    """Return a connection in a line: ``net db.example.org:5432 open for 1.2 s, 300 B out, 2.0 kB in``."""
+    shown = f"[{event.host}]" if ":" in event.host else event.host
+    place = f"net {shown}:{event.port}" if event.port else f"net {shown}"
+    if event.outcome == "open":
+        moved = f"{tell_bytes(event.bytes_sent)} out, {tell_bytes(event.bytes_received)} in"
+        return f"{place} open for {tell_duration(event.duration_ms)}, {moved}"
+    return f"{place} {event.outcome}: {event.reason}"
 
 
 def tell_confinement(report: ConfinementReport) -> str:
@@ -150,7 +168,12 @@ def tell_result(result: RunResult) -> str:
     peak = result.usage.peak_memory_bytes
     memory = f", peak memory {tell_size(peak)}" if peak else ""
     children = f", {result.children} children" if result.children > 1 else ""
-    return f"{result.reason} after {tell_duration(result.duration_ms)}{memory}{children}"
+    network = ""
+    if count := result.usage.connections:
+        sent, received = result.usage.net_sent_bytes, result.usage.net_received_bytes
+        network = f", {count} {'connection' if count == 1 else 'connections'}"
+        network += f" ({tell_bytes(sent)} out, {tell_bytes(received)} in)"
+    return f"{result.reason} after {tell_duration(result.duration_ms)}{memory}{children}{network}"
 
 
 def _mark(position: Position) -> Iterator[str]:

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import engine
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import find_repo, read_permissions
+from jobcell.input.inputs import find_repo, read_permissions, read_policy
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
 from jobcell.output.wording import printable
 from jobcell.store import Store, StoreError, StoreUnavailableError
@@ -34,6 +34,8 @@ class Given(NamedTuple):
     drain: float | None
     repo: Path | None
     net: Sequence[str]
+    net_proxy: str | None
+    net_by_port: bool
     read: Sequence[Path]
     scratch: float | None
     ca_file: Path | None
@@ -59,7 +61,8 @@ def run(given: Given) -> int:
         signal.signal(number, _leave)
     try:
         resolvers = None if given.resolvers is None else load_resolvers(given.resolvers)
-        policy = engine.Policy(level="none") if given.sandbox is False else engine.Policy()
+        level: Literal["none", "default"] = "none" if given.sandbox is False else "default"
+        policy = read_policy(level, net_proxy=given.net_proxy, net_by_port=given.net_by_port)
         options = _options(given)
         repo = find_repo(given.repo)
         with (

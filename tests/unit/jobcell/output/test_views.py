@@ -20,6 +20,7 @@ from protocol.events import (
     JobStart,
     Log,
     Memory,
+    NetConnect,
     Versions,
     WorkflowComplete,
     WorkflowError,
@@ -385,3 +386,45 @@ def test_the_result_line_has_the_children():
     stream = io.BytesIO()
     JsonView(stream).close(msgspec.structs.replace(result(), children=3))
     assert json.loads(stream.getvalue())["children"] == 3
+
+
+def test_connections_are_lines_and_each_place_is_shown_once():
+    """A job may make thousands; the totals are in the last line."""
+    base = {**BASE, "seq": 1}
+    seen = [
+        NetConnect(
+            **base, host="a.org", port=443, outcome="open", bytes_sent=812, bytes_received=1_234_567
+        ),
+        NetConnect(**base, host="a.org", port=443, outcome="open"),
+        NetConnect(**base, host="::1", port=80, outcome="failed", reason="connection refused"),
+        NetConnect(**base, host="\x1b[2J", port=0, outcome="refused", reason="no rule allows it"),
+    ]
+    wanted = [
+        "net a.org:443 open for 0 ms, 812 B out, 1.2 MB in",
+        "net [::1]:80 failed: connection refused",
+        r"net \x1b[2J refused: no rule allows it",
+    ]
+    stream = io.StringIO()
+    lines = LineView(stream)
+    console = Console(file=(drawn := io.StringIO()), force_terminal=True, width=100)
+    live = LiveView(console)
+    for event in seen:
+        lines.show(event)
+        live.show(event)
+    usage = Usage(connections=2, net_sent_bytes=1_500, net_received_bytes=7)
+    result = RunResult(
+        state={},
+        reason="success",
+        error=None,
+        duration_ms=5,
+        usage=usage,
+        confinement=CONFINEMENT,
+        versions=VERSIONS,
+    )
+    lines.close(result)
+    live.close(result)
+    *shown, last = [line.split("  ", 1)[-1] for line in stream.getvalue().splitlines()]
+    assert shown == wanted
+    assert last == "success after 5 ms, 2 connections (1.5 kB out, 7 B in)"
+    for line in wanted:
+        assert line in drawn.getvalue()
