@@ -14,6 +14,7 @@ import msgspec
 
 from engine.confinement import probe_machine as probe
 from engine.running import RunCgroup
+from jobcell import net_doctor
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
 from protocol.confinement import REQUIRED, ConfinementReport, MachineReport, ProbeReport
 
@@ -51,16 +52,21 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """Why the test child did not start; None if it did."""
     scratch: bool = False
     """Whether a run with a scratch directory starts here."""
+    network: net_doctor.NetworkReport = net_doctor.NetworkReport(hosts="no")
+    """How the rules of a run are enforced here."""
 
 
-def report(machine: MachineReport | None = None) -> Diagnosis:
-    """Return the diagnosis that follows from *machine*; by default this machine is tried out."""
+def report(
+    machine: MachineReport | None = None, network: net_doctor.NetworkReport | None = None
+) -> Diagnosis:
+    """Return the diagnosis that follows from reports; by default this machine is tried out."""
     failure: str | None = None
     scratch: bool | None = None
     if machine is None:
         try:
             machine = probe()
             scratch = _has_scratch()
+            network = net_doctor.examine()
         except RuntimeError as error:
             failure = str(error)
             machine = MachineReport(ConfinementReport(level="default", language=True), ())
@@ -92,6 +98,7 @@ def report(machine: MachineReport | None = None) -> Diagnosis:
         scratch="mounts" in {row.name for row in rows if row.state == "on"}
         if scratch is None
         else scratch,
+        network=network or net_doctor.NetworkReport(hosts="no", reason=failure),
     )
 
 
@@ -163,6 +170,9 @@ def _print(diagnosis: Diagnosis) -> None:
         console.print(f"probe {attempt.name}: {verdict} ({attempt.detail})")
     here = "can" if diagnosis.scratch else "[yellow]cannot[/]"
     console.print(f"A run with a scratch directory (scratch_mb) {here} be started here.")
+    for line in net_doctor.lines(diagnosis.network):
+        style = None if diagnosis.network.hosts == "by name" else "yellow"
+        console.print(line, style=style, markup=False)
     if diagnosis.failure:
         console.print(f"[red]{diagnosis.failure}[/]", markup=True)
     console.print(

@@ -13,11 +13,16 @@ from protocol.confinement import ConfinementRequest, MachineReport
 TIMEOUT_S: Final = 20.0
 
 
-def probe(request: ConfinementRequest | None = None, *, scratch_bytes: int = 0) -> MachineReport:
+def probe(
+    request: ConfinementRequest | None = None,
+    *,
+    scratch_bytes: int = 0,
+    net: tuple[str, ...] = (),
+) -> MachineReport:
     """Confine a process as *request* says, and return its report.
 
     Without a request, the process tries every layer, and none is required, except the mounts of a
-    scratch directory of *scratch_bytes*.
+    scratch directory of *scratch_bytes*.  *net* are network rules, whose network nobody serves.
 
     Raises:
         RuntimeError: The process did not answer; the text says why.
@@ -28,6 +33,7 @@ def probe(request: ConfinementRequest | None = None, *, scratch_bytes: int = 0) 
             read_paths=interpreter.readable(),
             hidden_paths=interpreter.hidden(),
             scratch_bytes=scratch_bytes,
+            net=net,
         )
     try:
         done = subprocess.run(

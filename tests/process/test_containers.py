@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from network_jobs import Echo, install_connector
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +70,33 @@ def test_without_the_additions_doctor_names_the_layers_that_are_missing() -> Non
     assert "mount permitted" in found["mounts"]["remedy"]
 
 
+def network(profile: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what `jobcell doctor` says about the enforcement of network rules."""
+    found: dict[str, Any] = json.loads(jobcell(profile, "doctor", "--json").stdout)["network"]
+    return found
+
+
+def test_hosts_are_enforced_behind_the_profile() -> None:
+    """Through a user namespace; doctor says how."""
+    assert network(PROFILE) == {
+        "hosts": "by name",
+        "way": "user namespace",
+        "reason": None,
+        "remedies": [],
+    }
+
+
+def test_without_the_additions_ports_alone_can_be_enforced() -> None:
+    """The twin: doctor names the call, and the profile as the remedy."""
+    found = network(DEFAULT)
+
+    assert (found["hosts"], found["way"]) == ("by port", None)
+    assert found["reason"] == "unshare: EPERM"
+    assert found["remedies"] == [
+        "a seccomp filter is on, as in a container: run it with deploy/seccomp.json"
+    ]
+
+
 def test_a_run_succeeds_behind_the_profile(tmp_path: Path) -> None:
     """The whole engine works there: its zygote, its child, and the end of both."""
     job = tmp_path / "job.py"
@@ -79,6 +107,22 @@ def test_a_run_succeeds_behind_the_profile(tmp_path: Path) -> None:
     done = jobcell(PROFILE, "run", str(job), "--state", str(state))
 
     assert (done.returncode, json.loads(done.stdout)) == (0, {"n": 2}), done.stderr
+
+
+def test_a_run_reaches_its_host_behind_the_profile(tmp_path: Path) -> None:
+    """The relay works there, too, and the other port of the same machine is not reached."""
+    repo, allowed, other = install_connector(tmp_path), Echo(), Echo()
+    job = tmp_path / "job.py"
+    job.write_text(f"reach(('127.0.0.1', {allowed.port}), ('127.0.0.1', {other.port}))")
+    words = ("run", str(job), "--adaptor", "net", "--repo", str(repo))
+
+    done = jobcell(PROFILE, *words, "--net", f"127.0.0.1:{allowed.port}")
+
+    for server in (allowed, other):
+        server.close()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["data"] == ["ping", "ConnectionRefusedError"]
+    assert (allowed.connections, other.connections) == (1, 0)
 
 
 CALLS = """

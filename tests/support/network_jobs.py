@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from runs import make_engine
 
@@ -26,6 +28,26 @@ def main(state):
     return {"data": [attempt(*place) for place in state["data"]]}
 """
 """A job that connects to each place in its data, and returns what came of it.  It has no language wall."""
+
+
+CONNECTOR = CONNECT.replace(
+    """def main(state):
+    return {"data": [attempt(*place) for place in state["data"]]}
+""",
+    """def reach(*places):
+    return lambda state: {"data": [attempt(*place) for place in places]}
+""",
+)
+
+
+def install_connector(directory: Path) -> Path:
+    """Write a repo with the adaptor ``net``, whose verb ``reach`` connects to places; return the repo."""
+    package = directory / "repo/net_1/net"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(CONNECTOR)
+    entry = {"name": "net", "version": "1", "path": "net_1", "module": "net"}
+    (directory / "repo/repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    return directory / "repo"
 
 
 class Echo:

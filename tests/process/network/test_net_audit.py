@@ -7,12 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from network_jobs import CONNECT, Echo
-
-ADAPTOR = CONNECT.replace("def main(state):", "def reach(*places):\n    def call(state):").replace(
-    '    return {"data": [attempt(*place) for place in state["data"]]}',
-    '        return {"data": [attempt(*place) for place in places]}\n    return call',
-)
+from network_jobs import Echo, install_connector
 
 
 @pytest.fixture
@@ -25,15 +20,11 @@ def server():
 @pytest.fixture
 def run(tmp_path):
     """Run the command: `run(places, *options)`."""
-    package = tmp_path / "repo/net_1/net"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(ADAPTOR)
-    entry = {"name": "net", "version": "1", "path": "net_1", "module": "net"}
-    (tmp_path / "repo/repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    repo = install_connector(tmp_path)
 
     def command(places, *options):
         (tmp_path / "job.py").write_text(f"reach(*{places!r})")
-        target = [str(tmp_path / "job.py"), "--adaptor", "net", "--repo", str(tmp_path / "repo")]
+        target = [str(tmp_path / "job.py"), "--adaptor", "net", "--repo", str(repo)]
         return subprocess.run(
             [sys.executable, "-m", "jobcell", "run", *target, *options],
             capture_output=True,
