@@ -280,6 +280,36 @@ def validate(
     )
 
 
+@app.command()
+def report(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file of events (.jsonl), a journal, or a run of a store."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The page; - is stdout.")
+    ] = Path("run.html"),
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="PLAN", help="The plan, for names, jobs and steps that did not run."),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The store of the run (otherwise: JOBCELL_STORE)."),
+    ] = None,
+    journal_key_env: types.JournalKey = None,
+) -> None:
+    """Write a page about a run: its graph, timeline, logs, states and errors.
+
+    The page is one HTML file. It needs no network, and it loads nothing.
+    """
+    from jobcell.reporting import run as command
+
+    raise typer.Exit(command(source, output, plan, store, journal_key_env))
+
+
 @app.command("test")
 def run_tests(
     places: Annotated[

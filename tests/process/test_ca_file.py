@@ -153,7 +153,7 @@ def test_libpq_alone_would_go_on_in_plain_text(run, authorities, database):
 
 
 def test_the_authorities_of_the_machine_are_not_trusted(run, authorities):
-    """The file stands for all of them."""
+    """The file replaces all of them."""
     assert run("authorities()", 443, file_of(authorities, "both")).state == {"data": 2}
     assert run("authorities()").state["data"] == len(ssl.create_default_context().get_ca_certs())
 

@@ -1,4 +1,4 @@
-"""The checks of the drills find each broken promise: a drill that cannot fail would prove nothing."""
+"""The checks of the drills find each broken promise. A drill that can only succeed would prove nothing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_log_that_breaks_a_promise_is_found(bad):
 
 
 def test_an_event_that_was_read_and_has_changed_is_found():
-    """Or has gone; what was read so far may be a part of the log."""
+    """The check also finds an event that has gone. The events that were read may be a part of the log."""
     events = log(*GOOD)
     for count in range(len(events) + 1):
         check_read(events[:count], events)

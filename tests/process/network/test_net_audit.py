@@ -37,7 +37,7 @@ def run(tmp_path):
 
 
 def test_a_run_with_the_printed_rules_does_the_same(run, server):
-    """By name and by address, and nothing without the rules."""
+    """The rules allow the connections by name and by address; a run without them reaches nothing."""
     places = [("localhost", server.port), ("127.0.0.1", server.port)]
     port = f"x.example.org:{server.port}"  # it need not be one of the usual ports
     audit = run(places, "--net-audit", "--net", port)

@@ -69,7 +69,7 @@ def test_digest_takes_a_new_challenge(web):
 
 
 def test_digest_with_a_wrong_password_fails_once(web):
-    """The server is not asked without end."""
+    """The number of requests is bounded."""
     web.routes["/x"] = Digest()
     with pytest.raises(http_.ResponseError, match="401"):
         http_.get("x")(web.state(username="ann", password="wrong", authentication="digest"))

@@ -66,7 +66,7 @@ def test_the_twin_without_a_redirect_sends_these_headers(web):
 
 
 def test_another_origin_cannot_send_the_credentials_on_a_way_of_its_own(web, other):
-    """Who has left the origin comes back without credentials: the other server chose the path."""
+    """A request that comes back to the origin has no credentials: the other server chose its path."""
     other.routes["/back"] = to(web.url + "/admin?do=delete")
     web.routes["/to/there"] = to(other.url + "/back")
     seen = http_.get("to/there")(web.state(token=SECRET))["data"]
@@ -128,7 +128,7 @@ def test_the_body_does_not_go_to_another_origin(web, other):
      (302, "PUT", "PUT"), (307, "POST", "POST"), (308, "DELETE", "DELETE")],
 )  # fmt: skip
 def test_the_method_after_a_redirect_is_that_of_browsers(web, status, method, followed):
-    """A GET after a POST has no body and no content type."""
+    """A GET that follows a POST drops the body and its content type."""
     web.routes["/to/here"] = to("/echo", status)
     http_.request(method, "to/here", body=None if method == "HEAD" else {"a": 1})(web.state())
     last = web.seen[-1]

@@ -107,7 +107,7 @@ def test_each_host_is_one_rule():
 
 
 def test_a_run_without_connections_needs_no_rule():
-    """It is said in so many words."""
+    """A line says it."""
     assert printed() == ["net audit: the run has connected to nothing"]
 
 

@@ -348,7 +348,7 @@ def test_a_rule_is_covered_by_rules_that_allow_all_it_allows(rule, allowed, cove
 
 
 def test_in_a_trigger_the_keys_of_a_job_are_ignored_with_a_warning():
-    """Whatever they hold; other programs may read them."""
+    """The keys of other programs may hold any value; those programs may read them."""
     trigger = {
         "id": "t",
         "retry": {"attempts": 0},

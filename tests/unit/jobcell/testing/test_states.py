@@ -38,7 +38,7 @@ def test_a_difference_has_its_path(actual, expected, line):
     ],
 )
 def test_equal_states_have_no_difference(actual, expected):
-    """Keys that the test does not name, forms of lists, and `ANY` are no differences."""
+    """Keys that the test does not name, forms of lists, and `ANY` do not count as differences."""
     assert list(differences(actual, expected)) == []
 
 

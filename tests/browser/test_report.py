@@ -1,0 +1,135 @@
+"""The page of a run in a real browser: what a person sees, with the mouse, the keyboard and a screen reader."""
+
+from __future__ import annotations
+
+import pytest
+
+import jobcell
+from engine.plan import load_plan
+from jobcell.report import make_page, make_report
+
+PLAN = {
+    "workflow": {
+        "name": "Orders",
+        "steps": [
+            {
+                "id": "fetch",
+                "name": "Fetch the orders",
+                "expression": "def main(state):\n    for i in range(300):\n        print('row', i)\n    return {**state, 'rows': [1, 2]}",
+                "next": {"book": "len(state.rows) > 0", "skip": "not state.rows"},
+            },
+            {
+                "id": "book",
+                "name": "Book them",
+                "expression": "def main(state):\n    left = 3 - len(state.rows)\n    return {**state, 'each': left / (state.n - 1)}",
+                "retry": {"attempts": 2, "delay": 1, "on": ["RuntimeError"]},
+            },
+            {"id": "skip", "name": "Nothing to do", "expression": "def main(state): return state"},
+        ],
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    events = []
+    jobcell.run(PLAN, {"n": 1}, on_event=events.append)
+    path = tmp_path_factory.mktemp("page") / "run.html"
+    path.write_text(make_page(make_report(events, plan=load_plan(PLAN), state={"n": 1})))
+    return path
+
+
+@pytest.fixture
+def opened(page, file):
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    return page
+
+
+def test_the_failed_step_is_shown_first_with_its_line(opened):
+    """The reader sees the error and the marked line of the job without a click."""
+    detail = opened.locator("section[aria-label='Details of the chosen step']")
+    assert detail.locator("h2").inner_text().startswith("Book them")
+    assert "ZeroDivisionError" in detail.inner_text()
+    assert "3 - len(state.rows)" in detail.inner_text()
+    assert "left / (state.n - 1)" in detail.locator(".marked").inner_text()
+
+
+def test_the_graph_says_what_ran_and_what_was_skipped(opened):
+    """Status is a sign and a title as well as a colour."""
+    node = opened.locator("g[data-step=skip]")
+    assert "Nothing to do: skipped" in node.locator("title").text_content()
+    assert "\u2013" in node.text_content()
+    assert "\u00d72" in opened.locator("g[data-step=book]").text_content()
+
+
+def test_a_step_is_chosen_with_the_keyboard(opened):
+    """Enter on a step of the graph shows it, and arrows walk through the timeline."""
+    opened.locator("g[data-step=fetch]").focus()
+    opened.keyboard.press("Enter")
+    detail = opened.locator("section[aria-label='Details of the chosen step']")
+    assert detail.locator("h2").inner_text().startswith("Fetch the orders")
+    assert opened.locator("g[data-step=fetch]").get_attribute("aria-pressed") == "true"
+    opened.locator("[data-row='0'][role=button]").first.focus()
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Enter")
+    assert detail.locator("h2").inner_text().startswith("Book them")
+    assert "attempt 1" in detail.inner_text()
+
+
+def test_log_lines_are_found_by_text(opened):
+    """The log of a step can be searched; only visible rows are in the document."""
+    opened.locator("g[data-step=fetch]").click()
+    log = opened.get_by_role("group", name="Log lines")
+    assert opened.get_by_text("300 lines").is_visible()
+    assert log.locator(".row").count() < 60
+    opened.get_by_role("searchbox", name="Text to look for").fill("row 299")
+    assert opened.get_by_text("1 line", exact=True).is_visible()
+    assert log.locator(".row").inner_text().endswith("row 299")
+
+
+def test_the_changes_of_a_step_are_marked(opened):
+    """A key that the step has added is marked, and the input is the state of the step before."""
+    opened.locator("g[data-step=fetch]").click()
+    opened.get_by_role("tab", name="Changes").click()
+    assert "rows" in " ".join(opened.locator(".tree .added").all_inner_texts())
+    opened.get_by_role("tab", name="Input").click()
+    assert opened.locator("#panel .tree").inner_text().replace("\n", " ").strip() == "{1} n: 1"
+    opened.keyboard.press("ArrowRight")
+    assert opened.get_by_role("tab", name="Output").get_attribute("aria-selected") == "true"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_problem_of_accessibility(chromium, file, scheme):
+    """axe-core finds nothing serious in any tab, in light and dark."""
+    axe_api = pytest.importorskip("axe_playwright_python.sync_playwright")
+    context = chromium.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    for tab in ("Log", "Input", "Output", "Changes", "Job", "Connections", "Whole log"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        found = axe_api.Axe().run(page).response["violations"]
+        serious = [v for v in found if v["impact"] in {"serious", "critical"}]
+        assert [(v["id"], v["nodes"][0]["html"]) for v in serious] == [], tab
+    context.close()
+
+
+def test_a_page_of_2_000_steps_and_100_000_lines_is_small_and_works(page, tmp_path):
+    """The file stays under 5 MB, and the browser shows a graph, a timeline and lines of it."""
+    text = "def main(state):\n    for i in range(50): print('line', i, 'with some words')\n    return state"
+    steps = [
+        {"id": f"s{i}", "expression": text, "next": f"s{i + 1}" if i < 1999 else {}}
+        for i in range(2000)
+    ]
+    plan = {"workflow": {"steps": steps}}
+    events = []
+    jobcell.run(plan, {"n": 1}, on_event=events.append)
+    path = tmp_path / "large.html"
+    path.write_text(make_page(make_report(events, plan=load_plan(plan))))
+    assert path.stat().st_size < 5_000_000
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    assert page.locator("g[data-step]").count() == 2000
+    page.get_by_role("tab", name="Whole log").click()
+    assert page.get_by_text("100,000 lines").is_visible()

@@ -1,0 +1,200 @@
+"""A page shows what the events of a run say, and names what it leaves out."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+
+import pytest
+
+import jobcell
+from jobcell.input.errors import BadInputError
+from jobcell.report import make_page, make_report, make_report_of_records, read_events
+from jobcell.report.model import STATE_BYTES
+
+PLAN = {
+    "workflow": {
+        "name": "Four steps",
+        "steps": [
+            {"id": "begin", "next": "a"},
+            {
+                "id": "a",
+                "name": "First",
+                "expression": "def main(state):\n    print('hello')\n    return {**state, 'n': 1}",
+                "next": {"b": "state.n == 1", "c": "state.n == 2"},
+            },
+            {
+                "id": "b",
+                "expression": "def main(state):\n    return 1 / 0",
+                "retry": {"attempts": 2, "delay": 1, "on": ["RuntimeError"]},
+                "next": {"d": "on_job_failure"},
+            },
+            {"id": "c", "expression": "def main(state): return state"},
+            {"id": "d", "expression": "def main(state): return state"},
+        ],
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Run the plan once; return its events and the checked plan."""
+    events = []
+    jobcell.run(PLAN, {"x": 1}, on_event=events.append)
+    from engine.plan import load_plan
+
+    return events, load_plan(PLAN)
+
+
+@pytest.fixture
+def report(run):
+    events, plan = run
+    return make_report(events, plan=plan)
+
+
+def test_each_step_has_its_status(report):
+    """A trigger that passed its state on succeeded, and a step that no edge reached was skipped."""
+    found = {step.id: step.status for step in report.steps}
+    assert found == {
+        "begin": "succeeded",
+        "a": "succeeded",
+        "b": "failed",
+        "c": "skipped",
+        "d": "succeeded",
+    }
+    assert (report.name, report.reason, report.over) == ("Four steps", "fail", True)
+
+
+def test_each_attempt_is_there(report):
+    """A retried attempt says when the next one comes; the last one has the error."""
+    first, second = next(step for step in report.steps if step.id == "b").attempts
+    assert (first.number, first.status, first.retry_in_ms is not None) == (1, "retried", True)
+    assert (second.number, second.status, second.retry_in_ms) == (2, "failed", None)
+    assert second.error.subtype == "ZeroDivisionError"
+    assert second.begin >= first.end
+
+
+def test_edges_say_whether_they_were_taken(report):
+    """Each edge of the plan has its condition, and how often it was taken."""
+    found = {(e.source, e.target): (e.label, e.taken, e.refused) for e in report.edges}
+    assert found["a", "b"] == ("state.n == 1", 1, 0)
+    assert found["a", "c"] == ("state.n == 2", 0, 1)
+    assert found["b", "d"] == ("on_job_failure", 1, 0)
+
+
+def test_the_input_of_a_step_is_the_output_of_the_step_before(report):
+    """Equal states are kept once, and both attempts have the same input."""
+    steps = {step.id: step for step in report.steps}
+    output = steps["a"].attempts[0].output
+    assert [attempt.input for attempt in steps["b"].attempts] == [[output], [output]]
+    assert json.loads(report.states[output])["n"] == 1
+
+
+def test_lines_keep_their_step_and_level(report):
+    """A printed line is on the page with its step."""
+    (line,) = [line for line in report.lines if line.message == "hello"]
+    assert (line.step, line.source) == ("a", "job")
+
+
+def test_a_run_that_is_not_over_has_no_end(run):
+    """A page of half of the events shows a step that runs, and steps that wait."""
+    events, plan = run
+    half = events[: next(i for i, e in enumerate(events) if e.type == "job-complete")]
+    report = make_report(half, plan=plan)
+    statuses = {step.id: step.status for step in report.steps}
+    assert (report.over, statuses["a"], statuses["d"]) == (False, "running", "waiting")
+
+
+def test_without_a_plan_the_events_make_the_graph(run):
+    """Steps and edges that the events name are there; a step that nothing reached is unknown."""
+    report = make_report(run[0])
+    assert {step.id for step in report.steps} == {"begin", "a", "b", "d"}
+    assert ("a", "c") in {(e.source, e.target) for e in report.edges}
+
+
+def test_a_large_state_is_left_out_with_a_note():
+    """The page says how much it does not show."""
+    events = []
+    size = STATE_BYTES + 1
+    jobcell.run(f"def main(state): return {{'text': 'x' * {size}}}", {}, on_event=events.append)
+    report = make_report(events)
+    assert report.notes == ["1 large state left out; the events have them"]
+    assert sum(map(len, report.states)) < 1000
+
+
+def test_a_journal_shows_no_state(tmp_path):
+    """Its states are not redacted, so none of them is on the page."""
+    with jobcell.FileJournal(tmp_path / "j") as journal:
+        jobcell.run(PLAN, {"secret": "sesame-4711"}, journal=journal)
+        report = make_report_of_records(journal.records())
+    assert "sesame" not in make_page(report)
+    assert report.states == []
+    assert {step.id: step.status for step in report.steps}["b"] == "failed"
+
+
+def packed(page):
+    text = re.search(r'id="data">([^<]*)<', page)[1]
+    return gzip.decompress(base64.b64decode(text)).decode()
+
+
+def test_text_of_a_job_is_data_and_never_a_part_of_the_page():
+    """Tags in a name, a line, a state and an id change nothing: the page has its own four scripts."""
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    plan = {
+        "workflow": {
+            "name": evil,
+            "steps": [
+                {
+                    "id": "a<b>",
+                    "expression": f"def main(state):\n    print({evil!r})\n    return {{'x': {evil!r}}}",
+                }
+            ],
+        }
+    }
+    events = []
+    jobcell.run(plan, {}, on_event=events.append)
+    from engine.plan import load_plan
+
+    page = make_page(make_report(events, plan=load_plan(plan)))
+    assert page.count("<script") == 4
+    assert "<script>alert(" not in page
+    assert evil in json.loads(packed(page))["lines"][0][5]
+
+
+def test_the_policy_of_the_page_names_its_own_scripts_only():
+    """Nothing is loaded, and a browser runs only scripts with the digests of ours."""
+    page = make_page(make_report((), run_id="r"))
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert policy.startswith("default-src &#x27;none&#x27;; script-src &#x27;sha256-")
+    assert "unsafe" not in policy
+    assert not re.search(r'(?:src|href)=["\']?https?:', page)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no event"),
+        (b"[1]\n{}\n", "line 1 is not an event"),
+        (b'{"type":"zebra"}\n{}\n', "line 1 is not an event"),
+        (b"\xff\xfe\n\n", "line 1 is not an event"),
+    ],
+)
+def test_a_file_that_is_not_one_of_events_is_one_clear_error(tmp_path, content, message):
+    """The error names the file, the line and what would be right."""
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError) as caught:
+        read_events(path)
+    assert f"{path}: {message}" in caught.value.lines[0]
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path, run):
+    """A page of a run that goes on needs no complete last line."""
+    path = tmp_path / "x.jsonl"
+    lines = [jobcell.to_json(event) for event in run[0][:3]]
+    path.write_text("\n".join(lines) + '\n{"type":"lo')
+    events, counted = read_events(path)
+    assert events == run[0][:3]
+    assert counted is None
