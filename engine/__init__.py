@@ -40,7 +40,7 @@ from engine.reporting import (
     to_json,
 )
 from engine.running import Resolved, Resolvers
-from engine.start import StartMode
+from engine.start import StartMode, WarmSet
 from protocol.adaptor import ModuleRef
 from protocol.confinement import ConfinementReport, LayerReport, ProbeReport
 from protocol.events import (
@@ -116,6 +116,7 @@ __all__ = [
     "StepRecord",
     "Usage",
     "Versions",
+    "WarmSet",
     "Workflow",
     "WorkflowComplete",
     "WorkflowError",

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, get_args
 from uuid import uuid4
@@ -16,10 +16,11 @@ from engine.api import EngineClosedError, EngineError, Journal, RunOptions
 from engine.confinement import Policy
 from engine.network import Relays
 from engine.plan import load_plan
+from engine.preloading import DEFAULT_WARM_MB, preload_sets, warm_bytes
 from engine.reporting import EventLog, Run, RunError
 from engine.resuming import JournalsInUse, take_up
 from engine.running import Lane, Order, Past, Resolvers, Session, Supervisor, current_asker, prepare
-from engine.start import Starter, StartMode, make_starter
+from engine.start import Starter, StartMode, WarmSet, make_starter, make_warm_sets
 from protocol.confinement import ConfinementRequest
 from protocol.events import AnyEvent
 from protocol.plan import Plan
@@ -42,6 +43,12 @@ class Engine:
             with a zygote.  With ``"exec"`` it takes 10 MB, but saves the start of an interpreter.
         policy: The walls around a run.
         options: The options of runs that are executed without options.
+        preload: Adaptors of the repo (``name`` or ``name@version``) that are to be warm before their first
+            run: each entry by itself, and a tuple of entries as one set.
+        warm_mb: Limit for the private memory of all warm interpreters; 0: none is warm.
+
+    Raises:
+        ValueError, TypeError: A value is not valid, or the repo does not have an adaptor of *preload*.
 
     """
 
@@ -53,6 +60,8 @@ class Engine:
         spares: int = 0,
         policy: Policy | None = None,
         options: RunOptions | None = None,
+        preload: Collection[str | tuple[str, ...]] = (),
+        warm_mb: float = DEFAULT_WARM_MB,
     ) -> None:
         if max_runs is None:
             max_runs = len(os.sched_getaffinity(0))
@@ -78,6 +87,12 @@ class Engine:
         self._supervisor: Supervisor | None = None
         self._retire: weakref.finalize[[], Engine] | None = None
         self._closed = False
+        self._sets = make_warm_sets(start_mode, warm_bytes(warm_mb))
+        self._preload = preload_sets(
+            preload, repo_dir=repo_dir, options=self.options, start_mode=start_mode
+        )
+        if self._preload:
+            self._get_supervisor()
 
     def execute(
         self,
@@ -141,6 +156,14 @@ class Engine:
         if not supervisor.submit(lane):
             raise EngineClosedError(_CLOSED)
         return run
+
+    def warm(self) -> list[WarmSet]:
+        """Return the sets of adaptors that runs have used together, or that were to be preloaded.
+
+        Each says whether runs of the set are forked from an interpreter that has imported it, and why
+        not if they are not.
+        """
+        return self._sets.told()
 
     def close(self) -> None:
         """Cancel all queued and running runs, wait until they are over, and release all resources.
@@ -236,8 +259,14 @@ class Engine:
         return self.policy.request(options=options, read_paths=places)
 
     def _make_starter(self) -> Starter:
-        networks = Relays(self.policy.net_proxy)
-        return make_starter(self._start_mode, self._request(self.options), self._spares, networks)
+        return make_starter(
+            self._start_mode,
+            self._request(self.options),
+            self._spares,
+            Relays(self.policy.net_proxy),
+            self._sets,
+            self._preload,
+        )
 
 
 _journals: Final = JournalsInUse()

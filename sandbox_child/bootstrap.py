@@ -28,6 +28,8 @@ from sandbox_child.pipes.channel import Channel, EngineGoneError
 
 if TYPE_CHECKING:
     from sandbox_child.running import LogSender, Runtime, Walk
+    from sandbox_child.running.stray import LogOwner
+    from sandbox_child.running.warmed import Warmed
 
 _P = ParamSpec("_P")
 
@@ -116,6 +118,7 @@ def serve_forked(
     confine_self: Callable[[], ConfinementReport],
     loaded: RunClasses,
     while_waiting: Callable[[], object],
+    warmed: Warmed | None = None,
 ) -> int:
     """Serve one run in a fork of a process that has loaded everything; return the exit code.
 
@@ -125,14 +128,16 @@ def serve_forked(
         loaded: The inherited classes.  Looking them up again would make this process write to
             shared memory.
         while_waiting: Called if the plan has not arrived yet.
+        warmed: The adaptors that were imported before the fork.
 
     """
-    gc.enable()
+    if warmed is None:
+        gc.enable()
     if not _confined(channel, confine_self):
         return _OK
     if not channel.arrived():
         while_waiting()
-    return _run(channel, loaded)
+    return _run(channel, loaded, warmed)
 
 
 def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -> bool:
@@ -148,7 +153,7 @@ def _confined(channel: Channel, confine_self: Callable[[], ConfinementReport]) -
     return True
 
 
-def _run(channel: Channel, loaded: RunClasses) -> int:
+def _run(channel: Channel, loaded: RunClasses, warmed: Warmed | None = None) -> int:
     # 5. Only now read the plan, and run it.
     start = channel.receive_any()
     if isinstance(start, m.Check):
@@ -164,8 +169,11 @@ def _run(channel: Channel, loaded: RunClasses) -> int:
         max_bytes=limits.max_log_bytes,
         max_line_bytes=limits.log_payload_bytes,
     )
-    runtime = loaded.runtime(start, channel, logs)
-    _tell_strays(runtime)
+    runtime = loaded.runtime(start, channel, logs, warmed)
+    if warmed is None:
+        tell_strays(runtime)
+    else:
+        warmed.begin(runtime)
     last = loaded.walk(runtime).run()
     # 6.  All output goes out before the last message.
     logs.flush()
@@ -177,7 +185,7 @@ def _run(channel: Channel, loaded: RunClasses) -> int:
         channel.receive_any()  # a cancellation may come too late
 
 
-def _tell_strays(runtime: Runtime) -> None:
+def tell_strays(runtime: LogOwner) -> None:
     """Have warnings, and errors without a caller, reported without our paths and lines."""
     write = warnings.showwarning
 

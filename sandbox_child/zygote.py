@@ -13,6 +13,7 @@ import random
 import select
 import signal
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from protocol.confinement import ConfinementReport, ConfinementRequest
@@ -20,11 +21,15 @@ from protocol.known_classes import know_all
 from protocol.limits import ANSWERS_FD, CONTROL_FD, LINK_FD, REQUESTS_FD
 from protocol.zygote import (
     MAX_DATAGRAM_BYTES,
+    Cool,
+    Cooled,
     Fork,
     Forked,
     ForkEnded,
     ForkFailed,
     Prepare,
+    Warm,
+    Warmed,
     decode_to_zygote,
     encode,
 )
@@ -41,6 +46,7 @@ from sandbox_child.forking import fork
 from sandbox_child.language import make_ground
 from sandbox_child.pipes import streams
 from sandbox_child.rehearsal import rehearse, rehearse_compiler
+from sandbox_child.warm import House, Proc
 
 PRELOADED: Final = (
     "asyncio",
@@ -97,7 +103,8 @@ def serve_zygote() -> int:
     assert isinstance(prepare, Prepare)
     streams.expect_pipes()
     loaded = _preload()
-    zygote = _Zygote(control, loaded, prepare.request, _confine(prepare))
+    proc = _open_proc(prepare.request)
+    zygote = _Zygote(control, loaded, prepare.request, _confine(prepare, proc), proc)
     # Memory is shared with every child until it is written to, and the collector would write to all
     # of it.
     gc.collect()
@@ -121,12 +128,22 @@ def _preload() -> bootstrap.RunClasses:
     return loaded
 
 
-def _confine(prepare: Prepare) -> ConfinedZygote | None:
+def _open_proc(request: ConfinementRequest) -> Proc | None:
+    """Return ``/proc``, unless a fork would inherit it or it is not there."""
+    if "descriptors" in request.without:
+        return None
+    try:
+        return Proc()
+    except OSError:
+        return None
+
+
+def _confine(prepare: Prepare, proc: Proc | None) -> ConfinedZygote | None:
     try:
         return confine_zygote(
             prepare.request,
             parent_pid=prepare.pid,
-            keep_fds=(0, 1, 2, CONTROL_FD),
+            keep_fds=(0, 1, 2, CONTROL_FD, *(() if proc is None else (proc.fd,))),
             fork_fds=bootstrap.KEPT_FDS,
         )
     except ConfinementRefused:
@@ -140,6 +157,7 @@ class _Zygote:
         loaded: bootstrap.RunClasses,
         request: ConfinementRequest,
         confined: ConfinedZygote | None,
+        proc: Proc | None,
     ) -> None:
         self._control = control
         self._loaded = loaded
@@ -148,6 +166,8 @@ class _Zygote:
         self._wanted: ConfinementRequest | None = None
         """The request for the next child, if it is not *request*."""
         self._pid = os.getpid()
+        self._house = House(self, request, self._start_warm, proc)
+        self._callbacks: dict[int, Callable[[int], None]] = {}
         self._while_waiting = rehearse_compiler
         # Make objects before the fork: a child does not copy memory for objects that it inherits.
         self._channel = bootstrap.make_channel()
@@ -163,11 +183,15 @@ class _Zygote:
 
     def serve(self) -> None:
         while True:
-            for fd, _ in self._poll.poll():
-                if fd != CONTROL_FD:
+            for fd, events in self._poll.poll(self._house.wait_s()):
+                callback = self._callbacks.get(fd)
+                if callback is not None:
+                    callback(events)
+                elif fd != CONTROL_FD:
                     self._reap(fd)
                 elif not self._take():
                     return
+            self._house.check()
 
     def _take(self) -> bool:
         """Take a request; return False if the engine is gone."""
@@ -178,40 +202,89 @@ class _Zygote:
         if not datagram:
             return False
         message = decode_to_zygote(datagram)
-        assert isinstance(message, Fork)
-        self._fork(message, fds)
+        if isinstance(message, Warm):
+            self._house.warm(message)
+        elif isinstance(message, Cool):
+            self._house.cool(message.number)
+        else:
+            assert isinstance(message, Fork)
+            self._fork(message, fds)
         return True
 
     def _fork(self, wanted: Fork, fds: list[int]) -> None:
         if len(fds) < _ENDS:
             # The kernel drops descriptors if it has no free numbers: recvmsg(2), MSG_CTRUNC.
-            self._refuse(errno.EMFILE, fds)
-            return
+            self._refuse(errno.EMFILE, wanted, fds)
+        elif not (wanted.warm and self._house.fork(wanted, fds)):
+            self.fork_clean(wanted, fds)
+
+    def fork_clean(self, wanted: Fork, fds: list[int]) -> None:
+        """See `Host.fork_clean`."""
         self._wanted = wanted.request
         pid = fork()
         if pid == 0:
             self._become_child(*fds)
         self._wanted = None  # the next child must not find it
         if pid < 0:
-            self._refuse(-pid, fds)
+            self._refuse(-pid, wanted, fds)
             return
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:  # its end could not be noticed
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            self._refuse(error.errno or errno.EMFILE, fds)
+            self._refuse(error.errno or errno.EMFILE, wanted, fds)
             return
-        self._poll.register(pidfd, select.EPOLLIN)
-        self._say(Forked(pid), pidfd)
+        self.adopt(pid, pidfd)
+        self.say(Forked(pid, wanted.warm), pidfd)
         random.seed()  # for the next child, in place of the fork handler of that module
         for fd in fds:
             os.close(fd)
 
-    def _refuse(self, error: int, fds: list[int]) -> None:
+    def _refuse(self, error: int, wanted: Fork, fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)
-        self._say(ForkFailed(error))
+        self.say(ForkFailed(error, wanted.warm))
+
+    # --- what the house needs ---
+
+    def watch(self, fd: int, callback: Callable[[int], None]) -> None:
+        """See `Host.watch`."""
+        self._callbacks[fd] = callback
+        self._poll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """See `Host.unwatch`."""
+        del self._callbacks[fd]
+        self._poll.unregister(fd)
+
+    def adopt(self, pid: int, pidfd: int) -> None:  # noqa: ARG002 - as the house sees it
+        """See `Host.adopt`."""
+        self._poll.register(pidfd, select.EPOLLIN)
+
+    def _start_warm(self, wanted: Warm, link: socket.socket, report: int) -> int:
+        from sandbox_child.warm.inside import live
+
+        pid = fork()
+        if pid == 0:
+            code = 1
+            leave = os._exit
+            try:
+                assert self._confined is not None
+                code = live(
+                    wanted,
+                    zygote=self._confined,
+                    zygote_pid=self._pid,
+                    channel=self._channel,
+                    loaded=self._loaded,
+                    link=link,
+                    report=report,
+                )
+            finally:
+                leave(code)
+        if pid > 0:
+            random.seed()
+        return pid
 
     def _reap(self, pidfd: int) -> None:
         ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
@@ -227,9 +300,11 @@ class _Zygote:
             pass
         _, status, usage = os.wait4(pid, 0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        self._say(ForkEnded(pid, status, cpu_s, usage.ru_maxrss))
+        self._house.ended(pid)
+        self.say(ForkEnded(pid, status, cpu_s, usage.ru_maxrss))
 
-    def _say(self, message: Forked | ForkFailed | ForkEnded, *fds: int) -> None:
+    def say(self, message: Forked | ForkFailed | ForkEnded | Warmed | Cooled, *fds: int) -> None:
+        """Send a message to the engine."""
         try:
             socket.send_fds(self._control, [encode(message)], fds)
         except ConnectionError:

@@ -13,9 +13,13 @@ from typing import Final
 from engine.confinement.certificates import certificates, settings
 from engine.confinement.libraries import libraries, needed
 
-CHILD_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
+CHILD_ENVIRONMENT: Final = {
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 """The whole environment of a child.  With one arena, threads do not reserve 64 MB of address space
-each."""
+each.  Without the other two, numpy starts a thread for each processor when it is imported."""
 
 PACKAGES: Final = ("protocol", "sandbox_child", "msgspec", "RestrictedPython")
 """Packages that a child can import besides the standard library."""

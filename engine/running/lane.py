@@ -28,7 +28,7 @@ from engine.running.session import (
     Session,
 )
 from engine.running.share import SLICE_S, Turn
-from engine.start import Starter
+from engine.start import Starter, start_run
 from protocol.messages import Message
 from protocol.relay import Closed, FromRelay
 from protocol.report import ErrorReport
@@ -107,7 +107,7 @@ class Lane:
             self._end()
             return
         try:
-            started = starter.start(beginning.request)
+            started = start_run(starter, beginning.request, beginning.adaptors)
         except OSError as error:
             self._not_started(error.errno, error.strerror or str(error))
             return

@@ -31,6 +31,7 @@ from protocol.messages import ChildLimits, Start
 from protocol.plan import Plan, Step, Workflow
 from protocol.report import ErrorReport
 from protocol.state import NIL, StateNotCarriedError, encode_state
+from protocol.zygote import AdaptorSet
 
 _NEXT: Final = f"@{NEXT}"
 _MIN_STEP_RUNS: Final = 1_000
@@ -105,6 +106,9 @@ def prepare(
         start=start if survives or past.journaled else codec.encode(start),
         workflow=workflow,
         requests=requests,
+        adaptors=tuple(
+            _adaptors_of(linking, options, groups, number) for number in range(len(requests))
+        ),
         groups=groups,
         first_group=first_group(start, groups),
         survives=survives,
@@ -133,6 +137,22 @@ def prepare(
         meta=plan.meta,
         configurations=tuple(configurations_of(plan, state)),
     )
+
+
+def _adaptors_of(
+    linking: _Linking, options: RunOptions, groups: Mapping[str, int], group: int
+) -> AdaptorSet | None:
+    """Return the adaptors that the steps of a group name, in the order of the steps."""
+    specs = dict.fromkeys(
+        spec
+        for step_id, specs in linking.by_step.items()
+        if groups.get(step_id, 0) == group
+        for spec in specs
+    )
+    if not specs:
+        return None
+    links = {_spec(link): link for link in linking.links}
+    return AdaptorSet(tuple(links[spec] for spec in specs), options.adaptor_log_level)
 
 
 def _start(

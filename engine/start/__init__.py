@@ -15,11 +15,13 @@ from engine.start.child import (
     Starter,
     Watcher,
     is_readable,
+    start_run,
 )
 from engine.start.connection import READS_AT_THE_END, Connection, lift
 from engine.start.exec import ExecStarter, spawn_server
 from engine.start.exit import Exit
-from engine.start.starters import StartMode, make_starter
+from engine.start.starters import StartMode, make_starter, make_warm_sets
+from engine.start.warm_sets import WarmSet
 
 __all__ = [
     "READS_AT_THE_END",
@@ -33,9 +35,12 @@ __all__ = [
     "StartMode",
     "Started",
     "Starter",
+    "WarmSet",
     "Watcher",
     "is_readable",
     "lift",
     "make_starter",
+    "make_warm_sets",
     "spawn_server",
+    "start_run",
 ]

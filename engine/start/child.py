@@ -18,6 +18,7 @@ from protocol.confinement import ConfinementRequest
 from protocol.limits import PROTOCOL_VERSION
 from protocol.messages import Confine, Hello
 from protocol.relay import FromRelay
+from protocol.zygote import AdaptorSet
 
 _CPUCLOCK_SCHED: Final = 2
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC
@@ -122,11 +123,30 @@ class Starter(Protocol):
 
         """
 
+    def find_warm(self, request: ConfinementRequest, adaptors: AdaptorSet) -> int:
+        """Count a use of these adaptors; return the number of their warm zygote, or 0."""
+
+    def start_warm(self, request: ConfinementRequest, number: int) -> Started:
+        """Start a child from a warm zygote; the rest is as in `start`."""
+
     def run_ended(self) -> None:
         """Take note that a run is over, so that the machine may have time for preparations."""
 
     def close(self) -> None:
         """Release all resources; runs are over by then."""
+
+
+def start_run(
+    starter: Starter, request: ConfinementRequest, adaptors: AdaptorSet | None
+) -> Started:
+    """Start the child of a run whose steps name these adaptors.
+
+    Raises:
+        OSError: The child could not be started.
+
+    """
+    number = 0 if adaptors is None else starter.find_warm(request, adaptors)
+    return starter.start_warm(request, number) if number else starter.start(request)
 
 
 def is_readable(fd: int, *, timeout_ms: int | None = 0) -> bool:

@@ -24,7 +24,9 @@ from engine.start.child import (
 )
 from engine.start.connection import lift
 from engine.start.exit import Exit
+from engine.start.warm_sets import WarmSets
 from protocol.confinement import ConfinementRequest
+from protocol.zygote import AdaptorSet
 
 
 class ExecStarter:
@@ -35,11 +37,13 @@ class ExecStarter:
 
     Args:
         networks: Gives networks to children whose permissions need one.
+        sets: Takes note of the adaptors that runs use.
 
     """
 
-    def __init__(self, networks: Networks | None = None) -> None:
+    def __init__(self, networks: Networks | None = None, sets: WarmSets | None = None) -> None:
         self._networks = networks
+        self._sets = sets or WarmSets(0)
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
@@ -57,6 +61,15 @@ class ExecStarter:
         connection.child_ends.close()
         greet(connection, request)
         return Started(child, connection, network)
+
+    def find_warm(self, request: ConfinementRequest, adaptors: AdaptorSet) -> int:
+        """See `Starter.find_warm`."""
+        self._sets.use(request, adaptors)
+        return 0
+
+    def start_warm(self, request: ConfinementRequest, number: int) -> Started:  # noqa: ARG002 - as in `Starter`
+        """See `Starter.start_warm`."""
+        return self.start(request)
 
     def run_ended(self) -> None:
         """See `Starter.run_ended`."""

@@ -104,6 +104,16 @@ class Shelf(Generic[_Z]):
         return True
 
 
+def walls_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:
+    """Return the request for a warm zygote: the walls of *request*, with the limits of the engine.
+
+    A fork can lower its limits only.  The zygote lives longer than a run, so its time of the processor
+    is not limited.
+    """
+    memory_bytes = max(request.memory_bytes, limits.memory_bytes)
+    return msgspec.structs.replace(request, memory_bytes=memory_bytes, cpu_s=None)
+
+
 def base_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:
     """Return the request for a zygote: the walls of *request*, with the limits of the engine.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import select
 import signal
@@ -31,15 +32,21 @@ from engine.start.child import (
 from engine.start.connection import ChildEnds
 from engine.start.exec import ExecStarter, spawn_server
 from engine.start.exit import Exit
-from engine.start.shelf import Shelf, base_of
+from engine.start.shelf import Shelf, base_of, walls_of
+from engine.start.warm_sets import Nursery, Told, WarmSets
 from protocol.confinement import ConfinementRequest, missing_in_zygote
 from protocol.limits import CONTROL_FD
 from protocol.zygote import (
     MAX_DATAGRAM_BYTES,
+    AdaptorSet,
+    Cool,
+    Cooled,
     Fork,
     Forked,
     ForkFailed,
     Prepare,
+    Warm,
+    Warmed,
     decode_from_zygote,
     encode,
 )
@@ -72,17 +79,26 @@ class ZygoteStarter:
     Args:
         request: The walls and paths that the engine's zygote puts on for all its forks.
         networks: Gives networks to children whose permissions need one.
+        sets: Decides which sets of adaptors have a warm zygote.
 
     """
 
-    def __init__(self, request: ConfinementRequest, networks: Networks | None = None) -> None:
+    def __init__(
+        self,
+        request: ConfinementRequest,
+        networks: Networks | None = None,
+        sets: WarmSets | None = None,
+    ) -> None:
         self._request = zygote_request(request)
+        self._sets = sets or WarmSets(0)
         self._fits = _fits(self._request)
         self._networks = networks
         self._fallback = ExecStarter(networks)
         self._watcher: Watcher | None = None
         self._zygote: _Zygote | None = None
         self._others: Shelf[_Zygote] = Shelf()
+        self._nursery: Nursery | None = None
+        """The parent of the warm zygote that was found last."""
 
     def attach(self, watcher: Watcher) -> None:
         """See `Starter.attach`."""
@@ -91,9 +107,14 @@ class ZygoteStarter:
         if self._fits:
             with contextlib.suppress(OSError):  # the run that needs a child reports the reason
                 self._zygote = self._renew(self._request, None)
+                self._sets.warm_due(self._zygote)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
+        return self._start(request, None, 0)
+
+    def _start(self, request: ConfinementRequest, nursery: object, warm: int) -> Started:
+        """Start a child, from the warm zygote with the number *warm* if *nursery* still has it."""
         base = self._request
         if missing_in_zygote(base, request) is not None:
             base = base_of(request, base)
@@ -103,12 +124,26 @@ class ZygoteStarter:
         if zygote is None:
             return self._fallback.start(request)
         connection, network = connect(self._networks, request)
+        own = None if request == base else request
         try:
-            child = zygote.fork(connection.child_ends, None if request == base else request)
+            child = zygote.fork(connection.child_ends, own, warm if zygote is nursery else 0)
         except OSError:
             give_up(connection, network)
             raise
+        self._sets.warm_due(zygote)
         return Started(child, connection, network)
+
+    # --- warm zygotes ---
+
+    def find_warm(self, request: ConfinementRequest, adaptors: AdaptorSet) -> int:
+        """See `Starter.find_warm`."""
+        walls = walls_of(request, self._request)
+        number, self._nursery = self._sets.use(walls, adaptors)
+        return number
+
+    def start_warm(self, request: ConfinementRequest, number: int) -> Started:
+        """See `Starter.start_warm`."""
+        return self._start(request, self._nursery, number)
 
     def run_ended(self) -> None:
         """See `Starter.run_ended`."""
@@ -119,6 +154,7 @@ class ZygoteStarter:
             self._zygote.close()
         self._others.close()
         self._fallback.close()
+        self._sets.close()
 
     def _usable(self, base: ConfinementRequest) -> _Zygote | None:
         if base is not self._request:
@@ -207,8 +243,12 @@ class _Zygote:
         paths = request.read_paths + request.root_paths
         self._places = [path for path in paths if path not in fixed]
         self._identity = identity(self._places)
-        self._asked: deque[ForkedChild] = deque()
-        """Children for which the zygote has not answered yet; it answers in this order."""
+        self._request = request
+        self._asked: dict[int, deque[ForkedChild]] = {0: deque()}
+        """For each warm zygote, and for the zygote itself, the children for which it has not answered
+        yet; it answers in this order."""
+        self._told: dict[int, Told] = {}
+        """Those who hear of its warm zygotes."""
         self._born: dict[int, ForkedChild] = {}
         """Living children by pid, which stays taken until the zygote has reported the end."""
         self._outgoing: deque[tuple[bytes, ChildEnds | None]] = deque()
@@ -229,21 +269,51 @@ class _Zygote:
     @property
     def usable(self) -> bool:
         """Whether the zygote lives, and its root has the files that its paths name now."""
-        return self.alive and identity(self._places) == self._identity
+        return self.alive and not self._retired and identity(self._places) == self._identity
 
-    def fork(self, ends: ChildEnds, request: ConfinementRequest | None) -> ForkedChild:
+    def fork(
+        self, ends: ChildEnds, request: ConfinementRequest | None, warm: int = 0
+    ) -> ForkedChild:
         """Ask for a child on these pipe ends, which are closed once they are sent.
 
         Args:
             ends: The child's ends of its pipes.
             request: The layers to put on, if they are not those that the zygote was prepared for.
+            warm: The number of a warm zygote.
 
         """
         child = ForkedChild()
-        self._asked.append(child)
+        self._asked.setdefault(warm, deque()).append(child)
         self._watch_over()
-        self._send(encode(Fork(request=request)), ends)
+        self._send(encode(Fork(request=request, warm=warm)), ends)
         return child
+
+    # --- warm zygotes: see `Nursery` ---
+
+    def serves(self, request: ConfinementRequest) -> bool:
+        """Return whether its forks can have these walls."""
+        return missing_in_zygote(self._request, request) is None
+
+    def warm(
+        self, number: int, request: ConfinementRequest, adaptors: AdaptorSet, told: Told
+    ) -> None:
+        """Have a warm zygote forked; *told* hears how it goes."""
+        self._told[number] = told
+        message = encode(Warm(number=number, request=request, adaptors=adaptors))
+        if len(message) > MAX_DATAGRAM_BYTES:
+            self._cooled(number, "its runs have too many paths")
+        else:
+            self._send(message, None)
+
+    def cool(self, number: int) -> None:
+        """End a warm zygote."""
+        if self.alive:
+            self._send(encode(Cool(number)), None)
+
+    def _cooled(self, number: int, reason: str | None) -> None:
+        told = self._told.pop(number, None)
+        if told is not None:
+            told.cooled(number, reason)
 
     def _watch_over(self) -> None:
         if not self._watched_over:
@@ -261,7 +331,7 @@ class _Zygote:
 
     @property
     def _children(self) -> list[ForkedChild]:
-        return [*self._asked, *self._born.values()]
+        return [*itertools.chain.from_iterable(self._asked.values()), *self._born.values()]
 
     def retire(self) -> None:
         """End the zygote when its last child has ended."""
@@ -287,8 +357,11 @@ class _Zygote:
         self._outgoing.clear()
         for child in self._children:
             child.ended(Exit(lost=_ZYGOTE_DIED, orphaned=True))
-        self._asked.clear()
+        for asked in self._asked.values():
+            asked.clear()
         self._born.clear()
+        for number in tuple(self._told):
+            self._cooled(number, None)
 
     def _send(self, datagram: bytes, ends: ChildEnds | None) -> None:
         self._outgoing.append((datagram, ends))
@@ -336,11 +409,16 @@ class _Zygote:
     def _take(self, datagram: bytes, fds: list[int]) -> None:
         message = decode_from_zygote(datagram)
         if isinstance(message, Forked):
-            child = self._born[message.pid] = self._asked.popleft()
+            child = self._born[message.pid] = self._asked[message.warm].popleft()
             child.born(message.pid, fds[0] if fds else -1)
         elif isinstance(message, ForkFailed):
             reason = f"the zygote could not fork: {os.strerror(message.error)}"
-            self._asked.popleft().ended(Exit(lost=reason, refused=message.error))
+            self._asked[message.warm].popleft().ended(Exit(lost=reason, refused=message.error))
+        elif isinstance(message, Warmed):
+            if message.number in self._told:
+                self._told[message.number].warmed(message.number, message.memory_bytes)
+        elif isinstance(message, Cooled):
+            self._cooled(message.number, message.reason)
         else:
             child = self._born.pop(message.pid)
             child.ended(exit_of(message.status, message.cpu_s, message.peak_kilobytes))

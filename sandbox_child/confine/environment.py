@@ -20,6 +20,8 @@ EXPECTED = frozenset(
     (
         "LC_CTYPE",  # the interpreter itself sets it for the C locale (PEP 538)
         "MALLOC_ARENA_MAX",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
     )
 )
 

@@ -8,7 +8,7 @@ system calls with their arguments.  These calls do the same as `apply`.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from protocol.confinement import LayerReport
 from sandbox_child.confine import identity, pdeathsig, seccomp
@@ -17,9 +17,22 @@ from sandbox_child.confine.task import ForkedLayer, Ready, Task, explain
 
 
 class ReadyWall:
-    """The prepared layers, for any number of forks of this process."""
+    """The prepared layers, for any number of forks of this process.
 
-    def __init__(self, layers: Collection[tuple[ForkedLayer, Ready]], task: Task) -> None:
+    Args:
+        layers: The layers, each with its prepared calls.
+        task: What they need to know.
+        then: Called in a fork once it dies with its parent, and still has all its descriptors.
+
+    """
+
+    def __init__(
+        self,
+        layers: Collection[tuple[ForkedLayer, Ready]],
+        task: Task,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        self._then = then
         self._calls = tuple((layer, tuple(calls)) for layer, (calls, _) in layers)
         self._reports = {
             layer.NAME: LayerReport(layer.NAME, "on", layer.NAME in task.request.required, detail)
@@ -43,6 +56,8 @@ class ReadyWall:
                     call.make()
                 if layer is pdeathsig:
                     pdeathsig.check_parent(self._parent_pid)
+                    if self._then is not None:
+                        self._then()
             except OSError as error:
                 raise ConfinementRefused(layer.NAME, explain(error), layer.REMEDY) from None
         reports = dict(self._reports)

@@ -59,6 +59,11 @@ def limit_call(limit: int, soft: int, hard: int) -> Call:
     return Call("prlimit64", 0, limit, wanted, None)
 
 
+def lower(request: ConfinementRequest) -> None:
+    """Lower the limits of this process to those of *request*; no other effect of `apply`."""
+    make_all(([limit_call(*one) for one in _lowered(request)], None))
+
+
 def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
     """Yield each limit, with the soft and hard values that may be set here."""
     wanted = [

@@ -37,6 +37,8 @@ THREAD_FLAGS: Final = 0x3D0F00
 """The flags that pthread_create passes to clone: VM FS FILES SIGHAND THREAD SYSVSEM SETTLS
 PARENT_SETTID CHILD_CLEARTID. musl adds DETACHED, which has no meaning any more."""
 DETACHED: Final = 0x400000
+FORK_FLAGS: Final = 0x01208011
+"""The flags with which a warm zygote forks: SIGCHLD, CLONE_PARENT, CHILD_SETTID and CHILD_CLEARTID."""
 MAP_SHARED: Final = 0x01
 MAP_ANONYMOUS: Final = 0x20
 AF_UNIX: Final = 1
@@ -319,3 +321,33 @@ def verdicts(numbers: dict[str, int], *, net: bool, scratch: bool = False) -> di
         unsupported = verdict(refuse(errno.EOPNOTSUPP))
         by_name |= dict.fromkeys(UNSUPPORTED_WITH_SCRATCH.split(), unsupported)
     return {numbers[name]: code for name, code in by_name.items() if name in numbers}
+
+
+FOR_FORKS: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
+    "clone": (CHECKED["clone"], (Question(0, FORK_FLAGS),)),
+    "prctl": (
+        CHECKED["prctl"],
+        (Question(0, 1), Question(1, 9)),  # PR_SET_PDEATHSIG, SIGKILL
+        (Question(0, 4), Question(1, 0)),  # PR_SET_DUMPABLE, off
+    ),
+    # Another filter can only take away more.
+    "seccomp": ((Question(0, 1), Question(1, 0)),),  # SET_MODE_FILTER without flags
+    "prlimit64": ((Question(0, 0),),),  # its own limits, which it can only lower
+    "setsid": ((),),
+    # The gate asks about these: see `sandbox_child.confine.gate`.
+    "getpgid": ((),),
+    "getsid": ((),),
+    "kill": ((),),
+    "tgkill": ((),),
+}
+"""Calls that a warm zygote and its forks may make, and a run may not.  Each fork puts the filter of a
+run on top of this one."""
+
+
+def verdicts_with_forks(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
+    """Return the verdicts for a warm zygote: those for a run, and what it needs for its forks."""
+    own = {
+        numbers[name]: either(alternatives, refuse(errno.EPERM))
+        for name, alternatives in FOR_FORKS.items()
+    }
+    return verdicts(numbers, net=net) | own

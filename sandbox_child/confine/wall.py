@@ -141,7 +141,7 @@ def confine(
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds, link_fd=link_fd)
     _check(request)
     _refuse_threads()
-    return _finish(task, _put_on(task, LAYERS))
+    return finish(task, put_on(task, LAYERS))
 
 
 def confine_zygote(
@@ -170,7 +170,7 @@ def confine_zygote(
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
     own = tuple(layer for layer in LAYERS if layer.NAME in ZYGOTE)
-    layers = _put_on(task, own)
+    layers = put_on(task, own)
     for layer in PREPARED:
         if request.level != "none" and layer.NAME not in request.without:
             # A layer that fails here also fails when it is put on, and that is then reported.
@@ -214,11 +214,17 @@ def confine_forked(
         if reason is not None:
             remedy = "start this run with start_mode='exec'"
             raise ConfinementRefused(mounts.NAME, reason, remedy)
-        made = _put_on_scratch(task, zygote.layers[mounts.NAME]) | _put_on(task, FORKED)
-    return _finish(task, zygote.layers | made)
+        made = _put_on_scratch(task, zygote.layers[mounts.NAME]) | put_on(task, FORKED)
+    return finish(task, zygote.layers | made)
 
 
-def _put_on(task: Task, layers: Sequence[Layer]) -> dict[str, LayerReport]:
+def put_on(task: Task, layers: Sequence[Layer]) -> dict[str, LayerReport]:
+    """Put layers on this process; return their reports.
+
+    Raises:
+        ConfinementRefused: A required layer cannot be put on.
+
+    """
     reports = {}
     for layer in layers:
         reports[layer.NAME] = _put_on_one(task, layer)
@@ -279,8 +285,13 @@ def _off(request: ConfinementRequest, name: str) -> LayerReport:
     return LayerReport(name, "off", detail="open" if open_ else None)
 
 
-def _finish(task: Task, layers: dict[str, LayerReport]) -> ConfinementReport:
-    """Try the walls, and report; there is a report of every layer by now."""
+def finish(task: Task, layers: dict[str, LayerReport]) -> ConfinementReport:
+    """Try the walls, and report; there is a report of every layer by now.
+
+    Raises:
+        ConfinementRefused: A required layer is on and does not hold.
+
+    """
     request = task.request
     authorities.announce(request.ca_file)
     probes: tuple[ProbeReport, ...] = ()

@@ -5,6 +5,6 @@ A fact belongs here if jobs or adaptors may read it.  The room imports nothing o
 
 from __future__ import annotations
 
-from sandbox_child.facts.module import FACTS, facts, make_facts_module, set_facts
+from sandbox_child.facts.module import FACTS, facts, make_facts_module, set_facts, watch_facts
 
-__all__ = ["FACTS", "facts", "make_facts_module", "set_facts"]
+__all__ = ["FACTS", "facts", "make_facts_module", "set_facts", "watch_facts"]

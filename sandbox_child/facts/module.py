@@ -7,12 +7,13 @@ later, gets the facts of the step that runs at that moment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 FACTS: Final = "jobcell_context"
 
-__all__ = ["FACTS", "Facts", "facts", "make_facts_module", "set_facts"]
+__all__ = ["FACTS", "Facts", "facts", "make_facts_module", "set_facts", "watch_facts"]
 
 
 class Facts(NamedTuple):
@@ -30,6 +31,15 @@ _now: tuple[str, str, str, int] | None = None
 """The arguments of the last call of `set_facts`."""
 
 
+_reader: Callable[[], object] | None = None
+
+
+def watch_facts(reader: Callable[[], object] | None) -> None:
+    """Have *reader* called when code reads a fact; None ends that."""
+    global _reader  # noqa: PLW0603 - a warm zygote imports one set of adaptors
+    _reader = reader
+
+
 def set_facts(run_id: str, step_id: str, step_run_id: str, attempt: int) -> None:
     """Note which attempt begins."""
     global _now  # noqa: PLW0603 - a child runs one step at a time
@@ -42,6 +52,8 @@ def facts() -> dict[str, Any]:
 
 
 def _facts_now() -> Facts:
+    if _reader is not None:
+        _reader()
     if _now is None:
         return Facts()
     run_id, step_id, step_run_id, attempt = _now

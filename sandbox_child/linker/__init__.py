@@ -5,5 +5,6 @@ modules only in the standard library, which all realms share, and in its own dir
 """
 
 from sandbox_child.linker.linker import Linker, StepLinks
+from sandbox_child.linker.realm import Realm
 
-__all__ = ["Linker", "StepLinks"]
+__all__ = ["Linker", "Realm", "StepLinks"]

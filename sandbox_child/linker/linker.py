@@ -29,6 +29,7 @@ class Linker:
         log: Takes ``(level, source, message)`` from adaptors.
         log_level: The least important level of lines that adaptors write through `logging` and
             `warnings`.
+        take_warm: Returns the realm of an adaptor that was imported before the run, or None.
 
     """
 
@@ -39,10 +40,12 @@ class Linker:
         whitelist: Sequence[str] | None,
         log: Log,
         log_level: LogLevel = "warning",
+        take_warm: Callable[[AdaptorLink], Realm | None] | None = None,
     ) -> None:
         self._links = {f"{link.name}@{link.version}": link for link in links}
         self._log = log
         self._log_level = log_level
+        self._take_warm = take_warm
         self._realms: dict[str, Realm] = {}
         newest: dict[str, AdaptorLink] = {}
         for link in links:
@@ -71,6 +74,16 @@ class Linker:
         for realm in self._realms.values():
             realm.printer.flush()
 
+    def warm(self, link: AdaptorLink) -> Realm:
+        """Import an adaptor without a step, and return its realm.
+
+        Raises:
+            JobImportError: It cannot be imported.
+
+        """
+        self._load(link, link.module)
+        return self._realms[f"{link.name}@{link.version}"]
+
     def step(self, adaptors: Sequence[str]) -> StepLinks:
         """Import the adaptors of a step.
 
@@ -96,7 +109,8 @@ class Linker:
         label = f"{link.name}@{link.version}"
         realm = self._realms.get(label)
         if realm is None:
-            realm = self._realms[label] = Realm(link, self._log, self._log_level)
+            warm = None if self._take_warm is None else self._take_warm(link)
+            realm = self._realms[label] = warm or Realm(link, self._log, self._log_level)
         table.use(realm)
         loaded = realm.modules.get(name)
         if loaded is not None:

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _REFUSED = frozenset((errno.EPERM, errno.EACCES))
 """Error numbers that the filter of system calls and Landlock give."""
@@ -76,6 +76,11 @@ class Attempts:
         """Forget the attempts of the step before."""
         self._targets.clear()
         self._names.clear()
+
+    def remember(self, targets: Iterable[Target]) -> None:
+        """Take over attempts that were made before the run began."""
+        for target in targets:
+            self._add(target)
 
     def install(self) -> None:
         """Record attempts from now on; Python cannot remove the hook again."""

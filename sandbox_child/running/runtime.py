@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from sandbox_child.pipes import streams
 from sandbox_child.running.step_input import PlanValues
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from sandbox_child.running.attempts import Attempts
     from sandbox_child.running.log_sender import LogSender
     from sandbox_child.running.loop import RunLoop
+    from sandbox_child.running.warmed import Warmed
 
 _LARGE_BLOCKS: Final = 50_000
 """Number of Python's small blocks that a state of a megabyte or more takes."""
@@ -25,11 +25,19 @@ _LARGE_BLOCKS: Final = 50_000
 class Runtime:
     """All objects that the steps of a run share; none of them belongs to a job."""
 
-    def __init__(self, start: m.Start, channel: Channel, logs: LogSender) -> None:
+    def __init__(
+        self,
+        start: m.Start,
+        channel: Channel,
+        logs: LogSender,
+        warmed: Warmed | None = None,
+    ) -> None:
         self.start = start
         self.channel = channel
         self.logs = logs
         self.values = PlanValues()
+        self._warmed = warmed
+        """The adaptors that were imported before the run."""
         self._linker: Linker | None = None
         self._loop: RunLoop | None = None
         self.attempts: Attempts | None = None
@@ -77,14 +85,20 @@ class Runtime:
                 whitelist=self.start.whitelist,
                 log=self.logs.add,
                 log_level=self.start.adaptor_log_level,
+                take_warm=None if self._warmed is None else self._warmed.take,
             )
-            self._leave_with_output()
+            if self._warmed is None:
+                from sandbox_child.running.leaving import leave_with_output
+
+                leave_with_output(self.flush)
             self.hear_attempts()
         return self._linker
 
     def hear_attempts(self) -> None:
         """Record the connections that are tried from now on."""
-        if self.attempts is None:
+        if self._warmed is not None:
+            self.attempts = self._warmed.attempts
+        elif self.attempts is None:
             from sandbox_child.running.attempts import Attempts
 
             self.attempts = Attempts(self.start.net)
@@ -101,19 +115,11 @@ class Runtime:
         if writes_itself:
             streams.wait_until_read()
 
-    def _leave_with_output(self) -> None:
-        """Send all output before code of an adaptor ends the process by `os._exit`."""
-        leave = os._exit
-
-        def _exit(status: int) -> NoReturn:
-            try:
-                assert self._linker is not None
-                self._linker.flush()
-                self.logs.flush()
-            finally:
-                leave(status)
-
-        os._exit = _exit
+    def flush(self) -> None:
+        """Send the lines that adaptors have printed so far."""
+        if self._linker is not None:
+            self._linker.flush()
+        self.logs.flush()
 
     @property
     def adaptor_directories(self) -> dict[str, str]:

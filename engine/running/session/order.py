@@ -13,6 +13,7 @@ from protocol.events import Versions
 from protocol.messages import Start
 from protocol.plan import Workflow
 from protocol.report import ErrorReport
+from protocol.zygote import AdaptorSet
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[ConfinementRequest, ...]
     """The layers of the children, for each group of steps with the same permissions. The first item
     is for steps without permissions of their own."""
+    adaptors: tuple[AdaptorSet | None, ...] = (None,)
+    """For each item of `requests`, the adaptors that its steps name; None if they name none."""
     groups: dict[str, int] = {}
     """Step id to the group of the step; empty if there is one group."""
     first_group: int = 0

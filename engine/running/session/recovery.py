@@ -21,6 +21,7 @@ from protocol.plan import Step
 from protocol.report import ErrorReport
 from protocol.retry import DEATH, Kind, delay_ms, is_retried
 from protocol.state import encode_state
+from protocol.zygote import AdaptorSet
 
 KEPT_S: Final = 5.0
 """Longest time for which a child waits for the next attempt; after it another run gets its
@@ -35,6 +36,8 @@ class Beginning(msgspec.Struct, frozen=True):
 
     request: ConfinementRequest
     frames: tuple[bytes, ...]
+    adaptors: AdaptorSet | None = None
+    """The adaptors that its steps name."""
 
 
 class Recovery:
@@ -74,8 +77,9 @@ class Recovery:
         order = self._order
         assert order is not None
         request = order.requests[self._group]
+        adaptors = order.adaptors[self._group]
         if not isinstance(order.start, m.Start):
-            return Beginning(request, (order.start,))
+            return Beginning(request, (order.start,), adaptors)
         start = msgspec.structs.replace(
             order.start,
             replay=len(self._records),
@@ -95,7 +99,8 @@ class Recovery:
             )
             for record in self._records
         )
-        return Beginning(request, (codec.encode(start), *map(codec.encode, replays)))
+        frames = (codec.encode(start), *map(codec.encode, replays))
+        return Beginning(request, frames, adaptors)
 
     def _here(self, *, several: bool) -> tuple[str, ...] | None:
         if not several:

@@ -14,9 +14,13 @@ from engine.confinement import interpreter
 from engine.confinement.libraries import libraries, needed
 
 
-def test_the_environment_of_a_child_holds_one_variable():
-    """The child gets no variable of the manager, and no variable that a library would read."""
-    assert interpreter.CHILD_ENVIRONMENT == {"MALLOC_ARENA_MAX": "1"}
+def test_the_environment_of_a_child_holds_only_limits():
+    """The child gets no variable of the manager; libraries read from it to have one arena and one thread."""
+    assert interpreter.CHILD_ENVIRONMENT == {
+        "MALLOC_ARENA_MAX": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 def test_the_command_is_isolated():

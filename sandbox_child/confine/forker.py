@@ -1,0 +1,48 @@
+"""The fork of a warm zygote, which makes a brother instead of a child."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Final
+
+from sandbox_child.confine.kernel import MACHINE, NUMBERS, Long, address_of, prctl
+from sandbox_child.confine.syscalls import FORK_FLAGS
+
+PR_GET_TID_ADDRESS: Final = 40
+
+
+class Forker:
+    """Forks this process like C, but so that its parent becomes the parent of the fork as well.
+
+    So a warm zygote gets no signal when a fork ends, and cannot learn its exit status.  Handlers that
+    C libraries registered with pthread_atfork(3) are not called; those of Python are.
+
+    Raises:
+        OSError: The kernel does not say where it keeps the number of the thread (prctl(2)).
+
+    """
+
+    def __init__(self) -> None:
+        where = bytearray(8)
+        prctl(PR_GET_TID_ADDRESS, address_of(where))
+        thread = Long(int.from_bytes(where, "little"))
+        # The C library keeps the number of the main thread there, and the kernel writes the new one.
+        last = (Long(0), thread) if MACHINE == "aarch64" else (thread, Long(0))
+        self._arguments = (Long(NUMBERS["clone"]), Long(FORK_FLAGS), Long(0), Long(0), *last)
+        # Unlike a function of CDLL, it keeps the interpreter's lock.
+        self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
+        self._syscall.restype = Long
+        self._before = ctypes.pythonapi.PyOS_BeforeFork
+        self._in_child = ctypes.pythonapi.PyOS_AfterFork_Child
+        self._in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+
+    def fork(self) -> int:
+        """Return the pid of the fork, 0 in the fork, or the negative error number."""
+        self._before()
+        pid: int = self._syscall(*self._arguments)
+        if pid == 0:
+            self._in_child()
+            return 0
+        number = ctypes.get_errno() if pid == -1 else 0
+        self._in_parent()
+        return -number if number else pid

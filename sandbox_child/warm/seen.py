@@ -1,0 +1,75 @@
+"""Looks at a warm zygote from outside, through ``/proc``, while it waits at its gate.
+
+Nothing can change then: the process has one thread, and this thread waits.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_STANDARD: Final = frozenset(("0", "1", "2"))
+
+
+class Proc:
+    """The directory ``/proc``, opened before the process has lost it from its root.
+
+    Raises:
+        OSError: It is not there.
+
+    """
+
+    def __init__(self) -> None:
+        self.fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def offence(self, pid: int) -> str | None:
+        """Return why forks of the process would not be separate from it, or nothing.
+
+        Raises:
+            OSError: It cannot be looked at.
+
+        """
+        if len(self._names(f"{pid}/task")) != 1:
+            return "it starts a thread while it is imported"
+        # A fork shares an open file, and its position and flags, with the process and with other
+        # forks.  The standard streams are replaced in each fork.
+        kept = set(self._names(f"{pid}/fd")) - _STANDARD
+        if kept:
+            return f"it keeps {len(kept)} open descriptors (a file, a pipe...)"
+        return None
+
+    def threads(self, thread: int) -> int:
+        """Return the number of threads of the process that *thread* belongs to.
+
+        Raises:
+            OSError: It is gone.
+
+        """
+        return int(self._read(f"{thread}/status").partition(b"\nThreads:")[2].split(maxsplit=1)[0])
+
+    def private_bytes(self, pid: int) -> int:
+        """Return the memory that the process shares with no other; 0 if it cannot be read."""
+        try:
+            text = self._read(f"{pid}/smaps_rollup")
+        except OSError:
+            return 0
+        lines = (line.split() for line in text.splitlines())
+        return sum(
+            int(words[1]) * 1024
+            for words in lines
+            if words and words[0] in (b"Private_Clean:", b"Private_Dirty:")
+        )
+
+    def _names(self, path: str) -> list[str]:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            return os.listdir(directory)
+        finally:
+            os.close(directory)
+
+    def _read(self, path: str) -> bytes:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            return os.read(file, 1 << 14)
+        finally:
+            os.close(file)

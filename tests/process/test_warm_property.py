@@ -1,0 +1,237 @@
+"""A run whose adaptors are warm has the events, errors, logs and state of a cold run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from warm_pairs import WarmRepo, comparable, pair, plan_of, run, wait_until_decided
+
+from engine import Engine
+
+HEAD = """
+import logging, os, random, sys, time, warnings
+log = logging.getLogger(__name__)
+seen = {}
+"""
+
+AT_IMPORT = {
+    "prints": "print('imported', __name__); print('no line break', end='')",
+    "prints_error": "print('to the error stream', file=sys.stderr)",
+    "writes": "sys.stdout.write('raw\\n'); os.write(2, b'raw error\\n')",
+    "logs": "log.warning('careful'); log.error('%s is wrong', 'this'); log.info('not seen')",
+    "logs_failure": "try:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('no luck')",
+    "warns": "warnings.warn('old'); warnings.warn('older', DeprecationWarning, stacklevel=2)",
+    "counts": "seen['imports'] = seen.get('imports', 0) + 1",
+    "seeds": "random.seed(7); seen['drawn'] = random.random()",
+    "draws": "random.random()",
+    "reads_clock": "seen['is_old'] = time.time() < 1e9; time.monotonic()",
+    "changes_module": "import json; json.added_by_adaptor = __name__",
+    "changes_builtins": "import builtins; builtins.shared_by_adaptor = __name__",
+    "changes_environment": "os.environ['OF_ADAPTOR'] = __name__",
+    "changes_recursion": "sys.setrecursionlimit(900)",
+    "turns_collector_off": "import gc; gc.disable()",
+    "hook_at_fork": "os.register_at_fork(before=lambda: print('before'), after_in_child=lambda: print('hook'))",
+    "opens_and_closes": "with open(__file__) as f: seen['size'] = len(f.read())",
+    "keeps_open": "kept = open(__file__)",
+    "starts_thread": (
+        "import threading; stop = threading.Event();"
+        " threading.Thread(target=stop.wait, name='waiter', daemon=True).start()"
+    ),
+    "joins_thread": (
+        "import threading; t = threading.Thread(target=lambda: seen.update(t=1)); t.start(); t.join()"
+    ),
+    "is_refused": "try:\n    import socket; socket.socket()\nexcept OSError as e:\n    seen['no'] = e.errno",
+    "tries_to_connect": (
+        "try:\n    import socket; socket.create_connection(('example.org', 443), timeout=1)\n"
+        "except OSError:\n    pass"
+    ),
+    "replaces_stdout": "import io; sys.stdout = io.StringIO()",
+    "handles_logs": "logging.getLogger().addHandler(logging.StreamHandler(sys.stderr)); log.warning('twice')",
+    "catches_signal": "import signal; signal.signal(signal.SIGUSR1, lambda *_: seen.update(signal=True))",
+    "reads_facts": "from jobcell_context import run_id; seen['run'] = run_id is not None",
+    "imports_facts": "import jobcell_context",
+    "raises": "raise RuntimeError('not today')",
+    "imports_nothing_there": "import this_module_is_nowhere",
+    "exits": "sys.exit(3)",
+}
+
+VERBS = """
+def verb(function):
+    def call(*args):
+        def operation(state):
+            return {**state, 'data': {**state.get('data', {}), function.__name__: function(*args)}}
+        return operation
+    return call
+
+@verb
+def facts():
+    import gc, jobcell_context
+    return [dict(seen, run=None), gc.isenabled(), sys.getrecursionlimit(), os.environ.get('OF_ADAPTOR'),
+            jobcell_context.step_id, jobcell_context.attempt]
+
+@verb
+def speak():
+    print('in a verb'); log.warning('in a verb'); warnings.warn('in a verb'); sys.stderr.write('raw verb\\n')
+
+@verb
+def count():
+    seen['calls'] = seen.get('calls', 0) + 1
+    return seen['calls']
+
+@verb
+def fail():
+    raise LookupError('nothing there')
+
+@verb
+def leave():
+    print('last words')
+    os._exit(4)
+
+@verb
+def look():
+    import json, builtins, threading
+    return [getattr(json, 'added_by_adaptor', None), hasattr(builtins, 'shared_by_adaptor'),
+            threading.active_count(), os.getpid() == os.getpid()]
+
+@verb
+def kill_self():
+    import signal
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return [os.getpgid(os.getpid()) == os.getpid(), os.getsid(0) == os.getpid()]
+
+@verb
+def threads():
+    import threading
+    def wait(): done.wait()
+    done, started = threading.Event(), 0
+    try:
+        for _ in range(70):
+            threading.Thread(target=wait, daemon=True).start()
+            started += 1
+    except RuntimeError as error:
+        return [started, str(error)]
+    finally:
+        done.set()
+    return [started]
+
+@verb
+def tries():
+    import subprocess, socket
+    told = []
+    for act in (os.fork, socket.socket, lambda: os.open('/etc/passwd', 0), lambda: os.kill(os.getppid(), 0),
+                lambda: os.setsid(), lambda: os.getpgid(1)):
+        try:
+            act()
+            told.append('done')
+        except OSError as error:
+            told.append(error.errno)
+    return told
+"""
+
+USES = ("facts", "speak", "count", "look", "kill_self", "tries", "threads", "fail", "leave")
+
+_names = (f"adaptor{number}" for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def no_leak() -> None:
+    """Let warm zygotes stay from test to test: their engine is that of the module."""
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WarmRepo, Engine, Engine]]:
+    repo = WarmRepo(tmp_path_factory.mktemp("warm") / "repo")
+    before = children()
+    with pair(repo, max_runs=1) as (cold, warm):
+        yield repo, cold, warm
+    assert children() <= before
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def source_of(at_import: list[str]) -> str:
+    return HEAD + "\n".join(AT_IMPORT[name] for name in at_import) + "\n" + VERBS
+
+
+def compare(
+    engines: tuple[WarmRepo, Engine, Engine], sources: list[str], uses: list[list[str]]
+) -> tuple[Any, Any]:
+    """Run a plan cold and warm, compare all of it, and return what the engine says about the set."""
+    repo, cold, warm = engines
+    names = [next(_names) for _ in sources]
+    for name, source in zip(names, sources, strict=True):
+        repo.add(name, source)
+    plan = plan_of(
+        *(
+            {
+                "id": f"s{number}",
+                "adaptor": names[number % len(names)],
+                "expression": "\n".join(f"{verb}()" for verb in verbs),
+            }
+            for number, verbs in enumerate(uses)
+        )
+    )
+    used = {names[number % len(names)] for number in range(len(uses))}
+    expected = comparable(*run(cold, plan))
+    for _ in range(2):
+        assert comparable(*run(warm, plan)) == expected, "before it is warm"
+    decided = wait_until_decided(warm, *used)
+    for _ in range(2):
+        assert comparable(*run(warm, plan)) == expected, decided
+    return decided, expected
+
+
+REFUSED = {
+    "keeps_open": "descriptor",
+    "starts_thread": "thread",
+    "reads_facts": "jobcell_context",
+    "raises": "not today",
+    "imports_nothing_there": "this_module_is_nowhere",
+    "exits": "it ends the interpreter while it is imported",
+}
+
+
+@pytest.mark.parametrize("habit", AT_IMPORT)
+def test_a_habit_at_import_looks_the_same_warm_and_cold(
+    engines: tuple[WarmRepo, Engine, Engine], habit: str
+):
+    """Whatever an adaptor does while it is imported, all events of a run are those of a cold one."""
+    decided, _ = compare(engines, [source_of([habit])], [["facts", "speak", "look"], ["count"]])
+
+    assert decided.warm is (habit not in REFUSED), decided
+    if habit in REFUSED:
+        assert REFUSED[habit] in str(decided.reason)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_use_of_an_adaptor_looks_the_same_warm_and_cold(
+    engines: tuple[WarmRepo, Engine, Engine], use: str
+):
+    """Whatever a job does with a warm adaptor, all events of its run are those of a cold one."""
+    decided, _ = compare(engines, [source_of(["counts"])], [[use], [use, "count"]])
+
+    assert decided.warm
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
+)
+@given(
+    habits=st.lists(
+        st.lists(st.sampled_from(sorted(AT_IMPORT)), max_size=4), min_size=1, max_size=2
+    ),
+    uses=st.lists(st.lists(st.sampled_from(USES), min_size=1, max_size=3), min_size=1, max_size=3),
+)
+def test_a_warm_run_cannot_be_told_from_a_cold_one(
+    engines: tuple[WarmRepo, Engine, Engine], habits: list[list[str]], uses: list[list[str]]
+):
+    """Adaptors with any habits, in plans with any steps, give the same events, result and error."""
+    compare(engines, [source_of(names) for names in habits], uses)
