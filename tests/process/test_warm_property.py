@@ -109,16 +109,19 @@ def kill_self():
 def threads():
     import threading
     def wait(): done.wait()
-    done, started = threading.Event(), 0
+    done, started = threading.Event(), []
     try:
         for _ in range(70):
-            threading.Thread(target=wait, daemon=True).start()
-            started += 1
+            thread = threading.Thread(target=wait, daemon=True)
+            thread.start()
+            started.append(thread)
     except RuntimeError as error:
-        return [started, str(error)]
+        return [len(started), str(error)]
     finally:
         done.set()
-    return [started]
+        for thread in started:
+            thread.join()
+    return [len(started)]
 
 @verb
 def tries():
