@@ -29,6 +29,7 @@ from benchmarks.chaos.outages import (
     on_root,
     take_store_away,
 )
+from benchmarks.chaos.versions import two_versions
 
 STORES: Final = ("sqlite", "postgresql")
 _DISK_MB: Final = {"sqlite": 64, "postgresql": 400}
@@ -72,6 +73,7 @@ DRILLS: Final[dict[str, Drill]] = {
     ),
     "kill-client": Drill(kill_client),
     "two-kinds": Drill(two_kinds),
+    "two-versions": Drill(two_versions),
     "crowd": Drill(crowd),
     "poison-run": Drill(poison_run),
 }

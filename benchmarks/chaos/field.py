@@ -54,11 +54,16 @@ def plan_of(name: str, steps: int = STEPS, wait_s: float = STEP_S, **step: Any) 
 class Worker:
     """A process with ``jobcell worker``."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, home: Path | None = None) -> None:
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                cwd=home,  # Python looks there first for the packages
             )
         self.pid = self._process.pid
 
@@ -162,6 +167,8 @@ class Field:
         places: int = 4,
         *options: str,
         prelude: str = "",
+        effects: bool = True,
+        home: Path | None = None,
     ) -> Worker:
         """Start a worker.
 
@@ -169,12 +176,18 @@ class Field:
             places: The number of runs at once.
             options: Further options of ``jobcell worker``.
             prelude: Python code that the process executes first.
+            effects: Whether its runs may have effects: they reach the server, and find the adaptor.
+            home: The directory with the packages of another version.
 
         """
         start = [sys.executable, "-m", "jobcell"]
         if prelude:
             code = f"{prelude}\nimport sys\nfrom jobcell.__main__ import main\nsys.exit(main())"
             start = [sys.executable, "-c", code]
+        allowed = (
+            *("--repo", str(self._repo)),
+            *("--net", f"127.0.0.1:{self.effects.server_port}"),
+        )
         command = [
             *start,
             "worker",
@@ -182,11 +195,10 @@ class Field:
             *("--max-runs", str(places)),
             *("--heartbeat", str(self.heartbeat_s)),
             *("--dead-after", str(self.dead_s)),
-            *("--repo", str(self._repo)),
-            *("--net", f"127.0.0.1:{self.effects.server_port}"),
+            *(allowed if effects else ()),
             *options,
         ]
-        worker = Worker(command, self._directory / f"worker-{len(self.workers)}.log")
+        worker = Worker(command, self._directory / f"worker-{len(self.workers)}.log", home)
         self.workers.append(worker)
         return worker
 

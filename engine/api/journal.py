@@ -53,7 +53,12 @@ class Attempts(msgspec.Struct, frozen=True):
 class Journal(Protocol):
     """Keeps the records of one run.  The engine calls it outside of the supervisor's thread.
 
-    A journal that also keeps the events of its run may have two more members:
+    A journal may have three more members.  The first is for one that need not block; the others are for
+    one that also keeps the events of its run:
+
+    - ``record_later(record, done)`` is called in the place of `record`, in the supervisor's thread.  It
+      must return at once.  When the record is safe, it calls ``done(None)``, from any thread.  If the
+      record cannot be kept, it calls ``done(error)``.  This saves a thread for each step.
 
     - ``keeps_events = True``: the engine emits the end event of a step before it calls `record`, so
       that a journal can write both at once.

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreDamagedError
 from jobcell.store.objects import Objects
-from jobcell.store.prepared import Prepared, PreparedList
+from jobcell.store.prepared import Prepared, PreparedList, rows_of
 from jobcell.store.schema import blobs, events, records, runs, schedules
 from jobcell.store.seal import Seal
 
@@ -37,6 +37,8 @@ UNUSED_MS: Final = 600_000
 """Time after which a blob that no row needs is removed."""
 
 _HASH_LENGTH: Final = 64
+_GIVEN: Final = ("key", "encoding", "size", "body", "url")
+"""The columns of a row that do not come from the database."""
 
 _SMALL_BYTES: Final = 4_000
 """A smaller blob is inserted at once: to ask first whether the store has it costs more."""
@@ -162,7 +164,18 @@ class Blobs:
         statement = blobs.update().where(blobs.c.key == key).values(used_ms=self._database.now_ms)
         return bool(connection.execute(statement).rowcount)
 
+    def pack_small(self, contents: Iterable[Blob]) -> list[dict[str, Any]] | None:
+        """Return rows for `add_together`; None if a content is so large that the store is asked for it first."""
+        wanted = {blob.key: blob for blob in contents}
+        if any(len(blob.content) > _SMALL_BYTES for blob in wanted.values()):
+            return None
+        return [self._pack(wanted[key]) for key in sorted(wanted)]
+
     def _insert(self, connection: sa.Connection, blob: Blob) -> None:
+        self._add.run(connection, **self._pack(blob))
+
+    def _pack(self, blob: Blob) -> dict[str, Any]:
+        """Return the row of a content; it writes a large one to the object store."""
         packed = (
             zlib.compress(blob.content, 1) if len(blob.content) >= _SMALLEST_COMPRESSED else b""
         )
@@ -171,14 +184,13 @@ class Blobs:
         url = None
         if self._objects is not None and len(blob.content) > LARGE_BYTES:
             url = self._objects.write(blob.key, body)
-        self._add.run(
-            connection,
-            key=blob.key,
-            encoding="zlib" if is_shorter else "raw",
-            size=len(blob.content),
-            body=None if url is not None else body,
-            url=url,
-        )
+        return {
+            "key": blob.key,
+            "encoding": "zlib" if is_shorter else "raw",
+            "size": len(blob.content),
+            "body": None if url is not None else body,
+            "url": url,
+        }
 
     @cached_property
     def _ages(self) -> PreparedList:
@@ -197,10 +209,20 @@ class Blobs:
     @cached_property
     def _add(self) -> Prepared:
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        given = ("key", "encoding", "size", "body", "url")
         statement = insert(blobs).values(
-            used_ms=self._database.now_ms, **{name: sa.bindparam(name) for name in given}
+            used_ms=self._database.now_ms, **{name: sa.bindparam(name) for name in _GIVEN}
         )
+        return self._unless_fresh(statement)
+
+    @cached_property
+    def add_together(self) -> Prepared:
+        """The statement that adds the rows of `pack_small`, each parameter a list; for PostgreSQL."""
+        given = rows_of(blobs, _GIVEN)
+        query = sa.select(*(given.c[name] for name in _GIVEN), self._database.now_ms)
+        statement = postgresql.insert(blobs).from_select([*_GIVEN, "used_ms"], query)
+        return self._unless_fresh(statement)
+
+    def _unless_fresh(self, statement: sqlite.Insert | postgresql.Insert) -> Prepared:
         return Prepared(
             self._database,
             statement.on_conflict_do_update(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from jobcell.store.driver_errors import as_store_error
+from jobcell.store.driver_errors import as_store_error, wrapped
 from jobcell.store.errors import StoreError, StoreUnavailableError
 from jobcell.store.schema import translations
 from jobcell.store.urls import shown
@@ -126,6 +126,37 @@ class Database:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+
+    def send_together(self, calls: Iterable[tuple[str, Any]]) -> bool:
+        """Carry out statements in one trip to PostgreSQL, as one transaction.
+
+        Args:
+            calls: Texts and parameters.  A statement that checks something divides by zero if it is not so.
+
+        Returns:
+            False if a check has failed: nothing was written.
+
+        Raises:
+            StoreError: See `write`.
+
+        """
+        import psycopg
+
+        with self.read() as connection:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, psycopg.Connection)
+            try:
+                # Without BEGIN, PostgreSQL takes everything up to the end of the pipeline as one transaction.
+                with raw.pipeline():
+                    for text, values in calls:
+                        raw.execute(text, values, prepare=True)
+            except psycopg.errors.DivisionByZero:
+                return False
+            except psycopg.Error as error:
+                if raw.broken:
+                    connection.invalidate(error)
+                raise as_store_error(wrapped(error), str(self)) from error
+        return True
 
     @contextmanager
     def migrating(self) -> Iterator[sa.Connection]:

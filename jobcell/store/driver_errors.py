@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -15,6 +15,9 @@ from jobcell.store.errors import (
     StoreUnavailableError,
     StoreUrlError,
 )
+
+if TYPE_CHECKING:
+    import psycopg
 
 _LONGEST: Final = 300
 
@@ -53,6 +56,15 @@ def as_store_error(error: sa.exc.SQLAlchemyError, where: str) -> StoreError:
     if isinstance(cause, sqlite3.Error):
         return _of_sqlite(cause, where)
     return _of_postgresql(error, cause, where)
+
+
+def wrapped(error: psycopg.Error) -> sa.exc.DBAPIError:
+    """Return the error of SQLAlchemy for one of psycopg."""
+    from psycopg import InterfaceError, OperationalError
+
+    is_of_connection = isinstance(error, InterfaceError | OperationalError)
+    kind = sa.exc.OperationalError if is_of_connection else sa.exc.DatabaseError
+    return kind(None, None, error, hide_parameters=True)
 
 
 def _of_sqlite(cause: sqlite3.Error, where: str) -> StoreError:

@@ -6,8 +6,16 @@ import sqlalchemy as sa
 
 from jobcell.store import queue
 from jobcell.store.database import Database
-from jobcell.store.errors import StoreUnavailableError, StoreVersionError
-from jobcell.store.schema import SCHEMA_VERSION, Facts, meta, migrate, read_facts, runs
+from jobcell.store.errors import StoreUnavailableError
+from jobcell.store.schema import (
+    SCHEMA_VERSION,
+    Facts,
+    check_version,
+    meta,
+    migrate,
+    read_facts,
+    runs,
+)
 from jobcell.store.seal import Seal, check_key
 
 _PATIENCE_S = 30.0
@@ -32,7 +40,7 @@ def prepare(database: Database, seal: Seal, *, timeout_s: float = 0.0) -> Facts:
         facts = database.retry(lambda: _look(database), timeout_s)
     if facts is None:  # somebody has just removed it
         raise StoreUnavailableError(f"the store {database} has no tables")
-    _check_version(database, facts)
+    check_version(facts.readable_from, str(database))
     check_key(seal, facts.key_check, str(database))
     return facts
 
@@ -83,7 +91,7 @@ def _migrate(database: Database, seal: Seal) -> None:
     with database.migrating() as connection:
         known = _known(connection, database)
         if known is not None:
-            _check_version(database, known)
+            check_version(known.readable_from, str(database))
         facts = migrate(connection, dbos_version=queue.dbos_version(), key_check=seal.check)
         is_empty = connection.execute(sa.select(runs.c.id).limit(1)).first() is None
         if facts.key_check is None and seal.is_closed and is_empty:
@@ -93,12 +101,3 @@ def _migrate(database: Database, seal: Seal) -> None:
 def _known(connection: sa.Connection, database: Database) -> Facts | None:
     exists = sa.inspect(connection).has_table("jobcell_meta", schema=database.schema)
     return read_facts(connection) if exists else None
-
-
-def _check_version(database: Database, facts: Facts) -> None:
-    if facts.readable_from > SCHEMA_VERSION:
-        raise StoreVersionError(
-            f"the store {database} was made by a newer jobcell: it needs version"
-            f" {facts.readable_from} of the tables, and this jobcell knows version {SCHEMA_VERSION};"
-            " install a newer jobcell"
-        )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from jobcell.store.database import Database
 from jobcell.store.schema import translations
 
 _MOST: Final = 512
 """Largest number of values in a list of a statement."""
+
+
+_LIST: Final = "list_"
+"""Beginning of the names of parameters that are lists."""
 
 
 class Prepared:
@@ -58,6 +63,10 @@ class Prepared:
         elif rows:
             parameters: Any = [self._parameters(row) for row in rows]
             connection.exec_driver_sql(self._text, parameters)
+
+    def call(self, **values: Any) -> tuple[str, Any]:
+        """Return the text and the parameters for `Database.send_together`."""
+        return self._text, self._parameters(values)
 
     def _parameters(self, values: Mapping[str, Any]) -> Any:
         given = {**self._fixed, **values} if self._fixed else values
@@ -108,3 +117,26 @@ class PreparedList:
             named = {f"value_{number}": value for number, value in enumerate(padded)}
             rows += prepared.run(connection, **named, **more).all()
         return rows
+
+
+def rows_of(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
+    """Return rows whose columns are parameters, each a list of PostgreSQL: one statement for many rows.
+
+    Args:
+        table: The table that has the columns.
+        names: The columns.  `lists_of` gives the parameters.
+
+    """
+    types = [table.c[name].type for name in names]
+    lists = [
+        sa.bindparam(f"{_LIST}{name}", type_=postgresql.ARRAY(kind))
+        for name, kind in zip(names, types, strict=True)
+    ]
+    columns = [sa.column(name, kind) for name, kind in zip(names, types, strict=True)]
+    return sa.func.unnest(*lists).table_valued(*columns).render_derived()
+
+
+def lists_of(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
+    """Return the parameters of `rows_of` for at least one row."""
+    columns = zip(*rows, strict=True)
+    return {f"{_LIST}{name}": list(values) for name, values in zip(names, columns, strict=True)}

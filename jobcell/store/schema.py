@@ -13,6 +13,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Text
 
+from jobcell.store.errors import StoreVersionError
+
 SCHEMA_VERSION: Final = 1
 """The version of the tables that this program makes."""
 
@@ -193,6 +195,24 @@ def read_facts(connection: sa.Connection) -> Facts | None:
     """Return the facts about a store; None if the database has no store yet."""
     row = connection.execute(sa.select(meta)).first()
     return None if row is None else Facts(row)
+
+
+def check_version(readable_from: int, where: str) -> None:
+    """Check that this program can use the tables.
+
+    Args:
+        readable_from: See `READABLE_FROM`, as the store has it.
+        where: The address of the store, for the message.
+
+    Raises:
+        StoreVersionError: It cannot.
+
+    """
+    if readable_from > SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"the store {where} was made by a newer jobcell: it needs version {readable_from} of the"
+            f" tables, and this jobcell knows version {SCHEMA_VERSION}; install a newer jobcell"
+        )
 
 
 def migrate(connection: sa.Connection, *, dbos_version: str, key_check: str | None) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +23,8 @@ from protocol.events import AnyEvent
 from protocol.plan import Plan
 
 _KEPT_PLANS: Final = 64
+_RUN: Final = sa.bindparam("run", type_=sa.Text)
+_OWNER: Final = sa.bindparam("owner", type_=sa.Text)
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -127,6 +130,8 @@ class Beginner:
         """Begin a run; return None if it is given up."""
         plan = self._plan(connection, row.plan, row.id)
         is_ours = row.owner == owner
+        if reason:
+            owner = self._renew(connection, row.id, owner)
         taken_over = row.status == "running" and not is_ours
         takeovers, lost = row.takeovers + taken_over, row.lost
         last = _last(recorded)
@@ -171,6 +176,16 @@ class Beginner:
             again=mended.again,
             warned=log.warned,
         )
+
+    def _renew(self, connection: sa.Connection, run_id: str, owner: str) -> str:
+        """Give a claim of this worker a new token, and return it.
+
+        A transaction from before may still be on its way, on a connection that is broken for this worker
+        only.  The server then refuses it.
+        """
+        token = uuid4().hex
+        self._statements.renew.run(connection, run=run_id, owner=owner, token=token)
+        return token
 
     def _give_up(
         self,
@@ -256,8 +271,13 @@ class Beginner:
         return msgspec.structs.replace(plan, id=run_id)
 
 
-def closing_claim(database: Database) -> sa.Update:
-    """Return the statement that ends a workflow of DBOS, with the parameters ``run`` and ``owner``.
+def closing_claim(
+    database: Database,
+    *,
+    run: sa.ColumnElement[str] = _RUN,
+    owner: sa.ColumnElement[str] = _OWNER,
+) -> sa.Update:
+    """Return the statement that ends a workflow of DBOS, by default with the parameters ``run`` and ``owner``.
 
     It belongs into the transaction that ends the run.  Otherwise DBOS would write the end in a transaction
     of its own, which costs a commit for each run.
@@ -266,8 +286,8 @@ def closing_claim(database: Database) -> sa.Update:
     return (
         workflow_status.update()
         .where(
-            claim.workflow_uuid == sa.bindparam("run"),
-            claim.owner_xid == sa.bindparam("owner"),
+            claim.workflow_uuid == run,
+            claim.owner_xid == owner,
             claim.status == "PENDING",
         )
         .values(
@@ -295,6 +315,13 @@ class _Statements:
         self.read_runs = PreparedList(database, read_runs)
         self.read_records = PreparedList(database, read_records)
         self.close_claim = Prepared(database, closing_claim(database))
+        claim = workflow_status.c
+        self.renew = Prepared(
+            database,
+            workflow_status.update()
+            .where(claim.workflow_uuid == _RUN, claim.owner_xid == _OWNER)
+            .values(owner_xid=sa.bindparam("token")),
+        )
         self.begin = Prepared(
             database,
             runs.update()

@@ -96,6 +96,7 @@ class Carrier:
         store: The store.
         engine: Runs them.
         flusher: Writes to the store.
+        beginner: Writes the beginnings of runs; it may be the same.
         places: Counts the claims.
         figures: Counts for monitoring.
         resolvers: Load credentials and stored states.
@@ -108,6 +109,7 @@ class Carrier:
         store: Store,
         engine: Engine,
         flusher: Flusher[Any],
+        beginner: Flusher[Any],
         places: Places,
         figures: Figures,
         resolvers: Resolvers | None,
@@ -116,6 +118,7 @@ class Carrier:
         self._store = store
         self._engine = engine
         self._flusher = flusher
+        self._beginner = beginner
         self._places = places
         self._figures = figures
         self._resolvers = resolvers
@@ -279,7 +282,9 @@ class Carrier:
         if self._stopping.is_set() or (self._declining and not reason):
             asking.give_up()
         try:
-            self._flusher.notify(asking, urgent=True)
+            # A run that was claimed ahead has time.
+            urgent = bool(reason) or self._places.has_place(run_id)
+            self._beginner.notify(asking, urgent=urgent)
             return asking.wait()
         finally:
             with self._lock:
@@ -294,6 +299,7 @@ class Carrier:
             keeps_secrets=self._store.is_encrypted,
             ends_unstarted=gives_up,
             notify=self._notify,
+            gone=self._places.leave,
         )
         with self._lock:
             self._outboxes[begun.run_id] = outbox

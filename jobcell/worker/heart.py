@@ -9,7 +9,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from jobcell.store.database import Database
-from jobcell.store.errors import StoreBusyError, StoreError
+from jobcell.store.errors import StoreBusyError, StoreError, StoreVersionError
+from jobcell.store.schema import check_version
 from jobcell.worker.carrier import Carrier
 from jobcell.worker.figures import Figures
 from jobcell.worker.lease import Lease, Watch, clock_s
@@ -89,6 +90,8 @@ class Heart:
         """Runs that take a place without a claim, as the last beat has found them."""
         self.draining: bool = False
         """Whether the worker claims nothing more; the next beat says it to the others."""
+        self.problem: StoreError | None = None
+        """Why the worker cannot serve the store any more."""
         self._is_away = False
         self._wake = threading.Event()
         self._stopping = False
@@ -120,6 +123,8 @@ class Heart:
     def close(self, *, handing_back: bool) -> int:
         """Take the worker from the list, after `stop`; return the number of claims that it gave back."""
         try:
+            if self.problem is not None:
+                return 0  # the others take the runs of a worker that does not beat
             count = self._pulses.hand_back_all() if handing_back else 0
             self._pulses.leave()
         except StoreError as error:
@@ -204,10 +209,19 @@ class Heart:
         started_s = clock_s()
         try:
             pulse = self._pulses.beat(draining=self.draining)
+            check_version(pulse.readable_from, str(self._database))
             if not pulse.is_known:
                 with self._lock:
                     self._fence("the other workers have taken this one for dead")
                 self._pulses.register(draining=self.draining)
+        except StoreVersionError as error:
+            # A newer program has changed the meaning of the tables, so nothing more is written.
+            with self._lock:
+                self._places.close()
+                self.problem = error
+            self._carrier.stop()
+            self._stopping = True
+            return False
         except StoreBusyError:
             # Somebody holds the write lock, so nobody else can beat, or take runs over.
             with self._lock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import queue
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from engine.api import Attempts, StepRecord
@@ -33,7 +34,16 @@ class StoreJournal:
             StoreError: The run is not this worker's any more.
 
         """
-        self._outbox.record(record)
+        answered: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._outbox.record(record, answered.put)
+        if (error := answered.get()) is not None:
+            raise error
+
+    def record_later(
+        self, record: StepRecord, done: Callable[[BaseException | None], None]
+    ) -> None:
+        """Keep a record, and call *done* when it is committed; the engine prefers this to `record`."""
+        self._outbox.record(record, done)
 
     def records(self) -> Iterable[StepRecord]:
         """Return the records of the workers before this one."""

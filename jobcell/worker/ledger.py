@@ -9,42 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.api import StepRecord
-from jobcell.store.blobs import Blob, Blobs
-from jobcell.store.contents import Contents, PackedEvent, PackedRecord
+from jobcell.store.blobs import Blobs
+from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.prepared import Prepared, PreparedList
 from jobcell.store.schema import events, records, runs, workflow_status
+from jobcell.worker.append import Append
 from jobcell.worker.beginning import Begin, Beginner, closing_claim
+from jobcell.worker.express import Express
 
 PENDING: Final = "PENDING"
-
-
-class Last(msgspec.Struct, frozen=True):
-    """The end of a run, as its row keeps it."""
-
-    reason: str
-    outcome: bytes
-    """The result, without the final state."""
-    final_state: Blob | None = None
-
-
-class Append(msgspec.Struct, frozen=True):
-    """New events, records and the end of a run."""
-
-    run_id: str
-    owner: str
-    last_seq: int
-    """The number of the last event that is written then."""
-    events: tuple[tuple[int, PackedEvent], ...] = ()
-    records: tuple[tuple[int, StepRecord, PackedRecord], ...] = ()
-    was_lost: bool = False
-    """Whether the run has lost workers since its last record."""
-    last: Last | None = None
 
 
 Part = Begin | Append
@@ -67,6 +44,7 @@ class Ledger:
         self._beginner = Beginner(database, blobs, contents, worker)
         self._worker = worker
         self._statements = _Statements(database)
+        self._express = None if database.is_sqlite else Express(database, blobs, worker)
 
     def commit(self, parts: Sequence[Part]) -> list[object]:
         """Write all parts in one transaction.
@@ -79,9 +57,15 @@ class Ledger:
             StoreError: Nothing was written, or everything was; the call may be repeated.
 
         """
+        appends = [part for part in parts if isinstance(part, Append)]
+        if (
+            self._express is not None
+            and len(appends) == len(parts)
+            and self._express.commit(appends)
+        ):
+            return [True] * len(parts)
         with self._database.write() as connection:
             owners = self._lock(connection, (part.run_id for part in parts))
-            appends = [part for part in parts if isinstance(part, Append)]
             kept = [part for part in appends if owners.get(part.run_id) == part.owner]
             begins = [part for part in parts if isinstance(part, Begin)]
             self._append(connection, kept)
@@ -110,7 +94,7 @@ class Ledger:
         return {row.id for row in connection.execute(query) if ends[row.id] == row.owner}
 
     def _append(self, connection: sa.Connection, parts: list[Append]) -> None:
-        contents = [blob for part in parts for blob in _blobs_of(part)]
+        contents = [blob for part in parts for blob in part.blobs()]
         if contents:
             self._blobs.write(connection, contents)
         rows = [
@@ -212,13 +196,3 @@ class _Statements:
 
 def _columns(table: sa.Table) -> dict[str, sa.BindParameter[Any]]:
     return {column.name: sa.bindparam(column.name) for column in table.c}
-
-
-def _blobs_of(part: Append) -> Iterable[Blob]:
-    for _seq, event in part.events:
-        if event.blob is not None:
-            yield event.blob
-    for _number, _record, packed in part.records:
-        yield packed.blob
-    if part.last is not None and part.last.final_state is not None:
-        yield part.last.final_state

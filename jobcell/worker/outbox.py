@@ -15,8 +15,8 @@ from engine.reporting import Outcome, Run, RunResult, end_unstarted, outcome_of,
 from jobcell.store.blobs import Blobs
 from jobcell.store.contents import Contents, PackedRecord
 from jobcell.store.errors import StoreError
+from jobcell.worker.append import Append, Last
 from jobcell.worker.beginning import Begun
-from jobcell.worker.ledger import Append, Last
 from jobcell.worker.takeover import NO_CHECKPOINT
 from jobcell.worker.walk import Walk
 from protocol.events import (
@@ -47,12 +47,25 @@ class Why(enum.Enum):
 
 
 class _Request:
-    """A record that the engine waits for."""
+    """A record that the engine waits for.
 
-    def __init__(self, record: StepRecord) -> None:
+    Args:
+        record: The record.
+        done: Called when it is safe, or with the error.
+
+    """
+
+    def __init__(self, record: StepRecord, done: Callable[[BaseException | None], None]) -> None:
         self.record = record
-        self.done = threading.Event()
-        self.problem: str | None = None
+        self._done = done
+
+    def kept(self) -> None:
+        """Let the run go on."""
+        self._done(None)
+
+    def refused(self, problem: str) -> None:
+        """End the run, because its record is not kept."""
+        self._done(StoreError(f"the run cannot go on here: {problem}"))
 
 
 class Writes:
@@ -76,6 +89,7 @@ class Outbox:
         keeps_secrets: Whether the store is encrypted.
         ends_unstarted: Whether the run ends if its child does not start; if not, it begins again.
         notify: Called when there is something to write, and whether it is urgent.
+        gone: Called when the child is gone; see `changed`.
 
     """
 
@@ -88,6 +102,7 @@ class Outbox:
         keeps_secrets: bool,
         ends_unstarted: bool,
         notify: Callable[[Outbox, bool], None],
+        gone: Callable[[str], None],
     ) -> None:
         self.run_id: str = begun.run_id
         self.owner: str = begun.owner
@@ -97,6 +112,7 @@ class Outbox:
         self._contents = contents
         self._blobs = blobs
         self._notify = notify
+        self._gone = gone
         self._lock = threading.Lock()
         self._run: Run | None = None
         self._seq = begun.last_seq
@@ -147,31 +163,35 @@ class Outbox:
         """
         run = self._run
         urgent = run is not None and run.done
+        if urgent:
+            self._gone(self.run_id)
         if urgent or not self._is_due:
             self._is_due = True
             self._notify(self, urgent)
 
-    def record(self, record: StepRecord) -> None:
-        """Write a record, and return when it is safe.
+    def record(self, record: StepRecord, done: Callable[[BaseException | None], None]) -> None:
+        """Write a record, and return at once.
 
-        Raises:
-            StoreError: The run is not this worker's any more.
+        Args:
+            record: The end of a step.
+            done: Called in the flusher's thread with None when the record is safe, or with a `StoreError`
+                if the run is not this worker's any more.
 
         """
-        request = _Request(record)
+        request = _Request(record, done)
+        is_last = False
         with self._lock:
-            if self.why is not None:
-                raise StoreError(f"the run cannot go on here: {self.why.value}")
-            self._requests.append(request)
-            is_last = self._walk.ends_with(record)
+            stopped = self.why
+            if stopped is None:
+                is_last = self._walk.ends_with(record)
+                self._requests.append(_Request(record, _nobody) if is_last else request)
+        if stopped is not None:
+            request.refused(stopped.value)
+            return
+        self._notify(self, not is_last)
         if is_last:
             # No step follows, so nobody has to wait: it is written together with the end of the run.
-            self._notify(self, False)
-            return
-        self._notify(self, True)
-        request.done.wait()
-        if request.problem is not None:
-            raise StoreError(f"the run cannot go on here: {request.problem}")
+            request.kept()
 
     def stop(self, why: Why) -> bool:
         """Write nothing more, and kill the child; return whether this call has done it.
@@ -186,8 +206,7 @@ class Outbox:
         if self._run is not None and why is not Why.ENDED:
             self._run.cancel(why.value)
         for request in waiting:
-            request.problem = why.value
-            request.done.set()
+            request.refused(why.value)
         self.over.set()
         return True
 
@@ -226,8 +245,7 @@ class Outbox:
         if self.why is None:
             return True
         for request in writes.requests:
-            request.problem = self.why.value
-            request.done.set()
+            request.refused(self.why.value)
         return False
 
     def committed(self, writes: Writes, answer: object) -> None:
@@ -237,7 +255,7 @@ class Outbox:
             self.is_wanted(writes)
             return
         for request in writes.requests:
-            request.done.set()
+            request.kept()
         if writes.append.last is not None:
             self.result = writes.result
             self.stop(Why.ENDED)
@@ -339,6 +357,10 @@ class Outbox:
         if result.state is not None and outcome.state is not None:
             state = self._blobs.name(bytes(outcome.state))
         return Last(result.reason, body, state)
+
+
+def _nobody(_error: BaseException | None) -> None:
+    """Nobody waits for this record."""
 
 
 def _cut(pending: list[AnyEvent], recorded: set[str]) -> tuple[list[AnyEvent], list[AnyEvent]]:

@@ -45,6 +45,7 @@ class Places:
         self._workers = 1
         self._changed = threading.Condition()
         self._claimed: dict[str, None] = {}  # in the order of their claims
+        self._turns: dict[str, None] = {}  # those whose child is not gone
         self._is_open = False
         self._woken = False
         self._pause_s = SHORTEST_PAUSE_S
@@ -89,7 +90,9 @@ class Places:
         """Take note of claimed runs."""
         with self._changed:
             before = len(self._claimed)
-            self._claimed.update(dict.fromkeys(run_ids))
+            claimed = dict.fromkeys(run_ids)
+            self._claimed.update(claimed)
+            self._turns.update(claimed)
             if len(self._claimed) > before:
                 self._pause_s = SHORTEST_PAUSE_S
                 self._woken = True
@@ -107,9 +110,20 @@ class Places:
                 self._changed.wait(LONGEST_PAUSE_S)
 
     def _has_place(self, run_id: str) -> bool:
-        if run_id not in self._claimed:
+        if run_id not in self._turns:
             return True
-        return run_id in islice(self._claimed, self.number)
+        return run_id in islice(self._turns, self.number)
+
+    def has_place(self, run_id: str) -> bool:
+        """Return whether a claimed run need not wait for its turn."""
+        with self._changed:
+            return self._has_place(run_id)
+
+    def leave(self, run_id: str) -> None:
+        """Take note that the child of a run is gone: its place is free, while its end is written."""
+        with self._changed:
+            if self._turns.pop(run_id, self) is None:
+                self._changed.notify_all()
 
     def measured(self, seconds: float) -> None:
         """Take note of the duration of a run that has ended."""
@@ -121,6 +135,7 @@ class Places:
         """Take note that a run is over, or is another worker's."""
         with self._changed:
             self._claimed.pop(run_id, None)
+            self._turns.pop(run_id, None)
             self._woken = True
             self._changed.notify_all()
 

@@ -29,8 +29,8 @@ from jobcell.worker.ticking import Ticker
 
 log: logging.Logger = logging.getLogger("jobcell.worker")
 
-_POOL: Final = 2
-"""Connections for events, and for the page of metrics."""
+_POOL: Final = 3
+"""Connections for events, for beginnings, and for the page of metrics."""
 
 _LOOK_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 1.0
@@ -84,11 +84,15 @@ class Service:
             with writing:
                 return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
 
-        self._flusher: Flusher[Any] = Flusher(commit, observe=self.figures.flushed)
+        self._flushers: list[Flusher[Any]] = [Flusher(commit, observe=self.figures.flushed)]
+        if not self._database.is_sqlite:
+            # A beginning takes several trips to PostgreSQL, and no step should wait for them.
+            self._flushers.append(Flusher(commit, observe=self.figures.flushed))
         self.carrier: Carrier = Carrier(
             store,
             engine,
-            self._flusher,
+            self._flushers[0],
+            self._flushers[-1],
             self.places,
             self.figures,
             settings.resolvers,
@@ -122,7 +126,8 @@ class Service:
 
         """
         try:
-            self._flusher.start()
+            for flusher in self._flushers:
+                flusher.start()
             self._open_health()
             self._claims.launch(self.carrier.carry)
             self.heart.start()
@@ -144,9 +149,16 @@ class Service:
         log.info("worker %s has %s", self._worker, how)
 
     def watch(self, wake: threading.Event, is_over: Callable[[], bool]) -> None:
-        """Watch the lease until *is_over* returns True; it is asked when *wake* is set."""
+        """Watch the lease until *is_over* returns True; it is asked when *wake* is set.
+
+        Raises:
+            StoreVersionError: A newer program has made the store unusable for this one.
+
+        """
         while not is_over():
             self._watched_s = clock_s()
+            if self.heart.problem is not None:
+                raise self.heart.problem
             if wake.wait(min(self.heart.check(), _LONGEST_WAIT_S)):
                 wake.clear()
 
@@ -157,6 +169,9 @@ class Service:
             limit_s: Returns the seconds to wait; None: until they are over.
             is_urgent: Returns whether not to wait any longer.
 
+        Raises:
+            StoreVersionError: See `watch`.
+
         """
         self._ticker.stop()
         self.heart.drain()
@@ -165,6 +180,8 @@ class Service:
             self._watched_s = clock_s()
             limit = limit_s()
             waited_s = time.monotonic() - started_s
+            if self.heart.problem is not None:
+                raise self.heart.problem
             if is_urgent() or (limit is not None and waited_s >= limit):
                 return
             left_s = _LOOK_S if limit is None else min(_LOOK_S, limit - waited_s)
@@ -178,7 +195,8 @@ class Service:
         if not self.carrier.wait_empty(_DEATH_S):
             log.error("some children are not gone; their runs are not given back")
         self.heart.stop()
-        self._flusher.stop()
+        for flusher in self._flushers:
+            flusher.stop()
         self._ticker.close()
         self._claims.destroy()
         count = self.heart.close(handing_back=not self.carrier.carried())

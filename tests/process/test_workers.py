@@ -28,9 +28,9 @@ from workers import (
 )
 
 from engine import Engine, Resolvers
-from jobcell import Store, StoreError
+from jobcell import Store, StoreError, StoreVersionError
 from jobcell.store import StoreRun
-from jobcell.store.schema import records
+from jobcell.store.schema import meta, records
 from jobcell.worker import Worker
 
 NAP = job("import time\ndef main(state):\n    time.sleep(0.2)\n    return state")
@@ -182,6 +182,37 @@ def _known(store: Store) -> bool:
 
     with store.database.read() as connection:
         return connection.execute(sa.select(workers.c.id)).first() is not None
+
+
+def test_a_worker_ends_when_a_newer_program_changes_the_store(
+    store: Store, shared_engine: Engine
+) -> None:
+    """It kills its children, and writes nothing more into tables that it does not understand."""
+    run = store.enqueue(FOR_EVER)
+    worker = Worker(store, shared_engine, heartbeat_s=0.1, dead_s=5)
+    ended: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            worker.serve()
+        except StoreError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wait_event(run, "log")
+    held = row_of(store, run)
+    with store.database.write() as connection:
+        connection.execute(meta.update().values(schema_version=2, readable_from=1))
+    assert not ended  # an older program can read tables of version 2, if they say so
+    with store.database.write() as connection:
+        connection.execute(meta.update().values(schema_version=7, readable_from=7))
+    thread.join(PATIENCE_S)
+    [error] = ended
+    assert isinstance(error, StoreVersionError)
+    assert "it needs version 7 of the tables" in str(error)
+    assert row_of(store, run) == held
+    assert [event.type for event in run.poll(after=0)][-1] == "log"
 
 
 def test_a_worker_says_how_it_is(tmp_path: Path, shared_engine: Engine) -> None:

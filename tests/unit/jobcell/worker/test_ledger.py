@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from engine.api import StepRecord
 from jobcell import Store
 from jobcell.store import StoreRun
 from jobcell.store.schema import runs, workflow_status
+from jobcell.worker.append import Append, Last
 from jobcell.worker.beginning import Begin, Begun
-from jobcell.worker.ledger import Append, Last, Ledger
+from jobcell.worker.ledger import Ledger
 from jobcell.worker.pulse import Pulses
 from jobcell.worker.takeover import MOST_LOST
 from protocol.events import InitStart, JobStart
@@ -173,6 +176,60 @@ def test_a_beginning_may_be_repeated(store: Store) -> None:
     assert first is not None
     assert second is not None
     assert (second.taken_over, second.last_seq) == (False, 0)
+
+
+def test_a_write_from_before_a_second_beginning_is_refused(store: Store) -> None:
+    """It was on its way when the connection broke, and comes to the server after the worker has begun again."""
+    run = store.enqueue(PLAN)
+    worker = Fake(store, "w")
+    worker.claim(run)
+    before = worker.begin(run)
+    assert before is not None
+    again = worker.begin(run, reason="the store was away")
+    assert again is not None
+    assert not worker.start_job(run, before, 1)
+    assert run.poll(after=0) == []
+    assert worker.start_job(run, again, 1)
+    assert [event.type for event in run.poll(after=0)] == ["init-start", "job-start"]
+    assert worker.pulses.beat(draining=False).claims == {run.id: again.owner}
+
+
+def test_a_part_that_is_refused_does_not_hold_up_the_others(store: Store) -> None:
+    """Both are in one transaction."""
+    first, second = store.enqueue(PLAN), store.enqueue(PLAN)
+    worker = Fake(store, "w")
+    ends = []
+    for run in (first, second):
+        worker.claim(run)
+        begun = worker.begin(run)
+        assert begun is not None
+        ends.append(Append(run.id, begun.owner, 0, last=Last("success", b"")))
+    assert Fake(store, "other").pulses.reap("w", 1) == 2
+    worker.claim(second)
+    assert worker.ledger.commit(ends) == [False, True]
+    assert claim_state(store, first) == "ENQUEUED"
+    assert claim_state(store, second) == "SUCCESS"
+
+
+def test_rows_of_a_part_are_in_the_store(store: Store) -> None:
+    """Events, records and contents come back as they were written, in whatever way that was."""
+    run = store.enqueue(PLAN)
+    worker = Fake(store, "w")
+    worker.claim(run)
+    begun = worker.begin(run)
+    assert begun is not None
+    states = [b"\x81\xa4data\x01", msgspec.msgpack.encode({"data": "x" * 3_000})]
+    states.append(msgspec.msgpack.encode({"data": "y" * 100_000}))
+    for number, state in enumerate(states, start=1):
+        record = StepRecord(f"a-{number}", "a", 1, "success", state)
+        packed = store.contents.pack_record(run.id, number, record)
+        part = Append(run.id, begun.owner, 0, records=((number, record, packed),))
+        assert worker.ledger.commit([part]) == [True]
+        assert worker.ledger.commit([part]) == [True]
+    again = worker.begin(run, reason="once more")
+    assert again is not None
+    assert [bytes(record.state) for record in again.records] == states
+    assert [record.step_run_id for record in again.records] == ["a-1", "a-2", "a-3"]
 
 
 def test_an_end_may_be_repeated(store: Store) -> None:

@@ -53,6 +53,23 @@ def test_short_runs_are_claimed_ahead_but_wait_for_their_turn() -> None:
     assert done == ["c"]
 
 
+def test_a_place_is_free_when_the_child_is_gone() -> None:
+    """The next run need not wait until the end is written; the claim counts until then."""
+    places = opened(1)
+    places.measured(0.01)
+    places.take(["a", "b"])
+    assert (places.has_place("a"), places.has_place("b")) == (True, False)
+    waiting = threading.Thread(target=lambda: places.wait_turn("b", lambda: False))
+    waiting.start()
+    places.leave("a")
+    places.leave("a")
+    waiting.join()
+    assert places.has_place("b")
+    assert places.claimed() == {"a", "b"}
+    places.give_back("a")
+    assert places.claimed() == {"b"}
+
+
 def test_long_runs_are_not_claimed_ahead() -> None:
     """They would wait here, while another worker has a place."""
     places = opened(2)
