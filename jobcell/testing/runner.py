@@ -63,7 +63,7 @@ class Runner:
             return Repo.read(self._repo_dir).resolve(name)
         except RepoError:
             ours = bundled().get(name)
-        if ours is None:
+        if ours is None or ours.requirements:
             return None
         copy = self._copy_bundled(ours)
         modules = sorted(path.parent.name for path in Path(copy).glob("*/__init__.py"))
@@ -117,7 +117,7 @@ class Runner:
         modules = {}
         for name in _adaptors(plan):
             ours = bundled().get(name)
-            if ours is None:
+            if ours is None or ours.requirements:  # its libraries are in a repo only
                 continue
             try:
                 Repo.read(self._repo_dir).resolve(name)

@@ -97,12 +97,31 @@ def _check_names(
             continue
         if hasattr(module, name):  # a view makes its attributes at their first use
             continue
+        beside = _adaptor_beside(module_name, name, find)
+        if beside is not None:
+            raise JobImportError(
+                f"{name!r} is not in the standard module {module_name!r}, but in the adaptor: write"
+                f" `from {beside} import {name}`",
+                name=module_name,
+            )
         offered = sorted(name for name in dir(module) if name[:1] != "_")
         raise JobImportError(
             f"cannot import {name!r} from {module_name!r} in a job"
             f"{_nearest(name, offered)}; it offers: {_listed(offered)}",
             name=module_name,
         )
+
+
+def _adaptor_beside(module_name: str, name: str, find: Callable[[str], ModuleType]) -> str | None:
+    """Return the module of an adaptor whose own name is that of a standard module, if it has *name*.
+
+    The module of the adaptor `http` is called `http_`.
+    """
+    try:
+        module = find(f"{module_name}_")
+    except JobImportError:
+        return None
+    return f"{module_name}_" if hasattr(module, name) else None
 
 
 def _refusal(name: str, adaptors: list[str], standard: list[str]) -> JobImportError:

@@ -135,6 +135,7 @@ post("form", {"f": file_part(state.data.body, "a.txt")}, content_type="form")
     assert [seen.headers["authorization"] for seen in web.seen] == [f"Bearer {SECRET}"] * 3
     assert web.seen[0].query == [("since", "3")]
     assert {seen.connection for seen in web.seen} == {1}
+    assert len([event for event in events if event.type == "net-connect"]) == 1
 
 
 def test_a_host_without_permission_is_refused(repo, web):
@@ -226,6 +227,28 @@ def test_certificates_come_from_the_configuration(repo, tmp_path, mode):
     assert "PRIVATE KEY" not in repr(events)
 
 
+def test_a_file_of_authorities_is_all_that_a_run_trusts(repo, tmp_path):
+    """The permission of the engine holds for this adaptor, too; the twin has another file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
+    with Web(tls=server_tls(ours.issue("server"))) as secure:
+        outcomes = {}
+        for authority in (ours, others):
+            permissions = Permissions(
+                net=(f"127.0.0.1:{secure.port}",), ca_file=str(authority.certificate)
+            )
+            step = {
+                "id": "a", "adaptor": "http", "expression": 'get("x", retries=0)',
+                "configuration": {"base_url": secure.url},
+            }  # fmt: skip
+            options = msgspec.structs.replace(QUICK, permissions=permissions)
+            with make_engine("zygote", repo_dir=repo, options=options) as engine:
+                outcomes[authority] = engine.execute({"workflow": {"steps": [step]}}, {}).result(60)
+    assert outcomes[ours].error is None
+    assert "CERTIFICATE_VERIFY_FAILED" in outcomes[others].error.message
+
+
 def test_a_bomb_does_not_kill_the_run(repo, web):
     """The step fails with the limit, and the child lives."""
     import zlib
@@ -236,6 +259,16 @@ def test_a_bomb_does_not_kill_the_run(repo, web):
     result, _ = run(repo, 'get("bomb")', web)
     assert (result.error.subtype, result.error.severity) == ("TooLargeError", "fail")
     assert "max_mb" in result.error.message
+
+
+def test_an_import_of_the_name_of_the_adaptor_says_how_it_is_written(repo, web):
+    """`http` is the standard module, of which a job has two names."""
+    wrong, _ = run(repo, "from http import get\nget('x')", web)
+    right, _ = run(repo, "from http import HTTPStatus\nfrom http_ import get\nget('x')", web)
+    unknown, _ = run(repo, "from http import nothing\nget('x')", web)
+    assert "write `from http_ import get`" in wrong.error.message
+    assert right.state["data"]["target"] == "/x"
+    assert "HTTPMethod, HTTPStatus" in unknown.error.message
 
 
 def test_stubs_know_every_option(repo, tmp_path):

@@ -168,12 +168,15 @@ def _encoded_host(parts: SplitResult, url: str) -> str:
 
 
 def _looked_up(host: str, url: str) -> str:
-    """Return a host in its form for DNS."""
-    if host.isascii():
-        return host.lower()
+    """Return a host in its form for DNS, in lower case.
+
+    Raises:
+        RequestError: The host cannot be looked up, for example because a part of it is too long.
+
+    """
     try:
         return host.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
         raise RequestError(
-            f"the host of {shown(url)!r} cannot be looked up: {error}", url=shown(url)
+            f"the host of {shown(url)!r:.300} cannot be looked up: {error}", url=shown(url)
         ) from None
