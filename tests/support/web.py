@@ -44,7 +44,7 @@ class Reply:
     headers: dict[str, str] | list[tuple[str, str]] = field(default_factory=dict)
     body: bytes = b""
     length: int | None = None
-    """What the header Content-Length says; None: the truth."""
+    """The value of the header Content-Length; None means the truth."""
 
 
 def as_json(value: Any, **headers: str) -> Reply:

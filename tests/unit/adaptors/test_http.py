@@ -257,7 +257,7 @@ def test_an_unknown_coding_is_an_error(web):
 
 
 def test_one_connection_serves_many_requests_and_steps(web):
-    """A second state with the same configuration stands for a second step."""
+    """A second step with the same configuration uses the connection of the first."""
     for _ in range(3):
         http_.get("json")(web.state())
     http_.post("echo", {"a": 1})(web.state())

@@ -257,7 +257,7 @@ def hyper(authority):
 
 
 def test_http2_is_spoken_with_a_server_that_offers_it(hyper, authority):
-    """One connection serves all requests, and the credentials arrive."""
+    """All requests share a connection, and the credentials arrive."""
     configuration = {
         "base_url": hyper.url, "ca_certificate": authority.certificate.read_text(), "token": "t0ken"
     }  # fmt: skip
