@@ -6,10 +6,10 @@ the clean zygote decides (seccomp_unotify(2)):
 
 - *clone*: to fork, which the warm zygote waits for until the next run needs a fork, and which no other
   process may do; or to start a thread, if the process has fewer than a run may have.
-- *prctl(PR_SET_PDEATHSIG, SIGKILL)*: the first call of a fork, which dies with the clean zygote from
+- *setsid*: the first call of a fork, by which the clean zygote learns of it.  Until then it is in the
+  process group of the warm zygote, and ends with it.
+- *prctl(PR_SET_PDEATHSIG, SIGKILL)*: the next call of a fork, which dies with the clean zygote from
   then on.  Before it passes, the clean zygote puts the pipes of the run into the fork.
-- *setsid*: it passes for a fork that has its pipes, so that a fork without them ends with the warm
-  zygote, to whose process group it belongs.
 - *kill*, *tgkill*, *getpgid*, *getsid*: they pass for the caller's own process.
 
 The arguments of these calls are numbers in registers, so they cannot change after they were judged.

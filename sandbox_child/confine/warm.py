@@ -46,9 +46,9 @@ OWN: Final[tuple[Layer, ...]] = (
 )
 """Layers that a warm zygote puts on before its filters, in this order."""
 
-FORKS: Final[tuple[ForkedLayer, ...]] = (pdeathsig, session, dumpable, descriptors, seccomp)
+FORKS: Final[tuple[ForkedLayer, ...]] = (session, pdeathsig, dumpable, descriptors, seccomp)
 """Layers that a fork of a warm zygote puts on, in this order.  The pipes of the run come with the
-first one."""
+second one."""
 
 LIMITS_FD: Final = 14
 """The descriptor from which a fork reads its limits, if they are not those of its warm zygote."""

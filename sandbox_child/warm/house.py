@@ -188,6 +188,8 @@ class _Warden:
         self._waiting: deque[tuple[Fork, Pipes]] = deque()
         self._forking: tuple[Fork, Pipes] | None = None
         """The fork whose pipes wait for it."""
+        self._newborn: tuple[int, int] | None = None
+        """The pid and the pidfd of that fork, once it is known."""
         self._parked: Asked | None = None
         """The call for a fork in which the warm zygote waits."""
         self._ready = False
@@ -222,9 +224,15 @@ class _Warden:
         self._waiting.clear()
 
     def _kill(self) -> None:
-        """Kill the warm zygote, and a fork without pipes: that is in its group still."""
+        """Kill the warm zygote, and a fork without pipes: it is known, or in its group still."""
         if self._pidfd >= 0:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        if self._newborn is not None:
+            pid, pidfd = self._newborn
+            self._newborn = None
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+            os.waitpid(pid, 0)
         try:
             os.killpg(self._pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -323,10 +331,7 @@ class _Warden:
         elif asked.name == "prctl":
             self._let_in(gate, asked)
         elif asked.name == "setsid":
-            if asked.thread in self._children:
-                gate.let_pass(asked)
-            else:
-                gate.refuse(asked)
+            self._meet(gate, asked)
         elif 0 < asked.first < _HIGHEST_PID and is_own_thread(asked.first, asked.thread):
             gate.let_pass(asked)
         else:
@@ -381,15 +386,24 @@ class _Warden:
         parked, self._parked = self._parked, None
         self._gate.let_pass(parked)
 
+    def _meet(self, gate: Gate, asked: Asked) -> None:
+        """Take note of the new fork, which leaves the group of the warm zygote."""
+        if self._forking is not None and self._newborn is None:
+            pidfd = self._new_child(asked.thread)
+            if pidfd is not None:
+                self._newborn = (asked.thread, pidfd)
+                gate.let_pass(asked)
+                return
+        gate.refuse(asked)
+
     def _let_in(self, gate: Gate, asked: Asked) -> None:
         """Give a new fork its pipes; it then lives no longer than this process."""
-        pidfd = None if self._forking is None else self._new_child(asked.thread)
-        if pidfd is None:
+        if self._newborn is None or self._newborn[0] != asked.thread or self._forking is None:
             self._punish(gate, asked)
             return
-        assert self._forking is not None
+        pidfd = self._newborn[1]
         wanted, pipes = self._forking
-        self._forking = None
+        self._newborn = self._forking = None
         try:
             self._furnish(gate, asked, wanted, pipes)
         except OSError:
