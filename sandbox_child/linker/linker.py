@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sandbox_child.language.guards import JobImportError
 from sandbox_child.linker import table, worlds
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from protocol.words import LogLevel
 
 
+class Warm(Protocol):
+    """The adaptors that were imported before the run."""
+
+    def take(self, link: AdaptorLink) -> Realm | None:
+        """Return the realm of an adaptor, and replay its import; None if it was not imported."""
+
+    def ready(self, link: AdaptorLink) -> StepLinks | None:
+        """Return, once, what a step that has this adaptor only may import; None if it was not made."""
+
+
 class Linker:
     """All adaptors that a run may use; each is imported once, at its first use.
 
@@ -29,7 +39,7 @@ class Linker:
         log: Takes ``(level, source, message)`` from adaptors.
         log_level: The least important level of lines that adaptors write through `logging` and
             `warnings`.
-        take_warm: Returns the realm of an adaptor that was imported before the run, or None.
+        warm: The adaptors that were imported before the run.
 
     """
 
@@ -40,12 +50,12 @@ class Linker:
         whitelist: Sequence[str] | None,
         log: Log,
         log_level: LogLevel = "warning",
-        take_warm: Callable[[AdaptorLink], Realm | None] | None = None,
+        warm: Warm | None = None,
     ) -> None:
         self._links = {f"{link.name}@{link.version}": link for link in links}
         self._log = log
         self._log_level = log_level
-        self._take_warm = take_warm
+        self._warm = warm
         self._realms: dict[str, Realm] = {}
         newest: dict[str, AdaptorLink] = {}
         for link in links:
@@ -74,15 +84,16 @@ class Linker:
         for realm in self._realms.values():
             realm.printer.flush()
 
-    def warm(self, link: AdaptorLink) -> Realm:
-        """Import an adaptor without a step, and return its realm.
+    def warm_up(self, link: AdaptorLink) -> tuple[Realm, StepLinks]:
+        """Import an adaptor without a step; return its realm, and what a step that has it may import.
 
         Raises:
             JobImportError: It cannot be imported.
 
         """
-        self._load(link, link.module)
-        return self._realms[f"{link.name}@{link.version}"]
+        label = f"{link.name}@{link.version}"
+        links = self.step((label,))
+        return self._realms[label], links
 
     def step(self, adaptors: Sequence[str]) -> StepLinks:
         """Import the adaptors of a step.
@@ -102,15 +113,18 @@ class Linker:
                 raise JobImportError(f"adaptor {label} was not linked into this run")
             own.setdefault(link.module, link)
         table.begin_step()
-        return StepLinks(own, {**self._admitted, **own}, self._load)
+        ready = None
+        if self._warm is not None and len(own) == 1:
+            ready = self._warm.ready(next(iter(own.values())))
+        return StepLinks(own, {**self._admitted, **own}, self._load, ready)
 
     def _load(self, link: AdaptorLink, name: str) -> ModuleType:
         """Import a module of an adaptor's realm."""
         label = f"{link.name}@{link.version}"
         realm = self._realms.get(label)
         if realm is None:
-            warm = None if self._take_warm is None else self._take_warm(link)
-            realm = self._realms[label] = warm or Realm(link, self._log, self._log_level)
+            taken = None if self._warm is None else self._warm.take(link)
+            realm = self._realms[label] = taken or Realm(link, self._log, self._log_level)
         table.use(realm)
         loaded = realm.modules.get(name)
         if loaded is not None:
@@ -144,12 +158,19 @@ class StepLinks:
         own: dict[str, AdaptorLink],
         links: dict[str, AdaptorLink],
         load: Callable[[AdaptorLink, str], ModuleType],
+        ready: StepLinks | None = None,
     ) -> None:
         self._links = links
         self._load = load
         self._views: dict[str, ModuleType] = {}
         self.in_scope: dict[str, object] = {}
         self.execute: Callable[..., Any] | None = None
+        if ready is not None:
+            for module, link in own.items():
+                load(link, module)
+            self._views = ready._views  # noqa: SLF001 - another object of this class
+            self.in_scope, self.execute = ready.in_scope, ready.execute
+            return
         for module, link in own.items():
             view = self._view(link, module)
             for name in public_names(load(link, module)):

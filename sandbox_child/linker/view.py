@@ -25,6 +25,16 @@ def public_names(module: ModuleType) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.isidentifier() and name[0] != "_"]
 
 
+def is_public(module: ModuleType, name: str) -> bool:
+    """Return whether *name* is one of `public_names`, without a look at all the others."""
+    if name.startswith("_") or not name.isidentifier():
+        return False
+    explicit = module.__dict__.get("__all__")
+    if isinstance(explicit, (list, tuple, set, frozenset)):
+        return name in explicit
+    return name in module.__dict__ and _is_export(module.__dict__[name])
+
+
 def make_view(
     title: str, module: ModuleType | None, submodule: Callable[[str], ModuleType | None]
 ) -> ModuleType:
@@ -47,7 +57,7 @@ def make_view(
         if name in copies:
             return copies[name]
         value = _MISSING
-        if module is not None and name in names():
+        if module is not None and is_public(module, name):
             value = getattr(module, name, _MISSING)
         if value is _MISSING or isinstance(value, ModuleType):
             value = None if name.startswith("_") else submodule(name)

@@ -85,7 +85,7 @@ class Runtime:
                 whitelist=self.start.whitelist,
                 log=self.logs.add,
                 log_level=self.start.adaptor_log_level,
-                take_warm=None if self._warmed is None else self._warmed.take,
+                warm=self._warmed,
             )
             if self._warmed is None:
                 from sandbox_child.running.leaving import leave_with_output

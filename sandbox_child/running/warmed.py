@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from protocol.adaptor import AdaptorLink
     from protocol.words import LogLevel, LogSource
     from protocol.zygote import AdaptorSet
-    from sandbox_child.linker import Realm
+    from sandbox_child.linker import Realm, StepLinks
     from sandbox_child.running.attempts import Target
 
 _MOST_BYTES: Final = 1 << 20
@@ -61,9 +61,11 @@ class NotWarmError(Exception):
 class _Record:
     """The import of one adaptor."""
 
-    def __init__(self, link: AdaptorLink, realm: Realm) -> None:
+    def __init__(self, link: AdaptorLink, realm: Realm, links: StepLinks) -> None:
         self.link = link
         self.realm = realm
+        self.links: StepLinks | None = links
+        """What a step that has only this adaptor may import, until a step has taken it."""
         self.entries: list[tuple[LogLevel, LogSource, str]] = []
         self.output: dict[int, bytes] = {}
         """For each standard stream, the bytes that did not come as log lines."""
@@ -151,10 +153,10 @@ class Warmed:
 
         entries = self._entries = []
         try:
-            realm = linker.warm(link)
+            realm, links = linker.warm_up(link)
         except JobImportError as error:
             raise NotWarmError(str(error)) from None
-        record = self._records[_label(link)] = _Record(link, realm)
+        record = self._records[_label(link)] = _Record(link, realm, links)
         self._entries = None
         record.entries = entries
         record.targets = self.attempts.targets
@@ -208,8 +210,16 @@ class Warmed:
         """Pass on to *run* what comes from now on."""
         self._run = run
 
+    def ready(self, link: AdaptorLink) -> StepLinks | None:
+        """See `sandbox_child.linker.linker.Warm`: a later step may find other values in the module."""
+        record = self._records.get(_label(link))
+        if record is None or record.link != link:
+            return None
+        links, record.links = record.links, None
+        return links
+
     def take(self, link: AdaptorLink) -> Realm | None:
-        """Return the realm of an adaptor, and replay its import; None if it was not imported."""
+        """See `sandbox_child.linker.linker.Warm`."""
         record = self._records.get(_label(link))
         if record is None or record.link != link:
             return None
