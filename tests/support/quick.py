@@ -1,6 +1,6 @@
 """Run the quick tests in plain pytest processes, one for each processor: `python tests/support/quick.py`.
 
-Workers of pytest-xdist each collect all tests, and report each test to one more process. That costs more
+Workers of pytest-xdist each collect all tests, and report each test to one more process. This costs more
 than the quick tests themselves. Here a process collects its own files only. Arguments go to each pytest.
 """
 

@@ -180,7 +180,7 @@ def checked_headers(headers: Any, name: str = "headers") -> dict[str, str]:
 
     Args:
         headers: The dict of an argument or of the configuration, or None.
-        name: What it is called in errors.
+        name: The name in errors.
 
     Raises:
         RequestError: A header cannot be sent.

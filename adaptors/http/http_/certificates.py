@@ -109,7 +109,7 @@ def _show(library: Any, context: int | None, pem: bytes) -> None:
     bio = library.BIO_new_mem_buf(pem, len(pem))
     found = 0
     try:
-        # An empty passphrase, because OpenSSL asks on the terminal if there is none.
+        # OpenSSL asks on the terminal for a passphrase that is missing, so an empty one is given.
         while certificate := library.PEM_read_bio_X509(bio, None, None, b""):
             try:
                 if found == 0:

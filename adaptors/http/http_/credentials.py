@@ -39,7 +39,7 @@ _SHORTEST_SECRET = 4
 
 
 class Tls(NamedTuple):
-    """What a connection to the own origin trusts and shows, as texts in PEM."""
+    """The certificates for a connection to the own origin, as texts in PEM."""
 
     authorities: str | None = None
     certificate: str | None = None
@@ -64,7 +64,7 @@ class Settings(NamedTuple):
 
     base_url: str | None
     headers: dict[str, str]
-    """Sent to the own origin only; one of them may be `authorization`."""
+    """They go to the own origin only.  `authorization` may be among them."""
     digest: tuple[str, str] | None
     client: Client | None
     tls: Tls
@@ -147,7 +147,7 @@ def read_settings(configuration: Any, tls: Any) -> Settings:
 
 
 def _text(configuration: Mapping[str, Any], *names: str) -> str | None:
-    """Return the first text under one of *names*; None if there is none.
+    """Return the first text under one of *names*, or None.
 
     Raises:
         RequestError: The value is not a text.

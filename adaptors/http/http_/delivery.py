@@ -208,7 +208,7 @@ def _facts(method: str, url: str, answer: Answer) -> dict[str, object]:
 
 
 class _Hop(NamedTuple):
-    """One request on the way."""
+    """A request on the way."""
 
     method: str
     url: str

@@ -35,7 +35,7 @@ for _library in ("httpx", "httpcore", "h11", "h2", "hpack"):
 
 
 class Sending(NamedTuple):
-    """One request as it is sent."""
+    """A request as it is sent."""
 
     method: str
     url: str

@@ -231,7 +231,7 @@ def _items(call: Call, result: Result) -> list[Any]:
 
 
 def _at(value: Any, path: str) -> Any:
-    """Return the value at a path such as `data.rows`; None if there is none."""
+    """Return the value at a path such as `data.rows`, or None."""
     for key in path.removeprefix("$.").split("."):
         if isinstance(value, dict):
             value = value.get(key)

@@ -1,4 +1,4 @@
-"""What stays from one request of a run to the next: connections, cookies, tokens, challenges.
+"""Keeps connections, cookies, tokens and challenges from one request of a run to the next.
 
 A session belongs to one configuration, so that steps with different credentials share nothing.
 """

@@ -327,8 +327,8 @@ def file_part(content: Any, filename: Any = None, content_type: Any = None) -> F
 
     Args:
         content: Bytes or a text.
-        filename: Its name; that of the field if it is left out.
-        content_type: Its type; `application/octet-stream` if it is left out.
+        filename: Its name, or None for the name of the field.
+        content_type: Its type, or None for `application/octet-stream`.
 
     Example:
         `post("files", {"report": file_part(state.data, "report.pdf", "application/pdf")},

@@ -65,7 +65,7 @@ def test_an_error_of_a_journal_becomes_a_report() -> None:
 
 @pytest.mark.parametrize("answered", [False, True])
 def test_a_journal_that_raises_has_answered(answered: bool) -> None:
-    """One answer counts, and it is the first one."""
+    """Only the first answer counts."""
 
     def act(done: Done) -> None:
         if answered:

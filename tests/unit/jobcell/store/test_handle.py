@@ -69,7 +69,7 @@ def test_events_and_result_come_back_as_the_engine_has_given_them(store, eng):
 
 @pytest.mark.slow
 def test_a_large_state_is_stored_once_for_the_event_the_record_and_the_result(fresh, eng):
-    """One megabyte in three places takes less than one megabyte in the store."""
+    """A megabyte in three places takes less than a megabyte in the store."""
     import sqlalchemy as sa
 
     from jobcell.store import blobs, events
