@@ -1,4 +1,4 @@
-"""What the relay costs beside a direct connection: ``python -m benchmarks.bench_relay``.
+"""The cost of the relay beside a direct connection: ``python -m benchmarks.bench_relay``.
 
 Both ends of a connection and the relay are processes of their own, so that they do not share an interpreter.
 The paths are measured in turns.  Each transfer is checked by a checksum.

@@ -43,7 +43,7 @@ class NetworkReport(msgspec.Struct, frozen=True, kw_only=True):
     """``by name``: hosts and ports.  ``by port``: ports alone, for `Policy(net="ports")`.  ``no``: a run
     with rules does not start."""
     way: Literal["root", "user namespace"] | None = None
-    """Where the rights for a network of its own come from; None if there are none."""
+    """Where the rights for a network of its own come from; None without them."""
     reason: str | None = None
     """The call that failed."""
     remedies: tuple[str, ...] = ()

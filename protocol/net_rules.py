@@ -310,12 +310,9 @@ def _block(text: str, host: str, ports: tuple[tuple[int, int], ...]) -> NetRule:
         longest = 128 if ":" in address else 32
         raise _wrong(text, f"has a block of {length} bits; there are 0 to {longest}") from None
     if str(block.network_address) != address:
-        raise _wrong(text, f"has host bits that are not zero; write {_shown_block(block)!r}")
+        right = str(NetRule("block", str(block), ports))
+        raise _wrong(text, f"has host bits that are not zero; write {right!r}")
     return NetRule("block", str(block), ports)
-
-
-def _shown_block(block: object) -> str:
-    return f"[{block}]:443" if ":" in str(block) else f"{block}:443"
 
 
 def _name(text: str, host: str, *, room: int = 0) -> str:

@@ -9,7 +9,7 @@ import stat
 from typing import Final, NoReturn
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""Size of the largest file.  That of a machine with all public authorities is below 1 MB."""
+"""Size of the largest file.  All public authorities together take less than 1 MB."""
 
 _BEGIN: Final = re.compile(rb"^-----BEGIN ([^\r\n]{1,100}?)-----[ \t]*\r?$", re.MULTILINE)
 _END: Final = re.compile(rb"^-----END CERTIFICATE-----", re.MULTILINE)

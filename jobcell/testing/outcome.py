@@ -1,4 +1,4 @@
-"""What a run in a test has made: its final state, its events, and its errors."""
+"""The outcome of a run in a test: its final state, its events, and its errors."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def jobcell_runner(pytestconfig: pytest.Config) -> Runner:
 
 @pytest.fixture
 def jobcell_stage() -> Stage:
-    """What the fixtures of this test put in place of the real world, for its runs."""
+    """The things that the fixtures of this test put in place of the real world, for its runs."""
     from jobcell.testing.runner import Stage
 
     return Stage()

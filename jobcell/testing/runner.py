@@ -29,7 +29,7 @@ _SUFFIXES: Final = (".py", ".json")
 
 
 class Stage(msgspec.Struct):
-    """What a test puts in place of the real world."""
+    """The things that a test puts in place of the real world."""
 
     fakes: dict[str, FakeAdaptor] = {}
     net: list[str] = []

@@ -1,4 +1,4 @@
-"""What `jobcell doctor` says about the enforcement of network rules."""
+"""The lines of `jobcell doctor` about the enforcement of network rules."""
 
 from __future__ import annotations
 
