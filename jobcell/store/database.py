@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from jobcell.store.driver_errors import as_store_error, wrapped
 from jobcell.store.errors import StoreError, StoreUnavailableError
+from jobcell.store.same_file import SameFile
 from jobcell.store.schema import translations
 from jobcell.store.urls import shown
 
@@ -44,10 +45,18 @@ class Database:
         url: The checked address.
         pool_size: Largest number of connections.
         asks: See `another`.
+        file: The file of SQLite, as the store has opened it; None: this is the first connection.
 
     """
 
-    def __init__(self, url: sa.URL, *, pool_size: int = 5, asks: bool = True) -> None:
+    def __init__(
+        self,
+        url: sa.URL,
+        *,
+        pool_size: int = 5,
+        asks: bool = True,
+        file: SameFile | None = None,
+    ) -> None:
         self.url = url
         self.is_sqlite: bool = url.get_backend_name() == "sqlite"
         self.schema: str | None = None
@@ -60,7 +69,11 @@ class Database:
         """Settings of the sessions of PostgreSQL."""
         self._pid = os.getpid()
         self._bare = _make_engine(url, pool_size, asks=asks)
-        if not self.is_sqlite:
+        self._file = file
+        if self.is_sqlite:
+            self._file = file or SameFile(url.database or "")
+            self._file.listen(self._bare)
+        else:
             sa.event.listen(self._bare, "connect", self._prepare)
             sa.event.listen(self._bare, "checkout", self._check_session)
         self._engine = self._bare
@@ -207,7 +220,7 @@ class Database:
             settings: Further settings of `use_session`.
 
         """
-        made = Database(self.url, pool_size=pool_size, asks=asks)
+        made = Database(self.url, pool_size=pool_size, asks=asks, file=self._file)
         made.use_schema(self.schema)
         made.use_session(**{**self._session, **settings})
         return made

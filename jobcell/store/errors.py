@@ -25,6 +25,10 @@ class StoreDamagedError(StoreError):
     """The store does not hold what was written: a damaged file, or a content with another hash."""
 
 
+class StoreReplacedError(StoreError):
+    """The file of the store is not there any more, or is another one; open the store again."""
+
+
 class StoreUnavailableError(StoreError):
     """The store is out of reach.  The same call may succeed later, and handles stay good."""
 

@@ -9,7 +9,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from jobcell.store.database import Database
-from jobcell.store.errors import StoreBusyError, StoreError, StoreVersionError
+from jobcell.store.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreReplacedError,
+    StoreVersionError,
+)
 from jobcell.store.schema import check_version
 from jobcell.worker.carrier import Carrier
 from jobcell.worker.figures import Figures
@@ -214,8 +219,8 @@ class Heart:
                 with self._lock:
                     self._fence("the other workers have taken this one for dead")
                 self._pulses.register(draining=self.draining)
-        except StoreVersionError as error:
-            # A newer program has changed the meaning of the tables, so nothing more is written.
+        except (StoreVersionError, StoreReplacedError) as error:
+            # A newer program has changed the meaning of the tables, or there are other ones in their place.
             with self._lock:
                 self._places.close()
                 self.problem = error

@@ -42,7 +42,7 @@ def load_resolvers(given: str) -> Resolvers:
     if os.sep in given or given in {".", ".."} or Path(given).is_dir():
         return Resolvers(credential=SecretFiles(Path(given)))
     if not _NAME.fullmatch(given):
-        raise ResolversError(f"--resolvers: {given!r} is neither of {_EXAMPLES}")
+        raise ResolversError(f"--resolvers must be {_EXAMPLES}, not {given!r}")
     return _from_package(given)
 
 

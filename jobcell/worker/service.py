@@ -152,7 +152,7 @@ class Service:
         """Watch the lease until *is_over* returns True; it is asked when *wake* is set.
 
         Raises:
-            StoreVersionError: A newer program has made the store unusable for this one.
+            StoreError: A newer program has changed the tables of the store, or its file was replaced.
 
         """
         while not is_over():
@@ -170,7 +170,7 @@ class Service:
             is_urgent: Returns whether not to wait any longer.
 
         Raises:
-            StoreVersionError: See `watch`.
+            StoreError: See `watch`.
 
         """
         self._ticker.stop()

@@ -30,6 +30,7 @@ from workers import (
 from engine import Engine, Resolvers
 from jobcell import Store, StoreError, StoreVersionError
 from jobcell.store import StoreRun
+from jobcell.store.errors import StoreReplacedError
 from jobcell.store.schema import meta, records
 from jobcell.worker import Worker
 
@@ -213,6 +214,39 @@ def test_a_worker_ends_when_a_newer_program_changes_the_store(
     assert "it needs version 7 of the tables" in str(error)
     assert row_of(store, run) == held
     assert [event.type for event in run.poll(after=0)][-1] == "log"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_worker_ends_when_its_file_is_removed_or_replaced(
+    tmp_path: Path, shared_engine: Engine, replaced: bool
+) -> None:
+    """Nobody else would see what it writes, and it would not see the runs of others."""
+    path = tmp_path / "runs.db"
+    with closing(Store.open(f"sqlite:///{path}")) as store:
+        run = store.enqueue(FOR_EVER)
+        worker = Worker(store, shared_engine, heartbeat_s=0.1, dead_s=5)
+        ended: list[BaseException] = []
+
+        def serve() -> None:
+            try:
+                worker.serve()
+            except StoreError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        wait_event(run, "log")
+        for name in ("runs.db", "runs.db-wal", "runs.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        if replaced:
+            Store.open(f"sqlite:///{path}").close()
+        thread.join(PATIENCE_S)
+        assert [type(error) for error in ended] == [StoreReplacedError]
+        assert path.exists() == replaced  # the worker has not made an empty one
+        with pytest.raises(StoreReplacedError, match="open the store again"):
+            store.enqueue(QUICK)
+    with closing(Store.open(f"sqlite:///{path}")) as again:
+        assert [known.id for known in again.runs()] == []
 
 
 def test_a_worker_says_how_it_is(tmp_path: Path, shared_engine: Engine) -> None:

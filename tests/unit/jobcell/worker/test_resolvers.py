@@ -163,8 +163,8 @@ def test_resolvers_come_from_a_module(tmp_path: Path, monkeypatch: pytest.Monkey
     ("given", "problem"),
     [
         ("no_such_module:load", "module 'no_such_module' was not found"),
-        ("json", "'json' is neither of package.module:object, or a directory"),
-        ("json:", "is neither of"),
+        ("json", "must be package.module:object, or a directory such as /run/secrets, not 'json'"),
+        ("json:", "not 'json:'"),
         ("./nowhere", "cannot be read: No such file"),
     ],
 )
