@@ -3,8 +3,7 @@
 The relay is a process that carries the network traffic of runs (`engine.network.relay`).  It trusts
 the engine, and the engine trusts the relay.  Neither trusts a job.
 
-A run has a link: a pair of `SOCK_SEQPACKET` sockets.  The child sends the sockets that it has made in
-its own network namespace over one end.  The engine gives the other end to the relay with `Open`.
+The child of a run sends the sockets of its network to the relay over a link: see `protocol.link`.
 """
 
 from __future__ import annotations
@@ -22,20 +21,8 @@ MAX_DATAGRAM_BYTES: Final = 1 << 18
 CONTROL_FD: Final = 3
 """The descriptor on which the relay finds its socket to the engine."""
 
-LINK_MORE: Final = b"more"
-"""The body of a message of a link, which carries descriptors."""
-LINK_END: Final = b"end"
-"""The body of the last message of a link.  The relay closes the link after it."""
-MAX_LINK_DESCRIPTORS: Final = 200
-"""Most descriptors of one message of a link; the kernel refuses more than 253 (SCM_MAX_FD)."""
-
-BACKLOG: Final = 128
-"""Most connections of a listener that wait to be accepted."""
-
 MAX_ENDED: Final = 1_000
 """Most messages `Ended` for one run; those above are only counted."""
-
-NAME_PORT: Final = 53
 
 
 class Configure(msgspec.Struct, frozen=True, tag="configure"):

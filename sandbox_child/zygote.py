@@ -145,6 +145,7 @@ def _confine(prepare: Prepare, proc: Proc | None) -> ConfinedZygote | None:
             parent_pid=prepare.pid,
             keep_fds=(0, 1, 2, CONTROL_FD, *(() if proc is None else (proc.fd,))),
             fork_fds=bootstrap.KEPT_FDS,
+            link_fd=LINK_FD,
         )
     except ConfinementRefused:
         return None  # every child will meet the same refusal, and report it to the engine
@@ -221,6 +222,8 @@ class _Zygote:
     def fork_clean(self, wanted: Fork, fds: list[int]) -> None:
         """See `Host.fork_clean`."""
         self._wanted = wanted.request
+        if self._confined is not None:
+            self._confined.prepare(wanted.request)
         pid = fork()
         if pid == 0:
             self._become_child(*fds)

@@ -15,7 +15,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from protocol.relay import BACKLOG, LINK_END, LINK_MORE, MAX_LINK_DESCRIPTORS, NAME_PORT
+from protocol.link import BACKLOG, LINK_END, LINK_MORE, MAX_LINK_DESCRIPTORS, NAME_PORT
 from sandbox_child.confine import landlock
 from sandbox_child.confine.kernel import syscall
 from sandbox_child.confine.namespaces import NEW_NET
@@ -82,10 +82,10 @@ def apply(task: Task) -> str | None:
     """
     request = task.request
     if not request.private_net:
-        return task.net
+        return None
     try:
         if not task.empty_net:
-            syscall("unshare", NEW_NET)
+            _Unsharing().make()
     except OSError as error:
         if not request.net_by_port:
             raise
@@ -94,30 +94,53 @@ def apply(task: Task) -> str | None:
         _send(task.link_fd, ())
         task.net = "by port"
         return f"{task.net}, because of {explain(error)}"
-    _make(request, task.link_fd)
+    _Making(request, task.link_fd).make()
     task.net = "by name"
     return task.net
 
 
 def ready(task: Task) -> Ready | None:
     """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
-    return None if task.request.private_net else ([], task.net)
+    request = task.request
+    if not request.private_net:
+        return [], None
+    if request.net_by_port:
+        return None  # Landlock needs to know the outcome
+    return [_Unsharing(), _Making(request, task.link_fd)], "by name"
 
 
-def _make(request: ConfinementRequest, link_fd: int | None) -> None:
-    """Make every address local, and pass on the sockets.
+class _Unsharing:
+    """Leaves the network namespace of the process."""
+
+    name: Final = "unshare"
+
+    def make(self) -> int:
+        return syscall("unshare", NEW_NET)
+
+
+class _Making:
+    """Makes every address local in a new network namespace, and passes its sockets on.
 
     Source: netdevice(7), rtnetlink(7), ip(7), ipv6(7).
     """
-    from _socket import socket  # most runs have no network
 
-    from protocol.net_rules import parse_net_rules, ports_of
+    name: Final = "sendmsg"
 
-    _bring_up(socket)
-    _make_local(socket, _AF_INET)
-    with_ipv6 = _can_ipv6(socket)
-    ports = ports_of(parse_net_rules(request.net)) or set()
-    _send(link_fd, _sockets(socket, sorted(ports), name_servers(), with_ipv6=with_ipv6))
+    def __init__(self, request: ConfinementRequest, link_fd: int | None) -> None:
+        from protocol.net_rules import parse_net_rules, ports_of  # most runs have no network
+
+        self._ports = sorted(ports_of(parse_net_rules(request.net)) or ())
+        self._servers = name_servers()
+        self._link_fd = link_fd
+
+    def make(self) -> int:
+        from _socket import socket
+
+        _bring_up(socket)
+        _make_local(socket, _AF_INET)
+        with_ipv6 = _can_ipv6(socket)
+        _send(self._link_fd, _sockets(socket, self._ports, self._servers, with_ipv6=with_ipv6))
+        return 0
 
 
 def _bring_up(socket: type[_socket.socket]) -> None:
@@ -170,6 +193,14 @@ def _local_route(family: int) -> bytes:
 
 
 _LOCAL_ROUTES: Final = {family: _local_route(family) for family in (_AF_INET, _AF_INET6)}
+
+
+def resolver_version(path: str = RESOLVER_FILE) -> int:
+    """Return a number that changes with the file of `name_servers`."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def name_servers(path: str = RESOLVER_FILE) -> list[str]:

@@ -2,18 +2,25 @@
 
 A fork shares the memory of its zygote until one of them writes to it, and Python writes to every
 object that it uses.  So the walls of a fork with the zygote's own request are a prepared list of
-system calls with their arguments.  These calls do the same as `apply`.
+system calls with their arguments.  These calls do the same as `apply`.  The same holds for forks that
+also have a private network.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from typing import Final
 
-from protocol.confinement import LayerReport
-from sandbox_child.confine import identity, pdeathsig, seccomp
+import msgspec
+
+from protocol.confinement import ConfinementRequest, LayerReport, missing_in_zygote
+from sandbox_child.confine import identity, network, pdeathsig, seccomp
 from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import ForkedLayer, Ready, Task, explain
+
+MOST_PRIVATE: Final = 32
+"""Most walls for private networks that are kept; each takes a few kB."""
 
 
 class ReadyWall:
@@ -39,6 +46,7 @@ class ReadyWall:
             for layer, (_, detail) in layers
         }
         self._parent_pid = task.parent_pid
+        self._request = task.request
 
     def put_on(self) -> dict[str, LayerReport]:
         """Put all layers on this process, a fork, for good; return their reports.
@@ -49,7 +57,7 @@ class ReadyWall:
         """
         pid = os.getpid()
         uid = identity.set_own(pid)
-        seccomp.set_own(pid)
+        seccomp.set_own(pid, self._request)
         for layer, calls in self._calls:
             try:
                 for call in calls:
@@ -82,8 +90,78 @@ class ReadyWall:
         return os.waitpid(pid, 0)[1] == 0
 
 
-def make_ready(task: Task, layers: Collection[ForkedLayer]) -> ReadyWall | None:
-    """Return the prepared layers, or None if a fork itself has to find out which work."""
+class ReadyWalls:
+    """The prepared walls of a zygote, for any number of forks.
+
+    The forks with private networks share all walls except a few arguments, so that a wall for each set
+    of rules is made when it is needed first.
+
+    Args:
+        task: The confinement that the zygote was made for.
+        layers: The layers that each fork puts on.
+
+    """
+
+    def __init__(self, task: Task, layers: Collection[ForkedLayer]) -> None:
+        self._task = task
+        self._layers = layers
+        self._own = _make_wall(task, layers)
+        if self._own is not None and not self._own.works():
+            self._own = None
+        self._private: dict[ConfinementRequest, ReadyWall | None] = {}
+        self._resolver_version = 0
+        self._last: tuple[ConfinementRequest, ReadyWall | None] | None = None
+
+    def find(self, request: ConfinementRequest | None) -> ReadyWall | None:
+        """Return the wall for a request; None if a fork itself has to find out which layers work.
+
+        Without a *request* it is the wall that the zygote was made for.
+        """
+        own = self._task.request
+        if request is None or self._own is None:
+            return self._own
+        if self._last is not None and self._last[0] is request:
+            return self._last[1]
+        wall = self._own if request == own else None
+        if wall is None and _differs_in_network(own, request):
+            wall = self._find_private(request)
+        self._last = (request, wall)
+        return wall
+
+    def _find_private(self, request: ConfinementRequest) -> ReadyWall | None:
+        version = network.resolver_version()
+        if version != self._resolver_version or len(self._private) >= MOST_PRIVATE:
+            self._resolver_version = version
+            self._private.clear()
+        if request not in self._private:
+            own = self._task
+            task = Task(
+                request, parent_pid=own.parent_pid, keep_fds=own.keep_fds, link_fd=own.link_fd
+            )
+            identity.prepare(request)
+            self._private[request] = _make_wall(task, self._layers)
+        return self._private[request]
+
+
+def _differs_in_network(own: ConfinementRequest, request: ConfinementRequest) -> bool:
+    """Whether a request differs from that of the zygote in its private network alone."""
+    if not request.private_net or missing_in_zygote(own, request) is not None:
+        return False
+    plain = msgspec.structs.replace(
+        request,
+        required=own.required,
+        read_paths=own.read_paths,
+        root_paths=own.root_paths,
+        net=own.net,
+        max_connections=own.max_connections,
+        net_bytes=own.net_bytes,
+        max_open_files=own.max_open_files,
+    )
+    return plain == own and set(request.required) == {*own.required, network.NAME}
+
+
+def _make_wall(task: Task, layers: Collection[ForkedLayer]) -> ReadyWall | None:
+    """Return the prepared layers, or None if a layer cannot be prepared."""
     if task.counts_alone:
         return None  # a user namespace does not have another user id
     made: list[tuple[ForkedLayer, Ready]] = []
@@ -95,5 +173,4 @@ def make_ready(task: Task, layers: Collection[ForkedLayer]) -> ReadyWall | None:
         if one is None:
             return None
         made.append((layer, one))
-    wall = ReadyWall(made, task)
-    return wall if wall.works() else None
+    return ReadyWall(made, task)

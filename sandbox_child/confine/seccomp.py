@@ -90,24 +90,27 @@ def program_for(request: ConfinementRequest) -> Program:
     return program(net=bool(request.net), scratch=request.scratch_bytes > 0)
 
 
-_own: list[tuple[Program, bytearray]] = []
-"""The prepared programs for a fork, which fills in its own pid."""
+_own: dict[Program, bytearray] = {}
+"""The prepared programs for forks; each fork fills its own pid into one of them."""
 
 
 def ready(task: Task) -> Ready:
     """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     made = program_for(task.request)
-    code = made.blank()
-    _own[:] = [(made, code)]
+    code = _own.get(made)
+    if code is None:
+        code = _own[made] = made.blank()
     length = len(code) // 8
     # struct sock_fprog: unsigned short len, struct sock_filter *filter
     filter_ = length.to_bytes(8, "little") + address_of(code).to_bytes(8, "little")
     return [Call("seccomp", SET_MODE_FILTER, 0, filter_)], f"{length} instructions"
 
 
-def set_own(pid: int) -> None:
-    """Set the process that makes the ready calls."""
-    for made, code in _own:
+def set_own(pid: int, request: ConfinementRequest) -> None:
+    """Set the process that makes the ready calls for *request*."""
+    made = program_for(request)
+    code = _own.get(made)
+    if code is not None:
         made.fill(code, pid)
 
 
@@ -138,5 +141,5 @@ def apply(task: Task) -> str | None:
 
     """
     calls = ready(task)
-    set_own(os.getpid())
+    set_own(os.getpid(), task.request)
     return make_all(calls)

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from protocol.confinement import ConfinementRequest, NetReach
-from sandbox_child.confine.kernel import Call
 
-Ready = tuple[list[Call], str | None]
+
+class ReadyCall(Protocol):
+    """A system call, or a row of them, that is prepared before a fork and made in it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the call."""
+
+    def make(self) -> int:
+        """Make the call.
+
+        Raises:
+            OSError: The kernel refused it.
+
+        """
+
+
+Ready = tuple[Sequence[ReadyCall], str | None]
 """The system calls that put a layer on a fork, and the detail of the layer's report."""
 
 

@@ -53,7 +53,7 @@ from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import ForkedLayer, Layer, PreparedLayer, Task, explain
 
 if TYPE_CHECKING:
-    from sandbox_child.confine.ready import ReadyWall
+    from sandbox_child.confine.ready import ReadyWall, ReadyWalls
 
 LAYERS: Final[tuple[Layer, ...]] = (
     environment,
@@ -105,18 +105,25 @@ _NAMES: Final = tuple(layer.NAME for layer in LAYERS)
 class ConfinedZygote:
     """The preparations that the forks of a zygote inherit."""
 
-    __slots__ = ("layers", "ready", "request")
+    __slots__ = ("_walls", "layers", "request")
 
     def __init__(
         self,
         request: ConfinementRequest,
         layers: dict[str, LayerReport],
-        ready: ReadyWall | None,
+        walls: ReadyWalls | None,
     ) -> None:
         self.request = request
         self.layers = layers
-        self.ready = ready
-        """For a fork that wants just what *request* says."""
+        self._walls = walls
+
+    def prepare(self, request: ConfinementRequest | None) -> ReadyWall | None:
+        """Return the prepared wall of a fork with *request*, or of one with the zygote's own request.
+
+        A zygote calls this before the fork, so that the fork does not make the wall for itself.
+        None: the layers cannot be prepared.
+        """
+        return None if self._walls is None else self._walls.find(request)
 
 
 def confine(
@@ -150,6 +157,7 @@ def confine_zygote(
     parent_pid: int,
     keep_fds: Collection[int],
     fork_fds: Collection[int],
+    link_fd: int | None = None,
 ) -> ConfinedZygote:
     """Put on this process what its forks need not put on again, and prepare the rest.
 
@@ -158,6 +166,7 @@ def confine_zygote(
         parent_pid: The process that started this one.
         keep_fds: The descriptors that stay open here.
         fork_fds: Those that stay open in a fork.
+        link_fd: The link of a fork with a private network.
 
     Raises:
         ConfinementRefused: A required layer cannot be put on.
@@ -165,7 +174,7 @@ def confine_zygote(
     """
     # Only a zygote has a use for these: the second one is for its forks.
     from sandbox_child.confine import scratch  # noqa: F401
-    from sandbox_child.confine.ready import make_ready
+    from sandbox_child.confine.ready import ReadyWalls
 
     task = Task(request, parent_pid=parent_pid, keep_fds=keep_fds)
     _refuse_threads()
@@ -178,13 +187,13 @@ def confine_zygote(
                 layer.prepare(request)
             except OSError:
                 continue
-    forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds)
+    forks = Task(request, parent_pid=os.getpid(), keep_fds=fork_fds, link_fd=link_fd)
     forks.counts_alone = task.counts_alone
     wanted = [layer for layer in FORKED if not _left_out(request, layer.NAME)]
     off = {layer.NAME: _off(request, layer.NAME) for layer in FORKED if layer not in wanted}
     # A contradiction is for each fork to refuse.
-    ready = None if off.keys() & set(request.required) else make_ready(forks, wanted)
-    return ConfinedZygote(request, off | layers, ready)
+    walls = None if off.keys() & set(request.required) else ReadyWalls(forks, wanted)
+    return ConfinedZygote(request, off | layers, walls)
 
 
 def confine_forked(
@@ -207,8 +216,10 @@ def confine_forked(
     task = Task(
         request or zygote.request, parent_pid=parent_pid, keep_fds=keep_fds, link_fd=link_fd
     )
-    if zygote.ready is not None and request in (None, zygote.request):
-        made = zygote.ready.put_on()
+    wall = zygote.prepare(request)
+    if wall is not None:
+        made = wall.put_on()
+        task.net = "by name" if task.request.private_net else task.net
     else:
         reason = None if request is None else missing_in_zygote(zygote.request, request)
         if reason is not None:

@@ -16,10 +16,9 @@ from network_spaces import Space
 
 from engine.confinement import relay_command
 from engine.confinement.interpreter import CHILD_ENVIRONMENT
+from protocol.link import LINK_END, LINK_MORE
 from protocol.relay import (
     CONTROL_FD,
-    LINK_END,
-    LINK_MORE,
     MAX_DATAGRAM_BYTES,
     Close,
     Closed,

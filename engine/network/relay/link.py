@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
+from protocol.link import LINK_END, LINK_MORE, MAX_LINK_DESCRIPTORS, NAME_PORT
 from protocol.net_rules import MAX_PORTS
-from protocol.relay import LINK_END, LINK_MORE, MAX_LINK_DESCRIPTORS, NAME_PORT
 
 MAX_NAME_SOCKETS: Final = 16
 """Most sockets for names; a `resolv.conf` has three servers at most that count."""

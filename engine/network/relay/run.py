@@ -15,12 +15,11 @@ from engine.network.relay.loop import Loop
 from engine.network.relay.naming import Naming
 from engine.network.relay.permit import Permit, read_address
 from engine.network.relay.resolver import Resolver, search_domains
+from protocol.link import BACKLOG, NAME_PORT
 from protocol.net_proxy import NetProxy
 from protocol.net_rules import parse_net_rules
 from protocol.relay import (
-    BACKLOG,
     MAX_ENDED,
-    NAME_PORT,
     Closed,
     Ended,
     LimitReached,

@@ -13,10 +13,9 @@ import pytest
 from relay_world import ENVIRONMENT, WAIT_S, Job, Relay, echo, served
 
 from engine.confinement import relay_command
+from protocol.link import LINK_END, LINK_MORE
 from protocol.relay import (
     CONTROL_FD,
-    LINK_END,
-    LINK_MORE,
     MAX_DATAGRAM_BYTES,
     Close,
     Closed,
