@@ -69,6 +69,15 @@ class NetRule(msgspec.Struct, frozen=True):
         """Whether the rule is ``*``: every host and every port."""
         return self.kind == "any" and not self.ports
 
+    def may_name(self, name: str) -> bool:
+        """Whether the rule allows a name in canonical form at any port.
+
+        This is only for the texts of errors: the relay decides, and knows more about labels.
+        """
+        if self.kind == "wildcard":
+            return name.partition(".")[2] == self.host
+        return self.kind == "any" or (self.kind == "name" and name == self.host)
+
     def __str__(self) -> str:
         """Return the canonical text, which is read as the same rule."""
         host = {"wildcard": f"*.{self.host}", "any": "*"}.get(self.kind, self.host)

@@ -43,3 +43,14 @@ def left_out(characters: int, limit_mb: float) -> str:
         f"[a message of {characters} characters was left out;"
         f" allowed: {limit_mb:g} MB (log_payload_mb)]"
     )
+
+
+def place_of(host: str | None, port: int | None) -> str:
+    """Return host and port as a network rule; a part that is not known is in capitals."""
+    host = host or "HOST"
+    return f"[{host}]:{port or 'PORT'}" if ":" in host else f"{host}:{port or 'PORT'}"
+
+
+def refused_connection(place: str) -> str:
+    """Return the text about a connection that lacks a network rule; see `place_of`."""
+    return f'connection to {place} was refused; allow it with Permissions(net=["{place}"])'

@@ -21,7 +21,6 @@ from engine.running.session import (
     Effects,
     Kill,
     Moment,
-    Reading,
     Record,
     Resolve,
     Send,
@@ -73,9 +72,6 @@ class Lane:
         self._outcome: Outcome | None = None
         """How the run ended, once the last event was emitted. From then on, actions of the child do
         not count."""
-        self._leaving: Reading | None = None
-        """The last reading of the memory of a child that has sent its last message, and was killed.  The run
-        ends when its network has ended."""
         self._gone = False
         """Whether the run is over: the child was reaped or never started, and all resources are
         released."""
@@ -87,7 +83,8 @@ class Lane:
 
     @property
     def _over(self) -> bool:
-        return self._gone or self._outcome is not None or self._leaving is not None
+        child = self._child
+        return self._gone or self._outcome is not None or (child is not None and child.leaving)
 
     # --- start ---
 
@@ -276,18 +273,13 @@ class Lane:
         wait: its exit status counts more than its last message.
         """
         if not child.gone():
-            self._leaving = child.reading()
-            child.kill()
-            child.connection.close()  # messages after the last one are ignored
+            child.leave()
             if child.close_network():
-                self._leave(now)
+                self._leave(child, now)
 
-    def _leave(self, now: Moment) -> None:
+    def _leave(self, child: RunningChild, now: Moment) -> None:
         """End the run of a child that was dismissed, and whose network has ended."""
-        child, reading = self._child, self._leaving
-        assert child is not None
-        assert reading is not None
-        self._outcome = self._last_event(now, *reading)
+        self._outcome = self._last_event(now)
         if child.exited is not None:
             self._end()
 
@@ -302,8 +294,8 @@ class Lane:
         self._carry_out(self.session.network(message, now))
         if not ended:
             return
-        if self._leaving is not None:
-            self._leave(now)
+        if child.leaving:
+            self._leave(child, now)
         elif child.exited is not None:
             self.turn()
 
@@ -319,7 +311,7 @@ class Lane:
             return
         if self._outcome is not None:
             self._end()
-        elif self._leaving is None:
+        elif not child.leaving:
             self.turn()
 
     def _part(self, child: RunningChild) -> None:
@@ -375,18 +367,12 @@ class Lane:
         if child.exited is not None:
             self._counted = self._counted.plus(child.exited.peak_bytes, child.exited.cpu_s)
 
-    def _last_event(self, now: Moment, resident: int = 0, peak: int = 0) -> Outcome:
+    def _last_event(self, now: Moment) -> Outcome:
         """Emit the last event, and return how the run ended."""
-        child, session = self._child, self.session
-        oom_killed = False
-        exited = None
-        if child is not None:
-            # A child that was dismissed did not end by itself.
-            exited = child.exited if self._leaving is None else None
-            oom_killed = child.oom_killed()
-            peak = max(peak, child.group_peak_bytes())
+        session, child = self.session, self._child
+        exited, oom_killed, memory = (None, False, (0, 0)) if child is None else child.final_facts()
         try:
-            return session.finish(exited, now, oom_killed=oom_killed, memory=(resident, peak))
+            return session.finish(exited, now, oom_killed=oom_killed, memory=memory)
         except Exception as error:  # noqa: BLE001 - reported as an error of the run
             _log.exception("internal error at the end of run %s", self.run.id)
             return session.give_up(error, now)

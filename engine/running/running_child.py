@@ -61,6 +61,7 @@ class RunningChild:
         self._cgroup: RunCgroup | None = None
         self._cgroup_asked = False
         self._let_go = False
+        self._last_reading: Reading | None = None
         self._network_ended = self._network is None
         self.connection.before_close = host.unwatch
         largest = max(options.state_bytes, int(options.payload_mb * MEGABYTE), self.line_bytes)
@@ -116,6 +117,26 @@ class RunningChild:
     def network_has_ended(self) -> None:
         """Take note of the last message about the network."""
         self._network_ended = True
+
+    def leave(self) -> None:
+        """Kill the child, which has sent its last message; later ones are ignored.
+
+        How it ends does not count from now on, because it did not end by itself.
+        """
+        self._last_reading = self.reading()
+        self.kill()
+        self.connection.close()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the child was killed after its last message."""
+        return self._last_reading is not None
+
+    def final_facts(self) -> tuple[Exit | None, bool, Reading]:
+        """Return how the child ended, whether its memory was the reason, and its memory."""
+        exited = None if self.leaving else self.exited
+        resident, peak = self._last_reading or (0, 0)
+        return exited, self.oom_killed(), (resident, max(peak, self.group_peak_bytes()))
 
     def let_go(self) -> None:
         """Release all resources, after the child was reaped."""

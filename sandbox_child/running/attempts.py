@@ -13,6 +13,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from protocol.words import place_of, refused_connection
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -35,6 +37,9 @@ _PLACES_OF_C = (
     r"resolve host:? '?(?P<host>[\w.-]+)",
 )
 
+_NAME = r"([a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*"
+"""A name in ASCII, and not an address: its last part does not begin with a digit."""
+
 _CONNECTING = r"(?i)\bconnection\b|\bconnect\b|\bhost\b"
 
 
@@ -46,14 +51,11 @@ class Target(NamedTuple):
 
     def rule(self) -> str:
         """Return the network rule that would allow the connection."""
-        host = self.host or "HOST"
-        host = f"[{host}]" if ":" in host else host
-        return f"{host}:{self.port or 'PORT'}"
+        return place_of(self.host, self.port)
 
     def advice(self) -> str:
         """Return how to allow the connection."""
-        rule = self.rule()
-        return f'connection to {rule} was refused; allow it with Permissions(net=["{rule}"])'
+        return refused_connection(self.rule())
 
 
 class Attempts:
@@ -93,7 +95,7 @@ class Attempts:
         """
         found = [target for target in self._targets if target not in self._reported]
         if self._rules:
-            found = [target for target in found if self._has_no_listener(target)]
+            found = [target for target in found if self._is_without_rule(target)]
         elif found and not no_network():
             return []
         self._reported.update(found[:_MAX_REPORTED])
@@ -104,14 +106,22 @@ class Attempts:
         """The attempts, in order."""
         return list(self._targets)
 
-    def _has_no_listener(self, target: Target) -> bool:
-        """Whether no rule names the port of a target, in a private network."""
-        if not self._rules or target.port is None:
+    def _is_without_rule(self, target: Target) -> bool:
+        """Whether a private network has no socket for the port of a target, or does not know its name.
+
+        The relay decides about addresses, and about names at a port; the engine reports that.
+        """
+        if not self._rules or target.host is None:
             return False
         from protocol.net_rules import parse_net_rules, ports_of
 
-        ports = ports_of(parse_net_rules(self._rules))
-        return ports is not None and target.port not in ports
+        rules = parse_net_rules(self._rules)
+        ports = ports_of(rules)
+        if ports is not None and target.port is not None and target.port not in ports:
+            return True
+        name = target.host.lower().removesuffix(".")
+        known = name == "localhost" or any(rule.may_name(name) for rule in rules)
+        return not known and re.fullmatch(_NAME, name) is not None
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "socket.connect":
@@ -153,7 +163,7 @@ class Attempts:
                 if closed:
                     return last
             elif self._rules:
-                if cause.errno == errno.ECONNREFUSED and self._has_no_listener(last):
+                if cause.errno == errno.ECONNREFUSED and self._is_without_rule(last):
                     return last
             elif cause.errno not in _REFUSED or cause.filename is not None:
                 continue
@@ -186,11 +196,11 @@ class Attempts:
         for place in filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)):
             port = place.groupdict().get("port")
             target = Target(place["host"][:_MAX_HOST], int(port) if port else None)
-            if port is None or self._has_no_listener(target):
+            if self._is_without_rule(target):
                 return target
         if re.search(_CONNECTING, text):
             found = self.targets[-1] if self._targets else Target()
-            if self._has_no_listener(found):
+            if self._is_without_rule(found):
                 return found
         return None
 

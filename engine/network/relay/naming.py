@@ -103,7 +103,8 @@ class Naming:
         if isinstance(question, names.Malformed):
             return names.error(question)
         if question.name == "localhost":
-            return names.answer(question, self._of_type(question.type, LOCALHOST))
+            local = self._permit.reachable(LOCALHOST)
+            return names.answer(question, self._of_type(question.type, local))
         if not question.legal or not self._permit.allows_name(question.name):
             self._refuse(question.name, "no rule allows the name")
             return names.answer(question, [], names.NO_NAME)
@@ -113,11 +114,11 @@ class Naming:
             return names.answer(question, [], names.SERVER_FAILURE)
         return names.answer(question, self._of_type(question.type, found))
 
-    def _of_type(self, type_: int, found: tuple[Address | None, Address]) -> list[bytes]:
+    def _of_type(self, type_: int, found: tuple[Address | None, Address | None]) -> list[bytes]:
         ipv4, ipv6 = found
         if type_ == names.A and ipv4 is not None:
             return [ipv4.packed]
-        if type_ == names.AAAA and self.with_ipv6:
+        if type_ == names.AAAA and ipv6 is not None and self.with_ipv6:
             return [ipv6.packed]
         return []
 

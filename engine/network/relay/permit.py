@@ -154,6 +154,24 @@ class Permit:
             )
         )
 
+    def reachable(
+        self, addresses: tuple[Address, Address]
+    ) -> tuple[Address | None, Address | None]:
+        """Return the addresses that a rule names at any port, with None for the others.
+
+        A job that gets an address without a rule may try it first, and find it refused.  If no rule
+        names any of the addresses, all are returned, so that the refusal can be explained.
+        """
+        first, second = (one if self._names_special(one) else None for one in addresses)
+        return addresses if first is second is None else (first, second)
+
+    def _names_special(self, address: Address) -> bool:
+        return (
+            address in self._addresses
+            or any(rule.everything for rule in self._any)
+            or any(inside and address in block for block, inside, _ in self._blocks)
+        )
+
     def last_named(self, address: Address) -> Address | None:
         """Return the last address of the rule that names *address* or its block, at any port."""
         if address in self._addresses:

@@ -19,7 +19,6 @@ from engine.reporting import (
     EventLog,
     Outcome,
     Reporter,
-    Usage,
     cancelled_report,
     reason_of,
 )
@@ -93,7 +92,7 @@ class Session:
             replayed=len(order.recorded),
         )
         self._learning = Learning(order.to_learn, self.loading)
-        self._traffic = Traffic(order.options, reporter)
+        self._traffic = Traffic(order, reporter)
         self._deadlines = Deadlines(order.options)
         self._child = Conversation(self._parts, self._deadlines)
 
@@ -175,8 +174,7 @@ class Session:
             self.order = None
             self._recovery.started()
         effects = self._child.receive(message, now, frame_bytes, memory, reads)
-        if type(message) is m.Ready:
-            self._traffic.begin()
+        self._traffic.heard(message)
         return effects
 
     def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
@@ -185,8 +183,7 @@ class Session:
 
     def network(self, message: FromRelay, now: Moment) -> Effects:
         """Take a message of the relay about the network of the child."""
-        report = self._traffic.take(message, now)
-        return NO_EFFECTS if report is None else self.judge(report)
+        return self._child.judge(self._traffic.take(message, now))
 
     def break_off(self, reason: str) -> Effects:
         """Take note that the child does not keep to the protocol."""
@@ -340,6 +337,7 @@ class Session:
         child, reporter = self._child, self._reporter
         reporter.time_s = now.wall_s
         self._steps.footprint.take(memory)
+        self._traffic.step_ended()
         reporter.logs.flush(final=True)
         reporter.emit_losses()
         if reporter.exceeded:
@@ -395,12 +393,7 @@ class Session:
             ending=ending,
             state=state,
             duration_ms=duration_ms,
-            usage=Usage(
-                self._steps.footprint.peak_bytes,
-                connections=self._traffic.connections,
-                net_sent_bytes=self._traffic.sent_bytes,
-                net_received_bytes=self._traffic.received_bytes,
-            ),
+            usage=self._traffic.usage(self._steps.footprint.peak_bytes),
             confinement=confinement,
             versions=self._versions,
             children=max(1, self._recovery.children),
