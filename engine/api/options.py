@@ -202,6 +202,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
                 raise TypeError(f"modules[{name!r}] must be a ModuleRef, not {ref!r}")
         if not isinstance(self.permissions, Permissions):
             raise TypeError(f"permissions must be Permissions, not {self.permissions!r}")
+        _check_counted(self.net_mb, self.permissions.net)
         if (self.permissions.scratch_mb or 0) > self.memory_mb:
             raise ValueError(
                 f"permissions.scratch_mb is {self.permissions.scratch_mb:g}, which is more than"
@@ -260,6 +261,15 @@ def _check_positive(name: str, value: Any) -> None:
     if not _is_number(value) or value <= 0:
         hint = " or None" if optional else ""
         raise ValueError(f"{name} must be a finite number above 0{hint}, not {value!r}")
+
+
+def _check_counted(net_mb: float | None, net: tuple[str, ...]) -> None:
+    """Raise ValueError if nobody can count the bytes of a run that has a limit for them."""
+    if net_mb is not None and "*" in net:
+        raise ValueError(
+            f"net_mb is {net_mb:g}, but the network rule '*' lets the run reach everything directly,"
+            " so that nobody counts its bytes; name its hosts, or leave out net_mb"
+        )
 
 
 def _check_pattern(pattern: str) -> None:

@@ -19,6 +19,7 @@ from protocol.link import BACKLOG, LINK_END, LINK_MORE, MAX_LINK_DESCRIPTORS, NA
 from sandbox_child.confine import landlock
 from sandbox_child.confine.kernel import syscall
 from sandbox_child.confine.namespaces import NEW_NET
+from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import explain
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def apply(task: Task) -> str | None:
             raise
         if landlock.abi() < PORTS_ABI:
             raise OSError(error.errno, "landlock: this kernel cannot restrict ports") from None
+        if request.net_bytes is not None:
+            reason = f"net_mb can only be counted in a private network ({explain(error)})"
+            raise ConfinementRefused(NAME, reason, REMEDY) from None
         _send(task.link_fd, ())
         task.net = "by port"
         return f"{task.net}, because of {explain(error)}"

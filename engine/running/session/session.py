@@ -145,7 +145,7 @@ class Session:
         self._verdict.closed = False
         if self._recovery.children:
             self._steps.next_child()
-        return self._recovery.begin()
+        return self._traffic.narrow(self._recovery.begin())
 
     def receive(
         self,
@@ -183,7 +183,7 @@ class Session:
 
     def network(self, message: FromRelay, now: Moment) -> Effects:
         """Take a message of the relay about the network of the child."""
-        return self._child.judge(self._traffic.take(message, now))
+        return self._verdict.overrule(self._traffic.take(message, now))
 
     def break_off(self, reason: str) -> Effects:
         """Take note that the child does not keep to the protocol."""

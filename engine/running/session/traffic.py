@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from engine.reporting import Reporter, Usage
 from engine.running.session.limits import too_much_traffic
 from engine.running.session.moment import Moment
 from engine.running.session.order import Order
+from engine.running.session.recovery import Beginning
 from protocol import events
 from protocol import messages as m
 from protocol import relay as r
@@ -50,7 +53,8 @@ class Traffic:
             else:
                 self._early.append(message)
         elif isinstance(message, r.LimitReached):
-            return too_much_traffic(message.sent + message.received, self._options)
+            moved_bytes = self._moved_bytes + message.sent + message.received
+            return too_much_traffic(moved_bytes, self._options)
         elif isinstance(message, r.OpenFailed):
             return make_report(
                 "ConfinementError", f"the relay does not serve the run: {message.reason}"
@@ -60,6 +64,20 @@ class Traffic:
         elif isinstance(message, r.Closed):
             self._count(message)
         return None
+
+    def narrow(self, beginning: Beginning) -> Beginning:
+        """Return the walls of the next child with the bytes that are left for it."""
+        limit = beginning.request.net_bytes
+        if limit is None or not self._moved_bytes:
+            return beginning
+        left = max(0, limit - self._moved_bytes)
+        request = msgspec.structs.replace(beginning.request, net_bytes=left)
+        return msgspec.structs.replace(beginning, request=request)
+
+    @property
+    def _moved_bytes(self) -> int:
+        """The bytes of the children that are gone."""
+        return self._sent_bytes + self._received_bytes
 
     def usage(self, peak_bytes: int) -> Usage:
         """Return the use of the network, and the memory that the caller has measured."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.running.session.effects import KILL, NO_EFFECTS, Effects
 from protocol.report import ErrorReport, make_report
 
 
@@ -20,6 +21,17 @@ class Verdict:
         if self.report is None:
             self.report = report
         return True
+
+    def overrule(self, report: ErrorReport | None) -> Effects:
+        """Set the verdict even if the child has reached its end; None changes nothing.
+
+        The relay reports a limit before the job can notice it, but by another way than the child.
+        """
+        if report is None:
+            return NO_EFFECTS
+        if self.report is None:
+            self.report = report
+        return KILL
 
 
 def internal_error(error: Exception) -> ErrorReport:

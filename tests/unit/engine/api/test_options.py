@@ -188,3 +188,15 @@ def test_a_whitelist_that_is_no_regular_expression_is_quoted(pattern):
     with pytest.raises(ValueError, match="is not a regular expression: ") as caught:
         RunOptions(whitelist=["common", pattern])
     assert repr(pattern)[:20] in str(caught.value)
+
+
+def test_bytes_that_nobody_counts_have_no_limit():
+    """With the rule for everything the connections of a run do not go through the relay."""
+    with pytest.raises(ValueError, match="net_mb is 2, but the network rule"):
+        RunOptions(net_mb=2, permissions=Permissions(net=["*"]))
+    assert RunOptions(net_mb=2, permissions=Permissions(net=["*:443"])).net_bytes == 2_000_000
+    for wrong in ({"net_mb": 0}, {"max_connections": 0}):
+        with pytest.raises(ValueError, match="above 0"):
+            RunOptions(**wrong)
+    with pytest.raises(TypeError, match="max_connections must be an int"):
+        RunOptions(max_connections=2.5)

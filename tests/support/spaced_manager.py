@@ -1,0 +1,52 @@
+"""Runs a manager's script as another user, in another network, or without namespaces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+ORDINARY = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "--"]
+"""A user without any right, that can read what the user of the test can read."""
+
+WITHOUT_NETWORKS = [
+    *("unshare", "--user", "--map-root-user", "--", "/bin/sh", "-c"),
+    'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"',
+    "sh",
+]
+"""A machine on which nobody can make a network namespace: namespaces(7), /proc/sys/user."""
+
+HEAD = """
+import json, sys
+sys.path[:0] = [{root!r}, {support!r}]
+from engine import Engine, Permissions, Policy, RunOptions, to_json
+from network_jobs import CONNECT, connections, echo, engine_with, options
+"""
+
+
+def run_script(script: str, *, under: list[str] = ()) -> Any:  # type: ignore[assignment]
+    """Run a script that prints JSON in its last line, and return that.
+
+    Args:
+        script: Python, after the imports of `HEAD`.
+        under: The program that starts it.
+
+    """
+    head = HEAD.format(root=str(ROOT), support=str(Path(__file__).parent))
+    done = subprocess.run(
+        [*under, sys.executable, "-c", head + script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def works(under: list[str]) -> bool:
+    """Whether programs can be started in this way here."""
+    return subprocess.run([*under, "true"], capture_output=True, check=False).returncode == 0
