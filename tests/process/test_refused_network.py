@@ -204,7 +204,7 @@ def test_with_rules_the_report_names_the_one_that_is_missing(with_rules, options
 
 
 def test_with_rules_only_what_is_refused_is_said_to_be(with_rules, options):
-    """A rule allows the connection to a port on which nobody listens; that is another error."""
+    """A rule allows the connection, and the server that does not listen is another error."""
     closed, logged = run(with_rules, options, "plain('localhost', 1)", net=["localhost:1"])
     swallowed, quiet = run(with_rules, options, "swallowed('localhost', 1)", net=["localhost:1"])
     refused, named = run(with_rules, options, "swallowed('localhost', 2)", net=["localhost:1"])
