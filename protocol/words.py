@@ -11,7 +11,7 @@ LEVEL_RANK: Final[dict[LogLevel, int]] = {"debug": 0, "info": 1, "warning": 2, "
 LogSource = Literal["job", "adaptor", "runtime", "stdout", "stderr"]
 
 NetOutcome = Literal["open", "refused", "failed"]
-"""What has become of a connection."""
+"""The end of a connection."""
 
 
 def kebab_case(name: str) -> str:

@@ -75,7 +75,7 @@ def make_private(path: Path) -> None:
     """Create the directory and the file of the default store, for this user alone.
 
     Raises:
-        StoreUrlError: That is not possible.
+        StoreUrlError: This is not possible.
 
     """
     try:

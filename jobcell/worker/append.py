@@ -1,4 +1,4 @@
-"""What a run has to write, packed for the store."""
+"""The things that a run writes, packed for the store."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Gate:
         """Put a descriptor of this process into the process that waits, under the number *its*.
 
         Raises:
-            OSError: That process is gone, or may not have such a high number.
+            OSError: The process is gone, or may not have such a high number.
 
         """
         request = _DESCRIPTOR.pack(asked.id, _SET_NUMBER, ours, its, 0)

@@ -28,7 +28,7 @@ class ReadyWall:
 
     Args:
         layers: The layers, each with its prepared calls.
-        task: What they need to know.
+        task: The facts that they need.
         then: Called in a fork once it dies with its parent, and still has all its descriptors.
 
     """

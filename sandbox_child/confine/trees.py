@@ -78,7 +78,7 @@ def new_file_system(flags: int = NOSUID | NODEV, **options: str) -> int:
     """Return the mount of a new, empty file system in memory, which is not attached yet.
 
     Args:
-        flags: What its files cannot do: see mount_setattr(2).
+        flags: Restrictions of its files: see mount_setattr(2).
         options: See tmpfs(5).
 
     """

@@ -111,7 +111,7 @@ class Traffic:
             self._explain(message)
 
     def _explain(self, message: r.Ended) -> None:
-        """Tell the author of the job about a refusal, once for each place."""
+        """Log a refusal for the author of the job, once for each place."""
         place = (message.host, message.port)
         if place in self._told:
             return
@@ -144,7 +144,7 @@ class Traffic:
             self._named.add(found[1].lower().rstrip("."))
 
     def step_ended(self) -> None:
-        """Tell about the refused names that the child has not named."""
+        """Log the refused names that the child has not named."""
         names, self._names = self._names, {}
         for name in names:
             if name not in self._named:

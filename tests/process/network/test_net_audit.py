@@ -85,7 +85,7 @@ def test_the_rules_are_an_object_for_programs(run, server):
     ],
 )
 def test_an_audit_that_cannot_be_made_does_not_start(run, options, message):
-    """One line says why."""
+    """A line says why."""
     done = run([], "--net-audit", *options)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
