@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from hypothesis import given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import engine
 from engine import RunResult, Usage
 from examples import examples
-from protocol import events
+from protocol import events, words
 from protocol.confinement import ConfinementReport, LayerReport, ProbeReport
 from protocol.report import ErrorReport, OperationRef, Position, StackFrame
 
@@ -97,6 +97,12 @@ FIELDS: dict[str, Any] = {
     "level": st.sampled_from(["debug", "info", "warning", "error"]),
     "source": st.sampled_from(["job", "adaptor", "runtime", "stdout", "stderr"]),
     "message": TEXT,
+    "host": TEXT,
+    "port": COUNTS,
+    "outcome": st.sampled_from(get_args(words.NetOutcome)),
+    "reason": TEXT,
+    "bytes_sent": COUNTS,
+    "bytes_received": COUNTS,
 }
 
 
