@@ -73,7 +73,7 @@ types: setup pyright  ## Mypy and pyright, both strict
 	$(PY) -m mypy
 	$(PY) -m mypy --strict examples/typed_manager.py
 	@for package in adaptors/*/*/__init__.py; do package=$$(dirname $$package); \
-		(cd $$package/.. && ../../$(PY) -m mypy --config-file ../../pyproject.toml -p $$(basename $$package)) \
+		(cd $$package/.. && MYPYPATH=../http ../../$(PY) -m mypy --config-file ../../pyproject.toml -p $$(basename $$package)) \
 		|| exit 1; \
 	done
 

@@ -13,7 +13,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-PACKED = ("pyproject.toml", "README.md", "*/**/*.py", "*/py.typed")
+PACKED = ("pyproject.toml", "README.md", "*/**/*.py", "*/*.txt", "*/py.typed")
 
 
 class BuildWithAdaptors(build_py):

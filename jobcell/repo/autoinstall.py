@@ -1,7 +1,7 @@
 """`jobcell run --autoinstall`: installs the adaptors of a plan that the repo lacks, if the user agrees.
 
-A plan may come from somebody else, and a package from an index is somebody's code.  So nothing is installed
-without consent, no code is built, and a name in a plan is only ever a name.
+A plan may come from somebody else, and a package from an index is somebody's code.  So the user must agree to
+each installation, only wheels are installed, and a name in a plan is only ever a name.
 """
 
 from __future__ import annotations
@@ -97,13 +97,13 @@ def _ask(lines: list[str], repo_dir: Path) -> None:
     """Ask the terminal.
 
     Raises:
-        BadInputError: There is no terminal, or the answer is not yes.
+        BadInputError: No terminal can be asked, or the answer is not yes.
 
     """
     listed = ", ".join(lines)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = (
-            f"--autoinstall: would install {listed} into {repo_dir}, and there is no terminal to ask;"
+            f"--autoinstall: would install {listed} into {repo_dir}, but no terminal can be asked;"
             " give --yes as well, or install them with jobcell repo add"
         )
         raise BadInputError([message])

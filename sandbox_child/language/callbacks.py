@@ -247,7 +247,7 @@ def _is_awaitable(value: object) -> bool:
 
 
 def _parameters(function: Any) -> tuple[str, ...] | None:
-    """Return the names of the positional parameters; None if they are not known or without end."""
+    """Return the names of the positional parameters; None for any number of them, or if they are unknown."""
     bound = type(function) is MethodType
     inner = function.__func__ if bound else function
     if type(inner) is not FunctionType or inner.__code__.co_flags & _VARIABLE:
