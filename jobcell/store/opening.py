@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from jobcell.store import queue
 from jobcell.store.database import Database
-from jobcell.store.errors import StoreUnavailableError
+from jobcell.store.errors import StoreUnavailableError, StoreUrlError
 from jobcell.store.schema import (
     SCHEMA_VERSION,
     Facts,
@@ -66,7 +66,12 @@ def _look(database: Database) -> Facts | None:
                 " WHERE c.oid = to_regclass('jobcell_meta')"
             ).scalar()
             current = connection.exec_driver_sql("SELECT current_schema()").scalar()
-            database.use_schema(str(found or current or "public"))
+            if found is None and current is None:
+                raise StoreUrlError(
+                    f"the store {database} has no place for tables: no schema in the search_path exists"
+                    " and may be used; create the schema, or name another one"
+                )
+            database.use_schema(str(found or current))
             if found is None:
                 return None
     with database.read() as connection:

@@ -135,12 +135,13 @@ class Claims:
             )
         self._database = self._source.another(pool_size=_POOL, asks=False)
         # DBOS looks for queues when it is launched, and then only each second.
-        self._client.register_queue(
-            QUEUE,
-            worker_concurrency=0,  # a program without our overrides claims nothing
-            partition_concurrency=_ANY_NUMBER,
-            polling_interval_sec=0.05,
-        )
+        with self._source.translated():
+            self._client.register_queue(
+                QUEUE,
+                worker_concurrency=0,  # a program without our overrides claims nothing
+                partition_concurrency=_ANY_NUMBER,
+                polling_interval_sec=0.05,
+            )
         logger = logging.getLogger("dbos")
         logger.setLevel(logging.ERROR)
         self._dbos = DBOS(
@@ -159,7 +160,8 @@ class Claims:
         )
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(_make_function(carry))
         DBOS.listen_queues([QUEUE])
-        DBOS.launch()
+        with self._source.translated():
+            DBOS.launch()
         self._override(self._dbos._sys_db)  # noqa: SLF001 - see the ADR
 
     def _override(self, system: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 import sqlalchemy as sa
+from postgres import PostgresServer
 from workers import (
     HANGS,
     PATIENCE_S,
@@ -214,6 +215,27 @@ def test_a_worker_ends_when_a_newer_program_changes_the_store(
     assert "it needs version 7 of the tables" in str(error)
     assert row_of(store, run) == held
     assert [event.type for event in run.poll(after=0)][-1] == "log"
+
+
+def test_a_user_of_the_database_without_rights_is_one_clear_error(
+    postgres: PostgresServer, shared_engine: Engine
+) -> None:
+    """The errors of DBOS have the words of a store, too."""
+    with postgres.database() as url:
+        Store.open(url).close()
+        with closing(Store.open(url)) as owner, owner.database.write() as connection:
+            connection.execute(sa.text("drop role if exists reader"))
+            connection.execute(sa.text("create role reader login"))
+            for schema in ("public", "dbos"):
+                connection.execute(sa.text(f"grant usage on schema {schema} to reader"))
+                connection.execute(
+                    sa.text(f"grant select on all tables in schema {schema} to reader")
+                )
+        with (
+            closing(Store.open(url.replace("jobcell@", "reader@"))) as store,
+            pytest.raises(StoreError, match="does not let this user do that"),
+        ):
+            Worker(store, shared_engine).serve()
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -485,6 +485,16 @@ def test_the_schema_of_the_tables_does_not_depend_on_the_connection(postgres):
             assert again.run(run.id)
 
 
+def test_a_search_path_without_a_schema_is_one_clear_error(postgres):
+    """Nothing is made in a schema that the address does not name."""
+    with postgres.database() as url:
+        with pytest.raises(StoreUrlError, match="no schema in the search_path exists"):
+            Store.open(f"{url}?options=-csearch_path%3Dnowhere")
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        assert sa.inspect(engine).get_table_names() == []
+        engine.dispose()
+
+
 def test_the_same_path_with_a_link_is_the_same_store(tmp_path):
     """A link to the file is no other store."""
     with Store.open(tmp_path / "runs.db") as store:
