@@ -205,7 +205,7 @@ def test_a_device_in_it_cannot_be_opened(as_root, tmp_path):
 
 
 def test_a_symlink_out_of_it_leads_nowhere(tmp_path):
-    """With the layers off that refuse the link, there is nothing at its target."""
+    """If the layers that refuse the link are off, its target does not exist."""
     let_everybody_in(tmp_path)
     secret = tmp_path / "secret"
     secret.write_text("of another tenant")

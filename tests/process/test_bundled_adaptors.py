@@ -23,6 +23,7 @@ VERSIONS_THAT_ARE_NOT_OURS = (
         "jobcell-http>=2",
         "postgresql==2.1.0",
         "jobcell-postgresql>=2",
+        "sheets==2.1.0",
     ),
 )
 
@@ -57,6 +58,7 @@ def index(tmp_path, monkeypatch):
         "jobcell-http",
         "postgresql",
         "jobcell-postgresql",
+        "sheets",
         "ledger",
     ):
         for version in ("1.0.0", "2.1.0"):

@@ -72,7 +72,7 @@ def sql(
     """Run an SQL statement; `data` becomes its rows.
 
     Args:
-        query: The text of the statement, as it stands in the job.  A text that was put together with
+        query: The text of the statement, as a literal of the job.  A text that was put together with
             an f-string, `%`, `+`, `format` or `join` is refused.
         values: A list for the placeholders `$1`, `$2` (or `%s`), or a dict for `%(name)s`.
         identifiers: A dict of names of tables or columns for `{name}` in the text; they are quoted.  A
@@ -175,7 +175,7 @@ def find_value(
 def describe_table(table: Any, *, write_sql: bool = False, execute: bool = True) -> Operation:
     """List the columns of a table; `data` has `column_name`, `udt_name` and `is_nullable` of each.
 
-    A table that does not exist has no columns.  A name without a schema is looked up in the schemas of
+    For an unknown table the list is empty.  A name without a schema is looked up in the schemas of
     the search path.
 
     Raises:

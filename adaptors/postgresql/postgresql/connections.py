@@ -1,7 +1,7 @@
 """The connections of a child: one for each configuration, kept from step to step.
 
-A connection is closed when the process of the run ends.  One that was idle is tried before its next use,
-because the server may have closed it.
+A connection is closed when the process of the run ends.  An idle connection is tried before its next
+use, because the server may have closed it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FINAL_TEXTS: Final = (
     *("authentication failed", "no pg_hba.conf entry", "does not exist"),
     *("certificate verify failed", "does not match host name", "server does not support SSL"),
 )
-"""Reasons of a refused connection that no further attempt changes; libpq tells them only as text."""
+"""Reasons of a refused connection that no further attempt changes; libpq gives them only as text."""
 
 _TIMEOUT_S: Final = 10
 
@@ -200,8 +200,8 @@ def _tls(configuration: dict[str, Any]) -> dict[str, str]:
 def translated(configuration: Any, statement: str | None = None) -> Iterator[None]:
     """Turn errors of psycopg into those of this package.
 
-    The text has neither values of a row nor the password: PostgreSQL tells values in DETAIL, which is
-    left out.
+    The text has neither values of a row nor the password: PostgreSQL writes values into DETAIL, which
+    is left out.
 
     Args:
         configuration: The configuration, whose password is replaced.
@@ -223,7 +223,7 @@ def _translated(error: psycopg.Error, configuration: Any, statement: str | None)
     if isinstance(secret, str) and secret:
         text = text.replace(secret, "***")
     if sqlstate is None and isinstance(error, psycopg.OperationalError):
-        if isinstance(configuration, dict) and _has_no_network():  # libpq then tells no reason
+        if isinstance(configuration, dict) and _has_no_network():  # libpq then gives no reason
             host, port = configuration.get("host"), configuration.get("port", 5432)
             text = f'connection to server at "{host}", port {port} failed: Operation not permitted'
         final = any(reason in text for reason in _FINAL_TEXTS)

@@ -31,7 +31,7 @@ class ArgumentError(PostgresError):
 
 
 class InterpolatedQueryError(ArgumentError):
-    """The text of a query was put together, and does not stand in the job as it is."""
+    """The text of a query was put together, and is not a literal of the job."""
 
 
 class UnreachableError(PostgresError):

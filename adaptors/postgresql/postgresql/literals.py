@@ -1,4 +1,4 @@
-"""Finds out whether the text of a query stands in the job, or was put together from other values.
+"""Finds out whether the text of a query is a literal of the job, or was put together from other values.
 
 The constants of a code object are the texts that its author has written.  An f-string, `%`, `+` with a
 variable, `format` and `join` make a text that is not among them.  A verb keeps the code of its callers
@@ -41,7 +41,7 @@ class Callers:
     def check(self, query: str) -> None:
         """Check that a caller, or a function beside it, has written the text *query*.
 
-        A text that a name of the top level of a module stands for counts as written, because the data of
+        A text with a name at the top level of a module counts as written, because the data of
         a run are not known there.
 
         Raises:

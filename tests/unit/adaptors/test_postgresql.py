@@ -143,7 +143,7 @@ def test_insert_and_its_options(table: State):
 
 
 def test_insert_many_is_all_or_nothing(table: State):
-    """One transaction, and the rows in their order."""
+    """All records are in a single transaction, and the rows keep their order."""
     given = [{"id": number, "name": f"n{number}"} for number in range(50)]
     after = insert_many("t", given, returning=["id"])(table)
     assert [row["id"] for row in after["data"]] == list(range(50))
@@ -418,7 +418,7 @@ def test_serialization_failures_are_retryable(table: State):
 
 
 def test_a_refused_statement_has_its_facts_and_no_values(table: State):
-    """PostgreSQL tells the values of a row in DETAIL, which is left out."""
+    """PostgreSQL writes the values of a row into DETAIL, which is left out."""
     insert("t", {"id": 1, "name": "of a patient"})(table)
     with pytest.raises(DatabaseError) as caught:
         insert("t", {"id": 1, "name": "of a patient"})(table)

@@ -1,4 +1,4 @@
-"""`sql` takes a text that stands in the job, and refuses one that was put together."""
+"""`sql` takes a text that the job has as a literal, and refuses a text that was put together."""
 
 from __future__ import annotations
 

@@ -1,0 +1,118 @@
+"""The adaptor `sheets` in the sandbox, and openpyxl itself with a scratch directory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modes import let_everybody_in
+from runs import make_engine
+
+from engine import Engine, Permissions, RunOptions
+
+ADAPTORS = Path(__file__).parents[2] / "adaptors"
+LIBRARIES = ("openpyxl", "et_xmlfile", "defusedxml")
+
+SAVING = '''
+"""Saves a workbook as the library does it, with a temporary file for each sheet."""
+import io
+import openpyxl
+
+def save(rows):
+    def operation(state):
+        book = openpyxl.Workbook(write_only=True)
+        sheet = book.create_sheet("many")
+        for number in range(rows):
+            sheet.append([number, "text", state["name"]])
+        out = io.BytesIO()
+        book.save(out)
+        return {**state, "data": out.getvalue()}
+    return operation
+'''
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repo with the adaptor, and with another one on the same library."""
+    root = tmp_path_factory.mktemp("repo")
+    entries = []
+    for name in ("sheets", "saving"):
+        place = root / f"{name}_1.0.0"
+        place.mkdir()
+        if name == "sheets":
+            shutil.copytree(ADAPTORS / "sheets" / "sheets", place / "sheets")
+        else:
+            (place / "saving").mkdir()
+            (place / "saving" / "__init__.py").write_text(SAVING)
+        for library in LIBRARIES:
+            spec = importlib.util.find_spec(library)
+            if spec is None or spec.origin is None:
+                pytest.skip(f"{library} is not installed")
+            shutil.copytree(Path(spec.origin).parent, place / library)
+        entries.append({"name": name, "version": "1.0.0", "path": place.name, "module": name})
+    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    let_everybody_in(root)
+    return root
+
+
+@pytest.fixture(params=["exec", "zygote"])
+def engine(request: pytest.FixtureRequest, repo: Path) -> Iterator[Engine]:
+    """An engine with the repo."""
+    with make_engine(request.param, repo_dir=repo, max_runs=2) as running:
+        yield running
+
+
+def run(engine: Engine, job: str, state: Any, *adaptors: str, **options: Any) -> Any:
+    """Run a job of one step."""
+    step = {"id": "a", "adaptors": list(adaptors) or ["sheets"], "expression": job}
+    return engine.execute(
+        {"workflow": {"steps": [step]}}, state, options=RunOptions(**options)
+    ).result(60)
+
+
+def test_the_example_of_the_readme_runs(engine: Engine):
+    """Without any permission: workbooks are written in memory."""
+    text = (ADAPTORS / "sheets" / "README.md").read_text()
+    [example] = re.findall(r"<!-- test: run -->\n```python\n(.*?)```", text, re.DOTALL)
+    visits = [{"id": "007", "day": "2024-05-06", "paid": "1.50", "note": "=1+1"}]
+    result = run(engine, example, {"visits": visits})
+    assert result.reason == "success", result.error
+    assert result.state["data"] == [{"id": "007", "day": "2024-05-06", "paid": "1.5"}]
+    content, found = result.state["references"][1:3]
+    assert content.startswith(b"PK")
+    assert found[0] == {"id": "007", "day": "2024-05-06", "paid": 1.5, "note": "=1+1"}
+
+
+def test_a_bomb_fails_the_step_and_nothing_else(engine: Engine):
+    """With a limit of memory that its content would exceed."""
+    import io
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b" " * 400_000_000)
+    result = run(engine, "read_xlsx(state.data)", {"data": out.getvalue()}, memory_mb=120)
+    assert (result.reason, result.error.subtype) == ("fail", "TooLargeError")
+    assert "400.0 MB" in result.error.message
+
+
+def test_the_library_writes_its_own_way_with_a_scratch_directory(engine: Engine):
+    """Streams of rows go through files; too little room is ENOSPC with a hint."""
+    state = {"name": "x"}
+    permissions = Permissions(scratch_mb=8)
+    result = run(engine, "save(2000)", state, "saving", permissions=permissions)
+    assert result.reason == "success", result.error
+    counted = run(engine, "read_xlsx(state.data, header=False)", result.state)
+    assert len(counted.state["data"]) == 2000
+    without = run(engine, "save(2000)", state, "saving")
+    assert without.error.option == "scratch_mb"
+    assert "Permissions(scratch_mb=64)" in without.error.fix
+    small = run(engine, "save(20000)", state, "saving", permissions=Permissions(scratch_mb=0.2))
+    assert small.error.subtype == "OSError"
+    assert "the scratch directory /tmp is full: it holds 0.2 MB" in small.error.fix
