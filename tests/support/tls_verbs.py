@@ -56,6 +56,33 @@ def by_psycopg(conninfo):
     return call
 
 
+def download(url):
+    """Return the size and the checksum of a document."""
+    def call(state):
+        import zlib
+        size = total = 0
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            while block := answer.read(1 << 18):
+                size, total = size + len(block), zlib.crc32(block, total)
+        return {"data": [size, total]}
+    return call
+
+
+def upload(url, megabytes):
+    """Send a document, and return its checksum and that of the server."""
+    def call(state):
+        import random, zlib
+        block = random.Random(megabytes).randbytes(1 << 20)
+        total = 0
+        for _ in range(megabytes):
+            total = zlib.crc32(block, total)
+        request = urllib.request.Request(url, (block for _ in range(megabytes)), method="POST")
+        request.add_header("Content-Length", str(megabytes << 20))
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return {"data": [total, int(answer.read())]}
+    return call
+
+
 def authorities():
     def operation(state):
         return {"data": len(ssl.create_default_context().get_ca_certs())}

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import socket
-from pathlib import Path
 
 import pytest
-from modes import let_everybody_in
 from relay_world import WAIT_S, Relay, echo, receive, served
+from tiny_proxy import PLACE as PROXY
+from tiny_proxy import tinyproxy
 
 from protocol.net_proxy import parse_net_proxy
 
-PROXY = ("203.0.113.99", 3_128)
 OUTSIDE = "203.0.113.5"
-TINYPROXY = shutil.which("tinyproxy") or shutil.which("tinyproxy", path="/usr/sbin:/usr/bin")
 
 
 @pytest.fixture
@@ -37,43 +33,12 @@ def proxied(world, job):
         assert relay.close() == 0
 
 
-@contextlib.contextmanager
-def tinyproxy(world, directory: Path, *lines: str):
-    """Run Debian's tinyproxy in the world; it is ready inside of the block."""
-    if TINYPROXY is None:
-        pytest.skip("tinyproxy is not installed (Debian: apt-get install tinyproxy)")
-    let_everybody_in(directory)
-    config = directory / "tinyproxy.conf"
-    config.write_text(
-        "\n".join(
-            [f"Port {PROXY[1]}", f"Listen {PROXY[0]}", "Timeout 60", "LogLevel Info", *lines, ""]
-        )
-    )
-    log = directory / "log"
-    with log.open("wb") as file:
-        command = [TINYPROXY, "-d", "-c", str(config)]
-        pid = world.space.spawn(command, {1: file.fileno(), 2: file.fileno()})
-    try:
-        # It has no way to say that it is ready, except a connection that works.
-        while not answers(world):
-            assert "ERROR" not in log.read_text()
-        yield
-    finally:
-        os.kill(pid, 9)
-        world.space.wait(pid)
-
-
-def answers(world):
-    with world.space.socket() as end:
-        return end.connect_ex(PROXY) == 0
-
-
 def test_a_real_proxy_carries_all_connections(world, proxied, tmp_path):
     """By name and by address, with and the account counts the bytes of the job only."""
     world.names.records["behind.example.org"] = [OUTSIDE]
     data = os.urandom(1 << 18)
     with (
-        tinyproxy(world, tmp_path, "ConnectPort 443", "Allow 0.0.0.0/0"),
+        tinyproxy(world.space, tmp_path, "ConnectPort 443", "Allow 0.0.0.0/0"),
         served(world.space.listener(OUTSIDE, 443), echo),
     ):
         run = proxied(f"http://{PROXY[0]}:{PROXY[1]}", "behind.example.org:443", f"{OUTSIDE}:443")
@@ -91,7 +56,7 @@ def test_a_real_proxy_carries_all_connections(world, proxied, tmp_path):
 
 def test_a_real_proxy_that_refuses_is_reported(world, proxied, tmp_path):
     """Its answer is the reason, and the job sees a reset."""
-    with tinyproxy(world, tmp_path, "ConnectPort 563", "Allow 0.0.0.0/0"):
+    with tinyproxy(world.space, tmp_path, "ConnectPort 563", "Allow 0.0.0.0/0"):
         ended = proxied(f"http://{PROXY[0]}:{PROXY[1]}", f"{OUTSIDE}:443").refused(OUTSIDE, 443)
     assert ended.outcome == "failed"
     assert ended.reason.startswith("the proxy answered 403")
@@ -100,7 +65,9 @@ def test_a_real_proxy_that_refuses_is_reported(world, proxied, tmp_path):
 def test_a_real_proxy_gets_the_user_and_password(world, proxied, tmp_path):
     """Without them it answers 407."""
     with (
-        tinyproxy(world, tmp_path, "ConnectPort 443", "Allow 0.0.0.0/0", "BasicAuth ann se-cret"),
+        tinyproxy(
+            world.space, tmp_path, "ConnectPort 443", "Allow 0.0.0.0/0", "BasicAuth ann se-cret"
+        ),
         served(world.space.listener(OUTSIDE, 443), echo),
     ):
         run = proxied(f"http://ann:se%2Dcret@{PROXY[0]}:{PROXY[1]}", f"{OUTSIDE}:443")
