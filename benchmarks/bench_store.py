@@ -24,9 +24,9 @@ import psutil
 from modes import let_everybody_in
 from postgres import STOCK, PostgresServer
 
-from benchmarks.chaos.deaths import takeover_times
+from benchmarks.chaos.deaths import kill, takeover_times
 from benchmarks.chaos.effects import serving, write_repo
-from benchmarks.chaos.field import PATIENCE_S, Field, Worker, plan_of
+from benchmarks.chaos.field import PATIENCE_S, Field, plan_of
 from benchmarks.measure import Table, machine_line, median, number, p95, write_json
 from benchmarks.store_process import PLACES
 from benchmarks.store_process import plan_of as plan_of_workload
@@ -39,6 +39,7 @@ TARGETS: Final = {"trivial": 0.25, "five": 0.9}
 _ENQUEUE_S: Final = 8.0
 """Time in which all runs of a measurement are enqueued before they may begin."""
 
+_LOOK_S: Final = 0.5
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _FIRST: Final = """
 from contextlib import suppress
@@ -156,7 +157,8 @@ def measure_worker(kind: str, workload: str, postgres: PostgresServer) -> Sample
         assert left_s > 0, f"the runs were enqueued {-left_s:.1f} s too late"
         time.sleep(left_s)
         before, times = server.used(), own.cpu_times()
-        field.wait(lambda: field.left() == 0, "all runs over")
+        while field.left():  # seldom, because each look is a transaction as well
+            time.sleep(_LOOK_S)
         after = own.cpu_times()
         worker.drain()
         costs = server.costs(before, runs)
@@ -212,16 +214,9 @@ def measure_takeover(kind: str, postgres: PostgresServer) -> list[float]:
         field.start_worker(PLACES)
         field.wait_ready()
         time.sleep(2 * field.heartbeat_s)  # the new worker has seen the first one alive
-        held = _kill(field, victim)
+        death = kill(field, victim)
         field.wait_over()
-        return takeover_times(field, [held])
-
-
-def _kill(field: Field, victim: Worker) -> tuple[float, list[str]]:
-    held = field.held_by(victim)
-    at_s = time.time()
-    victim.kill()
-    return at_s, held
+        return takeover_times(field, [death])
 
 
 def place_server(pid: int) -> None:

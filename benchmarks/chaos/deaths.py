@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psutil
 
@@ -17,6 +17,16 @@ POISON: Final = 5
 """Number of workers that a run may kill."""
 
 
+class Death(NamedTuple):
+    """The death of a worker."""
+
+    at_s: float
+    gone_s: float
+    """When it was over: the worker has no event after it."""
+    held: list[str]
+    """The runs that it had."""
+
+
 def kill_workers(field: Field, *, runs: int = 120, kills: int = 8) -> str:
     """Kill workers at random moments: another one goes on within the dead-time and two beats.
 
@@ -26,13 +36,10 @@ def kill_workers(field: Field, *, runs: int = 120, kills: int = 8) -> str:
     for _ in range(2):
         field.start_worker()
     field.wait_ready()
-    deaths: list[tuple[float, list[str]]] = []
+    deaths: list[Death] = []
     for _ in field.moments(runs, kills):
         victim = field.chance.choice([worker for worker in field.alive if worker is not witness])
-        held = field.held_by(victim)
-        at_s = time.time()
-        victim.kill()
-        deaths.append((at_s, held))
+        deaths.append(kill(field, victim))
         field.start_worker()
     field.wait_over()
     found = check_runs(field)
@@ -48,15 +55,25 @@ def kill_workers(field: Field, *, runs: int = 120, kills: int = 8) -> str:
     )
 
 
-def takeover_times(field: Field, deaths: list[tuple[float, list[str]]]) -> list[float]:
-    """Return the seconds from each death to the first event of each of its runs elsewhere."""
+def kill(field: Field, victim: Worker) -> Death:
+    """Kill a worker with SIGKILL."""
+    held = field.held_by(victim)
+    at_s = time.time()
+    victim.kill()
+    return Death(at_s, time.time(), held)
+
+
+def takeover_times(field: Field, deaths: list[Death]) -> list[float]:
+    """Return the seconds from each death to the first event of its runs elsewhere.
+
+    Only the first run counts: the others may have to wait for places, because their workers are killed as well.
+    """
     times = []
-    for at_s, held in deaths:
-        for run_id in held:
-            later = (event.time for event in field.reader.read[run_id] if event.time > at_s)
-            first = next(later, None)
-            if first is not None:
-                times.append(first - at_s)
+    for death in deaths:
+        events = [event for run_id in death.held for event in field.reader.read[run_id]]
+        later = [event.time for event in events if event.time > death.gone_s]
+        if later:
+            times.append(min(later) - death.at_s)
     return times
 
 
