@@ -325,6 +325,7 @@ class _Zygote:
             os.dup2(stderr, 2)
             if link is not None:
                 os.dup2(link, LINK_FD)
+                os.close(link)  # the layer `network` closes the other one
             code = bootstrap.serve_forked(
                 self._channel, self._confine_child, self._loaded, self._while_waiting
             )

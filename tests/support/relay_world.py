@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from network_spaces import Space
+from network_spaces import IPV6_FREEBIND, Space
 
 from engine.confinement import relay_command
 from engine.confinement.interpreter import CHILD_ENVIRONMENT
@@ -295,7 +295,10 @@ class NameServer:
     def __init__(self, space: Space, address: str = "127.0.0.53") -> None:
         self.records: dict[str, list[str] | Callable[[bytes, bool], bytes]] = {}
         self.asked: list[str] = []
-        self._udp = space.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._udp = space.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            self._udp.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         self._udp.bind((address, 53))
         self._tcp = space.listener(address, 53)
         threading.Thread(target=self._datagrams, daemon=True).start()

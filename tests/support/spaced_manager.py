@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+from network_spaces import Space
 
 ROOT = Path(__file__).parents[2]
 ORDINARY = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "--"]
@@ -45,6 +49,24 @@ def run_script(script: str, *, under: list[str] = ()) -> Any:  # type: ignore[as
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_in_space(space: Space, script: str) -> Any:
+    """Run such a script in the network of a space; see `run_script`."""
+    head = HEAD.format(root=str(ROOT), support=str(Path(__file__).parent))
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb") as output, tempfile.TemporaryFile() as errors:
+        try:
+            pid = space.spawn(
+                [sys.executable, "-c", head + script], {1: theirs, 2: errors.fileno()}
+            )
+        finally:
+            os.close(theirs)
+        printed = output.read()
+        code = space.wait(pid)
+        errors.seek(0)
+        assert code == 0, errors.read().decode()
+    return json.loads(printed.splitlines()[-1])
 
 
 def works(under: list[str]) -> bool:

@@ -1,0 +1,174 @@
+"""Attacks on the network of a run with rules, each with a twin that succeeds without the layer `network`."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from network_jobs import CONNECT, connections, echo, engine_with, options
+
+MODES = ["exec", "zygote"]
+
+DATAGRAM = """
+import socket
+def main(state):
+    for host, port in state["data"]:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as end:
+            for send in (lambda: end.sendto(b"stolen", (host, port)), lambda: end.connect((host, port)),
+                         lambda: end.send(b"stolen")):
+                try:
+                    send()
+                except OSError:
+                    pass
+    return {}
+"""
+
+DESCRIPTORS = """
+import os
+def main(state):
+    found = []
+    for fd in range(4096):
+        try:
+            os.fstat(fd)
+        except OSError:
+            continue
+        found.append(fd)
+    return {"data": found}
+"""
+
+LINK = """
+import socket
+from ctypes import CDLL
+def main(state):
+    found = []
+    for what in ("netlink", "raw", "unix"):
+        kind = {"netlink": (16, 3, 0), "raw": (2, 3, 1), "unix": (1, 5, 0)}[what]
+        try:
+            socket.socket(*kind).close()
+            found.append(what)
+        except OSError:
+            pass
+    return {"data": found}
+"""
+
+WAIT = """
+import time
+def main(state):
+    print("ready")
+    time.sleep(30)
+"""
+
+
+def reach(mode: str, rules: tuple[str, ...], places: list, **policy: object) -> list[str]:
+    """Return what comes of a connection to each place."""
+    with engine_with(mode, options(*rules), **policy) as eng:
+        result = eng.execute(CONNECT, {"data": places}).result(60)
+    assert result.error is None, result.error
+    found: list[str] = result.state["data"]
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_another_address_of_this_machine_is_not_reached(mode):
+    """In IPv4, in IPv6, and in IPv4 written as IPv6."""
+    with echo("127.0.0.2") as other, echo("::1", other.port) as ipv6:
+        rules = (f"127.0.0.1:{other.port}",)
+        places = [(host, other.port) for host in ("127.0.0.2", "::1", "::ffff:127.0.0.2")]
+
+        assert reach(mode, rules, places) == ["ConnectionResetError"] * 3
+        assert (other.connections, ipv6.connections) == (0, 0)
+
+        assert reach(mode, rules, places, without=("network",)) == ["ping"] * 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_datagram_reaches_nobody(mode):
+    """Not even at an address and a port that a rule names for TCP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        made = options(f"127.0.0.1:{port}")
+        places = {"data": [("127.0.0.1", port), ("::ffff:127.0.0.1", port)]}
+        with engine_with(mode, made) as eng:
+            assert eng.execute(DATAGRAM, places).result(60).error is None
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(10)
+
+        with engine_with(mode, made, without=("network",)) as eng:
+            assert eng.execute(DATAGRAM, places).result(60).error is None
+        assert server.recv(10) == b"stolen"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_socket_of_the_network_is_left_in_the_child(mode):
+    """The child has the pipes of the protocol and the standard streams, as any other one."""
+    made = options("127.0.0.1:80,443,5000-5100")
+    with engine_with(mode, made) as eng:
+        found = eng.execute(DESCRIPTORS).result(60).state["data"]
+    assert found == [0, 1, 2, 10, 11]
+
+    with engine_with("zygote", made, without=("descriptors",)) as eng:
+        assert len(eng.execute(DESCRIPTORS).result(60).state["data"]) > 5
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_other_kinds_of_sockets_are_refused(mode):
+    """With netlink a job could change its routes, and with unix sockets it could look for the relay."""
+    made = options("127.0.0.1:80")
+    with engine_with(mode, made) as eng:
+        assert eng.execute(LINK).result(60).state == {"data": []}
+    with engine_with(mode, made, without=("seccomp",)) as eng:
+        assert "netlink" in eng.execute(LINK).result(60).state["data"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_network_of_another_run_is_not_reached(mode):
+    """Both runs are alive: the sockets of the other one are in another namespace."""
+    with echo() as server, echo() as mine:
+        made = options(f"127.0.0.1:{mine.port}")
+        other = options(f"127.0.0.1:{server.port}")
+        with engine_with(mode, made) as eng:
+            waiting = eng.execute(WAIT, options=other)
+            while not any(event.type == "log" for event in waiting.poll(timeout_s=20)):
+                assert not waiting.done
+            places = [("127.0.0.1", server.port), ("127.0.0.1", mine.port)]
+            run = eng.execute(CONNECT, {"data": places})
+            assert run.result(60).state == {"data": ["ConnectionRefusedError", "ping"]}
+            waiting.cancel("enough")
+            waiting.result(60)
+        assert connections(run) == [("127.0.0.1", mine.port, "open")]
+        assert connections(waiting) == []
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("call", ["setns", "unshare"])
+def test_a_job_cannot_change_its_namespace(call):
+    """The filter ends a process that tries; without the filter it lacks the right."""
+    number = {"setns": 308, "unshare": 272}[call]
+    source = (
+        "import ctypes\ndef main(state):\n"
+        f"    return {{'data': ctypes.CDLL(None).syscall({number}, 0x40000000, 0x40000000)}}"
+    )
+    made = options("127.0.0.1:80")
+    with engine_with("zygote", made) as eng:
+        error = eng.execute(source).result(60).error
+    assert (error.name, error.subtype) == ("SecurityError", "SIGSYS")
+    with engine_with("zygote", made, without=("seccomp",)) as eng:
+        assert eng.execute(source).result(60).state == {"data": -1}
+
+
+def test_many_connections_of_many_runs_at_once():
+    """The relay keeps them apart: each run gets its own bytes back."""
+    with echo() as server:
+        made = options(f"127.0.0.1:{server.port}")
+        places = {"data": [("127.0.0.1", server.port)] * 20}
+        with engine_with("zygote", made) as eng:
+            runs = [eng.execute(CONNECT, places) for _ in range(12)]
+            for run in runs:
+                assert run.result(120).state == {"data": ["ping"] * 20}
+                assert run.result().usage.connections == 20
+    assert server.connections == 240
+    assert threading.active_count() < 60

@@ -1,0 +1,108 @@
+"""Names of hosts: the relay looks them up outside, and the job sees addresses of its own network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from network_spaces import Space
+from relay_world import NameServer, echo, served
+from spaced_manager import run_in_space
+
+HOSTS = "127.0.0.1 localhost\n203.0.113.7 fixed.example.org\n"
+SCRIPT = """
+made = options(*{rules!r})
+with engine_with({mode!r}, made) as eng:
+    run = eng.execute(CONNECT, {{"data": {places!r}}})
+    result = run.result(60)
+print(json.dumps({{
+    "error": result.error and result.error.message,
+    "data": result.state and result.state["data"],
+    "connections": sorted(connections(run)),
+    "lines": [event.message for event in run.poll(after=0) if event.type == "log"],
+}}))
+"""
+
+
+class World:
+    """A machine of the test's own, with a server for names and servers at public addresses."""
+
+    def __init__(self, directory: Path, resolver: str) -> None:
+        (directory / "resolv.conf").write_text(f"nameserver {resolver}\n")
+        (directory / "hosts").write_text(HOSTS)
+        files = {f"/etc/{name}": directory / name for name in ("resolv.conf", "hosts")}
+        self.space = Space(files=files)
+        self.names = NameServer(self.space, resolver)
+
+    def run(self, mode: str, rules: list[str], places: list[tuple[str, int]]) -> Any:
+        return run_in_space(self.space, SCRIPT.format(mode=mode, rules=rules, places=places))
+
+    def close(self) -> None:
+        self.names.close()
+        self.space.close()
+
+
+@pytest.fixture(params=["127.0.0.53", "2001:db8::53"], ids=["ipv4", "ipv6"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The machine, whose server for names has an address of each family."""
+    try:
+        made = World(tmp_path, request.param)
+    except OSError as error:
+        pytest.skip(f"no namespaces here: {error}")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_a_name_is_reached_and_its_address_is_not(world: World, mode: str):
+    """A rule with a name is for the name.  The file of hosts counts outside, and not in the run."""
+    world.names.records = {"api.example.org": ["203.0.113.5"], "other.example.org": ["203.0.113.5"]}
+    rules = ["api.example.org:443", "fixed.example.org:443"]
+    places = [
+        ("API.example.org.", 443),
+        ("fixed.example.org", 443),
+        ("203.0.113.5", 443),
+        ("203.0.113.7", 443),
+        ("other.example.org", 443),
+        ("api.example.org", 80),
+    ]
+    with (
+        served(world.space.listener("203.0.113.5", 443), echo),
+        served(world.space.listener("203.0.113.7", 443), echo),
+    ):
+        found = world.run(mode, rules, places)
+
+    assert found["error"] is None
+    assert found["data"] == [
+        *("ping", "ping", "ConnectionResetError"),
+        *("ConnectionResetError", "gaierror", "ConnectionRefusedError"),
+    ]
+    assert found["connections"] == [
+        ["203.0.113.5", 443, "refused"],
+        ["203.0.113.7", 443, "refused"],
+        ["api.example.org", 443, "open"],
+        ["fixed.example.org", 443, "open"],
+        ["other.example.org", 0, "refused"],
+    ]
+    text = 'connection to {0} was refused; allow it with Permissions(net=["{0}"])'
+    refused = ["203.0.113.5:443", "203.0.113.7:443", "other.example.org:443", "api.example.org:80"]
+    assert sorted(found["lines"]) == sorted(map(text.format, refused))
+    assert "other.example.org" not in world.names.asked
+
+
+def test_a_name_that_means_this_machine_is_refused(world: World):
+    """The log says which address it was, and that no rule names it."""
+    world.names.records = {"near.example.org": ["127.0.0.1"], "gone.example.org": []}
+    rules = ["near.example.org:443", "gone.example.org:443"]
+    with served(world.space.listener("127.0.0.1", 443), echo):
+        found = world.run("zygote", rules, [("near.example.org", 443), ("gone.example.org", 443)])
+
+    assert found["data"] == ["ConnectionResetError", "ConnectionResetError"]
+    assert found["connections"] == [
+        ["gone.example.org", 443, "failed"],
+        ["near.example.org", 443, "refused"],
+    ]
+    (line,) = found["lines"]
+    assert "near.example.org is 127.0.0.1 outside, a loopback address" in line
