@@ -310,6 +310,41 @@ def report(
     raise typer.Exit(command(source, output, plan, store, journal_key_env))
 
 
+@app.command()
+def serve(  # long: one line for each option
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.")] = 8321,
+    uds: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Unix socket to listen on, in place of both."),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The store (otherwise: JOBCELL_STORE, or a SQLite file)."),
+    ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Run in this process, and keep runs in memory.")
+    ] = False,
+    max_runs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --engine: runs at once.")
+    ] = None,
+    repo: types.Repo = None,
+    net: types.Net = None,
+    https: Annotated[
+        bool, typer.Option("--https", help="Clients come by HTTPS, through a proxy.")
+    ] = False,
+) -> None:
+    """Serve pages about runs, and a JSON interface for managers in any language.
+
+    Other machines need the token in JOBCELL_TOKEN. The interface describes itself: /api/v1/openapi.json.
+    """
+    from jobcell.serving import Serving
+    from jobcell.serving import serve as command
+
+    given = Serving(host, port, uds, store, engine, max_runs, repo, tuple(net or ()), https)
+    raise typer.Exit(command(given))
+
+
 @app.command("test")
 def run_tests(
     places: Annotated[

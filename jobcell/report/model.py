@@ -146,10 +146,10 @@ def make_report(
         children: The number of children that the run took, if it is known.
 
     """
-    maker = _Maker(plan, state)
+    maker = ReportMaker(plan, state)
     for event in events:
         maker.add(event)
-    report = maker.finish(run_id)
+    report = maker.report(run_id)
     if usage is not None:
         report.peak_memory_bytes = usage.peak_memory_bytes or None
         report.cpu_s = usage.cpu_s or None
@@ -181,10 +181,16 @@ class _States:
         return number
 
 
-class _Maker:
-    """Reads events one by one."""
+class ReportMaker:
+    """Makes a report from events that come one by one.
 
-    def __init__(self, plan: Plan | None, state: Any) -> None:
+    Args:
+        plan: As for `make_report`.
+        state: As for `make_report`.
+
+    """
+
+    def __init__(self, plan: Plan | None = None, state: Any = None) -> None:
         self._plan = plan
         self._states = _States()
         self._initial = None if state is None else self._states.add(state)
@@ -228,8 +234,8 @@ class _Maker:
         elif isinstance(event, NetConnect):
             self._connect(event, moment)
 
-    def finish(self, run_id: str | None) -> Report:
-        """Return the report."""
+    def report(self, run_id: str | None = None) -> Report:
+        """Return the report of the events until now; *run_id* is its id before the first one."""
         report = self._report
         report.run = report.run or run_id or ""
         report.steps = list(self._rows.values())
@@ -241,9 +247,8 @@ class _Maker:
             self._close(row)
         if self._states.cut:
             count = self._states.cut
-            report.notes.append(
-                f"{count} large state{'' if count == 1 else 's'} left out; the events have them"
-            )
+            states = "state" if count == 1 else "states"
+            report.notes = [f"{count} large {states} left out; the events have them"]
         return report
 
     def _reason(self) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from jobcell.store.database import Database
+from jobcell.store.reading import unknown
 from jobcell.store.schema import runs, workers
 
 RunState = Literal["queued", "running", "done", "dead"]
@@ -81,10 +82,12 @@ def list_runs(
     state: str | None,
     tenant: str | None,
     limit: int | None,
+    before: str | None = None,
 ) -> list[RunInfo]:
-    """Return runs, the newest first.
+    """Return runs, the newest first; with *before* those that are older than that run.
 
     Raises:
+        UnknownRunError: The store has no run *before*.
         ValueError: *state* or *limit* is not valid.
 
     """
@@ -102,7 +105,29 @@ def list_runs(
     if limit is not None:
         query = query.limit(limit)
     with database.read() as connection:
+        if before is not None:
+            last = _find(connection, before)
+            place = sa.tuple_(runs.c.created_ms, runs.c.id)
+            query = query.where(place < (last.created_ms, last.id))
         return [_info(row) for row in connection.execute(query)]
+
+
+def find_run(database: Database, run_id: str) -> RunInfo:
+    """Return one run.
+
+    Raises:
+        UnknownRunError: The store has no such run.
+
+    """
+    with database.read() as connection:
+        return _info(_find(connection, run_id))
+
+
+def _find(connection: sa.Connection, run_id: str) -> Any:
+    row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise unknown(run_id)
+    return row
 
 
 def count(database: Database, *, schema_version: int, encrypted: bool) -> StoreStatus:

@@ -21,7 +21,7 @@ from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, Place, check_id, prepare, write
 from jobcell.store.handle import StoreRun
-from jobcell.store.listing import RunInfo, StoreStatus, count, list_runs
+from jobcell.store.listing import RunInfo, StoreStatus, count, find_run, list_runs
 from jobcell.store.objects import open_objects
 from jobcell.store.pruning import prune
 from jobcell.store.reading import Reader, unknown
@@ -205,7 +205,12 @@ class Store:
         return self._handle(id)
 
     def runs(
-        self, *, state: str | None = None, tenant: str | None = None, limit: int | None = None
+        self,
+        *,
+        state: str | None = None,
+        tenant: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
     ) -> list[RunInfo]:
         """Return the runs of the store, the newest first.
 
@@ -214,13 +219,25 @@ class Store:
                 ``dead``; None: all.
             tenant: Only the runs of this tenant.
             limit: The largest number of runs.
+            before: Only runs that are older than the run with this id.
 
         Raises:
             ValueError: *state* or *limit* is not valid.
+            UnknownRunError: The store has no run *before*.
             StoreUnavailableError: The store is out of reach.
 
         """
-        return list_runs(self.database, state=state, tenant=tenant, limit=limit)
+        return list_runs(self.database, state=state, tenant=tenant, limit=limit, before=before)
+
+    def info(self, id: str) -> RunInfo:  # noqa: A002 - the name of the interface
+        """Return what the list of runs says of one run.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+            StoreUnavailableError: The store is out of reach.
+
+        """
+        return find_run(self.database, id)
 
     def retry(self, id: str, from_step: str | None = None) -> StoreRun:  # noqa: A002
         """Make a new run of a run that is over, and return its handle; the old run stays as it is.

@@ -1,0 +1,257 @@
+"""The JSON interface: plans, runs, their events and results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.openapi.spec import Example
+from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from engine import AnyEvent, RunResult, check_plan, to_json
+from jobcell.report import Report
+from jobcell.server.backend import Backend, Conflict, Counts, NewRun, Row, State
+from jobcell.server.live import LiveReports
+
+LONGEST_WAIT_S: Final = 60.0
+_PING_S: Final = 15.0
+_JSON: Final = "application/json"
+
+RunId = Annotated[str, PathParameter(description="The id of the run.")]
+After = Annotated[int, QueryParameter(ge=0, description="Only events with a larger `seq`.")]
+Wait = Annotated[
+    float,
+    QueryParameter(
+        ge=0, le=LONGEST_WAIT_S, description="Seconds to wait, if there is nothing yet."
+    ),
+]
+
+
+class Started(msgspec.Struct):
+    """A run that was started or queued."""
+
+    id: str
+
+
+class Listing(msgspec.Struct):
+    """Runs, the newest first."""
+
+    runs: list[Row]
+    more: bool
+    """Whether there are older ones; ask for them with `before` and the last id."""
+
+
+class EventsPage(msgspec.Struct):
+    """Events of a run, in their order."""
+
+    events: list[AnyEvent]
+    over: bool
+    """Whether the last of them is the last event of the run."""
+
+
+class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A plan to be checked."""
+
+    plan: dict[str, Any]
+
+
+class Found(msgspec.Struct):
+    """A problem of a plan."""
+
+    path: str
+    message: str
+    step_id: str | None = None
+    line: int | None = None
+    column: int | None = None
+    fix: str | None = None
+
+
+class Checked(msgspec.Struct):
+    """All problems of a plan; none: it can be run."""
+
+    problems: list[Found]
+
+
+class CancelRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Why a run is cancelled."""
+
+    reason: str = "cancelled by the manager"
+
+
+class RetryRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """How a run is started again."""
+
+    from_step: str | None = None
+    """The id of a step; steps before it are taken from the store and do not run again."""
+
+
+class Api(Controller):
+    """Runs and plans."""
+
+    path = "/api/v1"
+
+    @post("/plans/check", sync_to_thread=True, status_code=200, summary="Check a plan")
+    def check(self, data: Annotated[CheckRequest, Body()], state: AppState) -> Checked:
+        """Compile all jobs and conditions of a plan in a confined child, and run none of them."""
+        problems = check_plan(data.plan, repo_dir=state.repo_dir)
+        return Checked(
+            [Found(p.path, p.message, p.step_id, p.line, p.column, p.fix) for p in problems]
+        )
+
+    @post("/runs", sync_to_thread=True, summary="Start a run")
+    def add(
+        self,
+        data: Annotated[
+            NewRun,
+            Body(
+                examples=[
+                    Example(
+                        value={
+                            "plan": {
+                                "workflow": {
+                                    "steps": [
+                                        {"id": "a", "expression": "def main(state): return state"}
+                                    ]
+                                }
+                            },
+                            "state": {"data": {"n": 1}},
+                        }
+                    )
+                ]
+            ),
+        ],
+        state: AppState,
+    ) -> Started:
+        """Start a run, or put it into the queue of the store."""
+        return Started(_backend(state).add(data))
+
+    @get("/runs", sync_to_thread=True, summary="List runs")
+    def runs(
+        self,
+        state: AppState,
+        run_state: Annotated[
+            State | None, QueryParameter(name="state", description="Only runs in this state.")
+        ] = None,
+        tenant: Annotated[str | None, QueryParameter()] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
+        before: Annotated[
+            str | None, QueryParameter(description="Only runs that are older than this one.")
+        ] = None,
+    ) -> Listing:
+        """List runs, the newest first."""
+        rows = _backend(state).rows(state=run_state, tenant=tenant, limit=limit + 1, before=before)
+        return Listing(rows[:limit], len(rows) > limit)
+
+    @get("/counts", sync_to_thread=True, summary="Count runs")
+    def counts(self, state: AppState) -> Counts:
+        """Return how many runs are queued, running, done and dead."""
+        return _backend(state).counts()
+
+    @get("/runs/{run_id:str}", sync_to_thread=True, summary="One run")
+    def run(self, run_id: RunId, state: AppState) -> Row:
+        """Return what the list says of a run."""
+        return _backend(state).row(run_id)
+
+    @get("/runs/{run_id:str}/events", sync_to_thread=True, summary="Events by cursor")
+    def events(
+        self, run_id: RunId, state: AppState, after: After = 0, wait_s: Wait = 0.0
+    ) -> Response[EventsPage]:
+        """Return the events after a cursor; wait for the first one if there is none."""
+        found = _backend(state).poll(run_id, after, wait_s)
+        over = bool(found) and _is_last(found[-1])
+        if not found:
+            over = _backend(state).row(run_id).state in {"done", "dead"}
+        # A state may hold what JSON lacks; `to_json` has a form for it.
+        body = f'{{"events":[{",".join(map(to_json, found))}],"over":{str(over).lower()}}}'
+        return Response(body.encode(), media_type=_JSON)  # type: ignore[arg-type]
+
+    @get("/runs/{run_id:str}/stream", summary="Events as they come")
+    async def stream(
+        self,
+        run_id: RunId,
+        state: AppState,
+        after: After = 0,
+        last: Annotated[int | None, HeaderParameter(name="Last-Event-ID", ge=0)] = None,
+    ) -> ServerSentEvent:
+        """Send the events of a run as server-sent events; `id` is `seq`, and `end` comes last."""
+        backend = _backend(state)
+        await asyncio.to_thread(backend.row, run_id)  # an unknown run is an error, not a stream
+        return ServerSentEvent(_messages(backend, run_id, after if last is None else last))
+
+    @get("/runs/{run_id:str}/result", sync_to_thread=True, summary="The result")
+    def result(self, run_id: RunId, state: AppState, wait_s: Wait = 0.0) -> Response[RunResult]:
+        """Return how a run ended. The status is 409 while it goes on."""
+        found = _backend(state).result(run_id, wait_s)
+        if found is None:
+            raise Conflict(f"run {run_id!r} is not over yet")
+        return Response(to_json(found).encode(), media_type=_JSON)  # type: ignore[arg-type]
+
+    @get("/runs/{run_id:str}/report", sync_to_thread=True, summary="The report")
+    def report(
+        self,
+        run_id: RunId,
+        state: AppState,
+        states_from: Annotated[int, QueryParameter(ge=0)] = 0,
+        lines_from: Annotated[int, QueryParameter(ge=0)] = 0,
+    ) -> Report:
+        """Return what the page of a run shows: steps, edges, states and log lines until now."""
+        reports: LiveReports = state.reports
+        return reports.report(run_id, states_from=states_from, lines_from=lines_from)
+
+    @post("/runs/{run_id:str}/cancel", sync_to_thread=True, status_code=202, summary="Cancel a run")
+    def cancel(
+        self, run_id: RunId, state: AppState, data: Annotated[CancelRequest | None, Body()] = None
+    ) -> Row:
+        """End a run. The status is 409 if it is over."""
+        backend = _backend(state)
+        backend.cancel(run_id, (data or CancelRequest()).reason)
+        return backend.row(run_id)
+
+    @post("/runs/{run_id:str}/retry", sync_to_thread=True, summary="Run again")
+    def retry(
+        self, run_id: RunId, state: AppState, data: Annotated[RetryRequest | None, Body()] = None
+    ) -> Started:
+        """Start a new run of a run that is over. The old run stays as it is."""
+        return Started(_backend(state).retry(run_id, (data or RetryRequest()).from_step))
+
+
+@get("/api/v1/openapi.json", include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Return the description of the interface."""
+    return request.app.openapi_schema.to_schema()
+
+
+async def _messages(
+    backend: Backend, run_id: str, after: int
+) -> AsyncIterator[ServerSentEventMessage]:
+    source = backend.follow(run_id)
+    waiting = asyncio.ensure_future(anext(source, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait((waiting,), timeout=_PING_S)
+            if not done:
+                yield ServerSentEventMessage(data=None, comment="still here")
+                continue
+            event = waiting.result()
+            if event is None:
+                yield ServerSentEventMessage(data="{}", event="end")
+                return
+            waiting = asyncio.ensure_future(anext(source, None))
+            if event.seq > after:
+                yield ServerSentEventMessage(data=to_json(event), id=event.seq, event=event.type)
+    finally:
+        waiting.cancel()
+
+
+def _backend(state: AppState) -> Backend:
+    backend: Backend = state.backend
+    return backend
+
+
+def _is_last(event: AnyEvent) -> bool:
+    return event.type in {"workflow-complete", "workflow-error"}

@@ -1,0 +1,134 @@
+"""Runs of a store, which workers carry out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+from engine import AnyEvent, Plan, RunOptions, RunResult
+from jobcell.server.backend import Away, Conflict, Counts, NewRun, Row, State, UnknownRun
+from jobcell.server.of_engine import read_options
+from jobcell.store import (
+    RunConflictError,
+    RunInfo,
+    RunNotOverError,
+    Store,
+    StoreUnavailableError,
+    UnknownRunError,
+)
+
+
+class StoreBackend:
+    """Runs of a store.
+
+    Args:
+        store: The store; it is closed with the backend.
+
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, new: NewRun) -> str:
+        """Put a run into the queue; see `Backend.add`."""
+        if new.credentials:
+            raise ValueError("credentials: workers load them by their ids; leave the field out")
+        options = read_options(new.options, RunOptions()) if new.options else None
+        with _errors():
+            run = self._store.enqueue(
+                new.plan,
+                new.state,
+                id=new.id,
+                tenant=new.tenant,
+                priority=new.priority,
+                not_before=new.not_before,
+                options=options,
+            )
+        return run.id
+
+    def rows(
+        self, *, state: State | None, tenant: str | None, limit: int, before: str | None
+    ) -> list[Row]:
+        """Return runs; see `Backend.rows`."""
+        with _errors():
+            found = self._store.runs(state=state, tenant=tenant, limit=limit, before=before)
+        return [_row(info) for info in found]
+
+    def row(self, run_id: str) -> Row:
+        """Return a run."""
+        with _errors():
+            return _row(self._store.info(run_id))
+
+    def counts(self) -> Counts:
+        """Return the numbers of runs."""
+        with _errors():
+            status = self._store.status()
+        return Counts(
+            queued=status.queued, running=status.running, done=status.done, dead=status.dead
+        )
+
+    def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:
+        """Return events; see `Backend.poll`."""
+        with _errors():
+            return self._store.run(run_id).poll(after=after, timeout_s=timeout_s)
+
+    def follow(self, run_id: str) -> AsyncIterator[AnyEvent]:
+        """Return the events as they come."""
+        with _errors():
+            return aiter(self._store.run(run_id))
+
+    def result(self, run_id: str, timeout_s: float) -> RunResult | None:
+        """Return how the run ended; None if it goes on."""
+        with _errors():
+            run = self._store.run(run_id)
+            try:
+                return run.result(timeout_s)
+            except TimeoutError:
+                return None
+
+    def plan(self, run_id: str) -> Plan:
+        """Return the plan of a run."""
+        with _errors(), self._store.database.read() as connection:
+            plan: Plan = self._store.reader.stored(connection, run_id).plan
+            return plan
+
+    def cancel(self, run_id: str, reason: str) -> None:
+        """End a run; see `Backend.cancel`."""
+        with _errors():
+            run = self._store.run(run_id)
+            if run.done:
+                raise Conflict(f"run {run_id!r} is over")
+            run.cancel(reason)
+
+    def retry(self, run_id: str, from_step: str | None) -> str:
+        """Make a new run of a run that is over; see `Backend.retry`."""
+        with _errors():
+            return self._store.retry(run_id, from_step).id
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except UnknownRunError as error:
+        raise UnknownRun(str(error)) from None
+    except (RunConflictError, RunNotOverError) as error:
+        raise Conflict(str(error)) from None
+    except StoreUnavailableError as error:
+        raise Away(str(error)) from None
+
+
+def _row(info: RunInfo) -> Row:
+    return Row(
+        id=info.id,
+        state=info.state,
+        tenant=info.tenant,
+        reason=info.reason,
+        created=info.created,
+        started=info.started,
+        ended=info.ended,
+    )

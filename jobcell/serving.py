@@ -1,0 +1,102 @@
+"""`jobcell serve`: the HTTP interface and its pages, for a store or for an engine in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from engine import Engine, Permissions, RunOptions
+from jobcell.input.errors import BadInputError
+from jobcell.input.inputs import find_repo
+from jobcell.opened_store import open_store, with_store_errors
+from jobcell.output.exit_codes import SUCCESS
+
+if TYPE_CHECKING:
+    from jobcell.server import Backend
+
+TOKEN: Final = "JOBCELL_TOKEN"  # noqa: S105 - the name of a variable
+"""The environment variable with the token that clients have to send."""
+_SHORTEST: Final = 16
+
+
+class Serving(msgspec.Struct):
+    """How to serve."""
+
+    host: str
+    port: int
+    uds: Path | None
+    store: str | None
+    engine: bool
+    max_runs: int | None
+    repo: Path | None
+    net: tuple[str, ...]
+    https: bool
+
+
+@with_store_errors
+def serve(given: Serving) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        BadInputError: An option is wrong, the token is missing, or the extra is not installed.
+
+    """
+    try:
+        import uvicorn
+
+        from jobcell.server import make_app
+        from jobcell.server.security import is_loopback, loopback_hosts
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"litestar", "uvicorn", "multidict"}:
+            raise
+        words = "the command serve needs more packages: pip install 'jobcell[serve]'"
+        raise BadInputError([words]) from None
+    token = os.environ.get(TOKEN) or None
+    local = given.uds is not None or is_loopback(given.host)
+    if token is None and not local:
+        message = (
+            f"--host {given.host}: other machines could run code here; set {TOKEN} to a long random"
+            " text that clients have to send, or listen on 127.0.0.1"
+        )
+        raise BadInputError([message])
+    if token is not None and len(token) < _SHORTEST:
+        raise BadInputError([f"{TOKEN}: must have at least {_SHORTEST} characters"])
+    hosts = loopback_hosts(given.host) if token is None and given.uds is None else None
+    repo = find_repo(given.repo)
+    app = make_app(
+        _backend(given, repo), token=token, hosts=hosts, secure=given.https, repo_dir=repo
+    )
+    place = f"unix:{given.uds}" if given.uds is not None else f"http://{given.host}:{given.port}"
+    print(f"jobcell serves on {place}", file=sys.stderr, flush=True)
+    config = uvicorn.Config(
+        app,
+        host=given.host,
+        port=given.port,
+        uds=None if given.uds is None else str(given.uds),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    uvicorn.Server(config).run()
+    return SUCCESS
+
+
+def _backend(given: Serving, repo: Path | None) -> Backend:
+    from jobcell.server import EngineBackend, StoreBackend
+
+    if not given.engine:
+        if given.net or given.max_runs is not None:
+            raise BadInputError(["--net and --max-runs are for --engine; workers have their own"])
+        return StoreBackend(open_store(given.store, timeout_s=30.0))
+    if given.store is not None:
+        raise BadInputError(["--engine keeps runs in memory; leave out --store"])
+    try:
+        options = RunOptions(permissions=Permissions(net=given.net))
+    except ValueError as error:
+        raise BadInputError([f"--net: {error}"]) from None
+    return EngineBackend(Engine(repo_dir=repo, max_runs=given.max_runs, options=options))

@@ -1,0 +1,94 @@
+"""A server of ours in a thread, and a client that speaks plain HTTP to it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import threading
+from typing import Any
+
+import uvicorn
+
+from jobcell.server import make_app
+
+
+@contextlib.contextmanager
+def served(backend: Any, **options: Any):
+    """Serve *backend* on a free port of loopback; yield the port."""
+    config = uvicorn.Config(
+        make_app(backend, **options),
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    started = threading.Event()
+    plain_startup = server.startup
+
+    async def startup(sockets: Any = None) -> None:
+        await plain_startup(sockets)
+        started.set()
+
+    server.startup = startup
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    assert started.wait(60)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+class Client:
+    """Sends requests and reads answers as JSON."""
+
+    def __init__(self, port: int, **headers: str) -> None:
+        self.port = port
+        self.headers = headers
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
+        """Return the status, the body and the headers of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        sent = {name.replace("_", "-"): text for name, text in {**self.headers, **headers}.items()}
+        content = None
+        if body is not None:
+            content = json.dumps(body)
+            sent.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, path, content, sent)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        kind = answer.headers.get("Content-Type", "")
+        return answer.status, json.loads(text) if "json" in kind else text, answer.headers
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Return the status and the body of an answer."""
+        return self.ask("GET", path, **headers)[:2]
+
+    def post(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Return the status and the body of an answer."""
+        return self.ask("POST", path, {} if body is None else body, **headers)[:2]
+
+
+def plan_of(*texts: str, **more: Any) -> dict[str, Any]:
+    """Return a plan whose jobs run one after another."""
+    steps = [
+        {
+            "id": f"s{number}",
+            "expression": text,
+            "next": f"s{number + 1}" if number + 1 < len(texts) else {},
+        }
+        for number, text in enumerate(texts)
+    ]
+    return {"workflow": {"steps": steps}, **more}
+
+
+COUNT = "def main(state): return {**state, 'n': (state.get('n') or 0) + 1}"
+FAIL = "def main(state):\n    return 1 / 0"
+SPIN = "def main(state):\n    while True: pass"
