@@ -5,7 +5,6 @@ httpx decompresses each piece that arrives as a whole: 64 kB of brotli can becom
 
 from __future__ import annotations
 
-import functools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -21,19 +20,20 @@ class UndecodableError(Exception):
     """A body is not in the coding that its header names."""
 
 
-def accepted() -> str:
-    """Return the value of `Accept-Encoding`: brotli only if its package is here."""
-    return "gzip, deflate" + (", br" if _brotli() is not None else "")
-
-
-@functools.cache
-def _brotli() -> Any:
+def _find_brotli() -> Any:
     """Return the package brotli; None if it is missing, or cannot bound what it makes."""
     try:
         import brotli
     except ImportError:
         return None
     return brotli if hasattr(brotli.Decompressor, "can_accept_more_data") else None
+
+
+BROTLI: Any = _find_brotli()
+"""Loaded with this module, so that a warm run has it."""
+
+ACCEPTED = "gzip, deflate" + (", br" if BROTLI is not None else "")
+"""The value of `Accept-Encoding`."""
 
 
 def decoded(chunks: Iterable[bytes], codings: str, limit_bytes: int) -> Iterator[bytes]:
@@ -117,7 +117,7 @@ def _inflate(
 
 
 def _unbrotli(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    brotli = _brotli()
+    brotli = BROTLI
     if brotli is None:
         raise UndecodableError("its coding is 'br', which needs the package brotli 1.2 or newer")
     decoder = brotli.Decompressor()

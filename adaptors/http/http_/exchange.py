@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx
 
 from .credentials import Tls
-from .decoding import UndecodableError, accepted, decoded
+from .decoding import ACCEPTED, UndecodableError, decoded
 from .errors import RequestError, ResponseError, TooLargeError, UnreachableError
 from .sessions import Session
 from .urls import origin, shown
@@ -122,7 +122,7 @@ def exchange(
 def _base_headers() -> dict[str, str]:
     return {
         "accept": "application/json, */*;q=0.5",
-        "accept-encoding": accepted(),
+        "accept-encoding": ACCEPTED,
         "user-agent": _USER_AGENT,
     }
 

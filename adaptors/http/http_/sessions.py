@@ -10,6 +10,7 @@ from collections import OrderedDict
 from http.cookiejar import CookieJar
 from typing import NamedTuple
 
+import httpcore  # noqa: F401 - httpx would load it with the first connection, so no warm run had it
 import httpx
 
 from .certificates import make_context, make_powerless_context
