@@ -184,18 +184,24 @@ class Attempts:
         refused = any(os.strerror(number) in text for number in _REFUSED)
         place = next(filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)), None)
         if place is not None and (refused or no_network()):
-            port = place.groupdict().get("port")
-            return Target(place["host"][:_MAX_HOST], int(port) if port else None)
+            return self._place(place)
         if not (refused or re.search(_CONNECTING, text)) or not no_network():
             return None
         found = self.targets[-1] if self._targets else _target_in_frames(error)
         return found if found.host else None
 
+    def _place(self, found: re.Match[str]) -> Target:
+        """Return the place that a text names; if it has no port, with that of the last attempt."""
+        host, port = found["host"][:_MAX_HOST], found.groupdict().get("port")
+        if port:
+            return Target(host, int(port))
+        tried = (target for target in reversed(self.targets) if target.host == host)
+        return next(tried, Target(host))
+
     def _refused_by_rules(self, text: str) -> Target | None:
         """Return the target that a text names, if it has no listener or its name was not found."""
         for place in filter(None, (re.search(pattern, text) for pattern in _PLACES_OF_C)):
-            port = place.groupdict().get("port")
-            target = Target(place["host"][:_MAX_HOST], int(port) if port else None)
+            target = self._place(place)
             if self._is_without_rule(target):
                 return target
         if re.search(_CONNECTING, text):
