@@ -110,8 +110,17 @@ def walls_of(request: ConfinementRequest, limits: ConfinementRequest) -> Confine
     A fork can lower its limits only.  The zygote lives longer than a run, so its time of the processor
     is not limited.
     """
-    memory_bytes = max(request.memory_bytes, limits.memory_bytes)
-    return msgspec.structs.replace(request, memory_bytes=memory_bytes, cpu_s=None)
+    walls = msgspec.structs.replace(
+        request, memory_bytes=max(request.memory_bytes, limits.memory_bytes), cpu_s=None
+    )
+    if not walls.private_net:
+        return walls
+    # The rules of a private network are for the relay, and make no difference to the zygote.
+    return msgspec.structs.replace(walls, net=_PRIVATE, net_bytes=None)
+
+
+_PRIVATE: Final = ("*:443",)
+"""Rules of a private network."""
 
 
 def base_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:

@@ -10,6 +10,7 @@ the clean zygote decides (seccomp_unotify(2)):
   process group of the warm zygote, and ends with it.
 - *prctl(PR_SET_PDEATHSIG, SIGKILL)*: the next call of a fork, which dies with the clean zygote from
   then on.  Before it passes, the clean zygote puts the pipes of the run into the fork.
+- *socket*, if each run has a private network: the clean zygote makes the socket there.
 - *kill*, *tgkill*, *getpgid*, *getsid*: they pass for the caller's own process.
 
 The arguments of these calls are numbers in registers, so they cannot change after they were judged.
@@ -43,6 +44,7 @@ _SEND: Final = 0xC0182101
 _ADD_DESCRIPTOR: Final = 0x40182103
 _CONTINUE: Final = 1
 _SET_NUMBER: Final = 1
+_SEND_NUMBER: Final = 2
 _ASKED: Final = struct.Struct("QIIiIQ6Q")
 _ANSWER: Final = struct.Struct("QqiI")
 _DESCRIPTOR: Final = struct.Struct("QIIII")
@@ -50,7 +52,7 @@ _DESCRIPTOR: Final = struct.Struct("QIIII")
 
 _NAMES: Final = {
     NUMBERS[name]: name
-    for name in ("clone", "prctl", "kill", "tgkill", "getpgid", "getsid", "setsid")
+    for name in ("clone", "prctl", "kill", "tgkill", "getpgid", "getsid", "setsid", "socket")
 }
 
 
@@ -63,6 +65,8 @@ class Asked(NamedTuple):
     name: str
     first: int
     """The first argument."""
+    second: int = 0
+    third: int = 0
 
 
 class Gate:
@@ -81,8 +85,8 @@ class Gate:
             if error.errno in (errno.ENOENT, errno.EINTR):
                 return None
             raise
-        id_, thread, _, number, _, _, first, *_ = _ASKED.unpack(self._buffer)
-        return Asked(id_, thread, _NAMES.get(number, str(number)), first)
+        id_, thread, _, number, _, _, *arguments = _ASKED.unpack(self._buffer)
+        return Asked(id_, thread, _NAMES.get(number, str(number)), *arguments[:3])
 
     def let_pass(self, asked: Asked) -> bool:
         """Let the call go on as it is; return False if its thread was killed meanwhile."""
@@ -111,23 +115,39 @@ class Gate:
         request = _DESCRIPTOR.pack(asked.id, _SET_NUMBER, ours, its, 0)
         fcntl.ioctl(self.fd, _ADD_DESCRIPTOR, request)
 
+    def answer_with(self, asked: Asked, ours: int, flags: int) -> None:
+        """Let the call return a copy of a descriptor of this process.
+
+        Args:
+            asked: The call.
+            ours: The descriptor here.
+            flags: O_CLOEXEC or nothing.
+
+        Raises:
+            OSError: The caller is gone, or has too many descriptors.
+
+        """
+        request = _DESCRIPTOR.pack(asked.id, _SEND_NUMBER, ours, 0, flags)
+        fcntl.ioctl(self.fd, _ADD_DESCRIPTOR, request)
+
     def close(self) -> None:
         """Close the gate: from then on the calls fail with ENOSYS."""
         os.close(self.fd)
 
 
-def close_gate(net: bool, send: Callable[[int], object]) -> None:
+def close_gate(net: bool, send: Callable[[int], object], *, sockets: bool = False) -> None:
     """Put the gate and the filter of a warm zygote on this process, for good.
 
     Args:
         net: Whether the forks may have a network.
+        sockets: Whether the other end of the gate makes their sockets.
         send: Sends the decider's end to the parent, before the filter refuses that.
 
     Raises:
         OSError: The kernel refused a filter.
 
     """
-    listener = _install(_gate(), NEW_LISTENER | WAIT_KILLABLE)
+    listener = _install(_gate(sockets=sockets), NEW_LISTENER | WAIT_KILLABLE)
     try:
         send(listener)
     finally:
@@ -143,7 +163,7 @@ def close_gate(net: bool, send: Callable[[int], object]) -> None:
     )
 
 
-def _gate() -> bpf.Code:
+def _gate(*, sockets: bool) -> bpf.Code:
     asks = {
         "clone": bpf.verdict(NOTIFY),
         "prctl": bpf.checked([Question(0, pdeathsig.PR_SET_PDEATHSIG, unless=True)], NOTIFY),
@@ -153,6 +173,8 @@ def _gate() -> bpf.Code:
         "getsid": bpf.checked([Question(0, 0)], NOTIFY),
         "setsid": bpf.verdict(NOTIFY),
     }
+    if sockets:
+        asks["socket"] = bpf.verdict(NOTIFY)
     verdicts = {NUMBERS[name]: code for name, code in asks.items()}
     return bpf.assemble(AUDIT_ARCH, verdicts.items(), otherwise=ALLOW, past_the_end=seccomp.X32_BIT)
 

@@ -113,6 +113,16 @@ def ready(task: Task) -> Ready | None:
     return [_Unsharing(), _Making(request, task.link_fd)], "by name"
 
 
+def make(request: ConfinementRequest, link_fd: int | None) -> None:
+    """Make the network of this process, which has just left that of others, a private one.
+
+    Raises:
+        OSError: The kernel refused.
+
+    """
+    _Making(request, link_fd).make()
+
+
 class _Unsharing:
     """Leaves the network namespace of the process."""
 

@@ -102,8 +102,6 @@ def missing_for_warm(request: ConfinementRequest) -> str | None:
     """Return why a zygote with these walls cannot have warm ones, or nothing."""
     if request.level == "none":
         return "it needs the kernel wall, and Policy(level='none') leaves that out"
-    if request.private_net:
-        return "each of its runs has a network of its own, which only a cold run can make"
     if request.scratch_bytes:
         return "each of its runs has a scratch directory, which only a cold run can mount"
     for layer in (*OWN, seccomp):
@@ -145,14 +143,17 @@ def confine_warm(
     if visible:
         # The zygote has the same user id and no rights of root; it looks at the descriptors here.
         prctl(dumpable.PR_SET_DUMPABLE, 1)
+    if request.private_net and task.net != "by name":
+        raise OSError(errno.ENOTSUP, "network: it cannot be private")
     forks = Task(request, parent_pid=parent_pid, keep_fds=fork_fds)
+    forks.net = task.net
     made: list[tuple[ForkedLayer, Ready]] = []
     for layer in FORKS:
         ready = layer.ready(forks)
         if ready is None:
             raise OSError(errno.ENOSYS, f"{layer.NAME}: cannot be prepared")
         made.append((layer, ready))
-    close_gate(bool(request.net), send)
+    close_gate(bool(request.net), send, sockets=request.private_net)
     return WarmWall(
         forks, zygote.layers | layers, ReadyWall(made, forks, lambda: _take_limits(request))
     )

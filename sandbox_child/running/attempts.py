@@ -79,6 +79,10 @@ class Attempts:
         self._targets.clear()
         self._names.clear()
 
+    def use_rules(self, rules: tuple[str, ...]) -> None:
+        """Judge attempts by the rules of a run that has begun."""
+        self._rules = rules
+
     def remember(self, targets: Iterable[Target]) -> None:
         """Take over attempts that were made before the run began."""
         for target in targets:

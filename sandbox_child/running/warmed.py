@@ -80,14 +80,20 @@ class Warmed:
 
     It stands in for the run while they are imported: `logs` and `adaptor_directories` are those of the
     run as soon as there is one.
+
+    Args:
+        adaptors: The adaptors.
+        net: Whether the runs have a network.
+
     """
 
-    def __init__(self, adaptors: AdaptorSet) -> None:
+    def __init__(self, adaptors: AdaptorSet, *, net: bool = False) -> None:
         self.logs = self
         self.attempts = Attempts()
         self.collects = True
         """Whether the adaptors have left the collector of garbage on."""
         self._adaptors = adaptors
+        self._net = net
         self._records: dict[str, _Record] = {}
         self._entries: list[tuple[LogLevel, LogSource, str]] | None = None
         self._bytes = 0
@@ -160,6 +166,9 @@ class Warmed:
         self._entries = None
         record.entries = entries
         record.targets = self.attempts.targets
+        if self._net and record.targets:
+            # A run would have its own connection, with an event for it.
+            raise NotWarmError(f"{_label(link)} connects while it is imported")
         self.attempts.clear()
         record.numpy = seeds.unseeded_generators(realm.modules)
         for stream, end in outputs.items():

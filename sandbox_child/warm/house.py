@@ -23,6 +23,7 @@ from protocol.zygote import Cooled, Fork, Forked, Warm, Warmed
 from sandbox_child.confine.gate import Asked, Gate, is_own_thread
 from sandbox_child.confine.syscalls import FORK_FLAGS
 from sandbox_child.confine.warm import LIMITS_FD, missing_for_warm, pack_limits
+from sandbox_child.warm.networks import CLOEXEC, Networks
 from sandbox_child.warm.seen import Proc
 
 IMPORT_S: Final = 20.0
@@ -33,6 +34,9 @@ _REASON_BYTES: Final = 2_000
 _MOST_WAITS: Final = 50
 _WAIT_S: Final = 0.002
 _HIGHEST_PID: Final = 1 << 22
+
+_PIPES: Final = 4
+"""Number of pipe ends of a run; the link of a private network follows."""
 
 Pipes = list[int]
 
@@ -79,6 +83,7 @@ class House:
         self._request = request
         self._start = start
         self._proc = proc
+        self._networks: Networks | None = None
         self._wardens: dict[int, _Warden] = {}
         self._of_child: dict[int, _Warden] = {}
 
@@ -127,6 +132,18 @@ class House:
     def request_of(self, wanted: Fork) -> ConfinementRequest:
         """Return the walls and limits of a fork."""
         return wanted.request or self._request
+
+    def networks(self) -> Networks:
+        """Return what makes the private networks of forks.
+
+        Raises:
+            OSError: This process cannot find its own network.
+
+        """
+        if self._networks is None:
+            assert self._proc is not None
+            self._networks = Networks(self._proc)
+        return self._networks
 
     def wait_s(self) -> float | None:
         """Return the time until `check` is due; None if there is nothing to wait for."""
@@ -184,7 +201,8 @@ class _Warden:
         self._pid, self._pidfd, self._link, self._report = ends
         self._reason = b""
         self._gate: Gate | None = None
-        self._children: set[int] = set()
+        self._children: dict[int, int | None] = {}
+        """The forks with pipes by their pids, each with its private network."""
         self._waiting: deque[tuple[Fork, Pipes]] = deque()
         self._forking: tuple[Fork, Pipes] | None = None
         """The fork whose pipes wait for it."""
@@ -330,6 +348,8 @@ class _Warden:
                 self._punish(gate, asked)
         elif asked.name == "prctl":
             self._let_in(gate, asked)
+        elif asked.name == "socket":
+            self._make_socket(gate, asked)
         elif asked.name == "setsid":
             self._meet(gate, asked)
         elif 0 < asked.first < _HIGHEST_PID and is_own_thread(asked.first, asked.thread):
@@ -386,6 +406,31 @@ class _Warden:
         parked, self._parked = self._parked, None
         self._gate.let_pass(parked)
 
+    def _make_socket(self, gate: Gate, asked: Asked) -> None:
+        """Make a socket in the network of the run that asks for it."""
+        made = self._network_of(asked.thread)
+        if made is None:
+            # The warm zygote has a network of its own, in which nobody listens.
+            gate.let_pass(asked)
+            return
+        try:
+            ours = self._house.networks().socket(made, asked.first, asked.second, asked.third)
+            try:
+                gate.answer_with(asked, ours, asked.second & CLOEXEC)
+            finally:
+                os.close(ours)
+        except OSError as error:
+            gate.refuse(asked, error.errno or errno.EPERM)
+
+    def _network_of(self, thread: int) -> int | None:
+        made = self._children.get(thread)
+        if made is not None or thread == self._pid:
+            return made
+        for pid, made in self._children.items():
+            if is_own_thread(pid, thread):
+                return made
+        return None
+
     def _meet(self, gate: Gate, asked: Asked) -> None:
         """Take note of the new fork, which leaves the group of the warm zygote."""
         if self._forking is not None and self._newborn is None:
@@ -405,18 +450,18 @@ class _Warden:
         wanted, pipes = self._forking
         self._newborn = self._forking = None
         try:
-            self._furnish(gate, asked, wanted, pipes)
+            made = self._furnish(gate, asked, wanted, pipes)
         except OSError:
             os.close(pidfd)
             self._punish(gate, asked)
             self._host.fork_clean(wanted, pipes)
         else:
-            self._children.add(asked.thread)
+            self._children[asked.thread] = made
             self._house.born(asked.thread, self)
             self._host.adopt(asked.thread, pidfd)
             self._host.say(Forked(asked.thread, self._number), pidfd)
             gate.let_pass(asked)
-            for fd in pipes:
+            for fd in pipes[:_PIPES]:
                 os.close(fd)
         self._fork_next()
 
@@ -432,8 +477,18 @@ class _Warden:
         except OSError:
             return None
 
-    def _furnish(self, gate: Gate, asked: Asked, wanted: Fork, pipes: Pipes) -> None:
-        requests, answers, stdout, stderr = pipes
+    def _furnish(self, gate: Gate, asked: Asked, wanted: Fork, pipes: Pipes) -> int | None:
+        """Give a new fork its pipes; return its private network, if its run has one.
+
+        Raises:
+            OSError: The fork is gone, or its network cannot be made.
+
+        """
+        request = self._house.request_of(wanted)
+        made = None
+        if request.private_net:
+            made = self._house.networks().make(request, *pipes[_PIPES:])
+        requests, answers, stdout, stderr = pipes[:_PIPES]
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
             places = (
@@ -447,7 +502,6 @@ class _Warden:
                 gate.give(asked, ours, its)
         finally:
             os.close(null)
-        request = self._house.request_of(wanted)
         if (request.memory_bytes, request.cpu_s) != self._limits:
             reading, writing = os.pipe2(os.O_CLOEXEC)
             try:
@@ -456,9 +510,12 @@ class _Warden:
             finally:
                 os.close(reading)
                 os.close(writing)
+        return made
 
     # --- its forks ---
 
     def child_ended(self, pid: int) -> None:
         """Take note that a fork has ended."""
-        self._children.discard(pid)
+        made = self._children.pop(pid, None)
+        if made is not None:
+            os.close(made)

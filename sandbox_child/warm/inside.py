@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sandbox_child import bootstrap
 from sandbox_child.compaction import close_gaps
 from sandbox_child.confine import ConfinementRefused
+from sandbox_child.confine.authorities import announce
 from sandbox_child.confine.forker import Forker
 from sandbox_child.confine.warm import confine_warm
 from sandbox_child.pipes.channel import Channel
@@ -69,7 +70,8 @@ def live(
             send=lambda gate: socket.send_fds(link, [b"gate"], [gate]),
         )
         link.close()
-        warmed = Warmed(wanted.adaptors)
+        announce(wanted.request.ca_file)
+        warmed = Warmed(wanted.adaptors, net=bool(wanted.request.net))
         bootstrap.tell_strays(warmed)
         warmed.import_all(outputs)
         for number in _OUTPUTS:

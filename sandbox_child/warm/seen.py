@@ -22,6 +22,15 @@ class Proc:
     def __init__(self) -> None:
         self.fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def network(self) -> int:
+        """Return a descriptor of the network that this process is in.
+
+        Raises:
+            OSError: It cannot be opened.
+
+        """
+        return os.open("self/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
+
     def offence(self, pid: int) -> str | None:
         """Return why forks of the process would not be separate from it, or nothing.
 
