@@ -88,11 +88,18 @@ def seen(engine: Engine, call: str, *rules: str) -> dict[str, Any]:
     found = comparable(*run(engine, plan(call), **allowing(*rules)))
     events = found.pop("events")
     found["connections"] = sorted(
-        (one["host"], one["port"], one["outcome"], one["bytes_sent"], one["bytes_received"])
+        (
+            one["host"],
+            one["port"],
+            one["outcome"],
+            one["outcome"] == "open" and one["bytes_received"],
+        )
         for one in events
         if one["type"] == "net-connect"
     )
-    found["events"] = [one for one in events if one["type"] != "net-connect"]
+    # Threads connect in any order, and so do the hints about their connections come.
+    found["hints"] = sorted(one["message"] for one in events if one["type"] == "log")
+    found["events"] = [one for one in events if one["type"] not in ("net-connect", "log")]
     return found
 
 
