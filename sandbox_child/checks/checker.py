@@ -12,6 +12,7 @@ from protocol import messages as m
 from protocol.checks import CheckedOperation, CheckedText, Finding
 from sandbox_child.checks.operations import shape, thrown_away
 from sandbox_child.checks.scopes import Names, Unknown
+from sandbox_child.checks.stowaways import kept_functions
 from sandbox_child.checks.verbs import Verbs
 from sandbox_child.language import (
     LanguageError,
@@ -178,6 +179,7 @@ class Checker:
         elsewhere = (self._check.workflow_globals or "") if is_job else ""
         lost = thrown_away(tree, form, elsewhere, verbs)
         findings += (_finding(wrong, source, note=unsure) for wrong, unsure in lost)
+        findings += (_finding(wrong, source, note=True) for wrong in kept_functions(tree))
         return findings
 
     def _in_every_step(self) -> frozenset[str]:

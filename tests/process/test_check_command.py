@@ -181,3 +181,24 @@ def test_a_plan_is_for_another_command(job):
     """Errors about its JSON as a job would only be confusing."""
     with pytest.raises(BadInputError, match="jobcell validate"):
         run(job("{}", "plan.json"), show=False, json=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "places"),
+    [
+        ("fn(lambda state: {**state, 'h': lambda x: x, 'n': 1})", [("1:33", "state['h']")]),
+        ("def main(state):\n    state.h.deep = lambda x: x\n    return state", [("2:20", "state.h.deep")]),
+        ("def f(x): return x\ndef main(state):\n    state['h'] = f\n    return state", [("3:18", "state['h']")]),
+        ("def f(x): return x\ndef main(state):\n    return {**state, 'h': f(1), 'g': sorted([1], key=f)}", []),
+        ("def main(state):\n    helpers = {'h': lambda x: x}\n    return {**state, 'n': helpers['h'](1)}", []),
+    ],
+)  # fmt: skip
+def test_a_function_that_is_put_into_the_state_is_noted(job, capsys, source, places):
+    """The step would fail; the note has the place of the function."""
+    path = job(source)
+    run(path, show=False, json=False)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "into the state" in line]
+    assert len(lines) == len(places)
+    for line, (place, key) in zip(lines, places, strict=True):
+        assert line.startswith(f"{path}:{place}: note: a function is put into the state ({key})")
+        assert "at the top of the job" in line
