@@ -19,7 +19,7 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     && pip install --no-cache-dir --compile "${wheel}[cli,store]" \
     && python -m compileall -q /usr/local/lib/python3.13
 # The repo of adaptors. An image with your own adaptors begins FROM this one and adds them here.
-RUN jobcell repo init /srv/repo && jobcell repo add --repo /srv/repo common rest \
+RUN jobcell repo init /srv/repo && jobcell repo add --repo /srv/repo common http rest \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin jobcell
 ENV JOBCELL_REPO=/srv/repo PYTHONUNBUFFERED=1
 USER 10001:10001

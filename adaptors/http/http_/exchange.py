@@ -84,8 +84,10 @@ def exchange(
         request = httpx.Request(
             sending.method,
             sending.url,
+            # Some old servers know only the usual spelling; HTTP/2 writes lower case anyway.
             headers=[
-                (name.encode("ascii"), text.encode("latin-1")) for name, text in whole.items()
+                (name.title().encode("ascii"), text.encode("latin-1"))
+                for name, text in whole.items()
             ],
             content=sending.body if sending.body is not None else b"",
             extensions={"timeout": _timeouts(sending.timeout_s)},

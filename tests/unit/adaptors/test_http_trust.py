@@ -40,6 +40,13 @@ def test_credentials_stay_with_their_origin(web, other, credential, header):
         assert "authorization" not in http_.get(path)(state)["data"]["headers"]
 
 
+def test_names_of_headers_are_spelled_as_usual(web):
+    """Some old servers compare them with the case of the letters."""
+    http_.get("x", headers={"x-api-key": "1"})(web.state(token=SECRET))
+    names = web.seen[0].headers.keys()
+    assert {"X-Api-Key", "Authorization", "Accept-Encoding", "Host"} <= set(names)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_header_of_the_job_that_may_be_a_secret_leaves_its_origin(web, other, status):
     """A key may be in a header of any name; the harmless ones are a short list."""
