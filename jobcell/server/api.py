@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State as AppState
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
@@ -16,6 +17,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from engine import AnyEvent, RunResult, check_plan, to_json
 from jobcell.report import Report
 from jobcell.server.backend import Backend, Conflict, Counts, NewRun, Row, State
+from jobcell.server.errors import ErrorBody
 from jobcell.server.live import LiveReports
 
 LONGEST_WAIT_S: Final = 60.0
@@ -30,6 +32,23 @@ Wait = Annotated[
         ge=0, le=LONGEST_WAIT_S, description="Seconds to wait, if there is nothing yet."
     ),
 ]
+
+
+_TEXTS: Final = {
+    400: "The request is wrong; `problems` has the details.",
+    401: "The token is missing or wrong.",
+    403: "The host name is a foreign one, or a page of another site has sent the request.",
+    404: "There is no such run.",
+    409: "The request does not fit to the run as it is.",
+    415: "The body is not JSON.",
+    503: "The runs are out of reach for now.",
+}
+
+
+def _answers(*codes: int) -> dict[int, ResponseSpec]:
+    """Return the error answers of a handler, for the document of the interface."""
+    every = (*codes, 400, 401, 403, 503)
+    return {code: ResponseSpec(ErrorBody, description=_TEXTS[code]) for code in every}
 
 
 class Started(msgspec.Struct):
@@ -95,7 +114,13 @@ class Api(Controller):
 
     path = "/api/v1"
 
-    @post("/plans/check", sync_to_thread=True, status_code=200, summary="Check a plan")
+    @post(
+        "/plans/check",
+        sync_to_thread=True,
+        status_code=200,
+        summary="Check a plan",
+        responses=_answers(415),
+    )
     def check(self, data: Annotated[CheckRequest, Body()], state: AppState) -> Checked:
         """Compile all jobs and conditions of a plan in a confined child, and run none of them."""
         problems = check_plan(data.plan, repo_dir=state.repo_dir)
@@ -103,7 +128,7 @@ class Api(Controller):
             [Found(p.path, p.message, p.step_id, p.line, p.column, p.fix) for p in problems]
         )
 
-    @post("/runs", sync_to_thread=True, summary="Start a run")
+    @post("/runs", sync_to_thread=True, summary="Start a run", responses=_answers(409, 415))
     def add(
         self,
         data: Annotated[
@@ -130,7 +155,7 @@ class Api(Controller):
         """Start a run, or put it into the queue of the store."""
         return Started(_backend(state).add(data))
 
-    @get("/runs", sync_to_thread=True, summary="List runs")
+    @get("/runs", sync_to_thread=True, summary="List runs", responses=_answers(404))
     def runs(
         self,
         state: AppState,
@@ -147,17 +172,22 @@ class Api(Controller):
         rows = _backend(state).rows(state=run_state, tenant=tenant, limit=limit + 1, before=before)
         return Listing(rows[:limit], len(rows) > limit)
 
-    @get("/counts", sync_to_thread=True, summary="Count runs")
+    @get("/counts", sync_to_thread=True, summary="Count runs", responses=_answers())
     def counts(self, state: AppState) -> Counts:
         """Return how many runs are queued, running, done and dead."""
         return _backend(state).counts()
 
-    @get("/runs/{run_id:str}", sync_to_thread=True, summary="One run")
+    @get("/runs/{run_id:str}", sync_to_thread=True, summary="One run", responses=_answers(404))
     def run(self, run_id: RunId, state: AppState) -> Row:
         """Return what the list says of a run."""
         return _backend(state).row(run_id)
 
-    @get("/runs/{run_id:str}/events", sync_to_thread=True, summary="Events by cursor")
+    @get(
+        "/runs/{run_id:str}/events",
+        sync_to_thread=True,
+        summary="Events by cursor",
+        responses=_answers(404),
+    )
     def events(
         self, run_id: RunId, state: AppState, after: After = 0, wait_s: Wait = 0.0
     ) -> Response[EventsPage]:
@@ -170,7 +200,7 @@ class Api(Controller):
         body = f'{{"events":[{",".join(map(to_json, found))}],"over":{str(over).lower()}}}'
         return Response(body.encode(), media_type=_JSON)  # type: ignore[arg-type]
 
-    @get("/runs/{run_id:str}/stream", summary="Events as they come")
+    @get("/runs/{run_id:str}/stream", summary="Events as they come", responses=_answers(404))
     async def stream(
         self,
         run_id: RunId,
@@ -183,7 +213,12 @@ class Api(Controller):
         await asyncio.to_thread(backend.row, run_id)  # an unknown run is an error, not a stream
         return ServerSentEvent(_messages(backend, run_id, after if last is None else last))
 
-    @get("/runs/{run_id:str}/result", sync_to_thread=True, summary="The result")
+    @get(
+        "/runs/{run_id:str}/result",
+        sync_to_thread=True,
+        summary="The result",
+        responses=_answers(404, 409),
+    )
     def result(self, run_id: RunId, state: AppState, wait_s: Wait = 0.0) -> Response[RunResult]:
         """Return how a run ended. The status is 409 while it goes on."""
         found = _backend(state).result(run_id, wait_s)
@@ -191,7 +226,12 @@ class Api(Controller):
             raise Conflict(f"run {run_id!r} is not over yet")
         return Response(to_json(found).encode(), media_type=_JSON)  # type: ignore[arg-type]
 
-    @get("/runs/{run_id:str}/report", sync_to_thread=True, summary="The report")
+    @get(
+        "/runs/{run_id:str}/report",
+        sync_to_thread=True,
+        summary="The report",
+        responses=_answers(404),
+    )
     def report(
         self,
         run_id: RunId,
@@ -203,7 +243,13 @@ class Api(Controller):
         reports: LiveReports = state.reports
         return reports.report(run_id, states_from=states_from, lines_from=lines_from)
 
-    @post("/runs/{run_id:str}/cancel", sync_to_thread=True, status_code=202, summary="Cancel a run")
+    @post(
+        "/runs/{run_id:str}/cancel",
+        sync_to_thread=True,
+        status_code=202,
+        summary="Cancel a run",
+        responses=_answers(404, 409, 415),
+    )
     def cancel(
         self, run_id: RunId, state: AppState, data: Annotated[CancelRequest | None, Body()] = None
     ) -> Row:
@@ -212,7 +258,12 @@ class Api(Controller):
         backend.cancel(run_id, (data or CancelRequest()).reason)
         return backend.row(run_id)
 
-    @post("/runs/{run_id:str}/retry", sync_to_thread=True, summary="Run again")
+    @post(
+        "/runs/{run_id:str}/retry",
+        sync_to_thread=True,
+        summary="Run again",
+        responses=_answers(404, 409, 415),
+    )
     def retry(
         self, run_id: RunId, state: AppState, data: Annotated[RetryRequest | None, Body()] = None
     ) -> Started:

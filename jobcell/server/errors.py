@@ -62,6 +62,8 @@ def _engine(_: Request[Any, Any, Any], error: EngineError) -> Response[ErrorBody
 
 def _invalid(_: Request[Any, Any, Any], error: ValidationException) -> Response[ErrorBody]:
     extra: Any = error.extra if isinstance(error.extra, list) else []
+    if any(isinstance(item, dict) and item.get("message") == "'data'" for item in extra):
+        return _answer(400, ErrorBody("ValidationError", "the request needs a body of JSON"))
     problems = [
         Problem(str(item.get("key", "")), str(item.get("message", "")))
         for item in extra

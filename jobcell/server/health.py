@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import MediaType, Response, get
 from litestar.datastructures import State as AppState
+from litestar.openapi.datastructures import ResponseSpec
 
 from jobcell.server.backend import Away, Backend
 
@@ -20,7 +21,13 @@ async def livez() -> str:
     return "alive\n"
 
 
-@get("/readyz", media_type=MediaType.TEXT, sync_to_thread=True, summary="Are the runs in reach?")
+@get(
+    "/readyz",
+    media_type=MediaType.TEXT,
+    sync_to_thread=True,
+    summary="Are the runs in reach?",
+    responses={503: ResponseSpec(str, description="They are not.", media_type=MediaType.TEXT)},
+)
 def readyz(state: AppState) -> Response[str]:
     """Answer 200 if the runs are in reach, and 503 if not."""
     backend: Backend = state.backend
