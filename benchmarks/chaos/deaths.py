@@ -111,6 +111,7 @@ def stop(field: Field, victim: Worker) -> None:
     """
     while True:
         victim.signal(signal.SIGSTOP)
+        field.wait(victim.is_stopped, "a worker stopped")
         if not field.is_locked():
             return
         victim.signal(signal.SIGCONT)

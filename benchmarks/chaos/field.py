@@ -81,6 +81,14 @@ class Worker:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def is_stopped(self) -> bool:
+        """Return whether SIGSTOP has reached all threads: a busy one goes on for a moment."""
+        states = []
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError):  # a thread that has just ended
+                states.append(stat.read_text().rpartition(")")[2].split()[0])
+        return set(states) == {"T"}
+
     def drain(self, timeout_s: float = PATIENCE_S) -> int:
         """Send it SIGTERM; return its exit code."""
         self._process.send_signal(signal.SIGTERM)
