@@ -28,6 +28,7 @@ from workers import (
 
 from engine import Engine
 from jobcell import Store
+from jobcell.store import StoreBusyError
 from protocol.events import JobError
 
 BEFORE = [
@@ -107,7 +108,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_finds_itself_fenced_off(
     with WorkerProcess(store_url) as first:
         wait_event(run, "log")
         children = [child for child in first.children() if child.children() == []]
-        first.send(signal.SIGSTOP)
+        stop_without_lock(first, store)
         with serving(store, shared_engine):
             assert run.result(timeout_s=PATIENCE_S).state["b"] == 2
             told = story(run)
@@ -119,6 +120,17 @@ def test_a_worker_that_was_stopped_beyond_its_lease_finds_itself_fenced_off(
         wait_for(lambda: len([c for c in children if c.is_running() and _is_alive(c)]) <= 1)
     assert told == BEFORE + AFTER
     assert story(run) == told
+
+
+def stop_without_lock(worker: WorkerProcess, store: Store) -> None:
+    """Stop a worker at a moment at which it does not hold the lock of a SQLite file, which it would keep."""
+    while True:
+        worker.send(signal.SIGSTOP)
+        try:
+            with store.database.write():
+                return
+        except StoreBusyError:
+            worker.send(signal.SIGCONT)
 
 
 def _is_alive(process: psutil.Process) -> bool:
