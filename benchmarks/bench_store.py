@@ -209,12 +209,13 @@ def measure_takeover(kind: str, postgres: PostgresServer) -> list[float]:
     with field_of(kind, postgres, heartbeat_s=1.0, dead_s=4.0) as (field, _):
         victim = field.start_worker(PLACES)
         field.wait_ready()
-        field.enqueue(PLACES, plan_of("long", steps=3, wait_s=2.0))
+        field.enqueue(PLACES, plan_of("long", steps=2, wait_s=10.0))
         field.wait_posts(PLACES)
         field.start_worker(PLACES)
         field.wait_ready()
         time.sleep(2 * field.heartbeat_s)  # the new worker has seen the first one alive
         death = kill(field, victim)
+        assert death.held, "the runs were over before their worker died"
         field.wait_over()
         return takeover_times(field, [death])
 
@@ -286,6 +287,8 @@ def main() -> None:
                     found = measure_worker(kind, workload, postgres)
                     samples[f"worker, {kind}", workload].append(found)
             print(f"round {turn + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        if options.json:
+            write_json(options.json, {f"{a}: {b}": found for (a, b), found in samples.items()})
         for kind in ("sqlite", "postgresql"):
             latency[kind] = measure_latency(kind, postgres)
             for _ in range(max(1, options.rounds // 2)):
@@ -294,8 +297,6 @@ def main() -> None:
         postgres.stop()
     for table in tables(samples, latency, takeover):
         print(table.markdown() if options.markdown else table.text())
-    if options.json:
-        write_json(options.json, {f"{a}: {b}": found for (a, b), found in samples.items()})
     sys.exit(_report(samples))
 
 
