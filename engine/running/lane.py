@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.api import Journal
 from engine.reporting import Outcome, Run, Usage, finish
+from engine.running.acting import carry_out, last_event
 from engine.running.alarm import Alarm
 from engine.running.calls import Calls
 from engine.running.clocks import read_clocks
@@ -17,13 +18,9 @@ from engine.running.room import spawn_error
 from engine.running.running_child import RunningChild
 from engine.running.session import (
     Answer,
-    Dismiss,
     Effects,
-    Kill,
     Moment,
-    Record,
     Resolve,
-    Send,
     Session,
 )
 from engine.running.share import SLICE_S, Turn
@@ -175,20 +172,8 @@ class Lane:
 
     def _carry_out(self, effects: Effects) -> None:
         """Carry out the effects in their order; without a child they need no action."""
-        child = self._child
-        if child is None:
-            return
-        for effect in effects:
-            if isinstance(effect, Send):
-                child.send(effect.body)
-            elif isinstance(effect, Kill):
-                child.kill()
-            elif isinstance(effect, Dismiss):
-                child.dismissed = True
-            elif isinstance(effect, Record):
-                self._calls.record(effect)
-            else:
-                self._calls.resolve(effect)
+        if self._child is not None:
+            carry_out(effects, self._child, self._calls)
 
     def recorded(self, error: ErrorReport | None) -> None:
         """See `Caller.recorded`."""
@@ -279,7 +264,7 @@ class Lane:
 
     def _leave(self, child: RunningChild, now: Moment) -> None:
         """End the run of a child that was dismissed, and whose network has ended."""
-        self._outcome = self._last_event(now)
+        self._outcome = last_event(self.session, self._child, self.run, now)
         if child.exited is not None:
             self._end()
 
@@ -354,7 +339,7 @@ class Lane:
         self._gone = True
         self._resting = False
         self._starter = None
-        outcome = self._outcome or self._last_event(read_clocks())
+        outcome = self._outcome or last_event(self.session, self._child, self.run, read_clocks())
         child, self._child = self._child, None
         if child is not None:
             child.let_go()
@@ -366,16 +351,6 @@ class Lane:
         """Count the use of a child that is gone."""
         if child.exited is not None:
             self._counted = self._counted.plus(child.exited.peak_bytes, child.exited.cpu_s)
-
-    def _last_event(self, now: Moment) -> Outcome:
-        """Emit the last event, and return how the run ended."""
-        session, child = self.session, self._child
-        exited, oom_killed, memory = (None, False, (0, 0)) if child is None else child.final_facts()
-        try:
-            return session.finish(exited, now, oom_killed=oom_killed, memory=memory)
-        except Exception as error:  # noqa: BLE001 - reported as an error of the run
-            _log.exception("internal error at the end of run %s", self.run.id)
-            return session.give_up(error, now)
 
     # --- time ---
 

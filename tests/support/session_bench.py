@@ -40,6 +40,7 @@ PLAN = Workflow(
     )
 )
 EDGES = {("a", "b"): "x", ("a", "c"): False, ("c", "b"): True}
+PLAIN = (ConfinementRequest(),)
 NOW = Moment(1000.0, 1.7e9)
 
 
@@ -119,7 +120,14 @@ class Bench:
     """A session, its log, its clocks, and short methods to send messages to it."""
 
     def __init__(
-        self, *, workflow=PLAN, configurations=(), max_step_runs=1000, begin=True, **options
+        self,
+        *,
+        workflow=PLAN,
+        configurations=(),
+        max_step_runs=1000,
+        begin=True,
+        requests=PLAIN,
+        **options,
     ):
         self.log = EventLog()
         self.now = NOW
@@ -132,7 +140,7 @@ class Bench:
                 run_id="run-7",
                 start=b"",
                 workflow=workflow,
-                requests=(ConfinementRequest(),),
+                requests=requests,
                 options=RunOptions(**options),
                 credential_ids=frozenset({"cred"}),
                 state_ids=frozenset({"stored"}),
