@@ -21,9 +21,10 @@ from engine.start.connection import READS_AT_THE_END, Connection, lift
 from engine.start.exec import ExecStarter, spawn_server
 from engine.start.exit import Exit
 from engine.start.starters import StartMode, make_starter, make_warm_sets
-from engine.start.warm_sets import WarmSet
+from engine.start.warm_sets import IMPORTING, WarmSet
 
 __all__ = [
+    "IMPORTING",
     "READS_AT_THE_END",
     "Child",
     "Connection",

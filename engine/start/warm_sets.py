@@ -23,6 +23,9 @@ SECOND_USE_S: Final = 600.0
 """Longest time between two uses that make a set warm, and the time until a refused set is tried
 again."""
 
+IMPORTING: Final = "it is being imported"
+"""The reason of a set that is not warm yet."""
+
 MOST_SETS: Final = 256
 """Most sets that are remembered."""
 
@@ -129,7 +132,7 @@ class WarmSets:
         """Have sets become warm without a use."""
         for one in adaptors:
             made = self._sets[_key(request, one)] = _Set(request, one, wanted=True)
-            made.reason = self._never or "it is being imported"
+            made.reason = self._never or IMPORTING
         self._publish()
 
     def use(self, walls: ConfinementRequest, adaptors: AdaptorSet) -> tuple[int, Nursery | None]:
@@ -144,9 +147,9 @@ class WarmSets:
         one = self._sets.get(key)
         if one is None:
             one = self._sets[key] = _Set(walls, adaptors)
-            self._forget_some()
         now = time.monotonic()
         last, one.used_s = one.used_s, now
+        self._forget_some()
         if self._never is not None:
             one.reason = self._never
         elif one.number:
@@ -184,7 +187,7 @@ class WarmSets:
             return
         self._last += 1
         one.number, one.nursery = self._last, nursery
-        one.reason = "it is being imported"
+        one.reason = IMPORTING
         one.refused_s = None
         self._numbers[one.number] = one
         self._publish()

@@ -80,7 +80,13 @@ def add(
 
 
 @app.command("list")
-def list_(repo: RepoOption = HERE) -> None:
+def list_(
+    repo: RepoOption = HERE,
+    warm: Annotated[
+        bool,
+        typer.Option("--warm", help="Import each, and tell whether an engine can keep it warm."),
+    ] = False,
+) -> None:
     """List the installed adaptors."""
     try:
         entries = Repo.read(repo).entries()
@@ -89,7 +95,22 @@ def list_(repo: RepoOption = HERE) -> None:
     for entry in entries:
         needs = ", ".join(f"{name} {version}" for name, version in entry.dependencies.items())
         line = f"{entry.spec}  import {entry.import_name}{f'  ({needs})' if needs else ''}"
+        if warm:
+            line += f"  {_warmth(entry.spec, repo)}"
         print(printable(line))
+
+
+def _warmth(spec: str, repo: Path) -> str:
+    """Return whether an adaptor can be kept warm, in a few words."""
+    from engine.warming import try_warm
+
+    try:
+        found = try_warm(spec, repo)
+    except ValueError as error:
+        return f"cannot be warm: {error}"
+    if found.warm:
+        return f"can be warm ({found.memory_bytes / 1_000_000:.0f} MB)"
+    return f"cannot be warm: {found.reason}"
 
 
 @app.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -400,3 +402,26 @@ def test_an_engine_without_a_run_has_no_sets():
         assert engine.warm() == []
         assert not psutil.Process(os.getpid()).children()
         assert isinstance(engine.options, RunOptions)
+
+
+def test_the_list_of_a_repo_says_what_can_be_warm(repo: WarmRepo):
+    """The command imports each adaptor, and gives the reason of those that cannot be warm."""
+    repo.add(
+        "threads",
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+    )
+    repo.add("broken", "1 / 0")
+    done = subprocess.run(
+        [sys.executable, "-m", "jobcell", "repo", "list", "--warm", "--repo", str(repo.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
+    )
+    broken, counter, threads = done.stdout.splitlines()
+    assert re.fullmatch(r"counter@1\.0\.0  import counter  can be warm \(\d+ MB\)", counter)
+    assert broken.startswith("broken@1.0.0  import broken  cannot be warm: ")
+    assert "ZeroDivisionError: division by zero (broken.py, line 1)" in broken
+    assert threads.endswith("cannot be warm: it starts a thread while it is imported") or (
+        "cannot be warm: it starts a thread (Thread-1" in threads
+    )
