@@ -15,10 +15,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres import PostgresMissingError, PostgresServer
+
+if TYPE_CHECKING:
+    from store_databases import StoreDatabases
 
 # A deadline for one example would be a demand on the machine, and not on the code.
 settings.register_profile(
@@ -92,13 +96,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
     """A PostgreSQL server for the tests of this process. A test may kill it, because no other process uses it.
 
     Most tests want `postgres_url` or `store_url`.
     """
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if hasattr(request.config, "workerinput") else base) / "postgres"
     try:
-        server = PostgresServer()
+        server = PostgresServer(made=made)
     except PostgresMissingError as missing:
         pytest.skip(str(missing))
     yield server
@@ -113,13 +121,13 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def made_store(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a database with a new store, for copies: to make one takes about a second."""
-    from jobcell import Store
+def store_databases(postgres: PostgresServer) -> Iterator[StoreDatabases]:
+    """The databases with a store of the server of this process."""
+    from store_databases import StoreDatabases
 
-    with postgres.database() as url:
-        Store.open(url).close()
-        yield url.rsplit("/", 1)[1]
+    made = StoreDatabases(postgres)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
@@ -144,9 +152,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             connection.execute("UPDATE jobcell_meta SET store_id = ?", [str(uuid.uuid4())])
         yield f"sqlite:///{file}"
         return
-    server = request.getfixturevalue("postgres")
-    with server.database(request.getfixturevalue("made_store")) as url:
-        server.sql("update jobcell_meta set store_id = gen_random_uuid()", url.rsplit("/", 1)[1])
+    with request.getfixturevalue("store_databases").new() as url:
         yield url
 
 

@@ -39,6 +39,10 @@ _DYNAMIC: Final = 2
 _LOAD: Final = 1
 _NEEDED: Final = 1
 _STRING_TABLE: Final = 5
+_STRING_TABLE_BYTES: Final = 10
+_HEADER_BYTES: Final = 64
+_MOST_BYTES: Final = 1 << 26
+"""A part of a file that would be longer is a damaged one."""
 
 
 def libraries(
@@ -86,32 +90,46 @@ def _linker_cache() -> bytes:
 def needed(file: Path) -> list[str]:
     """Return the names of the libraries that an ELF file asks for; none for other files."""
     try:
-        data = file.read_bytes()
-        if data[:6] != b"\x7fELF\x02\x01":  # 64 bits, little endian
-            return []
-        return list(_needed(data))
-    except (OSError, struct.error, ValueError):
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return []
+    try:
+        return list(_needed(descriptor))
+    except (OSError, OverflowError, struct.error, ValueError):
+        return []
+    finally:
+        os.close(descriptor)
 
 
-def _needed(data: bytes) -> Iterator[str]:
-    (headers,) = struct.unpack_from("<Q", data, 32)
-    size, count = struct.unpack_from("<HH", data, 54)
-    segments = [struct.unpack_from("<IIQQQQQQ", data, headers + i * size) for i in range(count)]
-    entries = [
-        struct.unpack_from("<QQ", data, segment[2] + at)
-        for segment in segments
-        if segment[0] == _DYNAMIC
-        for at in range(0, segment[5], 16)
-    ]
-    strings = next((value for tag, value in entries if tag == _STRING_TABLE), None)
-    if strings is None:
+def _needed(descriptor: int) -> Iterator[str]:
+    """Read only the parts of the file that are used: libpython has 23 MB, which take 40 ms."""
+    header = os.pread(descriptor, _HEADER_BYTES, 0)
+    if header[:6] != b"\x7fELF\x02\x01":  # 64 bits, little endian
         return
+    (headers,) = struct.unpack_from("<Q", header, 32)
+    size, count = struct.unpack_from("<HH", header, 54)
+    data = _read(descriptor, size * count, headers)
+    segments = [struct.unpack_from("<IIQQQQQQ", data, i * size) for i in range(count)]
+    entries = []
+    for kind, _, offset, _, _, length, _, _ in segments:
+        if kind == _DYNAMIC:
+            data = _read(descriptor, length, offset)
+            entries += [struct.unpack_from("<QQ", data, at) for at in range(0, length, 16)]
+    values = dict(entries)
+    if _STRING_TABLE not in values or _STRING_TABLE_BYTES not in values:
+        return
+    strings = values[_STRING_TABLE]
     # The table is given by its address in memory; a segment maps this to a place in the file.
     for kind, _, offset, address, _, length, _, _ in segments:
         if kind == _LOAD and address <= strings < address + length:
-            table = strings - address + offset
-            for tag, value in entries:
+            place = strings - address + offset
+            table = _read(descriptor, values[_STRING_TABLE_BYTES], place)
+            for tag, start in entries:
                 if tag == _NEEDED:
-                    start = table + value
-                    yield data[start : data.index(b"\0", start)].decode("ascii")
+                    yield table[start : table.index(b"\0", start)].decode("ascii")
+
+
+def _read(descriptor: int, length: int, place: int) -> bytes:
+    if length > _MOST_BYTES:
+        raise ValueError(f"{length} bytes")
+    return os.pread(descriptor, length, place)

@@ -10,6 +10,7 @@ as the user `postgres` (or `nobody`).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
 import random
@@ -29,7 +30,6 @@ from modes import let_everybody_in
 
 KEEPER = Path(__file__).with_name("postgres_keeper.py")
 PROGRAMS = ("initdb", "pg_ctl", "postgres", "psql")
-PSQL = ("-v", "ON_ERROR_STOP=1")
 DEBIAN = Path("/usr/lib/postgresql")
 USER = "jobcell"
 PORTS = range(20_000, 32_000)
@@ -93,13 +93,19 @@ class PostgresServer:
     """A running server. `kill` and `start_again` are for drills; `stop` ends it and removes its files."""
 
     def __init__(
-        self, *, settings: Mapping[str, str] = FAST, directory: Path | None = None
+        self,
+        *,
+        settings: Mapping[str, str] = FAST,
+        directory: Path | None = None,
+        made: Path | None = None,
     ) -> None:
         """Make a cluster and start it.
 
         Args:
             settings: Lines of `postgresql.conf`, beside those for the address.
             directory: An existing directory for the files, for example a small tmpfs. None makes one.
+            made: A directory for the files of a new cluster. The first server with it makes them, and the others
+                copy them, which takes a tenth of the time.
 
         Raises:
             PostgresMissingError: This machine lacks a server, or a user that may run it.
@@ -116,11 +122,10 @@ class PostgresServer:
         self.log = self.directory / "log"
         self._keep()
         try:
-            self._run(
-                "initdb",
-                *["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-U"],
-                USER,
-            )
+            if made is None:
+                self._initdb()
+            else:
+                self._copy(made)
             self._begin(settings)
         except BaseException:
             self.stop()
@@ -137,6 +142,22 @@ class PostgresServer:
                 stdout=subprocess.DEVNULL,
                 check=True,
             )
+
+    def _initdb(self) -> None:
+        options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-U", USER]
+        self._run("initdb", *options)
+
+    def _copy(self, made: Path) -> None:
+        """Copy the files of a new cluster, which the first caller makes while the others wait."""
+        made.mkdir(exist_ok=True)
+        with (made / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (made / "data").exists():
+                self._initdb()
+                subprocess.run(["cp", "-a", self._data, made / "new"], check=True)
+                (made / "new").rename(made / "data")
+                return
+        subprocess.run(["cp", "-a", made / "data", self._data], check=True)
 
     def _begin(self, settings: Mapping[str, str]) -> None:
         """Write the settings and start, with another port if somebody was faster."""
@@ -191,24 +212,29 @@ class PostgresServer:
         """Return the address of a database in the form that users write."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
-    def sql(self, statement: str, database: str = "postgres") -> str:
-        """Carry out a statement by `psql`, and return its rows, columns apart by `|`.
+    def sql(self, statements: str, database: str = "postgres") -> str:
+        """Carry out statements, and return their rows as `psql -At` prints them: columns apart by `|`.
 
         Raises:
-            RuntimeError: The statement failed, or the server is away; the text is psql's.
+            RuntimeError: A statement failed, or the server is away; the text is that of the server.
 
         """
-        result = subprocess.run(
-            [self._programs / "psql", "-XqAt", *PSQL, "-c", statement, self.url(database)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={"PATH": os.environ.get("PATH", ""), "PGCONNECT_TIMEOUT": "10"},
-        )
-        if result.returncode:
-            raise RuntimeError(result.stderr)
-        return result.stdout.strip()
+        import psycopg  # only tests with a server wait for it; the program psql takes longer still
+
+        lines = []
+        try:
+            with psycopg.connect(
+                self.url(database), autocommit=True, connect_timeout=10
+            ) as connection:
+                cursor = connection.execute(statements.encode())
+                more = True
+                while more:
+                    rows = cursor.fetchall() if cursor.description else []
+                    lines += ["|".join("" if v is None else str(v) for v in row) for row in rows]
+                    more = bool(cursor.nextset())
+        except psycopg.Error as error:
+            raise RuntimeError(str(error)) from None
+        return "\n".join(lines)
 
     @contextlib.contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:

@@ -107,6 +107,17 @@ def test_a_file_that_is_no_library_needs_nothing(tmp_path):
         assert needed(tmp_path / name) == []
 
 
+def test_only_the_needed_parts_of_a_library_are_read(tmp_path):
+    """The first run of a program waits for this, and the library of Python has 23 MB."""
+    import _ssl
+
+    huge = tmp_path / "huge"
+    huge.write_bytes(Path(_ssl.__file__).read_bytes())
+    os.truncate(huge, 1 << 40)
+
+    assert needed(huge) == needed(Path(_ssl.__file__))
+
+
 def test_libraries_of_a_screen_or_a_network_are_left_out():
     """A child does not run at a terminal, so it does not need these libraries."""
     names = {Path(path).name for path in interpreter.readable()}

@@ -19,9 +19,9 @@ MARK = "a-word-that-must-not-be-found"
 
 
 @pytest.fixture
-def closed(new_store_url):
-    """A new store with a key."""
-    with Store.open(new_store_url, key=KEY) as opened:
+def closed(store_url):
+    """A store without runs, with a key."""
+    with Store.open(store_url, key=KEY) as opened:
         yield opened
 
 
