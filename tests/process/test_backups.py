@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from postgres import PostgresServer, find_programs
+from store_databases import StoreDatabases
 
 from engine import Engine
 from jobcell import Store
@@ -68,11 +69,11 @@ def test_a_copy_of_a_sqlite_store_in_use_goes_on(
 
 
 def test_a_restored_dump_of_a_postgresql_store_goes_on(
-    postgres: PostgresServer, tmp_path: Path, made_store: str, zygote: Engine
+    postgres: PostgresServer, store_databases: StoreDatabases, tmp_path: Path, zygote: Engine
 ) -> None:
     """`pg_dump` takes both schemas from the same moment."""
     programs = find_programs()
-    with postgres.database(made_store) as source, postgres.database() as target:
+    with store_databases.new() as source, postgres.database() as target:
         with closing(Store.open(source)) as store:
             fill(store, zygote)
             dump = [programs / "pg_dump", "--format", "custom", "--file", tmp_path / "dump", source]
