@@ -86,11 +86,22 @@ def engine(mode: str) -> Iterator[Engine]:
         yield made
 
 
-@pytest.fixture
-def zygote() -> Iterator[Engine]:
-    """An engine for tests that do not depend on the way in which a child is started."""
+@pytest.fixture(scope="module")
+def shared_zygote() -> Iterator[Engine]:
+    """An engine for the tests of a file; it has had a run that lasted, and so has all of its threads."""
     with make_engine("zygote") as made:
+        lasts = "import time\ndef main(state):\n    time.sleep(0.5)\n    return state"
+        assert made.execute(lasts).result(60).reason == "success"
         yield made
+
+
+@pytest.fixture
+def zygote(shared_zygote: Engine) -> Engine:
+    """An engine for tests that do not depend on the way in which a child is started.
+
+    Other tests of the file use it as well, because the start of a zygote takes as long as 20 runs.
+    """
+    return shared_zygote
 
 
 @pytest.fixture

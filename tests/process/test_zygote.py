@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,13 @@ from sandbox_child.tested import is_tested
 
 SECRET = "correct-horse-battery-staple"
 MARKER = "a-marker-that-stands-in-this-plan-only"
+
+
+@pytest.fixture
+def zygote() -> Iterator[Engine]:
+    """An engine for one test, so that its zygote is the only child of this process."""
+    with make_engine("zygote") as made:
+        yield made
 
 
 def zygote_of(engine: Engine) -> psutil.Process:

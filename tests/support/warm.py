@@ -44,6 +44,89 @@ def start(kind: str) -> socket.socket:
     return connection
 
 
+class WarmProcess:
+    """A running program. It is not a child of this process, and has the methods of `subprocess.Popen` that tests need."""
+
+    def __init__(
+        self,
+        source: str | None,
+        *arguments: object,
+        streams: tuple[int, int, int],
+        warnings: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        cwd: Path | str | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            source: The program; None is `jobcell`.
+            arguments: The arguments of the program.
+            streams: Descriptors for its standard input, output and error.
+            warnings: As the options ``-W`` of the interpreter.
+            env: Its environment, if it is not that of this process.
+            cwd: Its directory, if it is not that of this process.
+
+        """
+        kind = "commands" if source is None else "programs"
+        self.args = ["jobcell" if source is None else "-c", *map(str, arguments)]
+        request = {
+            "source": source,
+            "argv": self.args,
+            "env": dict(os.environ if env is None else env),
+            "cwd": str(cwd or Path.cwd()),
+            "warnings": warnings,
+        }
+        self.returncode: int | None = None
+        self._end, theirs = socket.socketpair()
+        with theirs:
+            fds = [*streams, theirs.fileno()]
+            try:
+                socket.send_fds(start(kind), [json.dumps(request).encode()], fds)
+            except BrokenPipeError:
+                self._end.close()
+                raise RuntimeError("the warm server has ended; its error is above") from None
+        self._said = b""
+        while b" " not in self._said:
+            self._hear(None)
+        self.pid = int(self._said.split()[0])
+
+    def _hear(self, timeout_s: float | None) -> bool:
+        """Wait for bytes of the server; return False if there were none in time."""
+        self._end.settimeout(timeout_s)
+        try:
+            data = self._end.recv(100)
+        except (BlockingIOError, TimeoutError):
+            return False
+        self._said += data
+        if not data:
+            self._end.close()
+            self.returncode = int(self._said.split()[1])
+        return True
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None if the program still runs."""
+        while self.returncode is None and self._hear(0):
+            pass
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, and return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: The program still runs.
+
+        """
+        while self.returncode is None:
+            if not self._hear(timeout):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if the program still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
 def run_warm(
     source: str | None,
     *arguments: object,
@@ -59,15 +142,6 @@ def run_warm(
         subprocess.TimeoutExpired: It took too long, and was killed.
 
     """
-    kind = "commands" if source is None else "programs"
-    argv = ["jobcell" if source is None else "-c", *map(str, arguments)]
-    request = {
-        "source": source,
-        "argv": argv,
-        "env": dict(os.environ if env is None else env),
-        "cwd": str(cwd or Path.cwd()),
-        "warnings": warnings,
-    }
     with (
         tempfile.TemporaryFile("w+") as given,
         tempfile.TemporaryFile("w+") as out,
@@ -75,27 +149,20 @@ def run_warm(
     ):
         given.write(stdin)
         given.seek(0)
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                fds = [file.fileno() for file in (given, out, err, theirs)]
-                try:
-                    socket.send_fds(start(kind), [json.dumps(request).encode()], fds)
-                except BrokenPipeError:
-                    raise RuntimeError("the warm server has ended; its error is above") from None
-            status = _wait(ours, argv, timeout_s)
+        process = WarmProcess(
+            source,
+            *arguments,
+            streams=(given.fileno(), out.fileno(), err.fileno()),
+            warnings=warnings,
+            env=env,
+            cwd=cwd,
+        )
+        try:
+            status = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            raise
         out.seek(0)
         err.seek(0)
-        return subprocess.CompletedProcess(argv, status, out.read(), err.read())
-
-
-def _wait(end: socket.socket, argv: list[str], timeout_s: float) -> int:
-    said = b""
-    end.settimeout(timeout_s)
-    try:
-        while data := end.recv(100):
-            said += data
-    except TimeoutError:
-        os.kill(int(said.split()[0]), signal.SIGKILL)
-        raise subprocess.TimeoutExpired(argv, timeout_s) from None
-    return int(said.split()[1])
+        return subprocess.CompletedProcess(process.args, status, out.read(), err.read())

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+from warm import WarmProcess
 
 from engine import Engine
 from jobcell import Store
@@ -70,14 +69,13 @@ class WorkerProcess:
     def __init__(self, url: str, *options: str) -> None:
         """Start it, and wait until it serves the store."""
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed at the end of the process
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jobcell", "worker", "--store", url, "--log-json"),
-                *("--heartbeat", str(HEARTBEAT_S), "--dead-after", str(DEAD_S), *options),
-            ],
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
+        with Path(os.devnull).open("r+") as nothing:
+            self.process = WarmProcess(
+                None,
+                *("worker", "--store", url, "--log-json"),
+                *("--heartbeat", HEARTBEAT_S, "--dead-after", DEAD_S, *options),
+                streams=(nothing.fileno(), nothing.fileno(), self._log.fileno()),
+            )
         wait_for(lambda: self.has_said("serves") or self.process.poll() is not None)
         assert self.process.poll() is None, self.text
 
