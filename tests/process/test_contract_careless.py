@@ -398,7 +398,7 @@ def test_on_event_may_block_and_may_cancel():
 
 def script(text: str) -> subprocess.CompletedProcess[str]:
     """Run a manager of its own."""
-    return run_warm(textwrap.dedent(text), warnings=("error",), timeout_s=30)
+    return run_warm(textwrap.dedent(text), warnings=("error",), timeout_s=30, real_end=True)
 
 
 def test_an_engine_that_was_never_closed_does_not_keep_the_process():

@@ -246,6 +246,7 @@ def test_an_interpreter_ends_with_runs_in_flight(mode: str):
         print(*(child.pid for child in psutil.Process().children(recursive=True)))
         """,
         mode,
+        real_end=True,
     )
     assert done.returncode == 0, done.stderr
     pids = [int(pid) for pid in done.stdout.split()]
@@ -277,7 +278,8 @@ def test_an_interpreter_ends_with_a_resolver_that_never_returns():
             plan = {"workflow": {"steps": [{"expression": CALM, "configuration": "c"}]}}
             run = engine.execute(plan, resolvers=Resolvers(credential=resolver))
             print(asked.wait(20))
-            """
+            """,
+            real_end=True,
         ),
         "True",
     )

@@ -40,6 +40,7 @@ def test_an_engine_is_closed_before_the_interpreter_ends(mode: str):
             service = Service()
             """,
             mode,
+            real_end=True,
         ),
         "cancelled cancelled",
     )
@@ -62,7 +63,8 @@ def test_no_run_begins_while_the_interpreter_ends():
             used = make_engine(MODE)
             used.execute(CALM).result(30)
             late = Late(used, make_engine(MODE))
-            """
+            """,
+            real_end=True,
         ),
         "the interpreter is ending; no run was started",
         "the interpreter is ending; no run was started",
@@ -90,7 +92,8 @@ def test_what_runs_at_exit_may_use_an_engine():
             engine.engine.Supervisor = engine.running.supervisor.Supervisor
             old = make_engine(MODE)
             old.execute(CALM).result(30)
-            """
+            """,
+            real_end=True,
         ),
         "EngineClosedError",
         "success",

@@ -20,12 +20,20 @@ SLEEPS = "import time\\ndef main(state): time.sleep(60)"
 
 
 def manage(
-    script: str, mode: str = "zygote", *, timeout_s: float = 60.0
+    script: str, mode: str = "zygote", *, timeout_s: float = 60.0, real_end: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a manager to its end; its code can use `MODE`, `CALM` and `SLEEPS`."""
+    """Run a manager to its end; its code can use `MODE`, `CALM` and `SLEEPS`.
+
+    With *real_end* its interpreter deletes all modules, as it does without the warm server.
+    """
     preamble = PREAMBLE.format(support=str(Path(__file__).parent), mode=mode)
     source = preamble + textwrap.dedent(script)
-    return run_warm(source, warnings=("error::ResourceWarning",), timeout_s=timeout_s)
+    return run_warm(
+        source,
+        warnings=("error::ResourceWarning",),
+        timeout_s=timeout_s,
+        real_end=real_end,
+    )
 
 
 def says(done: subprocess.CompletedProcess[str], *lines: str) -> None:

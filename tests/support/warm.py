@@ -55,6 +55,7 @@ class WarmProcess:
         warnings: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
         cwd: Path | str | None = None,
+        real_end: bool = False,
     ) -> None:
         """Start it.
 
@@ -65,6 +66,7 @@ class WarmProcess:
             warnings: As the options ``-W`` of the interpreter.
             env: Its environment, if it is not that of this process.
             cwd: Its directory, if it is not that of this process.
+            real_end: Whether it ends as every interpreter does, for tests of this end, which takes 40 ms.
 
         """
         kind = "commands" if source is None else "programs"
@@ -75,6 +77,7 @@ class WarmProcess:
             "env": dict(os.environ if env is None else env),
             "cwd": str(cwd or Path.cwd()),
             "warnings": warnings,
+            "real_end": real_end,
         }
         self.returncode: int | None = None
         self._end, theirs = socket.socketpair()
@@ -135,6 +138,7 @@ def run_warm(
     env: dict[str, str] | None = None,
     cwd: Path | str | None = None,
     timeout_s: float = 60.0,
+    real_end: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; without a source it is `jobcell` with these arguments.
 
@@ -156,6 +160,7 @@ def run_warm(
             warnings=warnings,
             env=env,
             cwd=cwd,
+            real_end=real_end,
         )
         try:
             status = process.wait(timeout_s)

@@ -106,8 +106,8 @@ def serve(requests: socket.socket) -> dict[str, object]:
             poll.register(watched, select.POLLIN)
 
 
-def become(request: dict[str, object]) -> types.ModuleType:
-    """Take over what an interpreter of its own would have begun with; return its main module."""
+def become(request: dict[str, object]) -> None:
+    """Take over what an interpreter of its own would have begun with."""
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -125,7 +125,6 @@ def become(request: dict[str, object]) -> types.ModuleType:
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
-    return main
 
 
 def build_command() -> None:
@@ -134,14 +133,15 @@ def build_command() -> None:
 
     from jobcell.commands import app
 
-    command = typer.main.get_command(app)
-    typer.main.get_command = lambda _app: command
+    build = typer.main.get_command
+    command = build(app)
+    typer.main.get_command = lambda given: command if given is app else build(given)
 
 
-def carry_out(source: str, namespace: dict[str, object]) -> int:
-    """Run a program in the namespace of its main module; return its exit code."""
+def carry_out(source: str) -> int:
+    """Run a program in the main module; return its exit code."""
     try:
-        exec(compile(source, "<string>", "exec"), namespace)
+        exec(compile(source, "<string>", "exec"), vars(sys.modules["__main__"]))
     except SystemExit as ended:
         if ended.code is not None and type(ended.code) is not int:
             raise
@@ -152,15 +152,14 @@ def carry_out(source: str, namespace: dict[str, object]) -> int:
     return 0
 
 
-def leave(code: int, namespace: dict[str, object]) -> None:
-    """End as an interpreter does, except that only the objects of the program are deleted.
+def leave(code: int) -> None:
+    """End as an interpreter does, except that only the objects of the main module are deleted.
 
     To delete those of all modules takes 40 ms, because a fork must copy each page that it writes to.
     """
     threading._shutdown()
     atexit._run_exitfuncs()
-    for name in [name for name in namespace if name != "__builtins__"]:
-        namespace[name] = None
+    del sys.modules["__main__"]
     gc.collect()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -177,12 +176,15 @@ if __name__ == "__main__":
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page of these objects
         program = serve(connection)
-    namespace = vars(become(program))
+    become(program)
+    if program["real_end"]:
+        exec(compile(program["source"], "<string>", "exec"), vars(sys.modules["__main__"]))
+        sys.exit()
     if program["source"] is not None:
-        leave(carry_out(program["source"], namespace), namespace)
+        leave(carry_out(program["source"]))
     try:
         sys.modules["jobcell.cli"].main()
     except SystemExit as ended:
         if type(ended.code) is not int:
             raise
-        leave(ended.code, namespace)
+        leave(ended.code)

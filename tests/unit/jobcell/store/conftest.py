@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 import engine
 from jobcell.store import Store
 
-
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The address of a store with runs of other tests."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('store')}/runs.db"
-        Store.open(url).close()
-        yield url
-        return
-    with request.getfixturevalue("postgres").database() as url:
-        Store.open(url).close()
-        yield url
+if TYPE_CHECKING:
+    from store_databases import StoreDatabases
 
 
 @pytest.fixture(scope="session")
-def store(shared_url: str) -> Iterator[Store]:
-    """An open store with runs of other tests."""
-    with Store.open(shared_url) as opened:
+def store_in_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An open store in a file, with runs of other tests."""
+    with Store.open(f"sqlite:///{tmp_path_factory.mktemp('store')}/runs.db") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def store_in_postgresql(store_databases: StoreDatabases) -> Iterator[Store]:
+    """An open store in PostgreSQL, with runs of other tests."""
+    with store_databases.new() as url, Store.open(url) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """An open store with runs of other tests."""
+    return request.getfixturevalue(f"store_in_{request.param}")
+
+
+@pytest.fixture
+def shared_url(store: Store) -> str:
+    """The address of the store with runs of other tests."""
+    url = store.database.url
+    if store.database.is_sqlite:
+        return f"sqlite:///{url.database}"
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -1,0 +1,332 @@
+"""Run pytest in forks of one process that has collected the tests: `python tests/support/parallel.py [ARGUMENT...]`.
+
+Workers of pytest-xdist each collect all tests, and send all their reports to one more process: for 11,000 tests this
+takes 30 s of a processor. A fork inherits the collected tests. It takes the tests of one file after the other from a
+pipe, the longest first, and sends a short message for a test that has passed.
+
+`WORKERS` in the environment is the number of forks; the default is two for each processor, because tests with
+children wait for half of their time. All arguments go to pytest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import mmap
+import os
+import random
+import select
+import signal
+import struct
+import sys
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECONDS = "jobcell/seconds"
+"""The key of pytest's cache for the time that each file took."""
+
+GUESS_S = {"process": 0.2, "escape": 0.2}
+"""Seconds for a test of a file that has no time yet, by its directory."""
+
+NUMBER = struct.Struct("H")
+"""The number of a file in the pipe; a read of two bytes cannot be divided between two forks."""
+
+PATIENCE_S = 30
+"""The time for the teardown of a fork that was interrupted."""
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclasses.dataclass
+class Fork:
+    """A worker, as the first process sees it."""
+
+    number: int
+    pid: int
+    pidfd: int
+    reports: Connection
+
+    def close(self) -> int:
+        """Wait for the end of the process; return its exit code."""
+        self.reports.close()
+        os.close(self.pidfd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+class Parallel:
+    """The plugin in the first process, which runs no test itself."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._forks: dict[int, Fork] = {}
+        self._seconds: dict[str, float] = {}
+
+    def pytest_report_header(self) -> str:
+        """Return the number of forks."""
+        return f"forks: {self._number}"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run all tests in forks, and report them."""
+        if session.testsfailed or session.config.option.collectonly or not session.items:
+            return None
+        self._session = session
+        self._files = _by_file(session)
+        self._items = [item for file in self._files for item in file]
+        self._numbers = {item: number for number, item in enumerate(self._items)}
+        session.config._tmp_path_factory.getbasetemp()
+        # The number of the test that each fork runs, plus one.
+        self._running = memoryview(mmap.mmap(-1, 4 * self._number)).cast("I")
+        self._queue, filled = os.pipe()
+        os.write(filled, b"".join(map(NUMBER.pack, range(len(self._files)))))
+        os.close(filled)
+        try:
+            for number in range(min(self._number, len(self._files))):
+                self._fork(number, [])
+            self._listen()
+        finally:
+            self._end_all()
+            os.close(self._queue)
+        session.config.cache.set(SECONDS, _known(session.config) | self._seconds)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        return True
+
+    def _fork(self, number: int, first: list[pytest.Item]) -> None:
+        """Start a worker; it begins with some tests, and goes on with the files of the queue."""
+        ours, theirs = Pipe(duplex=False)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != parent:
+                    os._exit(1)
+                ours.close()
+                for other in self._forks.values():
+                    other.reports.close()
+                    os.close(other.pidfd)
+                code = Worker(self._session, number, theirs).run(self._taken(number, first))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        theirs.close()
+        self._forks[number] = Fork(number, pid, os.pidfd_open(pid), ours)
+
+    def _taken(self, number: int, first: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
+        """Give the tests of one file after the other, in a fork."""
+        files = deque([first] if first else [])
+        while True:
+            if not files:
+                data = os.read(self._queue, NUMBER.size)
+                if not data:
+                    self._running[number] = 0
+                    return
+                files.append(self._files[NUMBER.unpack(data)[0]])
+            yield files.popleft()
+
+    def _listen(self) -> None:
+        while self._forks:
+            ready = wait([f.reports for f in self._forks.values()])
+            for fork in [f for f in self._forks.values() if f.reports in ready]:
+                message = None
+                with contextlib.suppress(EOFError):
+                    message = fork.reports.recv()
+                if message is None:
+                    self._has_ended(fork)
+                else:
+                    self._take(message)
+            if self._session.shouldfail or self._session.shouldstop:
+                while os.read(self._queue, 1 << 16):
+                    pass
+
+    def _take(self, message: tuple[Any, ...]) -> None:
+        """Report a message of a fork to pytest."""
+        kind, *rest = message
+        hook = self._session.config.hook
+        if kind == "passed":
+            item, duration = self._items[rest[0]], rest[1]
+            report = pytest.TestReport(
+                item.nodeid, item.location, {}, "passed", None, "call", duration=duration
+            )
+            hook.pytest_runtest_logreport(report=report)
+            hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        elif kind == "report":
+            report = hook.pytest_report_from_serializable(config=self._session.config, data=rest[0])
+            hook.pytest_runtest_logreport(report=report)
+        elif kind == "warning":
+            text, category, when, nodeid, location = rest
+            warning = warnings.WarningMessage(text, category, *(location or ("", 0, ""))[:2])
+            hook.pytest_warning_recorded.call_historic(
+                kwargs={
+                    "warning_message": warning,
+                    "when": when,
+                    "nodeid": nodeid,
+                    "location": location,
+                }
+            )
+        elif kind == "file":
+            self._seconds[rest[0]] = round(rest[1], 2)
+        else:
+            self._fail(rest[0], rest[1])
+
+    def _fail(self, nodeid: str, text: str) -> None:
+        location = (nodeid.partition("::")[0], None, nodeid)
+        report = pytest.TestReport(nodeid, location, {}, "failed", text, "teardown")
+        self._session.config.hook.pytest_runtest_logreport(report=report)
+
+    def _has_ended(self, fork: Fork) -> None:
+        """Reap a fork; if it died in a test, this has failed, and another fork runs the rest of the file."""
+        del self._forks[fork.number]
+        code = fork.close()
+        running = self._running[fork.number]
+        if code == 0 or not running:
+            if code:
+                self._fail("teardown of the session", f"a worker ended with {code}")
+            return
+        self._running[fork.number] = 0
+        item = self._items[running - 1]
+        self._fail(item.nodeid, f"the worker died in this test: exit code {code}")
+        same = [one for one in self._items[running:] if one.path == item.path]
+        if not self._session.shouldfail:
+            self._fork(fork.number, same)
+
+    def _end_all(self) -> None:
+        """End the forks that still run, after an interrupt."""
+        for fork in self._forks.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fork.pidfd, signal.SIGINT)
+        for fork in self._forks.values():
+            if not select.select([fork.pidfd], [], [], PATIENCE_S)[0]:
+                signal.pidfd_send_signal(fork.pidfd, signal.SIGKILL)
+            fork.close()
+        self._forks.clear()
+
+
+class Worker:
+    """A fork, which runs tests; also the plugin that sends their reports."""
+
+    def __init__(self, session: pytest.Session, number: int, reports: Connection) -> None:
+        """Make a process of its own of the fork."""
+        self._session = session
+        self._config = session.config
+        self._number = number
+        self._reports = reports
+        plugins = self._config.pluginmanager
+        parent = plugins.get_plugin("parallel")
+        self._running, self._numbers = parent._running, parent._numbers
+        plugins.unregister(name="terminalreporter")
+        plugins.unregister(name="parallel")
+        plugins.register(self, "worker")
+        # Pytest and our fixtures know a worker by this attribute, as pytest-xdist sets it.
+        self._config.workerinput = {"workerid": f"w{number}"}
+        base = self._config._tmp_path_factory.getbasetemp() / f"w{number}-{os.getpid()}"
+        base.mkdir(mode=0o700)
+        self._config._tmp_path_factory._basetemp = base
+        capture = plugins.get_plugin("capturemanager")
+        if capture.is_globally_capturing():
+            # Forks would write into one and the same file.
+            capture.stop_global_capturing()
+            capture.start_global_capturing()
+        random.seed()
+
+    def run(self, files: Iterator[list[pytest.Item]]) -> int:
+        """Run all tests; return an exit code."""
+        session = self._session
+        try:
+            for items in files:
+                begun = time.monotonic()
+                for item, following in zip(items, [*items[1:], session], strict=True):
+                    self._running[self._number] = self._numbers[item] + 1
+                    # After the last test of a file, only what belongs to the session stays.
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                    if session.shouldfail or session.shouldstop:
+                        break
+                self._reports.send(("file", _name(items[0]), time.monotonic() - begun))
+        except KeyboardInterrupt:
+            pass
+        try:
+            session._setupstate.teardown_exact(None)
+        except BaseException:
+            self._reports.send(("error", "teardown of the session", traceback.format_exc()))
+        return 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Send a report; that of a setup or teardown without a problem is of no use."""
+        if report.passed and not hasattr(report, "wasxfail") and type(report) is pytest.TestReport:
+            if report.when == "call":
+                self._reports.send(("passed", self._running[self._number] - 1, report.duration))
+            return
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._reports.send(("report", data))
+
+    def pytest_warning_recorded(
+        self,
+        warning_message: warnings.WarningMessage,
+        when: str,
+        nodeid: str,
+        location: tuple[str, int, str] | None,
+    ) -> None:
+        """Send a warning."""
+        text = str(warning_message.message)
+        self._reports.send(("warning", text, warning_message.category, when, nodeid, location))
+
+
+def _name(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _known(config: pytest.Config) -> dict[str, float]:
+    return dict(config.cache.get(SECONDS, {}))
+
+
+def _by_file(session: pytest.Session) -> list[list[pytest.Item]]:
+    """Return the tests of each file, and the file first that will take the longest."""
+    files: dict[str, list[pytest.Item]] = {}
+    for item in session.items:
+        files.setdefault(_name(item), []).append(item)
+    known = _known(session.config)
+
+    def seconds(name: str) -> float:
+        room = Path(name).parts[1] if len(Path(name).parts) > 2 else ""
+        return known.get(name, len(files[name]) * GUESS_S.get(room, 0.01))
+
+    return [files[name] for name in sorted(files, key=seconds, reverse=True)]
+
+
+class Registrar:
+    """Registers the plugin with a name, by which forks find it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Register it, if there is more than one fork."""
+        if self._number > 1:
+            config.pluginmanager.register(Parallel(self._number), "parallel")
+
+
+def main() -> int:
+    """Run pytest with the arguments of this program."""
+    sys.path[0] = str(ROOT)
+    number = int(os.environ.get("WORKERS") or 2 * len(os.sched_getaffinity(0)))
+    arguments = ["-q", "-p", "no:xdist", "-p", "no:cov", *sys.argv[1:]]
+    return int(pytest.main(arguments, plugins=[Registrar(number)]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
