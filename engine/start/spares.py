@@ -52,10 +52,13 @@ class SpareStarter:
             return self._start_another(request)
         # At the latest; a run that ends earlier starts the refill earlier.
         self._watcher.call_at(time.monotonic() + REFILL_AFTER_S, self._refill)
-        if self._waiting:
+        while self._waiting:
             spare = self._waiting.popleft()
-            self._watcher.unwatch(spare.child.exit_fd)
-            return spare
+            if not spare.child.gone():
+                self._watcher.unwatch(spare.child.exit_fd)
+                return spare
+            # Its end was not taken note of yet, for example because its zygote has died just now.
+            self._dying.append(spare)
         return self._start_another(request)
 
     def find_warm(self, request: ConfinementRequest, adaptors: AdaptorSet) -> int:
