@@ -8,7 +8,7 @@ import sys
 import pytest
 
 MANAGER = r'''
-import gc, os, re, sys
+import gc, os, re, sys, time
 import engine
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -72,7 +72,10 @@ with engine.Engine(max_runs=1) as eng:
     if KEEP:
         kept = re.compile(made_secret()[3:9].encode())  # as it was: in the cache of `re`
         del kept
-    found = find_in_memory()
+    # On a busy machine a thread of a resolver may end later than the run, and it refers to the credential.
+    deadline = time.monotonic() + 30
+    while (found := find_in_memory()) and not KEEP and time.monotonic() < deadline:
+        time.sleep(0.05)
 print(found)
 '''
 
@@ -89,7 +92,7 @@ def test_no_piece_of_a_secret_stays_in_the_memory_of_the_manager(keep):
         capture_output=True,
         text=True,
         env={"PYTHONMALLOC": "debug", "PATH": "/usr/bin:/bin"},
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

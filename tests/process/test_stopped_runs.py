@@ -122,32 +122,43 @@ def test_after_a_stop_nothing_begins_at_any_boundary(stop, mode: str, tmp_path: 
 
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 @pytest.mark.parametrize(
-    "limit",
+    ("limit", "seconds"),
     [
-        pytest.param({"timeout_s": 4.0}, id="timeout"),
-        pytest.param({"step_timeout_s": 0.5}, id="step timeout"),
+        pytest.param("timeout_s", (2.0, 6.0, 20.0, 60.0), id="timeout"),
+        pytest.param("step_timeout_s", (0.5, 2.0, 10.0, 60.0), id="step timeout"),
     ],
 )
-def test_a_run_that_a_limit_ends_has_reported_all_that_it_did(limit, mode: str, tmp_path: Path):
-    """The child is killed at once, and the open step is closed with the limit."""
+def test_a_run_that_a_limit_ends_has_reported_all_that_it_did(
+    limit: str, seconds: tuple[float, ...], mode: str, tmp_path: Path
+):
+    """The child is killed at once, and the open step is closed with the limit.
+
+    On a busy machine a run may meet a short limit before it comes to its boundary, so longer ones follow.
+    """
     within_a_job = ["body", "operations", "reducer", "steps", "async", "condition"]
-    others = [] if "step_timeout_s" in limit else ["init", "globals", "credential", "state"]
-    stopping = Stopping(tmp_path, mode, [*within_a_job, *others], **limit)
-    try:
-        stopping.start()
-        for boundary in stopping.boundaries:
-            events = stopping.events(boundary)
-            requests = stopping.server.counted[boundary]
-            assert unreported(requests, events) == []
-            assert stopping.runs[boundary].result().error.name == "TimeoutError"
-            if boundary in within_a_job:
-                assert ends_of(events)[-1] == (requests[-1][0], "job-error")
-        before = {name: list(requests) for name, requests in stopping.server.counted.items()}
-        stopping.server.release.set()
-        stopping.engine.close()
-        assert stopping.server.counted == before
-    finally:
-        stopping.close()
+    others = [] if limit == "step_timeout_s" else ["init", "globals", "credential", "state"]
+    for limit_s in seconds:
+        directory = tmp_path / str(limit_s)
+        directory.mkdir()
+        stopping = Stopping(directory, mode, [*within_a_job, *others], **{limit: limit_s})
+        try:
+            if not stopping.reaches_all():
+                continue
+            for boundary in stopping.boundaries:
+                events = stopping.events(boundary)
+                requests = stopping.server.counted[boundary]
+                assert unreported(requests, events) == []
+                assert stopping.runs[boundary].result().error.name == "TimeoutError"
+                if boundary in within_a_job:
+                    assert ends_of(events)[-1] == (requests[-1][0], "job-error")
+            before = {name: list(requests) for name, requests in stopping.server.counted.items()}
+            stopping.server.release.set()
+            stopping.engine.close()
+            assert stopping.server.counted == before
+            return
+        finally:
+            stopping.close()
+    pytest.fail(f"no run came to its boundary in {seconds[-1]:g} s")
 
 
 @pytest.fixture(scope="module")

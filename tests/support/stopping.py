@@ -10,6 +10,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from runs import finish, make_engine
 
 from engine import Engine, Permissions, Policy, Resolvers, Run, RunOptions
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 ADAPTOR = """
 import asyncio
@@ -205,15 +206,21 @@ class Stopping:
 
     def start(self) -> None:
         """Start all runs, and wait until each has come to its boundary."""
+        assert self.reaches_all(), {name: run.poll(after=0) for name, run in self.runs.items()}
+
+    def reaches_all(self) -> bool:
+        """Start all runs; return whether each has come to its boundary, and not ended before."""
         for boundary in sorted(self.boundaries, key="queued".__eq__):
             resolvers = Resolvers(credential=self._resolve, state=self._resolve)
             self.runs[boundary] = self.engine.execute(
                 plan_for(boundary, self.server.port), {}, resolvers=resolvers
             )
         for boundary in self.boundaries:
-            if boundary != "queued":
-                reached = self.server.reached[boundary].wait(WAIT_S)
-                assert reached, self.runs[boundary].poll(after=0)
+            reached, deadline = self.server.reached[boundary], time.monotonic() + WAIT_S
+            while boundary != "queued" and not reached.wait(0.01):
+                if self.runs[boundary].done or time.monotonic() > deadline:
+                    return False
+        return True
 
     def _resolve(self, value_id: str) -> dict[str, Any]:
         self.resolved.append(value_id)
