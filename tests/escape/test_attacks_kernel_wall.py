@@ -30,6 +30,8 @@ GOES_OUTSIDE = re.compile(
 """Sources of attacks that prove their success with data from outside of the interpreter."""
 OUTCOMES = {"success", "fail", "crash", "kill"}
 TIMEOUT_S = 1.0
+CPU_S = 0.4
+"""Twice the time of any attack that ends by itself; the others only take processors away from other tests."""
 
 
 class Attack:
@@ -78,7 +80,7 @@ def repo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def eng(repo):
     os.environ["JOBCELL_CANARY"] = SECRET
-    options = engine.RunOptions(timeout_s=TIMEOUT_S, memory_mb=150)
+    options = engine.RunOptions(timeout_s=TIMEOUT_S, cpu_s=CPU_S, memory_mb=150)
     with engine.Engine(
         repo_dir=repo,
         max_runs=2,

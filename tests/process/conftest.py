@@ -51,6 +51,16 @@ def older_objects_are_left_alone() -> None:
     gc.freeze()
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the servers before forks that run the tests share them; without forks they start with the first test."""
+    here = Path(__file__).parent
+    if session.config.pluginmanager.has_plugin("parallel") and any(
+        here in item.path.parents for item in session.items
+    ):
+        for kind in KINDS:
+            start(kind)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm_server() -> None:
     """Start the servers before a test compares the descriptors that it found and left."""

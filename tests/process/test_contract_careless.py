@@ -396,9 +396,9 @@ def test_on_event_may_block_and_may_cancel():
 # --- life of the process ---
 
 
-def script(text: str) -> subprocess.CompletedProcess[str]:
+def script(text: str, **more: object) -> subprocess.CompletedProcess[str]:
     """Run a manager of its own."""
-    return run_warm(textwrap.dedent(text), warnings=("error",), timeout_s=30, real_end=True)
+    return run_warm(textwrap.dedent(text), warnings=("error",), timeout_s=30, **more)
 
 
 def test_an_engine_that_was_never_closed_does_not_keep_the_process():
@@ -410,7 +410,7 @@ def test_an_engine_that_was_never_closed_does_not_keep_the_process():
         "engine.Engine(spares=2).execute('def main(state): return state').result()",
         "engine.Engine(start_mode='exec', spares=1).execute('def main(state): return state').result()",
     ):
-        done = script(f"import engine, threading, time\n{rest}\nprint('end')")
+        done = script(f"import engine, threading, time\n{rest}\nprint('end')", real_end=True)
         assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
         assert "Traceback" not in done.stderr, done.stderr
 

@@ -21,13 +21,13 @@ SERVER = Path(__file__).with_name("warm_server.py")
 KINDS = ("programs", "commands")
 """A command needs many more modules than a program with an engine, and a fork pays for each of them."""
 
-_servers: dict[tuple[int, str], socket.socket] = {}
-"""The connections to the servers of this process, by its process id and their kind."""
+_servers: dict[str, socket.socket] = {}
+"""The connections to the servers by their kind. Forks of this process share them, because each request is one message."""
 
 
 def start(kind: str) -> socket.socket:
     """Return the connection to the server of a kind, which is started by the first call."""
-    connection = _servers.get((os.getpid(), kind))
+    connection = _servers.get(kind)
     if connection is None:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -39,7 +39,7 @@ def start(kind: str) -> socket.socket:
                 cwd=SERVER.parents[2],
                 check=True,
             )
-        _servers[os.getpid(), kind] = connection
+        _servers[kind] = connection
         atexit.register(connection.close)
     return connection
 
