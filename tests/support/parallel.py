@@ -41,8 +41,8 @@ GUESS_S = {"process": 0.2, "escape": 0.2}
 NUMBER = struct.Struct("H")
 """The number of a file in the pipe; a read of two bytes cannot be divided between two forks."""
 
-PATIENCE_S = 30
-"""The time for the teardown of a fork that was interrupted."""
+PATIENCE_S = 10
+"""The time for the teardown of all forks after an interrupt."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -210,8 +210,10 @@ class Parallel:
         for fork in self._forks.values():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(fork.pidfd, signal.SIGINT)
+        deadline = time.monotonic() + PATIENCE_S
         for fork in self._forks.values():
-            if not select.select([fork.pidfd], [], [], PATIENCE_S)[0]:
+            left_s = max(0.0, deadline - time.monotonic())
+            if not select.select([fork.pidfd], [], [], left_s)[0]:
                 signal.pidfd_send_signal(fork.pidfd, signal.SIGKILL)
             fork.close()
         self._forks.clear()
