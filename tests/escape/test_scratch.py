@@ -377,6 +377,41 @@ def test_without_mounts_the_child_does_not_start(forked):
         assert without.out == "started\n"
 
 
+BECOME_ORDINARY = """
+import ctypes, os
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: otherwise /proc/self belongs to root
+"""
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["exec", "zygote"])
+def test_an_ordinary_user_gets_one_through_a_user_namespace(as_root, forked):
+    """An engine that is not root gives its runs the same directory, with the same limits."""
+    source = """
+import os
+print(os.geteuid(), os.listdir("/tmp"))
+made = 0
+try:
+    while True:
+        os.close(os.open(f"/tmp/{made}", os.O_CREAT | os.O_WRONLY))
+        made += 1
+except OSError as error:
+    print(error.errno, made)
+try:
+    os.close(os.open("/new", os.O_CREAT | os.O_WRONLY))
+except OSError as error:
+    print(error.errno)
+"""
+    # The interpreter may be in a directory of root: then this user cannot list it.
+    zygote = make_request(hidden_paths=()) if forked else None
+    outcome = run(source, before=BECOME_ORDINARY, zygote=zygote, hidden_paths=())
+
+    assert outcome.out == "65534 []\n28 512\n30\n", outcome.err
+    assert outcome.layers["namespaces"].detail.startswith("user ")
+
+
 def test_it_is_taken_from_the_memory_of_the_run():
     """Memory and scratch directory together have the limit of the memory."""
     take = "len(bytearray({}))\nprint('taken')"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -235,3 +236,45 @@ def test_the_command_gives_the_permission_and_its_hint(tmp_path: Path):
     assert large.returncode == 2
     assert "--scratch: 60 MB is more than the memory (50 MB)" in large.stderr
     assert command("run", str(job), "--scratch", "600", "--memory", "1000").returncode == 0
+
+
+def test_validate_compares_the_size_of_a_step(tmp_path: Path):
+    """With that of the run, if `--scratch` gives it; jobcell run does the same before it starts."""
+    plan = tmp_path / "plan.json"
+    job = "def main(state): return state"
+    step = {"id": "a", "expression": job, "permissions": {"scratch_mb": 8}}
+    plan.write_text(json.dumps({"workflow": {"steps": [step]}}))
+    place = f"{plan}: workflow.steps[0].permissions.scratch_mb"
+    for arguments, own in ((["--scratch", "4"], "4"), (["--net", "x"], "none")):
+        refused = command("validate", str(plan), *arguments)
+        assert refused.returncode == 2
+        assert refused.stderr.strip() == (
+            f"error: {place}: 8 is more than the permissions of the run (scratch_mb: {own});"
+            " a step can only narrow them"
+        )
+    assert command("run", str(plan)).returncode == 2
+    assert command("validate", str(plan), "--scratch", "8").returncode == 0
+    unknown = command("validate", str(plan))
+    assert unknown.returncode == 0
+    assert "the permissions of step 'a' are not compared" in unknown.stdout
+
+
+def test_a_resumed_run_has_the_size_of_its_journal(tmp_path: Path):
+    """The journal keeps the option, as the other permissions."""
+    job, journal = tmp_path / "job.py", str(tmp_path / "run.journal")
+    job.write_text("def main(state): return state")
+    started = command("run", str(job), "--journal", journal, "--scratch", "3")
+    resumed = command("resume", journal)
+    assert (started.returncode, resumed.returncode) == (0, 0)
+    assert "options of the journal: --scratch 3" in resumed.stderr
+
+
+def test_a_worker_gives_the_permission(tmp_path: Path):
+    """`jobcell worker --scratch MB` is for all runs of the worker; a wrong size is bad input."""
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    wrong = command("worker", "--store", store, "--scratch", "0")
+    assert wrong.returncode == 2
+    assert "--scratch: Permissions.scratch_mb must be a finite number above 0" in wrong.stderr
+    large = command("worker", "--store", store, "--scratch", "60", "--memory", "50")
+    assert large.returncode == 2
+    assert "--scratch is 60, which is more than --memory (50)" in large.stderr
