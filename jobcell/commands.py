@@ -345,6 +345,16 @@ def serve(  # long: one line for each option
     raise typer.Exit(command(given))
 
 
+@app.command()
+def new(
+    target: Annotated[Path, typer.Argument(metavar="NAME", help="A new directory.")],
+) -> None:
+    """Make a small project: jobs, a plan, tests, and settings for editors."""
+    from jobcell.new import run as command
+
+    raise typer.Exit(command(target))
+
+
 @app.command("test")
 def run_tests(
     places: Annotated[
