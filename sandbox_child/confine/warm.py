@@ -18,6 +18,7 @@ import msgspec
 
 from protocol.confinement import ConfinementReport, ConfinementRequest, LayerReport
 from sandbox_child.confine import (
+    authorities,
     descriptors,
     dumpable,
     identity,
@@ -154,6 +155,7 @@ def confine_warm(
             raise OSError(errno.ENOSYS, f"{layer.NAME}: cannot be prepared")
         made.append((layer, ready))
     close_gate(bool(request.net), send, sockets=request.private_net)
+    authorities.announce(request.ca_file)  # adaptors may read them while they are imported
     return WarmWall(
         forks, zygote.layers | layers, ReadyWall(made, forks, lambda: _take_limits(request))
     )

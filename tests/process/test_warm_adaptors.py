@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -323,6 +324,29 @@ def test_runs_with_permissions_are_warm_too(
         assert states[0] == states[1], "forked from the same warm zygote"
         refused = run(engine, plan)[0].error
         assert refused is not None, "a run without the permission is not served by that zygote"
+
+
+@pytest.mark.parametrize("rule", ["*", "x.example.org:443"])
+def test_a_file_of_authorities_is_known_when_adaptors_are_imported(repo: WarmRepo, rule: str):
+    """As in a cold run: an adaptor may make its TLS context then."""
+    file = ssl.get_default_verify_paths().cafile
+    bundle = Path(file or "/etc/ssl/certs/ca-certificates.crt")
+    if not bundle.exists():
+        pytest.skip("this machine has no bundle of authorities")
+    repo.add(
+        "trusting",
+        "import os\nat_import = os.environ.get('SSL_CERT_FILE')\n"
+        "def use():\n    return lambda state: {'at': at_import, 'now': os.environ['SSL_CERT_FILE']}\n",
+    )
+    options = {"permissions": Permissions(net=(rule,), ca_file=str(bundle))}
+    plan = {"workflow": {"steps": [{"id": "s", "adaptor": "trusting", "expression": "use()"}]}}
+    with make_engine(repo_dir=repo.path) as engine:
+        deadline = time.monotonic() + PATIENCE_S
+        while not ((one := set_of(engine, "trusting")) and one.warm):
+            assert run(engine, plan, **options)[0].reason == "success"
+            assert time.monotonic() < deadline, one
+        state = run(engine, plan, **options)[0].state
+        assert state == dict.fromkeys(("at", "now"), str(bundle.resolve()))
 
 
 def test_many_runs_at_once_are_served(repo: WarmRepo):
