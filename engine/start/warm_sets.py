@@ -193,6 +193,13 @@ class WarmSets:
         self._publish()
         nursery.warm(one.number, one.request, one.adaptors, self)
 
+    def give_up(self, reason: str) -> None:
+        """Take note that the sets that the manager has asked for cannot be imported now."""
+        for one in self._sets.values():
+            if one.due and one.number == 0:
+                one.reason = self._never or reason
+        self._publish()
+
     # --- from zygotes ---
 
     def warmed(self, number: int, memory_bytes: int) -> None:

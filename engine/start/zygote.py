@@ -8,7 +8,6 @@ a new zygote.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import os
@@ -104,10 +103,15 @@ class ZygoteStarter:
         """See `Starter.attach`."""
         self._watcher = watcher
         self._fallback.attach(watcher)
-        if self._fits:
-            with contextlib.suppress(OSError):  # the run that needs a child reports the reason
-                self._zygote = self._renew(self._request, None)
-                self._sets.warm_due(self._zygote)
+        if not self._fits:
+            self._sets.give_up("the engine has too many paths for a zygote")
+            return
+        try:
+            self._zygote = self._renew(self._request, None)
+        except OSError as error:  # the run that needs a child reports it, too
+            self._sets.give_up(f"the zygote could not be started ({error.strerror})")
+        else:
+            self._sets.warm_due(self._zygote)
 
     def start(self, request: ConfinementRequest) -> Started:
         """See `Starter.start`."""
