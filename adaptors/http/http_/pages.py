@@ -21,7 +21,7 @@ _PARAMETER = r'\s*;\s*([\w*-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*)))?'
 _LINK = re.compile(rf"\s*<([^>]*)>((?:{_PARAMETER})*)\s*(?:,|$)")
 
 
-def paginate(
+def paginate(  # long: an option for each line
     path: Any,
     *,
     style: Any = "link",
