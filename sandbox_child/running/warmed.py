@@ -18,6 +18,7 @@ from sandbox_child.linker import Linker
 from sandbox_child.running import seeds
 from sandbox_child.running.attempts import Attempts
 from sandbox_child.running.leaving import leave_with_output
+from sandbox_child.running.shared import changed, shared_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,12 +153,19 @@ class Warmed:
         watch_facts(None)
         if not seeds.follows(random.getstate(), before):
             self._random = random.getstate()
+            if len(self._adaptors.links) > 1:
+                raise NotWarmError(
+                    "an adaptor seeds random while it is imported, which a step with another adaptor"
+                    " could see too early"
+                )
         self._refuse(opened)
 
     def _import(self, linker: Linker, link: AdaptorLink, outputs: Mapping[int, int]) -> None:
         from sandbox_child.language.guards import JobImportError
 
         entries = self._entries = []
+        alone = len(self._adaptors.links) == 1
+        before = {} if alone else shared_state()
         try:
             realm, links = linker.warm_up(link)
         except JobImportError as error:
@@ -170,6 +178,12 @@ class Warmed:
             # A run would have its own connection, with an event for it.
             raise NotWarmError(f"{_label(link)} connects while it is imported")
         self.attempts.clear()
+        what = changed(before)
+        if what is not None:
+            raise NotWarmError(
+                f"{_label(link)} changes {what} while it is imported, which a step with another"
+                " adaptor could see too early"
+            )
         record.numpy = seeds.unseeded_generators(realm.modules)
         for stream, end in outputs.items():
             for name in ("stdout", "stderr"):

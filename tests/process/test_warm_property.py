@@ -224,6 +224,30 @@ def test_a_use_of_an_adaptor_looks_the_same_warm_and_cold(
     assert decided.warm
 
 
+SHARED = {
+    "changes_module": "'added_by_adaptor' of the standard module json",
+    "changes_environment": "the environment",
+    "changes_recursion": "the limit of recursion",
+    "turns_collector_off": "the collector of garbage",
+    "replaces_stdout": "the standard streams",
+    "handles_logs": "the handlers of the root logger",
+    "catches_signal": "the handlers of signals",
+    "seeds": "seeds random",
+}
+
+
+@pytest.mark.parametrize("habit", SHARED)
+def test_a_step_sees_no_change_by_an_adaptor_of_a_later_step(
+    engines: tuple[WarmRepo, Engine, Engine], habit: str
+):
+    """A set of two adaptors is not warm if an import changes what both share."""
+    decided, _ = compare(
+        engines, [source_of([]), source_of([habit])], [["look", "facts", "speak"], ["look"]]
+    )
+    assert not decided.warm
+    assert SHARED[habit] in str(decided.reason)
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
 )
