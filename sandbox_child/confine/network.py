@@ -61,6 +61,12 @@ _UP_AND_RUNNING: Final = 0x41
 _INTERFACE: Final = b"lo".ljust(16, b"\0") + _UP_AND_RUNNING.to_bytes(2, "little") + bytes(22)
 """struct ifreq: name, flags."""
 
+_NOBODY_READS: Final = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)
+_NO_RELAY: Final = "the relay of the engine has ended before it could serve the run"
+_START_AGAIN: Final = (
+    "start the run again; if that does not help, look at the standard error of the engine's process"
+)
+
 _TRY_AGAIN_S: Final = 0.005
 _TRIES: Final = 2_000
 """The relay reads at once, unless it is only starting: the kernel limits descriptors on their way."""
@@ -296,6 +302,8 @@ def _pass_on(link: _socket.socket | None, body: bytes, batch: list[_socket.socke
             link.sendmsg([body], ancillary)
             break
         except OSError as error:
+            if error.errno in _NOBODY_READS:
+                raise ConfinementRefused(NAME, _NO_RELAY, _START_AGAIN) from None
             if error.errno != errno.ETOOMANYREFS or left == 1:
                 raise OSError(error.errno, f"sendmsg: {error.strerror}") from None
             time.sleep(_TRY_AGAIN_S)

@@ -11,6 +11,8 @@ import pytest
 from network_jobs import CONNECT, echo, engine_with, options
 from runs import finish, wait_for
 
+from engine.network import process
+
 WAIT_FOR_END = """
 import socket
 
@@ -90,3 +92,18 @@ def test_no_relay_is_started_for_runs_that_need_none():
         commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
     assert commands
     assert not [command for command in commands if "network/relay" in command]
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_a_run_whose_relay_does_not_start_has_an_error_that_says_so(mode, monkeypatch):
+    """The job is not started, because it would have no network; the next run tries again."""
+    monkeypatch.setattr(process, "relay_command", lambda: ["/bin/false"])
+    with echo() as server, engine_with(mode, options(f"127.0.0.1:{server.port}")) as eng:
+        places = {"data": [("127.0.0.1", server.port)]}
+        result = eng.execute(CONNECT, places).result(60)
+        assert (result.reason, result.error.name) == ("exception", "ConfinementError")
+        assert "relay of the engine has ended" in result.error.message
+        assert result.error.fix.startswith("start the run again")
+
+        monkeypatch.undo()
+        assert eng.execute(CONNECT, places).result(60).state == {"data": ["ping"]}
