@@ -123,7 +123,7 @@ TRICKS: Final[dict[str, Trick]] = {
         (
             Edit(
                 "sandbox_child/confine/wall.py",
-                "None if off.keys() & set(request.required) else make_ready(forks, wanted)",
+                "None if off.keys() & set(request.required) else ReadyWalls(forks, wanted)",
                 "None",
             ),
         ),
