@@ -151,15 +151,15 @@ def test_a_zygote_that_dies_takes_its_runs_along_and_is_replaced():
 
 def test_a_run_ends_whose_zygotes_die_before_they_are_asked_for_a_child(monkeypatch):
     """The run gets a second zygote; when that dies as well, the run says so."""
-    spawn = zygote._spawn_zygote
+    spawn = zygote.spawn_server
 
-    def spawn_and_bury(control):
-        pid = spawn(control)
+    def spawn_and_bury(*given):
+        pid = spawn(*given)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         return pid
 
     monkeypatch.setattr(zygote, "child_command", lambda: [sys.executable, "-c", "pass"])
-    monkeypatch.setattr(zygote, "_spawn_zygote", spawn_and_bury)
+    monkeypatch.setattr(zygote, "spawn_server", spawn_and_bury)
     with make_engine("zygote") as engine:
         result = engine.execute("def main(state): return state").result(20)
         assert (result.error.name, result.reason) == ("SpawnError", "exception")
@@ -169,10 +169,10 @@ def test_a_run_ends_whose_zygotes_die_before_they_are_asked_for_a_child(monkeypa
 
 def test_a_zygote_waits_for_an_engine_that_is_slow(monkeypatch):
     """It may have loaded all before a busy machine lets the engine say what to prepare."""
-    spawn = zygote._spawn_zygote
+    spawn = zygote.spawn_server
 
-    def spawn_and_wait(control):
-        pid = spawn(control)
+    def spawn_and_wait(*given):
+        pid = spawn(*given)
         process = psutil.Process(pid)
         waits, is_gone = psutil.STATUS_SLEEPING, psutil.STATUS_ZOMBIE
         while (status := process.status()) not in (waits, is_gone):
@@ -180,7 +180,7 @@ def test_a_zygote_waits_for_an_engine_that_is_slow(monkeypatch):
         assert status == waits
         return pid
 
-    monkeypatch.setattr(zygote, "_spawn_zygote", spawn_and_wait)
+    monkeypatch.setattr(zygote, "spawn_server", spawn_and_wait)
     before = psutil.Process().children()
     with make_engine("zygote") as engine:
         assert engine.execute("def main(state): return state").result(20).reason == "success"
