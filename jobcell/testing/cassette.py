@@ -79,8 +79,8 @@ class Cassette:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{port}{parts.path.rstrip('/')}"
-        self.permission = f"127.0.0.1:{port}"
+        self.url: str = f"http://127.0.0.1:{port}{parts.path.rstrip('/')}"
+        self.permission: str = f"127.0.0.1:{port}"
         self._local = f"http://127.0.0.1:{port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
@@ -177,7 +177,7 @@ class Tape:
         self._secrets = [secret.encode() for secret in secrets if secret]
         self._left: list[tuple[Any, dict[str, Any]]] = []
         self._recorded: list[tuple[Any, dict[str, Any]]] = []
-        self.records = mode == "all" or (mode == "once" and not path.exists())
+        self.records: bool = mode == "all" or (mode == "once" and not path.exists())
         if not self.records:
             try:
                 asked, answered = FilesystemPersister.load_cassette(path, yamlserializer)

@@ -30,8 +30,8 @@ class FinalState(dict[str, Any]):
     ) -> None:
         super().__init__(result.state if isinstance(result.state, dict) else {})
         self.result = result
-        self.events = tuple(e for e in events if not _is_call(e))
-        self.calls = list(calls)
+        self.events: tuple[AnyEvent, ...] = tuple(e for e in events if not _is_call(e))
+        self.calls: list[Call] = list(calls)
 
     @property
     def logs(self) -> list[str]:
@@ -71,8 +71,8 @@ class JobFailedError(AssertionError):
 
     def __init__(self, state: FinalState) -> None:
         assert state.error is not None
-        self.state = state
-        self.error = state.error
+        self.state: FinalState = state
+        self.error: ErrorReport = state.error
         lines = list(tell_error(self.error))
         lines.append(f"the run ended with {tell_result(state.result)}")
         if state.logs:

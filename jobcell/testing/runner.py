@@ -47,7 +47,7 @@ class Runner:
     """
 
     def __init__(self, repo_dir: Path | None, room: Path) -> None:
-        self.room = room
+        self.room: Path = room
         self._repo_dir = repo_dir
         self._modules = {_ROOM: ModuleRef(path=str(room))}
         options = RunOptions(modules=self._modules)

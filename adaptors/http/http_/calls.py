@@ -53,10 +53,10 @@ class Call:
     """
 
     def __init__(self, state: State, given: dict[str, Any]) -> None:
-        self.given = resolve(state, given)
+        self.given: dict[str, Any] = resolve(state, given)
         self._settings = read_settings(state.get("configuration"), self.given["tls"])
         self._session = session_of(self._settings)
-        self.hiding = Hiding(self._settings, self._session)
+        self.hiding: Hiding = Hiding(self._settings, self._session)
 
     def perform(self) -> Result:
         """Send the request.

@@ -40,7 +40,7 @@ _OF_A_BODY = frozenset(
     ("content-type", "content-language", "content-encoding", "content-location", "digest")
 )
 
-logger = logging.getLogger("jobcell.http")
+logger: logging.Logger = logging.getLogger("jobcell.http")
 
 
 class Wanted(NamedTuple):

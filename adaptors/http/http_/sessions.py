@@ -47,7 +47,9 @@ class Session:
         self._transports: dict[tuple[str, Tls, bool], httpx.HTTPTransport] = {}
         self._jars: dict[int, httpx.Cookies] = {}
         self.token: Token | None = None
-        self.digest = httpx.DigestAuth(*settings.digest) if settings.digest else None
+        self.digest: httpx.DigestAuth | None = (
+            httpx.DigestAuth(*settings.digest) if settings.digest else None
+        )
 
     def transport(self, scheme: str, tls: Tls, *, http2: bool) -> httpx.HTTPTransport:
         """Return connections for an origin.

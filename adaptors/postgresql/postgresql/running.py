@@ -30,9 +30,9 @@ class Outcome:
     """The outcome of a statement."""
 
     def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
-        self.command = (cursor.statusmessage or "").split(" ")[0]
-        self.row_count = max(0, cursor.rowcount)
-        self.columns = [one.name for one in cursor.description or ()]
+        self.command: str = (cursor.statusmessage or "").split(" ")[0]
+        self.row_count: int = max(0, cursor.rowcount)
+        self.columns: list[str] = [one.name for one in cursor.description or ()]
         self.rows: list[dict[str, Any]] = [
             {name: values.plain(value) for name, value in row.items()}
             for row in (cursor.fetchall() if cursor.description else ())

@@ -44,7 +44,9 @@ class Dialect:
                 raise ArgumentError(f"{name} is one character, not {value!r:.100}")
         if delimiter is not None and delimiter in (quote, escape):
             raise ArgumentError(f"delimiter and quote are both {delimiter!r}")
-        self.delimiter, self.quote, self.escape = delimiter, quote, escape
+        self.delimiter: str | None = delimiter
+        self.quote: str | None = quote
+        self.escape: str | None = escape
 
     def options(self) -> dict[str, Any]:
         """Return the options of the module csv."""
