@@ -26,6 +26,8 @@ PATIENCE_S: Final = 120.0
 """Longest time for all runs of a drill to end, on a busy machine."""
 
 TAIL: Final = 3_000
+_CLONE: Final = ("56", "220")
+"""The number of clone on x86_64 and on aarch64."""
 
 
 class ChaosError(Exception):
@@ -106,11 +108,18 @@ class Worker:
         for zygote in self.zygotes():
             with suppress(psutil.NoSuchProcess):
                 found += zygote.children(recursive=True)
-        return found
+        return [child for child in found if not _forks_runs(child.pid)]
 
     def tail(self) -> str:
         """Return the end of what it has logged."""
         return self.log.read_text(errors="replace")[-TAIL:]
+
+
+def _forks_runs(pid: int) -> bool:
+    """Return whether a process is a warm interpreter: it waits in a call of clone for the next run, and stays."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/syscall").read_text().split()[0] in _CLONE
+    return False
 
 
 class Field:
