@@ -98,6 +98,7 @@ class Runtime:
         """Record the connections that are tried from now on."""
         if self._warmed is not None:
             self.attempts = self._warmed.attempts
+            self.attempts.clear()  # the trial of the private network was heard, too
             self.attempts.use_rules(self.start.net)
         elif self.attempts is None:
             from sandbox_child.running.attempts import Attempts

@@ -12,9 +12,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser for all tests of the session."""
+    """A browser for the tests of a file: other files count the children of this process."""
     api = pytest.importorskip(
         "playwright.sync_api", reason="no Playwright: pip install 'jobcell[browser]'"
     )

@@ -60,7 +60,10 @@ def test_names_and_defaults_are_those_of_the_contract():
     ]
     assert [p.name for p in run.values() if p.kind is p.KEYWORD_ONLY] == list(run)[2:]
     made = inspect.signature(Engine).parameters
-    assert list(made) == ["repo_dir", "max_runs", "start_mode", "spares", "policy", "options"]
+    assert list(made) == [
+        *("repo_dir", "max_runs", "start_mode", "spares", "policy", "options"),
+        *("preload", "warm_mb"),
+    ]
     assert (made["start_mode"].default, made["spares"].default) == ("zygote", 0)
     assert list(inspect.signature(Engine.execute).parameters)[1:] == [
         "plan",

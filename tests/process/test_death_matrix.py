@@ -111,7 +111,7 @@ def no_leak():
 def told(events, case=None):
     """Return what events say that must not change; the first attempt of a case's step is left out."""
     found = []
-    for event in events:
+    for event in without_connections(events):
         fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in CHANGING}
         died = case is not None and fields.get("step_id") == case.victim
         if died and fields.get("attempt") == 1:
@@ -145,8 +145,14 @@ def recorded_in(case, calm):
     return order.index(case.victim) + (not case.is_in_flight())
 
 
+def without_connections(events):
+    """Return the events of steps: that of a connection comes when it ends, between any two of them."""
+    return [event for event in events if event.type != "net-connect"]
+
+
 def rest_of(events, recorded):
     """Return the events after the last recorded step and its edges."""
+    events = without_connections(events)
     ended = 0
     for number, event in enumerate(events):
         ended += event.type in ("job-complete", "job-error")

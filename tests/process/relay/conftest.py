@@ -44,7 +44,7 @@ def make_world(directory: Path, user: int | None) -> Iterator[World]:
     space.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The outside that tests share."""
     with make_world(tmp_path_factory.mktemp("etc"), None) as made:
@@ -63,7 +63,7 @@ def each_world(
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def relay(world: World) -> Iterator[Relay]:
     """A relay that tests share."""
     made = Relay(world.space)

@@ -19,7 +19,7 @@ if importlib.util.find_spec("schemathesis") is None:
 CHECKS = ("not_a_server_error", "status_code_conformance", "response_schema_conformance")
 
 
-def test_no_request_breaks_the_document():
+def test_no_request_breaks_the_document(tmp_path):
     """No status 500, no status and no body that the document does not name.
 
     A valid request may be refused: a schema cannot say all that makes a plan a correct one.
@@ -34,6 +34,7 @@ def test_no_request_breaks_the_document():
                 *("--exclude-path-regex", "stream$", "--phases", "examples,coverage,fuzzing"),
                 *("--checks", ",".join(CHECKS), "--request-timeout", "90", "--no-color"),
             ],
+            cwd=tmp_path,  # it keeps a directory of its own
             capture_output=True,
             text=True,
             timeout=500,
