@@ -94,7 +94,7 @@ imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
-	$(PARALLEL_COV) --hypothesis-profile=fast --cov --cov-report=term:skip-covered tests/unit tests/property
+	$(PARALLEL_COV) --hypothesis-profile=fast --cov --cov-report=term:skip-covered tests/unit tests/property tests/process/server/test_api.py
 
 bench: setup  ## Measure our start modes, the floors and the peers, side by side
 	$(PY) -m benchmarks --peers
