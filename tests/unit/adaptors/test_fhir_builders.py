@@ -11,6 +11,8 @@ from fhir import ArgumentError, ResourceError, b, builders
 from fhir.structures import elements_of, resources
 from fhir.validation import problems_of
 
+pytestmark = pytest.mark.slow
+
 PATIENT = {"resourceType": "Patient", "name": [{"family": "Lovelace", "given": ["Ada"]}]}
 
 

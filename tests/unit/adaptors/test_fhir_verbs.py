@@ -21,7 +21,7 @@ from fhir.bundles import sorted_entries
 from fhir_server import FhirServer
 from http_ import HttpError, ResponseError
 
-pytestmark = pytest.mark.usefixtures("forget_sessions")
+pytestmark = [pytest.mark.usefixtures("forget_sessions"), pytest.mark.slow]
 
 
 @pytest.fixture

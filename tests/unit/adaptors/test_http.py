@@ -14,7 +14,7 @@ import http_
 import pytest
 from web import Reply
 
-pytestmark = pytest.mark.usefixtures("forget_sessions")
+pytestmark = [pytest.mark.usefixtures("forget_sessions"), pytest.mark.slow]
 
 PAGES = {
     "/json": ("application/json", b'{"name": "\xc3\xa4"}'),

@@ -12,7 +12,7 @@ import http_
 import pytest
 from web import Reply, as_json
 
-pytestmark = pytest.mark.usefixtures("forget_sessions")
+pytestmark = [pytest.mark.usefixtures("forget_sessions"), pytest.mark.slow]
 
 SECRET = "hush-hush-hush"
 

@@ -7,7 +7,7 @@ import pytest
 from http_.pages import _LINK, _next_link
 from web import Reply, as_json
 
-pytestmark = pytest.mark.usefixtures("forget_sessions")
+pytestmark = [pytest.mark.usefixtures("forget_sessions"), pytest.mark.slow]
 
 ROWS = list(range(25))
 SECRET = "hush-hush-hush"

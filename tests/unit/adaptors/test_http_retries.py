@@ -15,7 +15,7 @@ from http_.errors import HttpError
 from http_.retries import LONGEST_WAIT_S, retry_advice, wait_before
 from web import Reply, echo
 
-pytestmark = pytest.mark.usefixtures("forget_sessions")
+pytestmark = [pytest.mark.usefixtures("forget_sessions"), pytest.mark.slow]
 
 
 def failing(times, status=503, **headers):

@@ -10,7 +10,7 @@ import http_
 import pytest
 from web import Reply
 
-pytestmark = pytest.mark.usefixtures("forget_sessions")
+pytestmark = [pytest.mark.usefixtures("forget_sessions"), pytest.mark.slow]
 
 SECRET = "hush-hush-hush"
 PAIR = base64.b64encode(f"ann:{SECRET}".encode()).decode()

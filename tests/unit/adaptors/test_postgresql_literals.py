@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from postgresql import InterpolatedQueryError, sql
 
+pytestmark = pytest.mark.slow
+
 NAMED = "select 'at the top level'"
 DATA = "x' or '1'='1"
 

@@ -15,6 +15,8 @@ from sheets import ArgumentError, FileError, TooLargeError, ValueTypeError, read
 
 from examples import examples
 
+pytestmark = pytest.mark.slow
+
 
 def read(content: Any, **options: Any) -> Any:
     return read_csv(content, **options)({})["data"]

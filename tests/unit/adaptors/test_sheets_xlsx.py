@@ -22,6 +22,8 @@ from sheets import (
     write_xlsx,
 )
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     {"id": 7, "name": "Ada", "born": dt.date(1815, 12, 10), "paid": Decimal("12.50"), "ok": True},
     {"id": 8, "name": None, "born": None, "paid": 0.5, "ok": False},

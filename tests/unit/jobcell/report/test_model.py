@@ -14,6 +14,8 @@ from jobcell.input.errors import BadInputError
 from jobcell.report import make_page, make_report, make_report_of_records, read_events
 from jobcell.report.model import STATE_BYTES
 
+pytestmark = pytest.mark.slow
+
 PLAN = {
     "workflow": {
         "name": "Four steps",

@@ -12,6 +12,8 @@ import pytest
 
 from jobcell.testing.cassette import HIDDEN, Cassettes
 
+pytestmark = pytest.mark.slow
+
 
 class Server(BaseHTTPRequestHandler):
     """Answers with what it was asked, a token, and the number of the request."""

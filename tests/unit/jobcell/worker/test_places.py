@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from jobcell.worker.places import Places
 
 
@@ -14,6 +16,7 @@ def opened(number: int, **options: bool) -> Places:
     return places
 
 
+@pytest.mark.slow
 def test_closed_places_let_nothing_be_claimed() -> None:
     """A worker that drains, or is fenced off, claims nothing."""
     places = Places(2)
