@@ -235,8 +235,12 @@ class Database:
         record.info["session"] = self._session
         calls = ", ".join(["set_config(%s, %s, false)"] * len(self._session))
         values = [part for setting in self._session.items() for part in setting]
-        connection.execute(f"select {calls}", values)
-        connection.commit()
+        try:
+            connection.execute(f"select {calls}", values)
+            connection.commit()
+        except BaseException:
+            connection.close()  # SQLAlchemy forgets a connection that was not prepared
+            raise
 
     def _check_session(self, _connection: object, record: Any, _proxy: object) -> None:
         """Close a connection that was opened before the last call of `use_session`, and take a new one.

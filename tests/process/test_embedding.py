@@ -512,7 +512,7 @@ with make_engine(MODE, max_runs=3) as engine:
         assert [e.type for e in run.poll(after=0)][-1].startswith("workflow-")
     print(sorted(ends))
     print(steady.result(30).reason, engine.execute(CALM).result(30).reason)
-    print(count_descriptors() - count)
+    print(max(0, count_descriptors() - count))  # fewer are no leak
 """,
             mode,
         ),

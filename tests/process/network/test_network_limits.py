@@ -30,9 +30,9 @@ import socket
 def main(state):
     held = []
     for _ in range(state["count"]):
-        end = socket.create_connection(("127.0.0.1", state["port"]), timeout=20)
-        end.sendall(b"ping")
-        try:
+        try:  # the reset of one connection too many may come at any of these calls
+            end = socket.create_connection(("127.0.0.1", state["port"]), timeout=20)
+            end.sendall(b"ping")
             if end.recv(4) != b"ping":
                 break
         except OSError:
