@@ -305,7 +305,7 @@ def report(
 
     The page is one HTML file. It needs no network, and it loads nothing.
     """
-    from jobcell.reporting import run as command
+    from jobcell.report_command import run as command
 
     raise typer.Exit(command(source, output, plan, store, journal_key_env))
 
@@ -338,8 +338,8 @@ def serve(  # long: one line for each option
 
     Other machines need the token in JOBCELL_TOKEN. The interface describes itself: /api/v1/openapi.json.
     """
-    from jobcell.serving import Serving
-    from jobcell.serving import serve as command
+    from jobcell.serve_command import Serving
+    from jobcell.serve_command import serve as command
 
     given = Serving(host, port, uds, store, engine, max_runs, repo, tuple(net or ()), https)
     raise typer.Exit(command(given))

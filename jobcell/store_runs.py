@@ -103,7 +103,7 @@ def show_result(run_id: str, url: str | None, *, wait: bool, as_json: bool) -> i
                 if not wait:
                     _say(f"run {run_id!r} is not over yet; wait for it with --wait")
                     return NOT_OVER
-        names = {} if as_json else names_of(plan_of(store, run_id))
+        names = {} if as_json else names_of(store.plan(run_id))
     if as_json:
         _write_json(
             {
@@ -181,14 +181,8 @@ def print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _lines(store: Store, run_id: str) -> View:
-    plan = plan_of(store, run_id)
+    plan = store.plan(run_id)
     return LineView(sys.stdout, names_of(plan), attempts_of(plan))
-
-
-def plan_of(store: Store, run_id: str) -> Any:
-    """Return the plan of a run in a store."""
-    with store.database.read() as connection:
-        return store.reader.stored(connection, run_id).plan
 
 
 def _show_end(result: RunResult, names: dict[str, str]) -> None:

@@ -280,7 +280,7 @@ async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
 async def _messages(
     backend: Backend, run_id: str, after: int
 ) -> AsyncIterator[ServerSentEventMessage]:
-    source = backend.follow(run_id)
+    source = await asyncio.to_thread(backend.follow, run_id)  # a store reads its database
     waiting = asyncio.ensure_future(anext(source, None))
     try:
         while True:

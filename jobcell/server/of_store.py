@@ -88,9 +88,8 @@ class StoreBackend:
 
     def plan(self, run_id: str) -> Plan:
         """Return the plan of a run."""
-        with _errors(), self._store.database.read() as connection:
-            plan: Plan = self._store.reader.stored(connection, run_id).plan
-            return plan
+        with _errors():
+            return self._store.plan(run_id)
 
     def cancel(self, run_id: str, reason: str) -> None:
         """End a run; see `Backend.cancel`."""

@@ -10,7 +10,7 @@ from litestar.datastructures import Cookie
 from litestar.datastructures import State as AppState
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import NotFoundException
-from litestar.params import Body, PathParameter
+from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Redirect
 
 import jobcell.report
@@ -26,6 +26,7 @@ _FILES: Final = {
     "list.js": _STATIC / "list.js",
     "run.js": _STATIC / "run.js",
 }
+_REFUSED: Final = "This is not the token of the server. It is the value of JOBCELL_TOKEN there."
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 
 
@@ -51,9 +52,12 @@ async def static_file(name: Annotated[str, PathParameter()]) -> Response[bytes]:
 
 
 @get("/login", include_in_schema=False, media_type=MediaType.HTML)
-async def login_page() -> str:
+async def login_page(
+    wrong: Annotated[bool, QueryParameter(description="The last token was wrong.")] = False,
+) -> str:
     """Return the page that asks for the token."""
-    return (_STATIC / "login.html").read_text(encoding="utf-8")
+    message = _REFUSED if wrong else "This server needs its token."
+    return (_STATIC / "login.html").read_text(encoding="utf-8").format(message=message)
 
 
 @post("/login", include_in_schema=False, status_code=303)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COOKIE: Final = "jobcell_token"
 _JSON: Final = "application/json"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN: Final = frozenset({"/livez", "/readyz", "/login", "/static/page.css", "/static/login.js"})
+_OPEN: Final = frozenset({"/livez", "/readyz", "/login", "/static/page.css"})
 """Paths without a secret, which need no token."""
 
 HEADERS: Final = {

@@ -31,6 +31,7 @@ from jobcell.store.schema import Facts
 from jobcell.store.seal import Seal, read_key
 from jobcell.store.urls import read_url
 from jobcell.store.watching import Watcher
+from protocol.plan import Plan
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -238,6 +239,18 @@ class Store:
 
         """
         return find_run(self.database, id)
+
+    def plan(self, id: str) -> Plan:  # noqa: A002 - the name of the interface
+        """Return the checked plan of a run.
+
+        Raises:
+            UnknownRunError: The store has no such run.
+            StoreUnavailableError: The store is out of reach.
+
+        """
+        with self.database.read() as connection:
+            plan: Plan = self.reader.stored(connection, id).plan
+            return plan
 
     def retry(self, id: str, from_step: str | None = None) -> StoreRun:  # noqa: A002
         """Make a new run of a run that is over, and return its handle; the old run stays as it is.

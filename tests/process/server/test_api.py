@@ -255,6 +255,9 @@ def test_a_token_is_required_where_there_is_one():
         assert client.get("/metrics")[0] == 401
         assert client.get("/livez")[0] == 200
         assert client.get("/login")[0] == 200
+        assert "This server needs its token." in client.get("/login")[1]
+        assert "This is not the token of the server." in client.get("/login?wrong=1")[1]
+        assert client.get("/openapi/openapi.json")[0] == 401
         assert client.get("/api/v1/runs", Authorization="Bearer wrong-token-0000")[0] == 401
         assert client.get("/api/v1/runs", Authorization="Bearer open-sesame-4711")[0] == 200
         form = {"Content_Type": "application/x-www-form-urlencoded"}

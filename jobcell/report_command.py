@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final
 
 from engine import Plan
+from engine.journal import MAGIC
 from jobcell.input.errors import BadInputError
 from jobcell.input.plan_file import load_plan_file
 from jobcell.journals import described_plan, open_journal, read_description, read_key
@@ -19,10 +19,7 @@ from jobcell.report import (
     make_report_of_records,
     read_events,
 )
-from jobcell.store_runs import PATIENCE_S, plan_of
-
-_MAGIC: Final = b"jobcell journal\n"
-"""The first bytes of a journal."""
+from jobcell.store_runs import PATIENCE_S
 
 
 @with_store_errors
@@ -57,7 +54,7 @@ def run(source: str, output: Path, plan: Path | None, url: str | None, key_name:
 
 def _of_file(path: Path, plan: Plan | None, key_name: str | None) -> Report:
     with path.open("rb") as file:
-        is_journal = file.read(len(_MAGIC)) == _MAGIC
+        is_journal = file.read(len(MAGIC)) == MAGIC
     if is_journal:
         return _of_journal(path, plan, key_name)
     events, counted = read_events(path)
@@ -88,7 +85,7 @@ def _of_store(run_id: str, plan: Plan | None, url: str | None) -> Report:
         return make_report(
             events,
             run_id=run_id,
-            plan=plan or plan_of(store, run_id),
+            plan=plan or store.plan(run_id),
             usage=None if result is None else result.usage,
             children=None if result is None else result.children,
         )
