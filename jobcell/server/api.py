@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,9 +15,9 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from engine import AnyEvent, RunResult, check_plan, to_json
+from engine import AnyEvent, PlanError, RunResult, check_plan, to_json
 from jobcell.report import Report
-from jobcell.server.backend import Backend, Conflict, Counts, NewRun, Row, State
+from jobcell.server.backend import Backend, BadRequest, Conflict, Counts, NewRun, Row, State
 from jobcell.server.errors import ErrorBody
 from jobcell.server.live import LiveReports
 
@@ -153,7 +154,8 @@ class Api(Controller):
         state: AppState,
     ) -> Started:
         """Start a run, or put it into the queue of the store."""
-        return Started(_backend(state).add(data))
+        with _bad_fields():
+            return Started(_backend(state).add(data))
 
     @get("/runs", sync_to_thread=True, summary="List runs", responses=_answers(404))
     def runs(
@@ -268,7 +270,19 @@ class Api(Controller):
         self, run_id: RunId, state: AppState, data: Annotated[RetryRequest | None, Body()] = None
     ) -> Started:
         """Start a new run of a run that is over. The old run stays as it is."""
-        return Started(_backend(state).retry(run_id, (data or RetryRequest()).from_step))
+        with _bad_fields():
+            return Started(_backend(state).retry(run_id, (data or RetryRequest()).from_step))
+
+
+@contextmanager
+def _bad_fields() -> Iterator[None]:
+    """Give an error about a field the status 400; everywhere else such an error is one of ours."""
+    try:
+        yield
+    except (PlanError, Conflict):
+        raise
+    except (TypeError, ValueError) as error:
+        raise BadRequest(str(error)) from None
 
 
 @get("/api/v1/openapi.json", include_in_schema=False)

@@ -59,6 +59,10 @@ class UnknownRun(LookupError):  # noqa: N818 - a lookup that finds nothing
     """There is no such run."""
 
 
+class BadRequest(ValueError):  # noqa: N818 - the name of the status
+    """A field of the request is wrong."""
+
+
 class Conflict(ValueError):  # noqa: N818 - the name of the status
     """The request does not fit to the run as it is."""
 

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, Validatio
 from litestar.response import Redirect
 
 from engine import EngineError, PlanError
-from jobcell.server.backend import Away, Conflict, UnknownRun
+from jobcell.server.backend import Away, BadRequest, Conflict, UnknownRun
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -52,8 +52,8 @@ def _away(_: Request[Any, Any, Any], error: Away) -> Response[ErrorBody]:
     return _answer(503, ErrorBody("Away", str(error)), **{"Retry-After": "2"})
 
 
-def _wrong(_: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:
-    return _answer(400, ErrorBody(type(error).__name__, str(error)))
+def _wrong(_: Request[Any, Any, Any], error: BadRequest) -> Response[ErrorBody]:
+    return _answer(400, ErrorBody("BadRequest", str(error)))
 
 
 def _engine(_: Request[Any, Any, Any], error: EngineError) -> Response[ErrorBody]:
@@ -93,8 +93,7 @@ HANDLERS: dict[type[Exception] | int, Callable[..., Response[Any]]] = {
     ValidationException: _invalid,
     NotAuthorizedException: _no_token,
     HTTPException: _of_http,
-    ValueError: _wrong,
-    TypeError: _wrong,
+    BadRequest: _wrong,
     EngineError: _engine,
 }
 """What is answered for each kind of error; the nearest class counts."""
