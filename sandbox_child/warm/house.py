@@ -1,63 +1,19 @@
-"""The clean zygote's side of its warm zygotes: it starts them, guards their gates, and ends them.
-
-A warm zygote is hostile, and so are its forks.  This module reads from them the calls at their
-gates, and one short text.  Whatever a warm zygote does, a run that was meant for it is at worst forked
-from the clean zygote, and takes the time of an import.
-"""
+"""The house of the warm zygotes: the clean zygote starts them in it, and asks them for forks."""
 
 from __future__ import annotations
 
-import errno
 import os
-import select
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
 
 from protocol.confinement import ConfinementRequest
-from protocol.limits import ANSWERS_FD, REQUESTS_FD
-from protocol.zygote import Cooled, Fork, Forked, Warm, Warmed
-from sandbox_child.confine.gate import Asked, Gate, is_own_thread
-from sandbox_child.confine.syscalls import FORK_FLAGS
-from sandbox_child.confine.warm import LIMITS_FD, missing_for_warm, pack_limits
-from sandbox_child.warm.networks import CLOEXEC, Networks
+from protocol.zygote import Cooled, Fork, Warm
+from sandbox_child.confine.warm import missing_for_warm
+from sandbox_child.warm.networks import Networks
 from sandbox_child.warm.seen import Proc
-
-IMPORT_S: Final = 20.0
-"""Longest time for the import of the adaptors of a set."""
-FORK_S: Final = 5.0
-"""Longest time from a request for a fork until the fork asks for its pipes.  It takes a millisecond."""
-_REASON_BYTES: Final = 2_000
-_MOST_WAITS: Final = 50
-_WAIT_S: Final = 0.002
-_HIGHEST_PID: Final = 1 << 22
-
-_PIPES: Final = 4
-"""Number of pipe ends of a run; the link of a private network follows."""
-
-Pipes = list[int]
-
-
-class Host(Protocol):
-    """The part of the clean zygote that this module uses."""
-
-    def watch(self, fd: int, callback: Callable[[int], None]) -> None:
-        """Have *callback* called with the events of *fd* once it is readable."""
-
-    def unwatch(self, fd: int) -> None:
-        """Forget *fd*, before it is closed."""
-
-    def say(self, message: Any, *fds: int) -> None:
-        """Send a message to the engine."""
-
-    def fork_clean(self, wanted: Fork, pipes: Pipes) -> None:
-        """Fork a child of the clean zygote."""
-
-    def adopt(self, pid: int, pidfd: int) -> None:
-        """Wait for the end of a new child, and report it."""
+from sandbox_child.warm.warden import Ends, Host, Pipes, Warden
 
 
 class House:
@@ -84,8 +40,8 @@ class House:
         self._start = start
         self._proc = proc
         self._networks: Networks | None = None
-        self._wardens: dict[int, _Warden] = {}
-        self._of_child: dict[int, _Warden] = {}
+        self._wardens: dict[int, Warden] = {}
+        self._of_child: dict[int, Warden] = {}
 
     def warm(self, wanted: Warm) -> None:
         """Start a warm zygote; report when it is ready, or why it cannot be."""
@@ -115,8 +71,8 @@ class House:
             os.close(report)
             self._host.say(Cooled(wanted.number, f"the kernel refuses it ({error.strerror})"))
             return
-        ends = _Ends(pid, pidfd, link, report)
-        self._wardens[wanted.number] = _Warden(self, self._host, self._proc, wanted, ends)
+        ends = Ends(pid, pidfd, link, report)
+        self._wardens[wanted.number] = Warden(self, self._host, self._proc, wanted, ends)
 
     def cool(self, number: int) -> None:
         """End a warm zygote."""
@@ -157,7 +113,7 @@ class House:
             if warden.deadline is not None and warden.deadline <= now:
                 warden.too_late()
 
-    def born(self, pid: int, warden: _Warden) -> None:
+    def born(self, pid: int, warden: Warden) -> None:
         """Take note of a child of a warm zygote."""
         self._of_child[pid] = warden
 
@@ -170,352 +126,3 @@ class House:
     def forget(self, number: int) -> None:
         """Forget a warm zygote that has ended."""
         self._wardens.pop(number, None)
-
-
-class _Ends(NamedTuple):
-    """A new warm zygote, and the ends that this process has of it."""
-
-    pid: int
-    pidfd: int
-    link: socket.socket
-    report: int
-
-
-class _Warden:
-    """One warm zygote, its gate, and its forks."""
-
-    def __init__(
-        self,
-        house: House,
-        host: Host,
-        proc: Proc,
-        wanted: Warm,
-        ends: _Ends,
-    ) -> None:
-        self._house = house
-        self._host = host
-        self._proc = proc
-        self._number = wanted.number
-        self._most_threads = wanted.request.max_processes
-        self._limits = (wanted.request.memory_bytes, wanted.request.cpu_s)
-        self._pid, self._pidfd, self._link, self._report = ends
-        self._reason = b""
-        self._gate: Gate | None = None
-        self._children: dict[int, int | None] = {}
-        """The forks with pipes by their pids, each with its private network."""
-        self._waiting: deque[tuple[Fork, Pipes]] = deque()
-        self._forking: tuple[Fork, Pipes] | None = None
-        """The fork whose pipes wait for it."""
-        self._newborn: tuple[int, int] | None = None
-        """The pid and the pidfd of that fork, once it is known."""
-        self._parked: Asked | None = None
-        """The call for a fork in which the warm zygote waits."""
-        self._ready = False
-        self._ended = False
-        self.deadline: float | None = time.monotonic() + IMPORT_S
-        host.watch(self._pidfd, self._on_end)
-        host.watch(self._link.fileno(), self._on_link)
-        host.watch(self._report, self._on_report)
-
-    # --- what the engine wants ---
-
-    def fork(self, wanted: Fork, pipes: Pipes) -> bool:
-        """Fork a child on these pipes, now or once the last one has its own."""
-        if self._ended:
-            return False
-        self._waiting.append((wanted, pipes))
-        self._fork_next()
-        return True
-
-    def cool(self, reason: str) -> None:
-        """End the warm zygote, and report why."""
-        if self._ended:
-            return
-        self._ended = True
-        self.deadline = None
-        self._house.forget(self._number)
-        self._kill()
-        self._host.say(Cooled(self._number, reason))
-        for wanted, pipes in (*filter(None, (self._forking,)), *self._waiting):
-            self._host.fork_clean(wanted, pipes)
-        self._forking = None
-        self._waiting.clear()
-
-    def _kill(self) -> None:
-        """Kill the warm zygote, and a fork without pipes: it is known, or in its group still."""
-        if self._pidfd >= 0:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        if self._newborn is not None:
-            pid, pidfd = self._newborn
-            self._newborn = None
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-            os.waitpid(pid, 0)
-        try:
-            os.killpg(self._pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-    def too_late(self) -> None:
-        """End a warm zygote whose time is up."""
-        if self._ready:
-            self.cool(f"it did not fork within {FORK_S:.0f} s")
-        else:
-            self.cool(f"its import takes more than {IMPORT_S:.0f} s")
-
-    # --- what the warm zygote does ---
-
-    def _on_link(self, _events: int) -> None:
-        _, fds, _, _ = socket.recv_fds(self._link, 16, 1)
-        self._host.unwatch(self._link.fileno())
-        self._link.close()
-        if fds:
-            self._gate = Gate(fds[0])
-            self._host.watch(fds[0], self._on_gate)
-
-    def _on_report(self, _events: int) -> None:
-        text = os.read(self._report, _REASON_BYTES)
-        self._reason += text[: _REASON_BYTES - len(self._reason)]
-        if not text:
-            self._host.unwatch(self._report)
-            os.close(self._report)
-            self._report = -1
-
-    def _on_end(self, _events: int) -> None:
-        if self._report >= 0:
-            os.set_blocking(self._report, False)
-            try:
-                self._on_report(0)
-            except BlockingIOError:
-                pass
-        self._host.unwatch(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        self._kill()  # also a fork that was made after the last time
-        _, status = os.waitpid(self._pid, 0)
-        self._reap_group()
-        self.cool(self._reason_of(status))
-        if self._report >= 0:
-            self._host.unwatch(self._report)
-            os.close(self._report)
-            self._report = -1
-
-    def _reap_group(self) -> None:
-        """Wait for killed forks that have never had pipes, so that none stays a zombie."""
-        for _ in range(_MOST_WAITS):
-            try:
-                ended = os.waitid(os.P_PGID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                time.sleep(_WAIT_S)
-            elif ended.si_pid in self._children:
-                return  # it has not left the group, and is waited for elsewhere
-            else:
-                os.waitpid(ended.si_pid, 0)
-
-    def _reason_of(self, status: int) -> str:
-        text = self._reason.decode(errors="replace")
-        if text and not self._ready:
-            return "".join(c if c.isprintable() else " " for c in text)
-        when = "after its import" if self._ready else "while it is imported"
-        if os.WIFSIGNALED(status):
-            return f"it dies {when} (signal {os.WTERMSIG(status)})"
-        return f"it ends the interpreter {when} (exit code {os.WEXITSTATUS(status)})"
-
-    # --- the gate ---
-
-    def _on_gate(self, events: int) -> None:
-        gate = self._gate
-        assert gate is not None
-        if events & select.EPOLLIN:
-            asked = gate.receive()
-            if asked is not None:
-                self._judge(gate, asked)
-        elif events & select.EPOLLHUP:  # no process with this gate is left
-            self._host.unwatch(gate.fd)
-            gate.close()
-            self._gate = None
-
-    def _judge(self, gate: Gate, asked: Asked) -> None:
-        """Decide about a call."""
-        if asked.name == "clone":
-            if asked.first != FORK_FLAGS:
-                self._make_thread(gate, asked)
-            elif asked.thread == self._pid and not self._ended:
-                self._park(asked)
-            else:
-                self._punish(gate, asked)
-        elif asked.name == "prctl":
-            self._let_in(gate, asked)
-        elif asked.name == "socket":
-            self._make_socket(gate, asked)
-        elif asked.name == "setsid":
-            self._meet(gate, asked)
-        elif 0 < asked.first < _HIGHEST_PID and is_own_thread(asked.first, asked.thread):
-            gate.let_pass(asked)
-        else:
-            gate.refuse(asked)
-
-    def _make_thread(self, gate: Gate, asked: Asked) -> None:
-        """Let a process have another thread, up to the limit of a run.
-
-        The kernel counts threads by user id, and here several runs have the same one.
-        """
-        try:
-            threads = self._proc.threads(asked.thread)
-        except OSError:
-            threads = self._most_threads
-        if threads < self._most_threads:
-            gate.let_pass(asked)
-        else:
-            gate.refuse(asked, errno.EAGAIN)
-
-    def _punish(self, gate: Gate, asked: Asked) -> None:
-        """Kill a process that makes a call which an honest one never makes."""
-        try:
-            os.kill(asked.thread, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        gate.refuse(asked)
-
-    def _park(self, asked: Asked) -> None:
-        """Take note that the warm zygote waits for the next fork."""
-        try:
-            offence = self._proc.offence(self._pid)
-        except OSError as error:
-            offence = f"it cannot be looked at ({error.strerror})"
-        if offence is not None:
-            self.cool(offence)
-            return
-        self._parked = asked
-        if not self._ready:
-            self._ready = True
-            self._host.say(Warmed(self._number, self._proc.private_bytes(self._pid)))
-        self._fork_next()
-
-    def _fork_next(self) -> None:
-        if self._forking is not None or self._parked is None:
-            return  # its time is running
-        if not self._waiting:
-            self.deadline = None
-            return
-        assert self._gate is not None
-        self._forking = self._waiting.popleft()
-        self.deadline = time.monotonic() + FORK_S
-        parked, self._parked = self._parked, None
-        self._gate.let_pass(parked)
-
-    def _make_socket(self, gate: Gate, asked: Asked) -> None:
-        """Make a socket in the network of the run that asks for it."""
-        made = self._network_of(asked.thread)
-        if made is None:
-            # The warm zygote has a network of its own, in which nobody listens.
-            gate.let_pass(asked)
-            return
-        try:
-            ours = self._house.networks().socket(made, asked.first, asked.second, asked.third)
-            try:
-                gate.answer_with(asked, ours, asked.second & CLOEXEC)
-            finally:
-                os.close(ours)
-        except OSError as error:
-            gate.refuse(asked, error.errno or errno.EPERM)
-
-    def _network_of(self, thread: int) -> int | None:
-        made = self._children.get(thread)
-        if made is not None or thread == self._pid:
-            return made
-        for pid, made in self._children.items():
-            if is_own_thread(pid, thread):
-                return made
-        return None
-
-    def _meet(self, gate: Gate, asked: Asked) -> None:
-        """Take note of the new fork, which leaves the group of the warm zygote."""
-        if self._forking is not None and self._newborn is None:
-            pidfd = self._new_child(asked.thread)
-            if pidfd is not None:
-                self._newborn = (asked.thread, pidfd)
-                gate.let_pass(asked)
-                return
-        gate.refuse(asked)
-
-    def _let_in(self, gate: Gate, asked: Asked) -> None:
-        """Give a new fork its pipes; it then lives no longer than this process."""
-        if self._newborn is None or self._newborn[0] != asked.thread or self._forking is None:
-            self._punish(gate, asked)
-            return
-        pidfd = self._newborn[1]
-        wanted, pipes = self._forking
-        self._newborn = self._forking = None
-        try:
-            made = self._furnish(gate, asked, wanted, pipes)
-        except OSError:
-            os.close(pidfd)
-            self._punish(gate, asked)
-            self._host.fork_clean(wanted, pipes)
-        else:
-            self._children[asked.thread] = made
-            self._house.born(asked.thread, self)
-            self._host.adopt(asked.thread, pidfd)
-            self._host.say(Forked(asked.thread, self._number), pidfd)
-            gate.let_pass(asked)
-            for fd in pipes[:_PIPES]:
-                os.close(fd)
-        self._fork_next()
-
-    def _new_child(self, thread: int) -> int | None:
-        """Return the pidfd of a process that has just been forked; None for every other thread.
-
-        Another fork, or a thread of one, must not get the pipes of this run.
-        """
-        if thread == self._pid or thread in self._children:
-            return None
-        try:
-            return os.pidfd_open(thread)  # only for the first thread of a process
-        except OSError:
-            return None
-
-    def _furnish(self, gate: Gate, asked: Asked, wanted: Fork, pipes: Pipes) -> int | None:
-        """Give a new fork its pipes; return its private network, if its run has one.
-
-        Raises:
-            OSError: The fork is gone, or its network cannot be made.
-
-        """
-        request = self._house.request_of(wanted)
-        made = None
-        if request.private_net:
-            made = self._house.networks().make(request, *pipes[_PIPES:])
-        requests, answers, stdout, stderr = pipes[:_PIPES]
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            places = (
-                (null, 0),
-                (stdout, 1),
-                (stderr, 2),
-                (requests, REQUESTS_FD),
-                (answers, ANSWERS_FD),
-            )
-            for ours, its in places:
-                gate.give(asked, ours, its)
-        finally:
-            os.close(null)
-        if (request.memory_bytes, request.cpu_s) != self._limits:
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            try:
-                os.write(writing, pack_limits(request))
-                gate.give(asked, reading, LIMITS_FD)
-            finally:
-                os.close(reading)
-                os.close(writing)
-        return made
-
-    # --- its forks ---
-
-    def child_ended(self, pid: int) -> None:
-        """Take note that a fork has ended."""
-        made = self._children.pop(pid, None)
-        if made is not None:
-            os.close(made)

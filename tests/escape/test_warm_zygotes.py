@@ -250,7 +250,7 @@ def test_no_signal_connects_runs_or_reaches_a_zygote(repo: WarmRepo):
 def test_without_the_gate_a_signal_connects_runs(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: all processes of a set have one user id, and may signal each other."""
     edited(
-        "warm/house.py",
+        "warm/warden.py",
         "        else:\n            gate.refuse(asked)\n\n    def _make_thread",
         "        else:\n            gate.let_pass(asked)\n\n    def _make_thread",
     )
@@ -360,7 +360,7 @@ def test_neither_a_warm_zygote_nor_its_forks_can_fork(repo: WarmRepo):
 def test_without_the_gate_a_fork_can_fork(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: the filter alone lets it make a process, for which nobody has asked."""
     edited(
-        "warm/house.py",
+        "warm/warden.py",
         "            elif asked.thread == self._pid and not self._ended:\n",
         "            elif asked.thread in self._children:\n                gate.let_pass(asked)\n"
         "            elif asked.thread == self._pid and not self._ended:\n",
@@ -426,7 +426,7 @@ def test_an_import_cannot_hurt_the_engine(
     repo: WarmRepo, edited: Callable[..., None], source: str, reason: str
 ):
     """The set is not warm, the reason says why, and other runs are served all the time."""
-    edited("warm/house.py", "IMPORT_S: Final = 20.0", "IMPORT_S: Final = 1.0")
+    edited("warm/warden.py", "IMPORT_S: Final = 20.0", "IMPORT_S: Final = 1.0")
     repo.add("hostile", HOSTILE + source)
     repo.add("honest", "def use():\n    return lambda state: {'answer': 'honest'}\n")
     with make_engine(repo_dir=repo.path, preload=["hostile"]) as engine:
@@ -441,7 +441,7 @@ def test_a_fork_that_hangs_costs_a_run_the_time_of_a_limit(
     repo: WarmRepo, edited: Callable[..., None], hook: str
 ):
     """The run is forked from the clean zygote, and neither the warm zygote nor its fork is left."""
-    edited("warm/house.py", "FORK_S: Final = 5.0", "FORK_S: Final = 0.5")
+    edited("warm/warden.py", "FORK_S: Final = 5.0", "FORK_S: Final = 0.5")
     source = f"""
         forks = []
         def spin():

@@ -241,7 +241,7 @@ def test_a_spare_that_died_with_its_zygote_is_given_to_no_run():
 def test_a_run_of_a_zygote_that_hangs_can_be_stopped(monkeypatch, when: str, stop: str):
     """The zygote hangs before it forks or before it reports an end; afterwards it is replaced."""
     monkeypatch.setattr("engine.start.zygote.LOOK_S", 0.3)
-    monkeypatch.setattr("engine.start.zygote.HANG_LOOKS", 1000)
+    monkeypatch.setattr("engine.start.forked_child.HANG_LOOKS", 1000)
     before = psutil.Process().children()
     made = make_engine("zygote")
     zygote = _zygote_of(made, before)
