@@ -1,4 +1,4 @@
-"""A generator that was seeded is told from one that has only drawn numbers."""
+"""The module notices that a generator was seeded; numbers that were drawn are not a seed."""
 
 from __future__ import annotations
 
