@@ -98,7 +98,7 @@ class Connection:
         if proxy is not None:
             self._look_up(proxy.host, self._dial_proxy)
             return
-        self._look_up(self.host, self._check)
+        self._look_up(self.host, self._check_localhost)
 
     def _look_up(self, host: str, then: Callable[[Found], None]) -> None:
         try:
@@ -116,6 +116,18 @@ class Connection:
             self._failed(found)
             return
         then(found)
+
+    def _check_localhost(self, found: Found) -> None:
+        """Add the other address of localhost: a server may listen on one of them only.
+
+        The listener inside has accepted, so the job does not try its second address any more.
+        """
+        if len(found) == 1 and found[0][1] == self.host:
+            other = self.run.permit.other_of_localhost(permit.read_address(self.host), self.port)
+            if other is not None:
+                family = socket.AF_INET if other.version == 4 else socket.AF_INET6
+                found = [*found, (family, str(other))]
+        self._check(found)
 
     def _check(self, found: Found) -> None:
         """Connect to those of the addresses that the run may reach."""

@@ -154,6 +154,15 @@ class Permit:
             )
         )
 
+    def other_of_localhost(self, address: Address, port: int) -> Address | None:
+        """Return the other address of localhost, if a rule with that name allows *address* at *port*."""
+        if address not in LOCALHOST or not any(
+            _has(rule, port) for rule in self._names.get("localhost", ())
+        ):
+            return None
+        ipv4, ipv6 = LOCALHOST
+        return ipv6 if address == ipv4 else ipv4
+
     def reachable(
         self, addresses: tuple[Address, Address]
     ) -> tuple[Address | None, Address | None]:
