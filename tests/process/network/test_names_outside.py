@@ -100,9 +100,10 @@ def test_a_name_that_means_this_machine_is_refused(world: World):
         found = world.run("zygote", rules, [("near.example.org", 443), ("gone.example.org", 443)])
 
     assert found["data"] == ["ConnectionResetError", "ConnectionResetError"]
-    assert found["connections"] == [
-        ["gone.example.org", 443, "failed"],
-        ["near.example.org", 443, "refused"],
-    ]
+    # If the reset comes while the job still connects, it tries the second address of the name as well.
+    assert {tuple(one) for one in found["connections"]} == {
+        ("gone.example.org", 443, "failed"),
+        ("near.example.org", 443, "refused"),
+    }
     (line,) = found["lines"]
     assert "near.example.org is 127.0.0.1 outside, a loopback address" in line
