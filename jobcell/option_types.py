@@ -63,8 +63,10 @@ Events = Annotated[
     Path | None,
     typer.Option(metavar="FILE.jsonl", help="Write each event to it, as a line of JSON."),
 ]
-Start = Annotated[str | None, typer.Option(metavar="ID", help="Step to start with.")]
-End = Annotated[str | None, typer.Option(metavar="ID", help="Step to end after.")]
+Start = Annotated[
+    str | None, typer.Option(metavar="STEP", help="Step to start with: its id or name.")
+]
+End = Annotated[str | None, typer.Option(metavar="STEP", help="Step to end after.")]
 Timeout = Annotated[
     float | None, typer.Option(metavar="S", help="Limit of the whole run, in seconds.")
 ]

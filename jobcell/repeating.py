@@ -16,10 +16,10 @@ from engine.journal import (
 )
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
+from jobcell.input.step_choice import choose_step
 from jobcell.journals import bad_input, described_plan, open_journal, read_description
 from jobcell.unrecorded import check_joins, check_reached, find_waiting, leads_to, with_stand_in
-from protocol.plan import Plan, Step
-from protocol.suggestion import hint
+from protocol.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +70,7 @@ def prepare_repeat(
     """Return a run that repeats a part of an earlier run.
 
     Args:
-        repeat: The step, and whether the run ends with it.
+        repeat: The step, and whether the run ends with it, from `choose_repeat`.
         path: The journal of the earlier run, which stays as it is.
         key: Of the journal.
         plan: The plan of the new run.
@@ -78,11 +78,10 @@ def prepare_repeat(
         own_state: Whether the user has given the state; otherwise it is that of the earlier run.
 
     Raises:
-        BadInputError: The step is not in the plan, the journal does not lead to it, or the journal is
-            of another plan.
+        BadInputError: The journal does not lead to the step, or is of another plan.
 
     """
-    step = _find_step(repeat, plan)
+    step = next(step for step in plan.workflow.steps if step.id == repeat.step_id)
     with open_journal(path, key, read_only=True) as journal:
         about = read_description(journal, path)
         with bad_input():
@@ -137,17 +136,18 @@ def read_journal_of(journal: Any, plan: Plan, state: Any) -> None:
         read_journal(journal, plan, fingerprint(plan, state, own_id=True))
 
 
-def _find_step(repeat: Repeat, plan: Plan) -> Step:
-    steps = {step.id: step for step in plan.workflow.steps}
-    step = steps.get(repeat.step_id)
-    if step is None:
-        advice = hint(repeat.step_id, steps, kind="there are")
-        message = f"{repeat.option}: no step has the id {repeat.step_id!r}{advice}"
-        raise BadInputError([message])
+def choose_repeat(repeat: Repeat, plan: Plan) -> tuple[Repeat, str | None]:
+    """Return the wish of a user with the id of its step, and a note about the choice or None.
+
+    Raises:
+        BadInputError: The user means none of the steps, more than one, or a trigger.
+
+    """
+    step, note = choose_step(repeat.option, repeat.step_id, plan)
     if step.expression is None:
-        message = f"{repeat.option}: {repeat.step_id!r} is a trigger, which has nothing to run"
+        message = f"{repeat.option}: {step.id!r} is a trigger, which has nothing to run"
         raise BadInputError([f"{message}; name a job"])
-    return step
+    return repeat._replace(step_id=step.id), note
 
 
 def _check_same(path: Path, records: tuple[StepRecord, ...], plan: Plan, state: Any) -> None:

@@ -36,7 +36,7 @@ from jobcell.journals import (
 )
 from jobcell.output.exit_codes import FAIL, SUCCESS
 from jobcell.output.wording import FLAGS, printable
-from jobcell.repeating import Repeat, Repetition, prepare_repeat
+from jobcell.repeating import Repeat, Repetition, choose_repeat, prepare_repeat
 from jobcell.runner import RunRequest, attempts_of, is_reached, names_of, run_plan
 
 if TYPE_CHECKING:
@@ -95,7 +95,12 @@ def start_run(choice: PlanChoice, given: Given) -> int:
         adaptors=choice.adaptors,
         permissions=_permissions(given.options, given),
         warn=_print_warning,
+        say=_say,
     )
+    if repeat is not None:
+        repeat, note = choose_repeat(repeat, plan)
+        if note is not None:
+            _say(note)
     _check_files(given, choice.target, choice.journal)
     if choice.autoinstall or choice.agreed:
         _autoinstall(plan, choice, given.options.repo)

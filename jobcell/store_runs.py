@@ -14,6 +14,7 @@ from engine import RunOptions
 from jobcell.input.errors import BadInputError
 from jobcell.input.inputs import read_json_file
 from jobcell.input.plan_file import load_plan_file
+from jobcell.input.step_choice import choose_step
 from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import NOT_OVER, OF_REASON, SUCCESS
 from jobcell.output.json_text import encode_json
@@ -49,7 +50,12 @@ class Order(NamedTuple):
 def enqueue_run(order: Order, url: str | None, *, as_json: bool) -> int:
     """Carry out `jobcell enqueue`; return the exit code."""
     plan = load_plan_file(
-        order.target, start=order.start, end=order.end, adaptors=order.adaptors, warn=_print_warning
+        order.target,
+        start=order.start,
+        end=order.end,
+        adaptors=order.adaptors,
+        warn=_print_warning,
+        say=_say,
     )
     state = read_json_file(order.state) if order.state is not None else None
     not_before = None if order.not_before is None else _read_time(order.not_before)
@@ -143,6 +149,11 @@ def cancel_run(run_id: str, url: str | None, *, reason: str) -> int:
 def retry_run(run_id: str, url: str | None, *, from_step: str | None, as_json: bool) -> int:
     """Carry out `jobcell retry`; return the exit code."""
     with open_store(url) as store:
+        if from_step is not None:
+            choice = choose_step("--from", from_step, store.plan(run_id))
+            from_step = choice.step.id
+            if choice.note is not None:
+                _say(choice.note)
         try:
             run = store.retry(run_id, from_step)
         except ValueError as error:

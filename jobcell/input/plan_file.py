@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from engine.api import PlanError, Problem
 from engine.plan import load_plan, name_type, plan_of_job, read_file, read_text_file
 from jobcell.input.errors import BadInputError
+from jobcell.input.step_choice import choose_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,18 +33,21 @@ def load_plan_file(
     adaptors: Sequence[str] = (),
     permissions: Permissions | None = None,
     warn: Callable[[str], object] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Plan:
     """Return the checked plan in a ``.json`` file, or a plan of the job in a ``.py`` file.
 
     Args:
         path: The file.
-        start: The id of the step to start with, in place of the plan's.
-        end: The id of the step to end with, in place of the plan's.
+        start: The step to start with, in place of the plan's, as `choose_step` takes it.
+        end: The step to end with, in place of the plan's, in the same way.
         adaptors: The adaptors of a single job; a plan names its own.
         permissions: The permissions of the run, to compare those of the steps with them; None if they
             are not known.
         warn: Takes a line for each key of the plan that is ignored; by default, each is a Python
             warning.
+        say: Takes a line if *start* or *end* is not an id or a name to the letter; by default, it is
+            not shown.
 
     Raises:
         BadInputError: The plan is wrong. The error has a line for each problem of the plan and of
@@ -52,6 +56,12 @@ def load_plan_file(
     """
     source, problems = read_plan_file(path, adaptors)
     try:
+        if start is not None or end is not None:
+            whole = load_plan(source, warn=lambda _: None)
+            start, end = (
+                _chosen(option, wanted, whole, say)
+                for option, wanted in (("--start", start), ("--end", end))
+            )
         plan = load_plan(
             source, start=start, end=end, permissions=permissions, warn=warn and named(path, warn)
         )
@@ -88,6 +98,17 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[
     except PlanError as error:
         raise BadInputError(tell_problem(problem, path) for problem in error.problems) from None
     return source, _load_expressions(source, path.parent)
+
+
+def _chosen(
+    option: str, wanted: str | None, plan: Plan, say: Callable[[str], object] | None
+) -> str | None:
+    if wanted is None:
+        return None
+    choice = choose_step(option, wanted, plan)
+    if choice.note is not None and say is not None:
+        say(choice.note)
+    return choice.step.id
 
 
 def named(path: Path, warn: Callable[[str], object]) -> Callable[[str], object]:

@@ -204,9 +204,9 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
             ["ok.py", "--state", "."], ".: cannot be read: Is a directory", id="state-dir"
         ),
         pytest.param(
-            ["ok.py", "--start", "x"], "options.start: no step has the id 'x'", id="start"
+            ["ok.py", "--start", "x"], "--start: no step has the id or name 'x'", id="start"
         ),
-        pytest.param(["ok.py", "--end", "x"], "options.end: no step has the id 'x'", id="end"),
+        pytest.param(["ok.py", "--end", "x"], "--end: no step has the id or name 'x'", id="end"),
         pytest.param(
             ["ok.py", "--timeout", "-1"], "--timeout: must be a finite number", id="timeout"
         ),

@@ -380,14 +380,14 @@ BAD = {
     "output": (["resume", "j", "-o", "j"], "j: is the journal as well"),
     "from unknown": (
         ["run", "plan.json", "--journal", "j", "--from", "x"],
-        "no step has the id 'x'",
+        "no step has the id or name 'x'",
     ),
     "from damaged": (["run", "plan.json", "--journal", "damaged", "--from", "b"], "is damaged"),
     "from nothing": (["run", "plan.json", "--from", "b"], "--from: needs the journal"),
     "from missing": (["run", "plan.json", "--from", "b", "--journal", "nowhere"], "No such file"),
     "from other": (
         ["run", "other.json", "--journal", "j", "--from", "x"],
-        "no step has the id 'x'",
+        "no step has the id or name 'x'",
     ),
     "pipe": (["resume", "pipe"], "it is not a regular file"),
     "pipe to write": (["run", "plan.json", "--journal", "pipe"], "it is not a regular file"),

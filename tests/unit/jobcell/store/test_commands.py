@@ -343,7 +343,8 @@ def test_retry_makes_a_new_run_and_keeps_the_old_one(jobcell, store, eng):
     assert [event.step_id for event in events if event.type == "job-start"] == ["c"]
     assert wrong.returncode == 2
     assert (
-        wrong.stderr == "error: --from: run 'old' has no step 'zebra'; there are: 'a', 'b', 'c'\n"
+        wrong.stderr
+        == "error: --from: no step has the id or name 'zebra'; there are: 'a', 'b', 'c'\n"
     )
     assert store.run("old").result().state == {"n": 25}
 
