@@ -118,7 +118,7 @@ class Database:
                 database.
 
         """
-        with self.translated(), self.engine.connect() as connection:
+        with self.translated(), self._closing_late(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 # A query alone needs no transaction, which would be two more trips to the server.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -135,7 +135,7 @@ class Database:
                 committed all the same.
 
         """
-        with self.translated(), self.engine.begin() as connection:
+        with self.translated(), self._closing_late(), self.engine.begin() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
@@ -226,10 +226,22 @@ class Database:
         return made
 
     def close(self) -> None:
-        """Close all connections; the database cannot be used any more."""
+        """Close all connections; the database cannot be used any more.
+
+        A connection that another thread uses at this moment is closed when the thread gives it back.
+        """
         self._closed = True
         self._after_fork()
-        self._bare.dispose()
+        self._bare.pool.dispose()
+
+    @contextmanager
+    def _closing_late(self) -> Iterator[None]:
+        """Close the connection of the body, if `close` was called meanwhile: a pool keeps what it gets back."""
+        try:
+            yield
+        finally:
+            if self._closed:
+                self._bare.pool.dispose()
 
     def _prepare(self, connection: Any, record: Any) -> None:
         record.info["session"] = self._session

@@ -406,6 +406,23 @@ def test_a_store_is_used_by_many_threads(store):
     assert len(store.runs(tenant="threads")) == 60
 
 
+@pytest.mark.parametrize("borrow", ["read", "write"])
+def test_a_connection_in_use_is_closed_when_it_comes_back_after_the_store_was_closed(
+    store_url, borrow
+):
+    """A thread of a task may look at the store in the moment in which another thread closes it."""
+    store = Store.open(store_url)
+    with getattr(store.database, borrow)() as connection:
+        driver = connection.connection.driver_connection
+        store.close()
+        assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
+    if isinstance(driver, sqlite3.Connection):
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            driver.execute("SELECT 1")
+    else:
+        assert driver.closed
+
+
 def test_a_closed_store_says_so(store_url):
     """Each call does; closing again is allowed."""
     store = Store.open(store_url)
