@@ -14,6 +14,7 @@ import msgspec
 from engine.checks import check_job
 from jobcell.input.errors import BadInputError
 from jobcell.input.inputs import find_repo
+from jobcell.input.yaml_text import YAML_SUFFIXES
 from jobcell.output.exit_codes import SUCCESS
 from jobcell.output.json_text import encode_json
 from jobcell.output.wording import printable
@@ -47,7 +48,7 @@ def run(
         EngineError: This machine cannot start a confined child.
 
     """
-    if path.suffix == ".json":
+    if path.suffix in {".json", *YAML_SUFFIXES}:
         raise BadInputError([f"{path}: is a plan; write jobcell validate {path}"])
     source = _read_source(path)
     repo = find_repo(repo)

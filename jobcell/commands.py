@@ -63,7 +63,8 @@ def _root(
 @app.command(epilog=EPILOG)
 def run(  # long: one line for each option
     target: Annotated[
-        Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
+        Path,
+        typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json, .yaml) or a single job (.py)."),
     ],
     state: types.State = None,
     credentials: types.Credentials = None,
@@ -254,7 +255,8 @@ def schema() -> None:
 @app.command()
 def validate(
     target: Annotated[
-        Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
+        Path,
+        typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json, .yaml) or a single job (.py)."),
     ],
     repo: Annotated[
         Path | None,

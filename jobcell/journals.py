@@ -17,7 +17,7 @@ from engine import FileJournal, JournalError, PlanError
 from engine.journal import fingerprint, read_journal
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import read_json_file
+from jobcell.input.inputs import read_data_file
 from jobcell.input.plan_file import load_plan_file
 from protocol.plan import Plan
 
@@ -229,7 +229,7 @@ def described_plan(about: RunDescription, journal: Path) -> tuple[Plan, Any]:
                 " give the state again with --state FILE"
             )
             raise BadInputError([message])
-        state = read_json_file(Path(about.state_file))
+        state = read_data_file(Path(about.state_file))
     return plan, state
 
 

@@ -35,10 +35,12 @@ class Record(StrEnum):
 
 
 State = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Initial state as JSON; - is stdin.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Initial state as JSON or YAML; - is JSON on stdin."),
 ]
 Credentials = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="JSON object of credential id to configuration.")
+    Path | None,
+    typer.Option(metavar="FILE", help="JSON or YAML object of credential id to configuration."),
 ]
 Repo = Annotated[
     Path | None,

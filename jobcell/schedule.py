@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import read_json_file
+from jobcell.input.inputs import read_data_file
 from jobcell.input.plan_file import load_plan_file
 from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import SUCCESS
@@ -49,10 +49,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def add(
+def add(  # long: one line for each option
     name: NameArgument,
     plan: Annotated[
-        Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
+        Path,
+        typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json, .yaml) or a single job (.py)."),
     ],
     cron: Annotated[
         str,
@@ -65,7 +66,7 @@ def add(
     ] = "UTC",
     state: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Initial state as JSON; - is stdin."),
+        typer.Option(metavar="FILE", help="Initial state as JSON or YAML; - is JSON on stdin."),
     ] = None,
     tenant: Annotated[str, typer.Option(metavar="T", help="The tenant of the runs.")] = "default",
     priority: Annotated[int, typer.Option(metavar="N", help="Lower numbers come first.")] = 0,
@@ -86,7 +87,7 @@ def add(
 ) -> None:
     """Add a schedule. The same schedule again changes nothing."""
     checked = load_plan_file(plan, warn=_warn)
-    initial = None if state is None else read_json_file(state)
+    initial = None if state is None else read_data_file(state)
 
     def command(opened: Store) -> None:
         try:

@@ -17,7 +17,7 @@ from jobcell.input.inputs import (
     find_repo,
     named_repo,
     read_credentials,
-    read_json_file,
+    read_data_file,
     read_permissions,
     read_policy,
     with_permissions,
@@ -104,7 +104,7 @@ def start_run(choice: PlanChoice, given: Given) -> int:
     _check_files(given, choice.target, choice.journal)
     if choice.autoinstall or choice.agreed:
         _autoinstall(plan, choice, given.options.repo)
-    state = read_json_file(given.state) if given.state is not None else None
+    state = read_data_file(given.state) if given.state is not None else None
     request = _request(plan, state, given, given.options)
     with ExitStack() as stack:
         journal: engine.Journal | None = None
@@ -202,7 +202,7 @@ def _plan_and_state(
             raise BadInputError([f"{file}: nothing is recorded in it"])
         message = f"{file}: does not hold the plan; give it: jobcell resume {file} PLAN"
         raise BadInputError([message])
-    given_state = read_json_file(given.state) if given.state is not None else None
+    given_state = read_data_file(given.state) if given.state is not None else None
     if target is None:
         assert about is not None
         if given.state is not None:

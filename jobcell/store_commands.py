@@ -44,7 +44,8 @@ class RunState(StrEnum):
 
 def enqueue(  # long: one line for each option
     target: Annotated[
-        Path, typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json) or a single job (.py).")
+        Path,
+        typer.Argument(metavar="PLAN_OR_JOB", help="A plan (.json, .yaml) or a single job (.py)."),
     ],
     state: types.State = None,
     run_id: Annotated[

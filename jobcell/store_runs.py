@@ -12,7 +12,7 @@ import msgspec
 
 from engine import RunOptions
 from jobcell.input.errors import BadInputError
-from jobcell.input.inputs import read_json_file
+from jobcell.input.inputs import read_data_file
 from jobcell.input.plan_file import load_plan_file
 from jobcell.input.step_choice import choose_step
 from jobcell.opened_store import open_store, with_store_errors
@@ -57,7 +57,7 @@ def enqueue_run(order: Order, url: str | None, *, as_json: bool) -> int:
         warn=_print_warning,
         say=_say,
     )
-    state = read_json_file(order.state) if order.state is not None else None
+    state = read_data_file(order.state) if order.state is not None else None
     not_before = None if order.not_before is None else _read_time(order.not_before)
     options = _options(order.limits)
     with open_store(url, timeout_s=PATIENCE_S) as store:

@@ -10,7 +10,7 @@ from engine.checks import find_problems
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
 from jobcell.input.inputs import find_repo, read_permissions
-from jobcell.input.plan_file import named, read_plan_file, tell_problem
+from jobcell.input.plan_file import named, read_plan_file
 from jobcell.output.exit_codes import BAD_INPUT, SUCCESS
 from jobcell.output.wording import printable
 
@@ -34,7 +34,7 @@ def run(
     """Check the plan or job in the file *target*; print what was found.
 
     Args:
-        target: A plan (.json) or a job (.py).
+        target: A plan (.json, .yaml) or a job (.py).
         repo: Directory of installed adaptors; None: that of JOBCELL_REPO, else ``./repo``.
         net: The network rules of the later run, to compare those of the steps with them.
         read: Its readable paths, in the same way.
@@ -80,7 +80,8 @@ def run(
 def _check(
     target: Path, repo: Path | None, options: RunOptions | None, warnings: list[str]
 ) -> tuple[Plan | None, list[str]]:
-    source, problems = read_plan_file(target)
+    found = read_plan_file(target)
+    source, problems = found.source, list(found.problems)
     plan: Plan | None = None
     try:
         plan = load_plan(source, warn=named(target, warnings.append))
@@ -91,7 +92,7 @@ def _check(
     problems += find_problems(
         source, repo_dir=find_repo(repo), options=options, warn=lambda _: None
     )
-    return plan, [printable(tell_problem(problem, target)) for problem in problems]
+    return plan, [printable(found.tell(problem)) for problem in problems]
 
 
 def _not_compared(plan: Plan, target: Path) -> list[str]:

@@ -5,6 +5,7 @@ It belongs here if it needs the text of a plan, but no child.  The room imports 
 
 from __future__ import annotations
 
+from engine.plan.objects import join_path
 from engine.plan.schema import plan_schema
 from engine.plan.source import (
     name_type,
@@ -19,6 +20,7 @@ from engine.plan.validation import load_plan
 
 __all__ = [
     "PlacedText",
+    "join_path",
     "load_plan",
     "name_type",
     "plan_of_job",

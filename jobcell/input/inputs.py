@@ -12,6 +12,7 @@ from engine.api import Permissions, PlanError, RunOptions
 from engine.confinement import Policy
 from engine.plan import name_type, read_json, read_text_file
 from jobcell.input.errors import BadInputError
+from jobcell.input.yaml_text import YAML_SUFFIXES, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,23 +27,26 @@ __all__ = [
     "find_repo",
     "named_repo",
     "read_credentials",
-    "read_json_file",
+    "read_data_file",
     "read_permissions",
     "read_policy",
     "with_permissions",
 ]
 
 
-def read_json_file(path: Path) -> Any:
-    """Return the value in a JSON file; ``-`` is standard input.
+def read_data_file(path: Path) -> Any:
+    """Return the value in a JSON file, or in a YAML file (``.yaml``, ``.yml``); ``-`` is standard input.
 
     Raises:
-        BadInputError: The file cannot be read, or is not JSON.
+        BadInputError: The file cannot be read, or is not JSON or YAML.
 
     """
     file = Path("/dev/stdin") if str(path) == "-" else path
     try:
-        return read_json(read_text_file(file), origin=str(path))
+        text = read_text_file(file)
+        if path.suffix in YAML_SUFFIXES:
+            return read_yaml(text, origin=str(path)).value
+        return read_json(text, origin=str(path))
     except PlanError as error:
         raise BadInputError(str(problem) for problem in error.problems) from None
 
@@ -126,7 +130,7 @@ def read_credentials(path: Path) -> dict[str, dict[str, Any]]:
         BadInputError: The file is not an object of objects.  The message does not show values.
 
     """
-    found = read_json_file(path)
+    found = read_data_file(path)
     wanted = "must be an object of credential id to configuration"
     if not isinstance(found, dict):
         raise BadInputError([f"{path}: {wanted}, not {name_type(found)}"])

@@ -7,12 +7,13 @@ The engine does not know about such paths: it gets the source.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from engine.api import PlanError, Problem
 from engine.plan import load_plan, name_type, plan_of_job, read_file, read_text_file
 from jobcell.input.errors import BadInputError
 from jobcell.input.step_choice import choose_step
+from jobcell.input.yaml_text import YAML_SUFFIXES, YamlData, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,7 @@ def load_plan_file(
     warn: Callable[[str], object] | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Plan:
-    """Return the checked plan in a ``.json`` file, or a plan of the job in a ``.py`` file.
+    """Return the checked plan in a ``.json`` or ``.yaml`` file, or a plan of the job in a ``.py`` file.
 
     Args:
         path: The file.
@@ -54,7 +55,8 @@ def load_plan_file(
             the job files that it names.
 
     """
-    source, problems = read_plan_file(path, adaptors)
+    read = read_plan_file(path, adaptors)
+    source, problems = read.source, list(read.problems)
     try:
         if start is not None or end is not None:
             whole = load_plan(source, warn=lambda _: None)
@@ -68,11 +70,30 @@ def load_plan_file(
     except PlanError as error:
         problems += error.problems
     if problems:
-        raise BadInputError(tell_problem(problem, path) for problem in problems)
+        raise BadInputError(map(read.tell, problems))
     return plan
 
 
-def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[Problem]]:
+class PlanSource(NamedTuple):
+    """The plan in a file, read and not checked."""
+
+    path: Path
+    source: Any
+    problems: tuple[Problem, ...] = ()
+    """Problems of the job files that the plan names."""
+    yaml: YamlData | None = None
+
+    def tell(self, problem: Problem) -> str:
+        """Return the line about a problem of the plan, with the place in a YAML file."""
+        line = str(problem)
+        if problem.path == str(self.path):
+            return line
+        place = None if self.yaml is None else self.yaml.place_of(problem.path)
+        where = "" if place is None else f":{place[0]}:{place[1]}"
+        return f"{self.path}{where}: {line.removeprefix('plan: ')}"
+
+
+def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> PlanSource:
     """Return the plan in a file as data, and what is wrong with the job files that it names.
 
     Args:
@@ -84,20 +105,28 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> tuple[Any, list[
 
     """
     if path.is_dir():
-        raise BadInputError([f"{path}: is a directory; give a plan (.json) or a job (.py)"])
+        raise BadInputError([f"{path}: is a directory; give a plan (.json, .yaml) or a job (.py)"])
     if adaptors and path.suffix != ".py":
         message = f"{path}: --adaptor is for a single job; in a plan each step names its own"
         raise BadInputError([message])
+    yaml: YamlData | None = None
     try:
-        source = read_file(path)
-        if path.suffix == ".py":
-            return _plan_of_job(source, path, adaptors), []
+        if path.suffix in YAML_SUFFIXES:
+            yaml = read_yaml(read_text_file(path), origin=str(path))
+            source = yaml.value
+        elif path.suffix == ".py":
+            return PlanSource(path, _plan_of_job(read_file(path), path, adaptors))
+        elif path.suffix == ".json":
+            source = read_file(path)
+        else:
+            message = "must be a plan (.json, .yaml) or a job (.py)"
+            raise PlanError([Problem(str(path), message)])
         if not isinstance(source, dict):
             message = f"must be an object with a workflow, not {name_type(source)}"
             raise PlanError([Problem(str(path), message)])
     except PlanError as error:
-        raise BadInputError(tell_problem(problem, path) for problem in error.problems) from None
-    return source, _load_expressions(source, path.parent)
+        raise BadInputError(map(str, error.problems)) from None
+    return PlanSource(path, source, tuple(_load_expressions(source, path.parent)), yaml)
 
 
 def _chosen(
@@ -156,9 +185,3 @@ def _steps(source: Any) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _is_path(expression: object) -> TypeGuard[str]:
     return isinstance(expression, str) and expression.endswith(".py") and "\n" not in expression
-
-
-def tell_problem(problem: Problem, path: Path) -> str:
-    """Return the line about a problem of the plan in the file *path*."""
-    line = str(problem)
-    return line if problem.path == str(path) else f"{path}: {line.removeprefix('plan: ')}"

@@ -25,7 +25,7 @@ _RUNNER: Final = pytest.StashKey["Runner"]()
 _ROOM: Final = "jobcell.testing"
 """The name of an adaptor that no step has.  Its path, the directory of all fakes, gives all runs of a
 session the same paths, so that one zygote serves them."""
-_SUFFIXES: Final = (".py", ".json")
+_SUFFIXES: Final = (".py", ".json", ".yaml", ".yml")
 
 
 class Stage(msgspec.Struct):

@@ -187,7 +187,7 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
     [
         pytest.param(["nowhere.json"], "nowhere.json: cannot be read: No such file", id="no-plan"),
         pytest.param(
-            ["."], ".: is a directory; give a plan (.json) or a job (.py)", id="directory"
+            ["."], ".: is a directory; give a plan (.json, .yaml) or a job (.py)", id="directory"
         ),
         pytest.param(["bad.json"], "bad.json: is not JSON: ", id="not-json"),
         pytest.param(
@@ -197,7 +197,9 @@ def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, na
         pytest.param(["binary.py"], "binary.py: is not text: byte 5 is not UTF-8", id="binary"),
         pytest.param(["nul.py"], "expression: has a NUL at character 3", id="nul"),
         pytest.param(["empty.py"], "empty.py: is empty; a job has operations", id="empty-job"),
-        pytest.param(["job.txt"], "job.txt: must be a plan (.json) or a job (.py)", id="suffix"),
+        pytest.param(
+            ["job.txt"], "job.txt: must be a plan (.json, .yaml) or a job (.py)", id="suffix"
+        ),
         pytest.param(["ok.py", "--state", "no.json"], "no.json: cannot be read: No", id="no-state"),
         pytest.param(["ok.py", "--state", "bad.json"], "bad.json: is not JSON", id="bad-state"),
         pytest.param(

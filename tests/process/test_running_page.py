@@ -55,3 +55,10 @@ def test_a_part_of_a_plan_runs_by_the_name_of_a_step(folder):
     (near,) = call(folder, "near")
     assert json.loads(near.stdout) == {"data": 2}
     assert shown("--only:") in near.stderr
+
+
+def test_a_plan_may_be_yaml(folder):
+    """The page's plan in YAML is valid, and runs."""
+    valid, ran = call(folder, "yaml")
+    assert valid.stdout.startswith("plan.yaml: ok (2 steps, 1 edge")
+    assert json.loads(ran.stdout) == {"data": 1}

@@ -10,7 +10,7 @@ from jobcell.input.inputs import (
     OutputFile,
     check_repo,
     read_credentials,
-    read_json_file,
+    read_data_file,
 )
 
 
@@ -33,7 +33,7 @@ def test_a_state_that_cannot_be_read_is_named(tmp_path, content, message):
         file.write_bytes(content)
 
     with pytest.raises(BadInputError) as raised:
-        read_json_file(file)
+        read_data_file(file)
 
     (line,) = raised.value.lines
     assert line.startswith(f"{file}: {message}")
@@ -45,7 +45,7 @@ def test_any_json_value_is_a_state(tmp_path, value):
     file = tmp_path / "state.json"
     file.write_text(value)
 
-    read_json_file(file)
+    read_data_file(file)
 
 
 @pytest.mark.parametrize(

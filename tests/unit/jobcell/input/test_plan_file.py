@@ -88,7 +88,7 @@ def test_missing_jobs_and_other_problems_are_told_together(write, tmp_path):
         ("plan.json", "{}", "workflow: is missing; a plan has a workflow, which has steps"),
         ("plan.json", '{"workflow": {"steps": []}}', "workflow.steps: is empty;"),
         ("job.py", " \n", "is empty; a job has operations, or a function main"),
-        ("plan.toml", "", "must be a plan (.json) or a job (.py)"),
+        ("plan.toml", "", "must be a plan (.json, .yaml) or a job (.py)"),
     ],
 )
 def test_a_file_that_holds_no_plan_is_told_in_one_line(write, name, content, end):
@@ -102,7 +102,9 @@ def test_a_file_that_holds_no_plan_is_told_in_one_line(write, name, content, end
 
 def test_a_directory_is_no_plan(tmp_path):
     """A place that does not exist gives an error as well."""
-    assert lines_of(tmp_path) == [f"{tmp_path}: is a directory; give a plan (.json) or a job (.py)"]
+    assert lines_of(tmp_path) == [
+        f"{tmp_path}: is a directory; give a plan (.json, .yaml) or a job (.py)"
+    ]
     missing = tmp_path / "plan.json"
     assert lines_of(missing) == [f"{missing}: cannot be read: No such file or directory"]
 
@@ -133,3 +135,48 @@ def test_a_key_that_is_ignored_is_told_with_the_file(write):
     load_plan_file(plan, warn=lines.append)
     place = "'openfn' (workflow.steps[0].openfn)"
     assert lines == [f"{plan}: the key {place} is ignored: it has no meaning for a run"]
+
+
+YAML_PLAN = """\
+workflow:
+  steps:
+    - id: a
+      name: no
+      expression: jobs/a.py
+      next:
+        b: true
+    - id: b
+      expression: |
+        def main(state):
+            return state
+      state: {data: {day: 2026-11-29, on: off}}
+"""
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml"])
+def test_a_plan_may_be_yaml(write, suffix):
+    """It is the same plan as in JSON, and its jobs may be files as well."""
+    write("jobs/a.py", "def main(state): return state\n")
+    plan = load_plan_file(write(f"plan{suffix}", YAML_PLAN))
+
+    first, second = plan.workflow.steps
+    assert (first.name, first.expression) == ("no", "def main(state): return state\n")
+    assert second.expression == "def main(state):\n    return state\n"
+    assert second.state == {"data": {"day": "2026-11-29", "on": "off"}}
+
+
+def test_a_problem_of_a_yaml_plan_has_line_and_column(write):
+    """An editor can jump to each problem, also to that of a job file that is missing."""
+    text = YAML_PLAN.replace("        b: true", "        c: no\n        'd e': x")
+    plan = write("plan.yaml", text)
+    assert lines_of(plan) == [
+        f"{plan}:5:19: workflow.steps[0].expression: jobs/a.py cannot be read: No such file or directory",
+        f"{plan}:7:12: workflow.steps[0].next.c: no step has the id 'c'; did you mean 'b'?",
+        f"{plan}:8:16: workflow.steps[0].next['d e']: no step has the id 'd e'; there are: 'a', 'b'",
+    ]
+
+
+def test_a_yaml_plan_that_is_not_an_object_is_one_error(write):
+    """An empty file is a value as well: null."""
+    plan = write("plan.yaml", "")
+    assert lines_of(plan) == [f"{plan}: must be an object with a workflow, not null"]

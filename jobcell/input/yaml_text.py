@@ -1,0 +1,228 @@
+"""YAML of a user as plain data, with the place of each value.
+
+The values are those of the core schema of YAML 1.2, so ``on``, ``no`` and a date are text. PyYAML
+only splits the text into events. Its loaders follow YAML 1.1, and they follow aliases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from engine.plan import join_path
+from jobcell.input.errors import BadInputError
+from protocol.suggestion import shorten
+
+YAML_SUFFIXES: Final = frozenset((".yaml", ".yml"))
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""A larger text takes a minute where PyYAML comes without its C half."""
+MAX_DEPTH: Final = 100
+
+Place = tuple[int, int]
+"""Line and column, both from 1."""
+
+_STR_TAG: Final = "tag:yaml.org,2002:str"
+_INT: Final = re.compile(r"[-+]?[0-9]+")
+_BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITE: Final = re.compile(r"([-+]?)\.(inf|Inf|INF)")
+_WORDS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_LAST_PART: Final = re.compile(r"(\.[^.\[\]]*|\[(?:'[^']*'|[^\[\]]*)\]|^[^.\[\]]+)$")
+_UNPRINTABLE: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+class YamlData(NamedTuple):
+    """The value of a YAML text."""
+
+    value: Any
+    places: dict[str, Place]
+    """The places of the values, by paths such as ``workflow.steps[0].next``."""
+
+    def place_of(self, path: str) -> Place | None:
+        """Return the place of a value, or of the nearest value around it."""
+        while path not in self.places:
+            shorter = _LAST_PART.sub("", path)
+            if shorter == path:
+                return None
+            path = shorter
+        return self.places[path]
+
+
+class _Open:
+    """A list or an object whose end has not come yet."""
+
+    def __init__(self, path: str, *, is_list: bool) -> None:
+        self.value: Any = [] if is_list else {}
+        self.path = path
+        self.key: str | None = None
+        """The key whose value comes next."""
+
+    def next_path(self) -> str:
+        if isinstance(self.value, list):
+            return f"{self.path}[{len(self.value)}]"
+        return join_path(self.path, self.key)
+
+    def add(self, value: Any) -> None:
+        if isinstance(self.value, list):
+            self.value.append(value)
+        else:
+            self.value[self.key] = value
+            self.key = None
+
+
+def read_yaml(text: str, *, origin: str) -> YamlData:
+    """Return the value of a YAML text, and the places of its parts.
+
+    Args:
+        text: One document.
+        origin: The name of the file, for messages.
+
+    Raises:
+        BadInputError: The text is not YAML, is too long or too deep, or has an alias, a tag or a second
+            document. Or an object has the same key twice, or a key that is not text.
+
+    """
+    if len(text.encode()) > MAX_BYTES:
+        message = f"has more than {MAX_BYTES // 1024 // 1024} MB; write a larger file as JSON"
+        raise BadInputError([f"{origin}: {message}"])
+    found = _UNPRINTABLE.search(text)
+    if found is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        raise _wrong(origin, f"has the control character {found[0]!a}", (line, column))
+    return _Reader(origin).read(text)
+
+
+class _Reader:
+    """Makes a value of the events of a text."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._open: list[_Open] = []
+        self._places: dict[str, Place] = {}
+        self._root: Any = None
+        self._documents = 0
+
+    def read(self, text: str) -> YamlData:
+        for event in _events(text, self._origin):
+            self._take(event)
+        return YamlData(self._root, self._places)
+
+    def _take(self, event: Any) -> None:
+        kind = type(event).__name__
+        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if kind == "DocumentStartEvent":
+            self._documents += 1
+            if self._documents > 1:
+                raise self._error("has a second document; a file has one", place)
+        elif kind == "AliasEvent":
+            name = shorten(event.anchor)
+            raise self._error(f"has the alias {name}; write the value again", place)
+        elif kind == "ScalarEvent":
+            self._take_scalar(event, place)
+        elif kind in {"SequenceStartEvent", "MappingStartEvent"}:
+            self._begin(event, place, is_list=kind == "SequenceStartEvent")
+        elif kind in {"SequenceEndEvent", "MappingEndEvent"}:
+            ended = self._open.pop()
+            if self._open:
+                self._open[-1].add(ended.value)
+            else:
+                self._root = ended.value
+
+    def _begin(self, event: Any, place: Place, *, is_list: bool) -> None:
+        if event.tag is not None:
+            raise self._tag_error(event.tag, place)
+        if self._is_key():
+            raise self._error("has a list or an object as a key; a key is text", place)
+        if len(self._open) >= MAX_DEPTH:
+            raise self._error(f"is nested more than {MAX_DEPTH} levels deep", place)
+        path = self._open[-1].next_path() if self._open else ""
+        self._places[path] = place
+        self._open.append(_Open(path, is_list=is_list))
+
+    def _take_scalar(self, event: Any, place: Place) -> None:
+        if event.tag not in {None, _STR_TAG}:
+            raise self._tag_error(event.tag, place)
+        is_plain = event.tag is None and event.implicit[0]
+        if self._is_key():
+            self._take_key(event.value, place, is_plain=is_plain)
+            return
+        try:
+            value = _resolve(event.value) if is_plain else event.value
+        except ValueError:
+            raise self._error("has a number with too many digits", place) from None
+        if self._open:
+            self._places[self._open[-1].next_path()] = place
+            self._open[-1].add(value)
+        else:
+            self._root = value
+
+    def _take_key(self, key: str, place: Place, *, is_plain: bool) -> None:
+        holder = self._open[-1]
+        if key in holder.value:
+            raise self._error(f"has the key {shorten(key)} twice in one object", place)
+        if is_plain and not (key and isinstance(_resolve(key[:100]), str)):
+            message = f"has the key {shorten(key, quoted=False)}, which is not text"
+            raise self._error(
+                f'{message}; write it in quotes: "{shorten(key, quoted=False)}"', place
+            )
+        holder.key = key
+
+    def _is_key(self) -> bool:
+        return (
+            bool(self._open)
+            and isinstance(self._open[-1].value, dict)
+            and (self._open[-1].key is None)
+        )
+
+    def _tag_error(self, tag: str, place: Place) -> BadInputError:
+        return self._error(f"has the tag {shorten(tag)}; only plain values are read", place)
+
+    def _error(self, message: str, place: Place) -> BadInputError:
+        return _wrong(self._origin, message, place)
+
+
+def _resolve(text: str) -> Any:
+    """Return the value of a plain scalar."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    infinite = _INFINITE.fullmatch(text)
+    if infinite is not None:
+        return float(f"{infinite[1]}inf")
+    return text
+
+
+def _events(text: str, origin: str) -> Iterator[Any]:
+    try:
+        import yaml  # late: most plans are JSON
+    except ModuleNotFoundError:
+        message = "YAML needs one more package: pip install 'jobcell[cli]'"
+        raise BadInputError([f"{origin}: {message}"]) from None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        yield from yaml.parse(text, Loader=loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+        raise _wrong(origin, f"is not YAML: {error.problem or error.context}", place) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadInputError([f"{origin}: is not YAML: {str(error)[:200]}"]) from None
+
+
+def _wrong(origin: str, message: str, place: Place) -> BadInputError:
+    line, column = place
+    return BadInputError([f"{origin}: {message} at line {line}, column {column}"])

@@ -1,0 +1,165 @@
+"""YAML becomes plain data, and every refusal names line and column."""
+
+import math
+import re
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobcell.input.errors import BadInputError
+from jobcell.input.yaml_text import MAX_BYTES, read_yaml
+
+NESTED = "is not YAML: exceeded maximum nesting depth" if yaml.__with_libyaml__ else "is nested"
+
+
+def value(text):
+    return read_yaml(text, origin="f.yaml").value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no", "no"),
+        ("on", "on"),
+        ("Yes", "Yes"),
+        ("y", "y"),
+        ("2026-11-29", "2026-11-29"),
+        ("2026-11-29T10:00:00Z", "2026-11-29T10:00:00Z"),
+        ("12:30:45", "12:30:45"),
+        ("1_000", "1_000"),
+        ("=", "="),
+        ("<<", "<<"),
+        ("true", True),
+        ("FALSE", False),
+        ("~", None),
+        ("", None),
+        ("null", None),
+        ("010", 10),
+        ("0o10", 8),
+        ("0xff", 255),
+        ("-3", -3),
+        ("1.", 1.0),
+        ("-1.5e3", -1500.0),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("-.inf", -math.inf),
+        ("'5'", "5"),
+        ("!!str 5", "5"),
+        ("|\n  a\n  b\n", "a\nb\n"),
+        ("{no: 1, on: [a, {b: c}]}", {"no": 1, "on": ["a", {"b": "c"}]}),
+        ("'1': x", {"1": "x"}),
+        ("- - 1\n- {}\n- []\n", [[1], {}, []]),
+    ],
+)
+def test_plain_values_follow_the_core_schema_of_yaml_1_2(text, expected):
+    """The words for yes and no, dates and times are text; nothing depends on the country of a user."""
+    found = value(text)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+def test_not_a_number_is_read():
+    """JSON files of the command may hold it as well."""
+    assert math.isnan(value(".nan"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &x 1\nb: *x\n", "has the alias 'x'; write the value again at line 2, column 4"),
+        ("a: 1\nb: 2\na: 3\n", "has the key 'a' twice in one object at line 3, column 1"),
+        ("a: 1\n---\nb: 2\n", "has a second document; a file has one at line 2, column 1"),
+        (
+            "a: !!python/object:os.system 1",
+            "has the tag 'tag:yaml.org,2002:python/object:os.system'",
+        ),
+        ("a: !!set {x}", "has the tag 'tag:yaml.org,2002:set'; only plain values are read"),
+        ("a: !env X", "has the tag '!env'; only plain values are read at line 1, column 4"),
+        ("!!omap []", "has the tag"),
+        ("1: x", 'has the key 1, which is not text; write it in quotes: "1" at line 1, column 1'),
+        ("true: x", 'has the key true, which is not text; write it in quotes: "true"'),
+        ("~: x", "has the key ~, which is not text"),
+        ("? [a]\n: b", "has a list or an object as a key; a key is text at line 1, column 3"),
+        (
+            "a: b: c",
+            "is not YAML: mapping values are not allowed in this context at line 1, column 5",
+        ),
+        (
+            "a:\n\t- b",
+            "is not YAML: found character that cannot start any token at line 2, column 1",
+        ),
+        ("a: 'b", "is not YAML: found unexpected end of stream at line 1, column 6"),
+        ("a: [1", "is not YAML: did not find expected ',' or ']' at line"),
+        ("a: *", "is not YAML"),
+        ("a: 1\nb: \x01", "has the control character '\\x01' at line 2, column 4"),
+        ("[" * 101 + "]" * 101, "is nested more than 100 levels deep at line 1, column 101"),
+        ("[" * 1_000_000, NESTED),
+        ("- " * 1_000_000, "is nested more than 100 levels deep"),
+        ("a: " + "9" * 5000, "has a number with too many digits at line 1, column 4"),
+        ("a" * (MAX_BYTES + 1), "has more than 4 MB; write a larger file as JSON"),
+    ],
+    ids=range(22),
+)
+def test_everything_else_is_one_error_with_its_place(text, message):
+    """Aliases cannot grow a small file into a large plan, and a tag cannot make an object."""
+    with pytest.raises(BadInputError) as raised:
+        value(text)
+    (line,) = raised.value.lines
+    assert line.startswith(f"f.yaml: {message.split(' at ')[0]}")
+    assert message in line
+
+
+def test_a_bomb_of_aliases_does_not_grow():
+    """PyYAML itself would make nine lists of nine lists, to a depth of nine."""
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    text = "\n".join(lines)
+    assert len(yaml.safe_load(text.split("\na2")[0])["a1"]) == 9
+    with pytest.raises(BadInputError, match="has the alias 'a0'"):
+        value(text)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(PLAIN)
+def test_what_a_library_writes_is_read_as_it_was(data):
+    """PyYAML quotes each text that could be another value, by its own wider rules."""
+    assert value(yaml.safe_dump(data)) == data
+
+
+def test_the_python_half_of_the_library_gives_the_same(monkeypatch):
+    """A machine without libyaml reads the same values and places."""
+    text = "a: [no, 2026-11-29, 010, 'x']\nb:\n  c: !!str 5\n  d: |\n    text\n"
+    with_c = read_yaml(text, origin="f")
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    assert read_yaml(text, origin="f") == with_c
+    assert with_c.value == {"a": ["no", "2026-11-29", 10, "x"], "b": {"c": "5", "d": "text\n"}}
+    with pytest.raises(BadInputError, match="has the alias 'x'"):
+        value("- &x 1\n- *x")
+    with pytest.raises(BadInputError, match="is nested more than 100 levels deep"):
+        value("- " * 2000)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text):
+    """No text raises another error."""
+    try:
+        value(text)
+    except BadInputError as error:
+        assert re.match(r"f\.yaml: (has|is) ", str(error))  # noqa: PT017 - or no error at all
+
+
+def test_the_places_of_values_are_kept():
+    """The path of a problem leads to the line, and a missing key to the object around it."""
+    read = read_yaml("a:\n  - x: 1\n    'two words': [5]\n", origin="f")
+    assert read.place_of("a[0].x") == (2, 8)
+    assert read.place_of("a[0]['two words'][0]") == (3, 19)
+    assert read.place_of("a[0].missing") == (2, 5)
+    assert read.place_of("a[0]['no such.key']") == (2, 5)
+    assert read.place_of("b.c") == (1, 1)
