@@ -38,6 +38,8 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     sandbox: bool | None = None
     repo: str | None = None
     credentials: str | None = None
+    env_file: str | None = None
+    keyring: str | None = None
     timeout: float | None = None
     step_timeout: float | None = None
     memory: float | None = None
@@ -53,6 +55,8 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
             "ca_file",
             "repo",
             "credentials",
+            "env_file",
+            "keyring",
             "timeout",
             "step_timeout",
             "memory",

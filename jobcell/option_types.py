@@ -42,6 +42,16 @@ Credentials = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="JSON or YAML object of credential id to configuration."),
 ]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Credentials in lines such as CRM__PASSWORD=..., a .env file."
+    ),
+]
+Keyring = Annotated[
+    str | None,
+    typer.Option(metavar="SERVICE", help="Credentials in the keyring of the desktop, as JSON."),
+]
 Repo = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Repo of adaptors (otherwise: JOBCELL_REPO, ./repo)."),

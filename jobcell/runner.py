@@ -18,7 +18,7 @@ from jobcell.output.wording import tell_error
 from protocol.events import InitStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
     from types import FrameType
 
@@ -37,7 +37,8 @@ class RunRequest(NamedTuple):
     plan: Plan
     state: Any
     options: RunOptions
-    credentials: Mapping[str, dict[str, Any]] | None
+    credentials: Callable[[str], dict[str, Any]] | None
+    """Returns the credential with an id."""
     repo_dir: Path | None
     start_mode: Literal["exec", "zygote"]
     policy: engine.Policy
@@ -116,7 +117,7 @@ def _engine_of(request: RunRequest) -> engine.Engine:
 
 def _resolvers_of(request: RunRequest) -> engine.Resolvers | None:
     credentials = request.credentials
-    return engine.Resolvers(credential=_resolve_from(credentials)) if credentials else None
+    return None if credentials is None else engine.Resolvers(credential=credentials)
 
 
 def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
@@ -136,15 +137,6 @@ def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
                 break
         result = run.result()
     return result, signals.received if result.reason == "cancelled" else 0
-
-
-def _resolve_from(credentials: Mapping[str, dict[str, Any]]) -> Any:
-    def resolve(credential_id: str) -> dict[str, Any]:
-        if credential_id not in credentials:
-            raise LookupError(f"the file of --credentials has no {credential_id!r}")
-        return credentials[credential_id]
-
-    return resolve
 
 
 def _write_state(result: RunResult, output: OutputFile | None, *, print_state: bool) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 import engine
+from jobcell.input.credentials import open_credentials
 from jobcell.input.errors import BadInputError, ReaderGoneError
 from jobcell.input.inputs import (
     check_adaptors,
     check_written_files,
     find_repo,
     named_repo,
-    read_credentials,
     read_data_file,
     read_permissions,
     read_policy,
@@ -224,14 +224,15 @@ def _plan_and_state(
 
 
 def _request(plan: Plan, state: Any, given: Given, options: StoredOptions) -> RunRequest:
-    credentials = options.credentials
     repo_dir = find_repo(None if options.repo is None else Path(options.repo))
     check_adaptors(plan, repo_dir)
     return RunRequest(
         plan=plan,
         state=state,
         options=_run_options(given, options),
-        credentials=None if credentials is None else read_credentials(Path(credentials)),
+        credentials=open_credentials(
+            options.credentials, options.env_file, options.keyring, warn=_print_warning
+        ),
         repo_dir=repo_dir,
         start_mode=given.start_mode,
         policy=_policy(options, given),
@@ -272,11 +273,12 @@ def _check_output(given: Given) -> None:
 
 
 def _check_files(given: Given, target: Path | None, journal: Path | None) -> None:
-    credentials = given.options.credentials
+    credentials, env_file = given.options.credentials, given.options.env_file
     read = {
         "the plan or job": target,
         "the file of --state": given.state,
         "the file of --credentials": None if credentials is None else Path(credentials),
+        "the file of --env-file": None if env_file is None else Path(env_file),
         "the journal": journal,
     }
     check_written_files(given.output, given.events, read)
@@ -286,7 +288,7 @@ def _absolute(options: StoredOptions) -> StoredOptions:
     """Return the options with paths that do not depend on the working directory."""
     changes = {
         name: str(Path(path).resolve())
-        for name in ("repo", "credentials")
+        for name in ("repo", "credentials", "env_file")
         if (path := getattr(options, name)) is not None
     }
     read = tuple(str(Path(path).absolute()) for path in options.read)

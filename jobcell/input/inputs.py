@@ -10,7 +10,7 @@ import msgspec
 
 from engine.api import Permissions, PlanError, RunOptions
 from engine.confinement import Policy
-from engine.plan import name_type, read_json, read_text_file
+from engine.plan import read_json, read_text_file
 from jobcell.input.errors import BadInputError
 from jobcell.input.yaml_text import YAML_SUFFIXES, read_yaml
 
@@ -26,7 +26,6 @@ __all__ = [
     "check_repo",
     "find_repo",
     "named_repo",
-    "read_credentials",
     "read_data_file",
     "read_permissions",
     "read_policy",
@@ -121,25 +120,6 @@ def with_permissions(
         message = f"--scratch: {scratch:g} MB is more than the memory ({options.memory_mb:g} MB)"
         raise BadInputError([f"{message}, in which it is counted; give more with --memory"])
     return msgspec.structs.replace(options, permissions=permissions)
-
-
-def read_credentials(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the credentials in a JSON file by their ids.
-
-    Raises:
-        BadInputError: The file is not an object of objects.  The message does not show values.
-
-    """
-    found = read_data_file(path)
-    wanted = "must be an object of credential id to configuration"
-    if not isinstance(found, dict):
-        raise BadInputError([f"{path}: {wanted}, not {name_type(found)}"])
-    wrong = [key for key, value in found.items() if not isinstance(value, dict)]
-    if wrong:
-        raise BadInputError(
-            f"{path}: {wanted}; {key!r} is {name_type(found[key])}" for key in wrong
-        )
-    return found
 
 
 def check_repo(path: Path) -> Path:

@@ -1,29 +1,25 @@
 """A plan or a job in a file, as the command line takes it.
 
-In a plan file the ``expression`` of a step may be the path of a ``.py`` file, relative to the plan.
-The engine does not know about such paths: it gets the source.
+Parts of a plan may be in files of their own (`jobcell.input.plan_parts`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.api import PlanError, Problem
 from engine.plan import load_plan, name_type, plan_of_job, read_file, read_text_file
 from jobcell.input.errors import BadInputError
+from jobcell.input.plan_parts import load_parts
 from jobcell.input.step_choice import choose_step
 from jobcell.input.yaml_text import YAML_SUFFIXES, YamlData, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.api import Permissions
     from protocol.plan import Plan
-
-
-_UNREAD = "def main(state): return state"
-"""A placeholder for a job that cannot be read, while the rest of the plan is checked."""
 
 
 def load_plan_file(
@@ -80,7 +76,7 @@ class PlanSource(NamedTuple):
     path: Path
     source: Any
     problems: tuple[Problem, ...] = ()
-    """Problems of the job files that the plan names."""
+    """Problems of the files that the plan names."""
     yaml: YamlData | None = None
 
     def tell(self, problem: Problem) -> str:
@@ -94,7 +90,7 @@ class PlanSource(NamedTuple):
 
 
 def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> PlanSource:
-    """Return the plan in a file as data, and what is wrong with the job files that it names.
+    """Return the plan in a file as data, and what is wrong with the files that it names.
 
     Args:
         path: As for `load_plan_file`.
@@ -126,7 +122,7 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> PlanSource:
             raise PlanError([Problem(str(path), message)])
     except PlanError as error:
         raise BadInputError(map(str, error.problems)) from None
-    return PlanSource(path, source, tuple(_load_expressions(source, path.parent)), yaml)
+    return PlanSource(path, source, tuple(load_parts(source, path.parent)), yaml)
 
 
 def _chosen(
@@ -150,38 +146,3 @@ def _plan_of_job(source: dict[str, Any], path: Path, adaptors: Sequence[str]) ->
     plan = plan_of_job(expression, origin=str(path))
     plan["workflow"]["steps"][0]["adaptors"] = list(adaptors)
     return plan
-
-
-def _load_expressions(source: Any, directory: Path) -> list[Problem]:
-    """Replace the paths of jobs by their source; return a problem for each unreadable file."""
-    problems = []
-    for step, place in _steps(source):
-        expression = step.get("expression")
-        if not _is_path(expression):
-            continue
-        try:
-            source = read_text_file(directory / expression)
-            # A step without an expression is a trigger: this file was meant to be a job.
-            plan_of_job(source, origin=expression)
-            step["expression"] = source
-        except PlanError as error:
-            message = f"{expression} {error.problems[0].message}"
-            problems.append(Problem(f"{place}.expression", message))
-            step["expression"] = _UNREAD  # the path is not a job, so nothing in it is wrong
-    return problems
-
-
-def _steps(source: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield every object at a place for steps; the whole plan is checked later."""
-    if not isinstance(source, dict):
-        return
-    for prefix, holder in (("", source), ("workflow.", source.get("workflow"))):
-        for key in ("steps", "jobs"):
-            steps = holder.get(key) if isinstance(holder, dict) else None
-            for index, step in enumerate(steps if isinstance(steps, list) else ()):
-                if isinstance(step, dict):
-                    yield step, f"{prefix}{key}[{index}]"
-
-
-def _is_path(expression: object) -> TypeGuard[str]:
-    return isinstance(expression, str) and expression.endswith(".py") and "\n" not in expression

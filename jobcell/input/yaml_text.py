@@ -78,12 +78,13 @@ class _Open:
             self.key = None
 
 
-def read_yaml(text: str, *, origin: str) -> YamlData:
+def read_yaml(text: str, *, origin: str, is_secret: bool = False) -> YamlData:
     """Return the value of a YAML text, and the places of its parts.
 
     Args:
         text: One document.
         origin: The name of the file, for messages.
+        is_secret: Whether messages must not quote the text.
 
     Raises:
         BadInputError: The text is not YAML, is too long or too deep, or has an alias, a tag or a second
@@ -98,21 +99,22 @@ def read_yaml(text: str, *, origin: str) -> YamlData:
         line = text.count("\n", 0, found.start()) + 1
         column = found.start() - text.rfind("\n", 0, found.start())
         raise _wrong(origin, f"has the control character {found[0]!a}", (line, column))
-    return _Reader(origin).read(text)
+    return _Reader(origin, is_secret=is_secret).read(text)
 
 
 class _Reader:
     """Makes a value of the events of a text."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, *, is_secret: bool) -> None:
         self._origin = origin
+        self._is_secret = is_secret
         self._open: list[_Open] = []
         self._places: dict[str, Place] = {}
         self._root: Any = None
         self._documents = 0
 
     def read(self, text: str) -> YamlData:
-        for event in _events(text, self._origin):
+        for event in _events(text, self._origin, is_secret=self._is_secret):
             self._take(event)
         return YamlData(self._root, self._places)
 
@@ -124,8 +126,8 @@ class _Reader:
             if self._documents > 1:
                 raise self._error("has a second document; a file has one", place)
         elif kind == "AliasEvent":
-            name = shorten(event.anchor)
-            raise self._error(f"has the alias {name}; write the value again", place)
+            name = self._quote(event.anchor)
+            raise self._error(f"has an alias{name}; write the value again", place)
         elif kind == "ScalarEvent":
             self._take_scalar(event, place)
         elif kind in {"SequenceStartEvent", "MappingStartEvent"}:
@@ -168,12 +170,10 @@ class _Reader:
     def _take_key(self, key: str, place: Place, *, is_plain: bool) -> None:
         holder = self._open[-1]
         if key in holder.value:
-            raise self._error(f"has the key {shorten(key)} twice in one object", place)
+            raise self._error(f"has the same key{self._quote(key)} twice in one object", place)
         if is_plain and not (key and isinstance(_resolve(key[:100]), str)):
-            message = f"has the key {shorten(key, quoted=False)}, which is not text"
-            raise self._error(
-                f'{message}; write it in quotes: "{shorten(key, quoted=False)}"', place
-            )
+            message = f"has a key{self._quote(key)} that is not text; write it in double quotes"
+            raise self._error(message, place)
         holder.key = key
 
     def _is_key(self) -> bool:
@@ -184,7 +184,10 @@ class _Reader:
         )
 
     def _tag_error(self, tag: str, place: Place) -> BadInputError:
-        return self._error(f"has the tag {shorten(tag)}; only plain values are read", place)
+        return self._error(f"has a tag{self._quote(tag)}; only plain values are read", place)
+
+    def _quote(self, text: str) -> str:
+        return "" if self._is_secret else f" {shorten(text)}"
 
     def _error(self, message: str, place: Place) -> BadInputError:
         return _wrong(self._origin, message, place)
@@ -206,7 +209,7 @@ def _resolve(text: str) -> Any:
     return text
 
 
-def _events(text: str, origin: str) -> Iterator[Any]:
+def _events(text: str, origin: str, *, is_secret: bool) -> Iterator[Any]:
     try:
         import yaml  # late: most plans are JSON
     except ModuleNotFoundError:
@@ -218,9 +221,11 @@ def _events(text: str, origin: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
-        raise _wrong(origin, f"is not YAML: {error.problem or error.context}", place) from None
+        reason = "" if is_secret else f": {error.problem or error.context}"
+        raise _wrong(origin, f"is not YAML{reason}", place) from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise BadInputError([f"{origin}: is not YAML: {str(error)[:200]}"]) from None
+        reason = "" if is_secret else f": {str(error)[:200]}"
+        raise BadInputError([f"{origin}: is not YAML{reason}"]) from None
 
 
 def _wrong(origin: str, message: str, place: Place) -> BadInputError:

@@ -62,3 +62,10 @@ def test_a_plan_may_be_yaml(folder):
     valid, ran = call(folder, "yaml")
     assert valid.stdout.startswith("plan.yaml: ok (2 steps, 1 edge")
     assert json.loads(ran.stdout) == {"data": 1}
+
+
+def test_credentials_come_from_an_env_file(folder):
+    """The job has the password of the page, and the log does not show it."""
+    (done,) = call(folder, "credentials")
+    assert "correct horse" not in done.stdout + done.stderr
+    assert "logs in with [redacted]" in done.stderr

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from jobcell.input.credentials import read_credentials
 from jobcell.input.inputs import (
     BadInputError,
     OutputFile,
     check_repo,
-    read_credentials,
     read_data_file,
 )
 

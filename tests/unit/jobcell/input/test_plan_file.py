@@ -180,3 +180,46 @@ def test_a_yaml_plan_that_is_not_an_object_is_one_error(write):
     """An empty file is a value as well: null."""
     plan = write("plan.yaml", "")
     assert lines_of(plan) == [f"{plan}: must be an object with a workflow, not null"]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_globals_and_the_state_of_a_step_may_be_files(write, flat):
+    """Both are relative to the plan; the engine gets their content."""
+    write("lib/help.py", "def twice(n): return 2 * n\n")
+    write("data/a.json", {"data": 1})
+    write("data/b.yaml", "data: {country: no}\n")
+    step = {"expression": "x = 1"}
+    workflow = {
+        "globals": "lib/help.py",
+        "steps": [{"id": "a", "state": "data/a.json", **step}, {"state": "data/b.yaml", **step}],
+    }
+
+    plan = load_plan_file(write("plan.json", workflow if flat else {"workflow": workflow}))
+
+    assert plan.workflow.globals == "def twice(n): return 2 * n\n"
+    assert [step.state for step in plan.workflow.steps] == [
+        {"data": 1},
+        {"data": {"country": "no"}},
+    ]
+
+
+def test_a_part_that_cannot_be_read_is_a_problem_of_the_plan(write):
+    """No line shows the content of a state: its configuration may have secrets."""
+    write("list.json", [1])
+    write("bad.yaml", "configuration: {password: *s3cret-s3cret}\n")
+    write("bad.json", '{"a": s3cret}')
+    step = {"expression": "x = 1"}
+    states = ["no.json", "list.json", "bad.yaml", "bad.json"]
+    workflow = {"globals": "no.py", "steps": [{"state": one, **step} for one in states]}
+    plan = write("plan.json", {"workflow": workflow})
+
+    assert lines_of(plan) == [
+        f"{plan}: workflow.globals: no.py cannot be read: No such file or directory",
+        f"{plan}: workflow.steps[0].state: no.json cannot be read: No such file or directory",
+        f"{plan}: workflow.steps[1].state: list.json must be an object, not a list",
+        (
+            f"{plan}: workflow.steps[2].state: bad.yaml has an alias; write the value again at line 1,"
+            " column 27"
+        ),
+        f"{plan}: workflow.steps[3].state: bad.json is not JSON: Expecting value at line 1, column 7",
+    ]
