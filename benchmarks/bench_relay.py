@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,8 @@ from relay_world import Job, Relay
 from benchmarks.measure import machine_line, median, private_mb
 
 PROCESS: Final = Path(__file__).with_name("relay_process.py")
-OUTSIDE: Final = ("203.0.113.5", 443)
+OUTSIDE: Final = ("127.0.0.1", 443)
+NAME: Final = "server.example.org"
 LEAST_RATIO: Final = 0.5
 MOST_MS: Final = 1.0
 WARM_UP: Final = 100
@@ -97,7 +99,9 @@ class Paths:
         self.relay = relay
         self._world = world
         self._listener = world.listener(*OUTSIDE, backlog=1024)
-        self.job = Job(relay, world.inner(), f"{OUTSIDE[0]}:{OUTSIDE[1]}")
+        rules = [f"{host}:{OUTSIDE[1]}" for host in (OUTSIDE[0], NAME)]
+        self.job = Job(relay, world.inner(), *rules)
+        self.inside: Final = (self.job.addresses(NAME)[0], OUTSIDE[1])
 
     def direct(self) -> Pair:
         """Return a new connection without the relay."""
@@ -107,7 +111,7 @@ class Paths:
 
     def relayed(self) -> Pair:
         """Return a new connection through the relay."""
-        return self.job.connect(*OUTSIDE), self._listener.accept()[0]
+        return self.job.connect(*self.inside), self._listener.accept()[0]
 
     @contextlib.contextmanager
     def served(self) -> Iterator[None]:
@@ -158,24 +162,28 @@ def throughput(paths: Paths, megabytes: int, rounds: int) -> bool:
 
 def one_more(paths: Paths, count: int) -> bool:
     """Print what one more connection takes, with its first byte; return whether that is little."""
-    found: dict[str, list[float]] = {"direct": [], "relay": []}
-    spaces = {"direct": paths._world, "relay": paths.job.space}
+    ways = {
+        "direct": (paths._world, OUTSIDE),
+        "by address": (paths.job.space, OUTSIDE),
+        "by name": (paths.job.space, paths.inside),
+    }
+    found: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(WARM_UP + count):
-        for name, space in spaces.items():
+        for name, (space, place) in ways.items():
             end = space.socket()
             began = time.perf_counter()
-            end.connect(OUTSIDE)
+            end.connect(place)
             end.recv(1)
             taken = time.perf_counter() - began
             end.close()
             if number >= WARM_UP:
                 found[name].append(1e3 * taken)
-    direct, relayed = median(found["direct"]), median(found["relay"])
+    direct, *relayed = map(median, found.values())
     print(
-        f"one connection and its first byte (median of {count}): direct {direct:.3f} ms, through the"
-        f" relay {relayed:.3f} ms, {relayed - direct:+.3f} ms"
+        f"one connection and its first byte (median of {count}): direct {direct:.3f} ms, through the relay"
+        f" by address {relayed[0] - direct:+.3f} ms, by name {relayed[1] - direct:+.3f} ms"
     )
-    return relayed - direct <= MOST_MS
+    return max(relayed) - direct <= MOST_MS
 
 
 def memory(paths: Paths, count: int) -> None:
@@ -203,11 +211,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument(
+        "--congestion",
+        default="",
+        help="method of the server and of direct connections: reno, cubic",
+    )
+    parser.add_argument(
         "--precedence", action="store_true", help="go before other programs; needs root and setsid"
     )
     arguments = parser.parse_args()
     print(machine_line())
-    world = Space()
+    files = tempfile.TemporaryDirectory()
+    hosts = Path(files.name, "hosts")
+    hosts.write_text(f"{OUTSIDE[0]} {NAME}\n", encoding="ascii")
+    world = Space(files={"/etc/hosts": hosts}, congestion=arguments.congestion)
     relay = Relay(world)
     if arguments.precedence:
         for pid in (os.getpid(), world.pid, relay.pid):
@@ -221,6 +237,7 @@ def main() -> int:
     paths.close()
     relay.close()
     world.close()
+    files.cleanup()
     return int(not good)
 
 

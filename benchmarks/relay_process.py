@@ -2,6 +2,7 @@
 
 ``relay_process.py send|receive DESCRIPTOR MEGABYTES`` waits for a line of input, moves the bytes, and prints JSON.
 ``relay_process.py serve DESCRIPTOR`` answers each connection of a listener with a byte, and closes it.
+``relay_process.py documents DESCRIPTOR MEGABYTES`` answers HTTP on each connection of a listener.
 """
 
 from __future__ import annotations
@@ -61,12 +62,40 @@ def serve(listener: socket.socket) -> None:
                 end.send(b"x")
 
 
+def documents(listener: socket.socket, megabytes: int) -> None:
+    """Answer a GET with a document of zeros, and read the document of a POST."""
+    block = memoryview(bytes(BLOCK_BYTES))
+    while True:
+        end, _ = listener.accept()
+        with end, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += end.recv(READ_BYTES)
+            if head.startswith(b"POST"):
+                head, _, body = head.partition(b"\r\n\r\n")
+                left = int(head.lower().partition(b"content-length:")[2].split()[0]) - len(body)
+                buffer = bytearray(READ_BYTES)
+                while left:
+                    left -= end.recv_into(buffer)
+                end.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                continue
+            length = megabytes * BLOCK_BYTES
+            end.sendall(
+                f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode()
+            )
+            for _ in range(megabytes):
+                end.sendall(block)
+
+
 def main(what: str, fd: int, megabytes: int = 0) -> None:
     """Do what the arguments say."""
     end = socket.socket(fileno=fd)
     end.setblocking(True)
     if what == "serve":
         serve(end)
+        return
+    if what == "documents":
+        documents(end, megabytes)
         return
     sys.stdin.readline()
     began, used = time.perf_counter(), time.process_time()

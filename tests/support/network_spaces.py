@@ -36,13 +36,20 @@ class Space:
         user: The user id of the process; None keeps that of the test.  A program that it starts has no
             capability then, as that of an ordinary user, but it can read files of the test's user.
         files: For each file below `/etc`, the file in its place.
+        congestion: How TCP sends, if not as the machine does: the name of a method.
 
     Raises:
         OSError: The machine does not allow it.
 
     """
 
-    def __init__(self, *, user: int | None = None, files: dict[str, Path] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        user: int | None = None,
+        files: dict[str, Path] | None = None,
+        congestion: str = "",
+    ) -> None:
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._end.settimeout(WAIT_S)
         with theirs:
@@ -53,7 +60,7 @@ class Space:
         self.pid = self._process.pid
         places = {place: str(file) for place, file in (files or {}).items()}
         try:
-            self._ask("enter", user=user, files=places)
+            self._ask("enter", user=user, files=places, congestion=congestion)
         except OSError:
             self.close()
             raise
@@ -139,7 +146,7 @@ class InnerSpace(Space):
         self._outer.wait(self.pid)
 
 
-def enter(user: int | None, files: dict[str, str]) -> None:
+def enter(user: int | None, files: dict[str, str], congestion: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(name: str, *arguments: object) -> None:
@@ -158,14 +165,18 @@ def enter(user: int | None, files: dict[str, str]) -> None:
     for place, file in files.items():
         target = os.path.realpath(place)
         call("mount", file.encode(), target.encode(), None, MS_BIND, None)
-    make_everything_local()
+    make_everything_local(congestion.encode())
 
 
-def make_everything_local() -> None:
+def make_everything_local(congestion: bytes = b"") -> None:
+    """Make every address local, with a method for congestion of TCP if it is not that of the machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         fcntl.ioctl(end, 0x8914, struct.pack("16sH14s", b"lo", 0x1 | 0x40, b""))
-    route(socket.AF_INET, b"", 0)
-    route(socket.AF_INET6, b"", 0)
+    route(socket.AF_INET, b"", 0, congestion=congestion)
+    route(socket.AF_INET6, b"", 0, congestion=congestion)
+    if congestion:  # the kernel has made these when the device came up
+        route(socket.AF_INET, bytes((127, 0, 0, 0)), 8, congestion=congestion)
+        route(socket.AF_INET, bytes((127, 0, 0, 1)), 32, congestion=congestion)
 
 
 def fork_inner() -> tuple[int, int]:
@@ -179,12 +190,14 @@ def fork_inner() -> tuple[int, int]:
     os.closerange(theirs.fileno() + 1, 1_000)
     if ctypes.CDLL(None).unshare(NEWNET):
         os._exit(1)
-    make_everything_local()
+    make_everything_local(b"reno")  # as in the network of a run
     serve(theirs)
     os._exit(0)
 
 
-def route(family: int, block: bytes, length: int, kind: int = LOCAL) -> None:
+def route(
+    family: int, block: bytes, length: int, kind: int = LOCAL, congestion: bytes = b""
+) -> None:
     """Add a route to the table of local addresses: RTM_NEWROUTE of rtnetlink(7)."""
     scope = 254 if family == socket.AF_INET and kind == LOCAL else 0
     body = struct.pack("BBBBBBBBI", family, length, 0, 0, 255, 3, scope, kind, 0)
@@ -192,6 +205,8 @@ def route(family: int, block: bytes, length: int, kind: int = LOCAL) -> None:
         body += struct.pack("HH", 4 + len(block), 1) + block
     if kind == LOCAL:
         body += struct.pack("HHI", 8, 4, 1)
+    if congestion:
+        body += struct.pack("HHHH8s", 16, 8, 4 + len(congestion) + 1, 16, congestion)
     head = struct.pack("IHHII", 16 + len(body), 24, 0x1 | 0x4 | 0x400 | 0x100, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as end:
         end.send(head + body)

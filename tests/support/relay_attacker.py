@@ -152,6 +152,11 @@ def enlarge_pipe(values: dict) -> None:
         os.close(end)
 
 
+def choose_congestion(values: dict) -> None:
+    with socket.socket() as end:
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+
+
 def main() -> None:
     values = json.loads(sys.argv[1])
     sys.path.insert(0, str(ROOT))

@@ -14,13 +14,13 @@ from typing import Final
 
 CHUNK_BYTES: Final = 1 << 18
 """Most bytes of one step."""
-LARGE_PIPE_BYTES: Final = 1 << 17
-"""Size of a large pipe: 32 places, each for a piece of up to 32 kB of the network.  A usual pipe has 16.
+LARGE_PIPE_BYTES: Final = 1 << 18
+"""Size of a large pipe: 64 places, each for a piece of 4 to 32 kB of the network.  A usual pipe has 16.
 
 With more places a call moves more bytes, and the other side is woken less often (ADR 0113)."""
 LARGE_PIPES: Final = 64
 """Most large pipes at the same time.  The kernel counts the places of all pipes of a user, and makes small ones
-when they are 16,384: pipe(7).  So there is room for 896 usual pipes more."""
+when they are 16,384: pipe(7).  So there is room for 768 usual pipes more."""
 TURN_BYTES: Final = 1 << 20
 """Most bytes of one direction before other connections have their turn."""
 _SPARE_PIPES: Final = 16

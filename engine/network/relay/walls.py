@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ import protocol.net_rules  # noqa: F401 - Landlock imports it when its file cann
 from protocol.confinement import ConfinementRequest, LayerReport
 from sandbox_child.confine import bpf, seccomp
 from sandbox_child.confine.kernel import AUDIT_ARCH, NUMBERS, address_of, syscall
-from sandbox_child.confine.syscalls import CLOEXEC, EITHER, NONBLOCK, verdicts
+from sandbox_child.confine.syscalls import CLOEXEC, EITHER, EITHER_WITH_NET, NONBLOCK, verdicts
 from sandbox_child.confine.task import Task, explain
 from sandbox_child.confine.wall import LAYERS
 
@@ -52,6 +53,8 @@ DEVICES: Final = ("/dev/null", "/dev/urandom")
 
 SPLICE_FLAGS: Final = 3
 """MOVE and NONBLOCK."""
+_CONGESTION: Final = bpf.Question(2, socket.TCP_CONGESTION)
+"""Without rights a process can only choose among the methods that the machine allows: tcp(7)."""
 
 
 def put_on(
@@ -115,6 +118,10 @@ def _filter() -> str:
         "splice": bpf.checked((bpf.flags(5, SPLICE_FLAGS),), bpf.refuse(errno.EPERM)),
         "fcntl": bpf.either(
             (*EITHER["fcntl"], (bpf.Question(1, fcntl.F_SETPIPE_SZ),)), bpf.refuse(errno.EPERM)
+        ),
+        "setsockopt": bpf.either(
+            (*EITHER_WITH_NET["setsockopt"], (bpf.Question(1, socket.IPPROTO_TCP), _CONGESTION)),
+            bpf.refuse(errno.EPERM),
         ),
         "socketpair": bpf.verdict(bpf.refuse(errno.EPERM)),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from network_jobs import CONNECT, connections, echo, engine_with, options
 from runs import MODES, finish
@@ -94,3 +96,28 @@ def test_many_ports_have_a_listener_each(mode):
 
     assert result.error is None
     assert result.state == {"data": ["ping"]}
+
+
+METHOD = """
+import socket
+def main(state):
+    found = []
+    for host, port in state["data"]:
+        with socket.create_connection((host, port), timeout=20) as end:
+            name = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+            found.append(name.rstrip(b"\\0").decode())
+    return {"data": found}
+"""
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_tcp_does_not_pace_its_packets_inside(mode):
+    """Nothing is lost there.  On the machine's own network a job gets the machine's method."""
+    with echo() as server, socket.socket() as outside:
+        machine = outside.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        places = [(host, server.port) for host in ("127.0.0.1", "127.1.2.3", OTHER, "2001:db8::1")]
+        with engine_with(mode, options(f"127.0.0.1:{server.port}")) as eng:
+            assert eng.execute(METHOD, {"data": places}).result().state == {"data": ["reno"] * 4}
+        with engine_with(mode, options("*")) as eng:
+            result = eng.execute(METHOD, {"data": places[:1]}).result()
+    assert result.state == {"data": [machine.rstrip(b"\0").decode()]}

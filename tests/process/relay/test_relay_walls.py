@@ -22,7 +22,7 @@ from relay_world import Relay
 from protocol.relay import Open
 
 ATTACKER = Path(__file__).parents[2] / "support" / "relay_attacker.py"
-NEEDED = ["connect", "look_up", "start_thread", "move_bytes", "enlarge_pipe"]
+NEEDED = ["connect", "look_up", "start_thread", "move_bytes", "enlarge_pipe", "choose_congestion"]
 
 ATTACKS = {
     "listen": ["seccomp", "landlock"],
