@@ -128,6 +128,7 @@ def _check_same(own: sa.Connection, database: Database, store_id: str) -> None:
             is_same = False
         if not is_same:
             raise _another(found or "a database in memory", database)
+        database.check_version(own)
         return
     name = own.exec_driver_sql("SELECT current_database()").scalar_one()
     table = f'"{database.schema}".jobcell_meta'
@@ -136,6 +137,7 @@ def _check_same(own: sa.Connection, database: Database, store_id: str) -> None:
         raise _another(str(name), database)
     if own.execute(sa.select(meta.c.store_id)).scalar_one() != store_id:
         raise _another(str(name), database)
+    database.check_version(own)
 
 
 def _another(found: str, database: Database) -> StoreError:

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from jobcell.store.driver_errors import as_store_error, wrapped
-from jobcell.store.errors import StoreError, StoreUnavailableError
+from jobcell.store.errors import StoreDamagedError, StoreError, StoreUnavailableError
 from jobcell.store.same_file import SameFile
-from jobcell.store.schema import translations
+from jobcell.store.schema import SCHEMA_VERSION, check_version, meta, translations
 from jobcell.store.urls import shown
 
 _T = TypeVar("_T")
@@ -32,6 +32,9 @@ _IDLE_S: Final = 5.0
 """Longest pause within a transaction of ours, whose statements follow one another at once.  After it
 PostgreSQL ends the session, whose process may be stopped, or gone with its machine.  After statements in a
 pipeline PostgreSQL does not watch the pause, so a worker also ends the sessions of dead workers."""
+
+_VERSION_S: Final = 1.0
+"""Seconds for which calls that only read rely on the last look at the version of the tables."""
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
@@ -61,6 +64,9 @@ class Database:
         self.is_sqlite: bool = url.get_backend_name() == "sqlite"
         self.schema: str | None = None
         """The schema of our tables in PostgreSQL."""
+        self._version_query = self._version_test = "SELECT 1 WHERE false"  # until `use_schema`
+        self._next_look_s = 0.0
+        """When a call that only reads looks at the version of the tables again."""
         self._closed = False
         self._session = {
             "application_name": "jobcell",
@@ -107,28 +113,52 @@ class Database:
     def use_schema(self, schema: str | None) -> None:
         """Take note of the schema of our tables."""
         self.schema = schema
+        preparer = self._bare.dialect.identifier_preparer
+        table = meta.name if schema is None else f"{preparer.quote(schema)}.{meta.name}"
+        self._version_query = f"SELECT readable_from FROM {table}"  # noqa: S608 - a quoted name
+        self._version_test = self._version_query.replace(
+            "readable_from", f"1 / (readable_from <= {SCHEMA_VERSION})::int"
+        )
         self._engine = self._bare.execution_options(schema_translate_map=translations(schema))
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self, *, checked: bool = True) -> Iterator[sa.Connection]:
         """Give a connection for reading.
 
+        Args:
+            checked: Whether the version of the tables is checked, at most once a second.
+
         Raises:
+            StoreVersionError: A newer program has changed the tables, and this one cannot use them.
             StoreError: The body of the ``with`` statement, or the connection, has met an error of the
                 database.
 
         """
-        with self.translated(), self._closing_late(), self.engine.connect() as connection:
-            if not self.is_sqlite:
-                # A query alone needs no transaction, which would be two more trips to the server.
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection
+        try:
+            with self.translated(), self._closing_late(), self.engine.connect() as connection:
+                if not self.is_sqlite:
+                    # A query alone needs no transaction, which would be two more trips to the server.
+                    connection.execution_options(isolation_level="AUTOCOMMIT")
+                if checked:
+                    now_s = time.monotonic()
+                    if now_s >= self._next_look_s:
+                        self.check_version(connection)
+                        self._next_look_s = now_s + _VERSION_S
+                yield connection
+        except StoreDamagedError:
+            if checked:  # a newer program may have renamed a column since the last look
+                with self.read(checked=False) as connection:
+                    self.check_version(connection)
+            raise
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, *, checked: bool = True) -> Iterator[sa.Connection]:
         """Give a connection in a transaction, which is committed at the end of the ``with`` statement.
 
         In SQLite it holds the write lock from the beginning.
+
+        Args:
+            checked: Whether the transaction begins with `check_version`.
 
         Raises:
             StoreError: See `read`.  After an error of the connection, the transaction may have been
@@ -138,7 +168,23 @@ class Database:
         with self.translated(), self._closing_late(), self.engine.begin() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if checked:
+                self.check_version(connection)
             yield connection
+
+    def check_version(self, connection: sa.Connection) -> None:
+        """Check that this program can still use the tables, in the transaction of *connection*.
+
+        A migration that old programs cannot read waits for all transactions that have asked this; see
+        `schema.migrate`.
+
+        Raises:
+            StoreVersionError: A newer program has changed the tables, and this one cannot use them.
+
+        """
+        found = connection.exec_driver_sql(self._version_query).scalar()
+        if found is not None:
+            check_version(int(found), str(self))
 
     def send_together(self, calls: Iterable[tuple[str, Any]]) -> bool:
         """Carry out statements in one trip to PostgreSQL, as one transaction.
@@ -147,7 +193,7 @@ class Database:
             calls: Texts and parameters.  A statement that checks something divides by zero if it is not so.
 
         Returns:
-            False if a check has failed: nothing was written.
+            False if a check has failed, or if `check_version` would fail: nothing was written.
 
         Raises:
             StoreError: See `write`.
@@ -155,12 +201,13 @@ class Database:
         """
         import psycopg
 
-        with self.read() as connection:
+        with self.read(checked=False) as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, psycopg.Connection)
             try:
                 # Without BEGIN, PostgreSQL takes everything up to the end of the pipeline as one transaction.
                 with raw.pipeline():
+                    raw.execute(self._version_test, prepare=True)
                     for text, values in calls:
                         raw.execute(text, values, prepare=True)
             except psycopg.errors.DivisionByZero:
@@ -174,7 +221,7 @@ class Database:
     @contextmanager
     def migrating(self) -> Iterator[sa.Connection]:
         """Give a connection as `write` does, which also holds the lock for migrations."""
-        with self.write() as connection:
+        with self.write(checked=False) as connection:
             if not self.is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             yield connection

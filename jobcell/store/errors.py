@@ -14,7 +14,7 @@ class StoreUrlError(StoreError, ValueError):
 
 
 class StoreVersionError(StoreError):
-    """A newer jobcell has made the store, and this one cannot read it."""
+    """A newer jobcell has made the store, or has changed its tables, and this one cannot use them."""
 
 
 class StoreKeyError(StoreError):

@@ -54,7 +54,7 @@ def upgrade(database: Database, seal: Seal) -> Facts:
 
 def _look(database: Database) -> Facts | None:
     """Return the facts about the store; None if the database has none yet."""
-    with database.read() as connection:
+    with database.read(checked=False) as connection:
         if database.is_sqlite:
             query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'jobcell_meta'"
             database.use_schema(None)
@@ -74,7 +74,7 @@ def _look(database: Database) -> Facts | None:
             database.use_schema(str(found or current))
             if found is None:
                 return None
-    with database.read() as connection:
+    with database.read(checked=False) as connection:
         return read_facts(connection)
 
 
@@ -88,7 +88,7 @@ def _is_older(facts: Facts, seal: Seal) -> bool:
 
 def _migrate(database: Database, seal: Seal) -> None:
     if database.is_sqlite:
-        with database.read() as connection:
+        with database.read(checked=False) as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     client = queue.make_client(database)
     with database.translated():

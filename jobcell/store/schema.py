@@ -21,6 +21,9 @@ SCHEMA_VERSION: Final = 1
 READABLE_FROM: Final = 1
 """The oldest version of a program that can use these tables."""
 
+_SHUT_OUT_MS: Final = 2_000
+"""Longest wait of a migration for the transactions of old programs; the others wait behind it."""
+
 OURS: Final = "jobcell_tables"
 THEIRS: Final = "dbos_tables"
 """Placeholders for schemas; see `translations`."""
@@ -229,6 +232,8 @@ def migrate(connection: sa.Connection, *, dbos_version: str, key_check: str | No
     meta.create(connection, checkfirst=True)
     facts = read_facts(connection)
     version = 0 if facts is None else facts.schema_version
+    if facts is not None and version < SCHEMA_VERSION and facts.readable_from < READABLE_FROM:
+        shut_out(connection)
     for step in _MIGRATIONS[version:]:
         step(connection)
     if facts is None:
@@ -254,6 +259,24 @@ def migrate(connection: sa.Connection, *, dbos_version: str, key_check: str | No
     made = read_facts(connection)
     assert made is not None
     return made
+
+
+def shut_out(connection: sa.Connection) -> None:
+    """Wait for the transactions of programs that could not use the new tables, and let none begin.
+
+    Each transaction of a program reads ``jobcell_meta``, and so shares a lock on it until its end.  In SQLite the
+    lock for writing does the same.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: A transaction goes on for too long.  Everybody would wait behind this
+            lock, so it is better to try again.
+
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_SHUT_OUT_MS}")
+        schemas: Any = connection.get_execution_options()["schema_translate_map"]
+        schema = connection.dialect.identifier_preparer.quote(schemas[OURS])
+        connection.exec_driver_sql(f"LOCK TABLE {schema}.{meta.name} IN ACCESS EXCLUSIVE MODE")
 
 
 def _make_first_tables(connection: sa.Connection) -> None:

@@ -15,7 +15,6 @@ from jobcell.store.errors import (
     StoreReplacedError,
     StoreVersionError,
 )
-from jobcell.store.schema import check_version
 from jobcell.worker.carrier import Carrier
 from jobcell.worker.figures import Figures
 from jobcell.worker.lease import Lease, Watch, clock_s
@@ -172,6 +171,14 @@ class Heart:
             if not self.draining:
                 self._places.open()
 
+    def give_up(self, problem: StoreError) -> None:
+        """Stop for good: a newer program has changed the tables, or there are other ones in their place."""
+        with self._lock:
+            self._places.close()
+            self.problem = problem
+        self._carrier.stop()
+        self._stopping = True
+
     def drain(self) -> None:
         """Claim nothing more, and let the others know it."""
         with self._lock:
@@ -214,18 +221,12 @@ class Heart:
         started_s = clock_s()
         try:
             pulse = self._pulses.beat(draining=self.draining)
-            check_version(pulse.readable_from, str(self._database))
             if not pulse.is_known:
                 with self._lock:
                     self._fence("the other workers have taken this one for dead")
                 self._pulses.register(draining=self.draining)
         except (StoreVersionError, StoreReplacedError) as error:
-            # A newer program has changed the meaning of the tables, or there are other ones in their place.
-            with self._lock:
-                self._places.close()
-                self.problem = error
-            self._carrier.stop()
-            self._stopping = True
+            self.give_up(error)
             return False
         except StoreBusyError:
             # Somebody holds the write lock, so nobody else can beat, or take runs over.

@@ -14,7 +14,7 @@ from engine.api import __version__
 from jobcell.store.database import Database
 from jobcell.store.errors import StoreError
 from jobcell.store.queue import QUEUE
-from jobcell.store.schema import events, meta, runs, workers, workflow_status
+from jobcell.store.schema import events, runs, workers, workflow_status
 
 _NO_BEATS: Final = -1
 """The number of beats of a worker that holds claims without being known."""
@@ -44,8 +44,6 @@ class Pulse(msgspec.Struct, frozen=True):
     """The beats of the other workers."""
     claims: dict[str, str]
     """The token of each run that this worker holds."""
-    readable_from: int = 0
-    """The oldest version of a program that can use the tables."""
 
 
 class Pulses:
@@ -95,10 +93,7 @@ class Pulses:
                 .where(workers.c.id == self._worker)
                 .values(beats=self._beats, seen_ms=self._database.now_ms, draining=draining)
             )
-            readable_from = sa.select(meta.c.readable_from).scalar_subquery()
-            known = connection.execute(
-                sa.select(workers.c.id, workers.c.beats, readable_from.label("readable_from"))
-            ).all()
+            known = connection.execute(sa.select(workers.c.id, workers.c.beats)).all()
             others = {row.id: row.beats for row in known}
             claim = workflow_status.c
             held = connection.execute(
@@ -113,8 +108,7 @@ class Pulses:
         claims = {
             row.workflow_uuid: row.owner_xid for row in held if row.executor_id == self._worker
         }
-        needed = max((row.readable_from for row in known), default=0)
-        return Pulse(bool(beaten.rowcount), others, claims, needed)
+        return Pulse(bool(beaten.rowcount), others, claims)
 
     def cancelled(self, run_ids: Iterable[str]) -> dict[str, str]:
         """Return the reasons with which some of the given runs are to be cancelled."""

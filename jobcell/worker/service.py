@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from engine import Engine, Resolvers
 from jobcell.store import Store
+from jobcell.store.errors import StoreReplacedError, StoreVersionError
 from jobcell.worker.beginning import Begin
 from jobcell.worker.carrier import Carrier
 from jobcell.worker.claims import Claims
@@ -81,8 +82,12 @@ class Service:
         ledger = Ledger(self._database, store.blobs, store.contents, worker)
 
         def commit(parts: Sequence[Begin | Writes]) -> Sequence[object]:
-            with writing:
-                return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
+            try:
+                with writing:
+                    return ledger.commit([p.append if isinstance(p, Writes) else p for p in parts])
+            except (StoreVersionError, StoreReplacedError) as error:
+                self.heart.give_up(error)  # the next beat would find it too
+                raise
 
         self._flushers: list[Flusher[Any]] = [Flusher(commit, observe=self.figures.flushed)]
         if not self._database.is_sqlite:

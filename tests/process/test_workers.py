@@ -32,7 +32,7 @@ from engine import Engine, Resolvers
 from jobcell import Store, StoreError, StoreVersionError
 from jobcell.store import StoreRun
 from jobcell.store.errors import StoreReplacedError
-from jobcell.store.schema import meta, records
+from jobcell.store.schema import events, meta, records, runs, shut_out
 from jobcell.worker import Worker
 
 NAP = job("import time\ndef main(state):\n    time.sleep(0.2)\n    return state")
@@ -213,8 +213,54 @@ def test_a_worker_ends_when_a_newer_program_changes_the_store(
     [error] = ended
     assert isinstance(error, StoreVersionError)
     assert "it needs version 7 of the tables" in str(error)
+    with store.database.write(checked=False) as connection:
+        connection.execute(meta.update().values(readable_from=1))
     assert row_of(store, run) == held
     assert [event.type for event in run.poll(after=0)][-1] == "log"
+
+
+STEPS = 40
+ONE_AFTER_THE_OTHER = {
+    "workflow": {
+        "steps": [
+            {
+                "id": f"s{number}",
+                "expression": "import time\ndef main(state):\n    time.sleep(0.05)\n    return state",
+                "next": {f"s{number + 1}": True} if number < STEPS else {},
+            }
+            for number in range(STEPS + 1)
+        ]
+    }
+}
+
+
+def test_a_worker_writes_nothing_after_a_newer_program_has_changed_the_tables(
+    store: Store, shared_engine: Engine
+) -> None:
+    """Each of its transactions looks, so the next heartbeat may be far away."""
+    run = store.enqueue(ONE_AFTER_THE_OTHER)
+    worker = Worker(store, shared_engine, max_runs=1, heartbeat_s=1000, dead_s=3000)
+    ended: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            worker.serve()
+        except StoreError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wait_event(run, "job-complete")
+    with store.database.migrating() as connection:
+        shut_out(connection)
+        connection.execute(meta.update().values(schema_version=7, readable_from=7))
+        last = connection.execute(sa.select(sa.func.max(events.c.seq))).scalar_one()
+    thread.join(PATIENCE_S)
+    [error] = ended
+    assert isinstance(error, StoreVersionError)
+    with store.database.read(checked=False) as connection:
+        assert connection.execute(sa.select(sa.func.max(events.c.seq))).scalar_one() == last
+        assert connection.execute(sa.select(runs.c.status)).scalar_one() == "running"
 
 
 def test_a_user_of_the_database_without_rights_is_one_clear_error(
