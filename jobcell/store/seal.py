@@ -143,4 +143,7 @@ def check_key(seal: Seal, known: str | None, where: str) -> None:
     if known is not None and not seal.is_closed:
         raise StoreKeyError(f"the store {where} is encrypted; give its key in {KEY_VARIABLE}")
     if known is not None and not hmac.compare_digest(known, seal.check or ""):
-        raise StoreKeyError(f"the key in {KEY_VARIABLE} is not that of the store {where}")
+        raise StoreKeyError(
+            f"the key in {KEY_VARIABLE} is not that of the store {where}; the key of a store cannot be"
+            " changed, so give the one with which it was made, or begin a new store"
+        )
