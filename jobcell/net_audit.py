@@ -53,6 +53,8 @@ _PORTS: Final = """\
 _LOCAL: Final = (
     *("localhost", "127.0.0.0/8", "[::1]", "169.254.0.0/16", "[fe80::/10]"),
     "0.0.0.0",  # noqa: S104 - nothing is bound to it
+    # The metadata services of clouds: see `protocol.near_addresses`.
+    *("[fd00:ec2::/32]", "[fd20:ce::254]", "168.63.129.16", "100.100.100.200", "192.0.0.192"),
 )
 """Hosts that a rule has to name."""
 _REFUSED: Final = re.compile(r'connection to (\S+) was refused; allow it with Permissions\(net=\["')

@@ -218,15 +218,13 @@ def _host_is_covered(rule: NetRule, outer: NetRule) -> bool:
     return False
 
 
-_LOCAL: Final = ("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/32", "::1/128", "fe80::/10", "::/128")
-"""Loopback, link-local and unspecified addresses: a rule must name them."""
-
-
 def _is_local(rule: NetRule) -> bool:
     if rule.kind in ("name", "wildcard"):
         return rule.host == "localhost"
-    import ipaddress
+    import ipaddress  # only for rules that need it
 
-    network: Any = ipaddress.ip_network(rule.host)
-    local: list[Any] = [ipaddress.ip_network(text) for text in _LOCAL]
-    return any(network.version == other.version and network.subnet_of(other) for other in local)
+    from protocol.near_addresses import inside_special, special
+
+    if rule.kind == "address":
+        return special(ipaddress.ip_address(rule.host)) is not None
+    return inside_special(ipaddress.ip_network(rule.host))

@@ -32,6 +32,12 @@ KINDS = {
     "packet": "socket.AF_PACKET, socket.SOCK_RAW",
     "alg": "socket.AF_ALG, socket.SOCK_SEQPACKET",
     "mptcp": "socket.AF_INET, socket.SOCK_STREAM, 262",
+    "sctp": "socket.AF_INET, socket.SOCK_STREAM, 132",
+    "udplite": "socket.AF_INET, socket.SOCK_DGRAM, 136",
+    "dccp": "socket.AF_INET, 6, 33",
+    "smc": "43, socket.SOCK_STREAM",
+    "xdp": "44, socket.SOCK_RAW",
+    "l2tp": "socket.AF_INET, socket.SOCK_DGRAM, 115",
 }
 
 
@@ -176,12 +182,47 @@ def test_a_permission_opens_the_port_that_it_names_and_no_other(listener):
     assert not reached(listener)
 
 
-@pytest.mark.parametrize("kind", ["unix", "netlink", "vsock", "raw", "packet", "alg", "mptcp"])
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"tcp", "tcp6", "udp"}))
 def test_a_permission_opens_no_other_kind_of_socket(kind):
     """A network permission is for TCP and UDP."""
     source = attempt(f"socket.socket({KINDS[kind]})")
 
     assert "refused 1\n" in run_hostile(source, net=("*",)).out
+    # In a private network, too.
+    assert "refused 1\n" in run_hostile(source, net=("127.0.0.1:1",)).out
+
+
+OPTIONS = {
+    "bind to a device": "s.setsockopt(socket.SOL_SOCKET, 25, b'lo')",
+    "a mark for routes": "s.setsockopt(socket.SOL_SOCKET, 36, 1)",
+    "a source route": "s.setsockopt(socket.IPPROTO_IP, 4, bytes(4))",
+    "a foreign source": "s.setsockopt(socket.IPPROTO_IP, 19, 1)",
+    "a filter of packets": "s.setsockopt(socket.SOL_SOCKET, 26, bytes(16))",
+    "a protocol above TCP": "s.setsockopt(socket.IPPROTO_TCP, 31, b'tls')",
+    "another congestion": "s.setsockopt(socket.IPPROTO_TCP, 13, b'reno')",
+    "fast open": "s.setsockopt(socket.IPPROTO_TCP, 30, 1)",
+    "repair": "s.setsockopt(socket.IPPROTO_TCP, 19, 1)",
+    "an address of a device": "import fcntl; fcntl.ioctl(s, 0x8916, b'lo'.ljust(40, b'\\0'))",
+    "a device that is down": "import fcntl; fcntl.ioctl(s, 0x8914, b'lo'.ljust(40, b'\\0'))",
+    "a route": "import fcntl; fcntl.ioctl(s, 0x890B, bytes(120))",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_permitted_socket_cannot_be_given_more(option):
+    """Options and requests that reach past the ports of the rules, or into drivers of the kernel."""
+    source = attempt(f"s = socket.socket()\n{OPTIONS[option]}")
+
+    outcome = run_hostile(source, net=("127.0.0.1:1",))
+    # ENOTTY is the answer of the filter for an ioctl that it does not know.
+    assert outcome.out in ("refused 1\n", "refused 25\n"), outcome.err
+
+
+@pytest.mark.parametrize("option", ["bind to a device", "another congestion", "fast open"])
+def test_the_filter_is_what_refuses_these_options(option):
+    """The twin: without it an ordinary process gets them."""
+    source = attempt(f"s = socket.socket()\n{OPTIONS[option]}")
+    assert run_hostile(source, net=("127.0.0.1:1",), without=("seccomp",)).out == "made\n"
 
 
 def test_fast_open_does_not_get_around_the_ports_of_a_permission(listener):

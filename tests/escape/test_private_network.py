@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 
+import psutil
 import pytest
 from network_jobs import CONNECT, connections, echo, engine_with, options
 
@@ -142,6 +144,82 @@ def test_the_network_of_another_run_is_not_reached(mode):
         assert connections(run) == [("127.0.0.1", mine.port, "open")]
         assert connections(waiting) == []
         assert server.connections == 0
+
+        with engine_with(mode, made, without=("network", "landlock")) as eng:
+            assert eng.execute(CONNECT, {"data": places}).result(60).state == {"data": ["ping"] * 2}
+        assert server.connections == 1
+
+
+INTRUDE = """
+import ctypes, os, socket
+
+def attempt(pid, port):
+    try:
+        fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        if ctypes.CDLL(None).setns(fd, 0x40000000):
+            return "setns"
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as end:
+            end.sendall(b"ping")
+            return end.recv(4).decode()
+    except OSError as error:
+        return type(error).__name__
+
+def main(state):
+    return {"data": [attempt(pid, state["port"]) for pid in state["pids"]]}
+"""
+WALLS = ("seccomp", "mounts", "landlock", "identity", "namespaces")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has no right to enter a namespace")
+def test_the_namespace_of_another_run_cannot_be_entered():
+    """A job that could would use the other run's rules, and its connections would count for that run."""
+    with echo() as server:
+        made = options("127.0.0.1:9")
+        with engine_with("zygote", options(f"127.0.0.1:{server.port}")) as victims:
+            victim = victims.execute(WAIT)
+            while not any(event.type == "log" for event in victim.poll(timeout_s=20)):
+                assert not victim.done
+            pids = [child.pid for child in psutil.Process().children(recursive=True)]
+            attack = {"pids": pids, "port": server.port}
+            for without in ((), *((name,) for name in WALLS)):
+                with engine_with("zygote", made, without=without) as eng:
+                    result = eng.execute(INTRUDE, attack).result(60)
+                assert "ping" not in str(result.state), without
+            assert connections(victim) == []
+
+            with engine_with("zygote", made, without=(*WALLS, "network")) as eng:
+                assert "ping" in eng.execute(INTRUDE, attack).result(60).state["data"]
+            victim.cancel("enough")
+            victim.result(60)
+        assert connections(victim) == [("127.0.0.1", server.port, "open")]
+
+
+HOLD = """
+import socket
+
+def main(state):
+    held = []
+    for _ in range(10_000):
+        try:
+            end = socket.create_connection(("127.0.0.1", state["port"]), timeout=20)
+            end.sendall(b"ping")
+            if end.recv(4) != b"ping":
+                break
+        except OSError:
+            break
+        held.append(end)
+    return {"data": len(held)}
+"""
+
+
+def test_a_job_that_holds_all_connections_that_it_can_get_has_a_limit():
+    """Of ten thousand attempts a few are kept open.  Without the layer only descriptors are limited."""
+    with echo() as server:
+        made = options(f"127.0.0.1:{server.port}", max_connections=5)
+        for without, least, most in (((), 5, 5), (("network",), 6, 10_000)):
+            with engine_with("zygote", made, without=without) as eng:
+                held = eng.execute(HOLD, {"port": server.port}).result(60).state["data"]
+            assert least <= held <= most, without
 
 
 @pytest.mark.parametrize("call", ["setns", "unshare"])

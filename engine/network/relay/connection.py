@@ -13,6 +13,7 @@ from engine.network.relay.dialing import Dialing, words
 from engine.network.relay.flow import Flow, Pipes
 from engine.network.relay.loop import Loop
 from engine.network.relay.resolver import Found, Resolver
+from protocol.near_addresses import special
 from protocol.net_proxy import NetProxy
 from protocol.words import NetOutcome
 
@@ -135,7 +136,7 @@ class Connection:
         wrong = ""
         for family, text in found:
             address = permit.read_address(text)
-            kind = permit.special(address)
+            kind = special(address)
             if kind is None or self.run.permit.names_address(address, self.port):
                 good.append((family, text))
             else:

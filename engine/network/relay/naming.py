@@ -14,7 +14,8 @@ from typing import Final
 
 from engine.network.relay import names
 from engine.network.relay.loop import Loop, Timer
-from engine.network.relay.permit import LOCALHOST, Address, Permit, read_address
+from engine.network.relay.permit import LOCALHOST, Permit, read_address
+from protocol.near_addresses import Address
 
 MAX_NAMES: Final = 1_000
 """Most allowed names of a run, and most refused names that are remembered."""

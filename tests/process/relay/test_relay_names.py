@@ -223,6 +223,8 @@ def test_a_name_server_that_changes_its_answer_is_asked_once_for_a_connection(jo
             "64:ff9b::169.254.169.254",
             "64:ff9b::a9fe:a9fe outside, a link-local address in IPv6 form",
         ),
+        ("fd00:ec2::254", "fd00:ec2::254 outside, a metadata address of a cloud"),
+        ("168.63.129.16", "168.63.129.16 outside, a metadata address of a cloud"),
         ("2002:7f00:1::1", "2002:7f00:1::1 outside, a loopback address in IPv6 form"),
     ],
 )

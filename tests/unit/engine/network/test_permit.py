@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.network.relay.permit import Permit, plain, read_address, special
+from engine.network.relay.permit import Permit, plain, read_address
+from protocol.near_addresses import special
 from protocol.net_rules import parse_net_rules
 
 
@@ -41,6 +42,13 @@ NEAR = [
     "2001:0:5db8::80ff:fffe",
     "2001:db8::5efe:127.0.0.1",
     "2001:db8::200:5efe:169.254.1.1",
+    "fd00:ec2::254",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "64:ff9b::100.100.100.200",
 ]
 
 
@@ -67,6 +75,8 @@ def test_a_near_address_needs_a_rule_that_names_it(text):
         "198.18.0.1",
         "2001:db8::1",
         "fd00::5",
+        "fd00:ec3::254",
+        "100.100.100.201",
         "64:ff9b::8.8.8.8",
     ],
 )

