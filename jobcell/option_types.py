@@ -168,6 +168,10 @@ Only = Annotated[
     typer.Option(metavar="STEP", help="Run this step alone, with its input from --journal."),
 ]
 
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Run again when the plan or a file of it changes.")
+]
+
 
 def net_rules(net: Sequence[str] | None, allow_net: bool) -> Sequence[str] | None:
     """Return the rules of ``--net`` and ``--allow-net``; None if neither is given."""

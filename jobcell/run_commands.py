@@ -45,6 +45,7 @@ def run(  # long: one line for each option
     journal_key_env: types.JournalKey = None,
     from_step: types.From = None,
     only: types.Only = None,
+    watch: types.Watch = False,
     timeout: types.Timeout = None,
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
@@ -101,6 +102,10 @@ def run(  # long: one line for each option
     choice = PlanChoice(
         target, adaptor or (), start, end, journal, from_step, only, autoinstall, yes
     )
+    if watch:
+        from jobcell.watching import watch_run
+
+        raise typer.Exit(watch_run(choice, given))
     raise typer.Exit(start_run(choice, given))
 
 

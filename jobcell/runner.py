@@ -49,6 +49,8 @@ class RunRequest(NamedTuple):
     journal: engine.Journal | None = None
     without_id: bool = False
     """Whether the plan has no id of its own, so that the run has that of its journal."""
+    on_start: Callable[[engine.Run], object] | None = None
+    """Is called with the run that has begun."""
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -129,6 +131,8 @@ def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
             plan = {key: part for key, part in msgspec.to_builtins(plan).items() if key != "id"}
         run = eng.execute(plan, request.state, resolvers=resolvers, journal=request.journal)
         signals.cancel_on_arrival(run)
+        if request.on_start is not None:
+            request.on_start(run)
         while True:
             done = run.done
             for event in run.poll(timeout_s=POLL_S):

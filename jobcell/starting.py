@@ -40,7 +40,7 @@ from jobcell.repeating import Repeat, Repetition, choose_repeat, prepare_repeat
 from jobcell.runner import RunRequest, attempts_of, is_reached, names_of, run_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jobcell.output.views import View
     from protocol.plan import Plan
@@ -79,8 +79,15 @@ class PlanChoice(NamedTuple):
     """Whether the user agrees to every installation."""
 
 
-def start_run(choice: PlanChoice, given: Given) -> int:
+def start_run(
+    choice: PlanChoice, given: Given, *, on_start: Callable[[engine.Run], object] | None = None
+) -> int:
     """Carry out `jobcell run`; return the exit code.
+
+    Args:
+        choice: The plan.
+        given: The options.
+        on_start: Is called with the run that has begun.
 
     Raises:
         BadInputError: Something that the user gave is wrong; nothing was started.
@@ -127,7 +134,9 @@ def start_run(choice: PlanChoice, given: Given) -> int:
                 )
                 _check_trial(repeat, found, request)
                 plan, state, journal = found.plan, found.state, found.journal
-        code = _run(request._replace(plan=plan, state=state, journal=journal), given)
+        code = _run(
+            request._replace(plan=plan, state=state, journal=journal, on_start=on_start), given
+        )
     if choice.journal is not None and repeat is None and code not in {SUCCESS, FAIL}:
         _say(f"go on after the last finished step: jobcell resume {choice.journal}")
     return code

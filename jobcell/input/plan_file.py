@@ -78,6 +78,8 @@ class PlanSource(NamedTuple):
     problems: tuple[Problem, ...] = ()
     """Problems of the files that the plan names."""
     yaml: YamlData | None = None
+    files: tuple[Path, ...] = ()
+    """The files that the plan names."""
 
     def tell(self, problem: Problem) -> str:
         """Return the line about a problem of the plan, with the place in a YAML file."""
@@ -122,7 +124,8 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> PlanSource:
             raise PlanError([Problem(str(path), message)])
     except PlanError as error:
         raise BadInputError(map(str, error.problems)) from None
-    return PlanSource(path, source, tuple(load_parts(source, path.parent)), yaml)
+    problems, files = load_parts(source, path.parent)
+    return PlanSource(path, source, tuple(problems), yaml, tuple(files))
 
 
 def _chosen(

@@ -21,7 +21,7 @@ _UNREAD: Final = "def main(state): return state"
 _DATA: Final = (".json", *YAML_SUFFIXES)
 
 
-def load_parts(source: Any, directory: Path) -> list[Problem]:
+def load_parts(source: Any, directory: Path) -> tuple[list[Problem], list[Path]]:
     """Replace the paths in a plan by the content of their files.
 
     Args:
@@ -29,36 +29,39 @@ def load_parts(source: Any, directory: Path) -> list[Problem]:
         directory: The directory of the plan.
 
     Returns:
-        A problem for each file that cannot be read.
+        A problem for each file that cannot be read, and the paths of all files.
 
     """
     problems: list[Problem] = []
+    files: list[Path] = []
     for holder, prefix in _holders(source):
         path = holder.get("globals")
         if _is_path(path, ".py"):
+            files.append(directory / path)
             try:
                 holder["globals"] = read_text_file(directory / path)
             except PlanError as error:
                 problems.append(_problem(f"{prefix}globals", path, error))
                 holder["globals"] = ""
     for step, place in _steps(source):
-        _load_expression(step, place, directory, problems)
+        path = step.get("expression")
+        if _is_path(path, ".py"):
+            files.append(directory / path)
+            _load_expression(step, path, place, directory, problems)
         path = step.get("state")
         if _is_path(path, *_DATA):
+            files.append(directory / path)
             step["state"] = {}
             try:
                 step["state"] = _read_state(path, directory)
             except PlanError as error:
                 problems.append(_problem(f"{place}.state", path, error))
-    return problems
+    return problems, files
 
 
 def _load_expression(
-    step: dict[str, Any], place: str, directory: Path, problems: list[Problem]
+    step: dict[str, Any], path: str, place: str, directory: Path, problems: list[Problem]
 ) -> None:
-    path = step.get("expression")
-    if not _is_path(path, ".py"):
-        return
     try:
         source = read_text_file(directory / path)
         # A step without an expression is a trigger: this file was meant to be a job.

@@ -5,6 +5,7 @@ from jobcell.repo.commands import app
 from jobcell.repo.index import RepoWriteError, initialise
 from jobcell.repo.install import Installed, add
 from jobcell.repo.lockfile import lock, sync
+from jobcell.repo.places import source_directories
 from jobcell.repo.removal import remove, verify
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "install_missing",
     "lock",
     "remove",
+    "source_directories",
     "sync",
     "verify",
 ]
