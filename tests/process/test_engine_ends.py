@@ -240,11 +240,12 @@ def test_a_spare_that_died_with_its_zygote_is_given_to_no_run():
 @pytest.mark.parametrize("stop", ["timeout", "cancel"])
 def test_a_run_of_a_zygote_that_hangs_can_be_stopped(monkeypatch, when: str, stop: str):
     """The zygote hangs before it forks or before it reports an end; afterwards it is replaced."""
-    monkeypatch.setattr("engine.start.zygote.LOOK_S", 0.3)
-    monkeypatch.setattr("engine.start.forked_child.HANG_LOOKS", 1000)
     before = psutil.Process().children()
     made = make_engine("zygote")
     zygote = _zygote_of(made, before)
+    # From here on: a slow start must not look like a zygote that hangs.
+    monkeypatch.setattr("engine.start.zygote.LOOK_S", 0.3)
+    monkeypatch.setattr("engine.start.forked_child.HANG_LOOKS", 1000)
     try:
         options = RunOptions(timeout_s=1.0 if stop == "timeout" else None)
         if when == "before":

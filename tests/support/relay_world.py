@@ -11,6 +11,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import UnionType
 
 from network_spaces import IPV6_FREEBIND, Space
 
@@ -71,7 +72,7 @@ class Relay:
             raise EOFError("the relay is gone")
         return decode_from_relay(body)
 
-    def expect(self, kind: type, run: int) -> object:
+    def expect(self, kind: type | UnionType, run: int) -> object:
         """Return the next message of a kind about a run; others stay for later."""
         for at, message in enumerate(self._waiting):
             if isinstance(message, kind) and message.run == run:
@@ -91,7 +92,7 @@ class Relay:
             other.close()
         with link:
             self.send(Open(self._runs, rules, **limits), link.fileno())
-        answer = self.receive()
+        answer = self.expect(Opened | OpenFailed, self._runs)
         assert isinstance(answer, Opened | OpenFailed)
         if answer != Opened(self._runs):
             raise ValueError(answer.reason)
