@@ -241,6 +241,8 @@ def run_installer(
     if importlib.util.find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", "install", "--no-input", "--no-compile"]
         command += ["--disable-pip-version-check", "--no-warn-script-location", "--quiet"]
+        # The conflicts would be those of the libraries of jobcell, and to find them takes longer than the rest.
+        command += ["--no-warn-conflicts"]
     elif uv := shutil.which("uv"):
         # Copies: with hard links two adaptors would share their libraries' inodes.
         command = [uv, "pip", "install", "--python", sys.executable, "--link-mode", "copy"]
