@@ -140,6 +140,19 @@ def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def warm_pip() -> Iterator[None]:
+    """In tests of what was installed, `python -m pip` becomes a fork of a process that has imported pip."""
+    from warm import start_pip
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOBCELL_WARM_PIP", start_pip())
+        patch.setenv(
+            "PYTHONPATH", str(Path(__file__).parent / "support" / "warm_pip"), prepend=os.pathsep
+        )
+        yield
+
+
 BACKENDS = ["sqlite", "postgresql"]
 
 

@@ -24,8 +24,8 @@ from engine.reporting.eventlog import EventLog
 from engine.reporting.redaction import Redactor
 
 TARGETS = {target.name: target for target in (m.TARGET for m in (frames, jobs, plans, redaction))}
-INPUTS = {"frames": 700, "jobs": 1000, "plans": 5000, "redaction": 100}
-"""These numbers of inputs take about two seconds."""
+INPUTS = {"frames": 300, "jobs": 400, "plans": 2000, "redaction": 40}
+"""These numbers of inputs take less than a second."""
 
 EVENT_TYPES = {
     "workflow-start", "init-start", "init-complete", "credential-load", "state-load", "job-start",

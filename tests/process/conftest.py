@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from runs import MODES, make_engine
-from warm import KINDS, start
+from warm import KINDS, start, start_pip
 
 from engine import Engine, Policy
 
@@ -59,6 +60,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ):
         for kind in KINDS:
             start(kind)
+        start_pip()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pip_is_warm(request: pytest.FixtureRequest) -> None:
+    """Files that install adaptors have the server for pip."""
+    if "add" in vars(request.module):
+        request.getfixturevalue("warm_pip")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,12 +77,8 @@ def warm_server() -> None:
         start(kind)
 
 
-@pytest.fixture(autouse=True)
-def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Compare children, threads and descriptors before and after the test."""
-    arguments = getattr(request.node, "callspec", None)
-    if arguments is not None and "postgresql" in arguments.params.values():
-        request.getfixturevalue("postgres")  # it belongs to the session, and not to the test
+@contextlib.contextmanager
+def _nothing_is_left() -> Iterator[None]:
     before = _held()
     yield
     # A test may leave a resolver's thread behind, which holds its answer for a moment longer.
@@ -81,6 +86,23 @@ def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
     while left := {name: new - before[name] for name, new in _held().items() if new - before[name]}:
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compare children, threads and descriptors before and after the test."""
+    arguments = getattr(request.node, "callspec", None)
+    if arguments is not None and "postgresql" in arguments.params.values():
+        request.getfixturevalue("postgres")  # it belongs to the session, and not to the test
+    with _nothing_is_left():
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_leak_of_file(warm_server: None, pip_is_warm: None) -> Iterator[None]:
+    """Compare them before and after all tests of a file that share engines: its `no_leak` takes this fixture."""
+    with _nothing_is_left():
+        yield
 
 
 @pytest.fixture(params=MODES)

@@ -28,6 +28,16 @@ ATTEMPTS = 10
 """Other programs can only make an attempt worse, so one good attempt is enough."""
 
 
+def hardly_noticed(attacked, calm, seen):
+    """Compare the times and the delay beside an attack with those beside runs that compute."""
+    times, missed_s = attacked
+    median = times.median / max(other.median for other, _ in calm)
+    late = times.late / max(other.late for other, _ in calm)
+    more_s = missed_s - max(other_s for _, other_s in calm)
+    seen.append((median, late, more_s))
+    return median <= 2 and late <= 4 and more_s <= 0.5
+
+
 @pytest.mark.parametrize("name", ["small frames", "empty lines to standard output", "large states"])
 def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
     """At most twice their time beside a run that only computes (median), or four times (95th percentile).
@@ -35,18 +45,16 @@ def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
     The attacker's own limit of time is at most half a second later than that of the run that computes.
     """
     seen = []
+    calm = [beside(eng, COMPUTES, lambda: honest_runs(eng, 0.3, 20), timeout_s=0.4)]
     for _ in range(ATTEMPTS):
-        before, early_s = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6, 20), timeout_s=0.7)
-        times, missed_s = beside(
-            eng, ATTACKS[name], lambda: honest_runs(eng, 1.2, 20), timeout_s=1.3
-        )
-        after, late_s = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6, 20), timeout_s=0.7)
-        median = times.median / max(before.median, after.median)
-        late = times.late / max(before.late, after.late)
-        missed_s -= max(early_s, late_s)
-        if median <= 2 and late <= 4 and missed_s <= 0.5:
+        attacked = beside(eng, ATTACKS[name], lambda: honest_runs(eng, 0.6, 20), timeout_s=0.7)
+        if hardly_noticed(attacked, calm, seen):
             return
-        seen.append((median, late, missed_s))
+        # The machine may have become busier: the worse of the times before and after counts.
+        calm.append(beside(eng, COMPUTES, lambda: honest_runs(eng, 0.3, 20), timeout_s=0.4))
+        if hardly_noticed(attacked, calm, seen):
+            return
+        del calm[0]
     pytest.fail(f"median, 95th percentile, and seconds after the limit, of each attempt: {seen}")
 
 
@@ -54,9 +62,9 @@ def test_without_turns_and_shares_an_attacker_stops_the_others(eng, monkeypatch)
     """The twin: the same attack, but the engine reads the child for as long as it sends."""
     monkeypatch.setattr(lane, "SLICE_S", 60.0)
     monkeypatch.setattr(share, "SHARE", 1e9)
-    alone, _ = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.6), timeout_s=0.7)
+    alone, _ = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.3), timeout_s=0.4)
     attack = ATTACKS["batches of empty lines"]
-    times, _ = beside(eng, attack, lambda: honest_runs(eng, 1.5))
+    times, _ = beside(eng, attack, lambda: honest_runs(eng, 0.8), timeout_s=1.0)
     assert times.median > 2 * alone.median
 
 

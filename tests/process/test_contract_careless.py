@@ -405,8 +405,8 @@ def test_an_engine_that_was_never_closed_does_not_keep_the_process():
     """The process ends after a run, with a run in progress, and with a daemon thread."""
     for rest in (
         "engine.Engine().execute('def main(state): return state').result()",
-        "e = engine.Engine(); r = e.execute('def main(state):\\n    while True: pass')\nwhile not any(x.type == 'job-start' for x in r.poll(0)): pass",
-        "threading.Thread(target=lambda: engine.Engine().execute('def main(state):\\n    while True: pass').result(), daemon=True).start(); time.sleep(1)",
+        "e = engine.Engine(); r = e.execute('import time\\ndef main(state): time.sleep(60)')\nwhile not any(x.type == 'job-start' for x in r.poll(0)): pass",
+        "threading.Thread(target=lambda: engine.Engine().execute('import time\\ndef main(state): time.sleep(60)').result(), daemon=True).start(); time.sleep(1)",
         "engine.Engine(spares=2).execute('def main(state): return state').result()",
         "engine.Engine(start_mode='exec', spares=1).execute('def main(state): return state').result()",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -13,14 +14,39 @@ import pytest
 from authority import Authority
 from modes import let_everybody_in
 from runs import QUICK, make_engine
+from warm import run_warm
 from web import Reply, Web, as_json, server_tls
-from wheels import make_wheels
+from wheels import make_small_wheel, make_wheels
 
 from engine import Permissions
 from engine.adaptors.repo import Repo
 from jobcell.repo import RepoWriteError, add, initialise, verify
 
 SECRET = "hush-hush-hush"
+
+
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file, engines):
+    """The engines of this file outlive each test."""
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """The engines of this file by their mode: see `engine_of`."""
+    with contextlib.ExitStack() as stack:
+        _engines[0] = stack
+        yield
+    _engines.clear()
+
+
+_engines = {}
+
+
+def engine_of(mode, repo):
+    """Return the engine of a mode, which is made by the first call."""
+    if mode not in _engines:
+        _engines[mode] = _engines[0].enter_context(make_engine(mode, repo_dir=repo, options=QUICK))
+    return _engines[mode]
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +86,10 @@ def run(
     options = msgspec.structs.replace(
         QUICK, permissions=Permissions(net=rules), adaptor_log_level="debug"
     )
-    with make_engine(mode, repo_dir=repo, options=options) as engine:
-        handle = engine.execute({"workflow": {"steps": [step]}}, state or {})
-        return handle.result(60), handle.poll(after=0)
+    handle = engine_of(mode, repo).execute(
+        {"workflow": {"steps": [step]}}, state or {}, options=options
+    )
+    return handle.result(60), handle.poll(after=0)
 
 
 def test_the_bundled_adaptor_is_installed_with_its_libraries(repo):
@@ -84,8 +111,8 @@ def test_without_an_index_the_error_says_how_to_get_the_libraries(tmp_path, monk
     assert Repo.read(tmp_path / "repo").entries() == []
 
 
-def test_an_adaptor_that_depends_on_http_gets_its_libraries_too(tmp_path, wheels, monkeypatch):
-    """The bundled wheel says what it needs."""
+def test_an_adaptor_that_depends_on_http_gets_its_libraries_too(tmp_path, monkeypatch):
+    """The bundled wheel says what it needs; here the libraries are nearly empty."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     source = tmp_path / "mine"
@@ -95,6 +122,9 @@ def test_an_adaptor_that_depends_on_http_gets_its_libraries_too(tmp_path, wheels
         '[project]\nname = "mine"\nversion = "1.0"\ndependencies = ["jobcell-http"]\n'
     )
     initialise(tmp_path / "repo")
+    wheels = tmp_path / "wheels"
+    for name in ("httpx", "brotli"):
+        make_small_wheel(wheels, name)
     add(tmp_path / "repo", [str(source)], find_links=[str(wheels)])
     link = Repo.read(tmp_path / "repo").resolve("mine")
     assert Path(link.path, "http_", "__init__.py").is_file()
@@ -177,10 +207,9 @@ def test_a_failed_request_is_repeated_by_the_plan_when_the_server_says(repo, web
     options = msgspec.structs.replace(
         QUICK, permissions=Permissions(net=(f"127.0.0.1:{web.port}",))
     )
-    with make_engine("zygote", repo_dir=repo, options=options) as engine:
-        handle = engine.execute({"workflow": {"steps": [step]}}, {})
-        result = handle.result(60)
-        errors = [event for event in handle.poll(after=0) if event.type == "job-error"]
+    handle = engine_of("zygote", repo).execute({"workflow": {"steps": [step]}}, {}, options=options)
+    result = handle.result(60)
+    errors = [event for event in handle.poll(after=0) if event.type == "job-error"]
     assert result.state["data"] == {"fine": True}
     assert [event.retry_in_ms for event in errors] == [0]
 
@@ -243,8 +272,10 @@ def test_a_file_of_authorities_is_all_that_a_run_trusts(repo, tmp_path):
                 "configuration": {"base_url": secure.url},
             }  # fmt: skip
             options = msgspec.structs.replace(QUICK, permissions=permissions)
-            with make_engine("zygote", repo_dir=repo, options=options) as engine:
-                outcomes[authority] = engine.execute({"workflow": {"steps": [step]}}, {}).result(60)
+            handle = engine_of("zygote", repo).execute(
+                {"workflow": {"steps": [step]}}, {}, options=options
+            )
+            outcomes[authority] = handle.result(60)
     assert outcomes[ours].error is None
     assert "CERTIFICATE_VERIFY_FAILED" in outcomes[others].error.message
 
@@ -274,11 +305,7 @@ def test_an_import_of_the_name_of_the_adaptor_says_how_it_is_written(repo, web):
 def test_stubs_know_every_option(repo, tmp_path):
     """A checker finds a wrong option, and the libraries of the adaptor do not disturb it."""
     stubs = tmp_path / "stubs"
-    python = [sys.executable, "-m"]
-    subprocess.run(
-        [*python, "jobcell", "stubs", "--adaptor", "http", "-o", stubs, "--repo", repo],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    run_warm(None, "stubs", "--adaptor", "http", "-o", stubs, "--repo", repo).check_returncode()
     job = tmp_path / "job.py"
     job.write_text(
         'get("x", query={"a": 1}, timeout=1000)\n'
@@ -287,7 +314,7 @@ def test_stubs_know_every_option(repo, tmp_path):
         'get("x", timout=1)\n'
     )
     done = subprocess.run(
-        [*python, "mypy", "--config-file", stubs / "mypy.ini", job],
+        [sys.executable, "-m", "mypy", "--config-file", stubs / "mypy.ini", job],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]

@@ -44,7 +44,12 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(params=["exec", "zygote"])
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file: None, postgres: Any) -> None:
+    """The engines of this file outlive each test."""
+
+
+@pytest.fixture(scope="module", params=["exec", "zygote"])
 def engine(request: pytest.FixtureRequest, repo: Path) -> Iterator[Engine]:
     """An engine with the repo."""
     with make_engine(request.param, repo_dir=repo, max_runs=2) as running:

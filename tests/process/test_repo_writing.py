@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,6 @@ from warm import run_warm
 
 from engine.adaptors.repo import Repo
 from jobcell.repo import RepoWriteError, add, initialise, lock, remove, sync, verify
-
-COMMAND = [sys.executable, "-c", "from jobcell.cli import main; main()", "repo"]
 
 # The process kills itself before its n-th file operation or start of a process.
 DYING = """
@@ -152,7 +150,7 @@ def test_killing_an_add_at_any_moment_leaves_the_repo_as_it_was(repo, tmp_path, 
     add(repo, [str(make_source(tmp_path / "a", "first"))])
     before = (repo / "repo.json").read_bytes()
     source = make_source(tmp_path / "b", "second")
-    died = run_warm(DYING, number, "repo", "add", source, "--repo", repo)
+    died = run_warm(DYING, number, "repo", "add", source, "--repo", repo, kind="commands")
     after = (repo / "repo.json").read_bytes()
     if died.returncode == -signal.SIGKILL and after == before:
         assert listed(repo) == ["first@1.0.0"]
@@ -176,7 +174,7 @@ def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
     """Every adaptor in the list is on the disk."""
     for name in ("first", "second"):
         add(repo, [str(make_source(tmp_path / name, name))])
-    run_warm(DYING, number, "repo", "remove", "second", "--repo", repo)
+    run_warm(DYING, number, "repo", "remove", "second", "--repo", repo, kind="commands")
     assert listed(repo) in (["first@1.0.0"], ["first@1.0.0", "second@1.0.0"])
     check(repo)
 
@@ -184,15 +182,11 @@ def test_killing_a_remove_leaves_a_repo_that_verifies(repo, tmp_path, number):
 def test_two_adds_at_once_both_succeed(repo, tmp_path):
     """The commands add different adaptors, and the same one."""
     sources = [make_source(tmp_path / name, name) for name in ("first", "second")]
-    started = [
-        subprocess.Popen(
-            [*COMMAND, "add", source, "--repo", repo], stdout=subprocess.PIPE, text=True
-        )
-        for source in (*sources, sources[0])
-    ]
-    outputs = sorted(process.communicate()[0] for process in started)
-    assert [process.returncode for process in started] == [0, 0, 0]
-    assert outputs == [
+    with ThreadPoolExecutor(3) as pool:
+        ends = [
+            pool.submit(call, "add", source, "--repo", repo) for source in (*sources, sources[0])
+        ]
+    assert sorted(end.result().stdout for end in ends) == [
         "first@1.0.0: added\n",
         "first@1.0.0: is there already\n",
         "second@1.0.0: added\n",

@@ -17,7 +17,10 @@ KEY = bytes(range(32))
 CREDENTIAL = "correct horse battery"
 
 ADD = "def main(state):\n    print('in', {!r})\n    return {{'data': state.data + [{!r}]}}\n"
-HANG = "def main(state):\n    print('armed')\n    while state.data: pass\n    return state\n"
+HANG = (
+    "import time\ndef main(state):\n    print('armed')\n    while state.data: time.sleep(0.01)\n"
+    "    return state\n"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,12 @@ import contextlib
 import errno
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from runs import make_engine, wait_for
+from warm import run_warm
 
 from engine import RunOptions
 
@@ -42,13 +41,7 @@ with engine.Engine(max_runs=30, start_mode=mode, spares=bool(spare) * 2) as e:
 
 def manage(mode: str, limit: int, runs: int, group: Path | str = "") -> tuple[str, str]:
     """Run a manager with a limit of its own; return its output and its log."""
-    done = subprocess.run(
-        [sys.executable, "-c", MANAGER, mode, str(limit), str(group), str(runs)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = run_warm(MANAGER, mode, limit, group, runs, timeout_s=100)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 

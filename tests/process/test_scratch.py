@@ -6,13 +6,13 @@ import io
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from runs import make_engine
+from warm import run_warm
 
 from engine import Engine, Permissions, Policy, RunOptions, RunResult
 
@@ -218,9 +218,7 @@ def test_a_repo_below_tmp_is_found(tmp_path: Path):
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "jobcell", *arguments], capture_output=True, text=True, check=False
-    )
+    return run_warm(None, *arguments)
 
 
 def test_the_command_gives_the_permission_and_its_hint(tmp_path: Path):

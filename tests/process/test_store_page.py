@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from warm import run_warm
+from warm import WarmProcess, run_warm
 
 from jobcell.store import Store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "store.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", PAGE, flags=re.DOTALL))
-ROOT = Path(__file__).parents[2]
 STEPS = [
     {"id": "add", "expression": "def main(s):\n    return {'n': s['n'] + 1}\n", "next": "double"},
     {"id": "double", "expression": "def main(s):\n    return {'n': s['n'] * 2}\n"},
@@ -51,30 +49,34 @@ def run_all(here):
 
 @pytest.fixture
 def serve(here):
-    """Starts a worker for an example, and ends it with SIGTERM."""
+    """Starts a worker for an example, a program or a command, and ends it with SIGTERM."""
     started = []
+    errors = (here / "errors").open("w+")
 
-    def start(*words):
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=here,
-            env={"JOBCELL_STORE": f"sqlite:///{here}/runs.db", "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
-        )
+    def start(source, *words):
+        with Path(os.devnull).open("r+") as nothing:
+            process = WarmProcess(
+                source,
+                *words,
+                streams=(nothing.fileno(), nothing.fileno(), errors.fileno()),
+                cwd=here,
+                env={"JOBCELL_STORE": f"sqlite:///{here}/runs.db"},
+                kind="commands",
+            )
         started.append(process)
-        return process
 
     yield start
     for process in started:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors.decode()
+        code = process.wait(60)
+        assert code == 0, (here / "errors").read_text()
+    errors.close()
 
 
 def test_the_commands_of_the_page_run_in_their_order(here, run_all, serve):
     """A worker of the page carries out the run of the page."""
     assert run_all("enqueue") == ["order-17\n"]
-    serve("-m", *shlex.split(EXAMPLES["worker"].removeprefix("$ ")))
+    serve(None, *shlex.split(EXAMPLES["worker"].removeprefix("$ jobcell ")))
     events, result = run_all("follow")
     assert "[double] done" in events
     assert json.loads(result) == {"n": 4}
@@ -88,12 +90,12 @@ def test_the_commands_of_the_page_run_in_their_order(here, run_all, serve):
 
 def test_the_programs_of_the_page_enqueue_and_serve(here, serve):
     """The run of the program and that of the transaction are carried out by the worker of the page."""
-    program = run_warm(EXAMPLES["program"], cwd=here)
+    program = run_warm(EXAMPLES["program"], cwd=here, kind="commands")
     assert (program.returncode, program.stdout, program.stderr) == (0, "", "")
-    transaction = run_warm(EXAMPLES["transaction"], cwd=here)
+    transaction = run_warm(EXAMPLES["transaction"], cwd=here, kind="commands")
     assert (transaction.returncode, transaction.stdout) == (0, "False\n"), transaction.stderr
     with Store.open(here / "runs.db") as store:
-        serve("-c", EXAMPLES["serve"])
+        serve(EXAMPLES["serve"])
         assert store.run("order-18").result(60).state == {"data": 42}
         (other,) = (run.id for run in store.runs() if run.id != "order-18")
         assert store.run(other).result(60).state == {"order": "19", "data": {}}

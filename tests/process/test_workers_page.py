@@ -6,13 +6,11 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
-from warm import run_warm
+from warm import WarmProcess, run_warm
 from workers import PATIENCE_S, QUICK
 
 from jobcell import Store
@@ -29,14 +27,11 @@ def example(name: str) -> str:
     return found[1]
 
 
-def serve(command: list[str], directory: Path) -> None:
-    """Run a worker until it has carried out a run, and is stopped by SIGTERM."""
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+def serve(source: str | None, *words: str, directory: Path) -> None:
+    """Run a worker, a program or a command, until it has carried out a run, and is stopped by SIGTERM."""
+    with Path(os.devnull).open("r+") as nothing:
+        streams = (nothing.fileno(), nothing.fileno(), nothing.fileno())
+        process = WarmProcess(source, *words, streams=streams, cwd=directory, kind="commands")
     try:
         with closing(Store.open(f"sqlite:///{directory}/runs.db")) as store:
             run = store.enqueue(QUICK)
@@ -49,7 +44,7 @@ def serve(command: list[str], directory: Path) -> None:
                 assert connection.execute(sa.select(workers.c.id)).first() is None
     finally:
         if process.poll() is None:
-            process.kill()
+            process.send_signal(signal.SIGKILL)
             process.wait()
 
 
@@ -58,12 +53,12 @@ def test_the_command_of_the_page_serves(tmp_path: Path) -> None:
     words = shlex.split(example("start").removeprefix("$ jobcell"))
     words[words.index("--store") + 1] = f"sqlite:///{tmp_path}/runs.db"
     words[words.index("--health") + 1] = "127.0.0.1:0"
-    serve([sys.executable, "-m", "jobcell", *words], tmp_path)
+    serve(None, *words, directory=tmp_path)
 
 
 def test_the_program_of_the_page_serves(tmp_path: Path) -> None:
     """It is a whole program, and SIGTERM ends it."""
-    serve([sys.executable, "-c", example("serve-here")], tmp_path)
+    serve(example("serve-here"), directory=tmp_path)
 
 
 def test_wrong_options_are_one_line_each(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import shutil
 from pathlib import Path
@@ -121,7 +122,9 @@ def install(directory: Path) -> Path:
     for name in PACKAGES:
         place = site / name
         if place.is_dir():
-            shutil.copytree(place, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(place, directory / name)
         elif place.with_suffix(".py").exists():
-            shutil.copy(place.with_suffix(".py"), directory)
+            shutil.copy2(place.with_suffix(".py"), directory)
+    # Each child would compile each module again, because it cannot write bytecode.
+    compileall.compile_dir(directory, quiet=1)
     return directory

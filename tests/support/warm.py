@@ -24,17 +24,21 @@ KINDS = ("programs", "commands")
 _servers: dict[str, socket.socket] = {}
 """The connections to the servers by their kind. Forks of this process share them, because each request is one message."""
 
+_pip: list[str] = []
+"""The name of the server with pip, if it was started."""
 
-def start(kind: str) -> socket.socket:
+
+def start(kind: str, door: socket.socket | None = None) -> socket.socket:
     """Return the connection to the server of a kind, which is started by the first call."""
     connection = _servers.get(kind)
     if connection is None:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
+            fds = [theirs.fileno(), *([] if door is None else [door.fileno()])]
             # It goes into the background, and ends with the connection.
             subprocess.run(
-                [sys.executable, str(SERVER), str(theirs.fileno()), kind],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, str(SERVER), str(fds[0]), kind, *map(str, fds[1:])],
+                pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 cwd=SERVER.parents[2],
                 check=True,
@@ -42,6 +46,18 @@ def start(kind: str) -> socket.socket:
         _servers[kind] = connection
         atexit.register(connection.close)
     return connection
+
+
+def start_pip() -> str:
+    """Return the name of the server for `python -m pip`, which is started by the first call: see `warm_pip`."""
+    if not _pip:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+            name = f"jobcell-warm-pip-{os.getpid()}"
+            door.bind(f"\0{name}")
+            door.listen(100)
+            start("installers", door)
+        _pip.append(name)
+    return _pip[0]
 
 
 class WarmProcess:
@@ -56,6 +72,7 @@ class WarmProcess:
         env: dict[str, str] | None = None,
         cwd: Path | str | None = None,
         real_end: bool = False,
+        kind: str | None = None,
     ) -> None:
         """Start it.
 
@@ -67,9 +84,10 @@ class WarmProcess:
             env: Its environment, if it is not that of this process.
             cwd: Its directory, if it is not that of this process.
             real_end: Whether it ends as every interpreter does, for tests of this end, which takes 40 ms.
+            kind: The server; a program that needs a store is quicker as one of the ``commands``.
 
         """
-        kind = "commands" if source is None else "programs"
+        kind = kind or ("commands" if source is None else "programs")
         self.args = ["jobcell" if source is None else "-c", *map(str, arguments)]
         request = {
             "source": source,
@@ -139,6 +157,7 @@ def run_warm(
     cwd: Path | str | None = None,
     timeout_s: float = 60.0,
     real_end: bool = False,
+    kind: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; without a source it is `jobcell` with these arguments.
 
@@ -161,6 +180,7 @@ def run_warm(
             env=env,
             cwd=cwd,
             real_end=real_end,
+            kind=kind,
         )
         try:
             status = process.wait(timeout_s)

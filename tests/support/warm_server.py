@@ -1,7 +1,8 @@
 """Becomes a Python program for each request: a fork that begins with the engine imported.
 
-Run as ``python warm_server.py FD KIND``, with the kind ``programs`` or ``commands``. Each message on the socket is a program, with its three standard streams
-and a socket for its end; see `warm`, which sends them.
+Run as ``python warm_server.py FD KIND``, with a kind of `MODULES`. Each message on the socket is a program, with its three standard streams
+and a socket for its end; see `warm`, which sends them. With a second number, this descriptor is a listening socket, to which
+programs without the first socket send the same.
 """
 
 from __future__ import annotations
@@ -65,17 +66,41 @@ COMMANDS = (
 )
 """Modules that commands need; typer loads pydantic where it is installed."""
 
+SERVERS = (*COMMANDS, "jobcell.server", "uvicorn")
+"""Modules that `jobcell serve` needs."""
+
+INSTALLERS = (
+    "pip._internal.cli.main",
+    "pip._internal.commands.install",
+    "pip._internal.metadata.importlib",
+    "pip._internal.metadata.pkg_resources",
+    "pip._internal.network.session",
+    "pip._internal.resolution.resolvelib.resolver",
+    "pip._vendor.distro",
+    "plistlib",
+)
+"""Modules that pip needs to install wheels."""
+
+MODULES = {
+    "programs": ENGINE,
+    "commands": COMMANDS,
+    "servers": SERVERS,
+    "installers": INSTALLERS,
+}
+
 MOST_BYTES = 1 << 20
 
 
-def serve(requests: socket.socket) -> dict[str, object]:
+def serve(requests: socket.socket, door: socket.socket | None) -> dict[str, object]:
     """Fork for each request, and report its end; return the request in the fork."""
     poll = select.poll()
     poll.register(requests, select.POLLIN)
+    if door is not None:
+        poll.register(door, select.POLLIN)
     running: dict[int, tuple[int, socket.socket]] = {}
     while True:
         for ready, _ in poll.poll():
-            if ready != requests.fileno():
+            if ready not in (requests.fileno(), -1 if door is None else door.fileno()):
                 poll.unregister(ready)
                 pid, end = running.pop(ready)
                 os.close(ready)
@@ -86,15 +111,25 @@ def serve(requests: socket.socket) -> dict[str, object]:
                     pass  # the test has given up
                 end.close()
                 continue
-            data, fds, _, _ = socket.recv_fds(requests, MOST_BYTES, 4)
-            if not data:
-                os._exit(0)
+            if ready == requests.fileno():
+                data, fds, _, _ = socket.recv_fds(requests, MOST_BYTES, 4)
+                if not data:
+                    os._exit(0)
+            else:
+                client = door.accept()[0]
+                data, fds, _, _ = socket.recv_fds(client, MOST_BYTES, 3)
+                fds.append(client.detach())
+                if not data:
+                    os.close(fds[-1])
+                    continue
             pid = os.fork()
             if not pid:
                 for number, fd in enumerate(fds[:3]):
                     os.dup2(fd, number)
                 # Nobody closes these objects, because their descriptors are closed with all others.
                 kept = [requests.detach(), *(end.detach() for _, end in running.values())]
+                if door is not None:
+                    kept.append(door.detach())
                 os.closerange(3, max([*kept, *fds, *running, 100]) + 1)
                 return json.loads(data)
             for fd in fds[:3]:
@@ -168,14 +203,16 @@ def leave(code: int) -> None:
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as connection:
-        for name in COMMANDS if sys.argv[2] == "commands" else ENGINE:
+        for name in MODULES[sys.argv[2]]:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-        if sys.argv[2] == "commands":
+        if sys.argv[2] in {"commands", "servers"}:
             build_command()
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page of these objects
-        program = serve(connection)
+        program = serve(
+            connection, socket.socket(fileno=int(sys.argv[3])) if sys.argv[3:] else None
+        )
     become(program)
     if program["real_end"]:
         exec(compile(program["source"], "<string>", "exec"), vars(sys.modules["__main__"]))

@@ -57,3 +57,19 @@ def _pack(found: Distribution, directory: Path) -> None:
             names.append(name)
         record = f"{stem}.dist-info/RECORD"
         archive.writestr(record, "".join(f"{name},,\n" for name in [*names, record]))
+
+
+def make_small_wheel(directory: Path, name: str) -> None:
+    """Write a wheel with the name and the version of an installed distribution, whose module has no code."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}-{distribution(name).version}"
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {distribution(name).version}\n"
+    files = {
+        f"{name}/__init__.py": "",
+        f"{stem}.dist-info/METADATA": about + "Provides-Extra: http2\n",
+        f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{stem}.dist-info/RECORD": f"{name}/__init__.py,,\n",
+    }
+    with zipfile.ZipFile(directory / f"{stem}-py3-none-any.whl", "w") as archive:
+        for place, text in files.items():
+            archive.writestr(place, text)

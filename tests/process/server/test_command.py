@@ -9,14 +9,18 @@ import subprocess
 import sys
 
 import pytest
+from warm import run_warm
 
 
-def serve(tmp_path, *words, **variables):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JOBCELL_")}
+def environment(**variables):
+    return {k: v for k, v in os.environ.items() if not k.startswith("JOBCELL_")} | variables
+
+
+def serve(tmp_path, *words):
     return subprocess.Popen(
         [sys.executable, "-m", "jobcell", "serve", *words],
         cwd=tmp_path,
-        env={**environment, **variables},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -36,11 +40,12 @@ def serve(tmp_path, *words, **variables):
 )
 def test_what_is_not_safe_is_refused(tmp_path, words, variables, part):
     """The error is one line, and nothing is served."""
-    with serve(tmp_path, *words, **variables) as process:
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2, errors
-    assert part in errors
-    assert errors.count("\n") == 1
+    done = run_warm(
+        None, "serve", *words, env=environment(**variables), cwd=tmp_path, kind="servers"
+    )
+    assert done.returncode == 2, done.stderr
+    assert part in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,14 +8,15 @@ import socket
 import sqlite3
 import stat
 import subprocess
-import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from store_runs import JOB
+from warm import run_warm
 
 from jobcell.store import (
     Store,
@@ -262,9 +263,7 @@ def test_a_file_on_a_read_only_file_system_is_one_clear_error(tmp_path):
         "except StoreError as error:\n"
         "    print(type(error).__name__, error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    done = run_warm(script, tmp_path, kind="commands")
     if "assert libc" in done.stderr:
         pytest.skip("this user may not mount")
     assert done.stderr == ""
@@ -339,33 +338,32 @@ def test_the_queue_takes_its_times_in_milliseconds_in_every_version_of_sqlite(tm
 
 
 @pytest.mark.slow
-def test_two_processes_may_open_a_new_store_at_once(new_store_url):
+def test_two_processes_may_open_a_new_store_at_once(new_store_url, tmp_path):
     """Both find the tables complete, and the store has one identity."""
-    script = (
-        "import sys\n"
-        "from jobcell.store import Store\n"
-        "sys.stdin.read(1)\n"
-        "with Store.open(sys.argv[1]) as store:\n"
-        "    store.enqueue('def main(state):\\n    return state\\n')\n"
-        "    print(store.facts.store_id)\n"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, new_store_url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    for process in processes:
-        process.stdin.write("x")
-        process.stdin.flush()
-    ends = [process.communicate(timeout=120) for process in processes]
+    gate, opened = os.pipe()
+    pids = []
+    for number in range(3):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            code = 1
+            with (tmp_path / f"end-{number}").open("w") as end:
+                try:
+                    os.read(gate, 1)
+                    with Store.open(new_store_url) as store:
+                        store.enqueue(JOB)
+                        end.write(store.facts.store_id)
+                    code = 0
+                except BaseException:
+                    traceback.print_exc(file=end)
+            os._exit(code)
+    os.write(opened, b"xxx")
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    os.close(gate)
+    os.close(opened)
 
-    assert [errors for _, errors in ends] == [""] * 3
-    assert len({output for output, _ in ends}) == 1
+    ends = [(tmp_path / f"end-{number}").read_text() for number in range(3)]
+    assert codes == [0, 0, 0], ends
+    assert len({*ends}) == 1
     with Store.open(new_store_url) as store:
         assert len(store.runs()) == 3
 
