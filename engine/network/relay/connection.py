@@ -15,6 +15,7 @@ from engine.network.relay.loop import Loop
 from engine.network.relay.resolver import Found, Resolver
 from protocol.near_addresses import special
 from protocol.net_proxy import NetProxy
+from protocol.net_rules import NetRule
 from protocol.words import NetOutcome
 
 RESOLVE_S: Final = 10.0
@@ -140,7 +141,11 @@ class Connection:
             if kind is None or self.run.permit.names_address(address, self.port):
                 good.append((family, text))
             else:
-                wrong = f"{self.host} is {address} outside, {kind}, which no rule names"
+                rule = NetRule("address", str(address), ((self.port, self.port),))
+                wrong = (
+                    f"{self.host} is {address} outside, {kind};"
+                    f" to allow that, add {str(rule)!r} to the rules"
+                )
         if not good:
             self.end("refused", wrong)
             return

@@ -59,7 +59,7 @@ def test_a_name_is_reached_and_its_address_is_not(world: World, mode: str):
 
 
 def test_a_name_that_means_this_machine_is_refused(world: World):
-    """The log says which address it was, and that no rule names it."""
+    """The log says which address it was, and which rule would allow it."""
     world.names.records = {"near.example.org": ["127.0.0.1"], "gone.example.org": []}
     rules = ["near.example.org:443", "gone.example.org:443"]
     with served(world.space.listener("127.0.0.1", 443), echo):
@@ -72,4 +72,7 @@ def test_a_name_that_means_this_machine_is_refused(world: World):
         ("near.example.org", 443, "refused"),
     }
     (line,) = found["lines"]
-    assert "near.example.org is 127.0.0.1 outside, a loopback address" in line
+    assert line.endswith(
+        "near.example.org is 127.0.0.1 outside, a loopback address;"
+        " to allow that, add '127.0.0.1:443' to the rules"
+    )

@@ -234,10 +234,12 @@ def test_a_name_server_that_changes_its_answer_is_asked_once_for_a_connection(jo
 def test_an_answer_with_a_near_address_is_refused(job, world, rule, address, shown):
     """For all rules that allow the name, an address of the machine needs a rule that names it."""
     world.names.records["near.wild.example.org"] = [address]
+    found = shown.partition(" ")[0]
+    place = f"[{found}]" if ":" in found else found
     ended = job(rule).refused("near.wild.example.org", 443)
     assert (ended.outcome, ended.reason) == (
         "refused",
-        f"near.wild.example.org is {shown}, which no rule names",
+        f"near.wild.example.org is {shown}; to allow that, add '{place}:443' to the rules",
     )
 
 

@@ -111,7 +111,7 @@ def test_a_relay_that_dies_is_reported_and_the_run_goes_on(bench):
 def test_a_refused_connection_is_explained_once(bench):
     """With the rule that would allow it, if one would."""
     bench.start_job()
-    reason = "near.example.org is 127.0.0.1 outside, a loopback address, which no rule names"
+    reason = "near.example.org is 127.0.0.1 outside, a loopback address"
     report(
         bench,
         Ended(1, "10.0.0.5", 443, "refused", NO_RULE),
