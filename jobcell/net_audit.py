@@ -7,7 +7,9 @@ by the kernel; the child reports it, and the audit names it.
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 import sys
 from collections import defaultdict
 from typing import IO, TYPE_CHECKING, Final
@@ -15,11 +17,11 @@ from typing import IO, TYPE_CHECKING, Final
 from jobcell.input.errors import BadInputError
 from jobcell.output.json_text import encode_json
 from jobcell.output.wording import printable
-from protocol.events import Event, JobError, Log, NetConnect
+from protocol.events import Event, JobError, Log, NetConnect, WorkflowStart
 from protocol.net_rules import MAX_PORTS, parse_net_rule, ports_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from engine import RunResult
     from jobcell.output.views import View
@@ -100,21 +102,36 @@ class AuditView:
     Args:
         view: The other view.
         as_json: Whether the rules are an object of JSON on standard output.
+        stream: Where lines are written; None is standard error.
+        look_up: Returns the addresses of a name.  None: an HTTP proxy resolves the names.
 
     """
 
-    def __init__(self, view: View, *, as_json: bool, stream: IO[str] | None = None) -> None:
+    def __init__(
+        self,
+        view: View,
+        *,
+        as_json: bool,
+        stream: IO[str] | None = None,
+        look_up: Callable[[str], list[str]] | None = None,
+    ) -> None:
         self._view = view
         self._as_json = as_json
         self._stream = stream or sys.stderr
+        self._look_up = look_up
+        self._replayed = 0
         self._ports: defaultdict[str, set[int]] = defaultdict(set)
         self._refused: dict[str, None] = {}
 
     def show(self, event: Event) -> None:
         """Show the event, and remember the place of a connection."""
         self._view.show(event)
-        if isinstance(event, NetConnect) and event.port:
-            self._ports[event.host].add(event.port)
+        if isinstance(event, WorkflowStart):
+            self._replayed = event.replayed
+        elif isinstance(event, NetConnect) and event.port:
+            # A job that names localhost tries ::1 first, and the relay goes to the address that answers.
+            host = "localhost" if event.host == "::1" else event.host
+            self._ports[host].add(event.port)
         elif isinstance(event, Log) and event.source == "runtime":
             refused = _REFUSED.match(event.message)
             if refused is not None:
@@ -127,14 +144,18 @@ class AuditView:
         self._view.close(result)
         if result is None:
             return
+        near = self._add_near_addresses()
         rules, wrong = self.rules()
         refused = [rule for rule in self._refused if rule not in rules]
         if self._as_json:
-            found = {"type": "net-audit", "rules": rules, "refused": [*refused, *wrong]}
+            found: dict[str, object] = {"type": "net-audit", "rules": rules}
+            found["refused"] = [*refused, *wrong]
+            if self._replayed:
+                found["replayed"] = self._replayed
             sys.stdout.buffer.write(encode_json(found, exact=True) + b"\n")
             sys.stdout.buffer.flush()
             return
-        for line in _told(rules, refused, wrong):
+        for line in (*_told(rules, refused, wrong), *near, *_left_out(self._replayed)):
             print(printable(line), file=self._stream, flush=True)
 
     def rules(self) -> tuple[list[str], list[str]]:
@@ -150,9 +171,52 @@ class AuditView:
                 wrong.append(text)
         return rules, wrong
 
+    def _add_near_addresses(self) -> list[str]:
+        """Add the addresses of names that a rule must name, too; return lines that say so.
+
+        A name with another address beside them is reached without.
+        """
+        if self._look_up is None:
+            return []
+        from protocol.near_addresses import special
+
+        lines = []
+        for host, ports in [*self._ports.items()]:
+            if host == "localhost" or _is_address(host):
+                continue
+            found = [ipaddress.ip_address(text) for text in self._look_up(host)]
+            kinds = [special(address) for address in found]
+            for address, kind in zip(found, kinds if all(kinds) else (), strict=False):
+                self._ports[str(address)] |= ports
+                lines.append(f"net audit: {host} is {address}, {kind}, which needs a rule, too")
+        return lines
+
     def _refuse(self, rule: str) -> None:
         if not rule.endswith(f":{_PORT_IS_UNKNOWN}"):
             self._refused[rule] = None
+
+
+def addresses_of(name: str) -> list[str]:
+    """Return the addresses of a name, as the relay would find them."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [*dict.fromkeys(str(place[0]).partition("%")[0] for _, _, _, _, place in found)]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _left_out(replayed: int) -> Iterable[str]:
+    if replayed:
+        steps = "1 step was" if replayed == 1 else f"{replayed} steps were"
+        yield f"net audit: {steps} replayed from the journal; their connections are not in the list"
 
 
 def _told(rules: list[str], refused: list[str], wrong: list[str]) -> Iterable[str]:

@@ -368,9 +368,10 @@ def _view(plan: Plan, given: Given) -> View:
     view = _plain_view(plan, given)
     if not given.net_audit:
         return view
-    from jobcell.net_audit import AuditView
+    from jobcell.net_audit import AuditView, addresses_of
 
-    return AuditView(view, as_json=given.as_json)
+    look_up = addresses_of if given.net_proxy is None else None
+    return AuditView(view, as_json=given.as_json, look_up=look_up)
 
 
 def _plain_view(plan: Plan, given: Given) -> View:

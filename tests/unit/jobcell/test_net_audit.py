@@ -9,7 +9,7 @@ import pytest
 
 from jobcell.input.errors import BadInputError
 from jobcell.net_audit import AuditView, audit_rules, shown_ports
-from protocol.events import JobError, Log, NetConnect
+from protocol.events import JobError, Log, NetConnect, WorkflowStart
 from protocol.net_rules import MAX_PORTS, count_ports, parse_net_rules, ports_of
 from protocol.report import make_report
 
@@ -38,9 +38,14 @@ def refused(rule):
     )
 
 
+ADDRESSES = {"near.test": ["127.0.0.1", "::1"], "mixed.test": ["127.0.0.1", "203.0.113.5"]}
+
+
 def printed(*shown):
     stream = io.StringIO()
-    view = AuditView(inner := Silent(), as_json=False, stream=stream)
+    view = AuditView(
+        inner := Silent(), as_json=False, stream=stream, look_up=lambda n: ADDRESSES.get(n, [])
+    )
     for event in shown:
         view.show(event)
     assert inner.seen == len(shown)
@@ -98,12 +103,35 @@ def test_each_host_is_one_rule():
         connect("::1", 8000),
         connect("10.0.0.1", 5432, "failed"),
     )
-    rules = ["10.0.0.1:5432", "[::1]:8000", "b.example.org:80,443"]
+    rules = ["10.0.0.1:5432", "b.example.org:80,443", "localhost:8000"]
     assert lines[0] == "net audit: a run with these rules reaches the same hosts:"
     assert json.loads(lines[1]) == rules
     assert lines[2].split(" --net ")[1:] == [repr(rule) for rule in rules]
     assert len(lines) == 3
     parse_net_rules(rules)
+
+
+def test_a_name_of_this_machine_needs_a_rule_for_its_addresses():
+    """Without them the run with the printed rules would be refused; another address is enough to reach it."""
+    lines = printed(connect("near.test", 5432), connect("mixed.test", 443))
+    assert json.loads(lines[1]) == [
+        "127.0.0.1:5432",
+        "[::1]:5432",
+        "mixed.test:443",
+        "near.test:5432",
+    ]
+    assert lines[3:] == [
+        f"net audit: near.test is {address}, a loopback address, which needs a rule, too"
+        for address in ("127.0.0.1", "::1")
+    ]
+
+
+def test_an_audit_of_a_resumed_run_says_what_it_has_not_seen():
+    """The steps that were replayed have connected in another run."""
+    start = WorkflowStart(**BASE, versions=None, confinement=None, replayed=2)
+    assert printed(start, connect("a.test", 443))[-1] == (
+        "net audit: 2 steps were replayed from the journal; their connections are not in the list"
+    )
 
 
 def test_a_run_without_connections_needs_no_rule():

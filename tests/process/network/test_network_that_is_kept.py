@@ -1,0 +1,172 @@
+"""The network of runs that a journal or a store keeps: rules, a file of authorities, an audit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authority import Authority
+from modes import let_everybody_in
+from tls_verbs import VERBS
+from web import Reply, Web, server_tls
+
+from engine import FileJournal
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def no_leak():
+    """Replace the check of leaks: each run is a process of its own."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A directory with two authorities, and a repo with an adaptor that speaks TLS."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
+    directory = tmp_path_factory.mktemp("kept")
+    let_everybody_in(directory)
+    for name in ("ours", "stranger"):
+        Authority(directory, name).certificate.chmod(0o644)
+    package = directory / "repo/tls_1/tls"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(VERBS)
+    entry = {"name": "tls", "version": "1", "path": "tls_1", "module": "tls"}
+    (directory / "repo/repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    let_everybody_in(package)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(place) -> Iterator[Web]:
+    """A TLS server with a certificate of our authority."""
+    authority = object.__new__(Authority)
+    authority.directory, authority.certificate = place, place / "ours.pem"
+    authority._key = place / "ours.key"
+    tls = server_tls(authority.issue("server", "localhost"))
+    with Web({"/": lambda seen: Reply(body=b"secure")}, tls=tls) as made:
+        yield made
+
+
+@pytest.fixture
+def jobcell(place, tmp_path) -> Command:
+    """Run the command in a directory of the test."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "jobcell", *map(str, arguments)],
+            cwd=tmp_path,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "PYTHONPATH": str(Path.cwd()),
+                "JOBCELL_REPO": str(place / "repo"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def plan(server: Web) -> dict[str, Any]:
+    """Return two steps that fetch a document over TLS, one after another."""
+    step = {"adaptor": "tls", "expression": f"by_urllib('https://localhost:{server.port}/')"}
+    return {"workflow": {"steps": [{"id": "a", "next": "b", **step}, {"id": "b", **step}]}}
+
+
+@pytest.fixture
+def journal(place, server, jobcell, tmp_path) -> Path:
+    """The journal of a run that was cut after its first step."""
+    (tmp_path / "plan.json").write_text(json.dumps(plan(server)))
+    shutil.copy(place / "ours.pem", tmp_path / "ca.pem")
+    let_everybody_in(tmp_path)
+    net = ("--net", f"localhost:{server.port}", "--ca-file", "ca.pem")
+    whole = jobcell("run", "plan.json", "--journal", "whole", *net)
+    assert json.loads(whole.stdout) == {"data": "secure"}, whole.stderr
+    with FileJournal(tmp_path / "whole") as found:
+        about, records = found.about, list(found.records())
+    with FileJournal(tmp_path / "j") as cut:
+        cut.describe(about)
+        cut.record(records[0])
+    server.seen.clear()
+    return tmp_path / "j"
+
+
+def test_a_resumed_run_has_its_rules_and_its_authorities(journal, server, jobcell):
+    """Both are in the journal; only the second step connects."""
+    done = jobcell("resume", journal)
+    assert json.loads(done.stdout) == {"data": "secure"}, done.stderr
+    assert len(server.seen) == 1
+    [line] = [one for one in done.stderr.splitlines() if one.startswith("options of the journal")]
+    assert f"--net 'localhost:{server.port}' --ca-file '" in line
+
+
+def test_a_resumed_run_may_get_other_authorities(journal, place, server, jobcell):
+    """With those of a stranger the server is refused, as in any run."""
+    done = jobcell("resume", journal, "--ca-file", place / "stranger.pem")
+    assert done.returncode == 1
+    assert "certificate verify failed" in done.stderr
+    assert server.seen == []
+
+
+def test_a_resumed_run_whose_authorities_are_gone_does_not_start(
+    journal, server, jobcell, tmp_path
+):
+    """The error names the file, and nothing else is trusted in its place."""
+    (tmp_path / "ca.pem").unlink()
+    done = jobcell("resume", journal)
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "ca.pem" in line
+    assert "does not exist" in line
+    assert server.seen == []
+
+
+def test_a_resumed_run_can_be_audited(journal, server, jobcell):
+    """The audit sees the steps that run now, and says that others were replayed."""
+    rule = f"localhost:{server.port}"
+    done = jobcell("resume", journal, "--net-audit", "--net", rule)
+    assert json.loads(done.stdout) == {"data": "secure"}, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "net audit" in line or line[:3] == "  ["]
+    assert lines == [
+        "net audit: a run with these rules reaches the same hosts:",
+        f'  ["{rule}"]',
+        "net audit: 1 step was replayed from the journal; their connections are not in the list",
+    ]
+
+
+def test_a_worker_gives_runs_its_rules_and_its_authorities(place, server, jobcell, tmp_path):
+    """`jobcell worker --net --ca-file`: a run of the store trusts that file, and nobody else."""
+    pytest.importorskip("sqlalchemy")
+    from workers import PATIENCE_S, WorkerProcess
+
+    from jobcell import Store
+
+    server.seen.clear()
+    url = f"sqlite:///{tmp_path}/runs.db"
+    net = ("--net", f"localhost:{server.port}", "--repo", str(place / "repo"))
+    outcomes = {}
+    for name in ("ours", "stranger"):
+        file = str(place / f"{name}.pem")
+        with (
+            WorkerProcess(url, *net, "--ca-file", file) as worker,
+            closing(Store.open(url)) as store,
+        ):
+            run = store.enqueue(plan(server))
+            outcomes[name] = run.result(timeout_s=PATIENCE_S)
+            worker.send(signal.SIGTERM)
+            assert worker.wait() == 0
+    assert outcomes["ours"].state == {"data": "secure"}
+    assert "certificate verify failed" in str(outcomes["stranger"].state["errors"])
+    assert len(server.seen) == 2
