@@ -5,6 +5,7 @@ This process is trusted until it reads `Start`.  After the first job it is hosti
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import sys
 import threading
@@ -43,6 +44,8 @@ HELLO: Final = m.Hello(version=PROTOCOL_VERSION)
 """The first message of every child."""
 
 _PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
+_SIGUSR1: Final = 10
+"""The same number on every machine; importing ``signal`` would take half a millisecond."""
 _OK = 0
 _ENGINE_GONE = 3
 _PROTOCOL_BROKEN = 4
@@ -65,6 +68,9 @@ def load() -> RunClasses:
     """Import the modules that every job needs."""
     from sandbox_child.running import LogSender, Runtime, Walk
 
+    # At a limit of time the engine asks where the job is. This writes the stack at once, also while C
+    # code runs; a fork inherits it.
+    faulthandler.register(_SIGUSR1, file=2, all_threads=False)
     return RunClasses(LogSender, Runtime, Walk)
 
 

@@ -7,7 +7,7 @@ import logging
 from engine.reporting import Outcome, Run
 from engine.running.calls import Calls
 from engine.running.running_child import RunningChild
-from engine.running.session import Dismiss, Effects, Kill, Moment, Record, Send, Session
+from engine.running.session import AskWhere, Dismiss, Effects, Kill, Moment, Record, Send, Session
 
 _log = logging.getLogger("jobcell")
 
@@ -19,6 +19,8 @@ def carry_out(effects: Effects, child: RunningChild, calls: Calls) -> None:
             child.send(effect.body)
         elif isinstance(effect, Kill):
             child.kill()
+        elif isinstance(effect, AskWhere):
+            child.ask_where()
         elif isinstance(effect, Dismiss):
             child.dismissed = True
         elif isinstance(effect, Record):

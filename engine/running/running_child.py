@@ -108,6 +108,11 @@ class RunningChild:
         if self._cgroup is not None:
             self._cgroup.kill()
 
+    def ask_where(self) -> None:
+        """Have the child write its stack to its standard error."""
+        if self.exited is None:
+            self._child.ask_where()
+
     def close_network(self) -> bool:
         """End the network of the child, which is gone or killed; return whether it has ended."""
         if self._network is not None:

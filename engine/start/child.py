@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -58,6 +59,9 @@ class Child(Protocol):
 
     def kill(self) -> None:
         """Kill the child and the processes it may have started; harmless when it is gone."""
+
+    def ask_where(self) -> None:
+        """Have the child write its stack to its standard error; harmless when it is gone."""
 
     def reap(self) -> Exit:
         """Return how the child ended; to be called once, when `exit_fd` is readable."""
@@ -194,6 +198,12 @@ def greet(connection: Connection, request: ConfinementRequest) -> None:
     connection.send(codec.encode(Hello(version=PROTOCOL_VERSION, pid=os.getpid())))
     connection.send(codec.encode(Confine(request=request)))
     connection.write()
+
+
+def ask_where(pidfd: int) -> None:
+    """Send the signal at which a child writes its stack (`sandbox_child.bootstrap`)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
+        signal.pidfd_send_signal(pidfd, signal.SIGUSR1)
 
 
 def kill_group(pid: int) -> None:

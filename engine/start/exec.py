@@ -15,6 +15,7 @@ from engine.start.child import (
     Networks,
     Started,
     Watcher,
+    ask_where,
     connect,
     exit_of,
     give_up,
@@ -107,6 +108,10 @@ class SpawnedChild:
     def kill(self) -> None:
         """See `Child.kill`."""
         kill_group(self.pid)
+
+    def ask_where(self) -> None:
+        """See `Child.ask_where`."""
+        ask_where(self.exit_fd)
 
     def reap(self) -> Exit:
         """See `Child.reap`."""

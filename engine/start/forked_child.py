@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Final
 
-from engine.start.child import is_readable
+from engine.start.child import ask_where, is_readable
 from engine.start.exit import Exit
 
 HANG_LOOKS: Final = 8
@@ -47,6 +47,11 @@ class ForkedChild:
                 os.kill(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it is gone
+
+    def ask_where(self) -> None:
+        """See `Child.ask_where`; without a pidfd, the child cannot be asked."""
+        if self._pidfd >= 0 and self._exit is None:
+            ask_where(self._pidfd)
 
     def reap(self) -> Exit:
         """See `Child.reap`."""

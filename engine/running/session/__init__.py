@@ -7,7 +7,7 @@ of `running`.
 
 from __future__ import annotations
 
-from engine.running.session.effects import Dismiss, Effects, Kill, Record, Resolve, Send
+from engine.running.session.effects import AskWhere, Dismiss, Effects, Kill, Record, Resolve, Send
 from engine.running.session.footprint import Reading
 from engine.running.session.limits import Used
 from engine.running.session.loading import Answer, Request
@@ -19,6 +19,7 @@ from engine.running.session.session import Session
 
 __all__ = [
     "Answer",
+    "AskWhere",
     "Dismiss",
     "Effects",
     "Kill",

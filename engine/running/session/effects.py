@@ -36,6 +36,10 @@ class Kill(msgspec.Struct, frozen=True):
     """
 
 
+class AskWhere(msgspec.Struct, frozen=True):
+    """Have the child write its stack to its standard error."""
+
+
 class Dismiss(msgspec.Struct, frozen=True):
     """End the child that has sent its last message, once everything that it wrote is taken."""
 
@@ -46,9 +50,10 @@ class Record(msgspec.Struct, frozen=True):
     record: StepRecord
 
 
-Effect = Send | Resolve | Kill | Dismiss | Record
+Effect = Send | Resolve | Kill | AskWhere | Dismiss | Record
 Effects = tuple[Effect, ...]
 
 NO_EFFECTS: Final[Effects] = ()
 KILL: Final[Effects] = (Kill(),)
+ASK_WHERE: Final[Effects] = (AskWhere(),)
 DISMISS: Final[Effects] = (Dismiss(),)

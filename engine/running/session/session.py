@@ -39,6 +39,7 @@ from engine.running.session.secrets import make_redactor
 from engine.running.session.steps import Steps
 from engine.running.session.traffic import Traffic
 from engine.running.session.verdict import Verdict, internal_error
+from engine.running.session.where import Where
 from engine.start import Exit
 from protocol import codec, events
 from protocol import messages as m
@@ -55,16 +56,12 @@ class Session:
         self.order: Order | None = order
         """The order, which is dropped once the child has it, because it has secrets."""
         claims = Claims(order.workflow)
+        ids = order.credential_ids | order.state_ids
         reporter = Reporter(
             order.run_id,
             order.options,
             log,
-            make_redactor(
-                order.options,
-                order.credential_ids | order.state_ids,
-                order.configurations,
-                claims.is_id,
-            ),
+            make_redactor(order.options, ids, order.configurations, claims.is_id),
         )
         self.loading = Loading(
             credential_ids=order.credential_ids,
@@ -78,7 +75,6 @@ class Session:
         self._verdict = Verdict()
         self._verdict.report = order.failed
         self._confinement = order.confinement
-        self._versions = order.versions
         self._parts = RunParts(
             options=order.options,
             reporter=reporter,
@@ -95,6 +91,7 @@ class Session:
         self._traffic = Traffic(order, reporter)
         self._deadlines = Deadlines(order.options)
         self._child = Conversation(self._parts, self._deadlines)
+        self._where = Where(order.workflow, self._steps, self._verdict)
 
     # --- facts for the lane ---
 
@@ -121,8 +118,8 @@ class Session:
     @property
     def next_deadline(self) -> float:
         """When to call `check`, on the monotonic clock; infinity if no limit of time is set."""
-        proceed_s = self._child.proceed_s
-        return self._deadlines.next if proceed_s is None else min(proceed_s, self._deadlines.next)
+        due_s, proceed_s = self._deadlines.next, self._child.proceed_s
+        return self._where.deadline(due_s if proceed_s is None else min(proceed_s, due_s))
 
     def needs_reading(self, message: m.Message) -> bool:
         """Whether `receive` needs a reading of the child's memory with this message."""
@@ -142,6 +139,7 @@ class Session:
         self._deadlines = Deadlines(self.options, since_s)
         self._deadlines.begin(now.s)
         self._child = Conversation(self._parts, self._deadlines)
+        self._where.begin()
         self._verdict.closed = False
         if self._recovery.children:
             self._steps.next_child()
@@ -173,13 +171,14 @@ class Session:
         if self.order is not None and not self._recovery.keeps:
             self.order = None
             self._recovery.started()
-        effects = self._child.receive(message, now, frame_bytes, memory, reads)
+        late = self._where.heard(self._child, message, now)
+        effects = late + self._child.receive(message, now, frame_bytes, memory, reads)
         self._traffic.heard(message)
         return effects
 
     def output(self, source: LogSource, data: bytes, now: Moment) -> Effects:
         """Take bytes that the child wrote to one of its standard streams."""
-        return self._child.output(source, data, now)
+        return self._where.output(self._child, source, data, now)
 
     def network(self, message: FromRelay, now: Moment) -> Effects:
         """Take a message of the relay about the network of the child."""
@@ -220,14 +219,12 @@ class Session:
                 its plan or of a credential, and does not run a job.
 
         """
+        late = self._where.close(self._child, now)
         self._child.asked_to_end = True
         self._verdict.set(cancelled_report(reason))
         self._deadlines.cancelled(now.s)
-        return (
-            (Send(codec.encode(m.Cancel(reason=reason[:MAX_REASON]))),)
-            if reads
-            else self._child.doom()
-        )
+        asked = (Send(codec.encode(m.Cancel(reason=reason[:MAX_REASON]))),)
+        return late + (asked if reads else self._child.doom())
 
     def heard_since_cancel(self) -> Effects:
         """Take note that the child was heard after it was sent the cancellation.
@@ -262,7 +259,7 @@ class Session:
         if report is None and used is not None:
             report = overused(used, self.options)
         if report is not None:
-            effects += self._child.judge_step(report)
+            effects += self._where.over_limit(self._child, report, now)
         if self._deadlines.must_stop(now.s):
             if self.verdict is None:
                 self.break_off("the child closed its pipe, and stayed")
@@ -292,6 +289,7 @@ class Session:
             A time on the monotonic clock; None if the run is over.
 
         """
+        self._where.close(self._child, now)
         child = self._child
         if self.verdict is not None or not self._recovery.keeps:
             return None
@@ -334,6 +332,7 @@ class Session:
             memory: The last reading of its memory.
 
         """
+        self._where.close(self._child, now)
         child, reporter = self._child, self._reporter
         reporter.time_s = now.wall_s
         self._steps.footprint.take(memory)
@@ -395,6 +394,6 @@ class Session:
             duration_ms=duration_ms,
             usage=self._traffic.usage(self._steps.footprint.peak_bytes),
             confinement=confinement,
-            versions=self._versions,
+            versions=self._parts.versions,
             children=max(1, self._recovery.children),
         )

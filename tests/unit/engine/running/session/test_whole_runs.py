@@ -34,10 +34,20 @@ from session_bench import (
 from engine.reporting import logs, reporter
 from engine.running import session as room
 from engine.running.session.deadlines import LINGER_S, START_S
-from engine.running.session.effects import DISMISS, KILL, Dismiss, Kill, Resolve, Send
+from engine.running.session.effects import (
+    ASK_WHERE,
+    DISMISS,
+    KILL,
+    AskWhere,
+    Dismiss,
+    Kill,
+    Resolve,
+    Send,
+)
 from engine.running.session.limits import Used
 from engine.running.session.loading import Answer
 from engine.running.session.resolution import Resolution
+from engine.running.session.snapshot import ANSWER_S
 from engine.start.exit import Exit
 from protocol import messages as m
 from protocol.codec import decode_to_child
@@ -158,6 +168,11 @@ def test_a_limit_that_is_looked_at_kills_at_its_moment(options, path, seconds, u
         bench.pass_time(0.001)
     else:
         assert bench.check(Used(memory_bytes=1, cpu_s=1.0)) == ()
+    if named in {"timeout_s", "step_timeout_s", "cpu_s"}:  # a job runs, and is asked for its line
+        assert bench.check(used) == ASK_WHERE
+        assert bench.session.next_deadline == bench.now.s + ANSWER_S
+        assert bench.check(used) == ()
+        bench.pass_time(ANSWER_S)
     assert bench.check(used) == KILL
     outcome = bench.finish(KILLED)
     assert outcome.ending.error.option == named
@@ -197,8 +212,8 @@ def test_a_child_that_is_to_be_killed_is_not_dismissed_by_its_last_message():
     late = Bench(timeout_s=5).start_job()
     late.pass_time(5).check()
     late.say(complete(), end())
-    for bench in (too_large, late):
-        assert set(bench.effects) == {Kill()}
+    assert set(too_large.effects) == {Kill()}
+    assert set(late.effects) == {AskWhere(), Kill()}
 
 
 def test_lines_that_are_flushed_at_the_end_count_as_events():
