@@ -7,7 +7,6 @@ make one run.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -15,35 +14,18 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.api import PlanError
-from jobcell.store.blobs import Blobs
-from jobcell.store.carrying import carry
+from jobcell.store.blobs import Blobs, Uploaded
 from jobcell.store.database import Database
+from jobcell.store.due import Ticks, locked, moment, read_now, to_ms
 from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, prepare
-from jobcell.store.errors import (
-    RunConflictError,
-    ScheduleConflictError,
-    StoreDamagedError,
-    UnknownScheduleError,
-)
-from jobcell.store.reading import OVER, decode_plan
-from jobcell.store.schema import runs, schedules
+from jobcell.store.errors import ScheduleConflictError, UnknownScheduleError
+from jobcell.store.schema import schedules
 from jobcell.store.ticks import ScheduleTextError, Timetable, tick_id
-from protocol.events import REDACTED
-from protocol.state import copy_state
 
 Missed = Literal["run", "skip"]
 
-LATE_S: Final = 60
-"""A tick that no worker has seen within this time was missed, and `Schedule.missed` decides about it."""
-
 LONGEST_NAME: Final = 200
-_WAIT_MS: Final = 5_000
-"""Time until the next look at a schedule whose last run is not over yet."""
-
 _RETRY_S: Final = 30.0
-_REDACTED: Final = REDACTED.encode()
-_log = logging.getLogger("jobcell.schedules")
 
 
 class Schedule(NamedTuple):
@@ -88,8 +70,7 @@ class Schedules:
     ) -> None:
         self._database = database
         self._blobs = blobs
-        self._write = write
-        self._reported: set[tuple[str, str]] = set()
+        self._ticks = Ticks(database, blobs, write)
 
     def add(
         self,
@@ -153,8 +134,9 @@ class Schedules:
             "missed": missed,
             "carry_state": bool(carry_state),
         }
+        uploaded = self._database.retry(lambda: self._blobs.upload(run.contents), _RETRY_S)
         self._database.retry(
-            lambda: self._add(name, run, values, timetable, replace=replace), _RETRY_S
+            lambda: self._add(name, run, values, timetable, uploaded, replace=replace), _RETRY_S
         )
         return self.get(name)
 
@@ -164,33 +146,33 @@ class Schedules:
         run: Enqueued,
         values: dict[str, Any],
         timetable: Timetable,
+        uploaded: Uploaded,
         *,
         replace: bool,
     ) -> None:
         with self._database.write() as connection:
-            contents = [run.plan] if run.state is None else [run.plan, run.state]
-            keys = self._blobs.write(connection, contents)
+            keys = self._blobs.write(connection, run.contents, uploaded=uploaded)
             whole = values | {
                 "plan": keys[run.plan.key],
                 "state": None if run.state is None else keys[run.state.key],
             }
-            now = self._now(connection)
+            now = read_now(self._database, connection)
             fresh = {
-                "looked_ms": _ms(now),
-                "due_ms": _ms(timetable.next_after(now)),
+                "looked_ms": to_ms(now),
+                "due_ms": to_ms(timetable.next_after(now)),
                 "problem": None,
             }
             insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
             # The count of an insert is not known in PostgreSQL, but its rows are.
             added = connection.execute(
                 insert(schedules)
-                .values(name=name, created_ms=_ms(now), **whole, **fresh)
+                .values(name=name, created_ms=to_ms(now), **whole, **fresh)
                 .on_conflict_do_nothing(index_elements=[schedules.c.name])
                 .returning(schedules.c.name)
             )
             if added.first() is not None:
                 return
-            known = connection.execute(self._locked(name)).one()
+            known = connection.execute(locked(self._database, name)).one()
             different = [key for key, value in whole.items() if getattr(known, key) != value]
             if not different:
                 return
@@ -246,112 +228,8 @@ class Schedules:
         self._database.retry(remove, _RETRY_S)
 
     def run_due(self) -> Sequence[str]:
-        """Make the runs of all ticks that are due, and return their ids.  Workers call this.
-
-        A schedule that cannot be used (its zone is unknown on this machine, say) is logged and stays due, because
-        another worker may have what it needs.
-
-        Raises:
-            StoreUnavailableError: The store is out of reach.
-
-        """
-        with self._database.read() as connection:
-            query = sa.select(schedules.c.name).where(schedules.c.due_ms <= self._database.now_ms)
-            names = connection.execute(query.order_by(schedules.c.due_ms)).scalars().all()
-        made = []
-        for name in names:
-            try:
-                with self._database.write() as connection:
-                    run_id = self._run_one(connection, name)
-            except (ScheduleTextError, PlanError, StoreDamagedError) as error:
-                self._report(name, f"it cannot be used here: {error}")
-                continue
-            if run_id is not None:
-                made.append(run_id)
-        return made
-
-    def _run_one(self, connection: sa.Connection, name: str) -> str | None:
-        """Decide about the due ticks of a schedule; return the id of the run, if there is one."""
-        row = connection.execute(self._locked(name, skip=True)).one_or_none()
-        now = self._now(connection)
-        if row is None or row.due_ms is None or row.due_ms > _ms(now):
-            return None  # removed, or another worker is at it, or was faster
-        timetable = Timetable(row.cron, row.tz)
-        tick = timetable.last_until(now, after=_moment(row.looked_ms))
-        changes: dict[str, Any] = {"due_ms": _ms(timetable.next_after(now))}
-        run_id = None
-        if tick is not None:
-            # Otherwise a worker has seen it in time, and it waits for the run before it.
-            is_first_look = row.due_ms == _ms(timetable.next_after(_moment(row.looked_ms)))
-            is_late = is_first_look and (now - tick).total_seconds() > LATE_S
-            if is_late and row.missed == "skip":
-                changes["problem"] = f"{tick_id(name, tick)} was missed"
-                _log.info("schedule %r: %s", name, changes["problem"])
-            elif row.carry_state and self._is_running(connection, name):
-                changes = {"due_ms": _ms(now) + _WAIT_MS}
-            else:
-                run_id, changes["problem"] = self._make(connection, row, tick)
-            if "problem" in changes:
-                changes["looked_ms"] = _ms(tick)
-            if run_id is not None:
-                changes["last_tick"] = _ms(tick)
-        statement = schedules.update().where(schedules.c.name == name)
-        connection.execute(statement.values(**changes))
-        return run_id
-
-    def _make(
-        self, connection: sa.Connection, row: sa.Row[Any], tick: datetime
-    ) -> tuple[str | None, str | None]:
-        """Make the run of a tick; return its id, or else the reason why it was not made."""
-        run_id = tick_id(row.name, tick)
-        state_key = carry(connection, row) if row.carry_state else row.state
-        content = None if state_key is None else self._blobs.read_one(connection, state_key)
-        if content is not None and row.carry_state and _REDACTED in content:
-            # A run with the word in place of a token would fail, or would repeat its work.
-            problem = (
-                f"{run_id} has no run: the state to carry has a secret in it; this store keeps no secrets,"
-                " an encrypted store (JOBCELL_STORE_KEY) does"
-            )
-            _log.warning("schedule %r: %s", row.name, problem)
-            return None, problem
-        run = prepare(
-            self._blobs,
-            decode_plan(self._blobs.read_one(connection, row.plan), run_id),
-            None if content is None else copy_state(content),
-            run_id=run_id,
-            tenant=row.tenant,
-            priority=row.priority,
-            not_before=None,
-            options=None,
-        )
-        try:
-            self._write(connection, run._replace(schedule=row.name))
-        except RunConflictError as error:
-            _log.warning("schedule %r: %s", row.name, error)
-            return None, str(error)
-        return run_id, None
-
-    def _is_running(self, connection: sa.Connection, name: str) -> bool:
-        query = sa.select(runs.c.id).where(runs.c.schedule == name, runs.c.status.not_in(OVER))
-        return connection.execute(query.limit(1)).first() is not None
-
-    def _locked(self, name: str, *, skip: bool = False) -> sa.Select[Any]:
-        query = sa.select(schedules).where(schedules.c.name == name)
-        if skip and not self._database.is_sqlite:
-            return query.with_for_update(skip_locked=True)
-        return self._database.lock_row(query)
-
-    def _now(self, connection: sa.Connection) -> datetime:
-        return _moment(connection.execute(sa.select(self._database.now_ms)).scalar_one())
-
-    def _report(self, name: str, problem: str) -> None:
-        """Log and store why a schedule cannot be used, once for each reason."""
-        if (name, problem) not in self._reported:
-            self._reported.add((name, problem))
-            _log.error("schedule %r: %s", name, problem)
-            with self._database.write() as connection:
-                statement = schedules.update().where(schedules.c.name == name)
-                connection.execute(statement.values(problem=problem))
+        """Make the runs of all ticks that are due, and return their ids; see `Ticks.run_due`.  Workers call this."""
+        return self._ticks.run_due()
 
 
 def check_name(name: Any) -> None:
@@ -382,9 +260,9 @@ def check_name(name: Any) -> None:
 
 
 def _schedule(row: sa.Row[Any]) -> Schedule:
-    due = None if row.due_ms is None else _moment(row.due_ms)
+    due = None if row.due_ms is None else moment(row.due_ms)
     try:
-        due = Timetable(row.cron, row.tz).next_after(_moment(row.looked_ms))
+        due = Timetable(row.cron, row.tz).next_after(moment(row.looked_ms))
     except ScheduleTextError:
         pass  # this machine does not know the zone
     return Schedule(
@@ -395,9 +273,9 @@ def _schedule(row: sa.Row[Any]) -> Schedule:
         priority=row.priority,
         missed=row.missed,
         carry_state=row.carry_state,
-        created=_moment(row.created_ms),
+        created=moment(row.created_ms),
         next=due,
-        last=None if row.last_tick is None else _moment(row.last_tick),
+        last=None if row.last_tick is None else moment(row.last_tick),
         problem=row.problem,
     )
 
@@ -405,11 +283,3 @@ def _schedule(row: sa.Row[Any]) -> Schedule:
 def _unknown(name: str, names: Any) -> UnknownScheduleError:
     there = ", ".join(map(repr, sorted(names)[:10])) or "none"
     return UnknownScheduleError(f"the store has no schedule {name!r}; there are: {there}")
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _ms(moment: datetime | None) -> Any:
-    return None if moment is None else round(moment.timestamp() * 1000)

@@ -44,7 +44,7 @@ def store(store_url: str) -> Iterator[Store]:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the minute in which a worker may be late be longer, for a machine that is slow."""
-    monkeypatch.setattr("jobcell.store.scheduling.LATE_S", 300)
+    monkeypatch.setattr("jobcell.store.due.LATE_S", 300)
 
 
 def change(store: Store, name: str, **values: Any) -> None:
