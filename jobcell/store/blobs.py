@@ -7,12 +7,15 @@ content would wait for that transaction.
 `sweep` removes blobs that no row needs.  A transaction that needs a blob which is there already marks it as used,
 unless that was done within the last minute.  So a blob without a mark for ten minutes is needed by no
 transaction that is still open, and a mark and a removal of the same row wait for each other.
+
+An object is written before the transaction that needs it: nobody must wait for an object store behind a lock. If
+that transaction fails, the object has no row. `sweep` removes it when it is a day old.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +39,9 @@ _FRESH_MS: Final = 60_000
 UNUSED_MS: Final = 600_000
 """Time after which a blob that no row needs is removed."""
 
+ORPHAN_S: Final = 86_400.0
+"""Age of an object without a row that is removed.  No transaction is open for so long."""
+
 _HASH_LENGTH: Final = 64
 _GIVEN: Final = ("key", "encoding", "size", "body", "url")
 """The columns of a row that do not come from the database."""
@@ -52,6 +58,12 @@ class Blob(NamedTuple):
 
     key: str
     content: bytes
+
+
+Uploaded = Mapping[str, dict[str, Any]]
+"""Rows of contents that are in the object store already, by their keys."""
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Blobs:
@@ -73,8 +85,47 @@ class Blobs:
         """Return a content with its key."""
         return Blob(self._seal.digest(content), content)
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether large contents go to an object store."""
+        return self._objects is not None
+
+    def close(self) -> None:
+        """Let go of the connections to the object store."""
+        if self._objects is not None:
+            self._objects.close()
+
+    def upload(self, contents: Iterable[Blob], *, run_id: str | None = None) -> Uploaded:
+        """Write the large contents that the store does not have to the object store; return rows for `write`.
+
+        Args:
+            contents: Of `name`.
+            run_id: As in `write`.
+
+        Raises:
+            StoreUnavailableError: The object store or the database is out of reach.
+
+        """
+        if self._objects is None:
+            return {}
+        large = {b.key: b for b in contents if len(b.content) > LARGE_BYTES}
+        if run_id is not None:
+            large = {
+                f"{key}-{run_id}": Blob(f"{key}-{run_id}", b.content) for key, b in large.items()
+            }
+        if not large:
+            return {}
+        with self._database.read() as connection:
+            known = {row[0] for row in self._ages.run(connection, sorted(large))}
+        return {key: self._pack(blob) for key, blob in large.items() if key not in known}
+
     def write(
-        self, connection: sa.Connection, contents: Iterable[Blob], *, run_id: str | None = None
+        self,
+        connection: sa.Connection,
+        contents: Iterable[Blob],
+        *,
+        run_id: str | None = None,
+        uploaded: Uploaded = _NOTHING,
     ) -> dict[str, str]:
         """Store the contents that the store does not have, and return the key of each by its hash.
 
@@ -83,13 +134,14 @@ class Blobs:
             contents: Of `name`.
             run_id: The id of the run, in a transaction of a caller that may stay open; None: in one of
                 our own, which ends soon.
+            uploaded: Of `upload`.
 
         """
         wanted = {blob.key: blob for blob in contents}
         if run_id is not None:
             own = {key: f"{key}-{run_id}" for key in wanted}
             for key, blob in wanted.items():
-                self._insert(connection, Blob(own[key], blob.content))
+                self._insert(connection, Blob(own[key], blob.content), uploaded)
             return own
         # In this order, so that two transactions never wait for each other.
         ordered = sorted(wanted)
@@ -98,19 +150,35 @@ class Blobs:
         for key in ordered:
             age_ms = known.get(key)
             if age_ms is None or (age_ms >= _FRESH_MS and not self._use(connection, key)):
-                self._insert(connection, wanted[key])
+                self._insert(connection, wanted[key], uploaded)
         return {key: key for key in ordered}
 
-    def read(self, connection: sa.Connection, keys: Iterable[str]) -> dict[str, bytes]:
+    def fetch(self, connection: sa.Connection, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return those of the contents that lie in the object store."""
+        rows = self._found.run(connection, sorted(set(keys)))
+        return {row.key: self._content(row) for row in rows if row.body is None}
+
+    def read(
+        self,
+        connection: sa.Connection,
+        keys: Iterable[str],
+        fetched: Mapping[str, bytes] = _NOTHING,
+    ) -> dict[str, bytes]:
         """Return the contents with the given keys.
+
+        Args:
+            connection: A connection.
+            keys: Their keys.
+            fetched: Of `fetch`.
 
         Raises:
             StoreDamagedError: A content is missing, or has another hash.
             StoreUnavailableError: The object store is out of reach.
 
         """
-        ordered = sorted(set(keys))
-        found: dict[str, bytes] = {}
+        wanted = set(keys)
+        found = {key: fetched[key] for key in wanted if key in fetched}
+        ordered = sorted(wanted - found.keys())
         for row in self._found.run(connection, ordered):
             found[row.key] = self._content(row)
         for key in ordered:
@@ -123,7 +191,28 @@ class Blobs:
         return self.read(connection, [key])[key]
 
     def sweep(self) -> int:
-        """Remove the blobs that no row needs; return their number."""
+        """Remove the blobs that no row needs, and objects without a blob; return the number of blobs."""
+        removed = self._sweep_rows()
+        self._sweep_objects()
+        return removed
+
+    def _sweep_objects(self) -> None:
+        objects = self._objects
+        if objects is None:
+            return
+        with self._database.read() as connection:
+            now_ms = connection.execute(sa.select(self._database.now_ms)).scalar_one()
+        for names in objects.old_names(now_ms / 1000 - ORPHAN_S):
+            for start in range(0, len(names), _MANY):
+                part = names[start : start + _MANY]
+                with self._database.read() as connection:
+                    query = sa.select(blobs.c.url).where(blobs.c.url.in_(part))
+                    kept = set(connection.execute(query).scalars())
+                for name in part:
+                    if name not in kept:
+                        objects.remove(name)
+
+    def _sweep_rows(self) -> int:
         needed = sa.union_all(
             *(
                 sa.select(column.label("key")).where(column.is_not(None))
@@ -171,8 +260,8 @@ class Blobs:
             return None
         return [self._pack(wanted[key]) for key in sorted(wanted)]
 
-    def _insert(self, connection: sa.Connection, blob: Blob) -> None:
-        self._add.run(connection, **self._pack(blob))
+    def _insert(self, connection: sa.Connection, blob: Blob, uploaded: Uploaded) -> None:
+        self._add.run(connection, **(uploaded.get(blob.key) or self._pack(blob)))
 
     def _pack(self, blob: Blob) -> dict[str, Any]:
         """Return the row of a content; it writes a large one to the object store."""

@@ -16,7 +16,7 @@ from engine.api import DEFAULT_PUBLIC_KEYS, PlanError, Problem, RunOptions
 from engine.plan import load_plan
 from engine.reporting import secrets_of, secrets_within
 from jobcell.store import queue
-from jobcell.store.blobs import Blob, Blobs
+from jobcell.store.blobs import Blob, Blobs, Uploaded
 from jobcell.store.contents import PackedRecord
 from jobcell.store.database import Database
 from jobcell.store.errors import RunConflictError
@@ -47,6 +47,12 @@ class Enqueued(NamedTuple):
     schedule: str | None = None
     records: tuple[PackedRecord, ...] = ()
     """Records of an earlier run, which this run replays."""
+
+    @property
+    def contents(self) -> list[Blob]:
+        """The contents that its rows need."""
+        states = [] if self.state is None else [self.state]
+        return [self.plan, *(record.blob for record in self.records), *states]
 
 
 class Place:
@@ -118,6 +124,7 @@ def write(
     run: Enqueued,
     place: Place,
     *,
+    uploaded: Uploaded,
     is_callers: bool = False,
 ) -> bool:
     """Store a run in the transaction of *connection*; return whether it is new.
@@ -129,6 +136,7 @@ def write(
         connection: A connection in a transaction.
         run: The run.
         place: Of the last run; the new run comes behind it.
+        uploaded: Of `Blobs.upload`.
         is_callers: Whether the transaction is a caller's, and may stay open.
 
     Raises:
@@ -136,7 +144,8 @@ def write(
 
     """
     known = _known(connection, run.run_id)
-    if known is None and _insert(database, blobs, connection, run, is_callers=is_callers):
+    own_id = run.run_id if is_callers else None
+    if known is None and _insert(database, blobs, connection, run, own_id, uploaded):
         place.time_ms = queue.put(
             client,
             connection,
@@ -167,12 +176,15 @@ def _known(connection: sa.Connection, run_id: str) -> Any:
 
 
 def _insert(
-    database: Database, blobs: Blobs, connection: sa.Connection, run: Enqueued, *, is_callers: bool
+    database: Database,
+    blobs: Blobs,
+    connection: sa.Connection,
+    run: Enqueued,
+    own_id: str | None,
+    uploaded: Uploaded,
 ) -> bool:
     """Store a run unless another transaction has done it; return whether it is new."""
-    contents = [run.plan, *(record.blob for record in run.records)]
-    contents += [] if run.state is None else [run.state]
-    keys = blobs.write(connection, contents, run_id=run.run_id if is_callers else None)
+    keys = blobs.write(connection, run.contents, run_id=own_id, uploaded=uploaded)
     insert = sqlite.insert if database.is_sqlite else postgresql.insert
     statement = insert(runs).values(
         id=run.run_id,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from jobcell.store.errors import StoreDamagedError, StoreUnavailableError, StoreUrlError
 
 OBJECTS_VARIABLE: Final = "JOBCELL_STORE_OBJECTS"
 
+_NAME: Final = re.compile(r"[0-9a-f]{2}/[^/]+\.([0-9a-f]{1,10})-[0-9a-f]{32}")
+_T = TypeVar("_T")
+
 
 class Objects:
-    """A directory of an object store.
+    """A directory of an object store.  Any thread may use it, and a fork of this process too.
 
     Args:
         url: Its address.
@@ -23,17 +30,33 @@ class Objects:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec
-
         if "://" not in url:
             raise StoreUrlError(
                 f"{url!r} is not the URL of an object store; write s3://bucket/jobcell, or file:///path"
             )
+        self._url = url
+        self._home = ""
+        self._pid = 0
+        self._shared: Any = None
+        self._own = threading.local()
         try:
-            self._files, self._root = fsspec.core.url_to_fs(url)
+            self._open()
         except (ImportError, ValueError) as error:
-            raise StoreUrlError(f"the object store {url!r} cannot be used: {error}") from None
-        self._root = self._root.rstrip("/")
+            raise StoreUrlError(f"the object store {self} cannot be used: {error}") from None
+        # A server that cannot be reached now is an error of the first call.
+        except Exception:  # noqa: BLE001, S110 - each implementation has errors of its own
+            pass
+
+    def __str__(self) -> str:
+        return re.sub(r"//[^/@]*@", "//***@", self._url)
+
+    def use(self, store_id: str) -> None:
+        """Give each store a directory of its own, so that none removes the objects of another."""
+        self._home = f"{store_id}/"
+
+    def close(self) -> None:
+        """Let go of all connections; a later call opens new ones."""
+        self._shared, self._own = None, threading.local()
 
     def write(self, key: str, body: bytes) -> str:
         """Store bytes and return their name.
@@ -45,8 +68,13 @@ class Objects:
             StoreUnavailableError: The object store is out of reach.
 
         """
-        name = f"{key[:2]}/{key}.{uuid4().hex}"
-        self._try(lambda: self._write(f"{self._root}/{name}", body))
+        name = f"{self._home}{key[:2]}/{key}.{int(time.time()):x}-{uuid4().hex}"
+        try:
+            self._try(lambda files, root: _write(files, f"{root}/{name}", body))
+        except StoreDamagedError as error:  # there is no such bucket, for example
+            raise StoreUnavailableError(
+                f"the object store {self} takes no object: {error}"
+            ) from None
         return name
 
     def read(self, name: str) -> bytes:
@@ -57,34 +85,83 @@ class Objects:
             StoreUnavailableError: The object store is out of reach.
 
         """
-        content: bytes = self._try(lambda: self._files.cat_file(f"{self._root}/{name}"))
-        return content
+        return self._try(lambda files, root: bytes(files.cat_file(f"{root}/{name}")))
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""
         try:
-            self._try(lambda: self._files.rm_file(f"{self._root}/{name}"))
+            self._try(lambda files, root: files.rm_file(f"{root}/{name}"))
         except StoreDamagedError:
             pass
 
-    def _write(self, path: str, body: bytes) -> None:
-        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self._files.pipe_file(path, body)
+    def old_names(self, before_s: float) -> Iterator[list[str]]:
+        """Yield the names of the objects of this store that were made before a Unix time, in parts.
 
-    def _try(self, action: Any) -> Any:
+        Raises:
+            StoreUnavailableError: The object store is out of reach.
+
+        """
+        for part in range(256):
+            folder = f"{self._home}{part:02x}"
+            try:
+                # A listing that fsspec has kept would lack new objects, and have old ones.
+                paths = self._try(
+                    lambda files, root, folder=folder: _names(files, f"{root}/{folder}")  # type: ignore[misc]
+                )
+            except StoreDamagedError:
+                continue  # no object has been there yet
+            names = [f"{folder}/{path.rpartition('/')[2]}" for path in paths]
+            old = [name for name in names if _is_older(name.removeprefix(self._home), before_s)]
+            if old:
+                yield old
+
+    def _open(self) -> tuple[Any, str]:
+        """Return the files of fsspec, and the path of the directory."""
+        import fsspec
+
+        if self._pid != os.getpid():  # connections belong to the process that has opened them
+            self._shared, self._own, self._pid = None, threading.local(), os.getpid()
+        known = self._shared or getattr(self._own, "opened", None)
+        if known is None:
+            files, root = fsspec.core.url_to_fs(self._url, skip_instance_cache=True)
+            known = files, root.rstrip("/")
+            # Others, such as those for FTP and SFTP, have one connection, which takes one call at a time.
+            if files.async_impl:
+                self._shared = known
+            else:
+                self._own.opened = known
+        return known
+
+    def _try(self, action: Callable[[Any, str], _T]) -> _T:
         try:
-            return action()
+            return action(*self._open())
         except FileNotFoundError as error:
-            raise StoreDamagedError(f"the object store lacks an object: {error}") from None
+            raise StoreDamagedError(f"the object store {self} lacks an object: {error}") from None
         # Each implementation raises errors of its own library.
         except Exception as error:
+            self._own.opened = None  # the connection may be broken
             kind = type(error).__name__
             raise StoreUnavailableError(
-                f"the object store is out of reach: {kind}: {error}"
+                f"the object store {self} is out of reach: {kind}: {error}"
             ) from error
 
 
 def open_objects(given: str | None) -> Objects | None:
-    """Return the object store at *given* or at the address in the environment; None if there is none."""
+    """Return the object store at *given* or at the address in the environment; None without one."""
     url = given if given is not None else os.environ.get(OBJECTS_VARIABLE, "")
     return Objects(url) if url else None
+
+
+def _write(files: Any, path: str, body: bytes) -> None:
+    files.makedirs(path.rpartition("/")[0], exist_ok=True)
+    files.pipe_file(path, body)
+
+
+def _names(files: Any, path: str) -> list[str]:
+    files.invalidate_cache()
+    return [str(name) for name in files.ls(path, detail=False)]
+
+
+def _is_older(name: str, before_s: float) -> bool:
+    found = _NAME.fullmatch(name)
+    return found is not None and int(found[1], 16) < before_s

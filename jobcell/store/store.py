@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from engine.api import RunOptions
 from jobcell.store import opening, queue
-from jobcell.store.blobs import Blobs
+from jobcell.store.blobs import Blobs, Uploaded
 from jobcell.store.callers import joined
 from jobcell.store.cancelling import cancel
 from jobcell.store.contents import Contents
@@ -100,6 +100,8 @@ class Store:
         except BaseException:
             database.close()
             raise
+        if large is not None:
+            large.use(facts.store_id)
         return cls(database, facts, seal, Blobs(database, seal, large))
 
     def __repr__(self) -> str:
@@ -108,6 +110,7 @@ class Store:
     def close(self) -> None:
         """Close all connections; handles of the store cannot be used any more."""
         self.database.close()
+        self.blobs.close()
 
     def __enter__(self) -> Self:
         return self
@@ -178,15 +181,26 @@ class Store:
     def add(self, run: Enqueued, connection: Any = None) -> bool:
         """Store a checked run; return whether it is new."""
         client = self.client
+        owner = None if connection is None else run.run_id
+        uploaded = self.database.retry(
+            lambda: self.blobs.upload(run.contents, run_id=owner), ENQUEUE_S
+        )
         if connection is not None:
             with joined(connection, self.database, self.facts.store_id) as own:
                 return write(
-                    self.database, self.blobs, client, own, run, self._place, is_callers=True
+                    self.database,
+                    self.blobs,
+                    client,
+                    own,
+                    run,
+                    self._place,
+                    uploaded=uploaded,
+                    is_callers=True,
                 )
 
         def store() -> bool:
             with self.database.write() as own:
-                return self._write(own, run)
+                return self._write(own, run, uploaded)
 
         return self.database.retry(store, ENQUEUE_S)
 
@@ -301,8 +315,18 @@ class Store:
         """
         return prune(self.database, self.blobs, older)
 
-    def _write(self, connection: sa.Connection, run: Enqueued) -> bool:
-        return write(self.database, self.blobs, self.client, connection, run, self._place)
+    def _write(
+        self, connection: sa.Connection, run: Enqueued, uploaded: Uploaded | None = None
+    ) -> bool:
+        return write(
+            self.database,
+            self.blobs,
+            self.client,
+            connection,
+            run,
+            self._place,
+            uploaded=uploaded or {},
+        )
 
     def migrate(self) -> Facts:
         """Bring all tables to the version of this program, and return the facts about the store.

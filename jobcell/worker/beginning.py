@@ -78,8 +78,25 @@ class Beginner:
         self._statements = _Statements(database)
         self._plans: OrderedDict[str, Plan] = OrderedDict()
 
+    def fetch(self, run_ids: Sequence[str]) -> dict[str, bytes]:
+        """Read the contents of runs that lie in the object store, before a transaction locks the runs."""
+        if not (run_ids and self._blobs.has_objects):
+            return {}
+        with self._database.read() as connection:
+            begun = connection.execute(
+                sa.select(runs.c.plan, runs.c.state).where(runs.c.id.in_(run_ids))
+            )
+            keys = {key for row in begun for key in row if key is not None}
+            of_records = sa.select(records.c.state).where(records.c.run_id.in_(run_ids))
+            keys |= set(connection.execute(of_records).scalars())
+            return self._blobs.fetch(connection, keys)
+
     def begin(
-        self, connection: sa.Connection, begins: Sequence[Begin], owners: Mapping[str, str]
+        self,
+        connection: sa.Connection,
+        begins: Sequence[Begin],
+        owners: Mapping[str, str],
+        fetched: Mapping[str, bytes],
     ) -> dict[str, Begun]:
         """Take note that this worker begins runs; return those that it may run.
 
@@ -87,6 +104,7 @@ class Beginner:
             connection: A connection in a transaction that has locked the claims.
             begins: The wishes.
             owners: The token of each claim that this worker holds.
+            fetched: Of `fetch`.
 
         """
         wanted = {begin.run_id: begin for begin in begins if begin.run_id in owners}
@@ -99,8 +117,9 @@ class Beginner:
                 # It was cancelled or pruned after it was claimed.
                 self._statements.close_claim.run(connection, run=run_id, owner=owners[run_id])
         open_rows = [row for row in rows.values() if row.status not in OVER]
-        states = self._read_states(connection, open_rows)
-        recorded = self._read_records(connection, [row.id for row in open_rows])
+        keys = {row.state for row in open_rows if row.state is not None}
+        states = self._blobs.read(connection, keys, fetched) if keys else {}
+        recorded = self._read_records(connection, [row.id for row in open_rows], fetched)
         begun = {}
         for row in open_rows:
             made = self._begin_one(
@@ -111,6 +130,7 @@ class Beginner:
                 state=None if row.state is None else states[row.state],
                 recorded=recorded.get(row.id, ()),
                 now_s=row.now_ms / 1000,
+                plan=self._plan(connection, row.plan, row.id, fetched),
             )
             if made is not None:
                 begun[row.id] = made
@@ -126,9 +146,9 @@ class Beginner:
         state: bytes | None,
         recorded: tuple[StepRecord, ...],
         now_s: float,
+        plan: Plan,
     ) -> Begun | None:
         """Begin a run; return None if it is given up."""
-        plan = self._plan(connection, row.plan, row.id)
         is_ours = row.owner == owner
         if reason:
             owner = self._renew(connection, row.id, owner)
@@ -239,19 +259,15 @@ class Beginner:
         for row in connection.execute(query):
             yield self._contents.unpack_event(run_id, row.seq, row.body, None)
 
-    def _read_states(self, connection: sa.Connection, rows: Sequence[Any]) -> dict[str, bytes]:
-        keys = {row.state for row in rows if row.state is not None}
-        return self._blobs.read(connection, keys) if keys else {}
-
     def _read_records(
-        self, connection: sa.Connection, run_ids: Sequence[str]
+        self, connection: sa.Connection, run_ids: Sequence[str], fetched: Mapping[str, bytes]
     ) -> dict[str, tuple[StepRecord, ...]]:
         if not run_ids:
             return {}
         rows = self._statements.read_records.run(connection, sorted(run_ids))
         if not rows:
             return {}
-        states = self._blobs.read(connection, [row.state for row in rows])
+        states = self._blobs.read(connection, [row.state for row in rows], fetched)
         found: dict[str, tuple[StepRecord, ...]] = {}
         for row in rows:
             record = self._contents.unpack_record(
@@ -260,10 +276,12 @@ class Beginner:
             found[row.run_id] = (*found.get(row.run_id, ()), record)
         return found
 
-    def _plan(self, connection: sa.Connection, key: str, run_id: str) -> Plan:
+    def _plan(
+        self, connection: sa.Connection, key: str, run_id: str, fetched: Mapping[str, bytes]
+    ) -> Plan:
         plan = self._plans.get(key)
         if plan is None:
-            plan = decode_plan(self._blobs.read_one(connection, key), run_id)
+            plan = decode_plan(self._blobs.read(connection, [key], fetched)[key], run_id)
             self._plans[key] = plan
             if len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)

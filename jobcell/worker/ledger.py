@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from jobcell.store.blobs import Blobs
+from jobcell.store.blobs import Blobs, Uploaded
 from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.prepared import Prepared, PreparedList
@@ -44,6 +44,8 @@ class Ledger:
         self._beginner = Beginner(database, blobs, contents, worker)
         self._worker = worker
         self._statements = _Statements(database)
+        self._uploaded: dict[str, dict[str, Any]] = {}
+        """Objects of the appends that are tried again."""
         self._express = None if database.is_sqlite else Express(database, blobs, worker)
 
     def commit(self, parts: Sequence[Part]) -> list[object]:
@@ -64,14 +66,16 @@ class Ledger:
             and self._express.commit(appends)
         ):
             return [True] * len(parts)
+        begins = [part for part in parts if isinstance(part, Begin)]
+        uploaded = self._upload(appends)
+        fetched = self._beginner.fetch([begin.run_id for begin in begins])
         with self._database.write() as connection:
             owners = self._lock(connection, (part.run_id for part in parts))
             kept = [part for part in appends if owners.get(part.run_id) == part.owner]
-            begins = [part for part in parts if isinstance(part, Begin)]
-            self._append(connection, kept)
+            self._append(connection, kept, uploaded)
             own = {part.run_id for part in kept}
             own |= self._ended_before(connection, [a for a in appends if a.run_id not in own])
-            begun = self._beginner.begin(connection, begins, owners) if begins else {}
+            begun = self._beginner.begin(connection, begins, owners, fetched) if begins else {}
             return [
                 begun.get(part.run_id) if isinstance(part, Begin) else part.run_id in own
                 for part in parts
@@ -93,10 +97,20 @@ class Ledger:
         )
         return {row.id for row in connection.execute(query) if ends[row.id] == row.owner}
 
-    def _append(self, connection: sa.Connection, parts: list[Append]) -> None:
+    def _upload(self, parts: list[Append]) -> Uploaded:
+        """Write large contents to the object store, each once, however often the transaction is tried."""
+        if not parts:
+            return {}
+        contents = {blob.key: blob for part in parts for blob in part.blobs()}
+        self._uploaded = {key: row for key, row in self._uploaded.items() if key in contents}
+        missing = (blob for key, blob in contents.items() if key not in self._uploaded)
+        self._uploaded |= self._blobs.upload(missing)
+        return self._uploaded
+
+    def _append(self, connection: sa.Connection, parts: list[Append], uploaded: Uploaded) -> None:
         contents = [blob for part in parts for blob in part.blobs()]
         if contents:
-            self._blobs.write(connection, contents)
+            self._blobs.write(connection, contents, uploaded=uploaded)
         rows = [
             {
                 "run_id": part.run_id,

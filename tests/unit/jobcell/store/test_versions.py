@@ -144,7 +144,7 @@ def test_a_store_of_a_newer_jobcell_that_admits_this_one_is_used_as_before(fresh
 
 
 def test_a_migration_waits_for_the_transactions_of_old_programs(fresh, store_url):
-    """What they write is whole, and then they write nothing more."""
+    """Old programs write whole transactions, and nothing more afterwards."""
     with closing(Store.open(store_url)) as other:
         with fresh.database.write() as connection:
             newer = subprocess.Popen(
