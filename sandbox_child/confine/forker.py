@@ -6,7 +6,7 @@ import ctypes
 from typing import Final
 
 from sandbox_child.confine.kernel import MACHINE, NUMBERS, Long, address_of, prctl
-from sandbox_child.confine.syscalls import FORK_FLAGS
+from sandbox_child.confine.syscalls import FORK_FLAGS, FORK_FLAGS_WITH_SCRATCH
 
 PR_GET_TID_ADDRESS: Final = 40
 
@@ -17,18 +17,22 @@ class Forker:
     So a warm zygote gets no signal when a fork ends, and cannot learn its exit status.  Handlers that
     C libraries registered with pthread_atfork(3) are not called; those of Python are.
 
+    Args:
+        scratch: Whether each fork gets mounts of its own, for a scratch directory.
+
     Raises:
         OSError: The kernel does not say where it keeps the number of the thread (prctl(2)).
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, scratch: bool = False) -> None:
         where = bytearray(8)
         prctl(PR_GET_TID_ADDRESS, address_of(where))
         thread = Long(int.from_bytes(where, "little"))
+        flags = FORK_FLAGS_WITH_SCRATCH if scratch else FORK_FLAGS
         # The C library keeps the number of the main thread there, and the kernel writes the new one.
         last = (Long(0), thread) if MACHINE == "aarch64" else (thread, Long(0))
-        self._arguments = (Long(NUMBERS["clone"]), Long(FORK_FLAGS), Long(0), Long(0), *last)
+        self._arguments = (Long(NUMBERS["clone"]), Long(flags), Long(0), Long(0), *last)
         # Unlike a function of CDLL, it keeps the interpreter's lock.
         self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
         self._syscall.restype = Long

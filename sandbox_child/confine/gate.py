@@ -135,12 +135,15 @@ class Gate:
         os.close(self.fd)
 
 
-def close_gate(net: bool, send: Callable[[int], object], *, sockets: bool = False) -> None:
+def close_gate(
+    net: bool, send: Callable[[int], object], *, sockets: bool = False, scratch: bool = False
+) -> None:
     """Put the gate and the filter of a warm zygote on this process, for good.
 
     Args:
         net: Whether the forks may have a network.
         sockets: Whether the other end of the gate makes their sockets.
+        scratch: Whether each fork has a scratch directory.
         send: Sends the decider's end to the parent, before the filter refuses that.
 
     Raises:
@@ -155,7 +158,7 @@ def close_gate(net: bool, send: Callable[[int], object], *, sockets: bool = Fals
     _install(
         bpf.assemble(
             AUDIT_ARCH,
-            verdicts_with_forks(NUMBERS, net=net).items(),
+            verdicts_with_forks(NUMBERS, net=net, scratch=scratch).items(),
             otherwise=bpf.refuse(38),  # ENOSYS
             past_the_end=seccomp.X32_BIT,
         ),

@@ -179,11 +179,13 @@ def _clear_capabilities() -> None:
 
 
 def _clear_calls() -> list[Call]:
+    return [prctl_call(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), capset_call()]
+
+
+def capset_call() -> Call:
+    """Prepare the call that gives up every capability except the ambient ones."""
     header = CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)
-    return [
-        prctl_call(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
-        Call("capset", header, bytes(24)),
-    ]
+    return Call("capset", header, bytes(24))
 
 
 def _count_alone() -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.confinement import EVERYTHING, lies_below
 from sandbox_child.confine.kernel import Call, Long, address_of, syscall
-from sandbox_child.confine.task import SCRATCH_DIRECTORY, UNREADABLE, explain, make_all
+from sandbox_child.confine.task import SCRATCH_SHELTER, UNREADABLE, explain, make_all
 
 if TYPE_CHECKING:
     from protocol.confinement import ConfinementRequest
@@ -92,6 +92,28 @@ def prepare(request: ConfinementRequest) -> None:
         _prepared.append(_Prepared(paths, hidden, _ANY_PORT, _make(paths, hidden, _ANY_PORT)))
 
 
+def prepare_scratch(request: ConfinementRequest) -> None:
+    """Make the ruleset for forks with a scratch directory now, unless there is one.
+
+    Raises:
+        OSError: The kernel refused.
+
+    """
+    paths, hidden = request.read_paths, request.hidden_paths
+    net = _ANY_PORT if request.private_net else request.net
+    if unavailable() is not None or any(
+        one.scratch and (one.read_paths, one.hidden_paths, one.net) == (paths, hidden, net)
+        for one in _prepared
+    ):
+        return
+    others = [one for one in _prepared if one.scratch]
+    if len(others) >= MOST_SCRATCH:
+        _prepared.remove(others[0])
+        os.close(others[0].ruleset)
+    made = _make(paths, hidden, net, scratch=True)
+    _prepared.append(_Prepared(paths, hidden, net, made, scratch=True))
+
+
 def ready(task: Task) -> Ready | None:
     """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     for prepared in _prepared:
@@ -127,6 +149,8 @@ def apply(task: Task) -> str | None:
 
 
 _ANY_PORT: Final = (EVERYTHING,)
+MOST_SCRATCH: Final = 4
+"""Most rulesets that are kept for forks with a scratch directory."""
 
 
 def enforced_rules(task: Task) -> tuple[str, ...]:
@@ -145,13 +169,13 @@ class _Prepared(NamedTuple):
     hidden_paths: tuple[str, ...]
     net: tuple[str, ...]
     ruleset: int
+    scratch: bool = False
 
     def is_for(self, task: Task) -> bool:
         """Whether this is just the ruleset that a fork needs."""
         request = task.request
-        # The scratch directory of a fork did not exist when the ruleset was made.
         return (
-            not request.scratch_bytes
+            self.scratch == bool(request.scratch_bytes)
             and (enforced_rules(task), request.hidden_paths) == (self.net, self.hidden_paths)
             and len(request.read_paths) == len(self.read_paths)
             and set(request.read_paths) == set(self.read_paths)
@@ -161,7 +185,7 @@ class _Prepared(NamedTuple):
         """Whether this ruleset allows more than a fork needs, and less than no ruleset."""
         return (
             (net, request.hidden_paths) == (self.net, self.hidden_paths)
-            and not request.scratch_bytes
+            and not (request.scratch_bytes or self.scratch)
             and all(lies_below(path, self.read_paths) for path in request.read_paths)
         )
 
@@ -255,8 +279,8 @@ class _Reading:
                 self._add(entry.path, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE)
 
     def allow_scratch(self) -> None:
-        """Give back the right to use the scratch directory of this process."""
-        self._add(SCRATCH_DIRECTORY, SCRATCH_RIGHTS)
+        """Give back the right to use the scratch directory, which may be mounted later."""
+        self._add(SCRATCH_SHELTER, SCRATCH_RIGHTS)
 
     def _add(self, path: str, rights: int | None = None) -> None:
         """Add a rule for a path; without *rights*, the right to read the file or the directory."""

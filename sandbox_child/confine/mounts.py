@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from sandbox_child.confine.kernel import syscall
-from sandbox_child.confine.task import SCRATCH_DIRECTORY
+from sandbox_child.confine.task import SCRATCH_DIRECTORY, SCRATCH_PLACE, SCRATCH_SHELTER
 from sandbox_child.confine.trees import (
     NODEV,
     NOSUID,
@@ -57,13 +57,17 @@ def apply(task: Task) -> str | None:
     root = new_file_system()
     move(root, "/")
     os.fchdir(root)
+    shelter = -1
     try:
+        if SCRATCH_DIRECTORY not in dict(trees):
+            # Every root has the place of a scratch directory, for the forks of a zygote.
+            shelter = _make_shelter()
         for path, tree in trees:
             attach(tree, path.strip("/"))
+        if shelter >= 0:
+            restrict(shelter, RDONLY, recursive=False)
         for path in task.request.hidden_paths:
             _hide(path.strip("/"))
-        # Every root has the place of a scratch directory, for the forks of a zygote.
-        os.makedirs(SCRATCH_DIRECTORY.strip("/"), 0o755, exist_ok=True)
         restrict(root, RDONLY | NOSUID | NODEV, recursive=False)
         # The new root is mounted over the old one at the same place.  After both have changed
         # places, "." names the old root.  Source: pivot_root(2), NOTES.
@@ -74,10 +78,29 @@ def apply(task: Task) -> str | None:
     finally:
         for _, tree in trees:
             os.close(tree)
+        if shelter >= 0:
+            os.close(shelter)
         os.close(root)
     syscall("umount2", b".", MNT_DETACH)
     os.chdir("/")
     return f"{len(trees)} paths"
+
+
+def _make_shelter() -> int:
+    """Make the place of a scratch directory below the working directory; return its file system.
+
+    Landlock gives rights below directories, so a rule for the shelter also covers a directory that is
+    mounted in it later.  Paths of the request below the link are attached in the shelter, too.
+    """
+    shelter = new_file_system()
+    try:
+        attach(shelter, SCRATCH_SHELTER.strip("/"))
+        os.mkdir(SCRATCH_PLACE.strip("/"), 0o755)
+        os.symlink(SCRATCH_PLACE.strip("/"), SCRATCH_DIRECTORY.strip("/"))
+    except BaseException:
+        os.close(shelter)
+        raise
+    return shelter
 
 
 def _hide(target: str) -> None:

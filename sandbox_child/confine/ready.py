@@ -3,7 +3,7 @@
 A fork shares the memory of its zygote until one of them writes to it, and Python writes to every
 object that it uses.  So the walls of a fork with the zygote's own request are a prepared list of
 system calls with their arguments.  These calls do the same as `apply`.  The same holds for forks that
-also have a private network.
+also have a private network or a scratch directory.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from typing import Final
 import msgspec
 
 from protocol.confinement import ConfinementRequest, LayerReport, missing_in_zygote
-from sandbox_child.confine import identity, network, pdeathsig, seccomp
+from sandbox_child.confine import (
+    identity,
+    landlock,
+    mounts,
+    network,
+    pdeathsig,
+    rlimits,
+    scratch,
+    seccomp,
+)
 from sandbox_child.confine.refusal import ConfinementRefused
 from sandbox_child.confine.task import ForkedLayer, Ready, Task, explain
 
 MOST_PRIVATE: Final = 32
-"""Most walls for private networks that are kept; each takes a few kB."""
+"""Most walls for private networks and scratch directories that are kept; each takes a few kB."""
 
 
 class ReadyWall:
@@ -93,8 +102,8 @@ class ReadyWall:
 class ReadyWalls:
     """The prepared walls of a zygote, for any number of forks.
 
-    The forks with private networks share all walls except a few arguments, so that a wall for each set
-    of rules is made when it is needed first.
+    Forks with a private network or a scratch directory share all other walls with the rest, so that
+    a wall for each set of permissions is made when it is needed first.
 
     Args:
         task: The confinement that the zygote was made for.
@@ -123,7 +132,7 @@ class ReadyWalls:
         if self._last is not None and self._last[0] is request:
             return self._last[1]
         wall = self._own if request == own else None
-        if wall is None and _differs_in_network(own, request):
+        if wall is None and _differs_little(own, request):
             wall = self._find_private(request)
         self._last = (request, wall)
         return wall
@@ -139,13 +148,32 @@ class ReadyWalls:
                 request, parent_pid=own.parent_pid, keep_fds=own.keep_fds, link_fd=own.link_fd
             )
             identity.prepare(request)
-            self._private[request] = _make_wall(task, self._layers)
+            self._private[request] = self._make_private(task)
         return self._private[request]
 
+    def _make_private(self, task: Task) -> ReadyWall | None:
+        layers = list(self._layers)
+        if task.request.scratch_bytes:
+            try:
+                scratch.check(task.request)
+                landlock.prepare_scratch(task.request)
+            except (ConfinementRefused, OSError):
+                return None  # the fork itself reports it
+            layers.insert(layers.index(rlimits), scratch)
+        return _make_wall(task, layers)
 
-def _differs_in_network(own: ConfinementRequest, request: ConfinementRequest) -> bool:
-    """Whether a request differs from that of the zygote in its private network alone."""
-    if not request.private_net or missing_in_zygote(own, request) is not None:
+
+def _differs_little(own: ConfinementRequest, request: ConfinementRequest) -> bool:
+    """Whether a request differs from the zygote's in its private network and scratch directory alone."""
+    own_walls = {
+        name
+        for name, wanted in (
+            (network.NAME, request.private_net),
+            (mounts.NAME, request.scratch_bytes),
+        )
+        if wanted
+    }
+    if not own_walls or missing_in_zygote(own, request) is not None:
         return False
     plain = msgspec.structs.replace(
         request,
@@ -156,8 +184,10 @@ def _differs_in_network(own: ConfinementRequest, request: ConfinementRequest) ->
         max_connections=own.max_connections,
         net_bytes=own.net_bytes,
         max_open_files=own.max_open_files,
+        scratch_bytes=own.scratch_bytes,
     )
-    return plain == own and set(request.required) == {*own.required, network.NAME}
+    required, least = set(request.required), set(own.required)
+    return plain == own and least <= required <= least | own_walls
 
 
 def _make_wall(task: Task, layers: Collection[ForkedLayer]) -> ReadyWall | None:

@@ -39,6 +39,8 @@ PARENT_SETTID CHILD_CLEARTID. musl adds DETACHED, which has no meaning any more.
 DETACHED: Final = 0x400000
 FORK_FLAGS: Final = 0x01208011
 """The flags with which a warm zygote forks: SIGCHLD, CLONE_PARENT, CHILD_SETTID and CHILD_CLEARTID."""
+FORK_FLAGS_WITH_SCRATCH: Final = FORK_FLAGS | 0x10020000
+"""The same with NEWUSER and NEWNS: a fork with a scratch directory has mounts of its own."""
 MAP_SHARED: Final = 0x01
 MAP_ANONYMOUS: Final = 0x20
 AF_UNIX: Final = 1
@@ -344,10 +346,22 @@ FOR_FORKS: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
 run on top of this one."""
 
 
-def verdicts_with_forks(numbers: dict[str, int], *, net: bool) -> dict[int, Code]:
+FOR_FORKS_WITH_SCRATCH: Final[dict[str, tuple[tuple[Question, ...], ...]]] = {
+    **FOR_FORKS,
+    "clone": (CHECKED["clone"], (Question(0, FORK_FLAGS_WITH_SCRATCH),)),
+    # A fork begins with all capabilities over its own namespaces, and can only give them up.
+    "capset": ((),),
+}
+"""The same if each fork has a scratch directory."""
+
+
+def verdicts_with_forks(
+    numbers: dict[str, int], *, net: bool, scratch: bool = False
+) -> dict[int, Code]:
     """Return the verdicts for a warm zygote: those for a run, and what it needs for its forks."""
+    rows = FOR_FORKS_WITH_SCRATCH if scratch else FOR_FORKS
     own = {
         numbers[name]: either(alternatives, refuse(errno.EPERM))
-        for name, alternatives in FOR_FORKS.items()
+        for name, alternatives in rows.items()
     }
-    return verdicts(numbers, net=net) | own
+    return verdicts(numbers, net=net, scratch=scratch) | own

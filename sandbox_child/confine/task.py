@@ -30,7 +30,12 @@ Ready = tuple[Sequence[ReadyCall], str | None]
 
 
 SCRATCH_DIRECTORY: Final = "/tmp"  # noqa: S108 - a mount of the child's own
-"""The directory in which a run with the permission may write."""
+"""The directory in which a run with the permission may write.  In a root of its own it is a link to
+`SCRATCH_PLACE`."""
+SCRATCH_SHELTER: Final = "/.scratch"
+"""An empty read-only file system that has the place of the scratch directory, and nothing else."""
+SCRATCH_PLACE: Final = "/.scratch/tmp"
+"""The place at which the scratch directory is mounted."""
 
 
 class Task:

@@ -123,7 +123,11 @@ class ConfinedZygote:
         A zygote calls this before the fork, so that the fork does not make the wall for itself.
         None: the layers cannot be prepared.
         """
-        return None if self._walls is None else self._walls.find(request)
+        if self._walls is None or (
+            request is not None and request.scratch_bytes and self.layers[mounts.NAME].state != "on"
+        ):
+            return None
+        return self._walls.find(request)
 
 
 def confine(
@@ -220,12 +224,13 @@ def confine_forked(
     if wall is not None:
         made = wall.put_on()
         task.net = "by name" if task.request.private_net else task.net
+        made |= _report_of_scratch(task, zygote.layers[mounts.NAME])
     else:
         reason = None if request is None else missing_in_zygote(zygote.request, request)
         if reason is not None:
             remedy = "start this run with start_mode='exec'"
             raise ConfinementRefused(mounts.NAME, reason, remedy)
-        made = _put_on_scratch(task, zygote.layers[mounts.NAME]) | put_on(task, FORKED)
+        made = put_on_scratch(task, zygote.layers[mounts.NAME]) | put_on(task, FORKED)
     return finish(task, zygote.layers | made)
 
 
@@ -253,14 +258,27 @@ def _check(request: ConfinementRequest) -> None:
         scratch.check(request)
 
 
-def _put_on_scratch(task: Task, layer: LayerReport) -> dict[str, LayerReport]:
-    """Give a fork of a zygote its scratch directory; return the report of its mounts."""
+def put_on_scratch(task: Task, layer: LayerReport) -> dict[str, LayerReport]:
+    """Give a fork of a zygote its scratch directory; return the report of its mounts.
+
+    Raises:
+        ConfinementRefused: The directory cannot be mounted.
+
+    """
     if not task.request.scratch_bytes:
         return {}
     from sandbox_child.confine import scratch
 
     scratch.check(task.request)
     return {mounts.NAME: scratch.put_on(task.request, layer, forked=True)}
+
+
+def _report_of_scratch(task: Task, layer: LayerReport) -> dict[str, LayerReport]:
+    if not task.request.scratch_bytes:
+        return {}
+    from sandbox_child.confine import scratch
+
+    return {mounts.NAME: scratch.report(task.request, layer)}
 
 
 def _put_on_one(task: Task, layer: Layer) -> LayerReport:

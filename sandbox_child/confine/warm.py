@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
 from collections.abc import Callable, Collection
 from typing import Final
@@ -23,17 +24,20 @@ from sandbox_child.confine import (
     dumpable,
     identity,
     landlock,
+    mounts,
     network,
     pdeathsig,
+    powerless,
     rlimits,
     seccomp,
     session,
 )
 from sandbox_child.confine.gate import close_gate
-from sandbox_child.confine.kernel import MACHINE, prctl
+from sandbox_child.confine.kernel import MACHINE, Call, prctl
 from sandbox_child.confine.ready import ReadyWall
+from sandbox_child.confine.syscalls import FORK_FLAGS, FORK_FLAGS_WITH_SCRATCH
 from sandbox_child.confine.task import ForkedLayer, Layer, Ready, Task
-from sandbox_child.confine.wall import ConfinedZygote, finish, put_on
+from sandbox_child.confine.wall import ConfinedZygote, finish, put_on, put_on_scratch
 
 OWN: Final[tuple[Layer, ...]] = (
     session,
@@ -50,6 +54,10 @@ OWN: Final[tuple[Layer, ...]] = (
 FORKS: Final[tuple[ForkedLayer, ...]] = (session, pdeathsig, dumpable, descriptors, seccomp)
 """Layers that a fork of a warm zygote puts on, in this order.  The pipes of the run come with the
 second one."""
+
+FORKS_WITH_SCRATCH: Final[tuple[ForkedLayer, ...]] = (FORKS[0], powerless, *FORKS[1:])
+"""The same for a fork with a scratch directory, which begins with all capabilities over its own
+namespaces.  It gets its pipes only if it has given them up."""
 
 LIMITS_FD: Final = 14
 """The descriptor from which a fork reads its limits, if they are not those of its warm zygote."""
@@ -103,8 +111,10 @@ def missing_for_warm(request: ConfinementRequest) -> str | None:
     """Return why a zygote with these walls cannot have warm ones, or nothing."""
     if request.level == "none":
         return "it needs the kernel wall, and Policy(level='none') leaves that out"
-    if request.scratch_bytes:
-        return "each of its runs has a scratch directory, which only a cold run can mount"
+    if request.scratch_bytes and mounts.NAME in request.without:
+        return (
+            "a scratch directory needs the layer 'mounts', and Policy(without=...) leaves that out"
+        )
     for layer in (*OWN, seccomp):
         if layer is not network and layer.NAME in request.without:
             return f"it needs the layer {layer.NAME!r}, and Policy(without=...) leaves that out"
@@ -138,9 +148,14 @@ def confine_warm(
 
     """
     visible = os.geteuid() != 0
+    scratch = bool(request.scratch_bytes)
     shared = msgspec.structs.replace(request, max_processes=PROCESSES * request.max_processes)
     task = Task(shared, parent_pid=parent_pid, keep_fds=keep_fds)
-    layers = put_on(task, OWN)
+    layers = put_on_scratch(task, zygote.layers[mounts.NAME])
+    # A user namespace for its own count would have no user ids, and then its forks could not make
+    # theirs.  The gate counts threads, and each fork has a namespace of its own.
+    task.counts_alone = visible and scratch
+    layers |= put_on(task, OWN)
     if visible:
         # The zygote has the same user id and no rights of root; it looks at the descriptors here.
         prctl(dumpable.PR_SET_DUMPABLE, 1)
@@ -149,13 +164,29 @@ def confine_warm(
     forks = Task(request, parent_pid=parent_pid, keep_fds=fork_fds)
     forks.net = task.net
     made: list[tuple[ForkedLayer, Ready]] = []
-    for layer in FORKS:
+    for layer in FORKS_WITH_SCRATCH if scratch else FORKS:
         ready = layer.ready(forks)
         if ready is None:
             raise OSError(errno.ENOSYS, f"{layer.NAME}: cannot be prepared")
         made.append((layer, ready))
-    close_gate(bool(request.net), send, sockets=request.private_net)
+    if scratch:
+        _try_namespaces()
+    close_gate(bool(request.net), send, sockets=request.private_net, scratch=scratch)
     authorities.announce(request.ca_file)  # adaptors may read them while they are imported
     return WarmWall(
         forks, zygote.layers | layers, ReadyWall(made, forks, lambda: _take_limits(request))
     )
+
+
+def _try_namespaces() -> None:
+    """Make sure that this process can fork with namespaces of its own.
+
+    Raises:
+        OSError: The kernel refuses it.
+
+    """
+    flags = FORK_FLAGS_WITH_SCRATCH & ~FORK_FLAGS | signal.SIGCHLD
+    pid = Call("clone", flags, 0, 0, 0, 0).make()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)

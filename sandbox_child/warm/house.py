@@ -12,8 +12,10 @@ from protocol.confinement import ConfinementRequest
 from protocol.zygote import Cooled, Fork, Warm
 from sandbox_child.confine.warm import missing_for_warm
 from sandbox_child.warm.networks import Networks
+from sandbox_child.warm.roles import Ends, Host, Pipes
+from sandbox_child.warm.scratches import Scratches
 from sandbox_child.warm.seen import Proc
-from sandbox_child.warm.warden import Ends, Host, Pipes, Warden
+from sandbox_child.warm.warden import Warden
 
 
 class House:
@@ -40,6 +42,7 @@ class House:
         self._start = start
         self._proc = proc
         self._networks: Networks | None = None
+        self._scratches: Scratches | None = None
         self._wardens: dict[int, Warden] = {}
         self._of_child: dict[int, Warden] = {}
 
@@ -100,6 +103,18 @@ class House:
             assert self._proc is not None
             self._networks = Networks(self._proc)
         return self._networks
+
+    def scratches(self) -> Scratches:
+        """Return what mounts the scratch directories of forks.
+
+        Raises:
+            OSError: This process cannot find its own mounts.
+
+        """
+        if self._scratches is None:
+            assert self._proc is not None
+            self._scratches = Scratches(self._proc)
+        return self._scratches
 
     def wait_s(self) -> float | None:
         """Return the time until `check` is due; None if there is nothing to wait for."""

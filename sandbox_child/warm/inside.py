@@ -60,7 +60,7 @@ def live(
     try:
         outputs = _capture()
         reading = tuple(outputs.values())
-        forker = Forker()
+        forker = Forker(scratch=bool(wanted.request.scratch_bytes))
         wall = confine_warm(
             zygote,
             wanted.request,

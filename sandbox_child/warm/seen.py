@@ -31,6 +31,48 @@ class Proc:
         """
         return os.open("self/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
 
+    def mounts(self) -> int:
+        """Return a descriptor of the mounts that this process has.
+
+        Raises:
+            OSError: They cannot be opened.
+
+        """
+        return os.open("self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
+
+    def is_powerless(self, pid: int) -> bool:
+        """Return whether the process has one thread, and this thread no capability.
+
+        Raises:
+            OSError: It is gone.
+
+        """
+        lines = dict(
+            line.split(b":", 1) for line in self._read(f"{pid}/status").splitlines() if b":" in line
+        )
+        names = (b"CapInh", b"CapPrm", b"CapEff", b"CapAmb")
+        return int(lines[b"Threads"]) == 1 and not any(int(lines[name], 16) for name in names)
+
+    def map_ids(self, pid: int) -> None:
+        """Give the ids of this process's users to a process in a new user namespace.
+
+        An ordinary user has one id, and the processes of its runs do not see it either.
+
+        Raises:
+            OSError: The process is gone, or this one lacks the rights of root.
+
+        """
+        if os.geteuid() != 0:
+            return
+        for name in ("uid_map", "gid_map"):
+            rows = [row.split() for row in self._read(f"self/{name}").splitlines()]
+            text = b"".join(b"%s %s %s\n" % (first, first, count) for first, _, count in rows)
+            file = os.open(f"{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.fd)
+            try:
+                os.write(file, text)
+            finally:
+                os.close(file)
+
     def offence(self, pid: int) -> str | None:
         """Return why forks of the process would not be separate from it, or nothing.
 

@@ -7,24 +7,23 @@ from the clean zygote, and takes the time of an import.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from protocol.confinement import ConfinementRequest
-from protocol.limits import ANSWERS_FD, REQUESTS_FD
 from protocol.zygote import Cooled, Fork, Forked, Warm, Warmed
 from sandbox_child.confine.gate import Asked, Gate, is_own_thread
-from sandbox_child.confine.syscalls import FORK_FLAGS
-from sandbox_child.confine.warm import LIMITS_FD, pack_limits
-from sandbox_child.warm.networks import CLOEXEC, Networks
-from sandbox_child.warm.seen import Proc
+from sandbox_child.confine.syscalls import FORK_FLAGS, FORK_FLAGS_WITH_SCRATCH
+from sandbox_child.warm.forks import PIPES, Forks
+from sandbox_child.warm.roles import Shared
+
+if TYPE_CHECKING:
+    from sandbox_child.warm.roles import Ends, Host, Pipes
+    from sandbox_child.warm.seen import Proc
 
 IMPORT_S: Final = 20.0
 """Longest time for the import of the adaptors of a set."""
@@ -35,56 +34,15 @@ _MOST_WAITS: Final = 50
 _WAIT_S: Final = 0.002
 _HIGHEST_PID: Final = 1 << 22
 
-_PIPES: Final = 4
-"""Number of pipe ends of a run; the link of a private network follows."""
 
-Pipes = list[int]
-
-
-class Host(Protocol):
-    """The part of the clean zygote that this module uses."""
-
-    def watch(self, fd: int, callback: Callable[[int], None]) -> None:
-        """Have *callback* called with the events of *fd* once it is readable."""
-
-    def unwatch(self, fd: int) -> None:
-        """Forget *fd*, before it is closed."""
-
-    def say(self, message: Any, *fds: int) -> None:
-        """Send a message to the engine."""
-
-    def fork_clean(self, wanted: Fork, pipes: Pipes) -> None:
-        """Fork a child of the clean zygote."""
-
-    def adopt(self, pid: int, pidfd: int) -> None:
-        """Wait for the end of a new child, and report it."""
-
-
-class Owner(Protocol):
-    """The house of a warden: what all warm zygotes share."""
+class Owner(Shared, Protocol):
+    """The house of a warden."""
 
     def born(self, pid: int, warden: Warden) -> None:
         """Take note of a child of a warm zygote."""
 
     def forget(self, number: int) -> None:
         """Forget a warm zygote that has ended."""
-
-    def networks(self) -> Networks:
-        """Return what makes the private networks of forks."""
-        ...
-
-    def request_of(self, wanted: Fork) -> ConfinementRequest:
-        """Return the walls and limits of a fork."""
-        ...
-
-
-class Ends(NamedTuple):
-    """A new warm zygote, and the ends that this process has of it."""
-
-    pid: int
-    pidfd: int
-    link: socket.socket
-    report: int
 
 
 class Warden:
@@ -102,13 +60,12 @@ class Warden:
         self._host = host
         self._proc = proc
         self._number = wanted.number
-        self._most_threads = wanted.request.max_processes
-        self._limits = (wanted.request.memory_bytes, wanted.request.cpu_s)
+        self._request = wanted.request
         self._pid, self._pidfd, self._link, self._report = ends
+        self._forks = Forks(house, proc, wanted, self._pid)
+        self._fork_flags = FORK_FLAGS_WITH_SCRATCH if wanted.request.scratch_bytes else FORK_FLAGS
         self._reason = b""
         self._gate: Gate | None = None
-        self._children: dict[int, int | None] = {}
-        """The forks with pipes by their pids, each with its private network."""
         self._waiting: deque[tuple[Fork, Pipes]] = deque()
         self._forking: tuple[Fork, Pipes] | None = None
         """The fork whose pipes wait for it."""
@@ -215,7 +172,7 @@ class Warden:
                 return
             if ended is None:
                 time.sleep(_WAIT_S)
-            elif ended.si_pid in self._children:
+            elif ended.si_pid in self._forks:
                 return  # it has not left the group, and is waited for elsewhere
             else:
                 os.waitpid(ended.si_pid, 0)
@@ -246,8 +203,8 @@ class Warden:
     def _judge(self, gate: Gate, asked: Asked) -> None:
         """Decide about a call."""
         if asked.name == "clone":
-            if asked.first != FORK_FLAGS:
-                self._make_thread(gate, asked)
+            if asked.first != self._fork_flags:
+                self._forks.make_thread(gate, asked)
             elif asked.thread == self._pid and not self._ended:
                 self._park(asked)
             else:
@@ -255,27 +212,13 @@ class Warden:
         elif asked.name == "prctl":
             self._let_in(gate, asked)
         elif asked.name == "socket":
-            self._make_socket(gate, asked)
+            self._forks.make_socket(gate, asked)
         elif asked.name == "setsid":
             self._meet(gate, asked)
         elif 0 < asked.first < _HIGHEST_PID and is_own_thread(asked.first, asked.thread):
             gate.let_pass(asked)
         else:
             gate.refuse(asked)
-
-    def _make_thread(self, gate: Gate, asked: Asked) -> None:
-        """Let a process have another thread, up to the limit of a run.
-
-        The kernel counts threads by user id, and here several runs have the same one.
-        """
-        try:
-            threads = self._proc.threads(asked.thread)
-        except OSError:
-            threads = self._most_threads
-        if threads < self._most_threads:
-            gate.let_pass(asked)
-        else:
-            gate.refuse(asked, errno.EAGAIN)
 
     def _punish(self, gate: Gate, asked: Asked) -> None:
         """Kill a process that makes a call which an honest one never makes."""
@@ -288,7 +231,7 @@ class Warden:
     def _park(self, asked: Asked) -> None:
         """Take note that the warm zygote waits for the next fork."""
         try:
-            offence = self._proc.offence(self._pid)
+            offence = self._proc.offence(self._pid) or self._settle()
         except OSError as error:
             offence = f"it cannot be looked at ({error.strerror})"
         if offence is not None:
@@ -299,6 +242,12 @@ class Warden:
             self._ready = True
             self._host.say(Warmed(self._number, self._proc.private_bytes(self._pid)))
         self._fork_next()
+
+    def _settle(self) -> str | None:
+        """Take away what the warm zygote needed for the import only; return why that fails."""
+        if self._ready or not self._request.scratch_bytes:
+            return None
+        return self._house.scratches().settle(self._pidfd, self._request)
 
     def _fork_next(self) -> None:
         if self._forking is not None or self._parked is None:
@@ -311,31 +260,6 @@ class Warden:
         self.deadline = time.monotonic() + FORK_S
         parked, self._parked = self._parked, None
         self._gate.let_pass(parked)
-
-    def _make_socket(self, gate: Gate, asked: Asked) -> None:
-        """Make a socket in the network of the run that asks for it."""
-        made = self._network_of(asked.thread)
-        if made is None:
-            # The warm zygote has a network of its own, in which nobody listens.
-            gate.let_pass(asked)
-            return
-        try:
-            ours = self._house.networks().socket(made, asked.first, asked.second, asked.third)
-            try:
-                gate.answer_with(asked, ours, asked.second & CLOEXEC)
-            finally:
-                os.close(ours)
-        except OSError as error:
-            gate.refuse(asked, error.errno or errno.EPERM)
-
-    def _network_of(self, thread: int) -> int | None:
-        made = self._children.get(thread)
-        if made is not None or thread == self._pid:
-            return made
-        for pid, made in self._children.items():
-            if is_own_thread(pid, thread):
-                return made
-        return None
 
     def _meet(self, gate: Gate, asked: Asked) -> None:
         """Take note of the new fork, which leaves the group of the warm zygote."""
@@ -356,18 +280,17 @@ class Warden:
         wanted, pipes = self._forking
         self._newborn = self._forking = None
         try:
-            made = self._furnish(gate, asked, wanted, pipes)
+            self._forks.furnish(gate, asked, pidfd, wanted, pipes)
         except OSError:
             os.close(pidfd)
             self._punish(gate, asked)
             self._host.fork_clean(wanted, pipes)
         else:
-            self._children[asked.thread] = made
             self._house.born(asked.thread, self)
             self._host.adopt(asked.thread, pidfd)
             self._host.say(Forked(asked.thread, self._number), pidfd)
             gate.let_pass(asked)
-            for fd in pipes[:_PIPES]:
+            for fd in pipes[:PIPES]:
                 os.close(fd)
         self._fork_next()
 
@@ -376,52 +299,13 @@ class Warden:
 
         Another fork, or a thread of one, must not get the pipes of this run.
         """
-        if thread == self._pid or thread in self._children:
+        if thread == self._pid or thread in self._forks:
             return None
         try:
             return os.pidfd_open(thread)  # only for the first thread of a process
         except OSError:
             return None
 
-    def _furnish(self, gate: Gate, asked: Asked, wanted: Fork, pipes: Pipes) -> int | None:
-        """Give a new fork its pipes; return its private network, if its run has one.
-
-        Raises:
-            OSError: The fork is gone, or its network cannot be made.
-
-        """
-        request = self._house.request_of(wanted)
-        made = None
-        if request.private_net:
-            made = self._house.networks().make(request, *pipes[_PIPES:])
-        requests, answers, stdout, stderr = pipes[:_PIPES]
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            places = (
-                (null, 0),
-                (stdout, 1),
-                (stderr, 2),
-                (requests, REQUESTS_FD),
-                (answers, ANSWERS_FD),
-            )
-            for ours, its in places:
-                gate.give(asked, ours, its)
-        finally:
-            os.close(null)
-        if (request.memory_bytes, request.cpu_s) != self._limits:
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            try:
-                os.write(writing, pack_limits(request))
-                gate.give(asked, reading, LIMITS_FD)
-            finally:
-                os.close(reading)
-                os.close(writing)
-        return made
-
-    # --- its forks ---
-
     def child_ended(self, pid: int) -> None:
         """Take note that a fork has ended."""
-        made = self._children.pop(pid, None)
-        if made is not None:
-            os.close(made)
+        self._forks.ended(pid)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from modes import let_everybody_in
+from warm_pairs import WarmRepo
+
+from engine.confinement import interpreter
+
+ROOT = Path(__file__).parents[2]
 
 # Under --import-mode=importlib a test's own directory is not on the module path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,3 +57,35 @@ def as_root():
     """The test needs an action from outside that only root may do."""
     if os.geteuid() != 0:
         pytest.skip("needs root: without it there is nothing to give up")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> WarmRepo:
+    return WarmRepo(tmp_path / "repo")
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Let children run a copy of their code in which one text is replaced; return the copy."""
+    copy = tmp_path / "code" / "sandbox_child"
+    found = interpreter._package_directory
+
+    def edit(file: str, old: str, new: str) -> Path:
+        if not copy.exists():
+            copy.parent.mkdir()
+            shutil.copytree(ROOT / "sandbox_child", copy)
+            let_everybody_in(copy.parent)
+        place = copy / file
+        text = place.read_text()
+        assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
+        place.write_text(text.replace(old, new))
+        monkeypatch.setattr(
+            interpreter,
+            "_package_directory",
+            lambda name: str(copy) if name == "sandbox_child" else found(name),
+        )
+        interpreter.readable.cache_clear()
+        return copy
+
+    yield edit
+    interpreter.readable.cache_clear()

@@ -82,7 +82,7 @@ def test_the_adaptors_are_installed_and_used(folder):
     (ended,) = call(folder, "adaptor")
 
     assert [item.returncode for item in (made, added, listed)] == [0, 0, 0]
-    assert "rest@1.0.0" in listed.stdout
+    assert "common@1.0.0" in listed.stdout
     assert len(json.loads(ended.stdout)["data"]["batches"]) == 2
 
 
