@@ -11,6 +11,7 @@ from engine.network.relay import names
 from engine.network.relay.loop import Loop
 from engine.network.relay.naming import Naming
 from engine.network.relay.permit import Permit
+from engine.network.relay.share import Share
 from examples import examples
 from protocol.net_rules import parse_net_rules
 
@@ -33,7 +34,9 @@ LIKE_A_QUESTION = st.builds(
 @pytest.fixture(scope="module")
 def naming():
     """The names of one run, for all examples."""
-    return Naming(Loop(), Permit(parse_net_rules(["*.example.org", "*:443"])), lambda *_: None)
+    loop = Loop()
+    permit = Permit(parse_net_rules(["*.example.org", "*:443"]))
+    return Naming(loop, permit, lambda *_: None, Share(loop))
 
 
 @examples(400)

@@ -49,6 +49,9 @@ class Owner(Protocol):
     def room(self) -> int:
         """Return how many bytes the run may still move."""
 
+    def turn_bytes(self) -> int:
+        """Return how many bytes a direction of a connection may move before other runs have their turn."""
+
     def sent_by_job(self, count: int, /) -> None:
         """Take note of bytes from the job."""
 
@@ -224,7 +227,8 @@ class Connection:
         assert self._flows is not None
         run, flow = self.run, self._flows[direction]
         try:
-            more = flow.step(run.room, run.sent_by_job if direction == 0 else run.sent_to_job)
+            moved = run.sent_by_job if direction == 0 else run.sent_to_job
+            more = flow.step(run.room, moved, run.turn_bytes())
             if not more and not flow.over and not flow.held and not run.room():
                 self._at_limit(direction)
         except OSError:

@@ -22,7 +22,9 @@ LARGE_PIPES: Final = 64
 """Most large pipes at the same time.  The kernel counts the places of all pipes of a user, and makes small ones
 when they are 16,384: pipe(7).  So there is room for 768 usual pipes more."""
 TURN_BYTES: Final = 1 << 20
-"""Most bytes of one direction before other connections have their turn."""
+"""Most bytes of a run in one turn of the loop, before other runs have theirs.  Its connections share them."""
+LEAST_TURN_BYTES: Final = 1 << 18
+"""Least of them for each direction of a connection."""
 _SPARE_PIPES: Final = 16
 
 NONBLOCK: Final = 2
@@ -88,12 +90,15 @@ class Flow:
         self.over = False
         """Whether all bytes and the end of the source were passed on."""
 
-    def step(self, room: Callable[[], int], moved: Callable[[int], None]) -> bool:
+    def step(
+        self, room: Callable[[], int], moved: Callable[[int], None], turn_bytes: int = TURN_BYTES
+    ) -> bool:
         """Move bytes until one side has to wait; return whether more could be moved at once.
 
         Args:
             room: Returns how many bytes may be read now.  With 0 the step ends.
             moved: Takes note of bytes that were read.
+            turn_bytes: Most bytes of this step.
 
         Raises:
             OSError: A socket has failed, or no pipe can be made.
@@ -115,9 +120,10 @@ class Flow:
                 self.over = True
                 self._target.shutdown(socket.SHUT_WR)
                 return False
-            if self.moved - begun >= TURN_BYTES:
+            left = turn_bytes - (self.moved - begun)
+            if left <= 0:
                 return True
-            most = min(room(), CHUNK_BYTES)
+            most = min(room(), CHUNK_BYTES, left)
             if not most:
                 return False
             if self._pipe is None:

@@ -71,6 +71,10 @@ class Loop:
         self._handlers[fd] = handler
         self._epoll.modify(fd, events)
 
+    def is_handled_by(self, fd: int, handler: Handler) -> bool:
+        """Whether the descriptor still has this handler."""
+        return self._handlers.get(fd) is handler
+
     def close(self, end: socket.socket) -> None:
         """Close a socket at the end of this turn; its handler is not called any more.
 

@@ -13,8 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from engine.network.relay import names
-from engine.network.relay.loop import Loop, Timer
+from engine.network.relay.loop import Handler, Loop, Timer
 from engine.network.relay.permit import LOCALHOST, Permit, read_address
+from engine.network.relay.share import Share
 from protocol.near_addresses import Address
 
 MAX_NAMES: Final = 1_000
@@ -29,6 +30,7 @@ FIRST_IPV6: Final = IPv6Address("fd6a:6f62:6365:6c6c::1")
 _QUESTIONS: Final = 32
 """Most questions of one socket in one turn."""
 _MAX_STREAMS: Final = 8
+_GONE: Final = select.EPOLLHUP | select.EPOLLERR
 _STREAM_S: Final = 10.0
 _TOO_MANY: Final = f"the run has asked for more than {MAX_NAMES:,} names"
 
@@ -41,6 +43,7 @@ class Naming:
         loop: Loop,
         permit: Permit,
         refused: Callable[[str, str], None],
+        share: Share,
         search: tuple[str, ...] = (),
     ) -> None:
         self.servers: set[str] = set()
@@ -50,6 +53,7 @@ class Naming:
         self._loop = loop
         self._permit = permit
         self._refused = refused
+        self._share = share
         self._search = search
         """Domains that the C library appends to a name that it did not find."""
         self._addresses: dict[str, tuple[IPv4Address | None, IPv6Address]] = {}
@@ -67,14 +71,18 @@ class Naming:
         """Answer the questions that come over a datagram socket."""
         self._sockets.append(made)
         self.servers.add(str(read_address(made.getsockname()[0])))
-        self._loop.add(made.fileno(), select.EPOLLIN, lambda _: self._datagrams(made))
+
+        def read(events: int) -> None:  # noqa: ARG001 - the signature of a handler
+            self._datagrams(made, read)
+
+        self._loop.add(made.fileno(), select.EPOLLIN, read)
 
     def talk(self, end: socket.socket) -> None:
         """Answer the questions that come over a connection."""
         if len(self._streams) >= _MAX_STREAMS:
             end.close()
             return
-        self._streams.add(_Stream(self._loop, end, self.answer, self._streams.discard))
+        self._streams.add(_Stream(self._loop, end, self.answer, self._share, self._streams.discard))
 
     def close(self) -> None:
         """Answer no more."""
@@ -84,8 +92,11 @@ class Naming:
         for stream in [*self._streams]:
             stream.close()
 
-    def _datagrams(self, made: socket.socket) -> None:
+    def _datagrams(self, made: socket.socket, handler: Handler) -> None:
         for _ in range(_QUESTIONS):
+            if not self._share.take():
+                self._share.pause(made.fileno(), handler)
+                return
             try:
                 message, place = made.recvfrom(names.MAX_QUESTION_BYTES)
                 reply = self.answer(message)
@@ -166,15 +177,18 @@ class _Stream:
         loop: Loop,
         end: socket.socket,
         answer: Callable[[bytes], bytes | None],
+        share: Share,
         closed: Callable[[_Stream], None],
     ) -> None:
         self._loop = loop
         self._end = end
         self._answer = answer
+        self._share = share
         self._closed = closed
         self._read = bytearray()
         self._timer: Timer = loop.call_in(_STREAM_S, self.close)
-        loop.add(end.fileno(), select.EPOLLIN, self._readable)
+        self._handler: Final = self._readable  # one object: a method is another one each time
+        loop.add(end.fileno(), select.EPOLLIN, self._handler)
 
     def close(self) -> None:
         """End the connection."""
@@ -182,7 +196,13 @@ class _Stream:
         self._loop.close(self._end)
         self._closed(self)
 
-    def _readable(self, events: int) -> None:  # noqa: ARG002 - the signature of a handler
+    def _readable(self, events: int) -> None:
+        if not self._share.take():
+            if events & _GONE:
+                self.close()
+            else:
+                self._share.pause(self._end.fileno(), self._handler)
+            return
         try:
             data = self._end.recv(names.MAX_QUESTION_BYTES)
         except BlockingIOError:
@@ -201,6 +221,7 @@ class _Stream:
                 return False
             if len(self._read) < 2 + length:
                 return True
+            self._share.take()
             reply = self._answer(bytes(self._read[2 : 2 + length]))
             del self._read[: 2 + length]
             if reply is None:

@@ -9,12 +9,13 @@ from typing import Final, Protocol
 
 from engine.network.relay.connection import Connection, reset
 from engine.network.relay.dialing import words
-from engine.network.relay.flow import Pipes
+from engine.network.relay.flow import LEAST_TURN_BYTES, TURN_BYTES, Pipes
 from engine.network.relay.link import Link, LinkError
-from engine.network.relay.loop import Loop
+from engine.network.relay.loop import Handler, Loop
 from engine.network.relay.naming import Naming
 from engine.network.relay.permit import Permit, read_address
 from engine.network.relay.resolver import Resolver, search_domains
+from engine.network.relay.share import Share
 from protocol.link import BACKLOG, NAME_PORT
 from protocol.net_proxy import NetProxy
 from protocol.net_rules import parse_net_rules
@@ -81,7 +82,10 @@ class Run:
         self._reported = self._dropped = 0
         self._progress_due = False
         self._leaving = False
-        self._naming = Naming(self.loop, self.permit, self.name_refused, search_domains())
+        self._share = Share(self.loop)
+        self._naming = Naming(
+            self.loop, self.permit, self.name_refused, self._share, search_domains()
+        )
         self._link: Link | None = Link(link)
         self.loop.add(link.fileno(), select.EPOLLIN, self._on_link)
 
@@ -111,7 +115,11 @@ class Run:
         self._listeners.append(made)
         if made.family == socket.AF_INET6:
             self._naming.with_ipv6 = True
-        self.loop.add(made.fileno(), select.EPOLLIN, lambda _, made=made: self._accept(made))  # type: ignore[misc]
+
+        def accept(events: int) -> None:  # noqa: ARG001 - the signature of a handler
+            self._accept(made, accept)
+
+        self.loop.add(made.fileno(), select.EPOLLIN, accept)
 
     def _fail(self, reason: str) -> None:
         """End the network of the run, because its child sent something that no child of ours sends."""
@@ -122,19 +130,28 @@ class Run:
 
     # New connections
 
-    def _accept(self, listener: socket.socket, most: int = _ACCEPTS) -> None:
-        for _ in range(most):
-            try:
-                inside, _ = listener.accept()
-            except OSError as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
-                    self._relay.drop_one(listener)
-                return  # all were accepted, or this one was reset before
-            inside.setblocking(False)
-            try:
-                self._begin(inside)
-            except OSError:
-                inside.close()  # it was reset
+    def _accept(self, listener: socket.socket, handler: Handler) -> None:
+        for _ in range(_ACCEPTS):
+            if not self._share.take():
+                self._share.pause(listener.fileno(), handler)
+                return
+            if not self._accept_one(listener):
+                return
+
+    def _accept_one(self, listener: socket.socket) -> bool:
+        """Accept a connection; return whether there may be another one."""
+        try:
+            inside, _ = listener.accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                self._relay.drop_one(listener)
+            return False  # all were accepted, or this one was reset before
+        inside.setblocking(False)
+        try:
+            self._begin(inside)
+        except OSError:
+            inside.close()  # it was reset
+        return True
 
     def _begin(self, inside: socket.socket) -> None:
         place = inside.getsockname()
@@ -173,6 +190,10 @@ class Run:
         if self._net_bytes is None:
             return _NO_LIMIT
         return max(0, self._net_bytes - self._sent - self._received)
+
+    def turn_bytes(self) -> int:
+        """Return the share of each connection in the bytes of a turn."""
+        return max(LEAST_TURN_BYTES, TURN_BYTES // max(1, len(self._connections)))
 
     def sent_by_job(self, count: int) -> None:
         """Take note of bytes from the job."""
@@ -253,9 +274,11 @@ class Run:
         if self._leaving:
             return
         self._leaving = True
-        for listener in [*self._listeners]:
-            # A job may send, close and end before its connection was accepted.
-            self._accept(listener, most=BACKLOG)
+        # A job may send, close and end before its connection was accepted.
+        left = BACKLOG
+        for listener in self._listeners:
+            while left and self._accept_one(listener):
+                left -= 1
         self._stop()
         for connection in [*self._connections]:
             connection.leave()

@@ -11,6 +11,8 @@ import time
 import pytest
 from relay_world import CNAME, NAME_SERVER, TXT, WAIT_S, A, question, read_answer, receive, reply
 
+from engine.network.relay.share import MOST_UNITS, UNITS_IN_A_SECOND
+
 OUTSIDE = "203.0.113.5"
 
 
@@ -335,3 +337,23 @@ def test_a_new_resolv_conf_is_used_by_the_next_connection(job, world):
     finally:
         world.resolv_conf.write_text(before)
         server.close()
+
+
+def test_a_run_that_floods_the_relay_waits_for_its_share(job):
+    """All of its questions are answered, but not at the speed at which a job can ask."""
+    run = job("api.example.org:443")
+    window, count = 50, 3_000
+    least_s = (count - MOST_UNITS) / UNITS_IN_A_SECOND
+    with run.space.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        end.settimeout(30)
+        end.connect((NAME_SERVER, 53))
+        began = time.monotonic()
+        for _ in range(count // window):
+            for number in range(window):
+                end.send(question("api.example.org", number=number))
+            for _ in range(window):
+                assert read_answer(end.recv(512))[0] == 0
+        taken_s = time.monotonic() - began
+    assert taken_s >= 0.95 * least_s
+    with run.connect("api.example.org", 443):  # and the run goes on
+        pass

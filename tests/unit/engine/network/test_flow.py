@@ -63,6 +63,20 @@ def test_a_slow_reader_holds_one_chunk_and_no_more(pipes):
         one.close()
 
 
+def test_a_step_ends_after_its_turn(pipes):
+    """More bytes are there and could be moved; other connections have their turn first."""
+    writer, source = tcp_pair()
+    target, reader = tcp_pair()
+    with writer, source, target, reader:
+        one = Flow(source, target, pipes)
+        fill(writer)
+        assert one.step(lambda: 1 << 62, lambda count: None, 1_000) is True
+        assert one.moved == 1_000
+        assert one.step(lambda: 1 << 62, lambda count: None, 1_000) is True
+        assert (one.moved, one.held) == (2_000, 0)
+        one.close()
+
+
 def test_a_connection_that_waits_for_bytes_holds_no_pipe(pipes):
     """Its pipe serves the next one."""
     writer, source = tcp_pair()

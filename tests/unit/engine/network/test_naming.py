@@ -9,6 +9,7 @@ from engine.network.relay.loop import Loop
 from engine.network.relay.naming import Naming
 from engine.network.relay.permit import Permit
 from engine.network.relay.resolver import search_domains
+from engine.network.relay.share import Share
 from protocol.net_rules import parse_net_rules
 
 
@@ -19,7 +20,8 @@ def naming():
 
     def make(*rules, search=()):
         permit = Permit(parse_net_rules(rules))
-        made = Naming(Loop(), permit, lambda *what: refused.append(what), search)
+        loop = Loop()
+        made = Naming(loop, permit, lambda *what: refused.append(what), Share(loop), search)
         made.refused = refused
         return made
 
