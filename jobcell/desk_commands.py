@@ -1,4 +1,4 @@
-"""The sub-commands of a person who writes jobs: report, serve, new and test.
+"""The sub-commands of a person who writes jobs: report, serve, new, test and cache.
 
 Like those of `jobcell.commands`, each imports its modules when it runs.
 """
@@ -108,9 +108,30 @@ def run_tests(
     raise typer.Exit(command(places or [Path()], repo, record.value, pytest or ()))
 
 
+def clear_cache() -> None:
+    """Remove all results that jobcell run --cache-steps has kept, and print their number."""
+    from jobcell.cached_runs import clear
+
+    raise typer.Exit(clear())
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to an application."""
     app.command()(report)
     app.command()(serve)
     app.command()(new)
     app.command("test")(run_tests)
+    cache = typer.Typer(
+        help="Look after the results of steps.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    cache.callback()(_of_cache)
+    cache.command("clear")(clear_cache)
+    app.add_typer(cache, name="cache")
+
+
+def _of_cache() -> None:
+    """Look after the results of steps that jobcell run --cache-steps keeps."""

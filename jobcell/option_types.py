@@ -172,6 +172,15 @@ Watch = Annotated[
     bool, typer.Option("--watch", help="Run again when the plan or a file of it changes.")
 ]
 
+CacheSteps = Annotated[
+    bool,
+    typer.Option("--cache-steps", help="Keep results of steps, and take those of earlier runs."),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="With --cache-steps: run all steps, and keep the results."),
+]
+
 
 def net_rules(net: Sequence[str] | None, allow_net: bool) -> Sequence[str] | None:
     """Return the rules of ``--net`` and ``--allow-net``; None if neither is given."""

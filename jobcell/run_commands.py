@@ -46,6 +46,8 @@ def run(  # long: one line for each option
     from_step: types.From = None,
     only: types.Only = None,
     watch: types.Watch = False,
+    cache_steps: types.CacheSteps = False,
+    no_cache: types.NoCache = False,
     timeout: types.Timeout = None,
     step_timeout: types.StepTimeout = None,
     memory: types.Memory = None,
@@ -100,7 +102,17 @@ def run(  # long: one line for each option
         net_by_port=net_by_port,
     )
     choice = PlanChoice(
-        target, adaptor or (), start, end, journal, from_step, only, autoinstall, yes
+        target,
+        adaptor or (),
+        start,
+        end,
+        journal,
+        from_step,
+        only,
+        autoinstall,
+        yes,
+        cache_steps,
+        no_cache,
     )
     if watch:
         from jobcell.watching import watch_run

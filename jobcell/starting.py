@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 import engine
+from jobcell.cached_runs import WithoutReplays, check_cache_options, open_cache
 from jobcell.input.credentials import open_credentials
 from jobcell.input.errors import BadInputError, ReaderGoneError
 from jobcell.input.inputs import (
@@ -62,6 +63,8 @@ class Given(NamedTuple):
     net_audit: bool
     net_proxy: str | None
     net_by_port: bool
+    is_cached: bool = False
+    """Whether replayed steps come from the cache, about which a line was said."""
 
 
 class PlanChoice(NamedTuple):
@@ -77,6 +80,9 @@ class PlanChoice(NamedTuple):
     autoinstall: bool = False
     agreed: bool = False
     """Whether the user agrees to every installation."""
+    cache_steps: bool = False
+    fresh: bool = False
+    """Whether no result of the cache is taken."""
 
 
 def start_run(
@@ -95,6 +101,9 @@ def start_run(
     """
     _check_output(given)
     repeat = _repeat_of(choice)
+    check_cache_options(
+        is_cached=choice.cache_steps, fresh=choice.fresh, has_journal=choice.journal is not None
+    )
     plan = load_plan_file(
         choice.target,
         start=choice.start,
@@ -134,6 +143,9 @@ def start_run(
                 )
                 _check_trial(repeat, found, request)
                 plan, state, journal = found.plan, found.state, found.journal
+        elif choice.cache_steps:
+            journal = stack.enter_context(open_cache(request, _say, fresh=choice.fresh))
+            given = given._replace(is_cached=True)
         code = _run(
             request._replace(plan=plan, state=state, journal=journal, on_start=on_start), given
         )
@@ -366,6 +378,8 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
 def _view(plan: Plan, given: Given) -> View:
     """Return what shows the events of a run."""
     view = _plain_view(plan, given)
+    if given.is_cached and not given.as_json:
+        view = WithoutReplays(view)
     if not given.net_audit:
         return view
     from jobcell.net_audit import AuditView, addresses_of

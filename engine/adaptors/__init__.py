@@ -14,7 +14,7 @@ from engine.adaptors.names import (
     split_spec,
 )
 from engine.adaptors.repo import INDEX, Repo, adaptor_paths
-from engine.adaptors.treehash import tree_hash
+from engine.adaptors.treehash import TreeError, tree_hash
 from engine.adaptors.versions import sort_key
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "NEXT",
     "Repo",
     "RepoError",
+    "TreeError",
     "adaptor_paths",
     "canonical_name",
     "module_name",

@@ -5,7 +5,7 @@ from jobcell.repo.commands import app
 from jobcell.repo.index import RepoWriteError, initialise
 from jobcell.repo.install import Installed, add
 from jobcell.repo.lockfile import lock, sync
-from jobcell.repo.places import source_directories
+from jobcell.repo.places import source_directories, source_hashes
 from jobcell.repo.removal import remove, verify
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "lock",
     "remove",
     "source_directories",
+    "source_hashes",
     "sync",
     "verify",
 ]

@@ -69,3 +69,13 @@ def test_credentials_come_from_an_env_file(folder):
     (done,) = call(folder, "credentials")
     assert "correct horse" not in done.stdout + done.stderr
     assert "logs in with [redacted]" in done.stderr
+
+
+def test_results_of_steps_are_kept(folder, tmp_path, monkeypatch):
+    """The second run takes all of them, and the third none."""
+    monkeypatch.setenv("JOBCELL_CACHE_DIR", str(tmp_path))
+    first, second, third, cleared = call(folder, "cache")
+    assert shown("cache:") in second.stderr
+    assert "cache:" not in first.stderr + third.stderr
+    assert first.stdout == second.stdout == third.stdout
+    assert "3 results removed" in cleared.stdout
