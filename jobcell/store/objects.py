@@ -15,6 +15,9 @@ from jobcell.store.errors import StoreDamagedError, StoreUnavailableError, Store
 OBJECTS_VARIABLE: Final = "JOBCELL_STORE_OBJECTS"
 
 _NAME: Final = re.compile(r"[0-9a-f]{2}/[^/]+\.([0-9a-f]{1,10})-[0-9a-f]{32}")
+_RACES: Final = 8
+"""Number of times that the folders of an object are made: others may make each of them at the same moment."""
+
 _T = TypeVar("_T")
 
 
@@ -101,19 +104,22 @@ class Objects:
             StoreUnavailableError: The object store is out of reach.
 
         """
-        for part in range(256):
-            folder = f"{self._home}{part:02x}"
-            try:
-                # A listing that fsspec has kept would lack new objects, and have old ones.
-                paths = self._try(
-                    lambda files, root, folder=folder: _names(files, f"{root}/{folder}")  # type: ignore[misc]
-                )
-            except StoreDamagedError:
-                continue  # no object has been there yet
-            names = [f"{folder}/{path.rpartition('/')[2]}" for path in paths]
-            old = [name for name in names if _is_older(name.removeprefix(self._home), before_s)]
+        for folder in self._names(self._home.rstrip("/")):
+            old = [name for name in self._names(folder) if self._is_older(name, before_s)]
             if old:
                 yield old
+
+    def _names(self, folder: str) -> list[str]:
+        """Return the names in a folder; none if the folder is missing."""
+        try:
+            paths = self._try(lambda files, root: _list(files, f"{root}/{folder}"))
+        except StoreDamagedError:
+            return []  # no object has been there yet
+        return [f"{folder}/{path.rstrip('/').rpartition('/')[2]}" for path in paths]
+
+    def _is_older(self, name: str, before_s: float) -> bool:
+        found = _NAME.fullmatch(name.removeprefix(self._home))
+        return found is not None and int(found[1], 16) < before_s
 
     def _open(self) -> tuple[Any, str]:
         """Return the files of fsspec, and the path of the directory."""
@@ -153,15 +159,16 @@ def open_objects(given: str | None) -> Objects | None:
 
 
 def _write(files: Any, path: str, body: bytes) -> None:
-    files.makedirs(path.rpartition("/")[0], exist_ok=True)
+    for _ in range(_RACES):
+        try:
+            files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            break
+        # FTP refuses a folder that another program makes at this moment.  If there is none, the next call fails.
+        except Exception:  # noqa: BLE001
+            files.invalidate_cache()
     files.pipe_file(path, body)
 
 
-def _names(files: Any, path: str) -> list[str]:
-    files.invalidate_cache()
+def _list(files: Any, path: str) -> list[str]:
+    files.invalidate_cache()  # a listing that fsspec has kept would lack new objects
     return [str(name) for name in files.ls(path, detail=False)]
-
-
-def _is_older(name: str, before_s: float) -> bool:
-    found = _NAME.fullmatch(name)
-    return found is not None and int(found[1], 16) < before_s
