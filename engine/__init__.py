@@ -13,6 +13,11 @@ check_neighbours()  # before one of them is imported
 
 from engine.api import (
     Attempts,
+    CollectionItem,
+    CollectionPage,
+    CollectionQuery,
+    Collections,
+    CollectionsError,
     EngineClosedError,
     EngineError,
     Journal,
@@ -69,6 +74,11 @@ from protocol.report import ErrorReport, OperationRef, Position, StackFrame
 __all__ = [
     "AnyEvent",
     "Attempts",
+    "CollectionItem",
+    "CollectionPage",
+    "CollectionQuery",
+    "Collections",
+    "CollectionsError",
     "ConfinementReport",
     "CredentialLoad",
     "Edge",

@@ -18,6 +18,7 @@ from protocol import messages as m
 from protocol.checks import CheckedText, Finding
 from protocol.errors import RemoteProtocolError
 from protocol.limits import FRAME_SLACK_BYTES, MEGABYTE
+from protocol.message import Message
 from protocol.phases import Phase, advance
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class _Child:
         except RemoteProtocolError as error:
             self._kill(f"it broke the protocol: {error}")
 
-    def _take(self, message: m.Message) -> None:
+    def _take(self, message: Message) -> None:
         if isinstance(message, m.ConfineFailed):
             raise EngineError(
                 f"the texts were not checked: layer {message.layer} is missing:"

@@ -76,19 +76,19 @@ def validate(
     read: types.Read = None,
     scratch: types.Scratch = None,
     ca_file: types.CaFile = None,
+    collection: types.Collection = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Check a plan without running it, and print every problem. The exit code is 2 if it finds one.
 
     All jobs, conditions and globals are compiled in a confined child, and their imports are linked.
-    With --net, --read, --scratch or --ca-file the permissions of each step are compared with those of
-    a run that has them.
+    With --net, --read, --scratch, --ca-file or --collection the permissions of each step are compared
+    with those of a run that has them.
     """
     from jobcell.validate import run as command
 
-    raise typer.Exit(
-        command(target, repo, types.net_rules(net, allow_net), read, scratch, ca_file, json=as_json)
-    )
+    rules = types.net_rules(net, allow_net)
+    raise typer.Exit(command(target, repo, rules, read, scratch, ca_file, collection, json=as_json))
 
 
 @app.command()

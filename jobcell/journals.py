@@ -10,6 +10,7 @@ import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -43,11 +44,15 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None
     step_timeout: float | None = None
     memory: float | None = None
+    collections: tuple[str, ...] = ()
+    store: str | None = None
+    """The address of the store with the collections; it has no password."""
 
     def words(self) -> str:
         """Return the options as a user writes them, for a message."""
         parts = [f"--net {rule!r}" for rule in self.net]
         parts += [f"--read {path!r}" for path in self.read]
+        parts += [f"--collection {rule!r}" for rule in self.collections]
         if self.sandbox is not None:
             parts.append("--sandbox" if self.sandbox else "--no-sandbox")
         for field in (
@@ -60,12 +65,32 @@ class StoredOptions(msgspec.Struct, frozen=True, omit_defaults=True):
             "timeout",
             "step_timeout",
             "memory",
+            "store",
         ):
             value = getattr(self, field)
             if value is not None:
                 shown = repr(value) if isinstance(value, str) else f"{value:g}"
                 parts.append(f"--{field.replace('_', '-')} {shown}")
         return " ".join(parts)
+
+    def absolute(self) -> StoredOptions:
+        """Return the options with paths that do not depend on the working directory.
+
+        Raises:
+            BadInputError: The address of the store has a password, which a journal must not keep.
+
+        """
+        changes = {
+            name: str(Path(path).resolve())
+            for name in ("repo", "credentials", "env_file")
+            if (path := getattr(self, name)) is not None
+        }
+        read = tuple(str(Path(path).absolute()) for path in self.read)
+        if self.ca_file is not None:
+            changes["ca_file"] = str(Path(self.ca_file).absolute())
+        if self.store is not None:
+            changes["store"] = _recorded_address(self.store)
+        return msgspec.structs.replace(self, read=read, **changes)
 
     def without(self, given: StoredOptions) -> StoredOptions:
         """Return the options that *given* does not have."""
@@ -338,3 +363,12 @@ def _without_configuration(state: Any, place: str, left_out: list[str]) -> Any:
 def _absolute(path: Path) -> str | None:
     """Return the path of a file that can be read again; None for standard input and pipes."""
     return str(path.resolve()) if path.is_file() else None
+
+
+def _recorded_address(url: str) -> str:
+    """Return the address of a store for a journal: it does not depend on the working directory."""
+    if urlsplit(url).password is not None:
+        message = "--store: the journal would keep the password; name the store with JOBCELL_STORE"
+        raise BadInputError([message])
+    head, sqlite, path = url.partition("sqlite:///")
+    return f"{sqlite}{Path(path).absolute()}" if sqlite and not head else url

@@ -13,6 +13,7 @@ from jobcell.output.exit_codes import EXCEPTION
 from jobcell.output.wording import MAX_LINE, printable
 
 if TYPE_CHECKING:
+    from engine import Collections
     from jobcell.store import Store
 
 _P = ParamSpec("_P")
@@ -31,6 +32,21 @@ def open_store(url: str | None, *, timeout_s: float = 0.0) -> Store:
     except ImportError as error:
         raise BadInputError([str(error)]) from None
     return store.open(url, timeout_s=timeout_s)
+
+
+def with_collections(url: str | None, run: Callable[[Collections], int]) -> int:
+    """Call *run* with the collections of a store, and return the exit code.
+
+    Raises:
+        BadInputError: The store cannot be used, or the extra is not installed.
+
+    """
+
+    def open_and_run() -> int:
+        with open_store(url) as store:
+            return run(store.collections())
+
+    return with_store_errors(open_and_run)()
 
 
 def with_store_errors(command: Callable[_P, int]) -> Callable[_P, int]:

@@ -133,6 +133,21 @@ CaFile = Annotated[
         help="Certificate authorities (PEM) that jobs trust, in place of the machine's.",
     ),
 ]
+Collection = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection",
+        metavar="NAME[:read|:write]",
+        help="Let jobs use this collection of the store; may be repeated.",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The store with the collections (otherwise: JOBCELL_STORE, or a SQLite file).",
+    ),
+]
 Level = Annotated[LogLevel, typer.Option(help="Least important level of logs to show.")]
 AdaptorLevel = Annotated[LogLevel, typer.Option(help="The same for libraries that adaptors use.")]
 Mode = Annotated[StartMode, typer.Option(help="How the child starts.")]

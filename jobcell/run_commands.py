@@ -59,6 +59,8 @@ def run(  # long: one line for each option
     read: types.Read = None,
     scratch: types.Scratch = None,
     ca_file: types.CaFile = None,
+    collection: types.Collection = None,
+    store: types.Store = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -85,6 +87,8 @@ def run(  # long: one line for each option
         timeout,
         step_timeout,
         memory,
+        collection,
+        store,
     )
     given = Given(
         state=state,
@@ -148,6 +152,8 @@ def resume(  # long: one line for each option
     read: types.Read = None,
     scratch: types.Scratch = None,
     ca_file: types.CaFile = None,
+    collection: types.Collection = None,
+    store: types.Store = None,
     log_level: types.Level = types.LogLevel.debug,
     adaptor_log_level: types.AdaptorLevel = types.LogLevel.warning,
     start_mode: types.Mode = types.StartMode.exec,
@@ -175,6 +181,8 @@ def resume(  # long: one line for each option
         timeout,
         step_timeout,
         memory,
+        collection,
+        store,
     )
     given = Given(
         state=state,
@@ -207,6 +215,8 @@ def _stored_options(  # one argument for each option
     timeout: float | None,
     step_timeout: float | None,
     memory: float | None,
+    collections: Sequence[str] | None,
+    store: str | None,
 ) -> StoredOptions:
     """Return the options that a journal keeps for `jobcell resume`."""
     from jobcell.journals import StoredOptions
@@ -224,6 +234,8 @@ def _stored_options(  # one argument for each option
         timeout=timeout,
         step_timeout=step_timeout,
         memory=memory,
+        collections=tuple(collections or ()),
+        store=store,
     )
 
 

@@ -51,6 +51,9 @@ class RunRequest(NamedTuple):
     """Whether the plan has no id of its own, so that the run has that of its journal."""
     on_start: Callable[[engine.Run], object] | None = None
     """Is called with the run that has begun."""
+    store: str | None = None
+    """The address of the store with the collections."""
+    collections: engine.Collections | None = None
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -117,9 +120,8 @@ def _engine_of(request: RunRequest) -> engine.Engine:
     )
 
 
-def _resolvers_of(request: RunRequest) -> engine.Resolvers | None:
-    credentials = request.credentials
-    return None if credentials is None else engine.Resolvers(credential=credentials)
+def _resolvers_of(request: RunRequest) -> engine.Resolvers:
+    return engine.Resolvers(credential=request.credentials, collections=request.collections)
 
 
 def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:

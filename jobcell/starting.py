@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -132,7 +133,7 @@ def start_run(
                     state,
                     plan_file=choice.target,
                     state_file=given.state,
-                    options=_absolute(given.options),
+                    options=given.options.absolute(),
                     encrypted=key is not None,
                 )
                 journal = stack.enter_context(begin_journal(choice.journal, key, description))
@@ -260,12 +261,20 @@ def _request(plan: Plan, state: Any, given: Given, options: StoredOptions) -> Ru
         output=given.output,
         events=given.events,
         print_state=not given.as_json,
+        store=options.store,
     )
 
 
 def _run(request: RunRequest, given: Given) -> int:
+    view = partial(_view, request.plan, given)
     try:
-        return run_plan(request, lambda: _view(request.plan, given))
+        if not request.options.permissions.collections:
+            return run_plan(request, view)
+        from jobcell.opened_store import with_collections  # it takes a third of a second
+
+        return with_collections(
+            request.store, lambda own: run_plan(request._replace(collections=own), view)
+        )
     except BrokenPipeError:
         raise ReaderGoneError from None
 
@@ -305,22 +314,11 @@ def _check_files(given: Given, target: Path | None, journal: Path | None) -> Non
     check_written_files(given.output, given.events, read)
 
 
-def _absolute(options: StoredOptions) -> StoredOptions:
-    """Return the options with paths that do not depend on the working directory."""
-    changes = {
-        name: str(Path(path).resolve())
-        for name in ("repo", "credentials", "env_file")
-        if (path := getattr(options, name)) is not None
-    }
-    read = tuple(str(Path(path).absolute()) for path in options.read)
-    if options.ca_file is not None:
-        changes["ca_file"] = str(Path(options.ca_file).absolute())
-    return msgspec.structs.replace(options, read=read, **changes)
-
-
 def _permissions(options: StoredOptions, given: Given) -> engine.Permissions:
     rules = _net_rules(options, given)
-    return read_permissions(rules, options.read, options.scratch, options.ca_file)
+    return read_permissions(
+        rules, options.read, options.scratch, options.ca_file, options.collections
+    )
 
 
 def _net_rules(options: StoredOptions, given: Given) -> tuple[str, ...]:
@@ -372,7 +370,9 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
             message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
             raise BadInputError([message]) from None
     rules = _net_rules(stored, given)
-    return with_permissions(options, rules, stored.read, stored.scratch, stored.ca_file)
+    return with_permissions(
+        options, rules, stored.read, stored.scratch, stored.ca_file, stored.collections
+    )
 
 
 def _view(plan: Plan, given: Given) -> View:

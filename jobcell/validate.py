@@ -28,6 +28,7 @@ def run(
     read: Sequence[Path] | None,
     scratch: float | None = None,
     ca_file: Path | None = None,
+    collections: Sequence[str] | None = None,
     *,
     json: bool,
 ) -> int:
@@ -39,7 +40,8 @@ def run(
         net: The network rules of the later run, to compare those of the steps with them.
         read: Its readable paths, in the same way.
         scratch: The size of its scratch directory.
-        ca_file: Its authorities.  If all four are None, the run is not known.
+        ca_file: Its authorities.
+        collections: The rules for its collections.  If all five are None, the run is not known.
         json: Print one JSON object instead of lines.
 
     Returns:
@@ -53,8 +55,8 @@ def run(
     """
     warnings: list[str] = []
     options = None
-    if (net, read, scratch, ca_file) != (None, None, None, None):
-        permissions = read_permissions(net or (), read or (), scratch, ca_file)
+    if any(given is not None for given in (net, read, scratch, ca_file, collections)):
+        permissions = read_permissions(net or (), read or (), scratch, ca_file, collections or ())
         # The memory of the later run is not known, and is not compared.
         memory_mb = max(RunOptions().memory_mb, scratch or 0)
         options = RunOptions(permissions=permissions, memory_mb=memory_mb)
@@ -101,14 +103,14 @@ def _not_compared(plan: Plan, target: Path) -> list[str]:
         step.id
         for step in plan.workflow.steps
         if (own := step.permissions) is not None
-        and (own.net or own.read or own.scratch_mb or own.ca_file)
+        and (own.net or own.read or own.scratch_mb or own.ca_file or own.collections)
     ]
     if not names:
         return []
     first = printable(repr(names[0]))
     warning = (
         f"{target}: the permissions of step {first} are not compared with those of the run;"
-        " give --net, --read, --scratch and --ca-file as for jobcell run"
+        " give --net, --read, --scratch, --ca-file and --collection as for jobcell run"
     )
     return [warning]
 

@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from protocol.errors import RemoteProtocolError
-from protocol.limits import MAX_MESSAGE_BYTES
-from protocol.messages import FromChild, Message, ToChild
+from protocol.limits import MAX_COLLECTION_BYTES, MAX_MESSAGE_BYTES
+from protocol.message import Message
+from protocol.messages import FromChild, ToChild
 from protocol.state import restore_extension
 
 _QUOTE_CHARACTERS = 120
@@ -74,6 +75,8 @@ def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
         size -= _length_of_state(body, begun.end())
     elif name == "log-batch":
         allowed = log_bytes
+    elif name == "collection-set":
+        allowed = MAX_COLLECTION_BYTES
     if size > allowed:
         what = f"{name[:_QUOTE_CHARACTERS]!a}"
         raise RemoteProtocolError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 8
+PROTOCOL_VERSION: Final = 9
 """Changes whenever the schema of the messages does (tests/unit/protocol/schema.json)."""
 
 MEGABYTE: Final = 1_000_000
@@ -75,6 +75,24 @@ MAX_STATE_ITEMS: Final = 5_000_000
 """Default limit of the items of a state: each key, each value, each list and each map is an item.
 
 A state of 6 MB can have six million items, which take a gigabyte after decoding."""
+
+MAX_COLLECTION_BYTES: Final = 8 * MEGABYTE
+"""Largest message with values of a collection, and largest page of an answer."""
+
+MAX_COLLECTION_ITEMS: Final = 10_000
+"""Most values in one such message.  Decoding the worst message takes 11 ms, and checking it 6 ms."""
+
+MAX_COLLECTION_VALUE: Final = MEGABYTE
+"""Most bytes of one value of a collection."""
+
+MAX_COLLECTION_KEY: Final = 500
+"""Most characters of a key or a pattern of a collection; an index of PostgreSQL takes 2,700 bytes."""
+
+MAX_COLLECTION_NAME: Final = 100
+"""Most characters of the name of a collection."""
+
+MAX_COLLECTION_STARS: Final = 10
+"""Most ``*`` in a pattern, because a database tries each of them at each place of a key."""
 
 REQUESTS_FD: Final = 10
 """The descriptor on which a child reads from the engine."""

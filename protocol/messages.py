@@ -13,6 +13,13 @@ import msgspec
 
 from protocol.adaptor import AdaptorLink
 from protocol.checks import CheckedOperation, CheckedText, Finding
+from protocol.collection_messages import (
+    CollectionFailed,
+    CollectionGet,
+    CollectionGiven,
+    CollectionRemove,
+    CollectionSet,
+)
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.limits import (
     MAX_FINDINGS,
@@ -21,20 +28,10 @@ from protocol.limits import (
     MAX_SENT_FRAMES,
     MAX_WORDS,
 )
+from protocol.message import Message
 from protocol.plan import Workflow
 from protocol.report import ErrorReport, StackFrame
 from protocol.words import LogLevel, LogSource, kebab_case
-
-
-class Message(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="type",
-    tag=kebab_case,
-    forbid_unknown_fields=True,
-):
-    """The base of all messages, which travel under the name of their class."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag=kebab_case):
@@ -99,7 +96,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The id of the stored state to begin with; ``state`` is then nil."""
     adaptors: tuple[AdaptorLink, ...] = ()
     """Every adaptor version that a job of this run may link."""
-    step_adaptors: dict[str, tuple[str, ...]] = {}
+    step_adaptors: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - a Struct copies it
     """Step id to the adaptors of that step, as ``name@version``."""
     whitelist: tuple[str, ...] | None = None
     log_level: LogLevel = "debug"
@@ -108,7 +105,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     remove_from_state: tuple[str, ...] = ("configuration",)
     event_state: bool = True
     language: bool = True
-    unlinked: dict[str, str] = {}
+    unlinked: dict[str, str] = {}  # noqa: RUF012 - a Struct copies it
     """Step id to the reason why its adaptors cannot be linked."""
     repo_error: str | None = None
     """The reason why modules of the repo cannot be imported, if that is so."""
@@ -125,7 +122,7 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The steps that this child may run; None: all.  For any other step it sends `Elsewhere`."""
     net: tuple[str, ...] = ()
     """The network rules of this child, if a relay enforces them; only for the texts of errors."""
-    begun: dict[str, Begun] = {}
+    begun: dict[str, Begun] = {}  # noqa: RUF012 - a Struct copies it
     """Step runs that began before the journal of the run was read, and that are not recorded."""
 
 
@@ -340,7 +337,19 @@ class WorkflowError(Message, frozen=True, kw_only=True, tag=kebab_case):
     error: SentReport
 
 
-ToChild = Hello | Confine | Start | Check | Loaded | LoadFailed | Cancel | Replay | Proceed
+ToChild = (
+    Hello
+    | Confine
+    | Start
+    | Check
+    | Loaded
+    | LoadFailed
+    | CollectionGiven
+    | CollectionFailed
+    | Cancel
+    | Replay
+    | Proceed
+)
 FromChild = (
     Hello
     | Ready
@@ -351,6 +360,9 @@ FromChild = (
     | InitComplete
     | LoadCredential
     | LoadState
+    | CollectionGet
+    | CollectionSet
+    | CollectionRemove
     | JobStart
     | JobComplete
     | JobError

@@ -12,7 +12,9 @@ from __future__ import annotations
 import enum
 
 from protocol import messages as m
+from protocol.collection_messages import CollectionGet, CollectionRemove, CollectionSet
 from protocol.errors import RemoteProtocolError
+from protocol.message import Message
 
 
 class Phase(enum.Enum):
@@ -41,7 +43,7 @@ class Phase(enum.Enum):
     DONE = "done"
 
 
-FROM_CHILD: dict[Phase, dict[type[m.Message], Phase]] = {
+FROM_CHILD: dict[Phase, dict[type[Message], Phase]] = {
     Phase.STARTING: {m.Hello: Phase.GREETED},
     Phase.GREETED: {m.Ready: Phase.WALKING, m.ConfineFailed: Phase.DONE},
     Phase.WALKING: {
@@ -65,6 +67,9 @@ FROM_CHILD: dict[Phase, dict[type[m.Message], Phase]] = {
     Phase.LINKED: {m.LogBatch: Phase.LINKED, m.JobStart: Phase.RUNNING},
     Phase.RUNNING: {
         m.LogBatch: Phase.RUNNING,
+        CollectionGet: Phase.RUNNING,
+        CollectionSet: Phase.RUNNING,
+        CollectionRemove: Phase.RUNNING,
         m.JobComplete: Phase.WALKING,
         m.JobError: Phase.WALKING,
     },
@@ -91,7 +96,7 @@ AFTER_PROCEED: dict[Phase, Phase] = {
 """The phases in which the child waits for `Proceed`, and the phase after it."""
 
 
-def advance(phase: Phase, message: m.Message, *, barrier: bool = False) -> Phase:
+def advance(phase: Phase, message: Message, *, barrier: bool = False) -> Phase:
     """Return the phase after *message*.
 
     Args:

@@ -48,6 +48,7 @@ class StepPermissions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     scratch_mb: float | bool | None = None
     """Megabytes; False means that the step does not get a scratch directory."""
     ca_file: str | None = None
+    collections: tuple[str, ...] | None = None
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -59,11 +59,13 @@ OPTIONS = frozenset(
             "max_step_runs",
             "max_events",
             "net_mb",
+            "max_collection_requests",
         ),
         *(
             "net",
             "read",
             "scratch_mb",
+            "collections",
             "repo_dir",
             "credential",
             "state",

@@ -6,6 +6,19 @@ Any room may import it; it imports `protocol` only.
 from __future__ import annotations
 
 from engine.api.authorities import read_authorities
+from engine.api.collections import (
+    CollectionItem,
+    CollectionPage,
+    CollectionQuery,
+    CollectionRule,
+    Collections,
+    CollectionsError,
+    Right,
+    allows,
+    is_covered,
+    parse_collection_rule,
+    parse_collection_rules,
+)
 from engine.api.errors import (
     EngineClosedError,
     EngineError,
@@ -21,6 +34,12 @@ from engine.api.version import __version__
 __all__ = [
     "DEFAULT_PUBLIC_KEYS",
     "Attempts",
+    "CollectionItem",
+    "CollectionPage",
+    "CollectionQuery",
+    "CollectionRule",
+    "Collections",
+    "CollectionsError",
     "EngineClosedError",
     "EngineError",
     "Journal",
@@ -29,8 +48,13 @@ __all__ = [
     "PlanError",
     "PlanWarning",
     "Problem",
+    "Right",
     "RunOptions",
     "StepRecord",
     "__version__",
+    "allows",
+    "is_covered",
+    "parse_collection_rule",
+    "parse_collection_rules",
     "read_authorities",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, cast, get_args
 import msgspec
 
 from engine.api.authorities import read_authorities
+from engine.api.collections import CollectionRule, parse_collection_rules
 from protocol.adaptor import ModuleRef
 from protocol.limits import MAX_STATE_ITEMS, MEGABYTE
 from protocol.words import LogLevel
@@ -34,6 +35,7 @@ _POSITIVE: Final = (
     "max_events",
     "net_mb",
     "max_connections",
+    "max_collection_requests",
 )
 
 
@@ -43,7 +45,18 @@ DEFAULT_PUBLIC_KEYS: Final = (
 )  # fmt: skip
 """Keys of a configuration whose values are not secret; upper and lower case are the same."""
 
-_COUNTS: Final = ("state_items", "max_log_bytes", "max_step_runs", "max_events", "max_connections")
+_COUNTS: Final = (
+    "state_items",
+    "max_log_bytes",
+    "max_step_runs",
+    "max_events",
+    "max_connections",
+    "max_collection_requests",
+)
+
+
+_LISTS: Final = (("net", "example.org:443"), ("read", "/srv/data"), ("collections", "visits"))
+"""The permissions that are lists, with an example."""
 
 
 def _is_names(value: Any) -> TypeGuard[Collection[str]]:
@@ -60,7 +73,9 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     ``scratch_mb``: the size of an empty private ``/tmp``, which counts against ``memory_mb`` and is
     gone with the run;
     ``ca_file``: absolute path of a PEM file with the certificate authorities that the run trusts, in
-    place of those of the machine.
+    place of those of the machine;
+    ``collections``: the collections that the run may use: ``"visits"``, ``"visits:read"``,
+    ``"visits:write"``, or ``"*"`` for all.
 
     Raises:
         TypeError: A field is not a sequence of text; ``ca_file`` is not text.
@@ -72,9 +87,10 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     read: tuple[str, ...] = ()
     scratch_mb: float | None = None
     ca_file: str | None = None
+    collections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, example in (("net", "example.org:443"), ("read", "/srv/data")):
+        for name, example in _LISTS:
             value = getattr(self, name)
             if not _is_names(value):
                 raise TypeError(
@@ -94,6 +110,8 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
             if not isinstance(self.ca_file, str):
                 raise TypeError(f"Permissions.ca_file must be str, not {self.ca_file!r}")
             read_authorities(self.ca_file)
+        if self.collections:
+            parse_collection_rules(self.collections)
 
     @property
     def scratch_bytes(self) -> int:
@@ -106,6 +124,11 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
         from protocol.net_rules import parse_net_rules
 
         return parse_net_rules(self.net)
+
+    @property
+    def collection_rules(self) -> tuple[CollectionRule, ...]:
+        """The rules of ``collections``, parsed."""
+        return parse_collection_rules(self.collections)
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +171,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Number of events; a run with more is ended."""
     net_mb: float | None = None
     """Bytes over the network, in both directions together; a run that needs more is ended."""
+    max_collection_requests: int = 100_000
+    """Number of requests for collections; a run with more is ended."""
     max_connections: int = 256
     """Number of connections at once; one more fails."""
     log_level: LogLevel = "debug"

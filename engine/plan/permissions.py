@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.api import Permissions, Problem, read_authorities
+from engine.api import Permissions, Problem, parse_collection_rule, read_authorities
+from engine.api import is_covered as opens
 from engine.plan.source import name_type
 from protocol.plan import StepPermissions
 from protocol.suggestion import shorten
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from engine.plan.objects import PlanObject
     from protocol.net_rules import NetRule
 
-PERMISSION_KEYS: Final = ("net", "read", "scratch_mb", "ca_file")
+PERMISSION_KEYS: Final = ("net", "read", "scratch_mb", "ca_file", "collections")
 
 
 def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermissions | None:
@@ -35,6 +36,7 @@ def read_permissions(reader: PlanObject, run: Permissions | None) -> StepPermiss
         read=_read(found, run),
         scratch_mb=_scratch(found, run),
         ca_file=_ca_file(found, run),
+        collections=_collections(found, run),
     )
 
 
@@ -147,6 +149,22 @@ def _ca_file(found: PlanObject, run: Permissions | None) -> str | None:
             " narrow the permissions of the run",
         )
     return text
+
+
+def _collections(found: PlanObject, run: Permissions | None) -> tuple[str, ...] | None:
+    texts = _texts(found, "collections", "rules for collections", "visits:read")
+    if texts is None:
+        return None
+    allowed = None if run is None else run.collection_rules
+    for text, place in texts:
+        try:
+            rule = parse_collection_rule(text)
+        except ValueError as error:
+            found.add_problem(place, str(error))
+            continue
+        if allowed is not None and not opens(rule, allowed):
+            found.add_problem(place, f"{shorten(text)} is not among {_shown('collections', run)}")
+    return tuple(text for text, _ in texts)
 
 
 def _texts(found: PlanObject, name: str, what: str, example: str) -> list[tuple[str, str]] | None:

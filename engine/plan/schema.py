@@ -69,6 +69,7 @@ _ACCEPTED: Final[dict[tuple[type, str], Any]] = {
         "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": False}]
     },
     (StepPermissions, "ca_file"): _NAME,
+    (StepPermissions, "collections"): _TEXTS,
     (Edge, "condition"): {"anyOf": [{"type": "boolean"}, _WRITTEN]},
     (PlanOptions, "start"): _NAME,
     (PlanOptions, "end"): _NAME,
@@ -124,6 +125,7 @@ DESCRIPTIONS: Final[dict[tuple[type, str], str]] = {
         StepPermissions,
         "scratch_mb",
     ): "Megabytes of /tmp; false: none. The size of the run if not given.",
+    (StepPermissions, "collections"): "Rules for collections. Those of the run if not given.",
     (StepPermissions, "ca_file"): "File of trusted authorities. That of the run if not given.",
     (Edge, "condition"): "true, false, a named condition, or a Python expression over state.",
     (Edge, "label"): "A name for people.",

@@ -7,7 +7,17 @@ import logging
 from engine.reporting import Outcome, Run
 from engine.running.calls import Calls
 from engine.running.running_child import RunningChild
-from engine.running.session import AskWhere, Dismiss, Effects, Kill, Moment, Record, Send, Session
+from engine.running.session import (
+    AskWhere,
+    Collect,
+    Dismiss,
+    Effects,
+    Kill,
+    Moment,
+    Record,
+    Send,
+    Session,
+)
 
 _log = logging.getLogger("jobcell")
 
@@ -25,6 +35,8 @@ def carry_out(effects: Effects, child: RunningChild, calls: Calls) -> None:
             child.dismissed = True
         elif isinstance(effect, Record):
             calls.record(effect)
+        elif isinstance(effect, Collect):
+            calls.collect(effect)
         else:
             calls.resolve(effect)
 

@@ -10,10 +10,20 @@ from functools import partial
 from typing import Protocol
 
 from engine.api import Journal
+from engine.running.collections import carry_out
 from engine.running.host import Host, Owning
 from engine.running.recording import keep
 from engine.running.resolvers import Resolvers, resolve
-from engine.running.session import Answer, Record, Resolution, Resolve, Session
+from engine.running.session import (
+    Answer,
+    Collect,
+    Collected,
+    Record,
+    Resolution,
+    Resolve,
+    Session,
+)
+from protocol.collection_messages import CollectionAnswer
 from protocol.report import ErrorReport
 
 
@@ -24,8 +34,8 @@ class Caller(Owning, Protocol):
     def session(self) -> Session:
         """The logic of the run."""
 
-    def loaded(self, answer: Answer) -> None:
-        """Take the answer of a resolver."""
+    def loaded(self, answer: Answer | Collected) -> None:
+        """Take the answer of a resolver, or of the collections."""
 
     def recorded(self, error: ErrorReport | None) -> None:
         """Take the answer of the journal: None, or the report of its failure."""
@@ -35,7 +45,7 @@ class Calls:
     """The calls of the manager's code for one run. For the supervisor's thread.
 
     Args:
-        resolvers: The functions that load credentials and stored states.
+        resolvers: The functions that load credentials and stored states, and the collections.
         journal: Keeps the records of the run; None without a journal.
         host: The supervisor.
         reference: The run.
@@ -70,6 +80,21 @@ class Calls:
 
         resolver = getattr(self._resolvers, request.kind)
         resolve(resolver, request.kind, request.id, request.step_id, done, wanted, reference)
+
+    def collect(self, effect: Collect) -> None:
+        """Have the collections carry out a request, and their answer posted to `Caller.loaded`."""
+        request, reference, host = effect.request, self._reference, self._host
+
+        def done(message: CollectionAnswer) -> None:
+            caller = reference()
+            if caller is not None:
+                host.post(partial(caller.loaded, Collected(request, message)), reference)
+
+        def wanted() -> bool:
+            caller = reference()
+            return caller is not None and caller.session.verdict is None
+
+        carry_out(self._resolvers.collections, request, done, wanted)
 
     def record(self, effect: Record) -> None:
         """Have the journal keep a record, and its answer posted to `Caller.recorded`."""

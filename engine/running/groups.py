@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
-from engine.api import Permissions, RunOptions
+from engine.api import CollectionRule, Permissions, RunOptions
 from protocol.confinement import ConfinementRequest
 from protocol.messages import Start
 from protocol.plan import Workflow, is_live
 
 
-def walls(
+class Groups(NamedTuple):
+    """The groups of the steps of a run."""
+
+    requests: tuple[ConfinementRequest, ...]
+    """The walls of each group."""
+    collections: tuple[tuple[CollectionRule, ...], ...]
+    """The collections that each group may use."""
+    by_step: dict[str, int]
+    """Step id to group; empty if there is one group."""
+
+
+def group_steps(
     workflow: Workflow, options: RunOptions, request: Callable[[RunOptions], ConfinementRequest]
-) -> tuple[tuple[ConfinementRequest, ...], dict[str, int]]:
-    """Return the walls of each group of steps with the same permissions, and the group of each step."""
+) -> Groups:
+    """Return the groups of steps with the same permissions."""
     run = options.permissions
     known = {run: 0}
     groups = {}
@@ -30,12 +42,16 @@ def walls(
                 if narrowed.scratch_mb is None
                 else narrowed.scratch_mb or None,
                 ca_file=run.ca_file if narrowed.ca_file is None else narrowed.ca_file,
+                collections=run.collections
+                if narrowed.collections is None
+                else narrowed.collections,
             )
         groups[step.id] = known.setdefault(own, len(known))
+    rules = tuple(own.collection_rules for own in known)
     if len(known) == 1:
-        return (request(options),), {}
+        return Groups((request(options),), rules, {})
     walls = (msgspec.structs.replace(options, permissions=own) for own in known)
-    return tuple(map(request, walls)), groups
+    return Groups(tuple(map(request, walls)), rules, groups)
 
 
 def first_group(start: Start, groups: dict[str, int]) -> int:

@@ -19,14 +19,8 @@ from engine.start import Connection
 from protocol import codec
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MAX_MESSAGE_BYTES
-from protocol.messages import (
-    JobComplete,
-    JobError,
-    LogBatch,
-    Message,
-    WorkflowComplete,
-    WorkflowError,
-)
+from protocol.message import Message
+from protocol.messages import JobComplete, JobError, LogBatch, WorkflowComplete, WorkflowError
 from protocol.words import LogSource
 
 _ENDS: Final = (JobComplete, JobError, WorkflowComplete, WorkflowError)

@@ -18,6 +18,7 @@ from engine.running.room import spawn_error
 from engine.running.running_child import RunningChild
 from engine.running.session import (
     Answer,
+    Collected,
     Effects,
     Moment,
     Resolve,
@@ -25,7 +26,7 @@ from engine.running.session import (
 )
 from engine.running.share import SLICE_S, Turn
 from engine.start import Starter, start_run
-from protocol.messages import Message
+from protocol.message import Message
 from protocol.relay import Closed, FromRelay
 from protocol.report import ErrorReport
 from protocol.words import LogSource
@@ -192,7 +193,7 @@ class Lane:
         else:
             self._arm(now.s)
 
-    def loaded(self, answer: Answer) -> None:
+    def loaded(self, answer: Answer | Collected) -> None:
         """See `Caller.loaded`."""
         if not self._over:
             now = read_clocks()

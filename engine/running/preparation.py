@@ -20,7 +20,7 @@ from engine.api import (
     StepRecord,
     __version__,
 )
-from engine.running.groups import first_group, walls
+from engine.running.groups import first_group, group_steps
 from engine.running.session import Order, configurations_of, questions_about
 from protocol import codec
 from protocol.adaptor import AdaptorLink
@@ -97,7 +97,7 @@ def prepare(
     max_step_runs = options.max_step_runs or max(
         _MIN_STEP_RUNS, _STEP_RUNS_PER_STEP * len(workflow.steps)
     )
-    requests, groups = walls(workflow, options, request)
+    requests, collections, groups = group_steps(workflow, options, request)
     start = _start(plan, state, linking, options, request=requests[0], max_step_runs=max_step_runs)
     survives = len(requests) > 1 or any(map(_may_survive, workflow.steps))
     used = {spec for specs in linking.by_step.values() for spec in specs}
@@ -110,6 +110,7 @@ def prepare(
             _adaptors_of(linking, options, groups, number) for number in range(len(requests))
         ),
         groups=groups,
+        collections=collections,
         first_group=first_group(start, groups),
         survives=survives,
         journaled=past.journaled,

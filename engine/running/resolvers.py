@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.api import Collections
 from engine.running.session import Kind, Resolution, not_loaded
 from protocol.report import ErrorReport
 from protocol.state import StateNotCarriedError, encode_state
@@ -33,19 +34,31 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
-    """The manager's functions from an id to a value: plain or async callables of one argument."""
+    """The manager's code that a run calls.
+
+    ``credential`` and ``state`` are functions from an id to a value: plain or async callables of one
+    argument.  ``collections`` has the methods of `Collections`.
+    """
 
     credential: Callable[[str], Any] | None = None
     state: Callable[[str], Any] | None = None
+    collections: Collections | None = None
 
     def __post_init__(self) -> None:
         for kind in ("credential", "state"):
             resolver = getattr(self, kind)
             if resolver is not None and not callable(resolver):
                 raise TypeError(f"Resolvers.{kind} must be callable, not {resolver!r}")
+        for verb in ("get", "set", "remove") if self.collections is not None else ():
+            if not callable(getattr(self.collections, verb, None)):
+                kind = type(self.collections).__name__
+                raise TypeError(
+                    f"Resolvers.collections must have the methods get, set and remove; {kind} has no"
+                    f" {verb}"
+                )
 
     def __repr__(self) -> str:
-        known = [kind for kind in ("credential", "state") if getattr(self, kind) is not None]
+        known = [kind for kind in self.__struct_fields__ if getattr(self, kind) is not None]
         return f"Resolvers({', '.join(f'{kind}=...' for kind in known)})"
 
 
@@ -94,8 +107,7 @@ def resolve(
         _asker.set(asker)
         try:
             value = resolver(value_id)
-            if inspect.isawaitable(value):
-                value = _await(value)
+            value = awaited(value)
             outcome = _checked(kind, value_id, step_id, value)
         # The manager's code may raise anything, even SystemExit, and the run must get an answer.
         except BaseException as error:  # noqa: BLE001
@@ -117,7 +129,11 @@ def _text(error: BaseException) -> str:
         return "an exception without a text"
 
 
-def _await(awaitable: Any) -> Any:
+def awaited(awaitable: Any) -> Any:
+    """Return the value of an awaitable; anything else is a value already."""
+    if not inspect.isawaitable(awaitable):
+        return awaitable
+
     import asyncio  # only asynchronous resolvers pay for it
 
     async def wait() -> Any:

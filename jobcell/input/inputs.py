@@ -55,8 +55,9 @@ def read_permissions(
     read: Iterable[str | Path],
     scratch: float | None = None,
     ca_file: str | Path | None = None,
+    collections: Iterable[str] = (),
 ) -> Permissions:
-    """Return the permissions that ``--net``, ``--read``, ``--scratch`` and ``--ca-file`` give to a run.
+    """Return the permissions that ``--net`` and the other options of this kind give to a run.
 
     A path may be relative to the working directory.
 
@@ -65,23 +66,27 @@ def read_permissions(
 
     """
     try:
+        rules = Permissions(collections=tuple(collections)).collections
+    except ValueError as error:
+        raise BadInputError([f"--collection: {error}"]) from None
+    try:
         allowed = Permissions(net=tuple(net))
     except ValueError as error:
         raise BadInputError([f"--net: {error}"]) from None
     try:
         paths = tuple(str(Path(path).absolute()) for path in read)
-        allowed = Permissions(net=allowed.net, read=paths)
+        allowed = Permissions(net=allowed.net, read=paths, collections=rules)
     except ValueError as error:
         raise BadInputError([f"--read: {error}"]) from None
     try:
-        allowed = Permissions(net=allowed.net, read=paths, scratch_mb=scratch)
+        allowed = msgspec.structs.replace(allowed, scratch_mb=scratch)
     except ValueError as error:
         raise BadInputError([f"--scratch: {error}"]) from None
     if ca_file is None:
         return allowed
     file = str(Path(ca_file).absolute())
     try:
-        return Permissions(net=allowed.net, read=paths, scratch_mb=scratch, ca_file=file)
+        return msgspec.structs.replace(allowed, ca_file=file)
     except ValueError as error:
         reason = str(error).removeprefix("Permissions.ca_file has ")
         raise BadInputError([f"--ca-file: {reason}"]) from None
@@ -108,6 +113,7 @@ def with_permissions(
     read: Iterable[str | Path],
     scratch: float | None,
     ca_file: str | Path | None = None,
+    collections: Iterable[str] = (),
 ) -> RunOptions:
     """Return *options* with the permissions of the command line.
 
@@ -115,7 +121,7 @@ def with_permissions(
         BadInputError: A rule, a path or a size is not a valid one, or the file has no certificates.
 
     """
-    permissions = read_permissions(net, read, scratch, ca_file)
+    permissions = read_permissions(net, read, scratch, ca_file, collections)
     if scratch is not None and scratch > options.memory_mb:
         message = f"--scratch: {scratch:g} MB is more than the memory ({options.memory_mb:g} MB)"
         raise BadInputError([f"{message}, in which it is counted; give more with --memory"])

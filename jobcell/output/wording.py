@@ -24,6 +24,7 @@ FLAGS = {
     "state_mb": "a quarter of --memory",
     "net": "--net",
     "scratch_mb": "--scratch",
+    "collections": "--collection",
     "repo_dir": "--repo",
 }
 """For each option of the Python interface, the option of the command line."""

@@ -6,6 +6,7 @@ It belongs here if it needs the store and no engine that runs.  The room `jobcel
 from __future__ import annotations
 
 from jobcell.store.blobs import LARGE_BYTES, Blob, Blobs
+from jobcell.store.collecting import StoreCollections
 from jobcell.store.contents import Contents, PackedEvent, PackedRecord, PackedResult
 from jobcell.store.database import Database
 from jobcell.store.errors import (
@@ -64,6 +65,7 @@ __all__ = [
     "Schedules",
     "Store",
     "StoreBusyError",
+    "StoreCollections",
     "StoreDamagedError",
     "StoreError",
     "StoreKeyError",

@@ -31,6 +31,7 @@ _LIMITS: Final = (
     "max_events",
     "net_mb",
     "max_connections",
+    "max_collection_requests",
 )
 """Options of which the smaller value holds, that of the client or that of the worker."""
 

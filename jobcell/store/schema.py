@@ -12,10 +12,11 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Text
+from sqlalchemy.dialects import postgresql
 
 from jobcell.store.errors import StoreVersionError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The version of the tables that this program makes."""
 
 READABLE_FROM: Final = 1
@@ -142,6 +143,31 @@ schedules: sa.Table = sa.Table(
     Column("problem", Text),  # why the last tick has no run
 )
 sa.Index("jobcell_schedules_due", schedules.c.due_ms)
+
+collections: sa.Table = sa.Table(
+    "jobcell_collections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value_count", BigInteger, nullable=False),  # the number of its values
+    Column("value_bytes", BigInteger, nullable=False),  # the sum of their sizes
+    sa.UniqueConstraint("tenant", "name", name="jobcell_collections_name"),
+)
+
+# Compared byte by byte, as SQLite does: a pattern that begins with text is then a range of keys.
+_KEY_TYPE = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
+collection_values: sa.Table = sa.Table(
+    "jobcell_collection_values",
+    metadata,
+    Column("collection", Integer, primary_key=True, autoincrement=False),
+    Column("key", _KEY_TYPE, primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # the value, encrypted if the store has a key
+    Column("size", BigInteger, nullable=False),  # bytes of the key and of the body
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
 
 # The columns of DBOS that we read or write in our own transactions.
 workflow_status: sa.Table = sa.Table(
@@ -283,6 +309,13 @@ def _make_first_tables(connection: sa.Connection) -> None:
     metadata.create_all(connection, checkfirst=True)
 
 
-_MIGRATIONS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_make_first_tables,)
+def _make_collections(connection: sa.Connection) -> None:
+    metadata.create_all(connection, tables=[collections, collection_values], checkfirst=True)
+
+
+_MIGRATIONS: Final[tuple[Callable[[sa.Connection], None], ...]] = (
+    _make_first_tables,
+    _make_collections,
+)
 """The migration to version 1, to version 2, and so on.  Each adds only: an older program that
 `READABLE_FROM` admits must still find its columns."""

@@ -17,6 +17,7 @@ from jobcell.store import opening, queue
 from jobcell.store.blobs import Blobs, Uploaded
 from jobcell.store.callers import joined
 from jobcell.store.cancelling import cancel
+from jobcell.store.collecting import DEFAULT_MB, StoreCollections
 from jobcell.store.contents import Contents
 from jobcell.store.database import Database
 from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, Place, check_id, prepare, write
@@ -314,6 +315,24 @@ class Store:
 
         """
         return prune(self.database, self.blobs, older)
+
+    def collections(
+        self, tenant: str = DEFAULT_TENANT, *, max_mb: float = DEFAULT_MB
+    ) -> StoreCollections:
+        """Return the collections of a tenant, for `Resolvers`.
+
+        Args:
+            tenant: The user; the collections of other users are out of reach.
+            max_mb: The limit of all values of the user together, in megabytes.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+
+        """
+        check_id("tenant", tenant, optional=False)
+        if isinstance(max_mb, bool) or not isinstance(max_mb, int | float) or not max_mb > 0:
+            raise ValueError(f"max_mb must be a number above 0, not {max_mb!r}")
+        return StoreCollections(self.database, self._seal, tenant, max_mb=max_mb)
 
     def _write(
         self, connection: sa.Connection, run: Enqueued, uploaded: Uploaded | None = None

@@ -41,6 +41,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     owner: str
     """The token of its claim."""
+    tenant: str
     plan: Plan
     state: bytes | None
     options: bytes | None
@@ -184,6 +185,7 @@ class Beginner:
         return Begun(
             run_id=row.id,
             owner=owner,
+            tenant=row.tenant,
             plan=plan,
             state=state,
             options=row.options,

@@ -324,7 +324,7 @@ class Carrier:
                 begun.plan,
                 None if begun.state is None else copy_state(begun.state),
                 options=msgspec.structs.replace(options, cancel_grace_s=grace_s),
-                resolvers=self._resolvers,
+                resolvers=self._resolvers_of(begun),
                 journal=StoreJournal(begun, outbox),
             )
         except EngineClosedError:
@@ -344,6 +344,11 @@ class Carrier:
             run.result()  # its child is gone before another worker may have the run
         finally:
             stop()
+
+    def _resolvers_of(self, begun: Begun) -> Resolvers:
+        """Return the resolvers of a run, with the collections of its tenant."""
+        own = self._resolvers or Resolvers()
+        return msgspec.structs.replace(own, collections=self._store.collections(begun.tenant))
 
     def _notify(self, outbox: Outbox, urgent: bool) -> None:
         self._flusher.notify(outbox, urgent=urgent)

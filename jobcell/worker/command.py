@@ -39,6 +39,7 @@ class Given(NamedTuple):
     read: Sequence[Path]
     scratch: float | None
     ca_file: Path | None
+    collections: Sequence[str]
     timeout: float | None
     step_timeout: float | None
     memory: float | None
@@ -107,7 +108,9 @@ def _options(given: Given) -> engine.RunOptions:
         "step_timeout_s": given.step_timeout,
         "memory_mb": given.memory,
     }
-    permissions = read_permissions(given.net, given.read, given.scratch, given.ca_file)
+    permissions = read_permissions(
+        given.net, given.read, given.scratch, given.ca_file, given.collections
+    )
     set_ones = {name: value for name, value in chosen.items() if value is not None}
     return engine.RunOptions(permissions=permissions, **set_ones)  # type: ignore[arg-type]
 

@@ -40,7 +40,8 @@ class Worker:
             that cannot reach the store kills its own runs after 0.7 of this time.
         drain_s: Seconds for which a worker that is stopped waits for its runs; then it gives them
             back.  None: until they are over.
-        resolvers: Load credentials and stored states.
+        resolvers: Load credentials and stored states.  Collections are those of the store, for each
+            tenant its own.
         health: ``HOST:PORT`` for ``/livez``, ``/readyz`` and ``/metrics``; None: no such server.
 
     Raises:
@@ -65,6 +66,11 @@ class Worker:
         _check_type("engine", engine, Engine)
         if resolvers is not None:
             _check_type("resolvers", resolvers, Resolvers)
+            if resolvers.collections is not None:
+                raise ValueError(
+                    "resolvers must not have collections: a worker gives each run those of its tenant"
+                    " in the store"
+                )
         _check_count("max_runs", max_runs)
         if tenant_limit is not None:
             _check_count("tenant_limit", tenant_limit)

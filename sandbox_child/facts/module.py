@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from sandbox_child.facts.access import Access
 
 FACTS: Final = "jobcell_context"
 
@@ -35,9 +38,31 @@ _reader: Callable[[], object] | None = None
 
 
 def watch_facts(reader: Callable[[], object] | None) -> None:
-    """Have *reader* called when code reads a fact; None ends that."""
+    """Have *reader* called when code reads a fact, or asks for a collection; None ends that."""
     global _reader  # noqa: PLW0603 - a warm zygote imports one set of adaptors
     _reader = reader
+
+
+_find: Callable[[], Access] | None = None
+"""Returns the object that carries out requests for collections; None while no job runs."""
+
+
+def set_access(find: Callable[[], Access] | None) -> None:
+    """Note how to find the object that carries out requests for collections; None: no job runs."""
+    global _find  # noqa: PLW0603 - a child runs one step at a time
+    _find = find
+
+
+def find_access() -> Access | None:
+    """Return the object that carries out requests for collections; None while no job runs."""
+    note_reading()
+    return None if _find is None else _find()
+
+
+def note_reading() -> None:
+    """Have the reader of `watch_facts` called, if there is one."""
+    if _reader is not None:
+        _reader()
 
 
 def set_facts(run_id: str, step_id: str, step_run_id: str, attempt: int) -> None:
@@ -52,8 +77,7 @@ def facts() -> dict[str, Any]:
 
 
 def _facts_now() -> Facts:
-    if _reader is not None:
-        _reader()
+    note_reading()
     if _now is None:
         return Facts()
     run_id, step_id, step_run_id, attempt = _now

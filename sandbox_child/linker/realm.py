@@ -10,6 +10,7 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox_child.facts import FACTS, make_facts_module
+from sandbox_child.facts.collections import COLLECTIONS, make_collections_module
 from sandbox_child.linker import records, worlds
 from sandbox_child.linker.callers import is_standard
 from sandbox_child.linker.output import Printer
@@ -60,6 +61,7 @@ class Realm:
             # Libraries look for a script in this module, and the real one belongs to the child.
             "__main__": ModuleType("__main__"),
             FACTS: make_facts_module(),
+            COLLECTIONS: make_collections_module(),
         }
         self.table = worlds.install(self)
         self.meta_path: list[Any] = [RealmFinder(self, sys.meta_path)]

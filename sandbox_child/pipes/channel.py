@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from protocol.codec import decode_to_child, encode
+from protocol.collection_messages import CollectionFailed, CollectionGiven
 from protocol.errors import RemoteProtocolError
 from protocol.framing import FrameReceiver, header
 from protocol.limits import CHILD_READ_BYTES, MAX_FRAME_BYTES
-from protocol.messages import Cancel, Message
+from protocol.message import Message
+from protocol.messages import Cancel
 from protocol.report import ErrorReport, make_report
 
 _MAX_IOV = 1024
@@ -64,6 +66,8 @@ class Channel:
         self._answers_fd = answers_fd
         self._receiver = FrameReceiver(MAX_FRAME_BYTES, CHILD_READ_BYTES)
         self._arrived: list[Message] = []
+        self.collected: list[CollectionGiven | CollectionFailed] = []
+        """Answers about collections that have arrived.  Their step may have ended before."""
         self._held: list[bytes] = []
         self._waits = True
         """Whether a read of *requests_fd* waits; its O_NONBLOCK is changed only if needed."""
@@ -133,6 +137,21 @@ class Channel:
             self._set_waiting(True)
             self._read()
         return self._arrived.pop(0)
+
+    def wait_for_collected(self) -> None:
+        """Wait until another answer about collections has arrived.
+
+        Raises:
+            RunCancelledError: The engine wants the run to end, so no answer will come.
+            EngineGoneError: The engine has closed its end.
+
+        """
+        before = len(self.collected)
+        while len(self.collected) == before:
+            if self._cancelled is not None:
+                raise RunCancelledError(self._cancelled)
+            self._set_waiting(True)
+            self._read()
 
     def check_cancelled(self) -> None:
         """Check, without waiting, whether the engine wants the run to end.
@@ -204,6 +223,9 @@ class Channel:
 
     def _take(self, count: int) -> None:
         for message in map(decode_to_child, self._receiver.received(count)):
+            if isinstance(message, (CollectionGiven, CollectionFailed)):
+                self.collected.append(message)
+                continue
             self._arrived.append(message)
             if isinstance(message, Cancel):
                 self._cancelled = make_report(

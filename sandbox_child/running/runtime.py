@@ -6,6 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Final
 
+from sandbox_child.facts import set_access
 from sandbox_child.pipes import streams
 from sandbox_child.running.step_input import PlanValues
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sandbox_child.linker import Linker
     from sandbox_child.pipes.channel import Channel
     from sandbox_child.running.attempts import Attempts
+    from sandbox_child.running.collecting import Collecting
     from sandbox_child.running.log_sender import LogSender
     from sandbox_child.running.loop import RunLoop
     from sandbox_child.running.warmed import Warmed
@@ -40,11 +42,29 @@ class Runtime:
         """The adaptors that were imported before the run."""
         self._linker: Linker | None = None
         self._loop: RunLoop | None = None
+        self._collecting: Collecting | None = None
         self.attempts: Attempts | None = None
         """The connections that were tried; None before the first adaptor was linked."""
         self._blocks: int | None = None
         if not start.language and start.net:
             self.hear_attempts()  # without the language wall, a job itself may reach a socket
+
+    def open_collections(self) -> None:
+        """Let adaptors send requests for collections: a job runs from now on."""
+        if self._collecting is not None:
+            self._collecting.begin_step()
+        set_access(self._get_collecting)
+
+    def close_collections(self) -> None:
+        """Let adaptors send no requests for collections: no job runs."""
+        set_access(None)
+
+    def _get_collecting(self) -> Collecting:
+        if self._collecting is None:
+            from sandbox_child.running.collecting import Collecting  # most runs use none
+
+            self._collecting = Collecting(self.channel)
+        return self._collecting
 
     def hide_from_collector(self) -> None:
         """Keep the collector from walking through a large state, which stays."""

@@ -148,7 +148,11 @@ class JobExecution:
         self._channel.hold(m.InitComplete(duration_ms=_since(begun)))
         while True:
             self._channel.send(m.JobStart())
-            result = self._try(state)
+            self._runtime.open_collections()
+            try:
+                result = self._try(state)
+            finally:
+                self._runtime.close_collections()
             if result.error is None or not self._is_retried(result.error):
                 return result
             state = None

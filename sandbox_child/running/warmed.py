@@ -215,7 +215,9 @@ class Warmed:
             if signal.getitimer(timer)[0]:
                 raise NotWarmError("it sets a timer while it is imported")
         if self._facts_read:
-            raise NotWarmError("it reads jobcell_context while it is imported")
+            raise NotWarmError(
+                "it reads jobcell_context, or asks for a collection, while it is imported"
+            )
 
     def _note_reader(self) -> None:
         self._facts_read = True

@@ -13,6 +13,15 @@ from examples import examples
 from protocol import messages as m
 from protocol.checks import CheckedText, Finding
 from protocol.codec import decode_from_child, decode_to_child, encode
+from protocol.collection import CollectionItem, CollectionQuery
+from protocol.collection_messages import (
+    CollectionFailed,
+    CollectionGet,
+    CollectionGiven,
+    CollectionRemove,
+    CollectionSet,
+    SentItem,
+)
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.errors import RemoteProtocolError
 from protocol.plan import Step, Workflow
@@ -38,6 +47,9 @@ FROM_CHILD = [
     m.InitComplete(duration_ms=3),
     m.LoadCredential(step_id="a", step_run_id="a", id="c"),
     m.LoadState(step_id="a", step_run_id="a", id="s"),
+    CollectionGet(number=1, name="visits", query=CollectionQuery(key="a*", cursor="b")),
+    CollectionSet(number=2, name="visits", items=(SentItem("a", RAW),)),
+    CollectionRemove(number=3, name="visits", query=CollectionQuery(), dry_run=True),
     m.JobStart(),
     m.JobComplete(state=RAW, state_bytes=7, next=("b",), duration_ms=1),
     m.JobError(error=REPORT, state=RAW, state_bytes=7, next=(), duration_ms=1),
@@ -62,6 +74,8 @@ TO_CHILD = [
     ),
     m.Loaded(value=msgspec.Raw(RAW)),
     m.LoadFailed(error=REPORT),
+    CollectionGiven(number=1, items=(CollectionItem("a", b"\xc0", 1, 2),), cursor="a", count=1),
+    CollectionFailed(number=2, reason="no", fix="ask", refused=True),
     m.Cancel(reason="enough"),
     m.Replay(step_run_id="a-1", state=msgspec.Raw(RAW), next=("b",), error=REPORT),
     m.Proceed(),

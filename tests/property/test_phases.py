@@ -7,6 +7,15 @@ from hypothesis import strategies as st
 
 from examples import examples
 from protocol import messages as m
+from protocol.collection import CollectionQuery
+from protocol.collection_messages import (
+    CollectionFailed,
+    CollectionGet,
+    CollectionGiven,
+    CollectionRemove,
+    CollectionSet,
+    SentItem,
+)
 from protocol.confinement import ConfinementReport
 from protocol.errors import RemoteProtocolError
 from protocol.phases import AFTER_PROCEED, FROM_CHILD, Phase, advance, proceed
@@ -23,6 +32,9 @@ MESSAGES = [
     m.InitComplete(duration_ms=0),
     m.LoadCredential(step_id="a", step_run_id="a", id="c"),
     m.LoadState(step_id="a", step_run_id="a", id="s"),
+    CollectionGet(number=1, name="visits", query=CollectionQuery(key="a*", cursor="b")),
+    CollectionSet(number=2, name="visits", items=(SentItem("a", RAW),)),
+    CollectionRemove(number=3, name="visits", query=CollectionQuery(), dry_run=True),
     m.JobStart(),
     m.JobComplete(state=RAW, state_bytes=1, next=(), duration_ms=0),
     m.JobError(error=REPORT, state=RAW, state_bytes=1, next=(), duration_ms=0),
@@ -39,6 +51,8 @@ MESSAGES = [
 FROM_ENGINE = [
     m.Loaded(value=RAW),
     m.LoadFailed(error=REPORT),
+    CollectionGiven(number=1),
+    CollectionFailed(number=2, reason="no"),
     m.Cancel(reason="x"),
     m.Replay(step_run_id="a", state=RAW),
     m.Proceed(),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import msgspec
 
 from engine import RunOptions
+from engine.api import parse_collection_rules
 from engine.reporting.eventlog import EventLog
-from engine.running.session import Session
-from engine.running.session.effects import Dismiss, Kill, Resolve, Send
+from engine.running.session import Collected, Session
+from engine.running.session.effects import Collect, Dismiss, Kill, Resolve, Send
 from engine.running.session.loading import Answer
 from engine.running.session.moment import Moment
 from engine.running.session.order import Order
 from engine.start.exit import Exit
 from protocol import messages as m
 from protocol.codec import decode_from_child, decode_to_child, encode
+from protocol.collection import CollectionQuery
+from protocol.collection_messages import CollectionGet, CollectionRemove
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.events import Versions
 from protocol.limits import PROTOCOL_VERSION
@@ -74,6 +77,8 @@ ANY = [
     LINKED,
     m.LoadCredential(step_id="a", step_run_id="a", id="cred"),
     m.LoadState(step_id="b", step_run_id="b", id="stored"),
+    CollectionGet(number=1, name="visits", query=CollectionQuery()),
+    CollectionRemove(number=2, name="other", query=CollectionQuery(key="x")),
     m.JobStart(),
     complete(),
     complete(next=("b",)),
@@ -127,6 +132,7 @@ class Bench:
         max_step_runs=1000,
         begin=True,
         requests=PLAIN,
+        collections=(),
         **options,
     ):
         self.log = EventLog()
@@ -135,6 +141,8 @@ class Bench:
         """All effects that the session has returned, in order."""
         self.request = None
         """The request that waits for a resolver."""
+        self.asked = None
+        """The last request that the collections are to carry out."""
         self.session = Session(
             Order(
                 run_id="run-7",
@@ -147,6 +155,7 @@ class Bench:
                 max_step_runs=max_step_runs,
                 versions=Versions(python="3", engine="0"),
                 configurations=configurations,
+                collections=(parse_collection_rules(collections),) * len(requests),
             ),
             self.log,
         )
@@ -195,11 +204,20 @@ class Bench:
         self.take(effects)
         return decode_to_child(effects[0].body)
 
+    def collected(self, message, request=None):
+        """Give the answer of the collections; return the messages for the child."""
+        answer = Collected(request or self.asked, message)
+        effects = self.session.loaded(answer, self.now)
+        self.take(effects)
+        return [decode_to_child(effect.body) for effect in effects]
+
     def take(self, effects):
         self.effects.extend(effects)
         for effect in effects:
             if isinstance(effect, Resolve):
                 self.request = effect.request
+            elif isinstance(effect, Collect):
+                self.asked = effect.request
 
     def finish(self, exited=CLEAN, **facts):
         return self.session.finish(exited, self.now, **facts)

@@ -7,7 +7,17 @@ of `running`.
 
 from __future__ import annotations
 
-from engine.running.session.effects import AskWhere, Dismiss, Effects, Kill, Record, Resolve, Send
+from engine.running.session.collecting import Collected
+from engine.running.session.effects import (
+    AskWhere,
+    Collect,
+    Dismiss,
+    Effects,
+    Kill,
+    Record,
+    Resolve,
+    Send,
+)
 from engine.running.session.footprint import Reading
 from engine.running.session.limits import Used
 from engine.running.session.loading import Answer, Request
@@ -20,6 +30,8 @@ from engine.running.session.session import Session
 __all__ = [
     "Answer",
     "AskWhere",
+    "Collect",
+    "Collected",
     "Dismiss",
     "Effects",
     "Kill",

@@ -7,30 +7,29 @@ and gets the parts of the run from its caller.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
-from engine.api import RunOptions
-from engine.reporting import Reporter
 from engine.running.session.claims import bounded
+from engine.running.session.collecting import unread
 from engine.running.session.deadlines import Deadlines
-from engine.running.session.deaths import Deaths
 from engine.running.session.effects import DISMISS, KILL, NO_EFFECTS, Effects, Record, Resolve, Send
 from engine.running.session.execution import Ended
 from engine.running.session.footprint import Reading
 from engine.running.session.limits import state_too_large, too_many_events, too_much_output
-from engine.running.session.loading import Answer, Loading, Request
+from engine.running.session.loading import Answer, Request
 from engine.running.session.moment import Moment
-from engine.running.session.recovery import KEPT_S, Recovery
+from engine.running.session.parts import RunParts
+from engine.running.session.recovery import KEPT_S
 from engine.running.session.roles import as_own
-from engine.running.session.steps import Steps
-from engine.running.session.verdict import Verdict
 from protocol import codec, events
 from protocol import messages as m
+from protocol.collection_messages import COLLECTION_REQUESTS, CollectionRequest
 from protocol.confinement import ConfinementReport
 from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, PROTOCOL_VERSION
+from protocol.message import Message
 from protocol.phases import Phase, advance, proceed
 from protocol.report import ErrorReport
 from protocol.state import NIL
@@ -42,23 +41,6 @@ _STDERR_BYTES: Final = 2_000
 _NOTHING: Final = msgspec.Raw(NIL)
 
 _PROCEED: Final[Effects] = (Send(codec.encode(m.Proceed())),)
-
-
-class RunParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of a run that all its conversations share."""
-
-    options: RunOptions
-    reporter: Reporter
-    steps: Steps
-    loading: Loading
-    recovery: Recovery
-    deaths: Deaths
-    verdict: Verdict
-    versions: events.Versions
-    meta: dict[str, Any]
-    """The ``meta`` of the plan."""
-    replayed: int
-    """The number of steps that a journal has recorded."""
 
 
 class Conversation:
@@ -101,6 +83,7 @@ class Conversation:
         self._reporter = run.reporter
         self._steps = run.steps
         self._loading = run.loading
+        self._collecting = run.collecting
         self._recovery = run.recovery
         self._deaths = run.deaths
         self._verdict = run.verdict
@@ -116,7 +99,7 @@ class Conversation:
 
     def receive(
         self,
-        message: m.Message,
+        message: Message,
         now: Moment,
         frame_bytes: int,
         memory: Reading | None,
@@ -275,12 +258,16 @@ class Conversation:
         if self._verdict.report is not None:
             return NO_EFFECTS  # the child asked before it knew, and does not wait
         if not self._reads:
-            # Answers that the child does not read would pile up.
-            raise RemoteProtocolError(
-                f"child asked for a {request.kind} before it has read what it was sent"
-            )
+            raise unread(f"a {request.kind}")
         known = self._loading.known(request, now.s)
         return (Resolve(request),) if known is None else self.loaded(known, now)
+
+    def _collection(self, message: CollectionRequest, now: Moment) -> Effects:
+        if not self._reads and self._verdict.report is None:
+            raise unread("a collection")
+        rules = self._recovery.collections
+        done = self._collecting.receive(message, rules, self._deadlines, now.s)
+        return self.judge(done) if isinstance(done, ErrorReport) else done
 
     def _job_start(self, _message: m.JobStart, now: Moment) -> Effects:
         step_id = self._steps.job_started(now.s)
@@ -301,6 +288,7 @@ class Conversation:
 
     def _job_ended(self, ended: Ended | ErrorReport, now: Moment) -> Effects:
         self._deadlines.job_ended()
+        self._collecting.step_ended(self._deadlines, now.s)
         # A child that is killed for its step is not heard beyond it: the next child runs the steps after it.
         self.deaf = self.deaf or self.death is not None
         if not isinstance(ended, Ended):
@@ -318,6 +306,7 @@ class Conversation:
     def _try_again(self, ended: Ended, after_s: float | None, now: Moment) -> Effects:
         """Report an attempt that failed; let the child wait for the next one, or give it up."""
         self._deadlines.job_ended()
+        self._collecting.step_ended(self._deadlines, now.s)
         step = self._steps.open
         assert step is not None
         delay_s = self._recovery.delay_s(step.step_id, step.counted, after_s)
@@ -369,7 +358,7 @@ class Conversation:
         self._deadlines.finished(now.s)
         return KILL if self.doomed else DISMISS
 
-    _HANDLERS: ClassVar[dict[type[m.Message], Callable[..., Effects]]] = {
+    _HANDLERS: ClassVar[dict[type[Message], Callable[..., Effects]]] = {
         m.Hello: _hello,
         m.Ready: _ready,
         m.ConfineFailed: _end,
@@ -377,6 +366,7 @@ class Conversation:
         m.InitComplete: _init_complete,
         m.LoadCredential: _load,
         m.LoadState: _load,
+        **dict.fromkeys(COLLECTION_REQUESTS, _collection),
         m.JobStart: _job_start,
         m.JobComplete: _job_complete,
         m.JobError: _job_error,

@@ -12,6 +12,7 @@ import msgspec
 
 from engine.api import StepRecord
 from engine.running.session.loading import Request
+from protocol.collection_messages import CollectionRequest
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -27,6 +28,15 @@ class Resolve(msgspec.Struct, frozen=True):
     """Have a resolver called in a thread of its own, and give its answer to `Session.loaded`."""
 
     request: Request
+
+
+class Collect(msgspec.Struct, frozen=True):
+    """Have the collections carry out a request in a thread, and give the answer to `Session.loaded`."""
+
+    request: CollectionRequest
+
+    def __repr__(self) -> str:
+        return f"Collect(<request {self.request.number}>)"  # it has values of the job
 
 
 class Kill(msgspec.Struct, frozen=True):
@@ -50,7 +60,7 @@ class Record(msgspec.Struct, frozen=True):
     record: StepRecord
 
 
-Effect = Send | Resolve | Kill | AskWhere | Dismiss | Record
+Effect = Send | Resolve | Collect | Kill | AskWhere | Dismiss | Record
 Effects = tuple[Effect, ...]
 
 NO_EFFECTS: Final[Effects] = ()

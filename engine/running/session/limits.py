@@ -90,3 +90,14 @@ def too_much_traffic(moved_bytes: int, options: RunOptions) -> ErrorReport:
         f" allowed: {options.net_mb:g} MB (net_mb)",
         option="net_mb",
     )
+
+
+def too_many_collection_requests(options: RunOptions) -> ErrorReport:
+    """Return the report of a run that asks for collections more often than it may."""
+    return make_report(
+        "OutputLimitError",
+        f"the run has sent more than {options.max_collection_requests} requests for collections"
+        " (max_collection_requests)",
+        fix="set many values with one call, and read many with a pattern",
+        option="max_collection_requests",
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.api import Attempts, RunOptions, StepRecord
+from engine.api import Attempts, CollectionRule, RunOptions, StepRecord
 from engine.running.session.loading import Request
 from protocol.confinement import ConfinementReport, ConfinementRequest
 from protocol.events import Versions
@@ -34,6 +34,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """For each item of `requests`, the adaptors that its steps name; None if they name none."""
     groups: dict[str, int] = {}
     """Step id to the group of the step; empty if there is one group."""
+    collections: tuple[tuple[CollectionRule, ...], ...] = ((),)
+    """For each item of `requests`, the collections that its steps may use."""
     first_group: int = 0
     """The group of the first child."""
     survives: bool = False

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.api import Attempts, StepRecord
+from engine.api import Attempts, CollectionRule, StepRecord
 from engine.running.session.order import Order
 from protocol import codec
 from protocol import messages as m
@@ -59,6 +59,7 @@ class Recovery:
         self.has_begun = bool(order.begun)
         """Whether an earlier manager has begun attempts that have no record."""
         self._groups = order.groups
+        self._collections = order.collections
         self._steps: dict[str, Step] = {step.id: step for step in order.workflow.steps}
         self._records: list[StepRecord] = [*order.recorded]
         self.keeps = order.survives
@@ -106,6 +107,11 @@ class Recovery:
         if not several:
             return None
         return tuple(step_id for step_id, group in self._groups.items() if group == self._group)
+
+    @property
+    def collections(self) -> tuple[CollectionRule, ...]:
+        """The collections that the present child may use."""
+        return self._collections[self._group]
 
     def started(self) -> None:
         """Drop the order once the child has it, unless another child may follow: it has secrets."""

@@ -18,12 +18,12 @@ from engine.reporting import (
     Ending,
     EventLog,
     Outcome,
-    Reporter,
     cancelled_report,
     reason_of,
 )
 from engine.running.session.claims import Claims
-from engine.running.session.conversation import Conversation, RunParts
+from engine.running.session.collecting import Collected, Collecting
+from engine.running.session.conversation import Conversation
 from engine.running.session.deadlines import Deadlines
 from engine.running.session.deaths import Deaths
 from engine.running.session.effects import NO_EFFECTS, Effects, Send
@@ -34,8 +34,8 @@ from engine.running.session.limits import Used, overused, too_many_events
 from engine.running.session.loading import Answer, Loading, Request
 from engine.running.session.moment import Moment
 from engine.running.session.order import Order
+from engine.running.session.parts import RunParts, make_reporter
 from engine.running.session.recovery import Beginning, Recovery
-from engine.running.session.secrets import make_redactor
 from engine.running.session.steps import Steps
 from engine.running.session.traffic import Traffic
 from engine.running.session.verdict import Verdict, internal_error
@@ -43,6 +43,7 @@ from engine.running.session.where import Where
 from engine.start import Exit
 from protocol import codec, events
 from protocol import messages as m
+from protocol.message import Message
 from protocol.relay import FromRelay
 from protocol.report import ErrorReport, make_report
 from protocol.words import LogSource
@@ -56,13 +57,7 @@ class Session:
         self.order: Order | None = order
         """The order, which is dropped once the child has it, because it has secrets."""
         claims = Claims(order.workflow)
-        ids = order.credential_ids | order.state_ids
-        reporter = Reporter(
-            order.run_id,
-            order.options,
-            log,
-            make_redactor(order.options, ids, order.configurations, claims.is_id),
-        )
+        reporter = make_reporter(order, log, claims)
         self.loading = Loading(
             credential_ids=order.credential_ids,
             state_ids=order.state_ids,
@@ -80,6 +75,7 @@ class Session:
             reporter=reporter,
             steps=self._steps,
             loading=self.loading,
+            collecting=Collecting(order.options, reporter, self._verdict),
             recovery=self._recovery,
             deaths=Deaths(self._steps, self._recovery, reporter),
             verdict=self._verdict,
@@ -121,7 +117,7 @@ class Session:
         due_s, proceed_s = self._deadlines.next, self._child.proceed_s
         return self._where.deadline(due_s if proceed_s is None else min(proceed_s, due_s))
 
-    def needs_reading(self, message: m.Message) -> bool:
+    def needs_reading(self, message: Message) -> bool:
         """Whether `receive` needs a reading of the child's memory with this message."""
         kind = type(message)
         if kind is m.JobComplete:
@@ -147,7 +143,7 @@ class Session:
 
     def receive(
         self,
-        message: m.Message,
+        message: Message,
         now: Moment,
         *,
         frame_bytes: int = sys.maxsize,
@@ -193,8 +189,10 @@ class Session:
         self._deadlines.finished(now.s)
         return NO_EFFECTS
 
-    def loaded(self, answer: Answer, now: Moment) -> Effects:
+    def loaded(self, answer: Answer | Collected, now: Moment) -> Effects:
         """Take the answer to a question of the child; an answer that comes too late has no effect."""
+        if isinstance(answer, Collected):
+            return self._parts.collecting.answered(answer, self._deadlines, now.s)
         if self._learning.open is None:
             return self._child.loaded(answer, now)
         return self._child.judge(self._learning.take(answer, now.s, self._deadlines))
@@ -250,6 +248,7 @@ class Session:
         effects = NO_EFFECTS
         if self.loading.waiting is not None and self._deadlines.load_is_late(now.s):
             effects += self.loaded(self.loading.late(self.options.resolve_timeout_s), now)
+        effects += self._parts.collecting.late(self._deadlines, now.s)
         if used is not None:
             self._steps.footprint.raise_peak(used.memory_bytes)
         proceed_s = self._child.proceed_s
@@ -306,6 +305,7 @@ class Session:
             self._reporter.logs.flush(final=True)
             self._deadlines.child_gone()
             self.loading.drop()
+            self._parts.collecting.next_child()
         elif child.death is not None:
             self._verdict.report = child.death  # our kill was not the reason
         return at
@@ -383,6 +383,7 @@ class Session:
         confinement = self._child.confinement or self._confinement
         self.order = None
         self.loading.forget()
+        self._parts.collecting.next_child()
         self._reporter.redactor.forget()
         self._reporter.close()
         self._steps.forget()

@@ -15,6 +15,7 @@ from engine.running.session.recovery import Beginning
 from protocol import events
 from protocol import messages as m
 from protocol import relay as r
+from protocol.message import Message
 from protocol.messages import LogEntry
 from protocol.report import ErrorReport, make_report
 from protocol.words import place_of, refused_connection
@@ -123,7 +124,7 @@ class Traffic:
         else:
             self._names[message.host] = None
 
-    def heard(self, message: m.Message) -> None:
+    def heard(self, message: Message) -> None:
         """Take note of what a child says about its refused connections."""
         if not self._mediated:
             return

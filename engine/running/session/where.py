@@ -9,6 +9,7 @@ from engine.running.session.snapshot import Snapshot
 from engine.running.session.steps import Steps
 from engine.running.session.verdict import Verdict
 from protocol import messages as m
+from protocol.message import Message
 from protocol.plan import Workflow
 from protocol.report import ErrorReport
 from protocol.words import LogSource
@@ -42,7 +43,7 @@ class Where:
         effects = child.output(source, data, now) if data else NO_EFFECTS
         return effects + self.close(child, now) if self._snapshot.done else effects
 
-    def heard(self, child: Conversation, message: m.Message, now: Moment) -> Effects:
+    def heard(self, child: Conversation, message: Message, now: Moment) -> Effects:
         """Take note of a message: unless it has log lines, it comes later than the limit."""
         return NO_EFFECTS if isinstance(message, m.LogBatch) else self.close(child, now)
 

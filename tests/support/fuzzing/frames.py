@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 from fake_process import CONVERSATION
+from shelf import Shelf
 
 from engine import RunOptions
+from engine.api import parse_collection_rules
 from engine.reporting.as_json import event_from_json, result_from_json, to_json
 from engine.reporting.eventlog import EventLog
-from engine.running.session import Session
-from engine.running.session.effects import Dismiss, Effect, Effects, Resolve, Send
+from engine.running.collections import answer
+from engine.running.session import Collected, Session
+from engine.running.session.effects import Collect, Dismiss, Effect, Effects, Resolve, Send
 from engine.running.session.loading import Request
 from engine.running.session.moment import Moment
 from engine.running.session.order import Order
@@ -27,6 +30,15 @@ from fuzzing.mutation import SECRET, mutate_bytes, mutate_value
 from fuzzing.target import Target
 from protocol import messages as m
 from protocol.codec import decode_from_child, decode_to_child, encode
+from protocol.collection import CollectionQuery
+from protocol.collection_messages import (
+    CollectionFailed,
+    CollectionGet,
+    CollectionGiven,
+    CollectionRemove,
+    CollectionSet,
+    SentItem,
+)
 from protocol.confinement import ConfinementRequest
 from protocol.errors import RemoteProtocolError
 from protocol.events import JobComplete, JobError, JobStart, Versions
@@ -71,6 +83,7 @@ PLAN = Workflow(
     )
 )
 OPTIONS = RunOptions()
+RULES = parse_collection_rules(["visits", "seen:read"])
 SMALL_OPTIONS = RunOptions(
     max_events=12,
     state_items=20,
@@ -112,6 +125,7 @@ def _order(flags: int) -> Order:
         max_step_runs=10,
         versions=Versions(python="3", engine="0"),
         configurations=({"password": SECRET},) if flags & SECRETS else (),
+        collections=(RULES,),
     )
 
 
@@ -136,6 +150,8 @@ def _hear(session: Session, stream: bytes, flags: int, cut: int) -> bool:
                     effects.append(effect)
                     if isinstance(effect, Resolve):
                         effects += _answer(session, effect.request, flags)
+                    elif isinstance(effect, Collect):
+                        effects += _collect(session, effect, flags)
         except RemoteProtocolError as error:
             return _break_off(session, str(error))
         if flags & OUTPUT:
@@ -189,6 +205,26 @@ def _answer(session: Session, request: Request, flags: int) -> Effects:
     assert isinstance(answer, m.LoadFailed if flags & FAILING else m.Loaded)
     assert session.loading.waiting is None
     return effects
+
+
+def _collect(session: Session, effect: Collect, flags: int) -> Effects:
+    """Carry out a request for a collection, as the manager's code would."""
+    request = effect.request
+    assert request.name in ("visits", "seen"), "a collection that no rule names"
+    reads = isinstance(request, CollectionGet) or getattr(request, "dry_run", False)
+    assert request.name == "visits" or reads, "no right to write"
+    assert not (flags & SECRETS and isinstance(request, CollectionSet) and _holds_secret(request))
+    message = answer(Shelf(fails=bool(flags & FAILING)), request)
+    effects = session.loaded(Collected(request, message), NOW)
+    assert isinstance(effects[0], Send)
+    sent = decode_to_child(effects[0].body)
+    assert isinstance(sent, CollectionGiven | CollectionFailed)
+    assert sent.number == request.number
+    return effects
+
+
+def _holds_secret(request: CollectionSet) -> bool:
+    return any(SECRET in item.key or SECRET.encode() in item.value for item in request.items)
 
 
 def _check_events(log: EventLog, data: bytes, *, secret: bool) -> None:
@@ -314,6 +350,13 @@ def _rich() -> list[m.Message]:
         m.JobComplete(state=_raw(2**80), state_bytes=1 << 40, next=("b", "c"), duration_ms=1),
         m.LogBatch(entries=(*said, m.LogEntry("info", "job", SECRET[9:])), dropped=3),
         m.LoadState(step_id="a", step_run_id="a", id="stored"),
+        CollectionGet(number=1, name="seen", query=CollectionQuery(key="a*b", limit=5, cursor="c")),
+        CollectionSet(
+            number=1, name="visits", items=(SentItem("k", raw), SentItem("j", _raw([1])))
+        ),
+        CollectionSet(number=2, name="visits", items=(SentItem("j", _raw({"n": 2**70})),)),
+        CollectionRemove(number=1, name="visits", query=CollectionQuery(created_after_ms=5)),
+        CollectionRemove(number=1, name="seen", query=CollectionQuery(), dry_run=True),
         m.WorkflowComplete(state=None, state_of="a"),
         m.WorkflowComplete(state=raw, error=report),
         m.WorkflowError(error=report),

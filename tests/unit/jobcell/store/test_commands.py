@@ -20,6 +20,7 @@ from warm import run_warm
 
 from jobcell import cli
 from jobcell.store import Store
+from jobcell.store.schema import SCHEMA_VERSION
 from protocol.events import AnyEvent
 
 pytestmark = pytest.mark.slow  # each test has a store of its own
@@ -382,7 +383,7 @@ def test_a_store_is_migrated_measured_and_pruned(jobcell, here):
     pruned = jobcell("store", "prune", "--older", "0s", "--json")
 
     assert (made.returncode, made.stderr) == (0, "")
-    assert "the tables have version 1" in made.stdout
+    assert f"the tables have version {SCHEMA_VERSION}" in made.stdout
     counts = json.loads(status.stdout)
     assert [counts[name] for name in ("queued", "running", "done", "dead")] == [1, 0, 1, 0]
     assert counts["tenants"] == {"default": {"queued": 1, "running": 0, "done": 1, "dead": 0}}

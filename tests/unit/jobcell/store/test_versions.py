@@ -16,27 +16,27 @@ from store_runs import JOB
 
 from jobcell.store import Store, StoreVersionError, runs
 from jobcell.store.enqueue import prepare
-from jobcell.store.schema import meta
+from jobcell.store.schema import SCHEMA_VERSION, meta
 
 pytestmark = pytest.mark.slow  # each test has a store of its own
 
 PATIENCE_S = 60.0
-WORDS = "it needs version 7 of the tables, and this jobcell knows version 1"
+WORDS = f"it needs version 7 of the tables, and this jobcell knows version {SCHEMA_VERSION}"
 
 NEWER = """
 import sys
 import sqlalchemy as sa
 from jobcell.store import database, opening, schema, Store
 
-schema.SCHEMA_VERSION = opening.SCHEMA_VERSION = database.SCHEMA_VERSION = 2
-schema.READABLE_FROM = 2
+schema.SCHEMA_VERSION = opening.SCHEMA_VERSION = database.SCHEMA_VERSION = 9
+schema.READABLE_FROM = 9
 
 def rename(connection):
     table = "jobcell_runs" if connection.dialect.name == "sqlite" else "public.jobcell_runs"
     connection.execute(sa.text(f"alter table {table} rename column tenant to customer"))
-    connection.execute(sa.text(f"create table {table}_of_version_2 (id text)"))
+    connection.execute(sa.text(f"create table {table}_of_version_9 (id text)"))
 
-schema._MIGRATIONS = (*schema._MIGRATIONS, rename)
+schema._MIGRATIONS = (*schema._MIGRATIONS, *(8 - len(schema._MIGRATIONS)) * [id], rename)
 print("begins", flush=True)
 Store.open(sys.argv[1]).close()
 """
@@ -158,12 +158,12 @@ def test_a_migration_waits_for_the_transactions_of_old_programs(fresh, store_url
         assert newer.wait(PATIENCE_S) == 0
         newer.stdout.close()
         for client in (fresh, other):
-            with pytest.raises(StoreVersionError, match="needs version 2 of the tables"):
+            with pytest.raises(StoreVersionError, match="needs version 9 of the tables"):
                 client.enqueue(JOB)
         with other.database.read(checked=False) as connection:
             found = connection.execute(sa.text("select id, customer from jobcell_runs")).all()
             assert [tuple(row) for row in found] == [("old", "acme")]
-    with pytest.raises(StoreVersionError, match="needs version 2 of the tables"):
+    with pytest.raises(StoreVersionError, match="needs version 9 of the tables"):
         Store.open(store_url)
 
 
@@ -172,7 +172,7 @@ def test_a_read_that_meets_the_new_tables_gives_the_same_error(fresh, store_url)
     assert fresh.runs() == []
     fresh.database._next_look_s = time.monotonic() + 3600
     subprocess.run([sys.executable, "-c", NEWER, store_url], stdout=subprocess.PIPE, check=True)
-    with pytest.raises(StoreVersionError, match="needs version 2 of the tables"):
+    with pytest.raises(StoreVersionError, match="needs version 9 of the tables"):
         fresh.runs()
 
 
