@@ -300,7 +300,8 @@ def _address(text: str, host: str) -> str:
         right = "'[::1]:443'" if ":" in host else "four numbers from 0 to 255: '10.0.0.5:443'"
         raise _wrong(text, f"has {host!r}, which is not an address; write {right}") from None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        raise _wrong(text, f"is an IPv4 address in IPv6 form; write {str(address.ipv4_mapped)!r}")
+        right = f"{address.ipv4_mapped}{text.rpartition(']')[2]}"
+        raise _wrong(text, f"is an IPv4 address in IPv6 form; write {right!r}")
     return str(address)
 
 
