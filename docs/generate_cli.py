@@ -66,7 +66,7 @@ def _describe(name: str, command: Any) -> Iterator[str]:
     ]
     if rows:
         yield "| argument or option | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
-    for word in sorted(below):
+    for word in sorted(word for word, one in below.items() if not one.hidden):
         # `jobcell repo` loads its own commands only when it is called.
         apart = APART.get(word) if name == "jobcell" else None
         command = below[word] if apart is None else get_command(apart)

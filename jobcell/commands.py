@@ -7,6 +7,8 @@ broken command does not break the others.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,6 +152,37 @@ def schedule(context: typer.Context) -> None:
     from jobcell.schedule import app as command
 
     command(args=context.args, prog_name="jobcell schedule")
+
+
+class Shell(StrEnum):
+    """A shell with a completion."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+@app.command()
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="The shell: bash, zsh or fish.")],
+) -> None:
+    """Print the completion of a shell for commands, options, names of steps and ids of runs.
+
+    For bash, put this line into ~/.bashrc: source <(jobcell completion bash)
+    """
+    from jobcell.completing import SCRIPTS
+
+    print(SCRIPTS[shell.value], end="")
+
+
+@app.command(hidden=True, context_settings=PASS_ON)
+def complete(context: typer.Context) -> None:
+    """Print the candidates for a word; the completion of a shell calls this."""
+    from jobcell.completing import complete as find
+
+    shell, *words = context.args or ["bash"]
+    with suppress(Exception):  # a press of a key must not print an error
+        print("".join(f"{text}\n" for text in find(app, shell, words)), end="")
 
 
 run_commands.add_to(app)
