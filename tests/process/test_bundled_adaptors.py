@@ -24,6 +24,7 @@ VERSIONS_THAT_ARE_NOT_OURS = (
         "postgresql==2.1.0",
         "jobcell-postgresql>=2",
         "sheets==2.1.0",
+        "javascript==2.1.0",
     ),
 )
 
@@ -59,6 +60,7 @@ def index(tmp_path, monkeypatch):
         "postgresql",
         "jobcell-postgresql",
         "sheets",
+        "javascript",
         "ledger",
     ):
         for version in ("1.0.0", "2.1.0"):
