@@ -1,4 +1,4 @@
-"""The sub-commands of a person who writes jobs: report, serve, new, test and cache.
+"""The sub-commands of a person who writes jobs: report, serve, new, test, cache and import.
 
 Like those of `jobcell.commands`, each imports its modules when it runs.
 """
@@ -115,12 +115,35 @@ def clear_cache() -> None:
     raise typer.Exit(clear())
 
 
+def import_project(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="project.yaml, openfn.yaml, workflow.json, or such."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the plans.")
+    ] = Path("imported"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are there already.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Turn a project or a workflow of OpenFn into plans, and translate what is certain.
+
+    The exit code is 0 if nothing is left to do by hand, and 1 if TODO.md lists something.
+    """
+    from jobcell.import_command import run as command
+
+    raise typer.Exit(command(source, output, force=force, json=json))
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to an application."""
     app.command()(report)
     app.command()(serve)
     app.command()(new)
     app.command("test")(run_tests)
+    app.command("import")(import_project)
     cache = typer.Typer(
         help="Look after the results of steps.",
         no_args_is_help=True,

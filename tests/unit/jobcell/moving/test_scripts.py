@@ -1,0 +1,165 @@
+"""What is not certain in a script is left to do by hand, and its translation always compiles."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from jobcell.moving.script.job import translate_job
+
+HTTP = {"common": None, "http": 7}
+
+
+def translated(script, adaptors=HTTP):
+    """Return the Python of a script of which nothing is left."""
+    made = translate_job(script, "a.js", adaptors)
+    assert made.left == ()
+    return made.source.partition("semantics\n\n")[2] or made.source.partition("import.\n\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("script", "python"),
+    [
+        ("get('/x')", 'get("/x")'),
+        ("get('/x', { query: { a: 1 }, parseAs: 'json', maxRedirections: 0 })", 'get("/x", query={"a": 1}, parse_as="json", max_redirections=0)'),
+        ("get(`/x/${$.id}`)", 'get(lambda state: js.template("/x/", js.get(state, "id")))'),
+        ("del('/x', { errors: { 404: false, 409: 'taken' } })", 'delete("/x", errors={404: False, 409: "taken"})'),
+        ("request('HEAD', '/x')", 'request("HEAD", "/x")'),
+        ("post('/x', $.data)", 'post("/x", lambda state: js.plain(js.get(state, "data")))'),
+        ("post('/x', dataValue('a.b'))", 'post("/x", dataValue("a.b"))'),
+        ("post('/x', { a: dataValue('a.b[0]') })", 'post("/x", lambda state: js.plain({"a": js.find(state, "data", "a", "b", 0)}))'),
+        ("post('/x', { a: s => s.a })", 'post("/x", lambda state: js.plain({"a": js.get(state, "a")}))'),
+        ("post('/x', fields(field('a', lastReferenceValue('b')), field('c', 1)))", 'post("/x", fields(field("a", lastReferenceValue("b")), field("c", 1)))'),
+        ("post('/x', merge('$.rows[*]', fields(field('a', sourceValue('$.b')))))", 'post("/x", merge("$.rows[*]", fields(field("a", sourceValue("$.b")))))'),
+        ("each('$.data[*]', post('/x', $.data))", 'each("$.data[*]", post("/x", lambda state: js.plain(js.get(state, "data"))))'),
+        ("each(dataPath('rows[*]'), get('/x'))", 'each(dataPath("rows[*]"), get("/x"))'),
+        ("beta.each('$.a[*]', get('/x'))", 'beta.each("$.a[*]", get("/x"))'),
+        ("fnIf($.ok, get('/x'))", 'fnIf(lambda state: js.truthy(js.get(state, "ok")), get("/x"))'),
+        ("as('rows', get('/x'))", 'as_("rows", get("/x"))'),
+        ("combine(get('/a'), get('/b'))", 'combine(get("/a"), get("/b"))'),
+        ("get('/x').then(s => ({ ...s, n: 1 }))", 'get("/x").then(lambda state: {**state, "n": 1})'),
+        ("fn(state => state)", "fn(lambda state: state)"),
+        ("alterState(state => state)", "fn(lambda state: state)"),
+        ("console.log('a', 'b')", 'log("a b")'),
+    ],
+)  # fmt: skip
+def test_an_operation_is_a_call_of_our_verb(script, python):
+    """The comment before it names its line."""
+    assert translated(script) == f"# a.js:1\n{python}\n"
+
+
+def test_names_of_python_are_not_taken():
+    """A name of the script never hides one that the translation needs."""
+    source = translated(
+        "const list = [1]; const js = 2; const fn_ = 3; const None = 4; const $x = 5; const _y = 6; const state_ = 7;\n"
+        "fn(state => ({ ...state, all: [list, js, fn_, None, $x, _y, state_] }))"
+    )
+    assert '"all": [list_js, js_js, fn_js, None_js, x, y, state_js]' in source.replace(
+        "fn_js_2", "fn_js"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "line"),
+    [
+        ("fn(async state => { const a = await state.p; return state; })", "await", 1),
+        ("fn(state => {\n  for (let i = 0; i < 3; i++) {}\n  return state;\n})", "for statement", 2),
+        ("fn(state => { for (const k in state) {} return state; })", "a loop with for ... in", 1),
+        ("fn(state => { while (true) {} })", "while statement", 1),
+        ("fn(state => { try { a(); } catch (e) {} return state; })", "try statement", 1),
+        ("fn(state => { switch (state.a) {} return state; })", "switch statement", 1),
+        ("fn(state => { state.a = 1; })", "does not always return the state", 1),
+        ("fn(state => { if (state.a) return state; })", "does not always return the state", 1),
+        ("fn(state => { return; })", "returns nothing", 1),
+        ("fn(state => ({ ...state, d: new Date() }))", "new Date()", 1),
+        ("fn(state => ({ ...state, d: Date.now() }))", "Date.now(...)", 1),
+        ("fn(state => ({ ...state, d: /a/.test('a') }))", "a regular expression", 1),
+        ("fn(state => ({ ...state, d: 10n }))", "the number 10n", 1),
+        ("fn(state => ({ ...state, d: state.rows.sort() }))", "the method sort(...)", 1),
+        ("fn(state => ({ ...state, d: state.rows.map(async r => r) }))", "async", 1),
+        ("fn(state => ({ ...state, d: x => x }))", "a function as a value", 1),
+        ("fn(state => ({ ...state, d: this }))", "this", 1),
+        ("fn(state => ({ ...state, d: a }))", "a is not defined in this script", 1),
+        ("fn(state => ({ ...state, d: state.map`x` }))", "a tagged template", 1),
+        ("fn(state => ({ ...state, d: state.f?.(1) }))", "a call with ?.()", 1),
+        ("fn(state => ({ ...state, d: (1, 2) }))", "the operator ,", 1),
+        ("fn(state => ({ ...state, d: state.a & 1 }))", "the operator &", 1),
+        ("fn(state => ({ ...state, ['__proto__']: 1, __proto__: {} }))", "the key __proto__", 1),
+        ("fn(state => ({ ...state, d: [1, , 2] }))", "holes", 1),
+        ("let n = 0;\nfn(state => { n++; return state; })", "an assignment to n of another function", 2),
+        ("const a = 1;\nfn(state => { const a = 2; return state; })", "hides another a", 2),
+        ("fn(state => { for (const r of state.rows) { const f = () => r; } return state; })", "made in a loop", 1),
+        ("get(state.url)", "state is not defined", 1),
+        ("get('/x', $.options)", "options that are not written", 1),
+        ("get('/x', { tls: {} })", "the option tls", 1),
+        ("get('/x', { parseAs: 'stream' })", "parseAs with this value", 1),
+        ("each('$.rows[?(@.a)]', get('/x'))", "the path", 1),
+        ("each($.rows.filter(r => r.a), get('/x'))", "a method of $", 1),
+        ("collections.get('a', 'b')", "collections.get(...)", 1),
+        ("sql(state => `select ${state.a}`)", "sql(...)", 1),
+        ("const get = 1;\nget('/x')", "get(...)", 2),
+        ("import x from 'lodash';\nfn(s => s)", "an import", 1),
+        ("if (true) { get('/x') }", "if statement at the top of a job", 1),
+        ("get('/x').catch(e => { return { m: e.message }; })", "e, which is an error", 1),
+        ("fn(state => {\n  return state\n", "not JavaScript", 1),
+        ("fn(state => ({ ...state, a: '\\07' }))", "octal", 1),
+    ],
+)  # fmt: skip
+def test_another_piece_is_left_with_its_line(script, reason, line):
+    """The job raises an error before it does anything."""
+    made = translate_job(script, "a.js", HTTP)
+    assert [(reason in left.reason, left.line) for left in made.left] == [(True, line)], made.left
+    assert "fn(unfinished)" in made.source
+    first = next(s for s in ast.parse(made.source).body if isinstance(s, ast.Expr))
+    assert ast.unparse(first) == "fn(unfinished)"
+
+
+def test_names_that_are_left_take_their_users_with_them():
+    """A function that calls a function without a translation has none either."""
+    made = translate_job(
+        "const f = x => new Date(x);\nconst g = x => f(x);\nfn(s => ({ ...s, d: g(1) }));",
+        "a.js",
+        HTTP,
+    )
+    assert [left.line for left in made.left] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"fn(state => ({{ ...state, a: {'[' * 3_000}1{']' * 3_000} }}))",
+        f"fn(state => ({{ ...state, a: {'(' * 3_000}1{')' * 3_000} }}))",
+        f"fn(state => ({{ ...state, a: {'!' * 3_000}1 }}))",
+        f"fn(state => ({{ ...state, a: 1{' + 1' * 3_000} }}))",
+        f"fn(state => ({{ ...state, a: state{'.a' * 3_000} }}))",
+        f"fn(state => ({{ ...state, a: state{'.a()' * 3_000} }}))",
+        f"fn(state => ({{ ...state, a: state{'?.trim()' * 300} }}))",
+        f"fn(state => {{ {'if (state.a) {} else ' * 3_000} {{}} return state; }})",
+        f"fn(state => {{ {'{' * 3_000}{'}' * 3_000} return state; }})",
+        f"post('/x', {'fields(' * 2_000}{')' * 2_000})",
+        f"fn(state => state){'.then(state => state)' * 2_000}",
+        "combine(" * 2_000 + "fn(s => s)" + ")" * 2_000,
+        "(" * 100_000,
+        "\0",
+        "\ud800",
+        "`${`${`${1}`}`}`",
+    ],
+    ids=range(16),
+)
+def test_hostile_scripts_have_a_translation_that_compiles(script):
+    """Depth is no reason to crash."""
+    made = translate_job(script, "a.js", HTTP)
+    ast.parse(made.source)
+
+
+def test_a_name_cannot_leave_its_text():
+    """Texts of the script are literals, and never code."""
+    made = translate_job(
+        "fn(s => ({ ...s, a: '\\'\"\"\"\\n', [`\\u2028\"`]: '\\\\' }))", "a.js", HTTP
+    )
+    tree = ast.parse(made.source)
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert '\'"""\n' in texts
+    assert '\u2028"' in texts
+    assert "\\" in texts
