@@ -135,7 +135,7 @@ def _json(value: Any) -> str:
 
 
 def _write_stubs(target: Path) -> None:
-    """Write what an editor knows; without mypy, whose stubs of the standard library it takes, say so."""
+    """Write what an editor knows; without stubs of the standard library, say so."""
     from jobcell.stubs.command import run as write_stubs
 
     try:

@@ -77,8 +77,8 @@ def run(adaptors: Sequence[str], output: Path, repo: Path | None) -> int:
 
     Raises:
         BadInputError: The repo lacks an adaptor, an adaptor cannot be parsed, *output* holds other
-            files or cannot be written, or mypy is not installed, which has the stubs of the standard
-            library.
+            files or cannot be written. Or the stubs of the standard library are missing, which come
+            with typeshed-client and with mypy.
 
     """
     links = _find(adaptors, repo)

@@ -17,6 +17,7 @@ import importlib.util
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 KEPT = frozenset(
     {
@@ -56,18 +57,30 @@ class NoTypeshedError(Exception):
     """The stubs of the standard library, from which ours are made, were not found."""
 
 
-def find_typeshed() -> Path:
-    """Return the directory of the stubs that come with mypy; mypy itself is not loaded.
+class Typeshed(NamedTuple):
+    """The stubs of the standard library, and those that a checker wants beside them."""
+
+    stdlib: Path
+    others: Path | None = None
+
+
+def find_typeshed() -> Typeshed:
+    """Return the stubs that come with mypy, else those of typeshed-client; neither is loaded.
 
     Raises:
-        NoTypeshedError: mypy is not installed.
+        NoTypeshedError: Neither is installed.
 
     """
-    spec = importlib.util.find_spec("mypy")
-    for location in (spec and spec.submodule_search_locations) or ():
-        if (found := Path(location) / "typeshed").is_dir():
-            return found
-    raise NoTypeshedError("the stubs of the standard library come with mypy: pip install mypy")
+    for package, inner in (("mypy", ("typeshed", "stdlib")), ("typeshed_client", ("typeshed",))):
+        spec = importlib.util.find_spec(package)
+        for location in (spec and spec.submodule_search_locations) or ():
+            found = Path(location, *inner)
+            if (found / "builtins.pyi").is_file():
+                others = found.parent / "stubs"
+                return Typeshed(found, others if others.is_dir() else None)
+    raise NoTypeshedError(
+        "the stubs of the standard library are missing: pip install 'jobcell[stubs]' (or mypy)"
+    )
 
 
 def write_library(
@@ -88,16 +101,22 @@ def write_library(
         needed: More modules that other stubs need (see `hide_imports`); a job does not see them.
 
     Raises:
-        NoTypeshedError: mypy is not installed.
+        NoTypeshedError: Neither mypy nor typeshed-client is installed.
         OSError: The directory cannot be written.
 
     """
     typeshed = find_typeshed()
-    source, stdlib = typeshed / "stdlib", target / "stdlib"
+    source, stdlib = typeshed.stdlib, target / "stdlib"
     stdlib.mkdir(parents=True)
     (stdlib / "VERSIONS").write_text("# every module here is for every version\n")
     (stdlib / "sys.pyi").write_text("# a checker insists on it; jobs may not use it\n")
-    shutil.copytree(typeshed / "stubs", target / "stubs")
+    if typeshed.others is None:
+        extensions = target / "stubs" / "mypy-extensions"  # mypy insists on it; jobs may not use it
+        extensions.mkdir(parents=True)
+        text = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
+        (extensions / "mypy_extensions.pyi").write_text(text)
+    else:
+        shutil.copytree(typeshed.others, target / "stubs")
 
     wanted, written = [*KEPT, *modules, *needed, "sys"], set[str]()
     while wanted:
@@ -134,7 +153,7 @@ def hide_imports(source: str) -> tuple[str, list[str]]:
         The source, and the modules that it needs.
 
     """
-    known = {path.name.removesuffix(".pyi") for path in (find_typeshed() / "stdlib").iterdir()}
+    known = {path.name.removesuffix(".pyi") for path in find_typeshed().stdlib.iterdir()}
     renamer = _Renamer(frozenset(known))
     tree = renamer.visit(ast.parse(source))
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n", renamer.found

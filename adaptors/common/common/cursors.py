@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from .errors import ArgumentError
 from .flow import Operation, State
@@ -114,7 +114,17 @@ _RUN = Cursors(lambda: datetime.now(UTC))
 """The cursors of this run, because this package is loaded once for each run."""
 
 
-def cursor(value: Any = None, options: Any = None, **more_options: Any) -> Operation:
+class CursorOptions(TypedDict, total=False):
+    """The options of `cursor`, as an editor knows them."""
+
+    default: Any
+    key: Any
+    format: Any
+
+
+def cursor(
+    value: Any = None, options: Any = None, **more_options: Unpack[CursorOptions]
+) -> Operation:
     """Set a cursor in the state, at which the next run of the workflow can begin.
 
     Args:
@@ -131,4 +141,4 @@ def cursor(value: Any = None, options: Any = None, **more_options: Any) -> Opera
         `cursor(state.cursor, default="today")`
 
     """
-    return _RUN.operation(value, options, more_options)
+    return _RUN.operation(value, options, dict(more_options))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 from .arguments import check_header, checked_key, checked_method, checked_timeout, encoded_json
 from .client import PARSERS, Request, make_url, origin, parse, send
@@ -36,6 +36,23 @@ _announced = False
 
 State: TypeAlias = dict[str, Any]
 Operation: TypeAlias = Callable[[State], State]
+
+
+class BodyOptions(TypedDict, total=False):
+    """The options of `request`, apart from `json`, as an editor knows them."""
+
+    query: Any
+    headers: Any
+    body: Any
+    parse_as: Any
+    timeout_s: Any
+    idempotency_key: Any
+
+
+class Options(BodyOptions, total=False):
+    """All options of `request`."""
+
+    json: Any
 
 
 def request(
@@ -112,7 +129,7 @@ def request(
     return run
 
 
-def get(path: Any, **options: Any) -> Operation:
+def get(path: Any, **options: Unpack[Options]) -> Operation:
     """Make a GET request, with the options of `request`.
 
     Example:
@@ -122,7 +139,7 @@ def get(path: Any, **options: Any) -> Operation:
     return request("GET", path, **options)
 
 
-def post(path: Any, json: Any = None, **options: Any) -> Operation:
+def post(path: Any, json: Any = None, **options: Unpack[BodyOptions]) -> Operation:
     """Make a POST request, with *json* or the option `body`, and the other options of `request`.
 
     Example:
@@ -132,7 +149,7 @@ def post(path: Any, json: Any = None, **options: Any) -> Operation:
     return request("POST", path, json=json, **options)
 
 
-def put(path: Any, json: Any = None, **options: Any) -> Operation:
+def put(path: Any, json: Any = None, **options: Unpack[BodyOptions]) -> Operation:
     """Make a PUT request, with the options of `request`.
 
     Example:
@@ -142,7 +159,7 @@ def put(path: Any, json: Any = None, **options: Any) -> Operation:
     return request("PUT", path, json=json, **options)
 
 
-def patch(path: Any, json: Any = None, **options: Any) -> Operation:
+def patch(path: Any, json: Any = None, **options: Unpack[BodyOptions]) -> Operation:
     """Make a PATCH request, with the options of `request`.
 
     Example:
@@ -152,7 +169,7 @@ def patch(path: Any, json: Any = None, **options: Any) -> Operation:
     return request("PATCH", path, json=json, **options)
 
 
-def delete(path: Any, **options: Any) -> Operation:
+def delete(path: Any, **options: Unpack[Options]) -> Operation:
     """Make a DELETE request, with the options of `request`.
 
     Example:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobcell.input.inputs import BadInputError
+from jobcell.new import run as new_project
 from jobcell.stubs.command import public_names, run
 
 pytestmark = pytest.mark.slow
@@ -48,6 +51,9 @@ BAD = [
     ("split_keys({'a': 1}, ['a']).a", "a"),
     ("import jobcell_context; jobcell_context.credential", "credential"),
     ("import jobcell_context; jobcell_context.attempt.lower()", "lower"),
+    ("get('x', qery={})", "qery"),
+    ("post('x', 1, timeot_s=2)", "timeot_s"),
+    ("cursor(1, defalt=2)", "defalt"),
 ]
 
 
@@ -166,3 +172,72 @@ def test_public_names_are_those_a_job_sees():
     source = "import os\nfrom .x import y, _z\nfrom json import dumps\n"
     source += "def a(): ...\nclass B: ...\nC = D = 1\nE: int = 2\n_f = 3\n"
     assert public_names(source) == ["y", "a", "B", "C", "D", "E"]
+
+
+@pytest.mark.slow
+def test_pyright_accepts_the_same_jobs_and_rejects_a_wrong_keyword(repo, tmp_path):
+    """The settings of `jobcell new` are used, and the stubs come from a machine without mypy."""
+    pytest.importorskip("pyright")
+    assert new_project(tmp_path / "people") == 0
+    project = tmp_path / "people"
+    with without_mypy():
+        assert run(["common@1.0.0", "rest"], project / "stubs", repo) == 0
+    assert (project / "stubs" / "typeshed" / "stdlib" / "builtins.pyi").is_file()
+    (project / "jobs" / "good.py").write_text(GOOD)
+    wrong = [text for text, name in BAD if name in {"qery", "timeot_s", "defalt"}]
+    assert len(wrong) == 3
+    (project / "jobs" / "bad.py").write_text("\n".join(wrong))
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "-p", str(project)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    errors = [one for one in found if one["severity"] == "error"]
+    assert {Path(one["file"]).name for one in errors} == {"bad.py"}, errors
+    lines = sorted(one["range"]["start"]["line"] for one in errors)
+    assert lines == [0, 1, 2], errors
+    assert all("parameter" in one["message"] for one in errors), errors
+
+
+def test_mypy_accepts_stubs_of_a_machine_without_it(repo, tmp_path):
+    """A colleague with mypy can use a directory that was written without."""
+    with without_mypy():
+        assert run(["common@1.0.0", "rest"], tmp_path / "stubs", repo) == 0
+    (tmp_path / "good.py").write_text(GOOD)
+    (tmp_path / "bad.py").write_text("get('x', qery={})\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "stubs/mypy.ini", "good.py", "bad.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert errors[0].startswith("bad.py:1: error: Unexpected keyword argument")
+
+
+def test_without_any_stubs_of_python_the_command_says_what_to_install(tmp_path):
+    """Nothing is written."""
+    with without_mypy("typeshed_client"), pytest.raises(BadInputError) as raised:
+        run([], tmp_path / "stubs", None)
+    assert "pip install 'jobcell[stubs]'" in str(raised.value)
+    assert not (tmp_path / "stubs").exists()
+
+
+@contextmanager
+def without_mypy(*others):
+    """As if packages were not installed."""
+    find = importlib.util.find_spec
+    gone = {"mypy", *others}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *rest: None if name in gone else find(name, *rest),
+        )
+        yield
