@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-long test-pythons wheel test-process test-escape lint format types pyright imports check cov \
-	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-relay bench-network bench-warm soak kills chaos memory fuzz fuzz-keep changelog docs clean
+	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-relay bench-network bench-warm bench-permissions soak kills chaos memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ bench-store: setup  ## What a durable run costs beside the bare engine and bare 
 
 bench-warm: setup  ## A run with a real library, cold and warm, beside W1 and a plain import (needs an index)
 	$(PY) -m benchmarks.bench_warm
+
+bench-permissions: setup  ## A trivial run with each set of permissions, beside W1
+	$(PY) -m benchmarks.bench_permissions
 
 bench-relay: setup  ## The relay beside a direct connection: throughput, one more connection, memory
 	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_relay

@@ -222,6 +222,15 @@ class Warmed:
     def _note_reader(self) -> None:
         self._facts_read = True
 
+    def seed_next(self) -> None:
+        """Give the next fork numbers of its own from numpy.
+
+        It takes most of a millisecond, and here nobody waits for it.
+        """
+        for record in self._records.values():
+            for generator in record.numpy:
+                generator.seed()
+
     # --- in a fork ---
 
     def begin_fork(self) -> None:
@@ -248,8 +257,6 @@ class Warmed:
         record = self._records.get(_label(link))
         if record is None or record.link != link:
             return None
-        for generator in record.numpy:
-            generator.seed()
         self.attempts.remember(record.targets)
         for entry in record.entries:
             self.add(*entry)

@@ -96,6 +96,7 @@ def live(
 
 def _fork_for_ever(forker: Forker, serve: Callable[[], int], warmed: Warmed) -> int:
     while True:
+        warmed.seed_next()
         # The gate lets this call pass when a run needs the fork.
         pid = forker.fork()
         if pid == 0:
