@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from postgres import PostgresMissingError, PostgresServer
 
 if TYPE_CHECKING:
+    from empty_databases import EmptyDatabases
     from store_databases import StoreDatabases
 
 # A deadline for one example would be a demand on the machine, and not on the code.
@@ -113,10 +114,20 @@ def postgres(
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def empty_databases(postgres: PostgresServer) -> Iterator[EmptyDatabases]:
+    """The empty databases of the server of this process."""
+    from empty_databases import EmptyDatabases
+
+    made = EmptyDatabases(postgres)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """The address of an empty database, which is dropped after the test."""
-    with postgres.database() as url:
+def postgres_url(empty_databases: EmptyDatabases) -> Iterator[str]:
+    """The address of an empty database. It is emptied after the test, and the next test gets it with another name."""
+    with empty_databases.new() as url:
         yield url
 
 

@@ -95,13 +95,8 @@ class StoreDatabases:
     def _take_away(self, name: str) -> str:
         """End all connections to a database, and rename it; return the new name."""
         renamed = _name()
-        deadline = time.monotonic() + PATIENCE_S
         with self._connect("postgres") as connection:
-            while connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
-            ).fetchall():
-                assert time.monotonic() < deadline, f"{name} has connections that do not end"
-                time.sleep(0.002)
+            end_connections(connection, name)
             connection.execute(
                 sql.SQL("alter database {} rename to {}").format(
                     sql.Identifier(name), sql.Identifier(renamed)
@@ -127,6 +122,16 @@ class StoreDatabases:
                     )
             _identify(connection)
         return True
+
+
+def end_connections(connection: psycopg.Connection[Any], name: str) -> None:
+    """End all connections to a database."""
+    deadline = time.monotonic() + PATIENCE_S
+    while connection.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+    ).fetchall():
+        assert time.monotonic() < deadline, f"{name} has connections that do not end"
+        time.sleep(0.002)
 
 
 def _name() -> str:
