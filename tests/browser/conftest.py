@@ -9,6 +9,9 @@ import pytest
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # Fewer processes, and none that waits for another page.
+    *("--no-zygote", "--in-process-gpu", "--disable-gpu-compositing", "--disable-extensions"),
+    "--disable-features=Translate,OptimizationHints,MediaRouter,SpareRendererForSitePerProcess",
 ]
 
 
