@@ -5,8 +5,6 @@ PACKAGES := protocol engine sandbox_child jobcell
 STAMP := .venv/.installed
 # Two workers for each processor, because tests with children wait for half of their time.
 PARALLEL = $(PY) tests/support/parallel.py
-# The measurement of coverage knows the workers of pytest-xdist.
-PARALLEL_COV = $(PY) -m pytest -q -n $(or $(WORKERS),$(shell echo $$((2 * $$(nproc))))) --dist worksteal
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 # Pytest would rewrite every test module again in each session.
@@ -94,7 +92,10 @@ imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
-	$(PARALLEL_COV) --hypothesis-profile=fast --cov --cov-report=term:skip-covered tests/unit tests/property tests/process/server/test_api.py
+	@$(PY) -m coverage erase
+	$(PY) -m coverage run --parallel-mode tests/support/parallel.py --hypothesis-profile=fast tests/unit tests/property tests/process/server/test_api.py
+	@$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report --skip-covered
 
 bench: setup  ## Measure our start modes, the floors and the peers, side by side
 	$(PY) -m benchmarks --peers
