@@ -12,6 +12,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _LONGEST = 500_000
@@ -32,13 +33,29 @@ def install(names: dict[str, Any]) -> None:
     file = Path(__file__).with_name("_jobcell_fake.pickle")
     content = pickle.loads(file.read_bytes())  # noqa: S301 - written by the test itself
     public = names.get("__all__")
+    places = {verb: _place_of(verb, names) for verb in content["verbs"]}
     if public is not None:
-        names["__all__"] = [*public, *(verb for verb in content["verbs"] if verb not in public)]
+        own = [verb for verb, place in places.items() if place is names and verb not in public]
+        names["__all__"] = [*public, *own]
     else:
         names.pop("install", None)
     counts: dict[str, int] = {}
     for verb, forms in content["verbs"].items():
-        names[verb] = _make_verb(verb, forms, content, counts, names)
+        places[verb][verb] = _make_verb(verb, forms, content, counts, names)
+
+
+def _place_of(verb: str, names: dict[str, Any]) -> dict[str, Any]:
+    """Return the namespace that has a verb: that of the adaptor, or of a module among its public names."""
+    if verb in names:
+        return names
+    modules = [
+        vars(names[name]) for name in names.get("__all__") or () if _is_module(names.get(name))
+    ]
+    return next((place for place in modules if verb in place.get("__all__", ())), names)
+
+
+def _is_module(value: object) -> bool:
+    return isinstance(value, ModuleType)
 
 
 def _make_verb(

@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from engine import Plan, RunOptions
     from jobcell.testing.cassette import Cassettes
+    from jobcell.testing.collections import MemoryCollections
     from jobcell.testing.fakes import FakeAdaptor
     from jobcell.testing.outcome import FinalState
     from jobcell.testing.runner import Runner, Stage
@@ -197,6 +198,15 @@ def run_plan(
         )
 
     return run_plan
+
+
+@pytest.fixture
+def collections(jobcell_stage: Stage) -> MemoryCollections:
+    """Return the collections of the runs of the test, which may read and write all of them."""
+    from jobcell.testing.collections import MemoryCollections
+
+    jobcell_stage.collections = MemoryCollections()
+    return jobcell_stage.collections
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from engine import Engine, ModuleRef, Plan, Resolvers, RunOptions
 from engine.adaptors import Repo, RepoError, split_spec
 from jobcell.input.plan_file import load_plan_file
 from jobcell.repo.bundled import Bundled, bundled
+from jobcell.testing.collections import MemoryCollections
 from jobcell.testing.fakes import FakeAdaptor, take_calls, write_fake
 from jobcell.testing.outcome import FinalState, JobFailedError
 from protocol.adaptor import AdaptorLink
@@ -34,6 +35,8 @@ class Stage(msgspec.Struct):
     fakes: dict[str, FakeAdaptor] = {}
     net: list[str] = []
     """Rules that let runs reach the cassettes of the test."""
+    collections: MemoryCollections | None = None
+    """The collections of the runs, which may then use all of them; None: those of the options."""
 
 
 class Runner:
@@ -66,8 +69,7 @@ class Runner:
         if ours is None or ours.requirements:
             return None
         copy = self._copy_bundled(ours)
-        modules = sorted(path.parent.name for path in Path(copy).glob("*/__init__.py"))
-        return AdaptorLink(name, ours.version, copy, modules[0])
+        return AdaptorLink(name, ours.version, copy, _module_in(copy))
 
     def write_fake(self, name: str, verbs: Mapping[str, Any]) -> FakeAdaptor:
         """Write the package of a fake (`jobcell.testing.fakes.write_fake`)."""
@@ -98,9 +100,14 @@ class Runner:
         allowed = options.permissions
         if stage.net:
             allowed = msgspec.structs.replace(allowed, net=(*allowed.net, *stage.net))
+        if stage.collections is not None and not allowed.collections:
+            allowed = msgspec.structs.replace(allowed, collections=("*",))
         options = msgspec.structs.replace(options, modules=modules, permissions=allowed)
         run = self._engine.execute(
-            plan, {} if state is None else state, options, _resolvers(credentials)
+            plan,
+            {} if state is None else state,
+            options,
+            _resolvers(credentials, stage.collections),
         )
         result = run.result()
         events = list(run.poll(after=0))
@@ -122,7 +129,9 @@ class Runner:
             try:
                 Repo.read(self._repo_dir).resolve(name)
             except RepoError:
-                modules[name] = ModuleRef(path=self._copy_bundled(ours), version=ours.version)
+                copy = self._copy_bundled(ours)
+                package = Path(copy, _module_in(copy))
+                modules[name] = ModuleRef(path=str(package), version=ours.version)
         return modules
 
     def _copy_bundled(self, ours: Bundled) -> str:
@@ -131,6 +140,11 @@ class Runner:
             shutil.copytree(ours.directory, target)
             compileall.compile_dir(target, quiet=1)  # a child cannot write compiled files
         return str(target)
+
+
+def _module_in(directory: str) -> str:
+    """Return the name of the package of a bundled adaptor, which may differ from that of the adaptor."""
+    return min(path.parent.name for path in Path(directory).glob("*/__init__.py"))
 
 
 def plan_of(
@@ -203,9 +217,11 @@ def _steps(plan: Mapping[str, Any]) -> Sequence[Any]:
     return steps if isinstance(steps, Sequence) and not isinstance(steps, str) else ()
 
 
-def _resolvers(credentials: Mapping[str, Any] | None) -> Resolvers:
+def _resolvers(
+    credentials: Mapping[str, Any] | None, collections: MemoryCollections | None
+) -> Resolvers:
     if credentials is None:
-        return Resolvers()
+        return Resolvers(collections=collections)
 
     def load(credential_id: str) -> Any:
         if credential_id not in credentials:
@@ -213,7 +229,7 @@ def _resolvers(credentials: Mapping[str, Any] | None) -> Resolvers:
             raise LookupError(f"the test gives no credential {credential_id!r}; it gives {known}")
         return credentials[credential_id]
 
-    return Resolvers(credential=load)
+    return Resolvers(credential=load, collections=collections)
 
 
 def get_runner(config: pytest.Config) -> Runner:

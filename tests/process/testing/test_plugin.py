@@ -52,6 +52,29 @@ def test_fake_data(run_job, fake_adaptor):
     assert state.logs == []
 
 
+def test_fake_verb_in_a_module(run_job, fake_adaptor):
+    fake = fake_adaptor("collections", get={"n": 1})
+    state = run_job('collections.get("visits", "k")', {}, adaptor="collections")
+    assert state["data"] == {"n": 1}
+    assert repr(fake.calls) == "[collections.get('visits', 'k')]"
+
+
+def test_collections(run_job, collections):
+    collections["visits"] = {"a": 1, "b": {"n": 2}}
+    job = """
+collections.set("visits", "c", [3])
+collections.remove("visits", "a", created_after="2000")
+collections.remove("visits", "b", created_before="2000")
+collections.get("visits", "*", page_size=1)
+"""
+    state = run_job(job, {}, adaptor="collections")
+    assert [item["key"] for item in state["data"]] == ["b", "c"]
+    assert collections == {"visits": {"b": {"n": 2}, "c": [3]}}
+    allowed = RunOptions(permissions=Permissions(collections=["visits:read"]))
+    with pytest.raises(JobFailedError, match="may not write the collection"):
+        run_job(job, {}, adaptor="collections", options=allowed)
+
+
 def test_other_verbs_stay(run_job, fake_adaptor):
     fake_adaptor("rest", get=1)
     with pytest.raises(JobFailedError, match="base_url|refused|whole URL|network"):
