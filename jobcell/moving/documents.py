@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 16_000_000
 """The largest file of a project."""
-MAX_SCRIPT_BYTES: Final = 1_000_000
+MAX_SCRIPT_BYTES: Final = 8_000_000
 """The largest script of a job."""
 MAX_VALUES: Final = 500_000
 """Most values of a file, after its aliases."""

@@ -33,6 +33,8 @@ _HELPERS: Final = "import javascript\n\njs = javascript.semantics"
 _DECLARATIONS: Final = ("function_declaration", "lexical_declaration", "variable_declaration")
 _IGNORED: Final = ("comment", "empty_statement", "hash_bang_line")
 _MAX_SHOWN: Final = 100
+MAX_SOURCE: Final = 1_000_000
+"""The engine takes no longer text of a job."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,16 @@ def translate_job(script: str, file: str, adaptors: Mapping[str, int | None]) ->
         root = parse(script)
     except UntranslatedError as error:
         return _finish(file, [], [Left(error.line, str(error))], 0)
-    made = _Job(root, file, adaptors).translate()
+    broken: frozenset[str] = frozenset()
+    while True:
+        job = _Job(root, file, adaptors, broken)
+        made = job.translate()
+        if job.broken == broken:
+            break
+        broken = job.broken  # a function above may use a name that was given up below
+    if len(made.source) > MAX_SOURCE:
+        reason = f"the script has too much data; a job may have {MAX_SOURCE:,} characters"
+        return _finish(file, [], [Left(1, reason)], made.operations)
     try:
         ast.parse(made.source)
     except (SyntaxError, RecursionError, MemoryError):  # Python's parser has limits of its own
@@ -84,7 +95,10 @@ def translate_job(script: str, file: str, adaptors: Mapping[str, int | None]) ->
 
 
 class _Job:
-    def __init__(self, root: Node, file: str, adaptors: Mapping[str, int | None]) -> None:
+    def __init__(
+        self, root: Node, file: str, adaptors: Mapping[str, int | None], broken: frozenset[str]
+    ) -> None:
+        self.broken: frozenset[str] = broken
         self._statements_of_root = [n for n in named(root) if n.type not in _IGNORED]
         self._file = file
         self._scope = Scope("module")
@@ -99,6 +113,8 @@ class _Job:
     def translate(self) -> Translation:
         for name, count in names_of_module(self._statements_of_root):
             self._scope.declare_first(name, count)
+            if text_of(name) in self.broken:
+                self._scope.give_up(name)
         functions = [n for n in self._statements_of_root if n.type == "function_declaration"]
         for node in [*functions, *(n for n in self._statements_of_root if n not in functions)]:
             if node.type in _DECLARATIONS:
@@ -123,6 +139,7 @@ class _Job:
             reason, line = _reason(error, node)
             for name, _ in names_of_module([node]):
                 self._scope.give_up(name)
+                self.broken |= {text_of(name)}
             self._left.append(Left(line, reason))
             self._blocks.append(f"# TODO {self._file}:{line}: {_shown(reason)}")
             return

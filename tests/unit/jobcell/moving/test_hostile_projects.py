@@ -49,7 +49,7 @@ CASES = {
     "body out": ("p.yaml", "jobs:\n  a:\n    name: a\n    body: {path: ../x.js}\ntriggers: {}\nedges: {}\n", r"p.yaml:4: '../x.js' is outside"),
     "missing script": ("w.json", flow({"id": "a", "expression": "./nope.js"}), r"'./nope.js' does not exist"),
     "directory": ("w.json", flow({"id": "a", "expression": "./dir.js"}), r"is not a file"),
-    "large script": ("w.json", flow({"id": "a", "expression": "./large.js"}), r"more than 1,000,000 bytes"),
+    "large script": ("w.json", flow({"id": "a", "expression": "./large.js"}), r"more than 8,000,000 bytes"),
     "double id": ("w.json", flow({"id": "a", "expression": "fn(s => s)"}, {"id": "a", "expression": "fn(s => s)"}), r"'a' is there twice; rename one"),
     "same slug": ("w.json", flow({"id": "A b", "expression": "fn(s => s)"}, {"id": "a-b", "expression": "fn(s => s)"}), r"'a-b' and 'A b' both get the id 'a-b'"),
     "same workflow": ("p.yaml", "workflows:\n  - {name: a/b, steps: [{id: x}]}\n  - {name: a b, steps: [{id: x}]}\n", r"both get the id 'a-b'"),
@@ -79,7 +79,7 @@ def test_a_wrong_project_is_one_clear_error(tmp_path, name):
     (tmp_path / "project" / "dir.js").mkdir(parents=True)
     path = tmp_path / "project" / file
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    (tmp_path / "project" / "large.js").write_text("x" * 1_000_001)
+    (tmp_path / "project" / "large.js").write_text("x" * 8_000_001)
     (tmp_path / "project" / "large.json").write_text("x")
     (tmp_path / "x.js").write_text("stolen")
     with pytest.raises(BadInputError, match=message) as found:

@@ -125,6 +125,25 @@ def test_names_that_are_left_take_their_users_with_them():
     assert [left.line for left in made.left] == [1, 2, 3]
 
 
+def test_a_function_above_does_not_use_a_name_that_is_given_up_below():
+    """A function may be used before it is defined."""
+    script = "const g = x => f(x);\nconst f = x => new Date(x);\nfn(s => ({ ...s, d: g(1) }));"
+    made = translate_job(script, "a.js", HTTP)
+    assert sorted(left.line for left in made.left) == [1, 2, 3]
+    assert "f(" not in made.source.partition("fn(unfinished)")[2].replace("fn(", "").replace(
+        "def ", ""
+    )
+
+
+def test_a_script_that_is_mostly_data_is_left():
+    """The engine would refuse the job."""
+    script = f"const codes = [{'1234567890, ' * 120_000}];\nfn(s => ({{ ...s, codes }}));"
+    made = translate_job(script, "a.js", HTTP)
+    assert [left.line for left in made.left] == [1]
+    assert "too much data; a job may have 1,000,000 characters" in made.left[0].reason
+    assert len(made.source) < 1_000
+
+
 @pytest.mark.parametrize(
     "script",
     [
