@@ -72,7 +72,8 @@ def run(  # long: one line for each option
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from jobcell.starting import Given, PlanChoice, start_run
+    from jobcell.choices import Given, PlanChoice
+    from jobcell.starting import start_run
 
     options = _stored_options(
         types.net_rules(net, allow_net),
@@ -166,7 +167,8 @@ def resume(  # long: one line for each option
     The journal holds the plan, the initial state and the options of the run. An option that is
     given here wins. Finished steps are not run again.
     """
-    from jobcell.starting import Given, resume_run
+    from jobcell.choices import Given
+    from jobcell.starting import resume_run
 
     options = _stored_options(
         types.net_rules(net, allow_net),

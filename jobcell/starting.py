@@ -6,12 +6,13 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 import engine
 from jobcell.cached_runs import WithoutReplays, check_cache_options, open_cache
+from jobcell.choices import Given, PlanChoice
 from jobcell.input.credentials import open_credentials
 from jobcell.input.errors import BadInputError, ReaderGoneError
 from jobcell.input.inputs import (
@@ -42,48 +43,10 @@ from jobcell.repeating import Repeat, Repetition, choose_repeat, prepare_repeat
 from jobcell.runner import RunRequest, attempts_of, is_reached, names_of, run_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from jobcell.output.views import View
     from protocol.plan import Plan
-
-
-class Given(NamedTuple):
-    """The options that `jobcell run` and `jobcell resume` share, as they were given."""
-
-    state: Path | None
-    output: Path | None
-    events: Path | None
-    options: StoredOptions
-    log_level: Literal["debug", "info", "warning", "error"]
-    adaptor_log_level: Literal["debug", "info", "warning", "error"]
-    start_mode: Literal["exec", "zygote"]
-    plain: bool
-    as_json: bool
-    key_name: str | None
-    net_audit: bool
-    net_proxy: str | None
-    net_by_port: bool
-    is_cached: bool = False
-    """Whether replayed steps come from the cache, about which a line was said."""
-
-
-class PlanChoice(NamedTuple):
-    """The plan of `jobcell run`, and the part of it that is to be run."""
-
-    target: Path
-    adaptors: Sequence[str]
-    start: str | None
-    end: str | None
-    journal: Path | None
-    from_step: str | None
-    only_step: str | None
-    autoinstall: bool = False
-    agreed: bool = False
-    """Whether the user agrees to every installation."""
-    cache_steps: bool = False
-    fresh: bool = False
-    """Whether no result of the cache is taken."""
 
 
 def start_run(

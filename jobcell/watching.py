@@ -24,7 +24,7 @@ from jobcell.starting import start_run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from jobcell.starting import Given, PlanChoice
+    from jobcell.choices import Given, PlanChoice
 
 _QUIET_MS: Final = 200
 """Changes that follow each other within this time are one change."""
