@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 import urllib.parse
 
 import msgspec
 import pytest
+from warm import run_warm
 
 import engine
 
@@ -416,16 +415,10 @@ def test_the_command_line_shows_no_secret(repo, tmp_path, way, form):
     credentials.write_text(json.dumps({"my-login": CREDENTIAL}))
     events, output = tmp_path / "events.jsonl", tmp_path / "state.json"
 
-    command = [sys.executable, "-m", "jobcell", "run", plan_file, form, "--repo", repo]
     files = ["--credentials", credentials, "--events", events, "--output", output]
-    done = subprocess.run(
-        [*command, *files],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_warm(None, "run", plan_file, form, "--repo", repo, *files)
 
-    said = done.stdout + done.stderr + events.read_bytes()
+    said = (done.stdout + done.stderr).encode() + events.read_bytes()
     said += output.read_bytes() if output.exists() else b""
     assert b"[redacted]" in said, said
     assert shown(said) == []

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import ssl
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import psutil
 import pytest
 from modes import let_everybody_in
 from runs import make_engine
+from warm import run_warm
 from warm_pairs import PATIENCE_S, WarmRepo, comparable, pair, run, set_of, wait_until_decided
 
 from engine import Engine, Permissions, Policy, RunOptions
@@ -435,13 +434,8 @@ def test_the_list_of_a_repo_says_what_can_be_warm(repo: WarmRepo):
         "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
     )
     repo.add("broken", "1 / 0")
-    done = subprocess.run(
-        [sys.executable, "-m", "jobcell", "repo", "list", "--warm", "--repo", str(repo.path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE_S,
-    )
+    done = run_warm(None, "repo", "list", "--warm", "--repo", repo.path, timeout_s=PATIENCE_S)
+    done.check_returncode()
     broken, counter, threads = done.stdout.splitlines()
     assert re.fullmatch(r"counter@1\.0\.0  import counter  can be warm \(\d+ MB\)", counter)
     assert broken.startswith("broken@1.0.0  import broken  cannot be warm: ")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from network_jobs import Echo, install_connector
+from warm import run_warm
 
 
 @pytest.fixture
@@ -25,13 +24,7 @@ def run(tmp_path):
     def command(places, *options):
         (tmp_path / "job.py").write_text(f"reach(*{places!r})")
         target = [str(tmp_path / "job.py"), "--adaptor", "net", "--repo", str(repo)]
-        return subprocess.run(
-            [sys.executable, "-m", "jobcell", "run", *target, *options],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run_warm(None, "run", *target, *options, timeout_s=120)
 
     return command
 

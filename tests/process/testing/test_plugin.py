@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from warm import run_warm
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "tested_jobs"
 
@@ -281,12 +282,5 @@ def test_the_example_passes_with_the_command(tmp_path):
 
 def test_the_command_refuses_a_place_that_is_not_there(tmp_path):
     """A wrong path is one line, and the exit code 2."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jobcell", "test", "nowhere"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_warm(None, "test", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: nowhere: does not exist\n")
