@@ -23,6 +23,12 @@ from protocol.state import copy_state
 _MANY = 500
 """Number of runs in one query."""
 
+_LONGEST_SHOWN = 300
+"""Number of characters of an unknown id in an error."""
+
+LAST_SEQ = 2**31 - 1
+"""The largest number of an event."""
+
 OVER = ("done", "dead")
 """The states of a run that is over."""
 
@@ -92,7 +98,8 @@ class Reader:
             UnknownRunError: The store has no such run.
 
         """
-        joined = runs.outerjoin(events, sa.and_(events.c.run_id == runs.c.id, events.c.seq > after))
+        is_later = events.c.seq > min(after, LAST_SEQ)
+        joined = runs.outerjoin(events, sa.and_(events.c.run_id == runs.c.id, is_later))
         query = (
             sa.select(runs.c.status, events.c.seq, events.c.body, events.c.state)
             .select_from(joined)
@@ -192,4 +199,5 @@ def decode_plan(content: bytes, run_id: str) -> Plan:
 
 def unknown(run_id: str) -> UnknownRunError:
     """Return the error for an id without a run."""
-    return UnknownRunError(f"the store has no run {run_id!r}; it may have been pruned")
+    shown = run_id if len(run_id) <= _LONGEST_SHOWN else f"{run_id[:_LONGEST_SHOWN]}..."
+    return UnknownRunError(f"the store has no run {shown!r}; it may have been pruned")

@@ -203,8 +203,12 @@ class Schedules:
             StoreUnavailableError: The store is out of reach.
 
         """
-        with self._database.read() as connection:
+        try:
+            check_name(name)
             query = sa.select(schedules).where(schedules.c.name == name)
+        except ValueError:  # no schedule can have it, and a database refuses some of these
+            query = sa.select(schedules).where(sa.false())
+        with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
             names = [] if row else connection.execute(sa.select(schedules.c.name)).scalars().all()
         if row is None:
@@ -282,4 +286,6 @@ def _schedule(row: sa.Row[Any]) -> Schedule:
 
 def _unknown(name: str, names: Any) -> UnknownScheduleError:
     there = ", ".join(map(repr, sorted(names)[:10])) or "none"
-    return UnknownScheduleError(f"the store has no schedule {name!r}; there are: {there}")
+    return UnknownScheduleError(
+        f"the store has no schedule {name[:LONGEST_NAME]!r}; there are: {there}"
+    )

@@ -213,11 +213,7 @@ class Store:
             StoreUnavailableError: The store is out of reach.
 
         """
-        try:
-            check_id("id", id, optional=False)
-        except ValueError:  # no run can have it
-            raise unknown(id) from None
-        self.reader.status(id)
+        self.reader.status(_possible(id))
         return self._handle(id)
 
     def runs(
@@ -243,6 +239,8 @@ class Store:
             StoreUnavailableError: The store is out of reach.
 
         """
+        if before is not None:
+            _possible(before)
         return list_runs(self.database, state=state, tenant=tenant, limit=limit, before=before)
 
     def info(self, id: str) -> RunInfo:  # noqa: A002 - the name of the interface
@@ -253,7 +251,7 @@ class Store:
             StoreUnavailableError: The store is out of reach.
 
         """
-        return find_run(self.database, id)
+        return find_run(self.database, _possible(id))
 
     def plan(self, id: str) -> Plan:  # noqa: A002 - the name of the interface
         """Return the checked plan of a run.
@@ -264,7 +262,7 @@ class Store:
 
         """
         with self.database.read() as connection:
-            plan: Plan = self.reader.stored(connection, id).plan
+            plan: Plan = self.reader.stored(connection, _possible(id)).plan
             return plan
 
     def retry(self, id: str, from_step: str | None = None) -> StoreRun:  # noqa: A002
@@ -286,7 +284,7 @@ class Store:
         def read() -> Enqueued:
             with self.database.read() as connection:
                 return prepare_retry(
-                    connection, self.reader, self.contents, self.blobs, id, from_step
+                    connection, self.reader, self.contents, self.blobs, _possible(id), from_step
                 )
 
         run = self.database.retry(read, ENQUEUE_S)
@@ -373,3 +371,18 @@ class Store:
 
     def _cancel(self, run_id: str, reason: str) -> None:
         self.database.retry(lambda: cancel(self.database, self.contents, run_id, reason), ENQUEUE_S)
+
+
+def _possible(run_id: str) -> str:
+    """Return an id that a run may have: a database refuses some others.
+
+    Raises:
+        TypeError: It is not text.
+        UnknownRunError: No run can have it.
+
+    """
+    try:
+        check_id("id", run_id, optional=False)
+    except ValueError:
+        raise unknown(run_id) from None
+    return run_id

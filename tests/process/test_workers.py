@@ -443,3 +443,19 @@ def test_a_worker_that_is_stopped_before_it_serves_does_not_serve(
         worker.stop()
         worker.serve()
         assert worker.id is None
+
+
+def test_two_engines_of_a_process_serve_one_store_one_after_the_other(
+    store: Store, shared_engine: Engine
+) -> None:
+    """A second worker with an engine of its own is the same clear error.  Beside a worker, an engine runs plans of its own."""
+    with warm_engine(max_runs=2) as other, serving(store, shared_engine) as first:
+        wait_for(lambda: first.id is not None and _known(store))
+        with pytest.raises(StoreError, match="serves a worker already"):
+            Worker(store, other).serve()
+        run = store.enqueue(QUICK)
+        assert other.execute(QUICK).result().reason == "success"
+        assert run.result(timeout_s=PATIENCE_S).reason == "success"
+        first.stop()
+        with serving(store, other):
+            assert store.enqueue(QUICK).result(timeout_s=PATIENCE_S).reason == "success"

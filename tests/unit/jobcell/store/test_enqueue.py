@@ -9,7 +9,14 @@ import sqlalchemy as sa
 from store_runs import CHAIN, JOB, everything
 
 from engine import PlanError, RunOptions
-from jobcell.store import RunConflictError, merge_options, runs, workflow_status
+from jobcell.store import (
+    RunConflictError,
+    UnknownRunError,
+    UnknownScheduleError,
+    merge_options,
+    runs,
+    workflow_status,
+)
 
 pytestmark = pytest.mark.slow  # its first test starts a PostgreSQL server
 
@@ -234,3 +241,33 @@ def test_a_plan_of_many_runs_is_stored_once(fresh):
 
     assert len({key.plan for key in keys}) == 1
     assert len({key.state for key in keys}) == 2
+
+
+@pytest.mark.parametrize("run_id", ["nobody", "a\0b", "\ud800", "x" * 10_240, "", "\u202ex"])
+def test_an_id_that_no_run_has_is_unknown_to_each_call(store, run_id):
+    """Neither database takes all characters.  The error shows the beginning of a long id."""
+    for call in (store.run, store.info, store.plan, store.retry, lambda i: store.runs(before=i)):
+        with pytest.raises(UnknownRunError, match="the store has no run") as caught:
+            call(run_id)
+        assert len(str(caught.value)) < 400
+
+
+def test_an_id_that_is_not_text_is_a_type_error_of_each_call(store):
+    """PostgreSQL would not compare it with text."""
+    for call in (store.run, store.info, store.plan, store.retry, lambda i: store.runs(before=i)):
+        with pytest.raises(TypeError, match="id must be text, not int"):
+            call(5)
+
+
+@pytest.mark.parametrize("name", ["nobody", "a\0b", "\ud800", "x" * 10_240, "", "a b"])
+def test_a_name_that_no_schedule_has_is_unknown(store, name):
+    """As an id of a run."""
+    for call in (store.schedules.get, store.schedules.remove):
+        with pytest.raises(UnknownScheduleError, match="the store has no schedule"):
+            call(name)
+
+
+@pytest.mark.parametrize("after", [2**31 - 1, 2**31, 2**40, 2**63, 2**70])
+def test_a_number_beyond_all_events_has_no_events_after_it(store, after):
+    """A database has a largest number, and the numbers of events stay below it."""
+    assert store.enqueue(JOB).poll(after=after) == []
