@@ -74,9 +74,18 @@ def _told(output: Output, target: Path) -> dict[str, object]:
 
 
 def _summarise(output: Output, target: Path) -> None:
-    left = f"{len(output.items)} things are left to do, see {target / TODO}"
-    counts = f"{len(output.plans)} plans, {output.steps} jobs, {output.operations} operations"
-    print(
-        printable(f"{target}: {counts}; {left if output.items else 'nothing is left to do'}"),
-        file=sys.stderr,
+    counts = ", ".join(
+        _count(number, noun)
+        for number, noun in (
+            (len(output.plans), "plan"),
+            (output.steps, "job"),
+            (output.operations, "operation"),
+        )
     )
+    left = f"{_count(len(output.items), 'thing')} left to do, see {target / TODO}"
+    rest = left if output.items else "nothing is left to do"
+    print(printable(f"{target}: {counts}; {rest}"), file=sys.stderr)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -278,6 +279,11 @@ def items(value: Any) -> list[Any]:
 def chained(value: Any, function: Callable[[Any], Any]) -> Any:
     """Return `value?.method(...)`, of which *function* does the call."""
     return undefined if nullish(value) else function(value)
+
+
+def reduce(value: Any, function: Callable[[Any, Any], Any], start: Any) -> Any:
+    """Return `value.reduce(function, start)`."""
+    return functools.reduce(function, items(value), start)
 
 
 def taken(value: Any) -> list[Any]:

@@ -161,6 +161,8 @@ class Calls:
         base = self.translate(target, place)
         if name in _LOOPS:
             return self._loop(node, name, base, place)
+        if name == "reduce":
+            return self._reduced(node, base, place)
         if name not in _METHODS:
             raise UntranslatedError(f"the method {name}(...)", node)
         given = [code.text for code in self._plain_arguments(node, place)]
@@ -173,6 +175,28 @@ class Calls:
         if len(given) != 1:
             raise UntranslatedError(f"{name}(...) with {len(given)} arguments", node)
         return self._looped(name, base.text, given[0], place)
+
+    def _reduced(self, node: Node, base: Code, place: Place) -> Code:
+        given = arguments_of(node)
+        if len(given) != 2:
+            raise UntranslatedError("reduce(...) without a first value", node)
+        function = given[0]
+        start = self.translate(given[1], place)
+        if any(child.type == "async" for child in function.children):
+            raise UntranslatedError("an async function inside an expression", function)
+        if function.type == "arrow_function" and field(function, "body").type != "statement_block":
+            scope = place.scope.below("inner")
+            parameters = parameters_of(function)
+            if len(parameters) != 2 or any(one.type != "identifier" for one in parameters):
+                raise UntranslatedError("these parameters of reduce", function)
+            names = ", ".join([scope.bind(text_of(one)) for one in parameters])
+            body = self.translate(field(function, "body"), place.inside(scope))
+            python = f"lambda {names}: {body.text}"
+        else:
+            python, count = self._known_function(function, place)
+            if count != 2:
+                raise UntranslatedError("these parameters of reduce", function)
+        return call("js.reduce", [base.text, python, start.text])
 
     def _looped(self, name: str, items: str, function: Node, place: Place) -> Code:
         if name in ("map", "flatMap"):

@@ -74,6 +74,13 @@ fn(state => {
   return { ...state, rows, text: JSON.stringify({ n: rows.length, rows }), any: rows.some(r => r.first === 'Ada') };
 });
 """,
+    "reduce": """
+fn(state => {
+  const byName = state.data.reduce((all, row) => ({ ...all, [row.name]: (all[row.name] ?? 0) + 1 }), {});
+  const ages = state.data.reduce((sum, row) => { if (!row.age) return sum; return sum + row.age; }, 0);
+  return { ...state, byName, ages, none: [].reduce((a, b) => a + b, 7) };
+});
+""",
     "numbers": "fn(s => ({ ...s, mean: s.data.length / 2, up: Math.ceil(s.data[0].age / 7), rest: s.data[0].age % 5, text: '' + s.data[0].age / 4 }));",
 }
 STATES = [
