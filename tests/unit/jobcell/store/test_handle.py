@@ -207,7 +207,7 @@ def test_an_unknown_id_is_a_lookup_error_that_quotes_it(store, run_id):
     """An id that no run can have is unknown, too."""
     with pytest.raises(LookupError) as caught:
         store.run(run_id)
-    assert repr(run_id) in str(caught.value)
+    assert repr(run_id[:300])[:-1] in str(caught.value)  # of a long id the beginning
     assert isinstance(caught.value, StoreError)
 
 
