@@ -34,6 +34,7 @@ from engine.checks import check_plan
 from engine.confinement import Policy
 from engine.engine import Engine, run
 from engine.journal import FileJournal
+from engine.observing import Beginning, EngineLoad, Observer, Watch
 from engine.reporting import (
     Reason,
     Run,
@@ -70,10 +71,12 @@ from protocol.events import (
 )
 from protocol.plan import Edge, Plan, PlanOptions, Step, Workflow
 from protocol.report import ErrorReport, OperationRef, Position, StackFrame
+from protocol.trace import Trace
 
 __all__ = [
     "AnyEvent",
     "Attempts",
+    "Beginning",
     "CollectionItem",
     "CollectionPage",
     "CollectionQuery",
@@ -86,6 +89,7 @@ __all__ = [
     "Engine",
     "EngineClosedError",
     "EngineError",
+    "EngineLoad",
     "ErrorReport",
     "Event",
     "FileJournal",
@@ -101,6 +105,7 @@ __all__ = [
     "Memory",
     "ModuleRef",
     "NetConnect",
+    "Observer",
     "OperationRef",
     "Permissions",
     "Plan",
@@ -124,9 +129,11 @@ __all__ = [
     "Step",
     "StepEvent",
     "StepRecord",
+    "Trace",
     "Usage",
     "Versions",
     "WarmSet",
+    "Watch",
     "Workflow",
     "WorkflowComplete",
     "WorkflowError",

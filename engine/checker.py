@@ -125,7 +125,7 @@ class _Child:
             EngineError: The child could not be confined.
 
         """
-        child, connection, _ = self._started
+        child, connection = self._started[:2]
         connection.allow(_ANSWER_BYTES + FRAME_SLACK_BYTES)
         poll = select.poll()  # select(2) cannot take a descriptor above 1023
         for end in (connection.answers, connection.stdout, connection.stderr, child.exit_fd):
@@ -216,7 +216,7 @@ class _Child:
 
     def close(self) -> None:
         """End the child and release its resources."""
-        child, connection, _ = self._started
+        child, connection = self._started[:2]
         self._meter.close()
         connection.close()
         if not self._reaped:

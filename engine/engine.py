@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, get_args
@@ -15,15 +16,24 @@ from engine.adaptors import adaptor_paths
 from engine.api import EngineClosedError, EngineError, Journal, RunOptions
 from engine.confinement import Policy
 from engine.network import Relays
+from engine.observing import EngineLoad, Observer, Observers
 from engine.plan import load_plan
 from engine.preloading import DEFAULT_WARM_MB, preload_sets, warm_bytes
 from engine.reporting import EventLog, Run, RunError
 from engine.resuming import JournalsInUse, take_up
 from engine.running import Lane, Order, Past, Resolvers, Session, Supervisor, current_asker, prepare
-from engine.start import Starter, StartMode, WarmSet, make_starter, make_warm_sets
+from engine.start import (
+    Starter,
+    StartKind,
+    StartMode,
+    WarmSet,
+    make_starter,
+    make_warm_sets,
+)
 from protocol.confinement import ConfinementRequest
 from protocol.events import AnyEvent
 from protocol.plan import Plan
+from protocol.trace import Trace
 
 _CLOSED: Final = "the engine is closed; no run was started"
 PlanSource = Plan | Mapping[str, Any] | str | bytes | os.PathLike[str]
@@ -87,6 +97,8 @@ class Engine:
         self._supervisor: Supervisor | None = None
         self._retire: weakref.finalize[[], Engine] | None = None
         self._closed = False
+        self._observers = Observers()
+        self._starts: Counter[StartKind] = Counter()
         self._sets = make_warm_sets(start_mode, warm_bytes(warm_mb))
         self._preload = preload_sets(
             preload, repo_dir=repo_dir, options=self.options, start_mode=start_mode
@@ -101,6 +113,7 @@ class Engine:
         options: RunOptions | None = None,
         resolvers: Resolvers | None = None,
         journal: Journal | None = None,
+        trace: Trace | str | None = None,
     ) -> Run:
         """Queue a run and return its handle at once.
 
@@ -111,10 +124,13 @@ class Engine:
             resolvers: Functions that load credentials and stored states.
             journal: Records each step before the next one begins. If it has records, the run is
                 resumed: it has the recorded id, and replays the recorded steps.
+            trace: The W3C trace that the run belongs to; text is a ``traceparent``.  Jobs and adaptors
+                read it in `jobcell_context`.
 
         Raises:
             PlanError: The plan or the state cannot be run; no process was started.
-            TypeError: *options*, *resolvers* or *journal* has another type.
+            TypeError: *options*, *resolvers*, *journal* or *trace* has another type.
+            ValueError: *trace* is not what W3C Trace Context says.
             EngineClosedError: The engine was closed.
             EngineError: The engine belongs to another process (this one is a fork of it), or the
                 interpreter is ending.
@@ -126,13 +142,42 @@ class Engine:
         if journal is not None and not isinstance(journal, Journal):
             kind = type(journal).__name__
             raise TypeError(f"journal must have the methods record and records; {kind} has not")
+        watches = self._observers.watches(trace)
         with _journals.claim(journal) as begin:
             in_use = begin is None
-            order = self._order(plan, state, options or self.options, journal, in_use=in_use)
-            run = self._submit(order, resolvers, None if in_use else journal)
+            try:
+                order = self._order(
+                    plan,
+                    state,
+                    options or self.options,
+                    journal,
+                    in_use=in_use,
+                    watch=watches.begin,
+                )
+                run = self._submit(order, resolvers, None if in_use else journal)
+            except BaseException:
+                watches.drop()
+                raise
             if begin is not None:
                 begin(run)
+        watches.follow(run)
         return run
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Let *observer* follow the runs that are executed from now on; return a function that ends this.
+
+        Raises:
+            EngineError: It follows them already.
+
+        """
+        return self._observers.add(observer)
+
+    def load(self) -> EngineLoad:
+        """Return the numbers of runs that wait and that go on, and of children so far."""
+        supervisor = self._supervisor
+        queued, running = (0, 0) if supervisor is None else supervisor.load()
+        starts = {str(kind): count for kind, count in [*self._starts.items()]}
+        return EngineLoad(queued=queued, running=running, starts=starts)
 
     def _submit(self, order: Order, resolvers: Resolvers | None, journal: Journal | None) -> Run:
         log = EventLog(max_items=order.options.state_items)
@@ -208,7 +253,9 @@ class Engine:
         with self._lock:
             self._check_usable()
             if self._supervisor is None:
-                supervisor = Supervisor(self._make_starter(), max_runs=self.max_runs)
+                supervisor = Supervisor(
+                    self._make_starter(), max_runs=self.max_runs, starts=self._starts
+                )
                 # Without close(), the supervisor ends when the engine is gone and its last run is
                 # over.
                 self._retire = weakref.finalize(self, supervisor.retire)
@@ -227,8 +274,9 @@ class Engine:
         journal: Journal | None,
         *,
         in_use: bool,
+        watch: Callable[[Plan, int], Trace | None],
     ) -> Order:
-        """Return the order for one run of a plan."""
+        """Return the order for one run of a plan; *watch* gives it its trace."""
         new_id = str(uuid4())
         plan = load_plan(
             source,
@@ -246,6 +294,7 @@ class Engine:
                 request=self._request,
                 repo_dir=self._repo_dir,
                 past=past,
+                trace=watch(plan, 0 if past is None else len(past.records)),
             )
 
         if journal is None:
@@ -287,6 +336,7 @@ def run(
     repo_dir: str | os.PathLike[str] | None = None,
     on_event: Callable[[AnyEvent], object] | None = None,
     journal: Journal | None = None,
+    trace: Trace | str | None = None,
 ) -> Any:
     """Run a plan, wait for it, and return its final state.
 
@@ -304,7 +354,12 @@ def run(
     # The start of a zygote pays only from the second run on.
     with Engine(repo_dir=repo_dir, max_runs=1, start_mode="exec") as engine:
         handle = engine.execute(
-            plan_or_source, state, options=options, resolvers=resolvers, journal=journal
+            plan_or_source,
+            state,
+            options=options,
+            resolvers=resolvers,
+            journal=journal,
+            trace=trace,
         )
         if on_event is not None:
             _report_events(handle, on_event)

@@ -29,6 +29,8 @@ class Given(NamedTuple):
     net_by_port: bool
     is_cached: bool = False
     """Whether replayed steps come from the cache, about which a line was said."""
+    otel: bool = False
+    trace: str | None = None
 
 
 class PlanChoice(NamedTuple):

@@ -64,6 +64,7 @@ def serve(  # long: one line for each option
     https: Annotated[
         bool, typer.Option("--https", help="Clients come by HTTPS, through a proxy.")
     ] = False,
+    otel: types.Otel = False,
 ) -> None:
     """Serve pages about runs, and a JSON interface for managers in any language.
 
@@ -72,7 +73,7 @@ def serve(  # long: one line for each option
     from jobcell.serve_command import Serving
     from jobcell.serve_command import serve as command
 
-    given = Serving(host, port, uds, store, engine, max_runs, repo, tuple(net or ()), https)
+    given = Serving(host, port, uds, store, engine, max_runs, repo, tuple(net or ()), https, otel)
     raise typer.Exit(command(given))
 
 

@@ -159,6 +159,20 @@ Plain = Annotated[bool, typer.Option("--plain", help="Show lines, not a table, o
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print events and the result as lines of JSON on stdout.")
 ]
+Otel = Annotated[
+    bool,
+    typer.Option(
+        "--otel", help="Export traces and figures, as the variables OTEL_* say (extra: otel)."
+    ),
+]
+TraceParent = Annotated[
+    str | None,
+    typer.Option(
+        "--trace",
+        metavar="TRACEPARENT",
+        help="The W3C trace that the run belongs to (otherwise: TRACEPARENT, TRACESTATE).",
+    ),
+]
 JournalFile = Annotated[
     Path | None,
     typer.Option(

@@ -67,6 +67,8 @@ def run(  # long: one line for each option
     sandbox: types.Sandbox = None,
     plain: types.Plain = False,
     as_json: types.AsJson = False,
+    otel: types.Otel = False,
+    trace: types.TraceParent = None,
 ) -> None:
     """Run a plan, or a single job.
 
@@ -105,6 +107,8 @@ def run(  # long: one line for each option
         net_audit=net_audit,
         net_proxy=net_proxy,
         net_by_port=net_by_port,
+        otel=otel,
+        trace=trace,
     )
     choice = PlanChoice(
         target,
@@ -161,6 +165,8 @@ def resume(  # long: one line for each option
     sandbox: types.Sandbox = None,
     plain: types.Plain = False,
     as_json: types.AsJson = False,
+    otel: types.Otel = False,
+    trace: types.TraceParent = None,
 ) -> None:
     """Go on with a run that was interrupted, after its last finished step.
 
@@ -200,6 +206,8 @@ def resume(  # long: one line for each option
         net_audit=net_audit,
         net_proxy=net_proxy,
         net_by_port=net_by_port,
+        otel=otel,
+        trace=trace,
     )
     raise typer.Exit(resume_run(file, target, given))
 

@@ -11,6 +11,7 @@ import msgspec
 
 import engine
 from jobcell.input.errors import BadInputError
+from jobcell.input.following import followed
 from jobcell.input.inputs import OutputFile
 from jobcell.output.exit_codes import OF_REASON
 from jobcell.output.json_text import encode_json, event_line
@@ -54,6 +55,9 @@ class RunRequest(NamedTuple):
     store: str | None = None
     """The address of the store with the collections."""
     collections: engine.Collections | None = None
+    otel: bool = False
+    """Whether the run is exported to OpenTelemetry."""
+    trace: engine.Trace | None = None
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -89,7 +93,7 @@ def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
         result: RunResult | None = None
         try:
             result, signal_number = _watch(
-                request, view if record is None else _Recorder(record, view)
+                request, view if record is None else _Recorder(record, view), stack
             )
         finally:
             view.close(result)
@@ -124,14 +128,22 @@ def _resolvers_of(request: RunRequest) -> engine.Resolvers:
     return engine.Resolvers(credential=request.credentials, collections=request.collections)
 
 
-def _watch(request: RunRequest, view: _Shows) -> tuple[RunResult, int]:
+def _watch(request: RunRequest, view: _Shows, stack: ExitStack) -> tuple[RunResult, int]:
     """Show the run until its end; return the result, and the signal that cancelled it, or 0."""
     resolvers = _resolvers_of(request)
     with _Signals() as signals, _engine_of(request) as eng:
+        # It ends with the last output: a collector that does not answer must not delay the result.
+        stack.enter_context(followed(eng, wanted=request.otel))
         plan: Any = request.plan
         if request.without_id:
             plan = {key: part for key, part in msgspec.to_builtins(plan).items() if key != "id"}
-        run = eng.execute(plan, request.state, resolvers=resolvers, journal=request.journal)
+        run = eng.execute(
+            plan,
+            request.state,
+            resolvers=resolvers,
+            journal=request.journal,
+            trace=request.trace,
+        )
         signals.cancel_on_arrival(run)
         if request.on_start is not None:
             request.on_start(run)

@@ -11,12 +11,14 @@ import msgspec
 
 from engine import Engine, Permissions, RunOptions
 from jobcell.input.errors import BadInputError
+from jobcell.input.following import followed
 from jobcell.input.inputs import find_repo
 from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import SUCCESS
 
 if TYPE_CHECKING:
     from jobcell.server import Backend
+    from jobcell.store import Store
 
 TOKEN: Final = "JOBCELL_TOKEN"  # noqa: S105 - the name of a variable
 """The environment variable with the token that clients have to send."""
@@ -35,6 +37,7 @@ class Serving(msgspec.Struct):
     repo: Path | None
     net: tuple[str, ...]
     https: bool
+    otel: bool = False
 
 
 @with_store_errors
@@ -67,9 +70,8 @@ def serve(given: Serving) -> int:
         raise BadInputError([f"{TOKEN}: must have at least {_SHORTEST} characters"])
     hosts = loopback_hosts(given.host) if token is None and given.uds is None else None
     repo = find_repo(given.repo)
-    app = make_app(
-        _backend(given, repo), token=token, hosts=hosts, secure=given.https, repo_dir=repo
-    )
+    runs = _open(given, repo)
+    app = make_app(_backend(runs), token=token, hosts=hosts, secure=given.https, repo_dir=repo)
     place = f"unix:{given.uds}" if given.uds is not None else f"http://{given.host}:{given.port}"
     print(f"jobcell serves on {place}", file=sys.stderr, flush=True)
     config = uvicorn.Config(
@@ -82,21 +84,27 @@ def serve(given: Serving) -> int:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run()
+    engine, store = (runs, None) if isinstance(runs, Engine) else (None, runs)
+    with followed(engine, store=store, wanted=given.otel):
+        uvicorn.Server(config).run()
     return SUCCESS
 
 
-def _backend(given: Serving, repo: Path | None) -> Backend:
+def _backend(runs: Engine | Store) -> Backend:
     from jobcell.server import EngineBackend, StoreBackend
 
+    return EngineBackend(runs) if isinstance(runs, Engine) else StoreBackend(runs)
+
+
+def _open(given: Serving, repo: Path | None) -> Engine | Store:
     if not given.engine:
         if given.net or given.max_runs is not None:
             raise BadInputError(["--net and --max-runs are for --engine; workers have their own"])
-        return StoreBackend(open_store(given.store, timeout_s=30.0))
+        return open_store(given.store, timeout_s=30.0)
     if given.store is not None:
         raise BadInputError(["--engine keeps runs in memory; leave out --store"])
     try:
         options = RunOptions(permissions=Permissions(net=given.net))
     except ValueError as error:
         raise BadInputError([f"--net: {error}"]) from None
-    return EngineBackend(Engine(repo_dir=repo, max_runs=given.max_runs, options=options))
+    return Engine(repo_dir=repo, max_runs=given.max_runs, options=options)

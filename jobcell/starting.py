@@ -15,6 +15,7 @@ from jobcell.cached_runs import WithoutReplays, check_cache_options, open_cache
 from jobcell.choices import Given, PlanChoice
 from jobcell.input.credentials import open_credentials
 from jobcell.input.errors import BadInputError, ReaderGoneError
+from jobcell.input.following import read_trace
 from jobcell.input.inputs import (
     check_adaptors,
     check_written_files,

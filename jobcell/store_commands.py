@@ -68,6 +68,7 @@ def enqueue(  # long: one line for each option
     memory: types.Memory = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
+    trace: types.TraceParent = None,
 ) -> None:
     """Store a run that a worker will carry out (jobcell worker), and print its id."""
     from jobcell.store_runs import Order, enqueue_run
@@ -83,6 +84,7 @@ def enqueue(  # long: one line for each option
         start=start,
         end=end,
         limits={"timeout_s": timeout, "step_timeout_s": step_timeout, "memory_mb": memory},
+        trace=trace,
     )
     raise typer.Exit(enqueue_run(order, store, as_json=as_json))
 

@@ -12,6 +12,7 @@ import msgspec
 
 from engine import RunOptions
 from jobcell.input.errors import BadInputError
+from jobcell.input.following import read_trace
 from jobcell.input.inputs import read_data_file
 from jobcell.input.plan_file import load_plan_file
 from jobcell.input.step_choice import choose_step
@@ -44,6 +45,7 @@ class Order(NamedTuple):
     start: str | None
     end: str | None
     limits: dict[str, float | None]
+    trace: str | None = None
 
 
 @with_store_errors
@@ -60,6 +62,7 @@ def enqueue_run(order: Order, url: str | None, *, as_json: bool) -> int:
     state = read_data_file(order.state) if order.state is not None else None
     not_before = None if order.not_before is None else _read_time(order.not_before)
     options = _options(order.limits)
+    trace = read_trace(order.trace)
     with open_store(url, timeout_s=PATIENCE_S) as store:
         try:
             run = store.enqueue(
@@ -70,6 +73,7 @@ def enqueue_run(order: Order, url: str | None, *, as_json: bool) -> int:
                 priority=order.priority,
                 not_before=not_before,
                 options=options,
+                trace=trace,
             )
         except ValueError as error:
             raise _bad_value(error) from None

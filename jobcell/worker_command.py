@@ -64,6 +64,7 @@ def worker(  # long: one line for each option
     log_json: Annotated[
         bool, typer.Option("--log-json", help="Write the log as lines of JSON.")
     ] = False,
+    otel: types.Otel = False,
 ) -> None:
     """Carry out the runs of a store, until SIGTERM or Ctrl-C.
 
@@ -95,5 +96,6 @@ def worker(  # long: one line for each option
         resolvers=resolvers,
         health=health,
         log_json=log_json,
+        otel=otel,
     )
     raise typer.Exit(command(given))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 9
+PROTOCOL_VERSION: Final = 10
 """Changes whenever the schema of the messages does (tests/unit/protocol/schema.json)."""
 
 MEGABYTE: Final = 1_000_000

@@ -31,6 +31,7 @@ from protocol.limits import (
 from protocol.message import Message
 from protocol.plan import Workflow
 from protocol.report import ErrorReport, StackFrame
+from protocol.trace import Trace
 from protocol.words import LogLevel, LogSource, kebab_case
 
 
@@ -124,6 +125,8 @@ class Start(Message, frozen=True, kw_only=True, tag=kebab_case):
     """The network rules of this child, if a relay enforces them; only for the texts of errors."""
     begun: dict[str, Begun] = {}  # noqa: RUF012 - a Struct copies it
     """Step runs that began before the journal of the run was read, and that are not recorded."""
+    trace: Trace | None = None
+    """The trace of the run, for jobs and adaptors that send it on."""
 
 
 class Replay(Message, frozen=True, kw_only=True, tag=kebab_case):

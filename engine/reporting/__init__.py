@@ -20,7 +20,7 @@ from engine.reporting.eventlog import EventLog
 from engine.reporting.redaction import Redactor, Studied, secrets_of, secrets_within
 from engine.reporting.reporter import Reporter
 from engine.reporting.result import Ending, Outcome, Reason, RunError, RunResult, Usage, reason_of
-from engine.reporting.run import Run, finish, on_change, outcome_of, raw_events
+from engine.reporting.run import Run, finish, on_change, outcome_of, peek_events, raw_events
 
 __all__ = [
     "MAX_REASON",
@@ -45,6 +45,7 @@ __all__ = [
     "finish",
     "on_change",
     "outcome_of",
+    "peek_events",
     "raw_events",
     "reason_of",
     "result_from_json",

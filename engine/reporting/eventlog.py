@@ -148,6 +148,14 @@ class EventLog:
                 self._polled = len(self._events)
         return events
 
+    def peek_raw(self, after: int) -> list[AnyEvent]:
+        """Return the events above *after* as `read_raw` does, but do not count them as read.
+
+        An onlooker uses it: neither the reading nor the limits of the manager change.
+        """
+        with self._lock:
+            return [event for event in self._events[after:] if event is not None]
+
     def _readable(self, event: AnyEvent) -> AnyEvent:
         """Return an event with its state and its details decoded from the bytes of the child."""
         if isinstance(event, JobError | WorkflowError) and event.error is not None:

@@ -175,6 +175,14 @@ def raw_events(run: Run, after: int, timeout_s: float | None = 0.0) -> list[AnyE
     return run._log.read_raw(after, timeout_s)  # noqa: SLF001 - this module's own class
 
 
+def peek_events(run: Run, after: int) -> list[AnyEvent]:
+    """Return the events with ``seq > after`` for an onlooker, as `raw_events` does for the manager.
+
+    They do not count as polled: nothing changes for the manager.
+    """
+    return run._log.peek_raw(after)  # noqa: SLF001 - this module's own class
+
+
 def outcome_of(run: Run) -> Outcome | None:
     """Return how *run* ended, with its state as the child has encoded it; None while it goes on."""
     return run._outcome  # noqa: SLF001 - this module's own class

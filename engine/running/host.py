@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from engine.reporting import Run
 from engine.running.cgroup import RunCgroup
 from engine.running.cgroups import Entered
-from engine.start import Watcher
+from engine.start import StartKind, Watcher
 
 LaneT_contra = TypeVar("LaneT_contra", contravariant=True)
 
@@ -82,6 +82,9 @@ class LaneHost(Host, Protocol[LaneT_contra]):
 
     def withdraw(self, lane: LaneT_contra) -> None:
         """Take a lane out of the queue, if it is there: its run ends before its next child starts."""
+
+    def begins(self, kind: StartKind) -> None:
+        """Take note how the child of a run came about."""
 
     def ended(self, lane: LaneT_contra) -> None:
         """Take note that the child is gone and the run is over."""

@@ -106,6 +106,7 @@ class Lane:
         except OSError as error:
             self._not_started(error.errno, error.strerror or str(error))
             return
+        self._host.begins(started.kind)
         child = RunningChild(started, session.options, self, self._host, self.reference, now.s)
         self._child = child
         child.watch(self._on_exit, self._on_network)

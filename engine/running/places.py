@@ -36,6 +36,11 @@ class Places:
         """Number of runs that are going on."""
         return len(self._running)
 
+    @property
+    def waiting(self) -> int:
+        """Number of runs in the queue."""
+        return len(self._queue)
+
     def __contains__(self, lane: Lane) -> bool:
         """Whether a run is in the queue."""
         return lane in self._queue or lane in self._resting

@@ -31,6 +31,7 @@ from protocol.messages import ChildLimits, Start
 from protocol.plan import Plan, Step, Workflow
 from protocol.report import ErrorReport
 from protocol.state import NIL, StateNotCarriedError, encode_state
+from protocol.trace import Trace
 from protocol.zygote import AdaptorSet
 
 _NEXT: Final = f"@{NEXT}"
@@ -75,6 +76,7 @@ def prepare(
     request: Callable[[RunOptions], ConfinementRequest],
     repo_dir: str | os.PathLike[str] | None,
     past: Past | None = None,
+    trace: Trace | None = None,
 ) -> Order:
     """Return the order for one run of a checked plan.
 
@@ -85,6 +87,7 @@ def prepare(
         request: Returns the walls of a child for options.
         repo_dir: The directory of adaptors.
         past: The records of the run; None without a journal.
+        trace: The trace of the run.
 
     Raises:
         PlanError: The initial state cannot be carried.
@@ -99,6 +102,8 @@ def prepare(
     )
     requests, collections, groups = group_steps(workflow, options, request)
     start = _start(plan, state, linking, options, request=requests[0], max_step_runs=max_step_runs)
+    if trace is not None:
+        start = msgspec.structs.replace(start, trace=trace)
     survives = len(requests) > 1 or any(map(_may_survive, workflow.steps))
     used = {spec for specs in linking.by_step.values() for spec in specs}
     return Order(

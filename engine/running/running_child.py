@@ -43,7 +43,7 @@ class RunningChild:
         owner: Owner,
         now_s: float,
     ) -> None:
-        self._child, self.connection, self._network = started
+        self._child, self.connection, self._network, _ = started
         self.line_bytes = int(options.log_payload_mb * MEGABYTE) * _MAX_CHARACTER_BYTES
         """The largest log line."""
         self.hearing = Hearing(self.connection, listener, host, owner, self.line_bytes)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -30,7 +30,7 @@ from engine.running.host import Owner, Owning
 from engine.running.lane import Lane
 from engine.running.places import Places
 from engine.running.room import Room
-from engine.start import Starter
+from engine.start import Starter, StartKind
 
 _log = logging.getLogger("jobcell")
 
@@ -41,9 +41,13 @@ _MAX_WAIT_S: Final = 3600.0
 class Supervisor:
     """Runs at most *max_runs* lanes at once; the others wait, first in, first out."""
 
-    def __init__(self, starter: Starter, *, max_runs: int) -> None:
+    def __init__(
+        self, starter: Starter, *, max_runs: int, starts: Counter[StartKind] | None = None
+    ) -> None:
         self._starter = starter
         self._places = Places(max_runs)
+        self._starts: Counter[StartKind] = Counter() if starts is None else starts
+        """The children of runs, by the way in which they came about.  Any thread may read it."""
         self._posted: deque[tuple[Callable[[], None], Owner | None]] = deque()
         self._callbacks: dict[int, tuple[Callable[[int], None], Owner | None]] = {}
         self._again: deque[tuple[Callable[[], None], Owner | None]] = deque()
@@ -163,6 +167,14 @@ class Supervisor:
     def crowded(self) -> bool:
         """See `Host.crowded`."""
         return self._places.running > 1
+
+    def load(self) -> tuple[int, int]:
+        """Return the numbers of runs that wait and that go on, from any thread."""
+        return self._places.waiting, self._places.running
+
+    def begins(self, kind: StartKind) -> None:
+        """See `LaneHost.begins`."""
+        self._starts[kind] += 1
 
     def ended(self, lane: Lane) -> None:
         """See `LaneHost.ended`."""

@@ -8,7 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import psutil
 
@@ -101,6 +101,11 @@ class Networks(Protocol):
         """End all of them; may be called again."""
 
 
+StartKind = Literal["exec", "zygote", "spare", "warm"]
+"""How a child came about: as a new interpreter, as a fork of the zygote, as a child that was waiting, or as
+a fork of a warm zygote."""
+
+
 class Started(NamedTuple):
     """A child, the pipes to it, and its network.
 
@@ -111,6 +116,7 @@ class Started(NamedTuple):
     connection: Connection
     network: Network | None = None
     """Its private network; None if the permissions of the run do not need one."""
+    kind: StartKind = "exec"
 
 
 class Starter(Protocol):

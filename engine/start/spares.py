@@ -56,7 +56,7 @@ class SpareStarter:
             spare = self._waiting.popleft()
             if not spare.child.gone():
                 self._watcher.unwatch(spare.child.exit_fd)
-                return spare
+                return spare._replace(kind="spare")
             # Its end was not taken note of yet, for example because its zygote has died just now.
             self._dying.append(spare)
         return self._start_another(request)

@@ -121,13 +121,14 @@ class ZygoteStarter:
             return self._fallback.start(request)
         connection, network = connect(self._networks, request)
         own = None if request == base else request
+        number = warm if zygote is nursery else 0
         try:
-            child = zygote.fork(connection.child_ends, own, warm if zygote is nursery else 0)
+            child = zygote.fork(connection.child_ends, own, number)
         except OSError:
             give_up(connection, network)
             raise
         self._sets.warm_due(zygote)
-        return Started(child, connection, network)
+        return Started(child, connection, network, "warm" if number else "zygote")
 
     # --- warm zygotes ---
 

@@ -15,7 +15,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from engine import AnyEvent, PlanError, RunResult, check_plan, to_json
+from engine import AnyEvent, PlanError, RunResult, Trace, check_plan, to_json
 from jobcell.report import Report
 from jobcell.server.backend import Backend, BadRequest, Conflict, Counts, NewRun, Row, State
 from jobcell.server.errors import ErrorBody
@@ -56,6 +56,16 @@ class Started(msgspec.Struct):
     """A run that was started or queued."""
 
     id: str
+
+
+def _trace(traceparent: str | None, tracestate: str | None) -> Trace | None:
+    """Return the trace of a request.  A wrong one is ignored, as W3C Trace Context wants it."""
+    if traceparent is None:
+        return None
+    try:
+        return Trace(traceparent, tracestate or "")
+    except ValueError:
+        return None
 
 
 class Listing(msgspec.Struct):
@@ -152,10 +162,15 @@ class Api(Controller):
             ),
         ],
         state: AppState,
+        traceparent: Annotated[
+            str | None,
+            HeaderParameter(description="The W3C trace that the run belongs to."),
+        ] = None,
+        tracestate: Annotated[str | None, HeaderParameter()] = None,
     ) -> Started:
         """Start a run, or put it into the queue of the store."""
         with _bad_fields():
-            return Started(_backend(state).add(data))
+            return Started(_backend(state).add(data, _trace(traceparent, tracestate)))
 
     @get("/runs", sync_to_thread=True, summary="List runs", responses=_answers(404))
     def runs(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from engine import AnyEvent, Plan, RunResult
+from engine import AnyEvent, Plan, RunResult, Trace
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 State = Literal["queued", "running", "done", "dead"]
 
@@ -77,7 +80,7 @@ class Backend(Protocol):
     Each may raise `Away`; each that takes the id of a run may raise `UnknownRun`.
     """
 
-    def add(self, new: NewRun) -> str:
+    def add(self, new: NewRun, trace: Trace | None = None) -> str:
         """Start a run, or put it into the queue; return its id.
 
         Raises:
@@ -99,6 +102,10 @@ class Backend(Protocol):
 
     def counts(self) -> Counts:
         """Return the numbers of runs."""
+        ...
+
+    def families(self) -> Iterable[Metric]:
+        """Return the figures for a page of Prometheus."""
         ...
 
     def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:

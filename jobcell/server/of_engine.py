@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,10 +19,15 @@ from engine import (
     Run,
     RunOptions,
     RunResult,
+    Trace,
 )
 from engine.plan import load_plan
 from engine.reporting import raw_events
 from jobcell.server.backend import Conflict, Counts, NewRun, Row, State, UnknownRun
+from jobcell.telemetry import Feed, Tally, counts, families_of, measures
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 KEPT: Final = 1_000
 """Number of runs that are over and stay readable; the oldest ones go first."""
@@ -51,8 +56,11 @@ class EngineBackend:
         self._lock = threading.Lock()
         self._runs: dict[str, _Kept] = {}
         self._count = 0
+        self._tally = Tally()
+        self._feed = Feed([self._tally])
+        self._feed.observe(engine)
 
-    def add(self, new: NewRun) -> str:
+    def add(self, new: NewRun, trace: Trace | None = None) -> str:
         """Start a run; see `Backend.add`."""
         if new.not_before is not None:
             raise ValueError("not_before needs a store: jobcell serve --store URL")
@@ -66,7 +74,9 @@ class EngineBackend:
                 if known.new != new:
                     raise Conflict(f"there is another run with the id {plan.id!r}")
                 return plan.id
-            run = self._engine.execute(plan, new.state, options, _resolvers(new.credentials))
+            run = self._engine.execute(
+                plan, new.state, options, _resolvers(new.credentials), trace=trace
+            )
             self._count += 1
             row = Row(
                 id=plan.id,
@@ -112,6 +122,14 @@ class EngineBackend:
             counts[_row(item).state] += 1
         return Counts(**counts)
 
+    def families(self) -> Iterable[Metric]:
+        """Return the figures of the engine and of its runs; see `Backend.families`."""
+        load = self._engine.load()
+        yield from families_of(
+            [*counts(self.counts()), *measures.of_load(load.queued, load.running, load.starts)]
+        )
+        yield from self._tally.families()
+
     def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:
         """Return events; see `Backend.poll`."""
         return self._find(run_id).run.poll(after=after, timeout_s=timeout_s)
@@ -151,6 +169,7 @@ class EngineBackend:
     def close(self) -> None:
         """End all runs and the engine."""
         self._engine.close()
+        self._feed.close()
 
     def _find(self, run_id: str) -> _Kept:
         with self._lock:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from engine import AnyEvent, Plan, RunOptions, RunResult
+from engine import AnyEvent, Plan, RunOptions, RunResult, Trace
 from jobcell.server.backend import Away, Conflict, Counts, NewRun, Row, State, UnknownRun
 from jobcell.server.of_engine import read_options
 from jobcell.store import (
@@ -16,6 +17,10 @@ from jobcell.store import (
     StoreUnavailableError,
     UnknownRunError,
 )
+from jobcell.telemetry import Sample, counts, families_of, measures
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
 class StoreBackend:
@@ -29,7 +34,7 @@ class StoreBackend:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, new: NewRun) -> str:
+    def add(self, new: NewRun, trace: Trace | None = None) -> str:
         """Put a run into the queue; see `Backend.add`."""
         if new.credentials:
             raise ValueError("credentials: workers load them by their ids; leave the field out")
@@ -43,6 +48,7 @@ class StoreBackend:
                 priority=new.priority,
                 not_before=new.not_before,
                 options=options,
+                trace=trace,
             )
         return run.id
 
@@ -66,6 +72,13 @@ class StoreBackend:
         return Counts(
             queued=status.queued, running=status.running, done=status.done, dead=status.dead
         )
+
+    def families(self) -> Iterable[Metric]:
+        """Return the figures of the store; see `Backend.families`."""
+        with _errors():
+            status = self._store.status()
+        age_s = status.oldest_queued_s or 0.0
+        return families_of([*counts(status), Sample(measures.QUEUED_AGE, age_s)])
 
     def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:
         """Return events; see `Backend.poll`."""

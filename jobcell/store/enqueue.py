@@ -22,8 +22,10 @@ from jobcell.store.database import Database
 from jobcell.store.errors import RunConflictError
 from jobcell.store.options import pack_options
 from jobcell.store.schema import records, runs
+from jobcell.store.traces import pack_trace
 from protocol.plan import Plan
 from protocol.state import StateNotCarriedError, encode_state
+from protocol.trace import Trace
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -47,6 +49,10 @@ class Enqueued(NamedTuple):
     schedule: str | None = None
     records: tuple[PackedRecord, ...] = ()
     """Records of an earlier run, which this run replays."""
+    trace: str | None = None
+    """The trace of the caller, as `jobcell.store.traces` packs it."""
+    span: str | None = None
+    """The last span of the earlier run."""
 
     @property
     def contents(self) -> list[Blob]:
@@ -72,6 +78,7 @@ def prepare(
     priority: int,
     not_before: datetime | float | None,
     options: RunOptions | None,
+    trace: Trace | None = None,
 ) -> Enqueued:
     """Check everything that a caller gives, and return the run.
 
@@ -113,6 +120,7 @@ def prepare(
         state=packed_state,
         plan_hash=hash_of(blobs, packed, packed_state, tenant),
         options=pack_options(options),
+        trace=pack_trace(trace),
     )
 
 
@@ -200,6 +208,8 @@ def _insert(
         not_before_ms=None if run.not_before_s is None else int(run.not_before_s * 1000),
         retry_of=run.retry_of,
         schedule=run.schedule,
+        trace=run.trace,
+        span=run.span,
     )
     added = connection.execute(
         statement.on_conflict_do_nothing(index_elements=[runs.c.id]).returning(runs.c.id)

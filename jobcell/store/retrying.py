@@ -15,8 +15,10 @@ from jobcell.store.enqueue import Enqueued, encode_plan, hash_of
 from jobcell.store.errors import RunNotOverError
 from jobcell.store.reading import OVER, Reader, Stored
 from jobcell.store.schema import runs
+from jobcell.store.traces import pack_trace
 from protocol.state import encode_state
 from protocol.suggestion import hint
+from protocol.trace import Trace
 
 
 def prepare_retry(
@@ -26,6 +28,7 @@ def prepare_retry(
     blobs: Blobs,
     run_id: str,
     from_step: str | None,
+    trace: Trace | None,
 ) -> Enqueued:
     """Return a new run with the plan, the state, the tenant and the options of an old one.
 
@@ -36,6 +39,7 @@ def prepare_retry(
         blobs: Of the store.
         run_id: The id of the old run.
         from_step: The id of the first step that runs again; None: all of them run.
+        trace: The trace of the caller.
 
     Raises:
         UnknownRunError: The store has no such run.
@@ -49,6 +53,8 @@ def prepare_retry(
             f"run {run_id!r} is {old.status}; only a run that is over can be repeated (jobcell cancel"
             f" {run_id})"
         )
+    query = sa.select(runs.c.schedule, runs.c.span).where(runs.c.id == run_id)
+    row = connection.execute(query).one()
     new_id = str(uuid4())
     kept: tuple[PackedRecord, ...] = ()
     if from_step is not None:
@@ -66,10 +72,10 @@ def prepare_retry(
         options=old.options,
         retry_of=run_id,
         # It stands for the tick of the old run, and the next tick goes on with its state.
-        schedule=connection.execute(
-            sa.select(runs.c.schedule).where(runs.c.id == run_id)
-        ).scalar_one(),
+        schedule=row.schedule,
         records=kept,
+        trace=pack_trace(trace),
+        span=row.span,
     )
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 
 from jobcell.store.errors import StoreVersionError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The version of the tables that this program makes."""
 
 READABLE_FROM: Final = 1
@@ -73,6 +73,8 @@ runs: sa.Table = sa.Table(
     Column("cancel", Text),  # the reason with which somebody wants to cancel the run
     Column("retry_of", Text),
     Column("schedule", Text),
+    Column("trace", Text),  # of the caller: `jobcell.store.traces`
+    Column("span", Text),  # the traceparent of the last span of the run
 )
 sa.Index("jobcell_runs_status", runs.c.status, runs.c.tenant, runs.c.created_ms)
 sa.Index("jobcell_runs_last_event", runs.c.last_event_ms)
@@ -313,9 +315,19 @@ def _make_collections(connection: sa.Connection) -> None:
     metadata.create_all(connection, tables=[collections, collection_values], checkfirst=True)
 
 
+def _add_traces(connection: sa.Connection) -> None:
+    schema = connection.get_execution_options()["schema_translate_map"][OURS]
+    known = {column["name"] for column in sa.inspect(connection).get_columns(runs.name, schema)}
+    table = connection.dialect.identifier_preparer.format_table(sa.table(runs.name, schema=schema))
+    for name in ("trace", "span"):
+        if name not in known:  # the tables of a new store have them already
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
+
+
 _MIGRATIONS: Final[tuple[Callable[[sa.Connection], None], ...]] = (
     _make_first_tables,
     _make_collections,
+    _add_traces,
 )
 """The migration to version 1, to version 2, and so on.  Each adds only: an older program that
 `READABLE_FROM` admits must still find its columns."""

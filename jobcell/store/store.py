@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -33,6 +34,7 @@ from jobcell.store.seal import Seal, read_key
 from jobcell.store.urls import read_url
 from jobcell.store.watching import Watcher
 from protocol.plan import Plan
+from protocol.trace import Trace
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -62,6 +64,7 @@ class Store:
         self._watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Watcher] = WeakKeyDictionary()
         self._client: DBOSClient | None = None
         self._place = Place()
+        self._current_trace: Callable[[], Trace | None] | None = None
 
     @classmethod
     def open(
@@ -143,6 +146,7 @@ class Store:
         not_before: datetime | float | None = None,
         options: RunOptions | None = None,
         connection: Any = None,
+        trace: Trace | str | None = None,
     ) -> StoreRun:
         """Store a run that a worker will carry out, and return its handle.
 
@@ -157,6 +161,8 @@ class Store:
             options: Limits of the run.  Of a limit here and one of the worker the smaller one holds.
             connection: A connection of psycopg, SQLAlchemy or sqlite3 to the store's database.  The run
                 is then a part of the caller's transaction: it exists when that is committed.
+            trace: The W3C trace that the run belongs to; text is a ``traceparent``.  Without one, an
+                instrumented store takes the current one of OpenTelemetry.
 
         Raises:
             PlanError: The plan or the state cannot be run, or holds a credential.
@@ -175,6 +181,7 @@ class Store:
             priority=priority,
             not_before=not_before,
             options=options,
+            trace=self._trace(trace),
         )
         self.add(run, connection)
         return self._handle(run.run_id)
@@ -265,13 +272,20 @@ class Store:
             plan: Plan = self.reader.stored(connection, _possible(id)).plan
             return plan
 
-    def retry(self, id: str, from_step: str | None = None) -> StoreRun:  # noqa: A002
+    def retry(
+        self,
+        id: str,  # noqa: A002 - the name of the interface
+        from_step: str | None = None,
+        *,
+        trace: Trace | str | None = None,
+    ) -> StoreRun:
         """Make a new run of a run that is over, and return its handle; the old run stays as it is.
 
         Args:
             id: The id of the old run.
             from_step: The id of a step.  The new run replays what the old one has recorded before the
                 first execution of this step, and runs the rest.
+            trace: As in `enqueue`.
 
         Raises:
             UnknownRunError: The store has no such run.
@@ -284,12 +298,31 @@ class Store:
         def read() -> Enqueued:
             with self.database.read() as connection:
                 return prepare_retry(
-                    connection, self.reader, self.contents, self.blobs, _possible(id), from_step
+                    connection,
+                    self.reader,
+                    self.contents,
+                    self.blobs,
+                    _possible(id),
+                    from_step,
+                    given,
                 )
+
+        given = self._trace(trace)
 
         run = self.database.retry(read, ENQUEUE_S)
         self.add(run)
         return self._handle(run.run_id)
+
+    def trace_by(self, current: Callable[[], Trace | None] | None) -> None:
+        """Have *current* called for the trace of a run that is enqueued without one; for telemetry."""
+        self._current_trace = current
+
+    def _trace(self, trace: Trace | str | None) -> Trace | None:
+        if trace is None:
+            return None if self._current_trace is None else self._current_trace()
+        if isinstance(trace, str | Trace):
+            return Trace(trace) if isinstance(trace, str) else trace
+        raise TypeError(f"trace must be Trace or text, not {type(trace).__name__}")
 
     def status(self) -> StoreStatus:
         """Return the numbers of runs by state and by tenant, and the workers.

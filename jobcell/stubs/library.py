@@ -48,6 +48,8 @@ OWN = {
         "step_id: str\n"
         "attempt: int\n"
         "idempotency_key: str\n"
+        "traceparent: str | None\n"
+        "tracestate: str | None\n"
     ),
 }
 """Stubs of modules that are not Python's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,9 +18,11 @@ from jobcell.store.database import Database
 from jobcell.store.prepared import Prepared, PreparedList
 from jobcell.store.reading import OVER, decode_plan
 from jobcell.store.schema import events, records, runs, workflow_status
+from jobcell.store.traces import unpack_trace
 from jobcell.worker import takeover
 from protocol.events import AnyEvent
 from protocol.plan import Plan
+from protocol.trace import Trace
 
 _KEPT_PLANS: Final = 64
 _RUN: Final = sa.bindparam("run", type_=sa.Text)
@@ -33,6 +35,8 @@ class Begin(msgspec.Struct, frozen=True):
     run_id: str
     reason: str = ""
     """Why this worker begins it again."""
+    plan_span: Callable[[Trace | None], str] | None = None
+    """Chooses the span of the run, which the store keeps for a worker that takes the run over."""
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +62,8 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """The edges that the engine reports a second time."""
     warned: bool = False
     """Whether the log says that the run is not recorded."""
+    trace: Trace | None = None
+    """The trace of the run, with the spans of its earlier parts."""
 
 
 class Beginner:
@@ -127,7 +133,7 @@ class Beginner:
                 connection,
                 row,
                 owner=owners[row.id],
-                reason=wanted[row.id].reason,
+                wish=wanted[row.id],
                 state=None if row.state is None else states[row.state],
                 recorded=recorded.get(row.id, ()),
                 now_s=row.now_ms / 1000,
@@ -137,19 +143,20 @@ class Beginner:
                 begun[row.id] = made
         return begun
 
-    def _begin_one(
+    def _begin_one(  # long: calls with one line for each argument
         self,
         connection: sa.Connection,
         row: Any,
         *,
         owner: str,
-        reason: str,
+        wish: Begin,
         state: bytes | None,
         recorded: tuple[StepRecord, ...],
         now_s: float,
         plan: Plan,
     ) -> Begun | None:
         """Begin a run; return None if it is given up."""
+        reason, trace = wish.reason, _trace_of(row, wish)
         is_ours = row.owner == owner
         if reason:
             owner = self._renew(connection, row.id, owner)
@@ -181,6 +188,7 @@ class Beginner:
             count=takeovers,
             in_flight=lost,
             seq=last_seq,
+            own_span=(trace is not None and trace.run_span) or row.span,
         )
         return Begun(
             run_id=row.id,
@@ -197,6 +205,7 @@ class Beginner:
             attempts=log.attempts,
             again=mended.again,
             warned=log.warned,
+            trace=trace,
         )
 
     def _renew(self, connection: sa.Connection, run_id: str, owner: str) -> str:
@@ -354,8 +363,23 @@ class _Statements:
                 takeovers=sa.bindparam("count"),
                 lost=sa.bindparam("in_flight"),
                 last_seq=sa.bindparam("seq"),
+                span=sa.bindparam("own_span", type_=sa.Text),
             ),
         )
+
+
+def _trace_of(row: Any, wish: Begin) -> Trace | None:
+    """Return the trace of a run; with a span for this worker, if telemetry follows it."""
+    given = unpack_trace(row.trace)
+    if wish.plan_span is None:
+        return given
+    own = wish.plan_span(given)
+    return Trace(
+        own if given is None else given.traceparent,
+        "" if given is None else given.tracestate,
+        links=() if row.span is None else (row.span,),
+        run_span=own,
+    )
 
 
 def _end_of(options: bytes | None) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from engine import Engine, EngineClosedError, PlanError, Resolvers
+from engine import Engine, EngineClosedError, PlanError, Resolvers, Trace
 from engine.reporting import on_change
 from jobcell.store import Store
 from jobcell.store.errors import StoreError
@@ -131,6 +132,8 @@ class Carrier:
         self._may_run = threading.Event()
         self._stopping = threading.Event()
         self._declining = False
+        self.plan_span: Callable[[Trace | None], str] | None = None
+        """Set by telemetry that follows the runs; see `Begin`."""
 
     # --- the worker's side ---
 
@@ -276,7 +279,7 @@ class Carrier:
 
     def _begin(self, run_id: str, reason: str) -> Begun | None:
         """Begin a run in the store, and return it; None if it is over, or another worker's."""
-        asking = _Asking(Begin(run_id, reason))
+        asking = _Asking(Begin(run_id, reason, self.plan_span))
         with self._lock:
             self._asking.add(asking)
         if self._stopping.is_set() or (self._declining and not reason):
@@ -326,6 +329,7 @@ class Carrier:
                 options=msgspec.structs.replace(options, cancel_grace_s=grace_s),
                 resolvers=self._resolvers_of(begun),
                 journal=StoreJournal(begun, outbox),
+                trace=begun.trace,
             )
         except EngineClosedError:
             outbox.stop(Why.STOPPED)

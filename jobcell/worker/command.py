@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import engine
 from jobcell.input.errors import BadInputError
+from jobcell.input.following import followed
 from jobcell.input.inputs import find_repo, read_permissions, read_policy
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
 from jobcell.output.wording import printable
@@ -47,6 +48,7 @@ class Given(NamedTuple):
     resolvers: str | None
     health: str | None
     log_json: bool
+    otel: bool = False
 
 
 def run(given: Given) -> int:
@@ -83,7 +85,8 @@ def run(given: Given) -> int:
                 resolvers=resolvers,
                 health=given.health,
             )
-            worker.serve()
+            with followed(worker=worker, wanted=given.otel):
+                worker.serve()
     except StoreUnavailableError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return EXCEPTION

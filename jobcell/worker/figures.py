@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections import Counter
-from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from jobcell.telemetry import Sample, Tally, measures
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import HistogramMetricFamily
+    from prometheus_client.metrics_core import Metric
 
-BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Upper bounds of the classes of transactions, in seconds."""
+Record = Callable[[Iterable[Sample]], None]
 
 
 class Figures:
-    """Counts the actions of a worker.  Any thread may count."""
+    """Counts the actions of a worker.  Any thread may count.
 
-    def __init__(self) -> None:
+    Args:
+        record: Gets the values of a histogram as they come; None: nothing does.
+
+    """
+
+    def __init__(self, record: Callable[[], Record | None] = lambda: None) -> None:
         self._lock = threading.Lock()
-        self.ends: Counter[str] = Counter()
-        """The runs that have ended here, by the reason of their result."""
+        self._record = record
+        self._tally = Tally((measures.RUNS, measures.FLUSH))
         self.takeovers: int = 0
         """The runs that another worker had begun before."""
         self.beats = 0
         self.fences = 0
         """How often the worker has fenced itself off."""
-        self._flushes = [0] * (len(BOUNDS_S) + 1)
-        self._flush_s = 0.0
 
     def ended(self, reason: str) -> None:
         """Count a run that has ended."""
-        with self._lock:
-            self.ends[reason] += 1
+        self._tally.add(measures.RUNS, 1, reason)
 
     def took_over(self) -> None:
         """Count a run that another worker had begun."""
@@ -42,25 +43,26 @@ class Figures:
 
     def flushed(self, seconds: float, _parts: int) -> None:
         """Count a transaction of events."""
-        with self._lock:
-            self._flushes[bisect_left(BOUNDS_S, seconds)] += 1
-            self._flush_s += seconds
+        self._tally.add(measures.FLUSH, seconds)
+        record = self._record()
+        if record is not None:
+            record([Sample(measures.FLUSH, seconds)])
 
     @property
     def flushes(self) -> int:
         """The number of transactions of events."""
-        return sum(self._flushes)
+        return self._tally.count(measures.FLUSH)
 
-    def flush_histogram(self) -> HistogramMetricFamily:
-        """Return the durations of transactions for a page of metrics."""
-        from prometheus_client.core import HistogramMetricFamily
+    def samples(self) -> Iterable[Sample]:
+        """Return the counts."""
+        for reason in measures.REASONS:
+            yield Sample(
+                measures.RUNS, self._tally.total(measures.RUNS, reason), {"reason": reason}
+            )
+        yield Sample(measures.TAKEOVERS, self.takeovers)
+        yield Sample(measures.BEATS, self.beats)
+        yield Sample(measures.FENCES, self.fences)
 
-        with self._lock:
-            counts, sum_s = list(accumulate(self._flushes)), self._flush_s
-        bounds = [*map(str, BOUNDS_S), "+Inf"]
-        return HistogramMetricFamily(
-            "jobcell_flush_seconds",
-            "Seconds of a transaction that writes events and records.",
-            buckets=list(zip(bounds, counts, strict=True)),
-            sum_value=sum_s,
-        )
+    def families(self) -> Iterable[Metric]:
+        """Return the histograms for a page of metrics."""
+        return self._tally.families((measures.FLUSH,))

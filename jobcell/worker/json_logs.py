@@ -11,7 +11,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
-_LOGGERS: Final = ("jobcell", "dbos")
+_LOGGERS: Final = {
+    "jobcell": logging.INFO,
+    "dbos": logging.ERROR,
+    "opentelemetry": logging.WARNING,
+}
 _EXTRAS: Final = ("run_id", "worker", "tenant")
 """Fields of a record that are written if they are there."""
 
@@ -50,11 +54,11 @@ def set_up(*, as_json: bool) -> None:
     """Write the logs of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
-    for name in _LOGGERS:
+    for name, level in _LOGGERS.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-        logger.setLevel(logging.ERROR if name == "dbos" else logging.INFO)
+        logger.setLevel(level)
 
 
 def _moment(record: logging.LogRecord) -> str:

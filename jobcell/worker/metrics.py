@@ -1,11 +1,13 @@
-"""The page of metrics of a worker, in the format of Prometheus."""
+"""The figures of a worker, for its page of metrics and for OpenTelemetry."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from engine import Engine
+from jobcell.telemetry import Feed, Sample, Tally, families_of, measures, page
 from jobcell.worker.figures import Figures
 
 if TYPE_CHECKING:
@@ -14,14 +16,12 @@ if TYPE_CHECKING:
 AGE_S: Final = 5.0
 """Seconds for which the age of the oldest queued run is not asked again."""
 
-REASONS: Final = ("success", "fail", "crash", "kill", "exception", "cancelled")
-
 
 class Metrics:
-    """Makes the page from the figures of a worker.
+    """Collects the figures of a worker.
 
     Args:
-        figures: The figures.
+        figures: The counts of the worker.
         running: Returns the number of runs in the hands of the worker.
         places: The number of its places.
         queued_age_s: Asks the store for the seconds for which the oldest run has waited; None: it does
@@ -36,45 +36,25 @@ class Metrics:
         places: int,
         queued_age_s: Callable[[], float | None],
     ) -> None:
-        from prometheus_client import CollectorRegistry
-
         self._figures = figures
         self._running = running
         self._places = places
         self._queued_age_s = queued_age_s
         self._age: tuple[float, float | None] = (-AGE_S, None)
-        self._registry = CollectorRegistry()
-        self._registry.register(_Collector(self._collect))
 
-    def page(self) -> tuple[bytes, str]:
-        """Return the page and its content type."""
-        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-    def _collect(self) -> Iterator[Metric]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
-        figures = self._figures
-        ends = CounterMetricFamily(
-            "jobcell_runs", "Runs that have ended in this worker.", labels=["reason"]
-        )
-        for reason in REASONS:
-            ends.add_metric([reason], figures.ends[reason])
-        yield ends
-        for name, text, number in (
-            ("takeovers", "Runs that another worker had begun before.", figures.takeovers),
-            ("beats", "Signs of life that the store has taken.", figures.beats),
-            ("fences", "Times that the worker has stopped its own runs.", figures.fences),
-        ):
-            yield CounterMetricFamily(f"jobcell_{name}", text, value=number)
-        yield GaugeMetricFamily("jobcell_running", "Runs in this worker.", value=self._running())
-        yield GaugeMetricFamily("jobcell_places", "Runs at once, at most.", value=self._places)
+    def samples(self) -> Iterable[Sample]:
+        """Return the figures that the worker keeps itself, without its histograms."""
+        yield from self._figures.samples()
+        yield Sample(measures.RUNNING, self._running())
+        yield Sample(measures.PLACES, self._places)
         age_s = self._age_now()
         if age_s is not None:
-            text = "Seconds for which the oldest run of the store has waited; 0 if none waits."
-            yield GaugeMetricFamily("jobcell_queued_age_seconds", text, value=age_s)
-        yield figures.flush_histogram()
+            yield Sample(measures.QUEUED_AGE, age_s)
+
+    def families(self) -> Iterable[Metric]:
+        """Return all of these figures for a page."""
+        yield from families_of(self.samples())
+        yield from self._figures.families()
 
     def _age_now(self) -> float | None:
         """Return the age of the oldest queued run, which is asked for only now and then."""
@@ -86,12 +66,34 @@ class Metrics:
         return age_s
 
 
-class _Collector:
-    """The form of a collector that a registry of prometheus_client expects."""
+class Page:
+    """The page of metrics, which also has the figures of the engine's runs; it follows them until it is closed.
 
-    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        self._collect = collect
+    Args:
+        metrics: The figures of the worker.
+        engine: Its engine.
 
-    def collect(self) -> Iterable[Metric]:
-        """Return all metrics."""
-        return self._collect()
+    """
+
+    def __init__(self, metrics: Metrics, engine: Engine) -> None:
+        self._metrics = metrics
+        self._engine = engine
+        # The worker counts the ends itself: a run that it gives back has not ended.
+        self._tally = Tally(m for m in measures.OF_EVENTS if m != measures.RUNS)
+        self._feed = Feed([self._tally])
+        self._feed.observe(engine)
+
+    def page(self) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        return page(self._collect)
+
+    def close(self) -> None:
+        """Follow the runs no longer."""
+        self._feed.close()
+
+    def _collect(self) -> Iterable[Metric]:
+        yield from self._metrics.families()
+        load = self._engine.load()
+        of_engine = measures.of_load(load.queued, load.running, load.starts)
+        yield from families_of(s for s in of_engine if s.measure != measures.RUNNING)
+        yield from self._tally.families()

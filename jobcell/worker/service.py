@@ -16,13 +16,13 @@ from jobcell.store.errors import StoreReplacedError, StoreVersionError
 from jobcell.worker.beginning import Begin
 from jobcell.worker.carrier import Carrier
 from jobcell.worker.claims import Claims
-from jobcell.worker.figures import Figures
+from jobcell.worker.figures import Figures, Record
 from jobcell.worker.flusher import Flusher
 from jobcell.worker.health import Address, Condition, Health
 from jobcell.worker.heart import Heart
 from jobcell.worker.lease import clock_s
 from jobcell.worker.ledger import Ledger
-from jobcell.worker.metrics import Metrics
+from jobcell.worker.metrics import Metrics, Page
 from jobcell.worker.outbox import Writes
 from jobcell.worker.places import Places
 from jobcell.worker.pulse import oldest_queued_s, session_name
@@ -61,13 +61,22 @@ class Service:
         engine: Runs the plans.
         worker: The id of the worker.
         settings: Those of the worker.
+        record: Returns what gets the values of histograms, if something does.
 
     """
 
-    def __init__(self, store: Store, engine: Engine, worker: str, settings: Settings) -> None:
+    def __init__(  # long: one part after the other
+        self,
+        store: Store,
+        engine: Engine,
+        worker: str,
+        settings: Settings,
+        record: Callable[[], Record | None] = lambda: None,
+    ) -> None:
         self._worker = worker
         self._name = str(store.database)
-        self.figures: Figures = Figures()
+        self.figures: Figures = Figures(record)
+        self._engine = engine
         # Everything here is tried again anyway, so a broken connection may fail once.
         self._database = store.database.another(
             pool_size=_POOL, asks=False, application_name=session_name(worker)
@@ -118,6 +127,8 @@ class Service:
         self._ticker = Ticker(store.schedules)
         self._address = settings.address
         self.health: Health | None = None
+        self.metrics: Metrics = self._make_metrics()
+        self._page: Page | None = None
         self._watched_s = clock_s()
         """When the thread that serves has looked at the lease."""
         self._is_drained = False
@@ -207,19 +218,24 @@ class Service:
         count = self.heart.close(handing_back=not self.carrier.carried())
         if self.health is not None:
             self.health.close()
+        if self._page is not None:
+            self._page.close()
         self._database.close()
         return count
 
-    def _open_health(self) -> None:
-        if self._address is None:
-            return
-        metrics = Metrics(
+    def _make_metrics(self) -> Metrics:
+        return Metrics(
             self.figures,
             lambda: len(self.carrier.carried()),
             self.places.number,
             lambda: oldest_queued_s(self._database),
         )
-        self.health = Health(self._address, self._condition, metrics.page)
+
+    def _open_health(self) -> None:
+        if self._address is None:
+            return
+        self._page = Page(self.metrics, self._engine)
+        self.health = Health(self._address, self._condition, self._page.page)
 
     def _condition(self) -> Condition:
         problems = []

@@ -8,13 +8,16 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any, Final
 from uuid import uuid4
 
-from engine import Engine, Resolvers
+from engine import Engine, Resolvers, Trace
 from jobcell.store import Store
 from jobcell.store.errors import StoreError
+from jobcell.telemetry import Sample
+from jobcell.worker.figures import Record
 from jobcell.worker.health import read_address
 from jobcell.worker.service import Service, Settings
 
@@ -102,6 +105,9 @@ class Worker:
         self._stop_asked = False
         self._drain_now = False
         self._over = threading.Event()
+        self._plan_span: Callable[[Trace | None], str] | None = None
+        self._record: Record | None = None
+        self._counted: Sequence[Sample] = ()
         self.id: str | None = None
         """The id of the worker in the store while it serves: host, process, and a random part."""
 
@@ -113,6 +119,24 @@ class Worker:
         """The address of the server for health while the worker serves; None without one."""
         service = self._service
         return None if service is None or service.health is None else service.health.url
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that runs the plans."""
+        return self._engine
+
+    def samples(self) -> Iterable[Sample]:
+        """Return the figures of the worker, or its last counts if it does not serve; for telemetry."""
+        service = self._service
+        return self._counted if service is None else service.metrics.samples()
+
+    def record_to(self, record: Record | None) -> None:
+        """Have *record* called with the values of histograms; for telemetry."""
+        self._record = record
+
+    def plan_spans(self, planner: Callable[[Trace | None], str] | None) -> None:
+        """Let *planner* choose the spans of runs, so that the store can keep them; for telemetry."""
+        self._plan_span = planner
 
     def serve(self) -> None:
         """Carry out runs until `stop` is called.
@@ -183,12 +207,16 @@ class Worker:
     def _serve(self) -> None:
         self._thread = threading.get_ident()
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self._service = Service(self._store, self._engine, self.id, self._settings)
+        service = self._service = Service(
+            self._store, self._engine, self.id, self._settings, lambda: self._record
+        )
+        service.carrier.plan_span = self._plan_span
         try:
-            with self._service as service:
+            with service:
                 service.watch(self._wake, lambda: self._stop_asked)
                 service.drain(lambda: self._drain_s, lambda: self._drain_now)
         finally:
+            self._counted = [*service.figures.samples()]
             self._service = None
 
 

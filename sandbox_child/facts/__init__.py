@@ -1,7 +1,7 @@
 """Room `facts`: modules that exist in a run only: `jobcell_context` and `jobcell_collections`.
 
 A fact, or a request to the engine, belongs here if jobs or adaptors may read it or send it.  The room
-imports nothing of ours.
+imports `protocol` only.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from protocol.trace import Trace
+
 if TYPE_CHECKING:
     from sandbox_child.facts.access import Access
 
@@ -28,9 +30,13 @@ class Facts(NamedTuple):
     """The number of the attempt, from 1."""
     idempotency_key: str | None = None
     """``run_id:step_run_id``, the same in every attempt."""
+    traceparent: str | None = None
+    """The place of the attempt in a trace, as W3C Trace Context writes it; None without a trace."""
+    tracestate: str | None = None
+    """The header that goes with it; it may be empty."""
 
 
-_now: tuple[str, str, str, int] | None = None
+_now: tuple[str, str, str, int, Trace | None] | None = None
 """The arguments of the last call of `set_facts`."""
 
 
@@ -65,10 +71,12 @@ def note_reading() -> None:
         _reader()
 
 
-def set_facts(run_id: str, step_id: str, step_run_id: str, attempt: int) -> None:
-    """Note which attempt begins."""
+def set_facts(
+    run_id: str, step_id: str, step_run_id: str, attempt: int, trace: Trace | None = None
+) -> None:
+    """Note which attempt begins, and the trace of its run."""
     global _now  # noqa: PLW0603 - a child runs one step at a time
-    _now = (run_id, step_id, step_run_id, attempt)
+    _now = (run_id, step_id, step_run_id, attempt, trace)
 
 
 def facts() -> dict[str, Any]:
@@ -80,8 +88,12 @@ def _facts_now() -> Facts:
     note_reading()
     if _now is None:
         return Facts()
-    run_id, step_id, step_run_id, attempt = _now
-    return Facts(run_id, step_id, attempt, f"{run_id}:{step_run_id}")
+    run_id, step_id, step_run_id, attempt, trace = _now
+    key = f"{run_id}:{step_run_id}"
+    if trace is None:
+        return Facts(run_id, step_id, attempt, key)
+    parent = trace.attempt(step_run_id, attempt)
+    return Facts(run_id, step_id, attempt, key, parent, trace.tracestate)
 
 
 def make_facts_module() -> ModuleType:
@@ -95,6 +107,8 @@ def make_facts_module() -> ModuleType:
         step_id = property(lambda _: _facts_now().step_id)
         attempt = property(lambda _: _facts_now().attempt)
         idempotency_key = property(lambda _: _facts_now().idempotency_key)
+        traceparent = property(lambda _: _facts_now().traceparent)
+        tracestate = property(lambda _: _facts_now().tracestate)
 
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(f"{FACTS} cannot be changed: {name!r}")

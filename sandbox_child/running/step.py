@@ -160,7 +160,8 @@ class JobExecution:
 
     def _set_facts(self) -> None:
         """Let jobs and adaptors know which attempt runs."""
-        set_facts(self._start.run_id, self._step.id, self._step_run_id, self._attempt)
+        start = self._start
+        set_facts(start.run_id, self._step.id, self._step_run_id, self._attempt, start.trace)
 
     def _copy_input(self) -> Any:
         """Return a new copy of the input, for one attempt."""

@@ -186,7 +186,7 @@ TABLE: dict[str, Entry] = {
     "jobcell_context": Entry(
         room="context",
         changed="not of Python: the facts about the running step, which are read-only: run_id, step_id, attempt, "
-        "idempotency_key",
+        "idempotency_key, traceparent, tracestate",
     ),
     "json": Entry("JSONDecodeError JSONDecoder JSONEncoder dump dumps load loads"),
     "logging": Entry(

@@ -94,6 +94,7 @@ def test_a_spare_that_lives_is_given_to_the_run():
 
     given = starter.start("request")
 
-    assert inner.started == [given]
+    assert inner.started == [given._replace(kind="exec")]
+    assert given.kind == "spare"
     assert list(watcher.watched) == []
     given.child.reap()
