@@ -14,6 +14,7 @@ import pytest
 from authority import Authority
 from modes import let_everybody_in
 from runs import QUICK, make_engine
+from telemetered import kept, traceparent_of
 from warm import run_warm
 from web import Reply, Web, as_json, server_tls
 from wheels import make_small_wheel, make_wheels
@@ -329,3 +330,22 @@ def test_rest_says_once_that_http_replaces_it(repo, web):
     assert result.state["data"]["target"] == "/y"
     assert len(warnings) == 1
     assert "http" in warnings[0]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_service_gets_the_span_of_the_attempt_if_the_configuration_says_so(repo, web, asked):
+    """It can put its own spans below the attempt that has called it; the twin sends nothing."""
+    configuration = {"base_url": web.url, "trace": asked}
+    step = {"id": "a", "expression": "get('a')", "adaptor": "http", "configuration": configuration}
+    options = msgspec.structs.replace(
+        QUICK, permissions=Permissions(net=(f"127.0.0.1:{web.port}",))
+    )
+    engine = engine_of("zygote", repo)
+    with kept(engine) as found:
+        run = engine.execute({"workflow": {"steps": [step]}}, options=options)
+        result = run.result(60)
+        assert result.reason == "success", result.error
+        attempt = traceparent_of(found.one("attempt a", run.id))
+        (connection,) = [e for e in found.one("run", run.id).events if e.name == "net-connect"]
+    assert [seen.headers.get("traceparent") for seen in web.seen] == [attempt if asked else None]
+    assert connection.attributes["server.port"] == web.port

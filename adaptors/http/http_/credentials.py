@@ -69,6 +69,8 @@ class Settings(NamedTuple):
     client: Client | None
     tls: Tls
     http2: bool | None
+    trace: bool
+    """Whether the own origin gets the trace of the run."""
     key: str
     """The same for the same configuration: sessions are kept by it."""
     secrets: tuple[str, ...]
@@ -133,6 +135,9 @@ def read_settings(configuration: Any, tls: Any) -> Settings:
     http2 = configuration.get("http2")
     if http2 is not None and not isinstance(http2, bool):
         raise RequestError(f"http2 in the configuration is true or false, not {http2!r:.100}")
+    trace = configuration.get("trace", False)
+    if not isinstance(trace, bool):
+        raise RequestError(f"trace in the configuration is true or false, not {trace!r:.100}")
     whole = json.dumps(configuration, sort_keys=True, default=repr)
     return Settings(
         base_url=base_url,
@@ -141,6 +146,7 @@ def read_settings(configuration: Any, tls: Any) -> Settings:
         client=client,
         tls=_tls(configuration, tls),
         http2=http2,
+        trace=trace,
         key=hashlib.sha256(whole.encode(errors="replace")).hexdigest(),
         secrets=tuple(text for text in secrets if len(text) >= _SHORTEST_SECRET),
     )

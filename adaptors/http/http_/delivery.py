@@ -14,6 +14,7 @@ from .parsing import parse
 from .retries import IDEMPOTENT, retry_advice, wait_before
 from .sessions import Session
 from .tokens import token_of
+from .tracing import trace_headers
 from .urls import Origin, origin, redirected, shown
 
 MAX_ERROR_BODY = 2_000
@@ -235,7 +236,8 @@ def _sent(session: Session, settings: Settings, wanted: Wanted, hop: _Hop) -> An
         if settings.client is not None and "authorization" not in headers:
             token = token_of(session, settings.client, settings.tls, wanted.timeout_s)
             secret["authorization"] = f"Bearer {token}"
-        headers = {**secret, **headers}  # the job's own header wins
+        traced = trace_headers() if settings.trace and "traceparent" not in headers else {}
+        headers = {**traced, **secret, **headers}  # the job's own header wins
     sending = Sending(
         method=hop.method,
         url=hop.url,
