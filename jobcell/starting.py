@@ -231,6 +231,7 @@ def _request(plan: Plan, state: Any, given: Given, options: StoredOptions) -> Ru
 
 def _run(request: RunRequest, given: Given) -> int:
     view = partial(_view, request.plan, given)
+    request = request._replace(otel=given.otel, trace=read_trace(given.trace))
     try:
         if not request.options.permissions.collections:
             return run_plan(request, view)
