@@ -21,7 +21,7 @@ import jobcell_context
 
 def main(state):
     me = jobcell_context.idempotency_key.rpartition(":")[2]
-    before = [s["data"].get("last", "") for s in state.get("inputs", {}).values()]
+    before = [s.get("data", {}).get("last", "") for s in state.get("inputs", {}).values()]
     if "inputs" not in state:
         before = [state.data.get("last", "")]
     print("LED BY " + " ".join(name for name in before if name))
