@@ -26,7 +26,7 @@ from workers import (
 
 from engine import Engine, Trace
 from jobcell import Store
-from jobcell.store.schema import runs
+from jobcell.store.schema import SCHEMA_VERSION, runs
 
 TRACE_ID, CLIENT = PARENT.split("-")[1:3]
 
@@ -225,11 +225,11 @@ def test_a_store_of_the_version_before_gets_the_columns(store, store_url):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
         connection.execute(sa.text("update jobcell_meta set schema_version = 1"))
     with closing(Store.open(store_url)) as again:
-        assert again.facts.schema_version == 2
+        assert again.facts.schema_version == SCHEMA_VERSION
         assert again.info(run.id).state == "queued"
         other = again.enqueue(QUICK, trace=PARENT)
         assert row_of(again, other).trace == PARENT
-        assert again.migrate().schema_version == 2
+        assert again.migrate().schema_version == SCHEMA_VERSION
 
 
 def test_a_wrong_trace_is_refused(store):
