@@ -1,4 +1,4 @@
-"""What telemetry costs the parent: processor time for each run, without it, with the page of metrics, with OpenTelemetry.
+"""The cost of telemetry for the parent: processor time for each run, without it, with the page of metrics, with OpenTelemetry.
 
 ``PYTHONPATH=tests/support python -m benchmarks.bench_telemetry``. The kinds take turns, so a busy machine slows all of
 them. The collector of the last kind is dead.

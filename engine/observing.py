@@ -28,7 +28,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watch(Protocol):
-    """What an observer keeps about one run."""
+    """The notes of an observer about one run."""
 
     @property
     def trace(self) -> Trace | None:
@@ -71,7 +71,7 @@ class Watches:
     def begin(self, plan: Plan, replayed: int) -> Trace | None:
         """Ask the observers to follow a run, and return the trace for its jobs.
 
-        That is the first one of an observer, or that of the caller.  A second call drops the watches of the
+        The first trace of an observer wins over that of the caller.  A second call drops the watches of the
         first one: a run whose journal cannot be used is prepared twice.
         """
         self.drop()
@@ -94,7 +94,7 @@ class Watches:
         self._call(lambda watch: watch.follow(run))
 
     def drop(self) -> None:
-        """Tell the watches that there is no run."""
+        """Let the watches go, because the run was not queued."""
         self._call(lambda watch: watch.drop())
 
     def _call(self, call: Callable[[Watch], None]) -> None:

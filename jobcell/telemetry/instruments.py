@@ -27,7 +27,7 @@ class TelemetryError(Exception):
 
 
 class Worker(Protocol):
-    """What telemetry needs of a `jobcell.Worker`."""
+    """The part of a `jobcell.Worker` that telemetry uses."""
 
     @property
     def engine(self) -> Engine:
@@ -44,7 +44,7 @@ class Worker(Protocol):
 
 
 class Store(Protocol):
-    """What telemetry needs of a `jobcell.Store`."""
+    """The part of a `jobcell.Store` that telemetry uses."""
 
     def trace_by(self, current: Callable[[], Trace | None] | None) -> None:
         """Have *current* called for the trace of a run that is enqueued without one."""
@@ -116,7 +116,7 @@ def instrument(
 
     Raises:
         TelemetryError: The extra ``otel`` is not installed.
-        TypeError: There is nothing to be followed.
+        TypeError: No engine, worker or store is given.
 
     """
     if engine is None and worker is None and store is None:

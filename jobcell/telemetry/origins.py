@@ -1,4 +1,4 @@
-"""Which step runs have led to a step: from the ends of steps and from decided edges."""
+"""Finds the step runs that have led to a step: from the ends of steps and from decided edges."""
 
 from __future__ import annotations
 
