@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from typing import Generic, TypeVar
 
 from protocol.plan import Workflow
@@ -37,7 +38,9 @@ class Origins(Generic[T]):
         if count is None:
             return
         waiting = self._waiting.get(source)
-        of = waiting[0] if waiting else ()
+        of: tuple[T, ...] = ()
+        if waiting:  # a trigger may be a join as well
+            of = tuple(chain(*waiting)) if source in self._joins else waiting[0]
         if taken:
             self._lead(of, target)
         left = self._left.pop(source, count) - 1

@@ -43,6 +43,8 @@ def telling(steps: list[dict[str, Any]], retried: list[bool]) -> list[dict[str, 
             step["expression"] = TELLS.replace("{end}", end)
             if again:
                 step["retry"] = {"attempts": 2, "delay": 1, "on": ["RuntimeError"]}
+        else:
+            step.pop("join", None)  # it runs no code that could print its inputs
         made.append(step)
     return made
 

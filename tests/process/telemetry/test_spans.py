@@ -129,6 +129,20 @@ def test_a_join_is_linked_to_each_of_its_branches(zygote):
     assert links_of(spans["j"]) == [id_of(spans["b"]), id_of(spans["c"])]
 
 
+def test_a_trigger_that_joins_passes_all_its_branches_on(zygote):
+    """A job cannot see this, because the trigger has merged their data."""
+    steps = [
+        {"id": "a", "expression": CONTEXT, "next": {"b": True, "t": True}},
+        {"id": "b", "expression": CONTEXT, "next": {"t": True}},
+        {"id": "t", "join": "all", "next": {"c": True}},
+        {"id": "c", "expression": CONTEXT},
+    ]
+    with kept(zygote) as found:
+        zygote.execute(plan_of(*steps), options=QUICK).result()
+        spans = {name: found.one(f"step {name}") for name in "abc"}
+    assert links_of(spans["c"]) == [id_of(spans["a"]), id_of(spans["b"])]
+
+
 def test_a_step_that_dies_of_its_timeout_goes_on_in_another_child(zygote):
     """The attempt of the second child is known there by its own span."""
     sleeps = "import time, jobcell_context\n" + job(
