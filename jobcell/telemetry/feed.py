@@ -71,7 +71,7 @@ class Feed:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._stop_observing: list[Callable[[], None]] = []
-        self.dropped = 0
+        self.dropped: int = 0
         """The number of runs that were not followed, because too many waited to be read."""
 
     def observe(self, engine: Engine) -> None:

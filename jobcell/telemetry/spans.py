@@ -66,10 +66,10 @@ class Spans:
     def __init__(
         self, tracer: Tracer, kind: SpanKind, logger: logging.Logger | None = None
     ) -> None:
-        self.tracer = tracer
+        self.tracer: Tracer = tracer
         self.ids: PlannedIds | None = planned_ids(tracer)
-        self.kind = kind
-        self.logger = logger
+        self.kind: SpanKind = kind
+        self.logger: logging.Logger | None = logger
 
     def begin(self, beginning: Beginning, begun_s: float) -> RunSpans:
         """See `Sink`: starts the span of a run, below the trace of the caller or the current span."""

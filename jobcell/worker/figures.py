@@ -28,8 +28,8 @@ class Figures:
         self._tally = Tally((measures.RUNS, measures.FLUSH))
         self.takeovers: int = 0
         """The runs that another worker had begun before."""
-        self.beats = 0
-        self.fences = 0
+        self.beats: int = 0
+        self.fences: int = 0
         """How often the worker has fenced itself off."""
 
     def ended(self, reason: str) -> None:
