@@ -203,6 +203,8 @@ class StoreCollections:
             parameters: Any = [row._asdict() for row in rows]
         else:  # one statement for all rows
             lists = rows_of(values, _GIVEN)
+            # The values of one call get the same time.  The clock would go on from row to row.
+            now = sa.literal_column("(extract(epoch from statement_timestamp()) * 1000)::bigint")
             query = sa.select(*(lists.c[column] for column in _GIVEN), now, now)
             statement = insert.from_select([*_GIVEN, "created_ms", "updated_ms"], query)
             parameters = lists_of(_GIVEN, rows)

@@ -359,7 +359,7 @@ def test_validate_and_run_compare_the_permissions_of_steps_with_those_of_the_run
     assert unknown.returncode == 0
     assert unknown.stdout.splitlines()[0] == (
         f"warning: {plan}: the permissions of step 'a' are not compared with those of the run;"
-        " give --net, --read, --scratch and --ca-file as for jobcell run"
+        " give --net, --read, --scratch, --ca-file and --collection as for jobcell run"
     )
     wrong = jobcell("validate", plan, "--net", "http://x")
     assert wrong.returncode == 2

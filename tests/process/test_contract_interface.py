@@ -57,6 +57,7 @@ def test_names_and_defaults_are_those_of_the_contract():
     run = inspect.signature(api.run).parameters
     assert list(run) == [
         *("plan_or_source", "state", "options", "resolvers", "repo_dir", "on_event", "journal"),
+        "trace",
     ]
     assert [p.name for p in run.values() if p.kind is p.KEYWORD_ONLY] == list(run)[2:]
     made = inspect.signature(Engine).parameters
@@ -71,6 +72,7 @@ def test_names_and_defaults_are_those_of_the_contract():
         "options",
         "resolvers",
         "journal",
+        "trace",
     ]
     assert list(inspect.signature(api.Run.poll).parameters)[1:] == ["after", "timeout_s"]
     assert inspect.signature(api.Run.poll).parameters["timeout_s"].default == 0.0

@@ -157,14 +157,16 @@ def test_the_three_forms_of_a_job_run(tmp_path):
         "def fn(function):\n"
         "    return function\n"
     )
-    (tmp_path / "rest.py").write_text(adaptor)
-    options = engine.RunOptions(modules={"rest": engine.ModuleRef(path=str(tmp_path / "rest.py"))})
+    (tmp_path / "http_.py").write_text(adaptor)
+    options = engine.RunOptions(
+        modules={"http_": engine.ModuleRef(path=str(tmp_path / "http_.py"))}
+    )
     parts = re.split(r"^# \d\. .*\n", example("docs/job-language.md", "forms"), flags=re.MULTILINE)
     script, function, operations = parts[1:]
     state = {"data": {"cursor": 3}}
 
     def run(source, given):
-        step = {"id": "a", "adaptor": "rest", "expression": source}
+        step = {"id": "a", "adaptor": "http_", "expression": source}
         return engine.run({"workflow": {"steps": [step]}}, given, options=options)
 
     assert run(script, state) == {

@@ -167,7 +167,9 @@ def test_a_takeover_is_linked_to_the_span_of_the_lost_worker(
     assert attempts == [2]
     assert "step a" not in {span.name for span in spans}
     ended = {span["name"] for span in collector.spans(run.id)}
-    assert ended == {"step a", "attempt a"}  # of the first worker
+    # Of the first worker.  One that a busy machine held up may have given its run up before its death.
+    assert {"step a", "attempt a"} <= ended
+    assert not ended & {"step b", "attempt b"}
 
 
 def test_a_worker_process_exports_to_a_collector(store, store_url, collector):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from engine import CollectionItem, CollectionQuery, CollectionsError
 from jobcell.store import Store
 from jobcell.store.collecting import RETRY_S
-from jobcell.store.schema import collection_values, collections, meta
+from jobcell.store.schema import SCHEMA_VERSION, collection_values, collections, meta
 from protocol.collection import MAX_PAGE_BYTES, size_of
 from protocol.state import encode_state
 
@@ -246,7 +246,7 @@ def test_a_store_of_the_first_version_gets_the_tables(store_url):
             collections.drop(connection)
             connection.execute(meta.update().values(schema_version=1))
     with Store.open(store_url) as store:
-        assert (store.facts.store_id, store.facts.schema_version) == (known, 2)
+        assert (store.facts.store_id, store.facts.schema_version) == (known, SCHEMA_VERSION)
         assert store.facts.readable_from == 1
         shelf = store.collections()
         shelf.set("visits", [item("a", 1)])
