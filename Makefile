@@ -93,7 +93,8 @@ check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
 	@$(PY) -m coverage erase
-	$(PY) -m coverage run --parallel-mode tests/support/parallel.py --hypothesis-profile=fast tests/unit tests/property tests/process/server/test_api.py
+	$(PY) -m coverage run --parallel-mode tests/support/parallel.py --hypothesis-profile=fast tests/unit tests/property \
+		tests/process/server/test_api.py tests/process/telemetry/test_spans.py tests/process/telemetry/test_stores.py
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --skip-covered
 
