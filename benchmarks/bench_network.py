@@ -1,4 +1,4 @@
-"""What the network costs whole runs: ``python -m benchmarks.bench_network``.
+"""The cost of the network for whole runs: ``python -m benchmarks.bench_network``.
 
 Runs with rules beside runs without, many connections at once, and bytes through a job in its sandbox beside the
 same code without one.  Each round measures everything once.

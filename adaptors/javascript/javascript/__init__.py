@@ -1,4 +1,4 @@
-"""What the operators and methods of JavaScript do, for jobs that `jobcell import` has translated.
+"""The operators and methods of JavaScript, for jobs that `jobcell import` has translated.
 
 A function of `semantics` gives the value that JavaScript gives, or raises an `Error`.  It raises if
 JavaScript raises, and also if the value would need a part of JavaScript that is not here.

@@ -167,7 +167,7 @@ def test_a_script_that_is_mostly_data_is_left():
     ids=range(16),
 )
 def test_hostile_scripts_have_a_translation_that_compiles(script):
-    """Depth is no reason to crash."""
+    """A deep value does not end the program."""
     made = translate_job(script, "a.js", HTTP)
     ast.parse(made.source)
 
