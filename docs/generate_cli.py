@@ -10,10 +10,10 @@ from typing import Any, get_args, get_type_hints
 
 from typer.main import get_command
 
-from jobcell.commands import app
+from jobcell.commands.app import app
+from jobcell.commands.stored import app as store_app
 from jobcell.repo.commands import app as repo_app
-from jobcell.schedule import app as schedule_app
-from jobcell.store_commands import app as store_app
+from jobcell.stored.schedules import app as schedule_app
 
 APART = {"repo": repo_app, "schedule": schedule_app, "store": store_app}
 """Commands that get their sub-commands only when they run."""

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from jobcell.commands import app
+        from jobcell.commands.app import app
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich"}:
             raise

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from jobcell.check import run
+from jobcell.desk.checking import run
 from jobcell.input.errors import BadInputError
 
 GOOD = "from rest import get\nget('patients', since=state.data.cursor)\nfn(lambda state: state)\n"

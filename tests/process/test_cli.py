@@ -577,12 +577,14 @@ def test_without_its_packages_the_command_says_which(write):
 
 def test_a_broken_command_does_not_break_the_others(write):
     """Each command is loaded when it is called; a bug of ours is reported in one line as well."""
-    done = jobcell_without("jobcell.doctor", "doctor")
+    done = jobcell_without("jobcell.desk.doctor", "doctor")
     assert done.returncode == 5
     assert "this is a bug in jobcell" in done.stderr
     assert "Traceback" not in done.stderr
 
-    assert jobcell_without("jobcell.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
+    assert (
+        jobcell_without("jobcell.desk.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
+    )
 
 
 STREAMS = {

@@ -139,7 +139,7 @@ def test_zsh_completes(folder):
 @pytest.mark.parametrize("words", [[], ["bash"], ["bash", "--", "-x"], ["bash", "run", "\udc80"]])
 def test_strange_words_give_nothing_and_no_error(folder, words):
     """A press of the key must not print an error into the line of a person."""
-    from jobcell.commands import app
-    from jobcell.completing import complete
+    from jobcell.commands.app import app
+    from jobcell.commands.completing import complete
 
     assert isinstance(complete(app, "bash", words[1:]), list)

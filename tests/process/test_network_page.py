@@ -48,7 +48,7 @@ def test_the_options_of_the_page_exist():
     """Each option is one of `jobcell run`."""
     from typer.main import get_command
 
-    from jobcell.commands import app
+    from jobcell.commands.app import app
 
     run = get_command(app).commands["run"]
     known = {name for parameter in run.params for name in parameter.opts}

@@ -33,24 +33,24 @@ COMMANDS = (
     "encodings.utf_8_sig",
     "engine",
     "hmac",
-    "jobcell.check",
+    "jobcell.desk.checking",
     "jobcell.cli",
-    "jobcell.commands",
-    "jobcell.doctor",
-    "jobcell.journals",
+    "jobcell.commands.app",
+    "jobcell.desk.doctor",
+    "jobcell.reuse.journals",
     "jobcell.output",
     "jobcell.output.json_text",
     "jobcell.output.views",
-    "jobcell.repeating",
+    "jobcell.reuse.repeating",
     "jobcell.repo.commands",
     "jobcell.repo.install",
     "jobcell.repo.lockfile",
     "jobcell.repo.removal",
-    "jobcell.runner",
-    "jobcell.schedule",
-    "jobcell.starting",
+    "jobcell.running.runner",
+    "jobcell.stored.schedules",
+    "jobcell.running.starting",
     "jobcell.store",
-    "jobcell.validate",
+    "jobcell.desk.validating",
     "jobcell.worker.command",
     "psutil",
     "psycopg",
@@ -166,7 +166,7 @@ def build_command() -> None:
     """Have typer read the signatures of all commands now, which takes 30 ms in each process."""
     import typer.main
 
-    from jobcell.commands import app
+    from jobcell.commands.app import app
 
     build = typer.main.get_command
     command = build(app)

@@ -146,7 +146,7 @@ def test_nothing_of_opentelemetry_is_imported_without_it():
     """Neither by the package nor by a command, a worker or a store, nor by a child."""
     program = """
 import sys
-import jobcell, jobcell.telemetry, jobcell.worker, jobcell.store, jobcell.starting
+import jobcell, jobcell.telemetry, jobcell.worker, jobcell.store, jobcell.running.starting
 run = jobcell.run("import jobcell_context\\ndef main(state): return state", trace=%r)
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """

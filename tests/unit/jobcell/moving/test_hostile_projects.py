@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jobcell.import_command import run
+from jobcell.desk.importing import run
 from jobcell.input.errors import BadInputError
 
 JOB = "name: a\n    adaptor: common\n    body: fn(s => s)\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from jobcell.desk.new_project import run as new_project
 from jobcell.input.inputs import BadInputError
-from jobcell.new import run as new_project
 from jobcell.stubs.command import public_names, run
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import json
 import msgspec
 import pytest
 
-from jobcell import doctor
+from jobcell.desk import doctor
 from protocol.confinement import (
     LAYERS,
     REQUIRED,

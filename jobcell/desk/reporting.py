@@ -9,8 +9,6 @@ from engine import Plan
 from engine.journal import MAGIC
 from jobcell.input.errors import BadInputError
 from jobcell.input.plan_file import load_plan_file
-from jobcell.journals import described_plan, open_journal, read_description, read_key
-from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import SUCCESS
 from jobcell.report import (
     Report,
@@ -19,7 +17,8 @@ from jobcell.report import (
     make_report_of_records,
     read_events,
 )
-from jobcell.store_runs import PATIENCE_S
+from jobcell.reuse.journals import described_plan, open_journal, read_description, read_key
+from jobcell.stored.opening import PATIENCE_S, open_store, with_store_errors
 
 
 @with_store_errors

@@ -15,9 +15,9 @@ import typer
 from jobcell.input.errors import BadInputError
 from jobcell.input.inputs import read_data_file
 from jobcell.input.plan_file import load_plan_file
-from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import SUCCESS
 from jobcell.output.wording import printable
+from jobcell.stored.opening import open_store, with_store_errors
 
 if TYPE_CHECKING:
     from jobcell.store import Schedule, Store

@@ -17,8 +17,14 @@ from engine.journal import (
 from engine.plan import load_plan
 from jobcell.input.errors import BadInputError
 from jobcell.input.step_choice import choose_step
-from jobcell.journals import bad_input, described_plan, open_journal, read_description
-from jobcell.unrecorded import check_joins, check_reached, find_waiting, leads_to, with_stand_in
+from jobcell.reuse.journals import bad_input, described_plan, open_journal, read_description
+from jobcell.reuse.unrecorded import (
+    check_joins,
+    check_reached,
+    find_waiting,
+    leads_to,
+    with_stand_in,
+)
 from protocol.plan import Plan
 
 if TYPE_CHECKING:

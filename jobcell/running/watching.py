@@ -19,12 +19,12 @@ from jobcell.input.inputs import find_repo
 from jobcell.input.plan_file import PlanSource, read_plan_file
 from jobcell.output.exit_codes import BAD_INPUT, INTERRUPTED, OF_REASON
 from jobcell.output.wording import printable, tell_duration
-from jobcell.starting import start_run
+from jobcell.running.starting import start_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from jobcell.choices import Given, PlanChoice
+    from jobcell.running.choices import Given, PlanChoice
 
 _QUIET_MS: Final = 200
 """Changes that follow each other within this time are one change."""

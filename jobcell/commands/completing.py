@@ -135,9 +135,9 @@ def _apart(word: str) -> Any:
     if word == "repo":
         from jobcell.repo import app as found
     elif word == "schedule":
-        from jobcell.schedule import app as found
+        from jobcell.stored.schedules import app as found
     elif word == "store":
-        from jobcell.store_commands import app as found
+        from jobcell.commands.stored import app as found
     else:
         return None
     return get_command(found)
@@ -182,7 +182,7 @@ def _runs(rest: Sequence[str]) -> Iterable[str]:
     url = rest[places[-1] + 1] if places else os.environ.get("JOBCELL_STORE")
     if not url:
         return []  # to open the store of the directory could make one
-    from jobcell.opened_store import open_store
+    from jobcell.stored.opening import open_store
 
     try:
         with open_store(url) as store:

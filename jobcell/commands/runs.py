@@ -1,6 +1,6 @@
 """The sub-commands that carry out a run at once: run and resume.
 
-Like those of `jobcell.commands`, each imports its modules when it runs.
+Like those of `app`, each imports its modules when it runs.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobcell import option_types as types
+from jobcell.commands import options as types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobcell.journals import StoredOptions
+    from jobcell.reuse.journals import StoredOptions
 
 EPILOG = (
     "Exit codes: 0 success, 1 a job failed, 2 bad input (nothing was started), 3 crash, "
@@ -74,8 +74,8 @@ def run(  # long: one line for each option
 
     Progress goes to standard error, the final state to --output or standard output.
     """
-    from jobcell.choices import Given, PlanChoice
-    from jobcell.starting import start_run
+    from jobcell.running.choices import Given, PlanChoice
+    from jobcell.running.starting import start_run
 
     options = _stored_options(
         types.net_rules(net, allow_net),
@@ -124,7 +124,7 @@ def run(  # long: one line for each option
         no_cache,
     )
     if watch:
-        from jobcell.watching import watch_run
+        from jobcell.running.watching import watch_run
 
         raise typer.Exit(watch_run(choice, given))
     raise typer.Exit(start_run(choice, given))
@@ -173,8 +173,8 @@ def resume(  # long: one line for each option
     The journal holds the plan, the initial state and the options of the run. An option that is
     given here wins. Finished steps are not run again.
     """
-    from jobcell.choices import Given
-    from jobcell.starting import resume_run
+    from jobcell.running.choices import Given
+    from jobcell.running.starting import resume_run
 
     options = _stored_options(
         types.net_rules(net, allow_net),
@@ -229,7 +229,7 @@ def _stored_options(  # one argument for each option
     store: str | None,
 ) -> StoredOptions:
     """Return the options that a journal keeps for `jobcell resume`."""
-    from jobcell.journals import StoredOptions
+    from jobcell.reuse.journals import StoredOptions
 
     return StoredOptions(
         net=tuple(net or ()),

@@ -13,7 +13,7 @@ import msgspec
 
 from engine import StepRecord
 from engine.journal import describe_run, fingerprint
-from jobcell.step_cache import StepCache, facts_of_plan, facts_of_step
+from jobcell.reuse.step_cache import StepCache, facts_of_plan, facts_of_step
 from protocol.plan import Plan, Step, is_live
 from protocol.state import encode_state
 

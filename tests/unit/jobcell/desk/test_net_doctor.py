@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from jobcell.net_doctor import NetworkReport, _remedies, conclude, examine, lines
+from jobcell.desk.net_doctor import NetworkReport, _remedies, conclude, examine, lines
 from protocol.confinement import LayerReport
 
 

@@ -13,8 +13,8 @@ from engine import Engine, Permissions, RunOptions
 from jobcell.input.errors import BadInputError
 from jobcell.input.following import followed
 from jobcell.input.inputs import find_repo
-from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import SUCCESS
+from jobcell.stored.opening import open_store, with_store_errors
 
 if TYPE_CHECKING:
     from jobcell.server import Backend

@@ -1,6 +1,6 @@
 """The sub-commands of a person who writes jobs: report, serve, new, test, cache and import.
 
-Like those of `jobcell.commands`, each imports its modules when it runs.
+Like those of `app`, each imports its modules when it runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from jobcell import option_types as types
+from jobcell.commands import options as types
 
 
 def report(
@@ -37,7 +37,7 @@ def report(
 
     The page is one HTML file. It needs no network, and it loads nothing.
     """
-    from jobcell.report_command import run as command
+    from jobcell.desk.reporting import run as command
 
     raise typer.Exit(command(source, output, plan, store, journal_key_env))
 
@@ -70,8 +70,8 @@ def serve(  # long: one line for each option
 
     Other machines need the token in JOBCELL_TOKEN. The interface describes itself: /api/v1/openapi.json.
     """
-    from jobcell.serve_command import Serving
-    from jobcell.serve_command import serve as command
+    from jobcell.desk.serving import Serving
+    from jobcell.desk.serving import serve as command
 
     given = Serving(host, port, uds, store, engine, max_runs, repo, tuple(net or ()), https, otel)
     raise typer.Exit(command(given))
@@ -81,7 +81,7 @@ def new(
     target: Annotated[Path, typer.Argument(metavar="NAME", help="A new directory.")],
 ) -> None:
     """Make a small project: jobs, a plan, tests, and settings for editors."""
-    from jobcell.new import run as command
+    from jobcell.desk.new_project import run as command
 
     raise typer.Exit(command(target))
 
@@ -111,7 +111,7 @@ def run_tests(
 
 def clear_cache() -> None:
     """Remove all results that jobcell run --cache-steps has kept, and print their number."""
-    from jobcell.cached_runs import clear
+    from jobcell.running.cached_runs import clear
 
     raise typer.Exit(clear())
 
@@ -133,7 +133,7 @@ def import_project(
 
     The exit code is 0 if nothing is left to do by hand, and 1 if TODO.md lists something.
     """
-    from jobcell.import_command import run as command
+    from jobcell.desk.importing import run as command
 
     raise typer.Exit(command(source, output, force=force, json=json))
 

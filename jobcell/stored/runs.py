@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -16,20 +16,17 @@ from jobcell.input.following import read_trace
 from jobcell.input.inputs import read_data_file
 from jobcell.input.plan_file import load_plan_file
 from jobcell.input.step_choice import choose_step
-from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import NOT_OVER, OF_REASON, SUCCESS
 from jobcell.output.json_text import encode_json
+from jobcell.output.steps import attempts_of, names_of
 from jobcell.output.views import JsonView, LineView
 from jobcell.output.wording import FLAGS, printable, tell_duration, tell_error
-from jobcell.runner import attempts_of, names_of
+from jobcell.stored.opening import PATIENCE_S, open_store, with_store_errors
 
 if TYPE_CHECKING:
     from engine import RunResult
     from jobcell.output.views import View
     from jobcell.store import RunInfo, Store
-
-PATIENCE_S: Final = 30.0
-"""Seconds for which a command tries again while the store is out of reach."""
 
 
 class Order(NamedTuple):

@@ -1,6 +1,6 @@
 """The sub-commands that work with the runs of a store, and their options.
 
-Like those of `jobcell.commands`, each imports its modules when it runs.
+Like those of `app`, each imports its modules when it runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobcell import option_types as types
+from jobcell.commands import options as types
 
 EPILOG = (
     "Exit codes: 0 success, 2 bad input (unknown run, wrong address, newer store), "
@@ -71,7 +71,7 @@ def enqueue(  # long: one line for each option
     trace: types.TraceParent = None,
 ) -> None:
     """Store a run that a worker will carry out (jobcell worker), and print its id."""
-    from jobcell.store_runs import Order, enqueue_run
+    from jobcell.stored.runs import Order, enqueue_run
 
     order = Order(
         target=target,
@@ -103,7 +103,7 @@ def events(
     ] = False,
 ) -> None:
     """Print the events of a run, and with --follow those to come."""
-    from jobcell.store_runs import show_events
+    from jobcell.stored.runs import show_events
 
     raise typer.Exit(show_events(run_id, store, after=after, follow=follow, as_json=as_json))
 
@@ -117,7 +117,7 @@ def result(
     ] = False,
 ) -> None:
     """Print the final state of a run; the exit code says how it ended."""
-    from jobcell.store_runs import show_result
+    from jobcell.stored.runs import show_result
 
     raise typer.Exit(show_result(run_id, store, wait=wait, as_json=as_json))
 
@@ -130,7 +130,7 @@ def cancel(
     store: StoreUrl = None,
 ) -> None:
     """Cancel a run. A run that is over stays as it is."""
-    from jobcell.store_runs import cancel_run
+    from jobcell.stored.runs import cancel_run
 
     raise typer.Exit(cancel_run(run_id, store, reason=reason))
 
@@ -147,7 +147,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Make a new run of a run that is over, and print its id. The old run stays as it is."""
-    from jobcell.store_runs import retry_run
+    from jobcell.stored.runs import retry_run
 
     raise typer.Exit(retry_run(run_id, store, from_step=from_step, as_json=as_json))
 
@@ -165,7 +165,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a store, the newest first."""
-    from jobcell.store_runs import list_runs
+    from jobcell.stored.runs import list_runs
 
     wanted = None if state is None else state.value
     raise typer.Exit(list_runs(store, state=wanted, tenant=tenant, limit=limit, as_json=as_json))
@@ -186,7 +186,7 @@ def migrate(store: StoreUrl = None, as_json: AsJson = False) -> None:
 
     Every command that opens a store does so, too. Workers of the version before may go on meanwhile.
     """
-    from jobcell.store_admin import migrate_store
+    from jobcell.stored.admin import migrate_store
 
     raise typer.Exit(migrate_store(store, as_json=as_json))
 
@@ -194,7 +194,7 @@ def migrate(store: StoreUrl = None, as_json: AsJson = False) -> None:
 @app.command(epilog=EPILOG)
 def status(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Print the numbers of runs by state and by tenant, the age of the oldest, and the workers."""
-    from jobcell.store_admin import show_status
+    from jobcell.stored.admin import show_status
 
     raise typer.Exit(show_status(store, as_json=as_json))
 
@@ -208,7 +208,7 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Remove runs that are over, with their events and states, and print their number."""
-    from jobcell.store_admin import prune_store
+    from jobcell.stored.admin import prune_store
 
     raise typer.Exit(prune_store(store, older=older, as_json=as_json))
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 import engine
-from jobcell.cached_runs import WithoutReplays, check_cache_options, open_cache
-from jobcell.choices import Given, PlanChoice
 from jobcell.input.credentials import open_credentials
 from jobcell.input.errors import BadInputError, ReaderGoneError
 from jobcell.input.following import read_trace
@@ -27,7 +25,10 @@ from jobcell.input.inputs import (
     with_permissions,
 )
 from jobcell.input.plan_file import load_plan_file
-from jobcell.journals import (
+from jobcell.output.exit_codes import FAIL, SUCCESS
+from jobcell.output.steps import attempts_of, names_of
+from jobcell.output.wording import FLAGS, printable
+from jobcell.reuse.journals import (
     RunDescription,
     StoredOptions,
     begin_journal,
@@ -38,10 +39,10 @@ from jobcell.journals import (
     read_description,
     read_key,
 )
-from jobcell.output.exit_codes import FAIL, SUCCESS
-from jobcell.output.wording import FLAGS, printable
-from jobcell.repeating import Repeat, Repetition, choose_repeat, prepare_repeat
-from jobcell.runner import RunRequest, attempts_of, is_reached, names_of, run_plan
+from jobcell.reuse.repeating import Repeat, Repetition, choose_repeat, prepare_repeat
+from jobcell.running.cached_runs import WithoutReplays, check_cache_options, open_cache
+from jobcell.running.choices import Given, PlanChoice
+from jobcell.running.runner import RunRequest, is_reached, run_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,7 +236,7 @@ def _run(request: RunRequest, given: Given) -> int:
     try:
         if not request.options.permissions.collections:
             return run_plan(request, view)
-        from jobcell.opened_store import with_collections  # it takes a third of a second
+        from jobcell.stored.opening import with_collections  # it takes a third of a second
 
         return with_collections(
             request.store, lambda own: run_plan(request._replace(collections=own), view)
@@ -297,7 +298,7 @@ def _net_rules(options: StoredOptions, given: Given) -> tuple[str, ...]:
         return options.net
     if options.sandbox is False:
         raise BadInputError(["--net-audit: without the sandbox no connection is seen"])
-    from jobcell.net_audit import audit_rules
+    from jobcell.running.net_audit import audit_rules
 
     try:
         return audit_rules(options.net)
@@ -347,7 +348,7 @@ def _view(plan: Plan, given: Given) -> View:
         view = WithoutReplays(view)
     if not given.net_audit:
         return view
-    from jobcell.net_audit import AuditView, addresses_of
+    from jobcell.running.net_audit import AuditView, addresses_of
 
     look_up = addresses_of if given.net_proxy is None else None
     return AuditView(view, as_json=given.as_json, look_up=look_up)

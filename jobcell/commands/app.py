@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobcell import desk_commands, run_commands, store_commands
-from jobcell import option_types as types
-from jobcell.worker_command import worker
+from jobcell.commands import desk, runs, stored
+from jobcell.commands import options as types
+from jobcell.commands.workers import worker
 
 app: typer.Typer = typer.Typer(
     help="Run workflows of Python jobs, each run in a fresh and confined interpreter.",
@@ -87,7 +87,7 @@ def validate(
     With --net, --read, --scratch, --ca-file or --collection the permissions of each step are compared
     with those of a run that has them.
     """
-    from jobcell.validate import run as command
+    from jobcell.desk.validating import run as command
 
     rules = types.net_rules(net, allow_net)
     raise typer.Exit(command(target, repo, rules, read, scratch, ca_file, collection, json=as_json))
@@ -98,7 +98,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show which layers of the sandbox this machine has, and what each missing one would stop."""
-    from jobcell.doctor import run as command
+    from jobcell.desk.doctor import run as command
 
     raise typer.Exit(command(json=as_json))
 
@@ -115,7 +115,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compile a job, without running it, and print everything that is wrong with it."""
-    from jobcell.check import run as command
+    from jobcell.desk.checking import run as command
 
     code = command(job, adaptors=tuple(adaptor or ()), repo=repo, show=show, json=as_json)
     raise typer.Exit(code)
@@ -149,7 +149,7 @@ def stubs(
 @app.command(context_settings=PASS_ON)
 def schedule(context: typer.Context) -> None:
     """Start runs by a timetable (jobcell schedule --help)."""
-    from jobcell.schedule import app as command
+    from jobcell.stored.schedules import app as command
 
     command(args=context.args, prog_name="jobcell schedule")
 
@@ -170,7 +170,7 @@ def completion(
 
     For bash, put this line into ~/.bashrc: source <(jobcell completion bash)
     """
-    from jobcell.completing import SCRIPTS
+    from jobcell.commands.completing import SCRIPTS
 
     print(SCRIPTS[shell.value], end="")
 
@@ -178,14 +178,14 @@ def completion(
 @app.command(hidden=True, context_settings=PASS_ON)
 def complete(context: typer.Context) -> None:
     """Print the candidates for a word; the completion of a shell calls this."""
-    from jobcell.completing import complete as find
+    from jobcell.commands.completing import complete as find
 
     shell, *words = context.args or ["bash"]
     with suppress(Exception):  # a press of a key must not print an error
         print("".join(f"{text}\n" for text in find(app, shell, words)), end="")
 
 
-run_commands.add_to(app)
-desk_commands.add_to(app)
-store_commands.add_to(app, PASS_ON)
+runs.add_to(app)
+desk.add_to(app)
+stored.add_to(app, PASS_ON)
 app.command()(worker)

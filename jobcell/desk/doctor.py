@@ -14,7 +14,7 @@ import msgspec
 
 from engine.confinement import probe_machine as probe
 from engine.running import RunCgroup
-from jobcell import net_doctor
+from jobcell.desk import net_doctor
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
 from protocol.confinement import REQUIRED, ConfinementReport, MachineReport, ProbeReport
 

@@ -15,6 +15,7 @@ from jobcell.input.following import followed
 from jobcell.input.inputs import OutputFile
 from jobcell.output.exit_codes import OF_REASON
 from jobcell.output.json_text import encode_json, event_line
+from jobcell.output.steps import names_of
 from jobcell.output.wording import tell_error
 from protocol.events import InitStart
 
@@ -58,16 +59,6 @@ class RunRequest(NamedTuple):
     otel: bool = False
     """Whether the run is exported to OpenTelemetry."""
     trace: engine.Trace | None = None
-
-
-def names_of(plan: Plan) -> dict[str, str]:
-    """Return step id to name, of the steps that have one."""
-    return {step.id: step.name for step in plan.workflow.steps if step.name}
-
-
-def attempts_of(plan: Plan) -> dict[str, int]:
-    """Return step id to the number of attempts, of the steps that are retried."""
-    return {step.id: step.retry.attempts for step in plan.workflow.steps if step.retry}
 
 
 def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:

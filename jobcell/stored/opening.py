@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Final, ParamSpec
 
 import jobcell
 from engine import PlanError
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from jobcell.store import Store
 
 _P = ParamSpec("_P")
+
+PATIENCE_S: Final = 30.0
+"""Seconds for which a command tries again while the store is out of reach."""
 
 
 def open_store(url: str | None, *, timeout_s: float = 0.0) -> Store:

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from jobcell.input.errors import BadInputError
-from jobcell.net_audit import AuditView, audit_rules, shown_ports
+from jobcell.running.net_audit import AuditView, audit_rules, shown_ports
 from protocol.events import JobError, Log, NetConnect, WorkflowStart
 from protocol.net_rules import MAX_PORTS, count_ports, parse_net_rules, ports_of
 from protocol.report import make_report

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobcell import option_types as types
+from jobcell.commands import options as types
 
 
 def worker(  # long: one line for each option

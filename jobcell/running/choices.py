@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jobcell.journals import StoredOptions
+    from jobcell.reuse.journals import StoredOptions
 
 
 class Given(NamedTuple):

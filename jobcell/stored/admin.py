@@ -6,11 +6,11 @@ import sys
 from typing import Any
 
 from jobcell.input.errors import BadInputError
-from jobcell.opened_store import open_store, with_store_errors
 from jobcell.output.exit_codes import SUCCESS
 from jobcell.output.json_text import encode_json
 from jobcell.output.wording import printable, tell_duration
-from jobcell.store_runs import PATIENCE_S, print_table
+from jobcell.stored.opening import PATIENCE_S, open_store, with_store_errors
+from jobcell.stored.runs import print_table
 
 
 @with_store_errors

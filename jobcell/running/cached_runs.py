@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine import RunResult
-    from jobcell.caching import CachedSteps
     from jobcell.output.views import View
-    from jobcell.runner import RunRequest
+    from jobcell.reuse.caching import CachedSteps
+    from jobcell.running.runner import RunRequest
     from protocol.events import Event
 
 
@@ -39,8 +39,8 @@ def open_cache(
         BadInputError: The directory of the cache cannot be used.
 
     """
-    from jobcell.caching import CachedSteps  # late: most runs have no cache
-    from jobcell.step_cache import StepCache, cache_directory
+    from jobcell.reuse.caching import CachedSteps  # late: most runs have no cache
+    from jobcell.reuse.step_cache import StepCache, cache_directory
 
     hashes: dict[str, str] = {}
     steps = request.plan.workflow.steps
@@ -64,7 +64,7 @@ def open_cache(
 
 def clear() -> int:
     """Carry out `jobcell cache clear`; return the exit code."""
-    from jobcell.step_cache import StepCache, cache_directory
+    from jobcell.reuse.step_cache import StepCache, cache_directory
 
     directory = cache_directory()
     count = StepCache(directory).clear() if directory.exists() else 0
