@@ -28,11 +28,12 @@ from engine.api.errors import (
     Problem,
 )
 from engine.api.journal import Attempts, Journal, StepRecord
-from engine.api.options import DEFAULT_PUBLIC_KEYS, Permissions, RunOptions
+from engine.api.options import DEFAULT_PUBLIC_KEYS, LIMITS, Permissions, RunOptions
 from engine.api.version import __version__
 
 __all__ = [
     "DEFAULT_PUBLIC_KEYS",
+    "LIMITS",
     "Attempts",
     "CollectionItem",
     "CollectionPage",

@@ -19,7 +19,7 @@ from protocol.words import LogLevel
 if TYPE_CHECKING:
     from protocol.net_rules import NetRule
 
-_POSITIVE: Final = (
+LIMITS: Final = (
     "timeout_s",
     "step_timeout_s",
     "idle_timeout_s",
@@ -37,7 +37,7 @@ _POSITIVE: Final = (
     "max_connections",
     "max_collection_requests",
 )
-
+"""The limits among the options: numbers above zero, of which the smaller one is the stricter one."""
 
 DEFAULT_PUBLIC_KEYS: Final = (
     "username", "user", "email", "host", "hostname", "port", "baseUrl", "base_url", "url",
@@ -200,7 +200,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the last step: its state is the result. It wins over the plan."""
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
+        for name in LIMITS:
             _check_positive(name, getattr(self, name))
         for name in _COUNTS:
             if not isinstance(getattr(self, name), int | None):

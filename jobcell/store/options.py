@@ -11,28 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.api import PlanError, Problem, RunOptions
+from engine.api import LIMITS, PlanError, Problem, RunOptions
 from jobcell.store.errors import StoreDamagedError
 
-_LIMITS: Final = (
-    "timeout_s",
-    "step_timeout_s",
-    "idle_timeout_s",
-    "resolve_timeout_s",
-    "cancel_grace_s",
-    "cpu_s",
-    "memory_mb",
-    "state_mb",
-    "state_items",
-    "payload_mb",
-    "log_payload_mb",
-    "max_log_bytes",
-    "max_step_runs",
-    "max_events",
-    "net_mb",
-    "max_connections",
-    "max_collection_requests",
-)
+_LIMITS: Final = (*LIMITS, "cancel_grace_s")
 """Options of which the smaller value holds, that of the client or that of the worker."""
 
 _OF_WORKER: Final = ("modules", "whitelist", "permissions", "public_credential_keys")
