@@ -285,7 +285,7 @@ class Run:
         if self._connections:
             self.loop.call_in(LEAVE_S, self._abort_all)
         else:
-            self._close()
+            self.loop.soon(self._close)
 
     def _stop(self) -> None:
         self._close_link()
@@ -299,6 +299,7 @@ class Run:
             connection.abort()
 
     def _close(self) -> None:
+        """Send the last message.  This is in a later turn: the loop closes sockets at the end of a turn."""
         if self._relay.forget(self.id):
             closed = Closed(self.id, self._opened, self._sent, self._received, self._dropped)
             self._relay.send(closed)
