@@ -26,7 +26,7 @@ from .hiding import Hiding
 from .laziness import State, resolve
 from .parsing import parse
 from .sessions import session_of
-from .urls import make_url, shown
+from .urls import make_url, origin, shown
 
 _LEFT_OUT = frozenset({"set-cookie", "set-cookie2"})
 """Headers of a response that stay in the session and do not get into the state."""
@@ -95,6 +95,10 @@ def _wanted(given: dict[str, Any], settings: Settings) -> Wanted:
     method = checked_method(given["method"])
     url = make_url(settings.base_url, path, query)
     headers = checked_headers(given["headers"])
+    own = settings.own_origin(url)
+    usual = settings.headers.get("content-type")
+    if usual and given["body"] is not None and given["content_type"] is None and origin(url) == own:
+        headers.setdefault("content-type", usual)  # it decides how the body is written
     body = encoded_body(given["body"], given["content_type"], headers)
     checked_parser(given["parse_as"])
     key = checked_key(given["idempotency_key"])
@@ -117,7 +121,7 @@ def _wanted(given: dict[str, Any], settings: Settings) -> Wanted:
         limit_bytes=checked_limit(given["max_mb"]),
         errors=checked_errors(given["errors"]),
         http2=bool(http2),
-        own=settings.own_origin(url),
+        own=own,
     )
 
 

@@ -173,6 +173,23 @@ def test_a_body_is_encoded_as_its_content_type_says(web, body, options, content_
     assert (seen["headers"]["content-type"], seen["body"]) == (content_type, sent)
 
 
+@pytest.mark.parametrize(
+    ("body", "options", "content_type", "sent"),
+    [
+        ("<a/>", {}, "application/xml", "<a/>"),
+        ("{}", {"content_type": "json"}, "application/json", "{}"),
+        ("<b/>", {"headers": {"content-type": "text/xml"}}, "text/xml", "<b/>"),
+    ],
+)
+def test_a_content_type_of_the_configuration_is_used_unless_the_job_has_one(
+    web, body, options, content_type, sent
+):
+    """The headers of the configuration are sent with each request, and this is one of them."""
+    state = web.state(headers={"Content-Type": "application/xml"})
+    seen = http_.post("echo", body, **options)(state)["data"]
+    assert (seen["headers"]["content-type"], seen["body"]) == (content_type, sent)
+
+
 def test_a_form_is_multipart_and_may_have_files(web):
     """An independent parser reads the parts; None is left out, and dicts are JSON."""
     body = {
