@@ -171,7 +171,7 @@ def _warn_of_job_keys(trigger: PlanObject) -> None:
 def _read_adaptors(reader: PlanObject) -> list[tuple[str, str]]:
     """Return name and path of each adaptor of a step."""
     found = reader.get("adaptors")
-    what = "the name of an adaptor, such as 'rest' or 'rest@2.1.0'"
+    what = "the name of an adaptor, such as 'http' or 'http@1.0.0'"
     path = reader.where("adaptors")
     if found is None:
         return []

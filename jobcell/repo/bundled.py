@@ -56,6 +56,15 @@ def of_ours(name: str) -> Bundled | None:
     return bundled().get(canonicalize_name(name).removeprefix(PREFIX))
 
 
+def of_others(requirements: Sequence[str]) -> list[str]:
+    """Return *requirements* with each adaptor of ours replaced by what it needs itself."""
+    found: list[str] = []
+    for text in requirements:
+        ours = of_ours(Requirement(text).name)
+        found += [text] if ours is None else of_others(ours.requirements)
+    return found
+
+
 def find(requirement: Requirement, find_links: Sequence[str]) -> Path | None:
     """Return the directory or the wheel that *requirement* means, if it names one of our adaptors.
 
@@ -126,7 +135,7 @@ def _write_wheel(ours: Bundled, room: Path) -> Path:
     files = {
         str(path.relative_to(ours.directory)): path.read_bytes()
         for path in sorted(ours.directory.rglob("*"))
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in {".py", ".txt"} or path.name == "py.typed"
     }
     lines = ["Metadata-Version: 2.1", f"Name: {ours.distribution}", f"Version: {ours.version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in ours.requirements]

@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 
 from engine.adaptors import canonical_name, module_name, sort_key, tree_hash
 from jobcell.repo import index
-from jobcell.repo.bundled import PREFIX, write_constraints
+from jobcell.repo.bundled import PREFIX, of_others, write_constraints
 from jobcell.repo.index import Entry, RepoWriteError
+from jobcell.repo.libraries import copy_libraries, find_libraries
 from jobcell.repo.source import Source, copy_source, read_source
 
 _OF_THIS_MACHINE: Final = ("direct_url.json", "INSTALLER", "REQUESTED")
@@ -129,7 +130,7 @@ def stage_adaptor(
     """
     files.mkdir()
     requirements = source.requirements if pinned is None else tuple(pinned)
-    if requirements:
+    if requirements and not _from_environment(source, requirements, files, find_links, pinned):
         run_installer(
             requirements,
             files,
@@ -161,6 +162,26 @@ def stage_adaptor(
     entry["bytecode_sha256"] = tree_hash(str(files), bytecode=True)
     index.sync_tree(files)
     return Staged(files, entry)
+
+
+def _from_environment(
+    source: Source,
+    requirements: Sequence[str],
+    files: Path,
+    find_links: Sequence[str],
+    pinned: Sequence[str] | None,
+) -> bool:
+    """Copy the libraries of a bundled adaptor from this environment; return whether it has them all.
+
+    A directory that the user names is asked in place of the environment.
+    """
+    if not (source.bundled and source.directory is not None) or find_links:
+        return False
+    libraries = find_libraries(requirements, dependencies=pinned is None)
+    if libraries is None:
+        return False
+    copy_libraries(libraries, files)
+    return True
 
 
 def publish(
@@ -270,10 +291,12 @@ def run_installer(
         what = repr(requirements[0])
         if of_bundled is not None:
             name = of_bundled.removeprefix(PREFIX)
-            what = f"the libraries of {name} ({', '.join(requirements)})"
+            needed = of_others(requirements)
+            what = f"the libraries of {name} ({', '.join(needed)})"
             remedy = (
-                f"; {name} itself comes with jobcell, and its libraries come from an index. Without one,"
-                f" run `pip download -d wheels {' '.join(map(repr, requirements))}` on a machine that"
+                f"; {name} itself comes with jobcell. Its libraries come from the environment of jobcell"
+                " (pip install 'jobcell[adaptors]'), or else from an index. Without an index,"
+                f" run `pip download -d wheels {' '.join(map(repr, needed))}` on a machine that"
                 f" has one, and then `jobcell repo add {name} --find-links wheels` here"
             )
         raise RepoWriteError(f"cannot install {what}: {reason.strip()[:300]}{remedy}")

@@ -17,6 +17,7 @@ from engine import Engine, ModuleRef, Plan, Resolvers, RunOptions
 from engine.adaptors import Repo, RepoError, split_spec
 from jobcell.input.plan_file import load_plan_file
 from jobcell.repo.bundled import Bundled, bundled
+from jobcell.repo.libraries import copy_libraries, find_libraries
 from jobcell.testing.collections import MemoryCollections
 from jobcell.testing.fakes import FakeAdaptor, take_calls, write_fake
 from jobcell.testing.outcome import FinalState, JobFailedError
@@ -66,10 +67,10 @@ class Runner:
             return Repo.read(self._repo_dir).resolve(name)
         except RepoError:
             ours = bundled().get(name)
-        if ours is None or ours.requirements:
+        copy = None if ours is None else self._copy_bundled(ours)
+        if ours is None or copy is None:
             return None
-        copy = self._copy_bundled(ours)
-        return AdaptorLink(name, ours.version, copy, _module_in(copy))
+        return AdaptorLink(name, ours.version, copy, _module_of(ours))
 
     def write_fake(self, name: str, verbs: Mapping[str, Any]) -> FakeAdaptor:
         """Write the package of a fake (`jobcell.testing.fakes.write_fake`)."""
@@ -124,27 +125,33 @@ class Runner:
         modules = {}
         for name in _adaptors(plan):
             ours = bundled().get(name)
-            if ours is None or ours.requirements:  # its libraries are in a repo only
+            if ours is None:
                 continue
             try:
                 Repo.read(self._repo_dir).resolve(name)
             except RepoError:
                 copy = self._copy_bundled(ours)
-                package = Path(copy, _module_in(copy))
-                modules[name] = ModuleRef(path=str(package), version=ours.version)
+                if copy is not None:
+                    package = Path(copy, _module_of(ours))
+                    modules[name] = ModuleRef(path=str(package), version=ours.version)
         return modules
 
-    def _copy_bundled(self, ours: Bundled) -> str:
+    def _copy_bundled(self, ours: Bundled) -> str | None:
+        """Return a copy of an adaptor with its libraries; None if this environment lacks them."""
         target = self.room / "bundled" / ours.name
         if not target.exists():
+            libraries = find_libraries(ours.requirements)
+            if libraries is None:
+                return None
             shutil.copytree(ours.directory, target)
+            copy_libraries(libraries, target)
             compileall.compile_dir(target, quiet=1)  # a child cannot write compiled files
         return str(target)
 
 
-def _module_in(directory: str) -> str:
+def _module_of(ours: Bundled) -> str:
     """Return the name of the package of a bundled adaptor, which may differ from that of the adaptor."""
-    return min(path.parent.name for path in Path(directory).glob("*/__init__.py"))
+    return min(path.parent.name for path in ours.directory.glob("*/__init__.py"))
 
 
 def plan_of(

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-
 import pytest
+from bundled_repo import make_bundled_repo
 
 import engine
-
-ADAPTORS = Path(__file__).parents[2] / "adaptors"
 
 
 @pytest.fixture(scope="module")
 def eng(tmp_path_factory):
     """An engine with the adaptors of this project."""
     root = tmp_path_factory.mktemp("repo")
-    entries = []
-    for name in ("common", "rest"):
-        shutil.copytree(ADAPTORS / name / name, root / f"{name}_1.0.0" / name)
-        entries.append({"name": name, "version": "1.0.0", "path": f"{name}_1.0.0"})
-    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    make_bundled_repo(root, "common", "rest")
     with engine.Engine(repo_dir=root, max_runs=1) as eng:
         yield eng
 

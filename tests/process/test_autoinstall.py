@@ -170,7 +170,7 @@ def test_add_takes_the_tags_and_the_lock_file_pins_them(tmp_path):
         ("Jinja-Like", "1.1.0"),
         ("Jinja-Like", "2.0.0rc1"),
         ("common", "1.0.0"),
-        ("rest", "1.0.0"),
+        ("rest", "1.1.0"),
     ]
     text = lock(repo)
     assert "latest" not in text

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
+from bundled_repo import make_bundled_repo
 
 import engine
 from engine import check_plan, checker
 from protocol.checks import CheckedText
 from protocol.messages import Check
 
-ADAPTORS = Path(__file__).parents[2] / "adaptors"
 GOOD = "def main(state):\n    return state\n"
 
 BAD_ADAPTORS = {
@@ -33,10 +32,8 @@ BAD_ADAPTORS = {
 def repo(tmp_path_factory):
     """The adaptors of this project, one with odd verbs, and some that cannot be imported."""
     root = tmp_path_factory.mktemp("repo")
-    entries = []
-    for name in ("common", "rest"):
-        shutil.copytree(ADAPTORS / name / name, root / f"{name}_1.0.0" / name)
-        entries.append({"name": name, "version": "1.0.0", "path": f"{name}_1.0.0"})
+    make_bundled_repo(root, "common", "rest")
+    entries = json.loads((root / "repo.json").read_text())["adaptors"]
     odd = (
         "import functools\nfrom json import dumps\n"
         "def exact(a, b=1, /, c=2, *, d, e=3): return lambda state: state\n"

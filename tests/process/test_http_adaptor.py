@@ -21,7 +21,7 @@ from wheels import make_small_wheel, make_wheels
 
 from engine import Permissions
 from engine.adaptors.repo import Repo
-from jobcell.repo import RepoWriteError, add, initialise, verify
+from jobcell.repo import RepoWriteError, add, initialise, libraries, verify
 
 SECRET = "hush-hush-hush"
 
@@ -100,15 +100,18 @@ def test_the_bundled_adaptor_is_installed_with_its_libraries(repo):
     assert {problem for _, problem in verify(repo)} == {None}
 
 
-def test_without_an_index_the_error_says_how_to_get_the_libraries(tmp_path, monkeypatch):
-    """The adaptor itself is there, and the repo stays as it was."""
+@pytest.mark.parametrize("name", ["http", "rest", "fhir"])
+def test_without_an_index_the_error_says_how_to_get_the_libraries(tmp_path, monkeypatch, name):
+    """The adaptor itself is there, but not the libraries; the repo stays as it was."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setattr(libraries, "distributions", list)
     initialise(tmp_path / "repo")
     with pytest.raises(
-        RepoWriteError, match=r"libraries of http .*httpx.*pip download.*--find-links"
+        RepoWriteError,
+        match=rf"libraries of {name} \(httpx.*jobcell\[adaptors\].*pip download .*'httpx.*--find-links",
     ):
-        add(tmp_path / "repo", ["http"])
+        add(tmp_path / "repo", [name])
     assert Repo.read(tmp_path / "repo").entries() == []
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import ssl
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from bundled_repo import make_bundled_repo
 from modes import let_everybody_in
 from runs import make_engine
 from warm import run_warm
@@ -407,11 +407,7 @@ def test_spares_and_warm_zygotes_go_together(repo: WarmRepo):
 
 def test_the_example_of_the_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The example of docs/warm.md, with the bundled adaptors."""
-    repo = WarmRepo(tmp_path / "repo")
-    for name in ("common", "rest"):
-        repo.add(name, "")
-        shutil.rmtree(repo.path / f"{name}_1.0.0")
-        shutil.copytree(ROOT / "adaptors" / name / name, repo.path / f"{name}_1.0.0" / name)
+    make_bundled_repo(tmp_path / "repo", "common", "http")
     text = (ROOT / "docs" / "warm.md").read_text()
     (code,) = re.findall(r"<!-- test: preload -->\n```python\n(.*?)```", text, flags=re.DOTALL)
     assert "preload" in code

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-
 import pytest
+from bundled_repo import make_bundled_repo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, check_plan
 from examples import examples
-
-ADAPTORS = Path(__file__).parents[2] / "adaptors"
 
 LOADING = {"RuntimeCrash", "CompileError", "SecurityError", "ImportError", "InputError"}
 """The errors of a run that cannot be loaded."""
@@ -95,11 +90,7 @@ GLOBALS = st.sampled_from(
 def repo(tmp_path_factory):
     """A repo with the adaptors of this project."""
     root = tmp_path_factory.mktemp("repo")
-    entries = []
-    for name in ("common", "rest"):
-        shutil.copytree(ADAPTORS / name / name, root / f"{name}_1.0.0" / name)
-        entries.append({"name": name, "version": "1.0.0", "path": f"{name}_1.0.0"})
-    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    make_bundled_repo(root, "common", "rest")
     return root
 
 

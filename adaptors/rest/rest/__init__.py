@@ -1,41 +1,58 @@
-"""HTTP requests for workflow jobs.  The adaptor `http` replaces this package.
+"""The verbs of the adaptor `http` under the name of an older adaptor.  It goes away in the next release.
 
-`get`, `post`, `put`, `patch`, `delete` and `request` return operations: functions from state to
-state.  Any of their arguments may be a function of state.  In the state that an operation returns,
-`data` is the body of the response, and the value that `data` had before is the last item of
-`references`.  `response` has method, URL, status, reason and headers.
+The package has no client of its own.  `get`, `post`, `put`, `patch`, `delete` and `request` take the
+options of `http`, and those that `rest` had before.
 """
 
 from __future__ import annotations
 
-import base64
 import logging
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from .arguments import check_header, checked_key, checked_method, checked_timeout, encoded_json
-from .client import PARSERS, Request, make_url, origin, parse, send
-from .errors import RequestError, ResponseError, RestError, UnreachableError
+import http_
+from http_ import (
+    HttpError,
+    RedirectError,
+    RequestError,
+    ResponseError,
+    TokenError,
+    TooLargeError,
+    UnreachableError,
+    cookie,
+    file_part,
+    paginate,
+)
+from http_.bodies import encoded_json
+from http_.laziness import State, resolve
+from http_.verbs import Operation
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 __all__ = [
+    "HttpError",
+    "RedirectError",
     "RequestError",
     "ResponseError",
     "RestError",
+    "TokenError",
+    "TooLargeError",
     "UnreachableError",
+    "cookie",
     "delete",
+    "file_part",
     "get",
+    "paginate",
     "patch",
     "post",
     "put",
     "request",
 ]
 
-_announced = False
+RestError = HttpError
+"""The old name."""
 
-State: TypeAlias = dict[str, Any]
-Operation: TypeAlias = Callable[[State], State]
+_OLD_TIMEOUT_S = 30.0
+_announced = False
 
 
 class BodyOptions(TypedDict, total=False):
@@ -44,9 +61,17 @@ class BodyOptions(TypedDict, total=False):
     query: Any
     headers: Any
     body: Any
+    content_type: Any
+    errors: Any
     parse_as: Any
+    timeout: Any
     timeout_s: Any
+    max_redirections: Any
+    retries: Any
     idempotency_key: Any
+    tls: Any
+    http2: Any
+    max_mb: Any
 
 
 class Options(BodyOptions, total=False):
@@ -55,39 +80,50 @@ class Options(BodyOptions, total=False):
     json: Any
 
 
-def request(
+def request(  # long: each option is written out, so that a wrong one is an error of this call
     method: Any,
     path: Any,
     *,
-    query: Any = None,
-    headers: Any = None,
     json: Any = None,
     body: Any = None,
+    content_type: Any = None,
+    query: Any = None,
+    headers: Any = None,
+    errors: Any = None,
     parse_as: Any = "auto",
-    timeout_s: Any = 30.0,
+    timeout: Any = None,
+    timeout_s: Any = None,
+    max_redirections: Any = 10,
+    retries: Any = 0,
     idempotency_key: Any = None,
+    tls: Any = None,
+    http2: Any = None,
+    max_mb: Any = 4_096,
 ) -> Operation:
-    """Return an operation that makes an HTTP request.
+    """Return an operation that makes an HTTP request with the adaptor `http`.
 
     Args:
         method: The method, such as `"GET"`.
         path: A path below the `base_url` of the configuration, or a whole URL.
-        query: A dict of parameters; a value of None is left out, and a list repeats the key.
+        json: A body to send as JSON, also if it is a text.
+        body: A body as `http` takes it.  A text and bytes without a content type are sent as a form.
+        content_type: As in `http`, and so are the options below.
+        query: A dict of parameters.
         headers: A dict of headers.
-        json: A body to send as JSON.
-        body: A body to send as it is, text or bytes.
-        parse_as: `"json"`, `"text"`, `"bytes"`, `"base64"`, or `"auto"`, which means JSON if the
-            server says so, and otherwise text.
-        timeout_s: Seconds for connecting and for each read.
-        idempotency_key: True sends the header `Idempotency-Key` with a key that is the same in every
-            attempt of the step, so that the server can recognise a repeated request.  A text is sent as
-            the key.
+        errors: Statuses that are errors or not.
+        parse_as: The form of the answer.
+        timeout: Milliseconds for each read and write.
+        timeout_s: The same in seconds; 30 if both are left out.
+        max_redirections: Most redirects; `http` follows 5.
+        retries: Most further attempts; `http` makes 2.
+        idempotency_key: True, or a text.
+        tls: Certificates.
+        http2: Whether HTTP/2 may be spoken.
+        max_mb: Most megabytes of the answer; 50 in `http`.
 
     Raises:
-        RequestError: An argument is wrong.  The operation raises this error and the next two, because
-            the arguments are known only then.
-        UnreachableError: The server did not answer, or the run may not reach it.
-        ResponseError: The status is 400 or more, or the body cannot be read as *parse_as*.
+        RequestError: As in `http`, or *json* and *body* are both given.
+        HttpError: As in `http`.
 
     Example:
         `request("HEAD", "patients", query={"since": state.data.cursor})`
@@ -96,35 +132,30 @@ def request(
     given = {
         "method": method,
         "path": path,
-        "query": query,
-        "headers": headers,
         "json": json,
         "body": body,
+        "content_type": content_type,
+        "query": query,
+        "headers": headers,
+        "errors": errors,
         "parse_as": parse_as,
+        "timeout": timeout,
         "timeout_s": timeout_s,
+        "max_redirections": max_redirections,
+        "retries": retries,
         "idempotency_key": idempotency_key,
+        "tls": tls,
+        "http2": http2,
+        "max_mb": max_mb,
     }
 
     def run(state: State) -> State:
         _announce_end()
-        wanted = _resolve(state, given)
-        if wanted["parse_as"] not in PARSERS:
-            raise RequestError(f"parse_as is one of {', '.join(PARSERS)}", got=wanted["parse_as"])
-        prepared = _prepare(wanted, state.get("configuration") or {})
-        response = send(prepared)
-        told = {
-            "method": prepared.method,
-            "url": response.url,
-            "status": response.status,
-            "reason": response.reason,
-            "headers": response.headers,
-        }
-        return {
-            **state,
-            "data": parse(response, wanted["parse_as"]),
-            "references": [*(state.get("references") or ()), state.get("data")],
-            "response": told,
-        }
+        wanted = _of_http(resolve(state, given), state.get("configuration"))
+        result = http_.request(wanted.pop("method"), wanted.pop("path"), **wanted)(state)
+        if result["data"] is None and _was_text(wanted, result["response"]):
+            result["data"] = ""
+        return result
 
     return run
 
@@ -189,70 +220,49 @@ def _announce_end() -> None:
     if not _announced:
         _announced = True
         logging.getLogger(__name__).warning(
-            "the adaptor rest is deprecated and goes away in the next release; the adaptor http has the"
-            " same verbs (its README lists the differences)"
+            "the adaptor rest is deprecated and goes away in the next release; use the adaptor http,"
+            " which has the same verbs (its README lists the differences)"
         )
 
 
-def _resolve(state: State, value: Any) -> Any:
-    """Return *value* with each function in it replaced by the result of the function for *state*."""
-    while callable(value):
-        value = value(state)
-    if isinstance(value, dict):
-        return {key: _resolve(state, inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_resolve(state, inner) for inner in value]
-    return value
+def _of_http(given: dict[str, Any], configuration: Any) -> dict[str, Any]:
+    """Return the arguments for `http` that do the same.
 
+    Args:
+        given: The arguments of `request`, with no function of state in them.
+        configuration: The configuration of the step.
 
-def _prepare(wanted: dict[str, Any], configuration: dict[str, Any]) -> Request:
-    if not isinstance(wanted["path"], str):
-        raise RequestError(f"the path is a text, not {type(wanted['path']).__name__}")
-    base_url = configuration.get("base_url") or configuration.get("baseUrl")
-    for name, value, kind in (
-        ("base_url", base_url, str),
-        ("query", wanted["query"], dict),
-        ("headers", wanted["headers"], dict),
-    ):
-        if value is not None and not isinstance(value, kind):
-            raise RequestError(f"{name} is a {kind.__name__}, not {type(value).__name__}")
-    url = make_url(base_url, wanted["path"], wanted["query"])
-    headers = {"Accept": "application/json, */*;q=0.5"}
-    body = wanted["body"]
-    if wanted["json"] is not None:
+    Raises:
+        RequestError: There are two bodies, or one that cannot be sent.
+
+    """
+    wanted = dict(given)
+    json, body = wanted.pop("json"), wanted["body"]
+    if wanted["timeout"] is None and wanted["timeout_s"] is None:
+        wanted["timeout_s"] = _OLD_TIMEOUT_S
+    if json is not None:
         if body is not None:
             raise RequestError("either json or body, not both")
-        body = encoded_json(wanted["json"])
-        headers["Content-Type"] = "application/json"
-    if isinstance(body, str):
-        body = body.encode()
-    if body is not None and not isinstance(body, bytes):
-        raise RequestError(f"body is a text or bytes, not {type(body).__name__}; is json meant?")
-    key = checked_key(wanted["idempotency_key"])
-    if key is not None:
-        headers["Idempotency-Key"] = key
-    trusted = base_url is None or origin(url) == origin(base_url)
-    headers |= {str(name): str(value) for name, value in (wanted["headers"] or {}).items()}
-    secret_headers = _secret_headers(configuration) if trusted else {}
-    for name, value in (*headers.items(), *secret_headers.items()):
-        check_header(name, value)
-    return Request(
-        method=checked_method(wanted["method"]),
-        url=url,
-        headers=headers,
-        secret_headers=secret_headers,
-        body=body,
-        timeout_s=checked_timeout(wanted["timeout_s"]),
-        authorities=configuration.get("ca_certificate") if trusted else None,
+        wanted["body"] = encoded_json(json)
+    elif isinstance(body, str | bytes) and not _names_type(wanted, configuration):
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        wanted["headers"] = {**(wanted["headers"] or {}), **form}
+    return wanted
+
+
+def _names_type(wanted: dict[str, Any], configuration: Any) -> bool:
+    """Return whether somebody says what the body is; wrong headers are left to `http`."""
+    if wanted["content_type"] is not None:
+        return True
+    found = [wanted["headers"] or {}, (configuration or {}).get("headers") or {}]
+    return any(
+        not isinstance(headers, dict)
+        or any(str(name).lower() == "content-type" for name in headers)
+        for headers in found
     )
 
 
-def _secret_headers(configuration: dict[str, Any]) -> dict[str, str]:
-    headers = {str(name): str(value) for name, value in configuration.get("headers", {}).items()}
-    token = configuration.get("access_token") or configuration.get("token")
-    if token:
-        return {"Authorization": f"Bearer {token}", **headers}
-    if configuration.get("username") is not None:
-        pair = f"{configuration['username']}:{configuration.get('password', '')}"
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode(), **headers}
-    return headers
+def _was_text(wanted: dict[str, Any], response: dict[str, Any]) -> bool:
+    """Return whether an empty answer used to be an empty text: the server does not call it JSON."""
+    named = response["headers"].get("content-type", "").partition(";")[0].strip()
+    return wanted["parse_as"] == "auto" and not named.endswith(("/json", "+json"))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from bundled_repo import make_bundled_repo
 
 import engine
 
 pytestmark = pytest.mark.slow
-
-ADAPTORS = Path(__file__).parents[3] / "adaptors"
 
 JOB = """
 fn(lambda state: {**state, "seen": []})
@@ -39,11 +36,7 @@ cursor(state.cursor, default=state.seen[0], format=lambda value: value + state.b
 def repo(tmp_path_factory):
     """A repo with the adaptors of this project."""
     root = tmp_path_factory.mktemp("repo")
-    entries = []
-    for name in ("common", "rest"):
-        shutil.copytree(ADAPTORS / name / name, root / f"{name}_1.0.0" / name)
-        entries.append({"name": name, "version": "1.0.0", "path": f"{name}_1.0.0", "module": name})
-    (root / "repo.json").write_text(json.dumps({"adaptors": entries}))
+    make_bundled_repo(root, "common", "rest")
     return root
 
 

@@ -14,7 +14,7 @@ import rest
         (("http://host:port/",), {}, "not an http or https URL"),
         ((7,), {}, "the path is a text, not int"),
         (("http://h/",), {"parse_as": "xml"}, "parse_as is one of"),
-        (("http://h/",), {"body": {}}, "is json meant"),
+        (("http://h/",), {"body": 7, "content_type": "form"}, "a form is a dict"),
         (("http://h/",), {"body": "", "json": {}}, "not both"),
         (("http://[::1/x",), {}, "not an http or https URL.*Invalid IPv6"),
         (("http://h:99999/",), {}, "not an http or https URL.*Port out of range"),
@@ -23,10 +23,10 @@ import rest
         (("http://h/",), {"headers": [1]}, "headers is a dict, not list"),
         (("http://h/",), {"headers": {"A b": "x"}}, "'A b' cannot be the name of a header"),
         (("http://h/",), {"headers": {"A": "\u20ac"}}, "'A' has a character beyond Latin-1"),
-        (("http://h/",), {"json": {"n": float("nan")}}, "json cannot be sent"),
-        (("http://h/",), {"json": [b"x"]}, "json cannot be sent.*bytes"),
+        (("http://h/",), {"json": {"n": float("nan")}}, "cannot be sent as JSON"),
+        (("http://h/",), {"json": [b"x"]}, "cannot be sent as JSON.*bytes"),
         *((("http://h/",), {"timeout_s": wrong}, "timeout_s is a number of seconds above 0")
-          for wrong in (0, -1, float("nan"), float("inf"), 10**400, True, None, "soon", [])),
+          for wrong in (0, -1, float("nan"), float("inf"), 10**400, True, "soon", [])),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_told(arguments, options, message):

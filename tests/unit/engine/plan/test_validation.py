@@ -582,8 +582,8 @@ def test_values_that_json_does_not_know_have_a_name_too():
             "not a builtin_function_or_method"
         ),
         (
-            "workflow.steps[0].adaptors: must be the name of an adaptor, such as 'rest' or "
-            "'rest@2.1.0', or a list of such, not a set"
+            "workflow.steps[0].adaptors: must be the name of an adaptor, such as 'http' or "
+            "'http@1.0.0', or a list of such, not a set"
         ),
     ]
 

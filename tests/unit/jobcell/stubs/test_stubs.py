@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bundled_repo import make_bundled_repo
 
 from jobcell.desk.new_project import run as new_project
 from jobcell.input.inputs import BadInputError
@@ -61,10 +62,9 @@ BAD = [
 def repo(tmp_path_factory):
     """A repo with the two adaptors of this project, and two broken adaptors."""
     root = tmp_path_factory.mktemp("repo")
-    entries = []
+    make_bundled_repo(root, "common", "rest")
+    entries = json.loads((root / "repo.json").read_text())["adaptors"]
     for name, version, module in [
-        ("common", "1.0.0", "common"),
-        ("rest", "1.0.0", "rest"),
         ("broken", "1.0.0", "broken"),
         ("other", "2.0.0", "common"),
     ]:
