@@ -9,7 +9,7 @@ also have a private network or a scratch directory.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -38,7 +38,6 @@ class ReadyWall:
     Args:
         layers: The layers, each with its prepared calls.
         task: The facts that they need.
-        then: Called in a fork once it dies with its parent, and still has all its descriptors.
 
     """
 
@@ -46,9 +45,7 @@ class ReadyWall:
         self,
         layers: Collection[tuple[ForkedLayer, Ready]],
         task: Task,
-        then: Callable[[], object] | None = None,
     ) -> None:
-        self._then = then
         self._calls = tuple((layer, tuple(calls)) for layer, (calls, _) in layers)
         self._reports = {
             layer.NAME: LayerReport(layer.NAME, "on", layer.NAME in task.request.required, detail)
@@ -73,8 +70,6 @@ class ReadyWall:
                     call.make()
                 if layer is pdeathsig:
                     pdeathsig.check_parent(self._parent_pid)
-                    if self._then is not None:
-                        self._then()
             except OSError as error:
                 raise ConfinementRefused(layer.NAME, explain(error), layer.REMEDY) from None
         reports = dict(self._reports)

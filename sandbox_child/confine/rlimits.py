@@ -47,7 +47,7 @@ def apply(task: Task) -> str | None:
 def ready(task: Task) -> Ready:
     """Return the calls of `apply`: see `sandbox_child.confine.ready`."""
     _thread.stack_size(THREAD_STACK_BYTES)  # a fork inherits it
-    return [limit_call(*one) for one in _lowered(task.request)], None
+    return [limit_call(*one) for one in lowered(task.request)], None
 
 
 def limit_call(limit: int, soft: int, hard: int) -> Call:
@@ -59,15 +59,19 @@ def limit_call(limit: int, soft: int, hard: int) -> Call:
     return Call("prlimit64", 0, limit, wanted, None)
 
 
-def lower(request: ConfinementRequest) -> None:
-    """Lower the limits of this process to those of *request*; no other effect of `apply`."""
-    make_all(([limit_call(*one) for one in _lowered(request)], None))
+def lowered(request: ConfinementRequest, pid: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Yield each limit, with the soft and hard values that may be set.
 
+    Args:
+        request: The request of the run.
+        pid: The process that gets the limits; 0 is this one.
 
-def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
-    """Yield each limit, with the soft and hard values that may be set here."""
+    Raises:
+        OSError: The limits of the process cannot be read.
+
+    """
     wanted = [
-        (resource.RLIMIT_DATA, _data_bytes(request)),
+        (resource.RLIMIT_DATA, data_bytes(request)),
         (resource.RLIMIT_AS, request.memory_bytes + RESERVE_BYTES),
         (resource.RLIMIT_NOFILE, request.max_open_files),
         (resource.RLIMIT_CORE, 0),
@@ -76,15 +80,15 @@ def _lowered(request: ConfinementRequest) -> Iterator[tuple[int, int, int]]:
         (resource.RLIMIT_MSGQUEUE, 0),
     ]
     for limit, most in wanted:
-        yield limit, *_within(limit, most, most)
+        yield limit, *_within(pid, limit, most, most)
     if request.cpu_s is not None:
         # SIGXCPU at the soft limit shows the reason; a process that ignores it is killed a second
         # later.
         seconds = max(1, int(-(-request.cpu_s // 1)))  # rounded up, without loading math for it
-        yield resource.RLIMIT_CPU, *_within(resource.RLIMIT_CPU, seconds, seconds + 1)
+        yield resource.RLIMIT_CPU, *_within(pid, resource.RLIMIT_CPU, seconds, seconds + 1)
 
 
-def _data_bytes(request: ConfinementRequest) -> int:
+def data_bytes(request: ConfinementRequest) -> int:
     """Return the memory without the scratch directory, whose pages are not data of the process."""
     memory = request.memory_bytes
     return max(memory - request.scratch_bytes, min(memory, SCRATCH_LEAVES_BYTES))
@@ -99,8 +103,8 @@ def _file_bytes(request: ConfinementRequest) -> int:
     return request.scratch_bytes + resource.getpagesize() if request.scratch_bytes else 0
 
 
-def _within(limit: int, soft: int, hard: int) -> tuple[int, int]:
-    allowed = resource.getrlimit(limit)[1]
+def _within(pid: int, limit: int, soft: int, hard: int) -> tuple[int, int]:
+    allowed = resource.prlimit(pid, limit)[1]
     if allowed == resource.RLIM_INFINITY:
         return soft, hard
     return min(soft, allowed), min(hard, allowed)

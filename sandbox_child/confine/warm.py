@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import struct
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -59,33 +58,8 @@ FORKS_WITH_SCRATCH: Final[tuple[ForkedLayer, ...]] = (FORKS[0], powerless, *FORK
 """The same for a fork with a scratch directory, which begins with all capabilities over its own
 namespaces.  It gets its pipes only if it has given them up."""
 
-LIMITS_FD: Final = 14
-"""The descriptor from which a fork reads its limits, if they are not those of its warm zygote."""
-
 PROCESSES: Final = 64
 """Number of runs for whose threads a warm zygote's user id has room.  The gate limits each of them."""
-
-_LIMITS: Final = struct.Struct("qd")
-
-
-def pack_limits(request: ConfinementRequest) -> bytes:
-    """Return the limits of a run as a fork reads them."""
-    return _LIMITS.pack(request.memory_bytes, -1.0 if request.cpu_s is None else request.cpu_s)
-
-
-def _take_limits(request: ConfinementRequest) -> None:
-    """Lower the limits of this fork to those of its run."""
-    try:
-        packed = os.read(LIMITS_FD, _LIMITS.size)
-    except OSError:
-        return  # its run has the same
-    os.close(LIMITS_FD)
-    memory_bytes, cpu_s = _LIMITS.unpack(packed)
-    rlimits.lower(
-        msgspec.structs.replace(
-            request, memory_bytes=memory_bytes, cpu_s=None if cpu_s < 0 else cpu_s
-        )
-    )
 
 
 class WarmWall:
@@ -173,9 +147,7 @@ def confine_warm(
         _try_namespaces()
     close_gate(bool(request.net), send, sockets=request.private_net, scratch=scratch)
     authorities.announce(request.ca_file)  # adaptors may read them while they are imported
-    return WarmWall(
-        forks, zygote.layers | layers, ReadyWall(made, forks, lambda: _take_limits(request))
-    )
+    return WarmWall(forks, zygote.layers | layers, ReadyWall(made, forks))
 
 
 def _try_namespaces() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.limits import ANSWERS_FD, REQUESTS_FD
 from sandbox_child.confine.gate import is_own_thread
-from sandbox_child.confine.warm import LIMITS_FD, pack_limits
+from sandbox_child.warm.limits import limit
 from sandbox_child.warm.networks import CLOEXEC
 
 if TYPE_CHECKING:
@@ -53,11 +53,13 @@ class Forks:
         """Give a new fork, which waits in the call *asked*, all that its run needs.
 
         Raises:
-            OSError: The fork is gone or has rights that it should have given up, or something of
-                its run cannot be made.
+            OSError: The fork is gone, has rights that it should have given up, or takes more memory
+                than its run may have; or something of its run cannot be made.
 
         """
         request = self._shared.request_of(wanted)
+        if (request.memory_bytes, request.cpu_s) != self._limits:
+            limit(self._proc, asked.thread, request)
         if request.scratch_bytes:
             self._give_scratch(asked.thread, pidfd, request)
         made = None
@@ -65,8 +67,6 @@ class Forks:
             made = self._shared.networks().make(request, *pipes[PIPES:])
         try:
             _give_pipes(gate, asked, pipes)
-            if (request.memory_bytes, request.cpu_s) != self._limits:
-                _give_limits(gate, asked, request)
         except OSError:
             if made is not None:
                 os.close(made)
@@ -141,13 +141,3 @@ def _give_pipes(gate: Gate, asked: Asked, pipes: Pipes) -> None:
             gate.give(asked, ours, its)
     finally:
         os.close(null)
-
-
-def _give_limits(gate: Gate, asked: Asked, request: ConfinementRequest) -> None:
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    try:
-        os.write(writing, pack_limits(request))
-        gate.give(asked, reading, LIMITS_FD)
-    finally:
-        os.close(reading)
-        os.close(writing)

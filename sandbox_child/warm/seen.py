@@ -6,6 +6,7 @@ Nothing can change then: the process has one thread, and this thread waits.
 from __future__ import annotations
 
 import os
+import resource
 from typing import Final
 
 _STANDARD: Final = frozenset(("0", "1", "2"))
@@ -97,6 +98,29 @@ class Proc:
 
         """
         return int(self._read(f"{thread}/status").partition(b"\nThreads:")[2].split(maxsplit=1)[0])
+
+    def user(self, pid: int) -> tuple[int, int]:
+        """Return the user id and the group id of a process.
+
+        Raises:
+            OSError: It is gone.
+
+        """
+        text = self._read(f"{pid}/status")
+        uid, gid = (
+            int(text.partition(b"\n%s:" % name)[2].split(maxsplit=1)[0])
+            for name in (b"Uid", b"Gid")
+        )
+        return uid, gid
+
+    def data_bytes(self, pid: int) -> int:
+        """Return the memory of the process that RLIMIT_DATA counts, and its stack.
+
+        Raises:
+            OSError: It is gone.
+
+        """
+        return int(self._read(f"{pid}/statm").split()[5]) * resource.getpagesize()
 
     def private_bytes(self, pid: int) -> int:
         """Return the memory that the process shares with no other; 0 if it cannot be read."""
