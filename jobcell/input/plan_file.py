@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.api import PlanError, Problem
-from engine.plan import load_plan, name_type, plan_of_job, read_file, read_text_file
+from engine.plan import load_plan, name_type, plan_of_job, read_file
 from jobcell.input.errors import BadInputError
 from jobcell.input.plan_parts import load_parts
 from jobcell.input.step_choice import choose_step
-from jobcell.input.yaml_text import YAML_SUFFIXES, YamlData, read_yaml
+from jobcell.input.yaml_text import YAML_SUFFIXES, YamlData, read_yaml_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,8 +86,9 @@ class PlanSource(NamedTuple):
         line = str(problem)
         if problem.path == str(self.path):
             return line
-        place = None if self.yaml is None else self.yaml.place_of(problem.path)
-        where = "" if place is None else f":{place[0]}:{place[1]}"
+        where = ""
+        if self.yaml is not None:
+            where = ":{}:{}".format(*self.yaml.place_of(problem.path))
         return f"{self.path}{where}: {line.removeprefix('plan: ')}"
 
 
@@ -110,7 +111,7 @@ def read_plan_file(path: Path, adaptors: Sequence[str] = ()) -> PlanSource:
     yaml: YamlData | None = None
     try:
         if path.suffix in YAML_SUFFIXES:
-            yaml = read_yaml(read_text_file(path), origin=str(path))
+            yaml = read_yaml_file(path)
             source = yaml.value
         elif path.suffix == ".py":
             return PlanSource(path, _plan_of_job(read_file(path), path, adaptors))

@@ -56,6 +56,8 @@ def load_parts(source: Any, directory: Path) -> tuple[list[Problem], list[Path]]
                 step["state"] = _read_state(path, directory)
             except PlanError as error:
                 problems.append(_problem(f"{place}.state", path, error))
+            except BadInputError as error:
+                problems.append(Problem(f"{place}.state", error.lines[0]))
     return problems, files
 
 
@@ -75,12 +77,8 @@ def _load_expression(
 def _read_state(path: str, directory: Path) -> dict[str, Any]:
     text = read_text_file(directory / path)
     if not path.endswith(".json"):
-        try:
-            # A state may have secrets in its configuration.
-            found = read_yaml(text, origin="", is_secret=True).value
-        except BadInputError as error:
-            reason = error.lines[0].removeprefix(": ")
-            raise PlanError([Problem(path, reason)]) from None
+        # A state may have secrets in its configuration.
+        found = read_yaml(text, origin=path, is_secret=True).value
     else:
         found = read_json(text, origin=path)
     if not isinstance(found, dict):

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from engine.plan import join_path
+from engine.api import PlanError
+from engine.plan import join_path, read_text_file
 from jobcell.input.errors import BadInputError
 from protocol.suggestion import shorten
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 YAML_SUFFIXES: Final = frozenset((".yaml", ".yml"))
 MAX_BYTES: Final = 4 * 1024 * 1024
 """A larger text takes a minute where PyYAML comes without its C half."""
+MAX_VALUES: Final = 500_000
+"""The places of more values would take more memory than the values."""
 MAX_DEPTH: Final = 100
 
 Place = tuple[int, int]
@@ -33,66 +39,111 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
-_LAST_PART: Final = re.compile(r"(\.[^.\[\]]*|\[(?:'[^']*'|[^\[\]]*)\]|^[^.\[\]]+)$")
+_INDEX: Final = re.compile(r"\[([0-9]+)\]")
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
+
+
+class Places:
+    """The place of a value, and the places of the values in it.
+
+    Attributes:
+        here: The place of the value itself.
+        parts: The places of the items of a list by number, or of the values of an object by key.
+        keys: The places of the keys of an object.
+
+    """
+
+    __slots__ = ("here", "keys", "parts")
+
+    def __init__(self, here: Place) -> None:
+        self.here = here
+        self.parts: dict[Any, Places] = {}
+        self.keys: dict[str, Place] = {}
+
+    def find(self, path: str) -> Places:
+        """Return the places of the value at a path such as ``steps[0].next``, or of the nearest one around it."""
+        found, before = self, ""
+        while (step := found._step(path, before)) is not None:
+            found, before = step
+        return found
+
+    def _step(self, path: str, before: str) -> tuple[Places, str] | None:
+        index = _INDEX.match(path, len(before))
+        if index is not None and int(index[1]) in self.parts:
+            return self.parts[int(index[1])], path[: index.end()]
+        for key in self.keys:
+            longer = join_path(before, key)
+            if path == longer or path.startswith((f"{longer}.", f"{longer}[")):
+                return self.parts[key], longer
+        return None
 
 
 class YamlData(NamedTuple):
     """The value of a YAML text."""
 
     value: Any
-    places: dict[str, Place]
-    """The places of the values, by paths such as ``workflow.steps[0].next``."""
+    places: Places
 
-    def place_of(self, path: str) -> Place | None:
+    def place_of(self, path: str) -> Place:
         """Return the place of a value, or of the nearest value around it."""
-        while path not in self.places:
-            shorter = _LAST_PART.sub("", path)
-            if shorter == path:
-                return None
-            path = shorter
-        return self.places[path]
+        return self.places.find(path).here
 
 
 class _Open:
     """A list or an object whose end has not come yet."""
 
-    def __init__(self, path: str, *, is_list: bool) -> None:
+    def __init__(self, places: Places, *, is_list: bool) -> None:
         self.value: Any = [] if is_list else {}
-        self.path = path
+        self.places = places
         self.key: str | None = None
         """The key whose value comes next."""
 
-    def next_path(self) -> str:
+    def add(self, value: Any, places: Places) -> None:
         if isinstance(self.value, list):
-            return f"{self.path}[{len(self.value)}]"
-        return join_path(self.path, self.key)
-
-    def add(self, value: Any) -> None:
-        if isinstance(self.value, list):
+            self.places.parts[len(self.value)] = places
             self.value.append(value)
         else:
+            assert self.key is not None
+            self.places.parts[self.key] = places
             self.value[self.key] = value
             self.key = None
 
 
-def read_yaml(text: str, *, origin: str, is_secret: bool = False) -> YamlData:
+def read_yaml_file(path: Path) -> YamlData:
+    """Return the value of a YAML file, and the places of its parts.
+
+    Raises:
+        BadInputError: The file cannot be read, or `read_yaml` refuses its text.
+
+    """
+    try:
+        text = read_text_file(path)
+    except PlanError as error:
+        raise BadInputError(map(str, error.problems)) from None
+    return read_yaml(text, origin=str(path))
+
+
+def read_yaml(
+    text: str, *, origin: str, is_secret: bool = False, max_bytes: int = MAX_BYTES
+) -> YamlData:
     """Return the value of a YAML text, and the places of its parts.
 
     Args:
         text: One document.
         origin: The name of the file, for messages.
         is_secret: Whether messages must not quote the text.
+        max_bytes: The largest size of the text in UTF-8.
 
     Raises:
         BadInputError: The text is not YAML, is too long or too deep, or has an alias, a tag or a second
-            document. Or an object has the same key twice, or a key that is not text.
+            document. Or an object has the same key twice, or a key that is not text. The message
+            begins with ``FILE:LINE:COLUMN:``.
 
     """
-    if len(text.encode()) > MAX_BYTES:
-        message = f"has more than {MAX_BYTES // 1024 // 1024} MB; write a larger file as JSON"
+    if len(text.encode(errors="replace")) > max_bytes:
+        message = f"has more than {max_bytes // 1024 // 1024} MB; write a larger file as JSON"
         raise BadInputError([f"{origin}: {message}"])
     found = _UNPRINTABLE.search(text)
     if found is not None:
@@ -109,14 +160,14 @@ class _Reader:
         self._origin = origin
         self._is_secret = is_secret
         self._open: list[_Open] = []
-        self._places: dict[str, Place] = {}
-        self._root: Any = None
+        self._root = YamlData(None, Places((1, 1)))
         self._documents = 0
+        self._values = 0
 
     def read(self, text: str) -> YamlData:
         for event in _events(text, self._origin, is_secret=self._is_secret):
             self._take(event)
-        return YamlData(self._root, self._places)
+        return self._root
 
     def _take(self, event: Any) -> None:
         kind = type(event).__name__
@@ -134,10 +185,17 @@ class _Reader:
             self._begin(event, place, is_list=kind == "SequenceStartEvent")
         elif kind in {"SequenceEndEvent", "MappingEndEvent"}:
             ended = self._open.pop()
-            if self._open:
-                self._open[-1].add(ended.value)
-            else:
-                self._root = ended.value
+            self._add(ended.value, ended.places)
+
+    def _add(self, value: Any, places: Places) -> None:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            message = f"has more than {MAX_VALUES:,} values; write a larger file as JSON"
+            raise self._error(message, places.here)
+        if self._open:
+            self._open[-1].add(value, places)
+        else:
+            self._root = YamlData(value, places)
 
     def _begin(self, event: Any, place: Place, *, is_list: bool) -> None:
         if event.tag is not None:
@@ -146,9 +204,7 @@ class _Reader:
             raise self._error("has a list or an object as a key; a key is text", place)
         if len(self._open) >= MAX_DEPTH:
             raise self._error(f"is nested more than {MAX_DEPTH} levels deep", place)
-        path = self._open[-1].next_path() if self._open else ""
-        self._places[path] = place
-        self._open.append(_Open(path, is_list=is_list))
+        self._open.append(_Open(Places(place), is_list=is_list))
 
     def _take_scalar(self, event: Any, place: Place) -> None:
         if event.tag not in {None, _STR_TAG}:
@@ -161,11 +217,7 @@ class _Reader:
             value = _resolve(event.value) if is_plain else event.value
         except ValueError:
             raise self._error("has a number with too many digits", place) from None
-        if self._open:
-            self._places[self._open[-1].next_path()] = place
-            self._open[-1].add(value)
-        else:
-            self._root = value
+        self._add(value, Places(place))
 
     def _take_key(self, key: str, place: Place, *, is_plain: bool) -> None:
         holder = self._open[-1]
@@ -175,6 +227,7 @@ class _Reader:
             message = f"has a key{self._quote(key)} that is not text; write it in double quotes"
             raise self._error(message, place)
         holder.key = key
+        holder.places.keys[key] = place
 
     def _is_key(self) -> bool:
         return (
@@ -230,4 +283,4 @@ def _events(text: str, origin: str, *, is_secret: bool) -> Iterator[Any]:
 
 def _wrong(origin: str, message: str, place: Place) -> BadInputError:
     line, column = place
-    return BadInputError([f"{origin}: {message} at line {line}, column {column}"])
+    return BadInputError([f"{origin}:{line}:{column}: {message}"])

@@ -1,37 +1,25 @@
 """Reads the files of a project: YAML, JSON and scripts.
 
-A file may come from anybody.  A file that is too large, an alias that makes a small file large, a key
-that is there twice, and a path that leads out of the directory of the project are errors.
+A file may come from anybody.  A file that is too large, a key that is there twice, and a path that leads
+out of the directory of the project are errors.  `jobcell.input.yaml_text` has more of them for YAML.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jobcell.input.errors import BadInputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from jobcell.input.yaml_text import Place, Places, read_yaml
 
 MAX_BYTES: Final = 16_000_000
 """The largest file of a project."""
 MAX_SCRIPT_BYTES: Final = 8_000_000
 """The largest script of a job."""
 MAX_VALUES: Final = 500_000
-"""Most values of a file, after its aliases."""
-MAX_DEPTH: Final = 60
-
-_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
-_WORDS: Final = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
+"""Most values of a JSON file."""
 
 
 class Document(dict[str, Any]):
@@ -39,19 +27,19 @@ class Document(dict[str, Any]):
 
     Attributes:
         file: The file, as the user has named it.
-        line: Its line; None in JSON.
-        lines: The line of each key.
+        place: Its line and column; None in JSON.
+        places: The place of each key.
 
     """
 
     file: str = ""
-    line: int | None = None
-    lines: dict[str, int]
+    place: Place | None = None
+    places: dict[str, Place]
 
     def where(self, key: str | None = None) -> str:
-        """Return the place of this object, or of one of its keys."""
-        line = self.lines.get(key, self.line) if key is not None else self.line
-        return self.file if line is None else f"{self.file}:{line}"
+        """Return the file with the line and column of this object, or of one of its keys."""
+        place = self.places.get(key, self.place) if key is not None else self.place
+        return self.file if place is None else f"{self.file}:{place[0]}:{place[1]}"
 
 
 class Folder:
@@ -142,7 +130,7 @@ def _from_json(text: str, file: str) -> Any:
         count += len(pairs) + 1
         _check_count(count, file)
         found = Document(pairs)
-        found.file, found.lines = file, {}
+        found.file, found.places = file, {}
         if len(found) != len(pairs):
             keys = [key for key, _ in pairs]
             double = next(key for key in keys if keys.count(key) > 1)
@@ -168,140 +156,26 @@ def _refuse(file: str) -> Callable[[str], Any]:
 
 def _check_count(count: int, file: str) -> None:
     if count > MAX_VALUES:
-        raise BadInputError([f"{file}: has more than {MAX_VALUES:,} values, with its aliases"])
+        raise BadInputError([f"{file}: has more than {MAX_VALUES:,} values"])
 
 
 def from_yaml(text: str, file: str) -> Any:
-    """Return the content of a text in YAML 1.2, of which only the core types are read.
+    """Return the content of a text in YAML.
 
     Raises:
-        BadInputError: The text is not YAML, or is refused.
+        BadInputError: `read_yaml` refuses the text.
 
     """
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        raise BadInputError(
-            [f"{file}: needs the library yaml: pip install 'jobcell[import]'"]
-        ) from None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return _Builder(file).build(yaml.parse(text, Loader=loader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        problem = (
-            getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
-        )
-        raise BadInputError([f"{file}{line}: is not YAML: {problem}"]) from None
+    read = read_yaml(text, origin=file, max_bytes=MAX_BYTES)
+    return _with_places(read.value, read.places, file)
 
 
-class _Builder:
-    """Builds values from the events of YAML, without recursion."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._count = 0
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._open: list[tuple[Any, str | None, int]] = []
-        """Containers that are not complete, each with its anchor and the count before it."""
-        self._keys: list[str | None] = []
-        """The key of each of them that waits for its value."""
-        self._documents: list[Any] = []
-
-    def build(self, events: Iterator[Any]) -> Any:
-        for event in events:
-            kind = type(event).__name__
-            line = event.start_mark.line + 1
-            if kind in ("MappingStartEvent", "SequenceStartEvent"):
-                self._begin(kind, event, line)
-            elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-                value, anchor, before = self._open.pop()
-                self._keys.pop()
-                if anchor is not None:
-                    self._anchors[anchor] = value, self._count - before
-                self._add(value, line)
-            elif kind == "ScalarEvent":
-                self._scalar(event, line)
-            elif kind == "AliasEvent":
-                self._alias(event, line)
-        if len(self._documents) > 1:
-            raise self._error(1, "has more than one document")
-        return self._documents[0] if self._documents else None
-
-    def _error(self, line: int, message: str) -> BadInputError:
-        return BadInputError([f"{self._file}:{line}: {message}"])
-
-    def _begin(self, kind: str, event: Any, line: int) -> None:
-        if len(self._open) >= MAX_DEPTH:
-            raise self._error(line, f"values are nested more than {MAX_DEPTH} deep")
-        if self._wants_key():
-            raise self._error(line, "a key must be a text")
-        value: Any = []
-        if kind == "MappingStartEvent":
-            value = Document()
-            value.file, value.line, value.lines = self._file, line, {}
-        if event.tag is not None:
-            raise self._error(line, f"the tag {event.tag!r} is not read")
-        self._open.append((value, event.anchor, self._count))
-        self._keys.append(None)
-        self._counted(1)
-
-    def _scalar(self, event: Any, line: int) -> None:
-        self._counted(1)
-        if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
-            raise self._error(line, f"the tag {event.tag!r} is not read")
-        if self._wants_key():
-            self._set_key(event.value, line)
-            return
-        plain = event.style is None or event.style == ""
-        value = _plain(event.value) if plain and event.tag is None else event.value
-        if event.anchor is not None:
-            self._anchors[event.anchor] = value, 1
-        self._add(value, line)
-
-    def _alias(self, event: Any, line: int) -> None:
-        if self._wants_key():
-            raise self._error(line, "an alias cannot be a key")
-        if event.anchor not in self._anchors:
-            raise self._error(line, f"the alias *{event.anchor} has no anchor before it")
-        value, count = self._anchors[event.anchor]
-        self._counted(count)
-        self._add(value, line)
-
-    def _counted(self, count: int) -> None:
-        self._count += count
-        _check_count(self._count, self._file)
-
-    def _wants_key(self) -> bool:
-        return bool(self._open) and isinstance(self._open[-1][0], dict) and self._keys[-1] is None
-
-    def _set_key(self, key: str, line: int) -> None:
-        mapping = self._open[-1][0]
-        if key == "<<":
-            raise self._error(line, "the merge key << is not read; write the keys themselves")
-        if key in mapping:
-            raise self._error(line, f"the key {key!r} is there twice")
-        mapping.lines[key] = line
-        self._keys[-1] = key
-
-    def _add(self, value: Any, _: int) -> None:
-        if not self._open:
-            self._documents.append(value)
-            return
-        container = self._open[-1][0]
-        if isinstance(container, dict):
-            container[self._keys[-1]] = value
-            self._keys[-1] = None
-        else:
-            container.append(value)
-
-
-def _plain(text: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
+def _with_places(value: Any, places: Places, file: str) -> Any:
+    """Return a value of YAML with a document for each object in it; its depth has a limit already."""
+    if isinstance(value, list):
+        return [_with_places(item, places.parts[i], file) for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    made = Document((key, _with_places(v, places.parts[key], file)) for key, v in value.items())
+    made.file, made.place, made.places = file, places.here, places.keys
+    return made

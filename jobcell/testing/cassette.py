@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+import yaml
 from vcr.persisters.filesystem import CassetteNotFoundError, FilesystemPersister
 from vcr.request import Request
-from vcr.serializers import yamlserializer
 
 HIDDEN: Final = "[redacted]"
 """The text that stands for a secret in a cassette."""
@@ -159,6 +159,18 @@ class Cassette:
         return "\n".join(self._advice(name) for name in self.missing)
 
 
+class _SafeYaml:
+    """Reads and writes a cassette; the serializer of vcrpy 6 makes any object that a tag names."""
+
+    @staticmethod
+    def deserialize(text: str) -> Any:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+
+    @staticmethod
+    def serialize(content: Any) -> str:
+        return yaml.dump(content, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+
+
 class Tape:
     """The exchanges in a file, in their order; each is played once.
 
@@ -180,10 +192,14 @@ class Tape:
         self.records: bool = mode == "all" or (mode == "once" and not path.exists())
         if not self.records:
             try:
-                asked, answered = FilesystemPersister.load_cassette(path, yamlserializer)
+                asked, answered = FilesystemPersister.load_cassette(path, _SafeYaml)
                 self._left = list(zip(asked, answered, strict=True))
             except CassetteNotFoundError:
                 pass  # each request will be a missing one
+            except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                message = f"{path}: is not a cassette: {reason}; record it again with --jobcell-record=all"
+                raise ValueError(message) from None
 
     def play(self, asked: Any) -> dict[str, Any] | None:
         """Return the response of the first exchange with this request that was not played."""
@@ -213,7 +229,7 @@ class Tape:
             return
         asked, answered = zip(*self._recorded, strict=True)
         content = {"requests": asked, "responses": answered}
-        FilesystemPersister.save_cassette(self._path, content, yamlserializer)
+        FilesystemPersister.save_cassette(self._path, content, _SafeYaml)
 
     def _hidden_request(self, asked: Any) -> Any:
         """Return a request without its secrets; two requests of a test are compared in this form."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
-import yaml
 
+from jobcell.input.errors import BadInputError
+from jobcell.input.yaml_text import YamlData, read_yaml_file
 from jobcell.testing.fakes import Raised, raises, replies
 from jobcell.testing.outcome import FinalState
 from jobcell.testing.runner import Stage, get_runner, plan_of
 from jobcell.testing.states import ANY, differences
+
+_AT: Final = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+"""How msgspec ends a message with the path of the value."""
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]*)`")
 
 
 class ExpectedError(msgspec.Struct, forbid_unknown_fields=True):
@@ -142,17 +147,28 @@ def read(path: Path) -> JobTest:
 
     """
     try:
-        test = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), JobTest)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise pytest.Collector.CollectError(f"{path}: is not YAML: {error}") from None
+        source = read_yaml_file(path)
+    except BadInputError as error:
+        raise pytest.Collector.CollectError("\n".join(error.lines)) from None
+    try:
+        test = msgspec.convert(source.value, JobTest)
     except msgspec.ValidationError as error:
-        raise pytest.Collector.CollectError(f"{path}: {error}") from None
+        message = f"{path}:{_where(str(error), source)}: {error}"
+        raise pytest.Collector.CollectError(message) from None
     if (test.job is None) is (test.plan is None):
         message = f"{path}: must have either 'job' (a path or a text) or 'plan' (a path)"
         raise pytest.Collector.CollectError(message)
     if all(case.expect is None for case in test.cases or [Case()]) and test.expect is None:
         raise pytest.Collector.CollectError(f"{path}: has no 'expect', so it cannot fail")
     return test
+
+
+def _where(message: str, source: YamlData) -> str:
+    """Return line and column of what a message of msgspec is about."""
+    at, unknown = _AT.search(message), _UNKNOWN.search(message)
+    found = source.places.find("" if at is None else at[1])
+    line, column = found.here if unknown is None else found.keys.get(unknown[1], found.here)
+    return f"{line}:{column}"
 
 
 def _plan(test: JobTest, path: Path) -> Any:

@@ -176,7 +176,7 @@ def test_the_list_of_work_is_printed_and_written(project):
     assert told["adaptors"] == ["common", "http", "javascript"]
     lines = PROJECT.splitlines()
     for item in told["todo"]:
-        file, _, line = item["where"].partition(":")
+        file, line, _ = item["where"].split(":")
         assert file == "project.yaml"
         word = {
             "trigger": "type: webhook",

@@ -245,23 +245,44 @@ def test_a_file_without_python_names_what_differs(outcomes):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("job: [", "is not YAML"),
-        ("jobs: a.py", "unknown field `jobs`"),
-        ("expect: {}", "must have either 'job' (a path or a text) or 'plan' (a path)"),
-        ("job: a.py", "has no 'expect', so it cannot fail"),
-        ("job: a.py\nexpect: {calls: [{verb: x}]}", "$.expect.calls[0]"),
+        ("job: a: b", ":1:7: is not YAML: mapping values are not allowed"),
+        ("jobs: a.py", ":1:1: Object contains unknown field `jobs`"),
+        ("expect: {}", ": must have either 'job' (a path or a text) or 'plan' (a path)"),
+        ("job: a.py", ": has no 'expect', so it cannot fail"),
+        ("job: a.py\nexpect:\n  calls:\n    - {verb: x}", ":4:8: Object contains unknown field"),
+        ("job: a.py\nexpect:\n  calls:\n    - {}", ":4:7: Object missing required field `call`"),
+        ("job: a.py\nexpect: {exact: no}", ":2:17: Expected `bool`, got `str`"),
+        ("job: a.py\nfakes: {rest: 5}", ":2:8: Expected `object`, got `int`"),
+        ("job: a.py\njob: b.py", ":2:1: has the same key 'job' twice in one object"),
+        ("state: &s {}\nfakes: {a: *s}", ":2:12: has an alias 's'; write the value again"),
+        ("job: !!python/object/apply:os.system [id]", ":1:6: has a tag"),
+        ("job: a.py\nexpect:\n\tstate: 1", ":3:1: is not YAML: found character"),
+        ("job: Zo\xeb", ": is not text: byte 8 is not UTF-8"),
     ],
 )
 def test_a_bad_file_is_one_clear_error(tmp_path, text, message):
-    """The session ends with an error that names the file and the problem."""
+    """The session ends with an error that names the file, the line and the problem."""
     from jobcell.testing.yaml_tests import read
 
     file = tmp_path / "bad.job.yaml"
-    file.write_text(text)
+    file.write_text(text, encoding="latin-1")
     with pytest.raises(pytest.Collector.CollectError) as caught:
         read(file)
-    assert message in str(caught.value)
-    assert "bad.job.yaml" in str(caught.value)
+    assert str(caught.value).startswith(f"{file}{message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_in_yaml_is_that_of_the_command(tmp_path):
+    """The words for no and a date are text, as in `--state state.yaml`; YAML 1.1 has other values."""
+    from jobcell.input.inputs import read_data_file
+    from jobcell.testing.yaml_tests import read
+
+    state = "{country: no, on: 2026-11-29, time: 12:30:45, octal: 010}"
+    (tmp_path / "state.yaml").write_text(state)
+    (tmp_path / "a.job.yaml").write_text(f"job: a.py\nstate: {state}\nexpect: {{}}")
+    wanted = {"country": "no", "on": "2026-11-29", "time": "12:30:45", "octal": 10}
+    assert read(tmp_path / "a.job.yaml").state == wanted
+    assert read_data_file(tmp_path / "state.yaml") == wanted
 
 
 def test_the_example_passes_with_the_command(tmp_path):

@@ -9,8 +9,9 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from vcr.request import Request
 
-from jobcell.testing.cassette import HIDDEN, Cassettes
+from jobcell.testing.cassette import HIDDEN, Cassettes, Tape
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +103,44 @@ def test_a_request_without_an_exchange_fails_the_test(tmp_path, server):
     ):
         play(tmp_path / "test_x.py", "none", server)
     assert Server.count == before
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            "interactions: !!python/object/apply:os.mkdir [MADE]",
+            "could not determine a constructor",
+        ),
+        ("interactions: [", "while parsing"),
+        ("interactions: [{}]", "'request'"),
+        ("[1]", ""),
+    ],
+)
+def test_a_file_that_is_not_a_cassette_is_one_error(tmp_path, server, content, reason):
+    """A tag makes no object, with any version of the library, and the error says how to record again."""
+    made = tmp_path / "made"
+    path = tmp_path / "cassettes" / "test_x" / "test_it_a_b.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(content.replace("MADE", str(made)))
+    with pytest.raises(ValueError, match=f"b.yaml: is not a cassette: .*{reason}.*record it again"):
+        play(tmp_path / "test_x.py", "none", server)
+    assert not made.exists()
+
+
+def test_a_body_of_any_bytes_is_kept(tmp_path):
+    """Bytes that are no text are in the file as base64."""
+    path = tmp_path / "c.yaml"
+    asked = Request("POST", "http://x/", b"\xff\x00\x01", {})
+    recorded = Tape(path, "once", [])
+    answer = {
+        "status": {"code": 200, "message": "OK"},
+        "headers": {"A": ["b"]},
+        "body": {"string": b"\xfe\x00"},
+    }
+    recorded.record(asked, answer)
+    recorded.save()
+    assert Tape(path, "none", []).play(asked)["body"]["string"] == b"\xfe\x00"
 
 
 @pytest.mark.parametrize("origin", ["api.example.org", "ftp://x", "https://", "http://x/?q=1"])
