@@ -104,7 +104,7 @@ class _Plan:
         self._check(plan)
         self._write("plan.json", plan)
         for trigger in workflow.triggers:
-            self._triggered(trigger, plan, start)
+            self._triggered(trigger, start)
         if workflow.globals:
             self._put("globals.js", workflow.globals)
             self._say(
@@ -208,7 +208,7 @@ class _Plan:
                 self._say("adaptor", job.where, sentence)
         return found
 
-    def _triggered(self, trigger: Trigger, plan: dict[str, Any], start: str | None) -> None:
+    def _triggered(self, trigger: Trigger, start: str | None) -> None:
         off = "" if trigger.enabled else "the trigger is disabled; when it is wanted: "
         if trigger.type == "cron":
             if trigger.cron is None:
@@ -218,24 +218,12 @@ class _Plan:
                     f"{off}the trigger {trigger.id!r} has no cron expression",
                 )
                 return
-            name = "plan.json"
+            name, options = self._workflow.id, ["--cron", trigger.cron, "--carry-state"]
             if trigger.id != start:
-                name = f"plan-{trigger.id}.json"
-                other = {**plan["workflow"], "start": trigger.id}
-                self._write(name, {**plan, "workflow": other})
-            schedule = (
-                self._workflow.id if trigger.id == start else f"{self._workflow.id}-{trigger.id}"
-            )
-            words = [
-                "jobcell",
-                "schedule",
-                "add",
-                schedule,
-                "--cron",
-                trigger.cron,
-                "--carry-state",
-            ]
-            command = shlex.join([*words, f"{self._workflow.id}/{name}"])
+                name = f"{name}-{trigger.id}"
+                options += ["--start", trigger.id]
+            words = ["jobcell", "schedule", "add", name, *options]
+            command = shlex.join([*words, f"{self._workflow.id}/plan.json"])
             self._say("schedule", trigger.where, f"{off}`{command}`")
             if trigger.cursor is not None:
                 sentence = (
@@ -244,7 +232,8 @@ class _Plan:
                 )
                 self._say("schedule", trigger.where, sentence)
         elif trigger.type == "webhook":
-            command = f"jobcell enqueue {self._workflow.id}/plan.json --state FILE"
+            from_it = "" if trigger.id == start else f" --start {trigger.id}"
+            command = f"jobcell enqueue {self._workflow.id}/plan.json{from_it} --state FILE"
             sentence = (
                 f"{off}start the workflow for each request, with `{command}` or `jobcell serve`"
             )

@@ -68,6 +68,14 @@ def add(  # long: one line for each option
         Path | None,
         typer.Option(metavar="FILE", help="Initial state as JSON or YAML; - is JSON on stdin."),
     ] = None,
+    adaptor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[@VERSION]", help="Adaptor of a single job; may be repeated."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Step to start with: its id or name.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="STEP", help="Step to end after.")] = None,
     tenant: Annotated[str, typer.Option(metavar="T", help="The tenant of the runs.")] = "default",
     priority: Annotated[int, typer.Option(metavar="N", help="Lower numbers come first.")] = 0,
     carry_state: Annotated[
@@ -86,7 +94,9 @@ def add(  # long: one line for each option
     as_json: JsonOption = False,
 ) -> None:
     """Add a schedule. The same schedule again changes nothing."""
-    checked = load_plan_file(plan, warn=_warn)
+    checked = load_plan_file(
+        plan, start=start, end=end, adaptors=tuple(adaptor or ()), warn=_warn, say=_say
+    )
     initial = None if state is None else read_data_file(state)
 
     def command(opened: Store) -> None:
@@ -158,6 +168,10 @@ def _print_table(found: Sequence[Schedule]) -> None:
         print(printable("  ".join(cells).rstrip()))
         if problem is not None:
             print(f"  {printable(problem)}")
+
+
+def _say(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _warn(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -470,6 +471,49 @@ def test_the_commands_add_list_and_remove(made_file: Path, tmp_path: Path) -> No
     assert run("list", "--json")[1] == "[]\n"
 
 
+def test_a_part_of_a_plan_is_scheduled(made_file: Path, tmp_path: Path, zygote: Engine) -> None:
+    """The runs begin and end with the steps that the command named; the plan itself does more."""
+    store_url = f"sqlite:///{shutil.copy(made_file, tmp_path)}"
+    steps = [
+        {"id": name, "expression": f"def main(state): return {{'ran': [*state['ran'], '{name}']}}"}
+        for name in ("load", "count", "send", "tell")
+    ]
+    for step, after in itertools.pairwise(steps):
+        step["next"] = after["id"]
+    (tmp_path / "plan.json").write_text(json.dumps({"workflow": {"steps": steps}}))
+    (tmp_path / "state.json").write_text('{"ran": []}')
+    when = ["--cron", "0 9 * * *", "--state", "state.json", "--store", store_url]
+
+    def add(name: str, *arguments: str) -> Any:
+        return run_warm(None, "schedule", "add", name, *when, *arguments, cwd=tmp_path)
+
+    part = add("part", "plan.json", "--start", "coun", "--end", "send")
+    whole = add("whole", "plan.json")
+    none = add("none", "plan.json", "--start", "unload")
+    lone = add("lone", "plan.json", "--adaptor", "common")
+
+    assert (part.returncode, part.stderr) == (0, "--start: 'coun' is taken as 'count'\n")
+    assert whole.returncode == 0
+    assert (none.returncode, lone.returncode) == (2, 2)
+    assert "--start: no step has the id or name 'unload'" in none.stderr
+    assert "--adaptor is for a single job" in lone.stderr
+    ran = {}
+    with closing(Store.open(store_url)) as store:
+        ticks = {name: due(store, name, minutes=2) for name in ("part", "whole")}
+        worker = Worker(store, zygote, max_runs=1)
+        serving = threading.Thread(target=worker.serve)
+        serving.start()
+        try:
+            for name, tick in ticks.items():
+                run_id = f"{name}@{tick:%Y-%m-%dT%H:%MZ}"
+                wait_for_run(store, run_id)
+                ran[name] = store.run(run_id).result(timeout_s=30).state["ran"]
+        finally:
+            worker.stop()
+            serving.join()
+    assert ran == {"part": ["count", "send"], "whole": ["load", "count", "send", "tell"]}
+
+
 def test_the_commands_of_the_page_run(made_file: Path, tmp_path: Path) -> None:
     """docs/schedules.md shows what a user types."""
     page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
@@ -484,6 +528,6 @@ def test_the_commands_of_the_page_run(made_file: Path, tmp_path: Path) -> None:
         for line in examples["schedules"].splitlines()
     ]
 
-    assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stderr for one in done]
-    listed = done[2].stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["NAME", "nightly", "sync"]
+    assert [one.returncode for one in done] == [0, 0, 0, 0, 0], [one.stderr for one in done]
+    listed = done[3].stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["NAME", "nightly", "sync", "weekly"]

@@ -258,19 +258,19 @@ def test_the_body_of_a_request_moved_with_version_7(tmp_path):
         assert (text in output.files["workflow/a.py"]) if text else output.left == 1
 
 
-def test_two_triggers_with_times_have_a_plan_each(tmp_path):
-    """A schedule takes a plan, and the plan says where it begins."""
+def test_a_second_trigger_has_a_schedule_that_starts_with_it(tmp_path):
+    """The plan starts with the first trigger."""
     steps = [
         {"id": "day", "type": "cron", "cron_expression": "0 6 * * *", "next": "a"},
         {"id": "night", "type": "cron", "cron_expression": "0 22 * * *", "next": "a"},
         {"id": "a", "expression": "fn(s => s)"},
     ]
     output = imported(tmp_path, "workflow.json", {"name": "w", "steps": steps})
-    assert output.plans == ["w/plan.json", "w/plan-night.json"]
-    assert plan(output, "w/plan-night.json")[0]["workflow"]["start"] == "night"
+    assert output.plans == ["w/plan.json"]
+    todo = output.files["TODO.md"]
+    assert "schedule add w --cron '0 6 * * *' --carry-state w/plan.json`" in todo
     assert (
-        "schedule add w-night --cron '0 22 * * *' --carry-state w/plan-night.json"
-        in output.files["TODO.md"]
+        "schedule add w-night --cron '0 22 * * *' --carry-state --start night w/plan.json`" in todo
     )
 
 
