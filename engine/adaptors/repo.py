@@ -187,9 +187,13 @@ class Repo:
                 message = f"the engine has no repo_dir, so it has no adaptor {shorten(name)}"
                 raise RepoError(message)
             known = sorted({*(some[0].name for some in self._by_name.values()), *modules})
+            if not known:
+                raise RepoError(
+                    f"the repo is empty, so it has no adaptor {shorten(name)}"
+                    "; jobcell repo add installs adaptors"
+                )
             raise RepoError(
-                f"the repo has no adaptor {shorten(name)}"
-                + (hint(name, known, kind="installed") if known else ", which is empty")
+                f"the repo has no adaptor {shorten(name)}" + hint(name, known, kind="installed")
             )
         installed = ", ".join(e.version for e in entries)
         assert version is not None

@@ -201,6 +201,15 @@ def test_a_version_that_the_repo_does_not_have_is_told_with_where_it_was_asked_f
         assert str(caught.value).endswith(" (asked for by RunOptions.modules)")
 
 
+def test_an_empty_repo_is_told_with_how_to_install_an_adaptor(tmp_path):
+    """The first run with an adaptor often meets this."""
+    with pytest.raises(RepoError) as caught:
+        Repo.read(make_repo(tmp_path)).resolve("http")
+    assert str(caught.value) == (
+        "the repo is empty, so it has no adaptor 'http'; jobcell repo add installs adaptors"
+    )
+
+
 def test_verify_compares_files_with_the_recorded_hash(tmp_path):
     """The check finds a changed, an added and a replaced file, and ignores compiled files."""
     repo_dir = make_repo(tmp_path, "common@1.0.0")
