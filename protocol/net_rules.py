@@ -12,10 +12,13 @@ read generously opens more than its author meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Literal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 DEFAULT_PORTS: Final = ((80, 80), (443, 443))
 """The ports of a rule that does not name ports."""
@@ -26,30 +29,15 @@ MAX_PORTS: Final = 1_024
 _HIGHEST_PORT: Final = 65_535
 _MAX_LABEL: Final = 63  # RFC 1035, 2.3.4
 _MAX_NAME: Final = 253
-_MAX_QUOTED: Final = 300
 _DIGITS: Final = frozenset("0123456789")
 _HEX: Final = _DIGITS | frozenset("abcdef")
 _LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_SCHEMES: Final = {
-    "http": 80,
-    "https": 443,
-    "ws": 80,
-    "wss": 443,
-    "ftp": 21,
-    "ssh": 22,
-    "sftp": 22,
-    "smtp": 25,
-    "ldap": 389,
-    "ldaps": 636,
-    "mysql": 3306,
-    "postgres": 5432,
-    "postgresql": 5432,
-    "redis": 6379,
-    "amqp": 5672,
-    "mongodb": 27017,
-}
-"""Names that people write in place of a port; only for the hint in an error."""
+_LIKE_PORTS: Final = "write numbers, as in 'api.example.org:443' or 'api.example.org:80,8000-8010'"
+_LIKE_NAME: Final = "write a name or an address, as in 'api.example.org:443'"
+_LIKE_IPV6: Final = "write an address of IPv6 as in '[2001:db8::5]:443'"
+_LIKE_BLOCK: Final = "write the length of a block behind its address, as in '10.1.0.0/16:443'"
 
+Ports = tuple[tuple[int, int], ...]
 Kind = Literal["name", "wildcard", "address", "block", "any"]
 
 
@@ -61,7 +49,7 @@ class NetRule(msgspec.Struct, frozen=True):
     host: str
     """In canonical form: a name in lower case and IDNA form without a trailing dot, an address or a
     block as `ipaddress` writes it; empty for ``any``."""
-    ports: tuple[tuple[int, int], ...]
+    ports: Ports
     """Lowest and highest port of each range, ascending, without overlap; empty for ``*``."""
 
     @property
@@ -99,44 +87,23 @@ def parse_net_rules(texts: Iterable[str]) -> tuple[NetRule, ...]:
     if number > MAX_PORTS:
         raise ValueError(
             f"the network rules of a run may name at most {MAX_PORTS:,} ports, not {number:,};"
-            " name fewer, or write '*' for everything"
+            " name only those that its jobs need"
         )
     return rules
-
-
-_LONGEST_USER: Final = 15
-_SHORTEST_TOKEN: Final = 6
 
 
 def parse_net_rule(text: str) -> NetRule:
     """Return the rule that *text* is.
 
     Raises:
-        ValueError: *text* is not a rule.  The error quotes it and says what would be right.
+        ValueError: *text* is not a rule.  The error quotes it and says what would be right.  A rule that
+            the error suggests can be parsed, and allows no more than the author of *text* has named.
 
     """
-    if text == "*":
-        return NetRule("any", "", ())
-    if not text:
-        raise _wrong(text, "is empty; write host:port, or remove this rule")
-    if text != text.strip() or any(c.isspace() or not c.isprintable() for c in text):
-        raise _wrong(text, "has white space or control characters in it; write host:port without")
-    if "://" in text or "@" in text:
-        raise _wrong(text, f"is a URL; write {_url_as_rule(text)!r}")
-    host, ports = _split(text)
-    if host == "*":
-        return NetRule("any", "", ports)
-    if host.startswith("["):
-        return _bracketed(text, host[1:-1], ports)
-    if "/" in host:
-        return _block(text, host, ports)
-    if host.startswith("*."):
-        return NetRule("wildcard", _name(text, host[2:], room=2), ports)
-    if "*" in host:
-        raise _wrong(text, "has * in a place where it means nothing; write '*.example.org:443'")
-    if _looks_like_ipv4(host):
-        return NetRule("address", _address(text, host), ports)
-    return NetRule("name", _name(text, host), ports)
+    try:
+        return _read(text)
+    except _RuleError as mistake:
+        raise ValueError(_told(text, mistake)) from None
 
 
 def count_ports(rules: Iterable[NetRule]) -> int:
@@ -156,102 +123,148 @@ def ports_of(rules: Iterable[NetRule]) -> set[int] | None:
     return ports
 
 
-def _wrong(text: str, reason: str) -> ValueError:
-    text = _without_credentials(text)
-    shown = text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
-    return ValueError(f"the network rule {shown!r} {reason}")
+class _RuleError(Exception):
+    """A text is not a rule.
+
+    Args:
+        reason: The mistake, as in "is empty".
+        meant: Returns rules that the author may have meant, with `protocol.net_rule_advice`.  The error
+            shows those that can be parsed.
+        otherwise: The end of the error if no such rule can be parsed.
+        together: Whether the author meant all of these rules, and not one of them.
+
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        meant: Callable[[Any], Iterable[str]] = lambda _: (),
+        *,
+        otherwise: str = "write host:port, as in 'api.example.org:443'",
+        together: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.meant = meant
+        self.otherwise = otherwise
+        self.together = together
 
 
-def _without_credentials(text: str) -> str:
-    """Return a rule, or the URL given as one, with its password and query values hidden."""
-    text, mark, query = text.partition("?")
-    before, at, host = text.rpartition("@")
-    scheme, separator, user = before.rpartition("://")
-    name, colon, _ = user.partition(":")
-    if colon:
-        text = f"{scheme}{separator}{name}:***{at}{host}"
-    elif len(user) > _LONGEST_USER:  # a token
-        text = f"{scheme}{separator}***{at}{host}"
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    shown = "&".join(
-        f"{key}={'***' if len(value) >= _SHORTEST_TOKEN else value}" if equals else key
-        for key, equals, value in pairs
-    )
-    return f"{text}{mark}{shown}"
+def _told(text: str, mistake: _RuleError) -> str:
+    """Return the message about a mistake."""
+    import protocol.net_rule_advice as advice  # most processes meet no wrong rule
+
+    meant = dict.fromkeys(mistake.meant(advice))
+    right = [one for one in meant if _is_rule(one)]
+    if mistake.together and right and len(right) == len(meant):
+        remedy = f"write each by itself: {right!r}"
+    elif right and not mistake.together:
+        remedy = f"write {' or '.join(map(repr, right))}"
+    else:
+        remedy = mistake.otherwise
+    return f"the network rule {advice.shown(text)!r} {mistake.reason}; {remedy}"
 
 
-def _split(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return host and ports; an IPv6 host keeps its brackets."""
+def _is_rule(text: str) -> bool:
+    try:
+        _read(text)
+    except _RuleError:
+        return False
+    return True
+
+
+def _read(text: str) -> NetRule:
+    """Return the rule that *text* is.
+
+    Raises:
+        _RuleError: It is not one.
+
+    """
+    if text == "*":
+        return NetRule("any", "", ())
+    if not text:
+        raise _RuleError("is empty", otherwise="write host:port, or remove this rule")
+    if text != text.strip() or any(c.isspace() or not c.isprintable() for c in text):
+        raise _RuleError("has white space or control characters in it", lambda _: (text.strip(),))
+    if "://" in text or "@" in text:
+        raise _RuleError("is a URL", lambda advice: advice.of_url(text))
+    host, written = _split(text)
+    ports = DEFAULT_PORTS if written is None else written
+    if host == "*":
+        return NetRule("any", "", ports)
+    if host.startswith("["):
+        return _bracketed(host[1:-1], ports)
+    if "/" in host:
+        return _block(host, ports, written)
+    if host.startswith("*."):
+        return NetRule("wildcard", _name(host[2:], room=2), ports)
+    if "*" in host:
+        raise _RuleError(
+            "has * in a place where it means nothing",
+            otherwise="it stands for the first part of a name, as in '*.example.org:443'",
+        )
+    if _looks_like_ipv4(host):
+        return NetRule("address", str(_address(host, ports)), ports)
+    return NetRule("name", _name(host), ports)
+
+
+def _split(text: str) -> tuple[str, Ports | None]:
+    """Return host and ports, None for no ports; an IPv6 host keeps its brackets."""
     if text.startswith("["):
         inside, bracket, rest = text.partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise _wrong(text, "has a bracket too much or too few; write '[::1]:443'")
+            reason = "has a bracket too much or too few"
+            raise _RuleError(reason, lambda _: (f"{inside}]:{rest}",), otherwise=_LIKE_IPV6)
         host, colon, ports = f"{inside}]", rest[:1], rest[1:]
     else:
         host, colon, ports = text.partition(":")
         if host.count(",") or any(":" in part for part in ports.split(",")[1:]):
-            several = [part for part in text.split(",") if part]
-            raise _wrong(text, f"is more than one rule; write each by itself: {several!r}")
+            raise _RuleError(
+                "is more than one rule",
+                lambda advice: advice.of_several(text),
+                otherwise="write each by itself, as in 'api.example.org:443'",
+                together=True,
+            )
         if ":" in ports:
-            raise _wrong(text, _too_many_colons(text))
+            reason = "has a colon too much, or an IPv6 address without brackets"
+            raise _RuleError(reason, lambda advice: advice.of_colons(text))
     if not host:
-        raise _wrong(text, f"names no host; write '*{text}' for every host")
-    if not colon:
-        return host, DEFAULT_PORTS
-    return host, _ports(text, host, ports)
+        raise _RuleError(
+            "names no host", otherwise="write one before the colon; * means every host"
+        )
+    return host, _ports(host, ports) if colon else None
 
 
-def _too_many_colons(text: str) -> str:
-    """Return what is wrong with a text of two colons or more, which is probably an IPv6 address."""
-    host, _, port = text.rpartition(":")
-    if _is_ipv6(text.partition("/")[0]) and ":" not in text.partition("/")[2]:
-        return f"is an IPv6 address without brackets; write '[{text}]:443'"
-    if _is_ipv6(host.partition("/")[0]):
-        return f"has an IPv6 address without brackets; write '[{host}]:{port}'"
-    return "has a colon too much; write host:port"
-
-
-def _ports(text: str, host: str, ports: str) -> tuple[tuple[int, int], ...]:
+def _ports(host: str, ports: str) -> Ports:
     if not ports:
-        raise _wrong(text, f"has no port behind the colon; write '{host}:443'")
-    return _merged([_span(text, host, part) for part in ports.split(",")])
+        raise _RuleError("has no port behind the colon", lambda _: (f"{host}:443",))
+    return _merged([_span(host, ports, part) for part in ports.split(",")])
 
 
-def _span(text: str, host: str, part: str) -> tuple[int, int]:
+def _span(host: str, ports: str, part: str) -> tuple[int, int]:
     low, dash, high = part.partition("-")
-    first = _port(text, host, low)
-    last = _port(text, host, high) if dash else first
+    first = _port(host, ports, low)
+    last = _port(host, ports, high) if dash else first
     if last < first:
-        raise _wrong(text, f"has a range that ends before it begins; write '{host}:{last}-{first}'")
+        reason = "has a range that ends before it begins"
+        raise _RuleError(reason, lambda advice: advice.of_ports(host, ports))
     return first, last
 
 
-def _port(text: str, host: str, port: str) -> int:
+def _port(host: str, ports: str, port: str) -> int:
     if port and _DIGITS.issuperset(port) and not (port[0] == "0" and len(port) > 1):
         number = int(port) if len(port) <= 5 else _HIGHEST_PORT + 1
         if 1 <= number <= _HIGHEST_PORT:
             return number
-        raise _wrong(text, f"has the port {port}; ports go from 1 to {_HIGHEST_PORT}")
-    known = _SCHEMES.get(port.lower())
-    if known is not None:
-        raise _wrong(text, f"has a name in place of a port; write the number: '{host}:{known}'")
+        raise _RuleError(f"has the port {port}", otherwise=f"ports go from 1 to {_HIGHEST_PORT}")
     if "/" in port:
-        return _port_with_path(text, host, port)
-    if port == "*":
-        raise _wrong(text, "has * in place of a port; name the ports, or write '*' for everything")
-    raise _wrong(
-        text,
-        f"has {port!r} in place of a port; write digits, as in '{host}:443' or '{host}:80,443'",
-    )
+        reason, like = "has a path or a block behind the port", _LIKE_BLOCK
+    else:
+        reason, like = f"has {port!r} in place of a port", _LIKE_PORTS
+    raise _RuleError(reason, lambda advice: advice.of_ports(host, ports), otherwise=like)
 
 
-def _port_with_path(text: str, host: str, port: str) -> int:
-    number = port.partition("/")[0]
-    right = f"{host}:{number}" if _DIGITS.issuperset(number) and number else f"{host}:443"
-    raise _wrong(text, f"has a path or a block behind the port; write '{right}'")
-
-
-def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _merged(spans: list[tuple[int, int]]) -> Ports:
     merged: list[tuple[int, int]] = []
     for low, high in sorted(spans):
         if merged and low <= merged[-1][1] + 1 and (merged[-1], (low, high)) != DEFAULT_PORTS:
@@ -271,88 +284,92 @@ def _looks_like_ipv4(host: str) -> bool:
     return bool(last) and (_DIGITS.issuperset(last) or hexadecimal)
 
 
-def _is_ipv6(host: str) -> bool:
+def _bracketed(inside: str, ports: Ports) -> NetRule:
+    if ":" not in inside:
+        reason = "has brackets, which are for IPv6 addresses"
+        raise _RuleError(reason, lambda advice: (advice.with_ports(inside, ports),))
+    if "/" in inside:
+        return _block(inside, ports, ports)
+    return NetRule("address", str(_address(inside, ports)), ports)
+
+
+def _address(host: str, ports: Ports) -> IPv4Address | IPv6Address:
     import ipaddress  # only for rules that need it: it takes 3 ms to import
 
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _bracketed(text: str, inside: str, ports: tuple[tuple[int, int], ...]) -> NetRule:
-    if "/" in inside:
-        return _block(text, inside, ports)
-    if ":" not in inside:
-        raise _wrong(text, "has brackets, which are for IPv6 addresses; write the host without")
-    return NetRule("address", _address(text, inside), ports)
-
-
-def _address(text: str, host: str) -> str:
-    import ipaddress
-
     if "%" in host:
-        raise _wrong(text, "names a network interface; write the address without %")
+        raise _RuleError("names a network interface", otherwise="write the address without %")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        right = "'[::1]:443'" if ":" in host else "four numbers from 0 to 255: '10.0.0.5:443'"
-        raise _wrong(text, f"has {host!r}, which is not an address; write {right}") from None
+        right = _LIKE_IPV6 if ":" in host else "write four numbers from 0 to 255: '10.0.0.5:443'"
+        raise _RuleError(f"has {host!r}, which is not an address", otherwise=right) from None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        right = f"{address.ipv4_mapped}{text.rpartition(']')[2]}"
-        raise _wrong(text, f"is an IPv4 address in IPv6 form; write {right!r}")
-    return str(address)
+        plain = str(address.ipv4_mapped)
+        reason = "is an IPv4 address in IPv6 form"
+        raise _RuleError(reason, lambda advice: (advice.with_ports(plain, ports),))
+    return address
 
 
-def _block(text: str, host: str, ports: tuple[tuple[int, int], ...]) -> NetRule:
+def _block(host: str, ports: Ports, written: Ports | None) -> NetRule:
     import ipaddress
 
     address, _, length = host.partition("/")
     if not (":" in address or _looks_like_ipv4(address)):
-        raise _wrong(text, f"has a path; write '{address}:443'")
-    address = _address(text, address)
-    if not length or not _DIGITS.issuperset(length) or (length[0] == "0" and len(length) > 1):
-        raise _wrong(text, f"has {length!r} for the length of a block; write '10.0.0.0/8:443'")
+        behind = written or ((443, 443),)
+        raise _RuleError("has a path", lambda advice: (advice.with_ports(address, behind),))
+
+    def meant(advice: Any) -> Iterable[str]:
+        found: tuple[str, ...] = advice.of_block(address, length, ports)
+        return found
+
     try:
-        block = ipaddress.ip_network(f"{address}/{length}", strict=False)
+        first = _address(address, ports)
+    except _RuleError as mistake:
+        raise _RuleError(mistake.reason, meant, otherwise=mistake.otherwise) from None
+    if not length or not _DIGITS.issuperset(length) or (length[0] == "0" and len(length) > 1):
+        reason = f"has {length!r} for the length of a block"
+        raise _RuleError(reason, meant, otherwise=_LIKE_BLOCK)
+    try:
+        block = ipaddress.ip_network(f"{first}/{length}", strict=False)
     except ValueError:
-        longest = 128 if ":" in address else 32
-        raise _wrong(text, f"has a block of {length} bits; there are 0 to {longest}") from None
-    if str(block.network_address) != address:
-        right = str(NetRule("block", str(block), ports))
-        raise _wrong(text, f"has host bits that are not zero; write {right!r}")
+        longest = f"there are 0 to {first.max_prefixlen}"
+        raise _RuleError(f"has a block of {length} bits", otherwise=longest) from None
+    if block.network_address != first:
+        raise _RuleError("has host bits that are not zero", meant)
     return NetRule("block", str(block), ports)
 
 
-def _name(text: str, host: str, *, room: int = 0) -> str:
+def _name(host: str, *, room: int = 0) -> str:
     """Return a name in lower case, IDNA form, and without a dot at its end."""
     labels = host.removesuffix(".").split(".")
     if _looks_like_ipv4(host):
-        raise _wrong(text, "has a number for its last label; write '*.example.org:443'")
-    name = ".".join(_label(text, label) for label in labels)
+        raise _RuleError("has a number for its last label", otherwise=_LIKE_NAME)
+    name = ".".join(map(_label, labels))
     if len(name) + room > _MAX_NAME:
-        raise _wrong(text, f"has a name of {len(name)} characters; allowed: {_MAX_NAME - room}")
+        allowed = f"allowed: {_MAX_NAME - room}"
+        raise _RuleError(f"has a name of {len(name)} characters", otherwise=allowed)
     return name
 
 
-def _label(text: str, label: str) -> str:
+def _label(label: str) -> str:
     if not label:
-        raise _wrong(text, "has a name with an empty part; write 'example.org:443'")
+        raise _RuleError("has a name with an empty part")
     if not label.isascii():
-        return _international(text, label)
+        return _international(label)
     lowered = label.lower()
     wrong = next((char for char in lowered if char not in _LABEL), None)
     if wrong is not None:
-        raise _wrong(text, f"has {wrong!r} in its host; write a name, an address or '*'")
+        raise _RuleError(f"has {wrong!r} in its host", otherwise=_LIKE_NAME)
     if lowered[0] == "-" or lowered[-1] == "-":
-        raise _wrong(text, f"has {label!r} in its host; a name does not begin or end with '-'")
+        raise _RuleError(f"has {label!r} in its host", otherwise="it begins or ends with '-'")
     if len(label) > _MAX_LABEL:
-        raise _wrong(text, f"has a part of {len(label)} characters; allowed: {_MAX_LABEL}")
+        raise _RuleError(
+            f"has a part of {len(label)} characters", otherwise=f"allowed: {_MAX_LABEL}"
+        )
     return lowered
 
 
-def _international(text: str, label: str) -> str:
+def _international(label: str) -> str:
     """Return the IDNA form of a label, if it is the same in every version of IDNA.
 
     IDNA 2003 maps some characters to others (`ß` to `ss`), and later versions do not.  A rule with
@@ -367,10 +384,9 @@ def _international(text: str, label: str) -> str:
     except (UnicodeError, ValueError):
         same = False
     if not same or not _LABEL.issuperset(encoded):
-        raise _wrong(
-            text,
-            f"has {label!r} in its host, which has no clear form in the domain name system;"
-            " write the form that begins with 'xn--', and ports in the digits 0 to 9",
+        raise _RuleError(
+            f"has {label!r} in its host, which has no clear form in the domain name system",
+            otherwise="write the form that begins with 'xn--', and ports in the digits 0 to 9",
         )
     return encoded
 
@@ -379,17 +395,3 @@ def _is_mark(char: str) -> bool:
     import unicodedata
 
     return unicodedata.category(char).startswith("M")
-
-
-def _url_as_rule(text: str) -> str:
-    """Return the rule that the author of a URL probably wants."""
-    scheme, _, rest = text.rpartition("://") if "://" in text else ("https", "", text)
-    for end in "/?#":
-        rest = rest.partition(end)[0]
-    host = rest.rpartition("@")[2] or "example.org"
-    tail = host.rpartition("]")[2] if host.startswith("[") else host
-    port = tail.partition(":")[2] if ":" in tail else ""
-    if port and _DIGITS.issuperset(port):
-        return host
-    name = host.removesuffix(f":{port}") if ":" in tail else host
-    return f"{name}:{_SCHEMES.get(scheme.lower(), 443)}"

@@ -679,7 +679,7 @@ def test_an_error_speaks_of_the_options_of_the_command(write, source, options, s
             ("--net", "https://x"),
             "error: --net: the network rule 'https://x' is a URL; write 'x:443'",
         ),
-        (("--net", "x:https"), "write the number: 'x:443'"),
+        (("--net", "x:https"), "in place of a port; write 'x:443'"),
         (("--ca-file", "/none.pem"), "error: --ca-file: '/none.pem', which does not exist; name a"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -48,4 +49,6 @@ def _load_late_modules() -> None:
     import traceback
 
     parse_net_rule("b\u00fccher.example.org:443")
+    with contextlib.suppress(ValueError):
+        parse_net_rule("https://[::ffff:10.0.0.1]")
     traceback.format_exception(ValueError())

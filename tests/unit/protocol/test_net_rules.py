@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from net_suggestions import suggested
 
 from protocol.net_rules import (
     MAX_PORTS,
@@ -63,8 +64,8 @@ WRONG = {
     "user@host": "write 'host:443'",
     "api.example.org/v1": "write 'api.example.org:443'",
     "host:443/v1": "write 'host:443'",
-    "host:https": "write the number: 'host:443'",
-    "host:ssh": "write the number: 'host:22'",
+    "host:https": "write 'host:443'",
+    "host:ssh": "write 'host:22'",
     "host:44e3": "'44e3' in place of a port",
     "host:0x1bb": "'0x1bb' in place of a port",
     "host:+443": "'+443' in place of a port",
@@ -82,9 +83,9 @@ WRONG = {
     "host:80,,81": "in place of a port",
     "host:80,": "in place of a port",
     "host:": "write 'host:443'",
-    "host:*": "write '*' for everything",
-    "*:*": "write '*' for everything",
-    ":443": "write '*:443'",
+    "host:*": "write numbers",
+    "*:*": "write '*'",
+    ":443": "names no host",
     "": "write host:port",
     " x:443": "white space",
     "x:443 ": "white space",
@@ -97,7 +98,7 @@ WRONG = {
     "a:80,443,b:443": "more than one rule",
     "::1:443": "without brackets",
     "[::ffff:127.0.0.1]:80": "in IPv6 form; write '127.0.0.1:80'",
-    "[::ffff:127.0.0.1]": "in IPv6 form; write '127.0.0.1'",
+    "[::ffff:127.0.0.1]": "in IPv6 form; write '127.0.0.1:80,443'",
     "[fe80::1%eth0]:80": "names a network interface",
     "0x7f.1:80": "is not an address",
     "0177.0.0.1:80": "is not an address",
@@ -115,10 +116,10 @@ WRONG = {
     "[host]:443": "brackets, which are for IPv6",
     "[fe80::1%eth0]:443": "without %",
     "[::ffff:10.0.0.1]:443": "write '10.0.0.1:443'",
-    "[::ffff:10.0.0.0/104]:443": "write '10.0.0.0:443'",
+    "[::ffff:10.0.0.0/104]:443": "write '10.0.0.0/8:443'",
     "[12345::]:443": "is not an address",
-    "10.1.0.0/8:443": "write '10.0.0.0/8:443'",
-    "[fd00::1/8]:443": "write '[fd00::/8]:443'",
+    "10.1.0.0/8:443": "write '10.1.0.0:443' or '10.0.0.0/8:443'",
+    "[fd00::1/8]:443": "write '[fd00::1]:443' or '[fd00::/8]:443'",
     "10.0.0.0/33:443": "there are 0 to 32",
     "[fd00::/129]:443": "there are 0 to 128",
     "10.0.0.0/255.0.0.0:443": "for the length of a block",
@@ -140,8 +141,8 @@ WRONG = {
     ".example.org:443": "an empty part",
     "a..b:443": "an empty part",
     "a.b..:443": "an empty part",
-    "-a.org:443": "does not begin or end with '-'",
-    "a-.org:443": "does not begin or end with '-'",
+    "-a.org:443": "it begins or ends with '-'",
+    "a-.org:443": "it begins or ends with '-'",
     "a!b:443": "'!' in its host",
     "a" * 64 + ":443": "allowed: 63",
     ".".join(["a" * 60] * 5) + ":443": "allowed: 253",
@@ -150,6 +151,65 @@ WRONG = {
     "a。b:443": "'xn--'",
     "host:1:2": "colon too much",
 }
+
+
+MEANT = {
+    # The suggestion has all that the text names.
+    "[::ffff:10.1.0.0/112]:22": ["10.1.0.0/16:22"],
+    "[::ffff:10.1.0.5/104]": ["10.1.0.5:80,443", "10.0.0.0/8:80,443"],
+    "::ffff:10.0.0.0/104:443": ["10.0.0.0/8:443"],
+    "10.0.0.0:443/8": ["10.0.0.0/8:443"],
+    "[fd00::]:443/8": ["[fd00::/8]:443"],
+    "tcp://10.0.0.0/8:5432": ["10.0.0.0/8:5432"],
+    "https://10.0.0.0/8": ["10.0.0.0/8:443"],
+    "https://10.0.0.5/8": ["10.0.0.5:443"],
+    "https://host:8000-8010/x": ["host:8000-8010"],
+    "https://host:80,443": ["host:80,443"],
+    "api.example.org/v1:8443": ["api.example.org:8443"],
+    "host:80,https": ["host:80,443"],
+    "host:22,90-80": ["host:22,80-90"],
+    "host:22,443/v1": ["host:22,443"],
+    "a:80,443,b:443": ["a:80,443", "b:443"],
+    "a,b:8443": ["a:8443", "b:8443"],
+    "10.0.0.0/8,172.16.0.0/12:22": ["10.0.0.0/8:22", "172.16.0.0/12:22"],
+    "10.1.0.0/255.255.0.0:443": ["10.1.0.0/16:443"],
+    "10.1.0.0/0.0.255.255:443": ["10.1.0.0/16:443"],
+    "10.1.0.0/016:443": ["10.1.0.0/16:443"],
+    "fd00::1/8": ["[fd00::1]:443", "[fd00::/8]:443"],
+    # Both readings are suggested.
+    "::1:443": ["[::1]:443", "[::1:443]:443"],
+    # A guess would allow more than the text names, or is not a rule.
+    "[::ffff:0.0.0.0/95]:443": [],
+    "10.1.2.3/0:443": ["10.1.2.3:443"],
+    "10.1.2.3:443/8": [],
+    "10.1.0.0/255.0.255.0:443": [],
+    "host:*": [],
+    ":443": [],
+    "a:80,b": [],
+    "host:80,,443": [],
+    "host:99999": [],
+    "fd00::1:99999": [],
+    "ftp://[::1": [],
+    "https://a!b": [],
+    "https://host:99999": [],
+    "kafka://broker": [],
+    "https://a?next=http://b": ["a:443"],
+    "git@example.org:team/repo": [],
+    "a!b/x:443": [],
+    "[host]:443": ["host:443"],
+    "[10.0.0.0/8]:443": ["10.0.0.0/8:443"],
+    "[::1]443": ["[::1]:443"],
+    "x:443 ": ["x:443"],
+}
+
+
+@pytest.mark.parametrize("text", MEANT)
+def test_a_suggestion_keeps_what_the_text_names_and_adds_nothing(text):
+    """The author may copy the suggestion."""
+    with pytest.raises(ValueError, match=r"^the network rule ") as caught:
+        parse_net_rule(text)
+
+    assert suggested(str(caught.value), text) == MEANT[text]
 
 
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: ascii(text)[:40])
