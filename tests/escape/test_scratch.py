@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from harness import MEGABYTE, Child, Refused, make_request, run_hostile
 from modes import let_everybody_in
+from tmp_names import tmp_names
 
 SIZE = 2_000_000
 SINGLE = ((), ("landlock",), ("seccomp",), ("identity",))
@@ -35,9 +36,9 @@ def mounts_are_possible():
 
 def test_files_and_directories_can_be_used():
     """Making, writing, reading, listing, moving, cutting and removing all work."""
-    source = """
+    source = f"""
 import os, shutil, tempfile
-assert tempfile.gettempdir() == "/tmp" and os.listdir("/tmp") == []
+assert tempfile.gettempdir() == "/tmp" and sorted(os.listdir("/tmp")) == {tmp_names()}
 os.makedirs("/tmp/a/b")
 with open("/tmp/a/b/file", "w+") as file:
     file.write("hello")
@@ -50,10 +51,11 @@ with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as unn
     unnamed.write(b"x")
 print(open("/tmp/a/moved").read(), sorted(os.listdir("/tmp")), sorted(os.listdir("/tmp/a")))
 shutil.rmtree("/tmp/a")
-print(os.listdir("/tmp"))
+print(sorted(os.listdir("/tmp")))
 """
-    assert run(source).out == "hell ['a'] ['b', 'moved']\n[]\n"
-    assert run(source, zygote=make_request()).out == "hell ['a'] ['b', 'moved']\n[]\n"
+    seen = f"hell {tmp_names('a')} ['b', 'moved']\n{tmp_names()}\n"
+    assert run(source).out == seen
+    assert run(source, zygote=make_request()).out == seen
     assert run_hostile(source, scratch_bytes=0).code != 0
 
 
@@ -316,13 +318,16 @@ print("written", flush=True)
 while os.path.exists("/tmp/mine"):
     time.sleep(60)
 """
-    look = "import os; print(os.listdir('/tmp'), os.path.exists('/tmp/mine'))"
+    look = "import os; print(sorted(os.listdir('/tmp')), os.path.exists('/tmp/mine'))"
     for zygote in (None, make_request()):
         first = Child(waiting, zygote=zygote, scratch_bytes=SIZE)
         first.wait_line("written")
         try:
-            assert run(look, zygote=zygote).out == "[] False\n"
-            assert run("open('/tmp/mine', 'x')\n" + look, zygote=zygote).out == "['mine'] True\n"
+            assert run(look, zygote=zygote).out == f"{tmp_names()} False\n"
+            assert (
+                run("open('/tmp/mine', 'x')\n" + look, zygote=zygote).out
+                == f"{tmp_names('mine')} True\n"
+            )
             assert not Path("/tmp/mine").exists()
         finally:
             first.stop()
@@ -391,7 +396,7 @@ def test_an_ordinary_user_gets_one_through_a_user_namespace(as_root, forked):
     """An engine that is not root gives its runs the same directory, with the same limits."""
     source = """
 import os
-print(os.geteuid(), os.listdir("/tmp"))
+print(os.geteuid(), sorted(os.listdir("/tmp")))
 made = 0
 try:
     while True:
@@ -408,7 +413,7 @@ except OSError as error:
     zygote = make_request(hidden_paths=()) if forked else None
     outcome = run(source, before=BECOME_ORDINARY, zygote=zygote, hidden_paths=())
 
-    assert outcome.out == "65534 []\n28 512\n30\n", outcome.err
+    assert outcome.out == f"65534 {tmp_names()}\n28 512\n30\n", outcome.err
     assert outcome.layers["namespaces"].detail.startswith("user ")
 
 

@@ -79,7 +79,9 @@ def execute(shared, store, state=None):
         resolvers=Resolvers(credential=lambda _: {"password": SECRET}),
         journal=store,
     )
-    return finish(store.run), store.run.result()
+    events, result = finish(store.run), store.run.result()
+    assert result.reason == "success", result.error
+    return events, result
 
 
 def test_the_end_of_each_step_is_in_the_log_when_its_record_is_kept(shared):

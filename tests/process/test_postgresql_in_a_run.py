@@ -127,7 +127,8 @@ def test_the_connection_is_kept_from_step_to_step_and_closed_with_the_run(
     result = run(engine, configuration, job, job)
     assert result.reason == "success", result.error
     assert result.state["data"] == result.state["references"][1]
-    count = "select count(*) from pg_stat_activity where application_name = 'jobcell'"
+    database = configuration["database"]
+    count = f"select count(*) from pg_stat_activity where datname = '{database}'"
     while postgres.sql(count) != "0":
         pass  # the server notices the closed connection by itself
 

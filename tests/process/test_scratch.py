@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from runs import make_engine
+from tmp_names import tmp_names
 from warm import run_warm
 
 from engine import Engine, Permissions, Policy, RunOptions, RunResult
@@ -19,7 +20,7 @@ from engine import Engine, Permissions, Policy, RunOptions, RunResult
 WRITE = """
 import os, tempfile, zipfile
 def main(state):
-    found = os.listdir("/tmp")
+    found = sorted(os.listdir("/tmp"))
     with tempfile.NamedTemporaryFile(suffix=".zip") as file:
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("a.txt", state["text"])
@@ -27,7 +28,7 @@ def main(state):
         return {"found": found, "zip": file.read(), "parent": os.getppid()}
 """
 LEAVE = "def main(state):\n    open('/tmp/left', 'x').write('mine')\n    return state"
-LOOK = "import os\ndef main(state):\n    return {**state, 'seen': [*state.get('seen', []), os.listdir('/tmp')]}"
+LOOK = "import os\ndef main(state):\n    return {**state, 'seen': [*state.get('seen', []), sorted(os.listdir('/tmp'))]}"
 FILL = "def main(state):\n    open('/tmp/file', 'wb').write(bytes(3_000_000))"
 
 
@@ -63,7 +64,7 @@ def test_libraries_find_a_place_for_their_files(plain: Engine, mode: str):
     for _ in range(3):
         result = run(plain, WRITE, {"text": "hello"})
         assert result.reason == "success", result.error
-        assert result.state["found"] == []
+        assert result.state["found"] == tmp_names()
         with zipfile.ZipFile(io.BytesIO(result.state["zip"])) as archive:
             assert archive.read("a.txt") == b"hello"
         # Any zygote can fork for it: the second use of a set of permissions makes none.
@@ -74,7 +75,7 @@ def test_libraries_find_a_place_for_their_files(plain: Engine, mode: str):
 def test_it_is_gone_with_the_run(plain: Engine):
     """A file that a run leaves is found neither by the next run nor on the machine."""
     assert run(plain, LEAVE).reason == "success"
-    assert run(plain, LOOK, {}).state["seen"] == [[]]
+    assert run(plain, LOOK, {}).state["seen"] == [tmp_names()]
     assert not Path("/tmp/left").exists()
 
 
@@ -91,9 +92,9 @@ def test_steps_of_one_child_share_it_and_another_child_begins_with_an_empty_one(
         return {"workflow": {"steps": steps}}
 
     same = run(plain, plan(None), {})
-    assert same.state["seen"] == [["left"]] * 3, same.error
+    assert same.state["seen"] == [tmp_names("left")] * 3, same.error
     narrowed = run(plain, plan({"scratch_mb": 1}), {})
-    assert narrowed.state["seen"] == [["left"], [], []], narrowed.error
+    assert narrowed.state["seen"] == [tmp_names("left"), tmp_names(), tmp_names()], narrowed.error
 
 
 def test_a_step_may_have_a_smaller_one_or_none(plain: Engine):
@@ -155,7 +156,7 @@ def main(state):
     open("/tmp/file", "x").write(state["name"])
     with socket.create_connection(("127.0.0.1", state["port"]), timeout=30) as meeting:
         meeting.recv(1)
-    return {"text": open("/tmp/file").read(), "names": os.listdir("/tmp")}
+    return {"text": open("/tmp/file").read(), "names": sorted(os.listdir("/tmp"))}
 """
     import socket
 
@@ -172,7 +173,7 @@ def main(state):
             connection.sendall(b"!")
             connection.close()
         states = [one.result(30).state for one in runs]
-    assert states == [{"text": name, "names": ["file"]} for name in "abc"]
+    assert states == [{"text": name, "names": tmp_names("file")} for name in "abc"]
 
 
 @pytest.mark.parametrize("policy", [Policy(level="none"), Policy(without=("mounts",))])
