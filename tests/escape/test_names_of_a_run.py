@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from outside_world import World
-from relay_world import A, echo, reply, served
+from relay_world import CNAME, TXT, A, echo, reply, served
 
 SERVER = "203.0.113.5"
 RESOLVER = "127.0.0.53"
@@ -184,3 +184,53 @@ def test_a_name_that_changes_its_address_does_not_lead_to_the_machine(world: Wor
         asked.clear()
         open_ = world.run("zygote", ["rebinds.example.org:443"], places, without=WITHOUT)
     assert open_["data"] == ["ping", "near", "near"]
+
+
+ANSWERS = """
+import socket
+
+def look_up(name):
+    try:
+        return sorted({place[0] for *_, place in socket.getaddrinfo(name, 443, socket.AF_INET)})
+    except OSError as error:
+        return [type(error).__name__]
+
+def attempt(name):
+    try:
+        with socket.create_connection((name, 443), timeout=20) as end:
+            return len(end.recv(1))
+    except OSError as error:
+        return type(error).__name__
+
+def main(state):
+    names = ["many", "loop", "long"]
+    return {"data": [look_up(f"{one}.example.org") for one in names] + [attempt("loop.example.org")]}
+"""
+
+
+def over_tcp_only(records: list[tuple[int, bytes]]):
+    """Say over UDP that the answer is too long for it."""
+    return lambda message, over_tcp: reply(
+        message, records if over_tcp else [], flags=0 if over_tcp else 0x0200
+    )
+
+
+@pytest.mark.parametrize("mode", ["exec", "zygote"])
+def test_hostile_answers_of_a_name_server_do_not_reach_the_job(world: World, mode: str):
+    """A job gets one address for each name, whatever the server says: the relay reads its answers."""
+    many = [(A, bytes((198, 51, number // 250, number % 250 + 1))) for number in range(1_000)]
+    world.names.records = {
+        "many.example.org": over_tcp_only(many),
+        "loop.example.org": lambda message, _: reply(message, [(CNAME, b"\xc0\x0c")]),
+        "long.example.org": over_tcp_only([(TXT, bytes(60_000))]),
+    }
+    rules = ["*.example.org:443"]
+    data = world.run(mode, rules, [], job=ANSWERS)["data"]
+    assert [len(found) for found in data[:3]] == [1] * 3
+    assert all(found[0].startswith("198.18.") for found in data[:3])
+    assert data[3] == "ConnectionResetError"
+    assert "many.example.org" not in world.names.asked  # nobody has connected to it
+
+    data = world.run(mode, rules, [], job=ANSWERS, without=WITHOUT)["data"]
+    assert len(data[0]) == 1_000
+    assert data[1:] == [["gaierror"], ["gaierror"], "gaierror"]

@@ -10,6 +10,8 @@ import psutil
 import pytest
 from network_jobs import CONNECT, connections, echo, engine_with, options
 
+from sandbox_child.confine.kernel import NUMBERS
+
 MODES = ["exec", "zygote"]
 
 DATAGRAM = """
@@ -126,6 +128,34 @@ def test_other_kinds_of_sockets_are_refused(mode):
         assert eng.execute(LINK).result(60).state["data"] == ["netlink", "unix"]
 
 
+LISTEN = """
+import socket
+def main(state):
+    found = []
+    for family, host, port in ((2, "127.0.0.1", 0), (2, "0.0.0.0", 8080), (10, "::", 8081), (10, "::1", 80)):
+        try:
+            with socket.socket(family) as end:
+                end.bind((host, port))
+                end.listen()
+            found.append(host)
+        except OSError:
+            pass
+    return {"data": found}
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_job_has_no_listener_of_its_own(mode):
+    """The filter and Landlock each refuse it.  Without them only the port of a rule is taken already."""
+    made = options("127.0.0.1:80")
+    for without in ((), ("seccomp",), ("landlock",)):
+        with engine_with(mode, made, without=without) as eng:
+            assert eng.execute(LISTEN).result(60).state == {"data": []}, without
+    with engine_with(mode, made, without=("seccomp", "landlock")) as eng:
+        found = eng.execute(LISTEN).result(60).state["data"]
+    assert found[:3] == ["127.0.0.1", "0.0.0.0", "::"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_network_of_another_run_is_not_reached(mode):
     """Both runs are alive: the sockets of the other one are in another namespace."""
@@ -225,7 +255,7 @@ def test_a_job_that_holds_all_connections_that_it_can_get_has_a_limit():
 @pytest.mark.parametrize("call", ["setns", "unshare"])
 def test_a_job_cannot_change_its_namespace(call):
     """The filter ends a process that tries; without the filter it lacks the right."""
-    number = {"setns": 308, "unshare": 272}[call]
+    number = NUMBERS[call]
     source = (
         "import ctypes\ndef main(state):\n"
         f"    return {{'data': ctypes.CDLL(None).syscall({number}, 0x40000000, 0x40000000)}}"

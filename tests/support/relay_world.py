@@ -41,15 +41,31 @@ A, AAAA, CNAME, TXT = 1, 28, 5, 16
 
 
 class Relay:
-    """The relay, and the engine's end of its control socket."""
+    """The relay, and the engine's end of its control socket.
+
+    Args:
+        world: The namespace outside.
+        max_open_files: Most descriptors of the process.
+        limit_off: A limit of `relay_without` that this relay does not have.
+        settings: Fields of `Configure`.
+
+    """
 
     def __init__(
-        self, world: Space, *, max_open_files: int | None = None, **settings: object
+        self,
+        world: Space,
+        *,
+        max_open_files: int | None = None,
+        limit_off: str | None = None,
+        **settings: object,
     ) -> None:
         self.world = world
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(WAIT_S)
         command = relay_command()
+        if limit_off is not None:
+            at = command.index("-S") + 1
+            command[at : at + 1] = [str(Path(__file__).with_name("relay_without.py")), limit_off]
         if max_open_files is not None:
             limited = f'ulimit -n {max_open_files}; exec "$@"'
             command = ["/bin/sh", "-c", limited, "sh", *command]

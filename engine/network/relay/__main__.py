@@ -11,8 +11,8 @@ import sys
 from types import ModuleType
 
 
-def main(arguments: list[str]) -> None:
-    """Make our packages importable, and serve."""
+def prepare(arguments: list[str]) -> None:
+    """Make our packages importable."""
     directories = dict(pair.split("=", 1) for pair in arguments)
     sys.path.insert(0, directories["sandbox_child"])
     import finder  # type: ignore[import-not-found,unused-ignore]  # as in sandbox_child.__main__
@@ -23,6 +23,11 @@ def main(arguments: list[str]) -> None:
         bare = ModuleType(name)
         bare.__path__ = [directories["engine"] + place]
         sys.modules[name] = bare
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the engine is gone."""
+    prepare(arguments)
     from engine.network.relay.serving import serve
 
     # Not sys.exit, which would wait for the threads that look up names.

@@ -41,11 +41,15 @@ class Link:
         self.end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.end.settimeout(WAIT_S)
         self.run = relay.open(RULE, link=theirs)
+        self.served = 0
+        """Connections that the job has made."""
 
     def send(self, body: bytes, *made: socket.socket) -> None:
-        socket.send_fds(self.end, [body], [one.fileno() for one in made])
-        for one in made:
-            one.close()
+        try:
+            socket.send_fds(self.end, [body], [one.fileno() for one in made])
+        finally:
+            for one in made:
+                one.close()
 
     def failed(self) -> str:
         """Return the reason why the run has no network."""
@@ -64,7 +68,7 @@ def link(relay):
     made = Link(relay)
     yield made
     relay.send(Close(made.run))
-    assert relay.expect(Closed, made.run).connections == 0
+    assert relay.expect(Closed, made.run).connections == made.served
     made.end.close()
 
 
@@ -104,6 +108,27 @@ def test_a_link_that_never_ends_does_no_harm(link, space, world):
         link.relay.send(Close(link.run))
         assert link.relay.expect(Closed, link.run).connections == 1
     assert link.closed_by_relay()
+
+
+@pytest.mark.parametrize("end", [LINK_END, None], ids=["whole", "without the end of the link"])
+def test_a_child_that_keeps_its_link_can_pass_nothing_more(link, space, world, end):
+    """The relay has closed its end.  In the twin the child never says the end, and its socket is served."""
+    link.send(LINK_MORE, space.listener("::", 80))
+    if end is not None:
+        link.send(end)
+        assert link.closed_by_relay()
+        with pytest.raises(BrokenPipeError):
+            link.send(LINK_MORE, space.listener("::", 443))
+        assert is_refused(space, 443)
+        return
+    link.send(LINK_MORE, space.listener("::", 443))
+    with served(world.space.listener(OUTSIDE, 443), echo), space.socket() as mine:
+        mine.settimeout(WAIT_S)
+        mine.connect((OUTSIDE, 443))
+        mine.sendall(b"hello")
+        assert mine.recv(10) == b"hello"
+    assert link.relay.expect(Ended, link.run).bytes_sent == 5
+    link.served = 1
 
 
 def test_a_link_without_sockets_is_a_run_without_network(link):
