@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
+import os
 import threading
 import time
 from contextlib import closing
@@ -13,6 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from store_runs import JOB
+from warm import WarmProcess, run_warm
 
 from jobcell.store import Store, StoreVersionError, runs
 from jobcell.store.enqueue import prepare
@@ -37,10 +37,10 @@ def rename(connection):
     connection.execute(sa.text(f"create table {table}_of_version_9 (id text)"))
 
 schema._MIGRATIONS = (*schema._MIGRATIONS, *(8 - len(schema._MIGRATIONS)) * [id], rename)
-print("begins", flush=True)
+sys.stdin.readline()
 Store.open(sys.argv[1]).close()
 """
-"""A newer jobcell, whose tables an older one cannot use."""
+"""A newer jobcell, whose tables an older one cannot use.  It begins when it gets a line."""
 
 
 def outdate(store, *, readable_from=7):
@@ -146,17 +146,17 @@ def test_a_store_of_a_newer_jobcell_that_admits_this_one_is_used_as_before(fresh
 def test_a_migration_waits_for_the_transactions_of_old_programs(fresh, store_url):
     """Old programs write whole transactions, and nothing more afterwards."""
     with closing(Store.open(store_url)) as other:
+        read, write = os.pipe()
+        newer = WarmProcess(NEWER, store_url, streams=(read, 1, 2), kind="commands")
+        os.close(read)
         with fresh.database.write() as connection:
-            newer = subprocess.Popen(
-                [sys.executable, "-c", NEWER, store_url], stdout=subprocess.PIPE, text=True
-            )
-            assert newer.stdout.readline() == "begins\n"
+            os.write(write, b"\n")
+            os.close(write)
             if not fresh.database.is_sqlite:
                 wait_for(lambda: _waits_for_the_lock(other))
             assert newer.poll() is None
             fresh._write(connection, _enqueued(fresh, "old"))
         assert newer.wait(PATIENCE_S) == 0
-        newer.stdout.close()
         for client in (fresh, other):
             with pytest.raises(StoreVersionError, match="needs version 9 of the tables"):
                 client.enqueue(JOB)
@@ -171,7 +171,7 @@ def test_a_read_that_meets_the_new_tables_gives_the_same_error(fresh, store_url)
     """Reads look at the version once a second only, and may find a column missing."""
     assert fresh.runs() == []
     fresh.database._next_look_s = time.monotonic() + 3600
-    subprocess.run([sys.executable, "-c", NEWER, store_url], stdout=subprocess.PIPE, check=True)
+    assert run_warm(NEWER, store_url, stdin="\n", kind="commands").returncode == 0
     with pytest.raises(StoreVersionError, match="needs version 9 of the tables"):
         fresh.runs()
 
