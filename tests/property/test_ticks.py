@@ -44,13 +44,14 @@ def slow_search(
     zone = ZoneInfo(tz)
     (minute, minutes), (hour, hours), (_, days) = fields
 
-    def matches(wall: datetime) -> bool:
-        return wall.minute in minutes and wall.hour in hours and wall.day in days
-
     found = set()
     wall = begin.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
-    while wall < end.astimezone(zone).replace(tzinfo=None) + timedelta(days=1):
-        if matches(wall):
+    last = end.astimezone(zone).replace(tzinfo=None) + timedelta(days=1)
+    while wall < last:
+        if wall.hour not in hours or wall.day not in days:
+            wall = wall.replace(minute=0) + timedelta(hours=1)
+            continue
+        if wall.minute in minutes:
             early, late = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
             found.add(early)
             if late > early and "*" in {minute[0], hour[0]}:  # the wall clock shows it twice

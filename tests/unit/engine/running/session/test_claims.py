@@ -31,7 +31,8 @@ MAX_LINE = 1_000
 MAX_FRAMES = 100
 MAX_DETAILS_BYTES = 100_000
 MAX_DETAILS_ITEMS = 10_000
-HUGE = 127_000_000
+HUGE = 32_000_000
+"""A part that stays behind is at least six times as large as all that may stay."""
 REPORT = make_report("JobError", "bad row", step_id="a")
 
 

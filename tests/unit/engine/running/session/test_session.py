@@ -47,7 +47,7 @@ from protocol.report import OperationRef, Position, StackFrame, make_report
 from protocol.state import encode_state
 
 SECRET = "correct-horse-battery"
-HUGE = 127_000_000
+HUGE = 32_000_000
 
 
 def test_a_run_becomes_its_events():
