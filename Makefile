@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-long test-pythons wheel test-process test-escape lint format types pyright imports check cov \
-	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-relay bench-network bench-warm bench-permissions soak kills chaos memory fuzz fuzz-keep changelog docs clean
+	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-relay bench-network bench-warm bench-permissions bench-desk soak kills chaos memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ bench-relay: setup  ## The relay beside a direct connection: throughput, one mor
 
 bench-network: setup  ## The network of whole runs: one more run, many connections, throughput of a job
 	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_network
+
+bench-desk: setup  ## The pages and tests of an author in a real browser, beside their goals (needs Chromium)
+	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_desk
 
 bench-load: setup  ## Many lines, steps, runs and bytes: the cost of twice as many
 	$(PY) -m benchmarks.bench_load --long

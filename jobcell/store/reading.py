@@ -81,14 +81,20 @@ class Reader:
         return str(status)
 
     def standings(self, run_ids: Sequence[str]) -> dict[str, Standing]:
-        """Return the standing of each of these runs that the store has."""
+        """Return the standing of each of these runs that the store has.
+
+        The row of a run has the number of its last event only at its end: a worker does not write that
+        row with each event.
+        """
         found: dict[str, Standing] = {}
+        newest = sa.select(events.c.seq).where(events.c.run_id == runs.c.id)
+        last_seq = newest.order_by(events.c.seq.desc()).limit(1).scalar_subquery()
         with self._database.read() as connection:
             for start in range(0, len(run_ids), _MANY):
                 part = run_ids[start : start + _MANY]
-                query = sa.select(runs.c.id, runs.c.last_seq, runs.c.status)
+                query = sa.select(runs.c.id, last_seq.label("last_seq"), runs.c.status)
                 for row in connection.execute(query.where(runs.c.id.in_(part))):
-                    found[row.id] = Standing(row.last_seq, row.status in OVER)
+                    found[row.id] = Standing(row.last_seq or 0, row.status in OVER)
         return found
 
     def events(self, run_id: str, after: int) -> Progress:

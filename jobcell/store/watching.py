@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -12,6 +13,12 @@ from jobcell.store.errors import StoreUnavailableError
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.25
 """Pauses between two looks into the store while somebody waits; each is longer than the last."""
+
+LIVE_PAUSE_S: Final = 0.1
+"""Longest pause of a watcher: an event is on the page of a run within 200 ms."""
+
+_SHARE: Final = 4
+"""A pause is at least so many times as long as the look before it, but not above `LONGEST_PAUSE_S`."""
 
 AT_THE_END: Final = sys.maxsize
 """The number after which a task waits if only the end of the run interests it."""
@@ -63,6 +70,7 @@ class Watcher:
 
     async def _watch(self) -> None:
         while self._waiting:
+            begin = time.monotonic()
             try:
                 found = await asyncio.to_thread(self._look, tuple(self._waiting))
             except StoreUnavailableError:
@@ -71,8 +79,9 @@ class Watcher:
                 self._fail(error)
             else:
                 self._wake(found)
-            await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * 1.5, LONGEST_PAUSE_S)
+            least_s = _SHARE * (time.monotonic() - begin)
+            await asyncio.sleep(min(max(self._pause_s, least_s), LONGEST_PAUSE_S))
+            self._pause_s = min(self._pause_s * 1.5, LIVE_PAUSE_S)
 
     def _wake(self, found: Mapping[str, Standing]) -> None:
         for run_id, waiters in self._waiting.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import urllib.error
@@ -122,6 +123,24 @@ def test_a_run_is_cancelled_through_the_store(store: Store, shared_engine: Engin
     assert result.error is not None
     assert "not needed" in result.error.message
     assert story(run)[-2:] == ["job-error a 1", "workflow-error"]
+
+
+def test_the_events_of_a_run_come_while_it_goes_on(store: Store, shared_engine: Engine) -> None:
+    """A task that waits for events gets each of them soon, and not all of them at the end of the run."""
+    run = store.enqueue(FOR_EVER)
+
+    async def follow() -> list[str]:
+        found = []
+        async for event in store.run(run.id):
+            found.append(event.type)
+            if event.type == "log":
+                assert not run.done
+                run.cancel()
+        return found
+
+    with serving(store, shared_engine):
+        found = asyncio.run(asyncio.wait_for(follow(), PATIENCE_S))
+    assert found[-3:] == ["log", "job-error", "workflow-error"]
 
 
 def test_a_state_with_a_secret_is_not_in_the_store_without_a_key(

@@ -24,7 +24,7 @@ CHAIN = {
 
 
 def write_events(store: Store, run_id: str, new: Iterable[AnyEvent]) -> None:
-    """Append events to the log of a run, which is then going on."""
+    """Append events to the log of a run, which is then going on; its row has no number of the last one."""
     with store.database.write() as connection:
         for event in new:
             packed = store.contents.pack_event(event)
@@ -39,7 +39,6 @@ def write_events(store: Store, run_id: str, new: Iterable[AnyEvent]) -> None:
                 .where(runs.c.id == run_id)
                 .values(
                     status="running",
-                    last_seq=event.seq,
                     started_ms=store.database.now_ms,
                     last_event_ms=store.database.now_ms,
                 )

@@ -42,9 +42,7 @@ def test_the_tables_are_those_of_the_program():
 @pytest.mark.parametrize("name", ["error", "exception", "server", "network", "code"])
 def test_names_of_others_are_those_of_the_semantic_conventions(name):
     """A name without `jobcell` is one of theirs."""
-    from importlib import import_module
-
-    module = import_module(f"{stable.__name__}.{name}_attributes")
+    module = pytest.importorskip(f"{stable.__name__}.{name}_attributes")
     known = {value for value in vars(module).values() if isinstance(value, str)}
     ours = {one for one in names.ALL if one.startswith(f"{name}.")}
     assert ours

@@ -108,10 +108,7 @@ def test_a_request_without_an_exchange_fails_the_test(tmp_path, server):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (
-            "interactions: !!python/object/apply:os.mkdir [MADE]",
-            "could not determine a constructor",
-        ),
+        ("interactions: !!python/object/apply:os.mkdir [MADE]", ""),
         ("interactions: [", "while parsing"),
         ("interactions: [{}]", "'request'"),
         ("[1]", ""),
