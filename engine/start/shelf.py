@@ -1,7 +1,7 @@
 """Zygotes for runs with walls that the engine's own zygote lacks: another network, other paths.
 
 The forks of a zygote cannot enter a namespace that it has left.  So a set of permissions that is
-used again gets a zygote of its own, confined for exactly that set.  Only a few are kept.
+used again gets a zygote of its own, confined for exactly that set.  Their memory is limited.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import msgspec
 
 from engine.confinement import zygote_request
 from protocol.confinement import ConfinementRequest
+from protocol.limits import MEGABYTE
 
-MOST_ZYGOTES: Final = 3
-"""Most zygotes besides the engine's own; each takes about 20 MB, and a third of a second to
-load."""
+MOST_BYTES: Final = 256 * MEGABYTE
+"""Most memory of all zygotes besides the engine's own."""
+
+ZYGOTE_BYTES: Final = 20 * MEGABYTE
+"""Memory of a zygote that is not there yet; it takes 19 MB, and a third of a second to load."""
 
 MOST_SEEN: Final = 64
 """Sets of permissions that are remembered after their first run."""
@@ -28,6 +31,10 @@ IN_USE_S: Final = 10.0
 
 class Retirable(Protocol):
     """The part of a zygote that the shelf uses."""
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Return the memory of its own; None if that cannot be read."""
 
     def retire(self) -> None:
         """End the zygote when its last child has ended."""
@@ -95,13 +102,24 @@ class Shelf(Generic[_Z]):
         self._seen[base] = None
 
     def _has_place(self) -> bool:
-        if len(self._kept) < MOST_ZYGOTES:
-            return True
-        oldest = min(self._kept, key=lambda base: self._kept[base].used)
-        if time.monotonic() - self._kept[oldest].used < IN_USE_S:
-            return False  # otherwise alternating sets would need a new zygote for every run
-        self._kept.pop(oldest).zygote.retire()
+        """Return whether another zygote fits, and end some that were not used lately if it does then."""
+        by_use = sorted(self._kept, key=lambda base: self._kept[base].used)
+        sizes = {base: _size(self._kept[base].zygote) for base in by_use}
+        ended: list[ConfinementRequest] = []
+        while sum(sizes.values()) + ZYGOTE_BYTES > MOST_BYTES:
+            oldest = by_use[len(ended)] if len(ended) < len(by_use) else None
+            if oldest is None or time.monotonic() - self._kept[oldest].used < IN_USE_S:
+                return False  # otherwise alternating sets would need a new zygote for every run
+            ended.append(oldest)
+            del sizes[oldest]
+        for base in ended:
+            self._kept.pop(base).zygote.retire()
         return True
+
+
+def _size(zygote: Retirable) -> int:
+    found = zygote.memory_bytes
+    return ZYGOTE_BYTES if found is None else found
 
 
 def walls_of(request: ConfinementRequest, limits: ConfinementRequest) -> ConfinementRequest:

@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections import deque
+from pathlib import Path
 from typing import Final
 
 from engine.confinement import child_command, identity, readable, zygote_request
@@ -255,6 +256,16 @@ class _Zygote:
         told = self._told.pop(number, None)
         if told is not None:
             told.cooled(number, reason)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Return the memory that it shares with nobody but its forks (RssAnon of proc(5))."""
+        try:
+            text = Path(f"/proc/{self._pid}/status").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        line = text.partition("RssAnon:")[2]
+        return int(line.split(maxsplit=1)[0]) * 1024 if line else None
 
     def _watch_over(self) -> None:
         if not self._watched_over:

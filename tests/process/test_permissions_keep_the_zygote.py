@@ -117,17 +117,30 @@ def test_limits_of_a_run_hold_in_a_zygote_for_its_permissions(plain: Engine, tmp
     assert len(psutil.Process().children()) == before
 
 
-def test_few_zygotes_are_kept(plain: Engine, tmp_path: Path, monkeypatch):
+def test_ten_sets_in_turns_are_all_served_by_forks(plain: Engine, tmp_path: Path):
+    """From the third use on no run needs a new interpreter."""
+    places = [tmp_path / str(number) for number in range(10)]
+    for place in places:
+        place.mkdir()
+        warm(plain, read=[str(place)])
+    parents = [run(plain, WHO, read=[str(place)]).state["parent"] for place in places]
+    assert os.getpid() not in parents
+    assert len(set(parents)) == 10
+
+
+def test_the_memory_of_zygotes_is_limited(plain: Engine, tmp_path: Path, monkeypatch):
     """The engine drops the zygote that was used least recently; sets in alternation do not force
     new zygotes each time.
     """
-    places = [tmp_path / str(number) for number in range(shelf.MOST_ZYGOTES + 2)]
+    most = 3
+    monkeypatch.setattr(shelf, "MOST_BYTES", int((most + 0.5) * shelf.ZYGOTE_BYTES))
+    places = [tmp_path / str(number) for number in range(most + 2)]
     for place in places:
         place.mkdir()
-    for place in places[: shelf.MOST_ZYGOTES]:
+    for place in places[:most]:
         warm(plain, read=[str(place)])
     late = str(places[-1])
     assert [run(plain, WHO, read=[late]).state["parent"] for _ in range(3)] == [os.getpid()] * 3
     monkeypatch.setattr(shelf, "IN_USE_S", 0.0)
     assert run(plain, WHO, read=[late]).state["parent"] != os.getpid()
-    assert len(psutil.Process().children()) == 1 + shelf.MOST_ZYGOTES
+    assert len(psutil.Process().children()) == 1 + most
