@@ -1,7 +1,8 @@
 """Decides which sets of adaptors have a warm zygote, and which of these has to go.
 
 A set becomes warm at its second use within ten minutes, or because the manager has asked for it.
-The private memory of all warm zygotes together is limited; the least recently used goes first.
+The private memory of all warm zygotes together is limited.  The least recently used goes first, but only
+for a set that is used more often.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ again."""
 
 IMPORTING: Final = "it is being imported"
 """The reason of a set that is not warm yet."""
+
+_NO_ROOM: Final = "other sets are used as often, and warm_mb allows no more"
 
 MOST_SETS: Final = 256
 """Most sets that are remembered."""
@@ -84,6 +87,8 @@ class _Set:
         self.wanted = wanted
         """Whether the manager has asked for it: then one use is enough."""
         self.used_s: float | None = None
+        self.interval_s = 0.0
+        """Time between its last two uses; 0 if there were none."""
         self.due = wanted
         self.number = 0
         """The number of its warm zygote; 0 if there is none."""
@@ -149,6 +154,7 @@ class WarmSets:
             one = self._sets[key] = _Set(walls, adaptors)
         now = time.monotonic()
         last, one.used_s = one.used_s, now
+        one.interval_s = 0.0 if last is None else now - last
         self._forget_some()
         if self._never is not None:
             one.reason = self._never
@@ -174,8 +180,12 @@ class WarmSets:
             return  # one after another, so that imports do not take all processors
         for one in self._sets.values():
             if one.due and one.number == 0 and nursery.serves(one.request):
-                break
+                if self._finds_room(one):
+                    break
+                # It is tried again at its next use.
+                one.due, one.reason = False, _NO_ROOM
         else:
+            self._publish()
             return
         one.due = False
         if one.files is not None:
@@ -248,7 +258,23 @@ class WarmSets:
             and one.files.unchanged()
         )
 
+    def _finds_room(self, one: _Set) -> bool:
+        """Return whether a set fits beside those that are used as often as it is.
+
+        Without this, sets in turns would be imported and ended again for every run.
+        """
+        now = time.monotonic()
+        kept_bytes = sum(
+            other.memory_bytes
+            for other in self._sets.values()
+            if other.warm and other is not one and now - (other.used_s or 0) < one.interval_s
+        )
+        return kept_bytes + one.memory_bytes <= self._most_bytes
+
     def _make_room(self, newest: _Set) -> None:
+        if not self._finds_room(newest):
+            self._end(newest, _NO_ROOM)
+            return
         while True:
             warm = [one for one in self._sets.values() if one.warm]
             if sum(one.memory_bytes for one in warm) <= self._most_bytes:

@@ -129,6 +129,49 @@ def test_the_least_recently_used_goes_first(clock: Clock, nursery: Nursery, adap
     sets.close()
 
 
+def test_sets_in_turns_do_not_push_each_other_out(clock: Clock, nursery: Nursery, adaptor: Any):
+    """Ten sets of which three fit: three stay warm, and the others are not imported again and again."""
+    sets = WarmSets(100 * MB)
+    served = []
+    for _ in range(10):
+        for name in "abcdefghij":
+            clock.now += 1
+            served.append(sets.use(WALLS, adaptor(name))[0] > 0)
+            sets.warm_due(nursery)
+            for number, _ in nursery.asked:
+                sets.warmed(number, 30 * MB)
+    assert len(nursery.asked) <= 10, "each was imported once"
+    assert sum(served[-10:]) == 3
+    assert [one.reason for one in sets.told() if not one.warm] == [warm_sets._NO_ROOM] * 7
+    sets.close()
+
+
+def test_a_set_that_is_used_more_often_gets_the_place(clock: Clock, nursery: Nursery, adaptor: Any):
+    """A warm set goes for another one if it was idle for longer than the other one is between two uses."""
+    sets = WarmSets(50 * MB)
+    for name, wait_s in (("a", 5), ("a", 5), ("b", 100), ("b", 100)):
+        clock.now += wait_s
+        sets.use(WALLS, adaptor(name))
+        sets.warm_due(nursery)
+        if nursery.asked:
+            sets.warmed(nursery.asked[-1][0], 30 * MB)
+    assert [one.warm for one in sets.told()] == [False, True], "a was idle for longer"
+    for _ in range(2):
+        clock.now += 70
+        sets.use(WALLS, adaptor("b"))
+        clock.now += 70
+        sets.use(WALLS, adaptor("a"))
+        sets.warm_due(nursery)
+    assert [one.warm for one in sets.told()] == [False, True], "both are used as often"
+    for _ in range(2):
+        clock.now += 10
+        sets.use(WALLS, adaptor("a"))
+        sets.warm_due(nursery)
+    sets.warmed(nursery.asked[-1][0], 30 * MB)
+    assert [one.warm for one in sets.told()] == [True, False]
+    sets.close()
+
+
 def test_a_refused_set_is_tried_again_when_its_files_change(
     clock: Clock, nursery: Nursery, adaptor: Any, tmp_path: Path
 ):
