@@ -117,14 +117,19 @@ def measure(names: list[str], directory: Path, rounds: int, colds: int) -> Sampl
 
 
 def memory(names: list[str], directory: Path) -> dict[str, tuple[float, float]]:
-    """Return for each library the private MB of its warm zygote, and those of an idle fork of it."""
+    """Return for each library the private MB of its warm zygote, and those of an idle fork of it.
+
+    A fork is idle until a run needs it, and while its run waits for a credential.
+    """
     found = {}
-    with Engine(repo_dir=directory, max_runs=1, preload=names, warm_mb=2_000) as engine:
-        wait_until_warm(engine, len(names))
-        sizes = {one.adaptors[0].partition("@")[0]: one.memory_bytes / 1e6 for one in engine.warm()}
-        (clean,) = psutil.Process().children()
-        zygotes = {child.pid for child in clean.children()}
-        for name in names:
+    for name in names:
+        with Engine(repo_dir=directory, max_runs=1, preload=[name], warm_mb=2_000) as engine:
+            wait_until_warm(engine, 1)
+            zygote_mb = engine.warm()[0].memory_bytes / 1e6
+            (clean,) = psutil.Process().children()
+            while len(children := clean.children()) < 2:
+                time.sleep(0.01)
+            fork = max(children, key=psutil.Process.create_time)
             asked, go_on = threading.Event(), threading.Event()
 
             def credential(_id: str, asked: Any = asked, go_on: Any = go_on) -> dict[str, Any]:
@@ -132,12 +137,13 @@ def memory(names: list[str], directory: Path) -> dict[str, tuple[float, float]]:
                 go_on.wait()
                 return {}
 
+            waiting_mb = private_mb(fork.pid) or 0.0
             run = engine.execute(
                 plan(name, configuration="c"), {}, resolvers=Resolvers(credential=credential)
             )
             asked.wait()
-            (fork,) = [child.pid for child in clean.children() if child.pid not in zygotes]
-            found[name] = (sizes[name], private_mb(fork) or 0.0)
+            assert fork.is_running()
+            found[name] = (zygote_mb, max(waiting_mb, private_mb(fork.pid) or 0.0))
             go_on.set()
             run.result()
     return found

@@ -9,7 +9,8 @@ the clean zygote decides (seccomp_unotify(2)):
 - *setsid*: the first call of a fork, by which the clean zygote learns of it.  Until then it is in the
   process group of the warm zygote, and ends with it.
 - *prctl(PR_SET_PDEATHSIG, SIGKILL)*: the next call of a fork, which dies with the clean zygote from
-  then on.  Before it passes, the clean zygote puts the pipes of the run into the fork.
+  then on.  The fork calls it again to get the pipes of a run.  Before that passes, the clean zygote
+  puts them into the fork.
 - *socket*, if each run has a private network: the clean zygote makes the socket there.
 - *kill*, *tgkill*, *getpgid*, *getsid*: they pass for the caller's own process.
 

@@ -36,6 +36,7 @@ from sandbox_child.confine.kernel import MACHINE, Call, prctl
 from sandbox_child.confine.ready import ReadyWall
 from sandbox_child.confine.syscalls import FORK_FLAGS, FORK_FLAGS_WITH_SCRATCH
 from sandbox_child.confine.task import ForkedLayer, Layer, Ready, Task
+from sandbox_child.confine.waiting import Waiting
 from sandbox_child.confine.wall import ConfinedZygote, finish, put_on, put_on_scratch
 
 OWN: Final[tuple[Layer, ...]] = (
@@ -51,8 +52,8 @@ OWN: Final[tuple[Layer, ...]] = (
 """Layers that a warm zygote puts on before its filters, in this order."""
 
 FORKS: Final[tuple[ForkedLayer, ...]] = (session, pdeathsig, dumpable, descriptors, seccomp)
-"""Layers that a fork of a warm zygote puts on, in this order.  The pipes of the run come with the
-second one."""
+"""Layers that a fork of a warm zygote puts on, in this order.  After `pdeathsig` it waits for the pipes
+of a run: see `sandbox_child.confine.waiting`."""
 
 FORKS_WITH_SCRATCH: Final[tuple[ForkedLayer, ...]] = (FORKS[0], powerless, *FORKS[1:])
 """The same for a fork with a scratch directory, which begins with all capabilities over its own
@@ -105,6 +106,7 @@ def confine_warm(
     keep_fds: Collection[int],
     fork_fds: Collection[int],
     send: Callable[[int], object],
+    rehearse: Callable[[], object],
 ) -> WarmWall:
     """Put on this fork of a zygote the walls of a warm zygote; return those of its forks.
 
@@ -115,6 +117,7 @@ def confine_warm(
         keep_fds: The descriptors that stay open here.
         fork_fds: Those that stay open in a fork.
         send: Sends the other end of the gate to that zygote.
+        rehearse: Called in a fork that is made before a run needs it.
 
     Raises:
         ConfinementRefused: A required layer cannot be put on.
@@ -143,6 +146,9 @@ def confine_warm(
         if ready is None:
             raise OSError(errno.ENOSYS, f"{layer.NAME}: cannot be prepared")
         made.append((layer, ready))
+        if layer is pdeathsig:
+            waiting = Waiting(rehearse)
+            made.append((waiting, waiting.ready(forks)))
     if scratch:
         _try_namespaces()
     close_gate(bool(request.net), send, sockets=request.private_net, scratch=scratch)

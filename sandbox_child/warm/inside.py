@@ -57,6 +57,7 @@ def live(
         report: Takes the reason why the adaptors cannot be warm.
 
     """
+    rehearse = _Once(rehearse_compiler)
     try:
         outputs = _capture()
         reading = tuple(outputs.values())
@@ -68,6 +69,7 @@ def live(
             keep_fds=(0, *_OUTPUTS, report, link.fileno(), *reading),
             fork_fds=bootstrap.KEPT_FDS,
             send=lambda gate: socket.send_fds(link, [b"gate"], [gate]),
+            rehearse=rehearse,
         )
         link.close()
         announce(wanted.request.ca_file)
@@ -89,9 +91,22 @@ def live(
     close_gaps()
     return _fork_for_ever(
         forker,
-        lambda: bootstrap.serve_forked(channel, wall.put_on, loaded, rehearse_compiler, warmed),
+        lambda: bootstrap.serve_forked(channel, wall.put_on, loaded, rehearse, warmed),
         warmed,
     )
+
+
+class _Once:
+    """Calls a function in a fork that has time, once."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._called = False
+
+    def __call__(self) -> None:
+        if not self._called:
+            self._called = True
+            self._call()
 
 
 def _fork_for_ever(forker: Forker, serve: Callable[[], int], warmed: Warmed) -> int:

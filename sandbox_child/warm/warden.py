@@ -7,6 +7,7 @@ from the clean zygote, and takes the time of an import.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -29,6 +30,8 @@ IMPORT_S: Final = 20.0
 """Longest time for the import of the adaptors of a set."""
 FORK_S: Final = 5.0
 """Longest time from a request for a fork until the fork asks for its pipes.  It takes a millisecond."""
+WAITING_BYTES: Final = 6_000_000
+"""Most private memory of a fork that waits for a run.  It has 2.5 MB with pandas."""
 _REASON_BYTES: Final = 2_000
 _MOST_WAITS: Final = 50
 _WAIT_S: Final = 0.002
@@ -43,6 +46,22 @@ class Owner(Shared, Protocol):
 
     def forget(self, number: int) -> None:
         """Forget a warm zygote that has ended."""
+
+
+class Newborn:
+    """A fork that has no pipes yet."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.mortal = False
+        """Whether it dies with this process."""
+        self.early = False
+        """Whether it knows that there is no run for it yet."""
+        self.asked: Asked | None = None
+        """The call in which it waits for pipes."""
+        self.watched = False
+        """Whether its end is waited for."""
 
 
 class Warden:
@@ -67,10 +86,14 @@ class Warden:
         self._reason = b""
         self._gate: Gate | None = None
         self._waiting: deque[tuple[Fork, Pipes]] = deque()
-        self._forking: tuple[Fork, Pipes] | None = None
-        """The fork whose pipes wait for it."""
-        self._newborn: tuple[int, int] | None = None
-        """The pid and the pidfd of that fork, once it is known."""
+        self._birth = False
+        """Whether a fork is on its way to the call in which it gets its pipes."""
+        self._newborn: Newborn | None = None
+        """The fork that has no pipes yet, once it is known."""
+        self._early = True
+        """Whether forks may be made before a run needs them."""
+        self._early_due = False
+        """Whether the next one is due."""
         self._parked: Asked | None = None
         """The call for a fork in which the warm zygote waits."""
         self._ready = False
@@ -87,7 +110,7 @@ class Warden:
         if self._ended:
             return False
         self._waiting.append((wanted, pipes))
-        self._fork_next()
+        self._go_on()
         return True
 
     def cool(self, reason: str) -> None:
@@ -99,21 +122,15 @@ class Warden:
         self._house.forget(self._number)
         self._kill()
         self._host.say(Cooled(self._number, reason))
-        for wanted, pipes in (*filter(None, (self._forking,)), *self._waiting):
+        for wanted, pipes in self._waiting:
             self._host.fork_clean(wanted, pipes)
-        self._forking = None
         self._waiting.clear()
 
     def _kill(self) -> None:
         """Kill the warm zygote, and a fork without pipes: it is known, or in its group still."""
         if self._pidfd >= 0:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        if self._newborn is not None:
-            pid, pidfd = self._newborn
-            self._newborn = None
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-            os.waitpid(pid, 0)
+        self._end_newborn()
         try:
             os.killpg(self._pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -240,8 +257,9 @@ class Warden:
         self._parked = asked
         if not self._ready:
             self._ready = True
+            self._early_due = True
             self._host.say(Warmed(self._number, self._proc.private_bytes(self._pid)))
-        self._fork_next()
+        self._go_on()
 
     def _settle(self) -> str | None:
         """Take away what the warm zygote needed for the import only; return why that fails."""
@@ -249,50 +267,101 @@ class Warden:
             return None
         return self._house.scratches().settle(self._pidfd, self._request)
 
-    def _fork_next(self) -> None:
-        if self._forking is not None or self._parked is None:
+    def _go_on(self) -> None:
+        """Give the next run the fork that waits for one, or have a fork made."""
+        newborn, gate = self._newborn, self._gate
+        if self._waiting and newborn is not None and newborn.asked is not None:
+            self._furnish(newborn, newborn.asked)
+        if self._birth or self._parked is None:
             return  # its time is running
-        if not self._waiting:
+        if self._newborn is None and (self._waiting or (self._early and self._early_due)):
+            assert gate is not None
+            self._birth, self._early_due = True, False
+            self.deadline = time.monotonic() + FORK_S
+            parked, self._parked = self._parked, None
+            gate.let_pass(parked)
+        else:
             self.deadline = None
-            return
-        assert self._gate is not None
-        self._forking = self._waiting.popleft()
-        self.deadline = time.monotonic() + FORK_S
-        parked, self._parked = self._parked, None
-        self._gate.let_pass(parked)
 
     def _meet(self, gate: Gate, asked: Asked) -> None:
         """Take note of the new fork, which leaves the group of the warm zygote."""
-        if self._forking is not None and self._newborn is None:
+        if self._birth and self._newborn is None:
             pidfd = self._new_child(asked.thread)
             if pidfd is not None:
-                self._newborn = (asked.thread, pidfd)
+                self._newborn = Newborn(asked.thread, pidfd)
                 gate.let_pass(asked)
                 return
         gate.refuse(asked)
 
     def _let_in(self, gate: Gate, asked: Asked) -> None:
-        """Give a new fork its pipes; it then lives no longer than this process."""
-        if self._newborn is None or self._newborn[0] != asked.thread or self._forking is None:
+        """Have a new fork live no longer than this process; the next time, give it its pipes."""
+        newborn = self._newborn
+        if newborn is None or newborn.pid != asked.thread or newborn.asked is not None:
             self._punish(gate, asked)
-            return
-        pidfd = self._newborn[1]
-        wanted, pipes = self._forking
-        self._newborn = self._forking = None
-        try:
-            self._forks.furnish(gate, asked, pidfd, wanted, pipes)
-        except OSError:
-            os.close(pidfd)
-            self._punish(gate, asked)
-            self._host.fork_clean(wanted, pipes)
-        else:
-            self._house.born(asked.thread, self)
-            self._host.adopt(asked.thread, pidfd)
-            self._host.say(Forked(asked.thread, self._number), pidfd)
+        elif not newborn.mortal:
+            newborn.mortal = True
             gate.let_pass(asked)
-            for fd in pipes[:PIPES]:
-                os.close(fd)
-        self._fork_next()
+        elif not self._waiting and not newborn.early:
+            newborn.early = True
+            gate.refuse(asked, errno.EAGAIN)
+        else:
+            newborn.asked = asked
+            self._birth = False
+            if not self._waiting:
+                self._let_wait(newborn)
+            self._go_on()
+
+    def _let_wait(self, newborn: Newborn) -> None:
+        """Keep a fork until a run needs it, if that costs nothing but a little memory."""
+        try:
+            harmless = (
+                self._proc.is_powerless(newborn.pid)
+                and 0 < self._proc.private_bytes(newborn.pid) <= WAITING_BYTES
+            )
+        except OSError:
+            harmless = False
+        if harmless:
+            self._host.watch(newborn.pidfd, self._on_newborn_end)
+            newborn.watched = True
+        else:
+            self._on_newborn_end(0)
+
+    def _on_newborn_end(self, _events: int) -> None:
+        """Do without early forks: this one is not harmless, or has ended."""
+        self._early = False
+        self._end_newborn()
+
+    def _end_newborn(self) -> None:
+        newborn = self._take_newborn()
+        if newborn is not None:
+            signal.pidfd_send_signal(newborn.pidfd, signal.SIGKILL)
+            os.close(newborn.pidfd)
+            os.waitpid(newborn.pid, 0)
+
+    def _take_newborn(self) -> Newborn | None:
+        newborn, self._newborn = self._newborn, None
+        if newborn is not None and newborn.watched:
+            self._host.unwatch(newborn.pidfd)
+        return newborn
+
+    def _furnish(self, newborn: Newborn, asked: Asked) -> None:
+        """Give a fork the pipes of the run that has waited longest."""
+        gate = self._gate
+        assert gate is not None
+        wanted, pipes = self._waiting.popleft()
+        try:
+            self._forks.furnish(gate, asked, newborn.pidfd, wanted, pipes)
+        except OSError:
+            self._end_newborn()
+            self._host.fork_clean(wanted, pipes)
+            return
+        self._take_newborn()
+        self._house.born(newborn.pid, self)
+        self._host.adopt(newborn.pid, newborn.pidfd)
+        self._host.say(Forked(newborn.pid, self._number), newborn.pidfd)
+        gate.let_pass(asked)
+        for fd in pipes[:PIPES]:
+            os.close(fd)
 
     def _new_child(self, thread: int) -> int | None:
         """Return the pidfd of a process that has just been forked; None for every other thread.
@@ -307,5 +376,8 @@ class Warden:
             return None
 
     def child_ended(self, pid: int) -> None:
-        """Take note that a fork has ended."""
+        """Take note that a fork has ended; the next one is then made while nobody waits."""
         self._forks.ended(pid)
+        if not self._ended:
+            self._early_due = True
+            self._go_on()

@@ -29,7 +29,7 @@ def without_own_filter():
     # A fork puts on only the first layers, with which its pipes come.
     for wall in gc.get_objects():
         if type(wall).__name__ == "ReadyWall" and len(wall._calls) >= 5:
-            first = ("session", "powerless", "pdeathsig")
+            first = ("session", "powerless", "pdeathsig", "waiting")
             wall._calls = tuple(pair for pair in wall._calls if pair[0].NAME in first)
 
 def prctl(*arguments):
@@ -69,6 +69,11 @@ def zygote_of(engine: Engine) -> psutil.Process:
     del engine
     (clean,) = psutil.Process().children()
     return clean
+
+
+def warm_zygote_of(engine: Engine) -> psutil.Process:
+    """Return the warm zygote, which is older than its forks."""
+    return min(zygote_of(engine).children(), key=lambda one: (one.create_time(), one.pid))
 
 
 def started(engine: Engine, call: str, **options: Any) -> tuple[Any, int]:

@@ -6,23 +6,24 @@ Memory, descriptors and signals have their twins in the tests of those walls.
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
-from hostile_adaptors import HOSTILE, answer, engine_with, plan, zygote_of
+from hostile_adaptors import HOSTILE, answer, engine_with, zygote_of
 from runs import make_engine
+from warm_orphans import left_by_a_killed_manager
 from warm_pairs import PATIENCE_S, WarmRepo, set_of, wait_until_decided
 
 ROOT = Path(__file__).parents[2]
-END_S = 5.0
-"""Longest time for the end of a process that has got its signal."""
+WAITS = """
+def use():
+    def op(state):
+        print("here", flush=True)
+        time.sleep(1000)
+    return op
+"""
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_fork_that_hangs_costs_a_run_the_time_of_a_limit(
         os.register_at_fork({hook}=spin)
     """
     with engine_with(repo, source) as engine:
-        assert wait_until_decided(engine, "hostile").warm
+        wait_until_decided(engine, "hostile")  # the first fork is made before a run needs it
         for _ in range(3):
             assert answer(engine, "nothing()") is None
         deadline = time.monotonic() + PATIENCE_S
@@ -84,7 +85,7 @@ def test_a_fork_that_hangs_costs_a_run_the_time_of_a_limit(
 
 def test_all_processes_end_with_the_manager(repo: WarmRepo):
     """A manager that is killed leaves neither a warm zygote nor a fork behind."""
-    assert left_by_a_killed_manager(repo, ROOT / "sandbox_child") == []
+    assert left_by_a_killed_manager(repo, ROOT / "sandbox_child", WAITS, in_run=True) == []
 
 
 def test_without_the_signal_of_a_parent_a_warm_zygote_outlives_the_manager(
@@ -96,43 +97,5 @@ def test_without_the_signal_of_a_parent_a_warm_zygote_outlives_the_manager(
         "    landlock,\n    pdeathsig,\n    dumpable,\n",
         "    landlock,\n    dumpable,\n",
     )
-    (left,) = left_by_a_killed_manager(repo, code)
+    (left,) = left_by_a_killed_manager(repo, code, WAITS, in_run=True)
     left.kill()
-
-
-def left_by_a_killed_manager(repo: WarmRepo, code: Path) -> list[psutil.Process]:
-    """Kill a manager whose children run *code*, and return those of its processes that do not end."""
-    repo.add(
-        "waits",
-        "import time\ndef use():\n    def op(s):\n        print('here', flush=True)\n        time.sleep(1000)\n    return op\n",
-    )
-    script = f"""
-        import sys, time
-        sys.path[:0] = [{str(ROOT)!r}]
-        import engine
-        from engine.confinement import interpreter
-        found = interpreter._package_directory
-        interpreter._package_directory = (
-            lambda name: {str(code)!r} if name == "sandbox_child" else found(name)
-        )
-        eng = engine.Engine(repo_dir={str(repo.path)!r}, preload=["waits"])
-        while not eng.warm()[0].warm: time.sleep(0.01)
-        run = eng.execute({plan("use()", "waits")!r})
-        while not any(e.type == "job-start" for e in run.poll(after=0)): time.sleep(0.01)
-        print("ready", flush=True)
-        time.sleep(1000)
-    """
-    manager = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
-    )
-    assert manager.stdout is not None
-    with manager.stdout:
-        assert manager.stdout.readline() == "ready\n"
-        processes = psutil.Process(manager.pid).children(recursive=True)
-        assert len(processes) == 3, "the clean zygote, the warm one, and the run"
-        manager.send_signal(signal.SIGKILL)
-        manager.wait()
-    clean, *others = processes
-    psutil.wait_procs([clean], timeout=PATIENCE_S)
-    # The others get their signal when the clean zygote ends.
-    return psutil.wait_procs(others, timeout=END_S)[1]

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from hostile_adaptors import HOSTILE, engine_with, plan
+from hostile_adaptors import HOSTILE, engine_with, plan, zygote_of
 from runs import make_engine
 from warm_pairs import WarmRepo, run, wait_until_decided
 
@@ -120,6 +121,8 @@ def test_memory_of_an_import_does_not_evade_a_lower_limit(repo: WarmRepo):
         assert run(engine, plan("use()", "hoarder"))[0].state == {"answer": 150_000_000}
         ended, _ = run(engine, plan("use()", "hoarder"), **LOW_MEMORY)
         assert ended.reason != "success", ended.state
+        states = [one.status() for one in zygote_of(engine).children()]
+        assert psutil.STATUS_ZOMBIE not in states, "the clean zygote waits for a fork that it kills"
 
 
 def test_without_the_look_an_import_evades_a_lower_limit(
