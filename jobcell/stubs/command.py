@@ -151,10 +151,37 @@ def _write(target: Path, links: Sequence[AdaptorLink]) -> None:
 
 
 def _in_scope(target: Path, module: str, name: str) -> str:
-    """Return the line of the prelude that puts a public name of an adaptor into scope."""
-    if any((target / module / name).with_suffix(suffix).exists() for suffix in ("", ".pyi")):
-        return f"{name}: Any\n"  # mypy also forgets a module that is assigned
-    return f"{name} = _{module}.{name}\n"
+    """Return the lines of the prelude that put a public name of an adaptor into scope."""
+    places = (target / module / f"{name}.pyi", target / module / name / "__init__.pyi")
+    place = next((place for place in places if place.exists()), None)
+    if place is None:
+        return f"{name} = _{module}.{name}\n"
+    names = _listed_names(place)
+    if names is None:
+        return f"{name}: Any\n"
+    # mypy also forgets a module that is assigned, hence a class with the names of the module.
+    inner = f"_{module}_{name}"
+    lines = [f"import {module}.{name} as {inner}", f"class _Of{inner}:", "    pass"]
+    for found in names:
+        is_function = not found[:1].isupper()
+        value = f"staticmethod({inner}.{found})" if is_function else f"{inner}.{found}"
+        lines.append(f"    {found} = {value}")
+    return "\n".join([*lines, f"{name}: _Of{inner}\n"])
+
+
+def _listed_names(place: Path, *, follow: bool = True) -> list[str] | None:
+    """Return the names in `__all__` of a stub, or of the module beside it whose list it takes."""
+    for statement in ast.parse(place.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(
+                targets=[ast.Name(id="__all__")],
+                value=ast.Attribute(value=ast.Name(id=other), attr="__all__"),
+            ):
+                beside = place.with_name(f"{other}.pyi")
+                return _listed_names(beside, follow=False) if follow and beside.exists() else None
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List() as value):
+                return [str(item.value) for item in value.elts if isinstance(item, ast.Constant)]
+    return None
 
 
 def _write_adaptor(target: Path, link: AdaptorLink) -> tuple[list[str], list[str]]:
@@ -200,7 +227,9 @@ def public_names(source: str) -> list[str]:
     found: list[str] = []
     for statement in ast.parse(source).body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+            case ast.Assign(
+                targets=[ast.Name(id="__all__")], value=(ast.List() | ast.Tuple()) as value
+            ) if all(isinstance(item, ast.Constant) for item in value.elts):
                 return [str(name) for name in ast.literal_eval(value)]
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 found.append(name)

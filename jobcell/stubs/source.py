@@ -134,6 +134,8 @@ def _statement(statement: ast.stmt) -> list[ast.stmt]:
         case ast.ClassDef():
             docstring = [statement.body[0]] if _is_docstring(statement.body[0]) else []
             declared = _declared(statement)  # before the bodies are gone
+            # `builtins` imports the stub, and a named tuple needs `builtins`: mypy gives up on this circle.
+            statement.bases = [base for base in statement.bases if not _is_named_tuple(base)]
             rest = _statements(statement.body[len(docstring) :])
             statement.body = [*docstring, *declared, *rest] or [_ELLIPSIS]
         case ast.If():
@@ -157,6 +159,10 @@ def _statement(statement: ast.stmt) -> list[ast.stmt]:
         case _:
             return []
     return [statement]
+
+
+def _is_named_tuple(base: ast.expr) -> bool:
+    return "NamedTuple" in (getattr(base, "id", None), getattr(base, "attr", None))
 
 
 def _function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:

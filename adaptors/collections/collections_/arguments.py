@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from .errors import ArgumentError, kind
@@ -12,6 +13,13 @@ from .times import end_of, start_of
 
 State: TypeAlias = dict[str, Any]
 Operation: TypeAlias = Callable[[State], Any]
+
+Lazy: TypeAlias = Callable[[State], Any]
+"""A function of the state in place of an argument."""
+Text: TypeAlias = str | Lazy
+Number: TypeAlias = float | Lazy
+Time: TypeAlias = str | date | Lazy
+"""A text such as `2024-01`, a date, or a datetime, which is a date as well."""
 
 _MOST_CALLS: Final = 100
 
@@ -111,7 +119,7 @@ def query_of(state: State, query: Any, options: Mapping[str, Any], *, whole: boo
         whole: Whether a query without options means all values.
 
     Raises:
-        ArgumentError: It is not a query.
+        ArgumentError: It is not a query, or it says something twice.
 
     """
     found = resolve(state, query)
@@ -121,15 +129,16 @@ def query_of(state: State, query: Any, options: Mapping[str, Any], *, whole: boo
         found = {}
     elif not isinstance(found, dict):
         raise ArgumentError(f"a query is a key, a pattern or a dict, not {kind(found)}")
-    given = {
-        _CAMEL.get(name, name): value
-        for name, value in {**found, **resolve(state, dict(options))}.items()
-        if value is not None
-    }
+    given = {_CAMEL.get(name, name): value for name, value in found.items() if value is not None}
+    for name, value in resolve(state, dict(options)).items():
+        if value is not None:
+            if name in given:
+                raise ArgumentError(f"{name} is given twice: in the query, and as an option")
+            given[name] = value
     for name in given:
         if name not in _OPTIONS:
             raise ArgumentError(
-                f"a query has no option {name!r:.60}; there are: {', '.join(_OPTIONS)}"
+                f"a query has no option {name!r:.60}; {_meant(name)}there are: {', '.join(_OPTIONS)}"
             )
     if not given and not whole:
         raise ArgumentError("the query is empty; write '*' for all values of the collection")
@@ -151,6 +160,14 @@ def query_of(state: State, query: Any, options: Mapping[str, Any], *, whole: boo
         times=times,
         paged=tuple(name for name in ("limit", "page_size", "cursor") if name in given),
     )
+
+
+def _meant(name: Any) -> str:
+    """Return the option that a wrong name is near to, as the beginning of an advice."""
+    import difflib  # it is for errors only
+
+    near = difflib.get_close_matches(str(name)[:60], [*_OPTIONS, *_CAMEL], 1, 0.7)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def _number(name: str, value: Any, *, endless: bool = False) -> float:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from . import access
 from .arguments import (
     MOST,
     Callback,
+    Lazy,
+    Number,
     Operation,
     Query,
     State,
+    Text,
+    Time,
     key_maker,
     key_of,
     name_of,
@@ -35,7 +39,19 @@ class Items(list[Any]):
     cursor: str | None = None
 
 
-def get(name: Any, query: Any = None, **options: Any) -> Operation:
+def get(
+    name: Text,
+    query: Text | dict[str, Any] | None = None,
+    *,
+    key: Text | None = None,
+    created_after: Time | None = None,
+    created_before: Time | None = None,
+    updated_after: Time | None = None,
+    updated_before: Time | None = None,
+    limit: Number | None = None,
+    page_size: Number | None = None,
+    cursor: Text | None = None,
+) -> Operation:
     """Fetch one value, or several values, of a collection into ``data``.
 
     A key without ``*`` and without other options fetches one value; ``data`` is then the value, or
@@ -44,11 +60,31 @@ def get(name: Any, query: Any = None, **options: Any) -> Operation:
 
     Args:
         name: The name of the collection.
-        query: A key; a pattern in which ``*`` matches any text; or a dict of the options.
-        options: ``key``, ``limit``, ``page_size``, ``cursor``, ``created_after``, ``created_before``,
-            ``updated_after``, ``updated_before``.
+        query: A key; a pattern in which ``*`` matches any text; or a dict of the options below, which may
+            have the names of OpenFn (``createdAfter``).
+        key: A key or a pattern, in place of *query*.
+        created_after: Only values whose key was set first after the end of this year, month or day.
+        created_before: Only values whose key was set first before its start.
+        updated_after: Only values that were set last after its end.
+        updated_before: Only values that were set last before its start.
+        limit: The largest number of values; all if it is left out.
+        page_size: The number of values that are fetched at once: 1,000, and 10,000 at most.
+        cursor: The cursor of an earlier query.
+
+    Example:
+        `collections.get("visits", "2024-*", created_after="2024-01", limit=100)`
 
     """
+    options = {
+        "key": key,
+        "created_after": created_after,
+        "created_before": created_before,
+        "updated_after": updated_after,
+        "updated_before": updated_before,
+        "limit": limit,
+        "page_size": page_size,
+        "cursor": cursor,
+    }
 
     def operation(state: State) -> State:
         collection = name_of(state, name)
@@ -68,7 +104,20 @@ def get(name: Any, query: Any = None, **options: Any) -> Operation:
     return operation
 
 
-def each(name: Any, query: Any = None, callback: Any = None, **options: Any) -> Operation:
+def each(  # long: each option is written out, so that an editor knows it
+    name: Text,
+    query: Text | dict[str, Any] | None = None,
+    callback: Callable[..., Any] | None = None,
+    *,
+    key: Text | None = None,
+    created_after: Time | None = None,
+    created_before: Time | None = None,
+    updated_after: Time | None = None,
+    updated_before: Time | None = None,
+    limit: Number | None = None,
+    page_size: Number | None = None,
+    cursor: Text | None = None,
+) -> Operation:
     """Call a function for each value of a collection that a query finds.
 
     The values come in pages, so that they need not be in memory together.  The function may change the
@@ -77,11 +126,31 @@ def each(name: Any, query: Any = None, callback: Any = None, **options: Any) -> 
 
     Args:
         name: The name of the collection.
-        query: As for `get`.
+        query: As for `get`, and so are the options.
         callback: A function of the state, the value and the key, or of the first of these.
-        options: As for `get`.
+        key: A key or a pattern, in place of *query*.
+        created_after: Only values whose key was set first after the end of this year, month or day.
+        created_before: Only values whose key was set first before its start.
+        updated_after: Only values that were set last after its end.
+        updated_before: Only values that were set last before its start.
+        limit: The largest number of values; all if it is left out.
+        page_size: The number of values that are fetched at once: 1,000, and 10,000 at most.
+        cursor: The cursor of an earlier query.
+
+    Example:
+        `collections.each("visits", "2024-*", lambda state, value, key: state.update(last=key))`
 
     """
+    options = {
+        "key": key,
+        "created_after": created_after,
+        "created_before": created_before,
+        "updated_after": updated_after,
+        "updated_before": updated_before,
+        "limit": limit,
+        "page_size": page_size,
+        "cursor": cursor,
+    }
 
     def operation(state: State) -> State | Awaitable[State]:
         collection = name_of(state, name)
@@ -113,7 +182,9 @@ def _ended(state: State, pages: _Pages) -> State:
     return {**state, "data": {"cursor": pages.cursor}}
 
 
-def set(name: Any, key: Any, values: Any) -> Operation:  # noqa: A001 - the name of OpenFn
+def set(  # noqa: A001 - the name of OpenFn
+    name: Text, key: str | Callable[..., Any], values: Any
+) -> Operation:
     """Set one value, or several values, of a collection; a key that exists gets the new value.
 
     The state stays as it is.  Up to 10,000 values and 8 MB are set together: all of them, or none.
@@ -123,6 +194,9 @@ def set(name: Any, key: Any, values: Any) -> Operation:  # noqa: A001 - the name
         key: The key of a single value, which may be a list; or a function that makes the key of each
             value from the value, the state and the index.
         values: The value, or for a function the list of values.
+
+    Example:
+        `collections.set("visits", lambda visit: visit["id"], state.visits)`
 
     """
 
@@ -142,7 +216,17 @@ def set(name: Any, key: Any, values: Any) -> Operation:  # noqa: A001 - the name
     return operation
 
 
-def remove(name: Any, query: Any = None, *, dry_run: Any = False, **options: Any) -> Operation:
+def remove(
+    name: Text,
+    query: Text | dict[str, Any] | None = None,
+    *,
+    dry_run: bool | Lazy = False,
+    key: Text | None = None,
+    created_after: Time | None = None,
+    created_before: Time | None = None,
+    updated_after: Time | None = None,
+    updated_before: Time | None = None,
+) -> Operation:
     """Remove the values of a collection that a query finds: all of them, or none.
 
     The state stays as it is.  After a dry run ``data`` is the list of the keys.
@@ -152,9 +236,23 @@ def remove(name: Any, query: Any = None, *, dry_run: Any = False, **options: Any
         query: As for `get`; ``"*"`` is needed to remove all values.
         dry_run: Keep the values, and only fetch the keys of those that would be removed: at most the
             first 10,000 keys.
-        options: ``key``, ``created_after``, ``created_before``, ``updated_after``, ``updated_before``.
+        key: A key or a pattern, in place of *query*.
+        created_after: Only values whose key was set first after the end of this year, month or day.
+        created_before: Only values whose key was set first before its start.
+        updated_after: Only values that were set last after its end.
+        updated_before: Only values that were set last before its start.
+
+    Example:
+        `collections.remove("visits", "2024-*", created_before="2024-02")`
 
     """
+    options = {
+        "key": key,
+        "created_after": created_after,
+        "created_before": created_before,
+        "updated_after": updated_after,
+        "updated_before": updated_before,
+    }
 
     def operation(state: State) -> State:
         collection = name_of(state, name)

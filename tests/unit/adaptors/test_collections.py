@@ -181,9 +181,14 @@ def test_remove_needs_a_query_and_keeps_the_state(run):
     ("operation", "text"),
     [
         (collections.remove("visits"), "write '*' for all values"),
-        (collections.remove("visits", "*", limit=1), "remove has no option 'limit'"),
+        (collections.remove("visits", {"key": "*", "limit": 1}), "remove has no option 'limit'"),
         (collections.get("visits", 7), "a query is a key, a pattern or a dict, not int"),
-        (collections.get("visits", sort="key"), "a query has no option 'sort'"),
+        (collections.get("visits", {"sort": "key"}), "a query has no option 'sort'; there are"),
+        (collections.get("visits", {"lmit": 1}), "option 'lmit'; did you mean 'limit'"),
+        (collections.get("visits", {7: 1}), "a query has no option 7; there are"),
+        (collections.each("visits", {"pagesize": 1}, print), "did you mean 'page_size'"),
+        (collections.get("visits", "a", key="b"), "key is given twice"),
+        (collections.get("visits", {"createdAfter": "2024"}, created_after="2025"), "given twice"),
         (collections.get("visits", ""), "key is a text that is not empty"),
         (collections.get("visits", limit=0), "limit is a whole number from 1"),
         (
@@ -248,3 +253,18 @@ def test_outside_of_a_run_the_error_says_so():
 def test_a_date_is_a_period_and_a_time_is_a_point(given, start, end):
     """`created_after` means the end of a period, and `created_before` its start."""
     assert (start_of("x", given), end_of("x", given)) == (start, end)
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        (collections.get, "lmit"),
+        (collections.each, "createdAfter"),
+        (collections.remove, "limit"),
+        (collections.remove, "cursor"),
+    ],
+)
+def test_an_unknown_keyword_is_an_error_of_the_call(verb, option):
+    """So the check of a plan and an editor find it, before anything runs."""
+    with pytest.raises(TypeError, match=option):
+        verb("visits", "*", **{option: 1})

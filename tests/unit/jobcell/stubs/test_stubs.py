@@ -221,6 +221,30 @@ def test_mypy_accepts_stubs_of_a_machine_without_it(repo, tmp_path):
     assert errors[0].startswith("bad.py:1: error: Unexpected keyword argument")
 
 
+def test_verbs_in_a_module_of_the_adaptor_are_known(tmp_path):
+    """`collections.get` has the options of the verb, and so has `b.patient` of fhir."""
+    make_bundled_repo(tmp_path / "repo", "collections", "fhir")
+    assert run(["collections", "fhir"], tmp_path / "stubs", tmp_path / "repo") == 0
+    (tmp_path / "job.py").write_text(
+        "collections.get('visits', '2024-*', limit=3, created_after=state.since)\n"
+        "collections.set('x', lambda row: row['id'], state.rows).then(lambda state: state)\n"
+        "create('Patient', b.patient({'birthDate': '2024-01-01'}))\n"
+        "collections.get('visits', lmit=3)\n"
+        "collections.gett('visits')\n"
+        "b.patiend({})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "stubs/mypy.ini", "job.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert [line.split(":")[1] for line in errors] == ["4", "5", "6"], done.stdout + done.stderr
+
+
 def test_without_any_stubs_of_python_the_command_says_what_to_install(tmp_path):
     """Nothing is written."""
     with without_mypy("typeshed_client"), pytest.raises(BadInputError) as raised:
