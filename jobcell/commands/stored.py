@@ -213,6 +213,38 @@ def prune(
     raise typer.Exit(prune_store(store, older=older, as_json=as_json))
 
 
+@app.command(epilog=EPILOG)
+def collections(
+    tenant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only its collections.")
+    ] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the collections: their tenants, names and sizes, and the time of the newest value."""
+    from jobcell.stored.admin import show_collections
+
+    raise typer.Exit(show_collections(store, tenant=tenant, as_json=as_json))
+
+
+@app.command("remove-collection", epilog=EPILOG)
+def remove_collection(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the collection.")],
+    tenant: Annotated[
+        str, typer.Option(metavar="NAME", help="The user whose collection it is.")
+    ] = "default",
+    is_sure: Annotated[
+        bool, typer.Option("--yes", help="Do not ask; needed where no terminal can be asked.")
+    ] = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a collection with all its values. On a terminal the command asks first."""
+    from jobcell.stored.admin import remove_collection as remove
+
+    raise typer.Exit(remove(store, name, tenant=tenant, is_sure=is_sure, as_json=as_json))
+
+
 def add_to(root: typer.Typer, pass_on: dict[str, Any]) -> None:
     """Add the commands to those of `jobcell`.
 
@@ -227,5 +259,5 @@ def add_to(root: typer.Typer, pass_on: dict[str, Any]) -> None:
 
     @root.command("store", context_settings=pass_on)
     def of_store(context: typer.Context) -> None:
-        """Migrate, measure and prune a store (jobcell store --help)."""
+        """Look after a store and its collections (jobcell store --help)."""
         app(args=context.args, prog_name="jobcell store")

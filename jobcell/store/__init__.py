@@ -20,6 +20,7 @@ from jobcell.store.errors import (
     StoreUnavailableError,
     StoreUrlError,
     StoreVersionError,
+    UnknownCollectionError,
     UnknownRunError,
     UnknownScheduleError,
 )
@@ -39,6 +40,12 @@ from jobcell.store.schema import (
     workers,
     workflow_status,
 )
+from jobcell.store.shelves import (
+    CollectionInfo,
+    find_collection,
+    list_collections,
+    remove_collection,
+)
 from jobcell.store.store import Store
 from jobcell.store.ticks import ScheduleTextError
 
@@ -49,6 +56,7 @@ __all__ = [
     "WORKFLOW",
     "Blob",
     "Blobs",
+    "CollectionInfo",
     "Contents",
     "Database",
     "JsonSerializer",
@@ -76,14 +84,18 @@ __all__ = [
     "StoreVersionError",
     "Stored",
     "TenantCounts",
+    "UnknownCollectionError",
     "UnknownRunError",
     "UnknownScheduleError",
     "WorkerInfo",
     "blobs",
     "events",
+    "find_collection",
+    "list_collections",
     "merge_options",
     "meta",
     "records",
+    "remove_collection",
     "runs",
     "schedules",
     "workers",

@@ -49,6 +49,10 @@ class RunNotOverError(StoreError):
     """The run is not over yet, and the call needs a run that is."""
 
 
+class UnknownCollectionError(StoreError, LookupError):
+    """The store has no collection with this name of this tenant."""
+
+
 class ScheduleConflictError(StoreError):
     """The store has a schedule with the same name, but with another plan, time or state."""
 

@@ -71,6 +71,7 @@ def with_store_errors(command: Callable[_P, int]) -> Callable[_P, int]:
                 StoreKeyError,
                 StoreUrlError,
                 StoreVersionError,
+                UnknownCollectionError,
                 UnknownRunError,
                 UnknownScheduleError,
             )
@@ -84,6 +85,7 @@ def with_store_errors(command: Callable[_P, int]) -> Callable[_P, int]:
                 StoreKeyError,
                 StoreUrlError,
                 StoreVersionError,
+                UnknownCollectionError,
                 UnknownRunError,
                 UnknownScheduleError,
             )

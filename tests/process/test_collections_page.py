@@ -44,6 +44,15 @@ def test_the_second_run_knows_what_the_first_one_has_set(here: Path):
     assert second["before"] == json.loads(FILES["visit.json"])["visit"]
 
 
+def test_the_operator_lists_and_removes_a_collection(here: Path):
+    """The commands work on the default store, as those of the jobs do."""
+    command(EXAMPLES["install"] + EXAMPLES["remember"], here)
+    listed = command("$ jobcell store collections", here)
+    assert listed.splitlines()[1].split()[:3] == ["default", "visits", "1"]
+    assert "removed the collection 'visits'" in command(EXAMPLES["look_after"], here)
+    assert command("$ jobcell store collections", here) == "no collections\n"
+
+
 def test_a_program_keeps_values_for_a_tenant(here: Path):
     """The program of the page prints the items."""
     command(EXAMPLES["install"], here)

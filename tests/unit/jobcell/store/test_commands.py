@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from store_runs import CHAIN, JOB, carry_out, write_events
 from warm import run_warm
 
+from engine import CollectionItem
 from jobcell import cli
-from jobcell.store import Store
+from jobcell.store import Store, list_collections
 from jobcell.store.schema import SCHEMA_VERSION
 from protocol.events import AnyEvent
 
@@ -392,6 +393,60 @@ def test_a_store_is_migrated_measured_and_pruned(jobcell, here):
     assert young.stdout == "removed 0 runs\n"
     assert json.loads(pruned.stdout) == {"pruned": 1}
     assert jobcell("result", "over").returncode == 2
+
+
+def test_collections_are_listed_and_removed(jobcell, here):
+    """Without a terminal the removal needs --yes; what is not there is bad input."""
+    empty = jobcell("store", "collections")
+    with Store.open() as store:
+        store.collections("acme").set("visits", [CollectionItem("p-7", b"\xc0")])
+        store.collections().set("codes", [CollectionItem("a", b"\xc0")])
+    listed = jobcell("store", "collections")
+    found = json.loads(jobcell("store", "collections", "--tenant", "acme", "--json").stdout)
+    unsure = jobcell("store", "remove-collection", "visits", "--tenant", "acme")
+    wrong = jobcell("store", "remove-collection", "visits", "--yes")
+    removed = jobcell("store", "remove-collection", "visits", "--tenant", "acme", "--yes")
+    as_json = jobcell("store", "remove-collection", "codes", "--yes", "--json")
+
+    assert (empty.returncode, empty.stdout) == (0, "no collections\n")
+    head, acme, default = (line.split() for line in listed.stdout.splitlines())
+    assert head == ["tenant", "name", "items", "bytes", "newest"]
+    assert (acme[:3], default[:3]) == (["acme", "visits", "1"], ["default", "codes", "1"])
+    assert [(one["tenant"], one["name"], one["items"]) for one in found] == [("acme", "visits", 1)]
+    assert found[0]["updated"] > 1.7e9
+    assert (unsure.returncode, unsure.stdout) == (2, "")
+    assert "no terminal can be asked; give --yes" in unsure.stderr
+    assert (wrong.returncode, wrong.stderr) == (
+        2, "error: the store has no collection 'visits' of the tenant 'default'\n",
+    )  # fmt: skip
+    assert removed.stdout.startswith("removed the collection 'visits' of 'acme' (1 value, ")
+    assert json.loads(as_json.stdout)["removed"]["name"] == "codes"
+    assert jobcell("store", "collections", "--json").stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("answer", "goes"), [("n", False), ("", False), ("y", True)])
+def test_a_terminal_is_asked_before_a_collection_is_removed(jobcell, here, answer, goes):
+    """The default is no."""
+    with Store.open() as store:
+        store.collections().set("visits", [CollectionItem("p-7", b"\xc0")])
+    words = [sys.executable, "-m", "jobcell", "store", "remove-collection", "visits"]
+    main, terminal = os.openpty()
+    try:
+        process = subprocess.Popen(
+            words, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal, cwd=here
+        )
+        os.close(terminal)
+        question = b""
+        while b"[y/N] " not in question:
+            question += os.read(main, 1000)
+        os.write(main, f"{answer}\n".encode())
+        process.communicate(timeout=60)
+    finally:
+        os.close(main)
+    assert b"Remove the collection 'visits' of 'default' (1 value, " in question
+    assert process.returncode == (0 if goes else 2)
+    with Store.open() as store:
+        assert (list_collections(store.database) == []) is goes
 
 
 @pytest.mark.slow
