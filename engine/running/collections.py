@@ -21,8 +21,8 @@ from protocol.packed import PackedError, check_keys, count_items
 _MAX_REASON: Final = 500
 _NONE_GIVEN: Final = "this run has no collections"
 _FIX: Final = (
-    "the program that runs it passes Resolvers(collections=...); a worker and jobcell run --collection"
-    " do so by themselves"
+    "the program that runs it passes Resolvers(collections=...); a worker, jobcell run and jobcell serve"
+    " do so with --collection"
 )
 
 

@@ -61,6 +61,14 @@ def serve(  # long: one line for each option
     ] = None,
     repo: types.Repo = None,
     net: types.Net = None,
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collection",
+            metavar="NAME[:read|:write]",
+            help="With --engine: let runs use this collection of the store; may be repeated.",
+        ),
+    ] = None,
     https: Annotated[
         bool, typer.Option("--https", help="Clients come by HTTPS, through a proxy.")
     ] = False,
@@ -73,7 +81,19 @@ def serve(  # long: one line for each option
     from jobcell.desk.serving import Serving
     from jobcell.desk.serving import serve as command
 
-    given = Serving(host, port, uds, store, engine, max_runs, repo, tuple(net or ()), https, otel)
+    given = Serving(
+        host=host,
+        port=port,
+        uds=uds,
+        store=store,
+        engine=engine,
+        max_runs=max_runs,
+        repo=repo,
+        net=tuple(net or ()),
+        https=https,
+        otel=otel,
+        collections=tuple(collection or ()),
+    )
     raise typer.Exit(command(given))
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from engine import Engine, Permissions, RunOptions
+from engine import Engine, RunOptions
 from jobcell.input.errors import BadInputError
 from jobcell.input.following import followed
-from jobcell.input.inputs import find_repo
+from jobcell.input.inputs import find_repo, read_permissions
 from jobcell.output.exit_codes import SUCCESS
 from jobcell.stored.opening import open_store, with_store_errors
 
@@ -38,6 +39,7 @@ class Serving(msgspec.Struct):
     net: tuple[str, ...]
     https: bool
     otel: bool = False
+    collections: tuple[str, ...] = ()
 
 
 @with_store_errors
@@ -70,30 +72,42 @@ def serve(given: Serving) -> int:
         raise BadInputError([f"{TOKEN}: must have at least {_SHORTEST} characters"])
     hosts = loopback_hosts(given.host) if token is None and given.uds is None else None
     repo = find_repo(given.repo)
-    runs = _open(given, repo)
-    app = make_app(_backend(runs), token=token, hosts=hosts, secure=given.https, repo_dir=repo)
     place = f"unix:{given.uds}" if given.uds is not None else f"http://{given.host}:{given.port}"
-    print(f"jobcell serves on {place}", file=sys.stderr, flush=True)
-    config = uvicorn.Config(
-        app,
-        host=given.host,
-        port=given.port,
-        uds=None if given.uds is None else str(given.uds),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    engine, store = (runs, None) if isinstance(runs, Engine) else (None, runs)
-    with followed(engine, store=store, wanted=given.otel):
+    with ExitStack() as stack:
+        shelves = stack.enter_context(_shelves(given)) if given.collections else None
+        runs = _open(given, repo)
+        backend = _backend(runs, shelves)
+        app = make_app(backend, token=token, hosts=hosts, secure=given.https, repo_dir=repo)
+        print(f"jobcell serves on {place}", file=sys.stderr, flush=True)
+        config = uvicorn.Config(
+            app,
+            host=given.host,
+            port=given.port,
+            uds=None if given.uds is None else str(given.uds),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+        engine, store = (runs, None) if isinstance(runs, Engine) else (None, runs)
+        stack.enter_context(followed(engine, store=store, wanted=given.otel))
         uvicorn.Server(config).run()
     return SUCCESS
 
 
-def _backend(runs: Engine | Store) -> Backend:
+def _shelves(given: Serving) -> Store:
+    """Return the store with the collections of the runs of an engine."""
+    if not given.engine:
+        raise BadInputError(["--collection is for --engine; workers have their own"])
+    return open_store(given.store, timeout_s=30.0)
+
+
+def _backend(runs: Engine | Store, shelves: Store | None) -> Backend:
     from jobcell.server import EngineBackend, StoreBackend
 
-    return EngineBackend(runs) if isinstance(runs, Engine) else StoreBackend(runs)
+    if not isinstance(runs, Engine):
+        return StoreBackend(runs)
+    return EngineBackend(runs, collections=None if shelves is None else shelves.collections)
 
 
 def _open(given: Serving, repo: Path | None) -> Engine | Store:
@@ -101,10 +115,11 @@ def _open(given: Serving, repo: Path | None) -> Engine | Store:
         if given.net or given.max_runs is not None:
             raise BadInputError(["--net and --max-runs are for --engine; workers have their own"])
         return open_store(given.store, timeout_s=30.0)
-    if given.store is not None:
-        raise BadInputError(["--engine keeps runs in memory; leave out --store"])
-    try:
-        options = RunOptions(permissions=Permissions(net=given.net))
-    except ValueError as error:
-        raise BadInputError([f"--net: {error}"]) from None
+    if given.store is not None and not given.collections:
+        message = (
+            "--engine keeps runs in memory; leave out --store, or give --collection as well: the store"
+            " then has the collections"
+        )
+        raise BadInputError([message])
+    options = RunOptions(permissions=read_permissions(given.net, (), collections=given.collections))
     return Engine(repo_dir=repo, max_runs=given.max_runs, options=options)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from engine import (
     AnyEvent,
+    Collections,
     Engine,
     ModuleRef,
     Permissions,
@@ -48,11 +49,15 @@ class EngineBackend:
 
     Args:
         engine: The engine; it is closed with the backend.
+        collections: Returns the collections of a tenant; None if the server has none.
 
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, *, collections: Callable[[str], Collections] | None = None
+    ) -> None:
         self._engine = engine
+        self._collections = collections
         self._lock = threading.Lock()
         self._runs: dict[str, _Kept] = {}
         self._count = 0
@@ -68,15 +73,14 @@ class EngineBackend:
         if new.id is not None and plan.id != new.id:
             plan = msgspec.structs.replace(plan, id=new.id)
         options = read_options(new.options, self._engine.options)
+        resolvers = self._resolvers(new, options)
         with self._lock:
             known = self._runs.get(plan.id)
             if known is not None:
                 if known.new != new:
                     raise Conflict(f"there is another run with the id {plan.id!r}")
                 return plan.id
-            run = self._engine.execute(
-                plan, new.state, options, _resolvers(new.credentials), trace=trace
-            )
+            run = self._engine.execute(plan, new.state, options, resolvers, trace=trace)
             self._count += 1
             row = Row(
                 id=plan.id,
@@ -171,6 +175,23 @@ class EngineBackend:
         self._engine.close()
         self._feed.close()
 
+    def _resolvers(self, new: NewRun, options: RunOptions) -> Resolvers:
+        """Return what the run may ask for: the credentials of the request, the collections of its tenant.
+
+        Raises:
+            ValueError: The run may use collections, and the server has none.
+
+        """
+        credential = _loader(new.credentials) if new.credentials else None
+        if not options.permissions.collections:
+            return Resolvers(credential=credential)
+        if self._collections is None:
+            raise ValueError(
+                "options: permissions.collections: this server has no collections; start it with"
+                " jobcell serve --engine --collection NAME"
+            )
+        return Resolvers(credential=credential, collections=self._collections(new.tenant))
+
     def _find(self, run_id: str) -> _Kept:
         with self._lock:
             item = self._runs.get(run_id)
@@ -219,13 +240,10 @@ def _row(item: _Kept) -> Row:
     return row
 
 
-def _resolvers(credentials: dict[str, Any]) -> Resolvers | None:
-    if not credentials:
-        return None
-
+def _loader(credentials: dict[str, Any]) -> Callable[[str], Any]:
     def load(credential_id: str) -> Any:
         if credential_id not in credentials:
             raise LookupError(f"the request has no credential {credential_id!r}")
         return credentials[credential_id]
 
-    return Resolvers(credential=load)
+    return load

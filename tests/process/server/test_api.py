@@ -48,6 +48,15 @@ def test_a_run_is_started_and_its_result_read(client):
     assert client.get(f"/api/v1/runs/{run_id}")[1]["state"] == "done"
 
 
+def test_a_server_without_collections_says_so_at_once(client):
+    """A run that may use them would fail at its first request, perhaps after hours."""
+    options = {"permissions": {"collections": ["visits"]}}
+    status, body = client.post("/api/v1/runs", {"plan": plan_of(COUNT), "options": options})
+    assert status == 400, body
+    assert "this server has no collections" in body["message"]
+    assert "jobcell serve --engine --collection NAME" in body["message"]
+
+
 def test_events_are_read_by_cursor(client):
     """Pages have one order and no gap, and `over` comes with the last event."""
     run_id = start(client, plan_of(COUNT))

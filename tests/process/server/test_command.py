@@ -9,7 +9,11 @@ import subprocess
 import sys
 
 import pytest
+from bundled_repo import make_bundled_repo
+from serving import Client
 from warm import run_warm
+
+import jobcell
 
 
 def environment(**variables):
@@ -36,6 +40,9 @@ def serve(tmp_path, *words):
         (("--engine", "--store", "sqlite:///x.db"), {}, "leave out --store"),
         (("--net", "x:443"), {}, "are for --engine"),
         (("--engine", "--net", "https://x"), {}, "https://x"),
+        (("--collection", "visits"), {}, "--collection is for --engine"),
+        (("--engine", "--collection", "a b"), {}, "--collection: "),
+        (("--engine", "--collection", "a", "--store", "redis://h"), {}, "a store cannot be in"),
     ],
 )
 def test_what_is_not_safe_is_refused(tmp_path, words, variables, part):
@@ -46,6 +53,56 @@ def test_what_is_not_safe_is_refused(tmp_path, words, variables, part):
     assert done.returncode == 2, done.stderr
     assert part in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_served_runs_of_an_engine_have_the_collections_of_their_tenant(tmp_path):
+    """The values are in the store, as with `jobcell run --collection`, and outlive the server."""
+    make_bundled_repo(tmp_path / "repo", "collections")
+    plan = {"workflow": {"steps": [{
+        "id": "a",
+        "adaptor": "collections",
+        "expression": "collections.get('visits', 'p').then(lambda s: {**s, 'before': s['data']})\n"
+        "collections.set('visits', 'p', state.n)",
+    }]}}  # fmt: skip
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"sqlite:///{tmp_path}/values.db"
+    words = ("--engine", "--collection", "visits", "--store", url, "--port", str(port))
+    with serve(tmp_path, *words, "--repo", str(tmp_path / "repo")) as process:
+        assert "jobcell serves on" in process.stderr.readline()
+        client = Client(port)
+        wait_until_served(client, process)
+        before = []
+        for number, tenant in enumerate(["acme", "globex", "acme"], 1):
+            status, made = client.post(
+                "/api/v1/runs", {"plan": plan, "state": {"n": number}, "tenant": tenant}
+            )
+            assert status == 201, made
+            _, result = client.get(f"/api/v1/runs/{made['id']}/result?wait_s=60")
+            assert result["reason"] == "success", result
+            before.append(result["state"]["before"])
+        # The permissions of a request replace those of the server.
+        _, made = client.post("/api/v1/runs", {"plan": plan, "options": {"permissions": {}}})
+        _, result = client.get(f"/api/v1/runs/{made['id']}/result?wait_s=60")
+        assert "may not read the collection 'visits'" in result["state"]["errors"]["a"]["message"]
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert before == [{}, {}, 1]
+    with jobcell.Store.open(url) as store:
+        [item] = store.collections("acme").get("visits", jobcell.CollectionQuery(key="p")).items
+    assert item.value == b"\x03"
+
+
+def wait_until_served(client, process):
+    """Wait until the server answers."""
+    status = None
+    while status is None:
+        try:
+            status, _ = client.get("/livez")
+        except ConnectionRefusedError:
+            assert process.poll() is None
+    assert status == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -396,7 +396,7 @@ def test_a_store_is_migrated_measured_and_pruned(jobcell, here):
 
 
 def test_collections_are_listed_and_removed(jobcell, here):
-    """Without a terminal the removal needs --yes; what is not there is bad input."""
+    """Without a terminal the removal needs --yes. A missing collection is bad input."""
     empty = jobcell("store", "collections")
     with Store.open() as store:
         store.collections("acme").set("visits", [CollectionItem("p-7", b"\xc0")])

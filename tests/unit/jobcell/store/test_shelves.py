@@ -73,7 +73,7 @@ def test_a_collection_is_removed_with_its_values_and_no_other(store: Store, tena
 
 
 def test_a_run_that_writes_meanwhile_loses_nothing_and_leaves_nothing(store: Store, tenant: str):
-    """A set comes before the removal or makes a new collection; no value is left without one."""
+    """A set comes before the removal or makes a new collection. Each value belongs to a collection."""
     shelf = store.collections(tenant)
     failures: list[BaseException] = []
 
