@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from relay_world import command_without
 
 import engine
-from benchmarks.attackers import ATTACKS, attacker, beside, honest_runs
+from benchmarks.attackers import (
+    ATTACKS,
+    FLOODS,
+    attacker,
+    beside,
+    honest_runs,
+    network_options,
+    server,
+)
+from engine.network import process
 from engine.running import lane, share
 
 
 @pytest.fixture(scope="module")
-def eng():
+def ports():
+    """The port that attackers may reach, and that of honest runs: each server is a process of its own."""
+    with server() as attacked, server() as other:
+        yield attacked, other
+
+
+@pytest.fixture(scope="module")
+def eng(ports):
     """Jobs here have no language wall: they write to the pipe of the engine by themselves."""
     with engine.Engine(policy=engine.Policy(language=False), max_runs=4) as made:
         # The thread that makes control groups begins with the first run that lasts, and ends with
-        # the engine.
+        # the engine, as the relay does.
         lasting = "import time\ndef main(state):\n    time.sleep(0.6)\n    return state"
         made.execute({"workflow": {"steps": [{"id": "a", "expression": lasting}]}}, {}).result(60)
+        honest_runs(made, 0, 2, port=ports[1])
         yield made
 
 
@@ -56,6 +76,53 @@ def test_honest_runs_beside_an_attacker_hardly_notice_it(eng, name):
             return
         del calm[0]
     pytest.fail(f"median, 95th percentile, and seconds after the limit, of each attempt: {seen}")
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("connections", True), ("bytes", True), ("garbage", True), ("bytes", False)],
+    ids=["connections", "bytes", "garbage", "bytes beside runs without network"],
+)
+def test_honest_runs_beside_a_flood_of_the_network_hardly_notice_it(eng, ports, name, network):
+    """The limits are those above, for a job that floods the relay or an allowed host."""
+    attacked, other = ports
+    port = other if network else None
+
+    def measure():
+        return honest_runs(eng, 0.2, 20, port=port)
+
+    seen = []
+    for _ in range(ATTEMPTS):
+        calm = beside(eng, COMPUTES, measure, timeout_s=0.3)
+        flooded = beside(eng, FLOODS[name], measure, timeout_s=0.5, port=attacked)
+        if hardly_noticed(flooded, [calm], seen):
+            return
+    pytest.fail(f"median, 95th percentile, and seconds after the limit, of each attempt: {seen}")
+
+
+@pytest.mark.parametrize("off", [False, True], ids=["whole", "without the limit"])
+def test_a_job_that_takes_no_answers_stops_nobody_else(ports, monkeypatch, off):
+    """In the twin the relay waits until the job takes its bytes, and each other connection waits with it."""
+    if off:
+        monkeypatch.setattr(process, "relay_command", lambda: command_without("go_on_with_others"))
+    attacked, other = ports
+    source = FLOODS["answers that nobody reads"].replace("PORT", str(attacked))
+    limit_s = 3.0 if off else 60.0
+    policy = engine.Policy(language=False)
+    with engine.Engine(policy=policy, max_runs=4, start_mode="exec") as made:
+        began = time.monotonic()
+        attack = made.execute(
+            attacker(source), {}, options=network_options(attacked, timeout_s=limit_s)
+        )
+        while not any(event.type == "log" for event in attack.poll(timeout_s=30)):
+            assert not attack.done
+        honest_runs(made, 0, 2, port=other)
+        if off:
+            assert time.monotonic() - began >= limit_s
+        else:
+            assert not attack.done
+            attack.cancel("enough")
+        attack.result(60)
 
 
 def test_without_turns_and_shares_an_attacker_stops_the_others(eng, monkeypatch):

@@ -51,12 +51,14 @@ def go_on_with_others() -> None:
 
     class Blocking(flow.Flow):
         def step(self, room: Any, moved: Any, turn_bytes: int = 0) -> bool:
-            self._target.settimeout(None)
             try:
                 data = self._source.recv(1 << 18)
             except BlockingIOError:
                 return False
+            self._target.setblocking(True)
             self._target.sendall(data)
+            self._target.setblocking(False)
+            self.ended = self.over = not data
             self.moved += len(data)
             moved(len(data))
             return bool(data)

@@ -40,6 +40,14 @@ NAME_SERVER = "127.0.0.53"
 A, AAAA, CNAME, TXT = 1, 28, 5, 16
 
 
+def command_without(limit: str) -> list[str]:
+    """Return the command of a relay without a limit of `relay_without`."""
+    command = relay_command()
+    at = command.index("-S") + 1
+    command[at : at + 1] = [str(Path(__file__).with_name("relay_without.py")), limit]
+    return command
+
+
 class Relay:
     """The relay, and the engine's end of its control socket.
 
@@ -62,10 +70,7 @@ class Relay:
         self.world = world
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(WAIT_S)
-        command = relay_command()
-        if limit_off is not None:
-            at = command.index("-S") + 1
-            command[at : at + 1] = [str(Path(__file__).with_name("relay_without.py")), limit_off]
+        command = relay_command() if limit_off is None else command_without(limit_off)
         if max_open_files is not None:
             limited = f'ulimit -n {max_open_files}; exec "$@"'
             command = ["/bin/sh", "-c", limited, "sh", *command]
