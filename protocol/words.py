@@ -37,6 +37,10 @@ LEFT_OUT_PATTERN: Final = (
 """Regular expression of every text that `left_out` returns."""
 
 
+DEBUG_SOURCE: Final = "JOBCELL_DEBUG_SOURCE"
+"""The environment variable of a debugged child with the file name that the author knows."""
+
+
 def left_out(characters: int, limit_mb: float) -> str:
     """Return the text that takes the place of a log message that is too long."""
     return (

@@ -93,15 +93,21 @@ def _told(serve: Callable[_P, int]) -> Callable[_P, int]:
 
 
 @_told
-def serve_spawned(channel: Channel) -> int:
-    """Serve one run in an interpreter of its own; return the exit code."""
+def serve_spawned(channel: Channel, load_classes: Callable[[], RunClasses] = load) -> int:
+    """Serve one run in an interpreter of its own; return the exit code.
+
+    Args:
+        channel: The channel to the engine.
+        load_classes: Imports the modules that every job needs.
+
+    """
     # 1.  Agree on the version of the protocol before anything else.
     hello = channel.receive(m.Hello)
     if hello.version != PROTOCOL_VERSION:
         raise ProtocolError(f"engine speaks protocol version {hello.version}")
     channel.send(HELLO)
     # 2.  Import the modules that jobs need while files may still be read without a check.
-    loaded = load()
+    loaded = load_classes()
     know_all()
     gc.freeze()  # the modules stay, as they do in a zygote
     gc.enable()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from engine.confinement.interpreter import (
     CHILD_ENVIRONMENT,
     child_command,
+    debug_command,
     readable,
     relay_command,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "CHILD_ENVIRONMENT",
     "Policy",
     "child_command",
+    "debug_command",
     "identity",
     "probe_machine",
     "readable",

@@ -96,6 +96,11 @@ def probe_command() -> list[str]:
     return _command("confine/__main__.py")
 
 
+def debug_command() -> list[str]:
+    """Return the command line of a child that runs a step in a debugger."""
+    return _command("debugger/__main__.py")
+
+
 def relay_command() -> list[str]:
     """Return the command line of the process that carries the network traffic of runs."""
     directory = _package_directory("engine")

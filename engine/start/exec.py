@@ -55,13 +55,16 @@ class ExecStarter:
         """See `Starter.start`."""
         connection, network = connect(self._networks, request)
         try:
-            child = SpawnedChild(spawn(child_command(), connection.child_ends.numbers()))
+            child = SpawnedChild(self._spawn(connection.child_ends.numbers()))
         except OSError:
             give_up(connection, network)
             raise
         connection.child_ends.close()
         greet(connection, request)
         return Started(child, connection, network)
+
+    def _spawn(self, descriptors: dict[int, int]) -> int:
+        return spawn(child_command(), descriptors)
 
     def find_warm(self, request: ConfinementRequest, adaptors: AdaptorSet) -> int:
         """See `Starter.find_warm`."""

@@ -201,6 +201,13 @@ Watch = Annotated[
     bool, typer.Option("--watch", help="Run again when the plan or a file of it changes.")
 ]
 
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", help="Run one step in a debugger on this terminal, without the kernel wall."
+    ),
+]
+
 CacheSteps = Annotated[
     bool,
     typer.Option("--cache-steps", help="Keep results of steps, and take those of earlier runs."),

@@ -46,6 +46,7 @@ def run(  # long: one line for each option
     from_step: types.From = None,
     only: types.Only = None,
     watch: types.Watch = False,
+    debug: types.Debug = False,
     cache_steps: types.CacheSteps = False,
     no_cache: types.NoCache = False,
     timeout: types.Timeout = None,
@@ -122,6 +123,7 @@ def run(  # long: one line for each option
         yes,
         cache_steps,
         no_cache,
+        debug,
     )
     if watch:
         from jobcell.running.watching import watch_run

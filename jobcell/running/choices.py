@@ -49,3 +49,4 @@ class PlanChoice(NamedTuple):
     cache_steps: bool = False
     fresh: bool = False
     """Whether no result of the cache is taken."""
+    debug: bool = False

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from engine import RunOptions, RunResult
     from jobcell.output.views import View
+    from jobcell.running.debugging import Debug
     from protocol.events import Event
     from protocol.plan import Plan
 
@@ -59,6 +60,8 @@ class RunRequest(NamedTuple):
     otel: bool = False
     """Whether the run is exported to OpenTelemetry."""
     trace: engine.Trace | None = None
+    debug: Debug | None = None
+    """The debugger in which its step runs."""
 
 
 def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
@@ -107,6 +110,8 @@ def is_reached(request: RunRequest, step_id: str) -> bool:
 
 
 def _engine_of(request: RunRequest) -> engine.Engine:
+    if request.debug is not None:
+        return request.debug.engine(request.repo_dir, request.options)
     return engine.Engine(
         repo_dir=request.repo_dir,
         start_mode=request.start_mode,
@@ -122,7 +127,8 @@ def _resolvers_of(request: RunRequest) -> engine.Resolvers:
 def _watch(request: RunRequest, view: _Shows, stack: ExitStack) -> tuple[RunResult, int]:
     """Show the run until its end; return the result, and the signal that cancelled it, or 0."""
     resolvers = _resolvers_of(request)
-    with _Signals() as signals, _engine_of(request) as eng:
+    takes = None if request.debug is None else request.debug.takes_interrupt
+    with _Signals(takes) as signals, _engine_of(request) as eng:
         # It ends with the last output: a collector that does not answer must not delay the result.
         stack.enter_context(followed(eng, wanted=request.otel))
         plan: Any = request.plan
@@ -163,10 +169,16 @@ def _write_state(result: RunResult, output: OutputFile | None, *, print_state: b
 
 
 class _Signals:
-    """While this is entered, Ctrl-C and SIGTERM cancel the run; a second one gives up at once."""
+    """While this is entered, Ctrl-C and SIGTERM cancel the run; a second one gives up at once.
 
-    def __init__(self) -> None:
+    Args:
+        taken: Returns whether a Ctrl-C is for somebody else.
+
+    """
+
+    def __init__(self, taken: Callable[[], bool] | None = None) -> None:
         self.received = 0
+        self._taken = taken
         self._run: engine.Run | None = None
         self._before: dict[int, Any] = {}
 
@@ -186,6 +198,8 @@ class _Signals:
             self._cancel()
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._taken is not None and self._taken():
+            return
         if self.received:
             raise KeyboardInterrupt
         self.received = number

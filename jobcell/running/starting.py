@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobcell.output.views import View
+    from jobcell.running.debugging import Debug
     from protocol.plan import Plan
 
 
@@ -66,23 +67,19 @@ def start_run(
 
     """
     _check_output(given)
+    debug: Debug | None = None
+    if choice.debug:
+        from jobcell.running.debugging import Debug  # most runs have no debugger
+
+        debug = Debug(choice, given)
+        choice = debug.choice
     repeat = _repeat_of(choice)
     check_cache_options(
         is_cached=choice.cache_steps, fresh=choice.fresh, has_journal=choice.journal is not None
     )
-    plan = load_plan_file(
-        choice.target,
-        start=choice.start,
-        end=choice.end,
-        adaptors=choice.adaptors,
-        permissions=_permissions(given.options, given),
-        warn=_print_warning,
-        say=_say,
-    )
-    if repeat is not None:
-        repeat, note = choose_repeat(repeat, plan)
-        if note is not None:
-            _say(note)
+    plan, repeat = _load_plan(choice, given, repeat)
+    if debug is not None:
+        plan = debug.one_step(plan, None if repeat is None else repeat.step_id, _say)
     _check_files(given, choice.target, choice.journal)
     if choice.autoinstall or choice.agreed:
         _autoinstall(plan, choice, given.options.repo)
@@ -112,12 +109,34 @@ def start_run(
         elif choice.cache_steps:
             journal = stack.enter_context(open_cache(request, _say, fresh=choice.fresh))
             given = given._replace(is_cached=True)
-        code = _run(
-            request._replace(plan=plan, state=state, journal=journal, on_start=on_start), given
-        )
+        request = request._replace(plan=plan, state=state, journal=journal, on_start=on_start)
+        if debug is not None:
+            request = request._replace(options=debug.without_limits(request.options), debug=debug)
+            stack.enter_context(debug.on_terminal(_print_warning))
+        code = _run(request, given)
     if choice.journal is not None and repeat is None and code not in {SUCCESS, FAIL}:
         _say(f"go on after the last finished step: jobcell resume {choice.journal}")
     return code
+
+
+def _load_plan(
+    choice: PlanChoice, given: Given, repeat: Repeat | None
+) -> tuple[Plan, Repeat | None]:
+    """Return the plan, and the wish to repeat a part of it with the id of its step."""
+    plan = load_plan_file(
+        choice.target,
+        start=choice.start,
+        end=choice.end,
+        adaptors=choice.adaptors,
+        permissions=_permissions(given.options, given),
+        warn=_print_warning,
+        say=_say,
+    )
+    if repeat is not None:
+        repeat, note = choose_repeat(repeat, plan)
+        if note is not None:
+            _say(note)
+    return plan, repeat
 
 
 def _autoinstall(plan: Plan, choice: PlanChoice, repo: str | None) -> None:
@@ -231,7 +250,7 @@ def _request(plan: Plan, state: Any, given: Given, options: StoredOptions) -> Ru
 
 
 def _run(request: RunRequest, given: Given) -> int:
-    view = partial(_view, request.plan, given)
+    view = partial(_view, request.plan, given, request.debug)
     request = request._replace(otel=given.otel, trace=read_trace(given.trace))
     try:
         if not request.options.permissions.collections:
@@ -341,8 +360,10 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
     )
 
 
-def _view(plan: Plan, given: Given) -> View:
+def _view(plan: Plan, given: Given, debug: Debug | None) -> View:
     """Return what shows the events of a run."""
+    if debug is not None:
+        return debug.view(names_of(plan))
     view = _plain_view(plan, given)
     if given.is_cached and not given.as_json:
         view = WithoutReplays(view)

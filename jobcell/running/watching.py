@@ -78,6 +78,10 @@ def _check(choice: PlanChoice, given: Given) -> None:
     for option, path in (("PLAN_OR_JOB", choice.target), ("--state", given.state)):
         if str(path) == "-":
             raise BadInputError([f"--watch: {option} is standard input; name a file"])
+    if choice.debug:
+        raise BadInputError(
+            ["--watch: --debug is given as well; a person debugs one run at a time"]
+        )
     if choice.journal is not None and choice.from_step is None and choice.only_step is None:
         message = "--watch: a journal keeps one run; give --journal with --from or --only, or not"
         raise BadInputError([message])

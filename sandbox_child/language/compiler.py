@@ -103,6 +103,7 @@ def compile_job(
     adaptor_names: frozenset[str] = frozenset(),
     watch: bool = False,
     workflow_globals: str = "",
+    breakpoints: bool = False,
 ) -> CompiledJob:
     """Compile the source of a job.
 
@@ -114,6 +115,7 @@ def compile_job(
             the arguments of an operation is an operation itself.
         watch: Whether the scope looks at each value that the job throws away (see `dropped`).
         workflow_globals: The source of the globals, which share their names with the job.
+        breakpoints: Whether the job may call ``breakpoint``, because a debugger runs it.
 
     Raises:
         LanguageError: CompileError or SecurityError (with all violations), RuntimeCrash (the text
@@ -145,7 +147,8 @@ def compile_job(
             rewrite_callbacks(tree, source, adaptor_names)
         forms.collect_operations(tree, form)
 
-    code = _to_code(tree, source, text, filename, step_id, language, finish)
+    policy = _policy(language, breakpoints)
+    code = _to_code(tree, source, text, filename, step_id, policy, finish)
     if form is None:  # reported only if the text has no other error
         _refuse_empty(step_id)
     return CompiledJob(code, form, sites, text, source, filename)
@@ -157,11 +160,12 @@ def compile_globals(
     language: bool = True,
     watch: bool = False,
     adaptor_names: frozenset[str] = frozenset(),
+    breakpoints: bool = False,
 ) -> CodeType:
     """Compile the helper functions of a workflow: definitions, imports and assignments only.
 
     With *watch*, the scope looks at each value that the globals throw away, as in a job.
-    *adaptor_names* are as for :func:`compile_job`.
+    *adaptor_names* and *breakpoints* are as for :func:`compile_job`.
 
     Raises:
         LanguageError: As for :func:`compile_job`.
@@ -191,7 +195,8 @@ def compile_globals(
         if has_calls:
             rewrite_callbacks(tree, source, adaptor_names, where=" of the globals")
 
-    return _to_code(tree, source, text, GLOBALS_FILENAME, None, language, finish)
+    policy = _policy(language, breakpoints)
+    return _to_code(tree, source, text, GLOBALS_FILENAME, None, policy, finish)
 
 
 def compile_condition(source: str, *, language: bool = True) -> CompiledCondition:
@@ -213,8 +218,18 @@ def compile_condition(source: str, *, language: bool = True) -> CompiledConditio
         pure = is_pure(tree.body)
         rewrite_condition(tree)
 
-    code = _to_code(tree, source, text, FILENAME, None, language, finish)
+    code = _to_code(tree, source, text, FILENAME, None, _policy(language), finish)
     return CompiledCondition(code, pure, text)
+
+
+def _policy(language: bool, breakpoints: bool = False) -> type[LanguageRules] | None:
+    if not language:
+        return None
+    if not breakpoints:
+        return LanguageRules
+    from sandbox_child.language.breakpoints import BreakpointRules  # only a debugger needs them
+
+    return BreakpointRules
 
 
 def _to_code(
@@ -223,16 +238,15 @@ def _to_code(
     text: SourceText,
     filename: str,
     step_id: str | None,
-    language: bool,
+    policy: type[LanguageRules] | None,
     finish: parsing.Finish,
 ) -> CodeType:
     """Rewrite dotted state in a tree, judge it by the policy, and compile it."""
-    if not language and STATE in source:
+    if policy is None and STATE in source:
         try:
             StateChains().visit(tree)
         except RecursionError as error:
             raise parsing.unparsable(error, text, tree, step_id) from None
-    policy = LanguageRules if language else None
     return parsing.to_code(
         tree, text, filename=filename, step_id=step_id, policy=policy, finish=finish
     )

@@ -39,6 +39,8 @@ class _Leaf(msgspec.Struct, frozen=True):
 class Walk:
     """A walk through a workflow, breadth first, one step after another."""
 
+    execution: type[JobExecution] = JobExecution
+
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._start = runtime.start
@@ -92,7 +94,7 @@ class Walk:
                     return m.Elsewhere(step_id=step_id, step_run_id=step_run_id)
                 else:
                     begun = () if past is None else past.attempts_of(step_run_id)
-                    result = JobExecution(self._runtime, step, step_run_id, *begun).run(given)
+                    result = self.execution(self._runtime, step, step_run_id, *begun).run(given)
                 taken = self._follow(step, step_run_id, result, conditions, at_end=at_end)
             if at_end:
                 return self._complete([_Leaf(step_run_id, result)])

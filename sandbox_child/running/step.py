@@ -64,6 +64,9 @@ class JobExecution:
 
     """
 
+    breakpoints = False
+    """Whether the job may call ``breakpoint``: see `sandbox_child.debugger`."""
+
     def __init__(
         self, runtime: Runtime, step: Step, step_run_id: str, attempt: int = 1, lost: int = 0
     ) -> None:
@@ -210,6 +213,7 @@ class JobExecution:
             adaptor_names=self._adaptor_names(),
             watch=True,
             workflow_globals=start.workflow.globals or "",
+            breakpoints=self.breakpoints,
         )
         self._open_scope()
 
@@ -219,16 +223,7 @@ class JobExecution:
     def _open_scope(self) -> None:
         """Make the scope of one attempt, and run the globals of the workflow in it."""
         start = self._start
-        self._scope = JobScope(
-            step_id=self._step.id,
-            language=start.language,
-            resolve_import=self._resolve_import,
-            importable=self._importable,
-            in_scope=self._links.in_scope if self._links else {},
-            log=self._log,
-            show=printer_of(start.sanitize),
-            warn=self._warn,
-        )
+        self._scope = self._make_scope()
         if start.workflow.globals is not None:
             self._channel.check_cancelled()  # to link an adaptor runs its code
             self._scope.execute(
@@ -237,8 +232,21 @@ class JobExecution:
                     language=start.language,
                     watch=True,
                     adaptor_names=self._adaptor_names(),
+                    breakpoints=self.breakpoints,
                 )
             )
+
+    def _make_scope(self) -> JobScope:
+        return JobScope(
+            step_id=self._step.id,
+            language=self._start.language,
+            resolve_import=self._resolve_import,
+            importable=self._importable,
+            in_scope=self._links.in_scope if self._links else {},
+            log=self._log,
+            show=printer_of(self._start.sanitize),
+            warn=self._warn,
+        )
 
     def _resolve_import(self, name: str) -> ModuleType | None:
         module = self._links.resolve_import(name) if self._links else None

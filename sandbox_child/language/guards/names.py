@@ -140,7 +140,11 @@ _RUNS_TEXT = "it runs text as code, which no check can see"
 
 REFUSED_BUILTINS: dict[str, tuple[str, str, bool]] = {
     "__import__": ("it imports past the checks", "write an import statement", True),
-    "breakpoint": ("there is no debugger in a run", "write print(...)", False),
+    "breakpoint": (
+        "only a debugger stops at it",
+        "run the step with `jobcell run --debug`, or take it out",
+        False,
+    ),
     "compile": (_RUNS_TEXT, "write the code itself as a function", True),
     "dir": ("it lists the insides of objects", "for the keys of a dict use list(d)", False),
     "eval": (_RUNS_TEXT, "for data use json.loads; for a choice use a dict of functions", True),

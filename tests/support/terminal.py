@@ -1,0 +1,113 @@
+"""A command in the foreground of a terminal of its own, as a shell would start it, and a person who types."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+COMMAND = ("-c", "from jobcell.cli import main; main()")
+IN_FOREGROUND = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+_CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
+
+
+class Person:
+    """Starts a command, reads its terminal and types into it.
+
+    Args:
+        arguments: The arguments of `jobcell`.
+        cwd: Its directory.
+        environment: Variables besides those of this process.
+
+    """
+
+    def __init__(self, *arguments: object, cwd: Path, environment: Mapping[str, str] = {}) -> None:
+        self.leader, follower = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", IN_FOREGROUND, *COMMAND, *map(str, arguments)],
+            stdin=follower,
+            stderr=follower,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            cwd=cwd,
+            env=os.environ | {"TERM": "dumb", "COLUMNS": "200", "LINES": "50"} | environment,
+        )
+        os.close(follower)
+        self.shown = ""
+        self._read = 0
+
+    def wait_for(self, text: str, timeout_s: float = 60) -> str:
+        """Wait until the terminal shows *text*; return what it has shown since the last wait."""
+        end = time.monotonic() + timeout_s
+        while text not in self.shown[self._read :]:
+            ready, _, _ = select.select([self.leader], [], [], max(0, end - time.monotonic()))
+            part = self._part() if ready else ""
+            assert part, f"{text!r} was not shown; the terminal:\n{self.shown}"
+            self.shown += part
+        upto = self.shown.index(text, self._read) + len(text)
+        found, self._read = self.shown[self._read : upto], upto
+        return found
+
+    def shows(self, text: str, timeout_s: float) -> bool:
+        """Whether the terminal shows *text* within a time."""
+        end = time.monotonic() + timeout_s
+        while text not in self.shown:
+            if not select.select([self.leader], [], [], max(0, end - time.monotonic()))[0]:
+                return False
+            self.shown += self._part()
+        return True
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        os.write(self.leader, f"{line}\n".encode())
+
+    def press(self, key: bytes) -> None:
+        """Press a key."""
+        os.write(self.leader, key)
+
+    def command(self, line: str) -> str:
+        """Type a line at the prompt; return what is shown before the next prompt."""
+        self.type(line)
+        return self.wait_for("(Pdb) ").removesuffix("(Pdb) ")
+
+    def end(self, timeout_s: float = 60) -> tuple[int, bytes]:
+        """Wait for the end of the command; return its exit code and its standard output."""
+        output = self.process.stdout
+        assert output is not None
+        while part := self._part():
+            self.shown += part
+        data = output.read()
+        output.close()
+        os.close(self.leader)
+        return self.process.wait(timeout_s), data
+
+    def _part(self) -> str:
+        try:
+            data = os.read(self.leader, 65536)
+        except OSError:  # EIO: the last process with the other end open has closed it, see pty(7)
+            return ""
+        return _CONTROL.sub(b"", data).decode(errors="replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the command, if it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        if not self.process.stdout.closed:
+            self.process.stdout.close()
+            os.close(self.leader)
