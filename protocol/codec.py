@@ -15,14 +15,14 @@ from protocol.state import restore_extension
 
 _QUOTE_CHARACTERS = 120
 
-_BEGINNING: Final = re.compile(
+# Compiled at their first use, because only the engine reads large messages of a child.
+_BEGINNING: Final = (
     rb"(?:[\x80-\x8f]|\xde..|\xdf....)(?:\xa4|\xd9\x04|\xda..|\xdb....)type"
-    rb"(?:[\xa0-\xbf]|\xd9.|\xda..|\xdb....)([a-z-]{1,32})",
-    re.DOTALL,
+    rb"(?:[\xa0-\xbf]|\xd9.|\xda..|\xdb....)([a-z-]{1,32})"
 )
 """A map, the key ``type``, and its value."""
 
-_STATE_KEY: Final = re.compile(rb"(?:\xa5|\xd9\x05|\xda..|\xdb....)state.", re.DOTALL)
+_STATE_KEY: Final = rb"(?:\xa5|\xd9\x05|\xda..|\xdb....)state."
 _WITH_STATE: Final = frozenset({b"job-complete", b"job-error", b"workflow-complete"})
 
 encode = msgspec.msgpack.Encoder().encode
@@ -68,7 +68,7 @@ def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
     An honest encoder writes the type first and the state second.  In another order a state counts
     like everything else.
     """
-    begun = _BEGINNING.match(body)
+    begun = re.match(_BEGINNING, body, re.DOTALL)
     name = begun[1].decode("ascii", "replace") if begun else "?"
     size, allowed = len(body), MAX_MESSAGE_BYTES
     if begun and begun[1] in _WITH_STATE:
@@ -86,7 +86,7 @@ def _check_size(body: bytes | bytearray, log_bytes: int) -> None:
 
 def _length_of_state(body: bytes | bytearray, place: int) -> int:
     """Return the length of the byte string under the key ``state`` at *place*, or 0."""
-    key = _STATE_KEY.match(body, place)
+    key = re.compile(_STATE_KEY, re.DOTALL).match(body, place)
     if key is None:
         return 0
     width = {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(body[key.end() - 1])

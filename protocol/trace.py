@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-_PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+# Patterns are compiled at their first use: a child without a trace does not need them.
+_PARENT: Final = r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 _FIRST_VERSION: Final = "00"
 _NO_VERSION: Final = "ff"
 _EXAMPLE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -19,7 +20,7 @@ _EXAMPLE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _LONGEST_STATE: Final = 512
 _MOST_MEMBERS: Final = 32
 _KEY: Final = r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
-_MEMBER: Final = re.compile(rf"[ \t]*(?:{_KEY}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,256}})?[ \t]*")
+_MEMBER: Final = rf"[ \t]*(?:{_KEY}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,256}})?[ \t]*"
 
 
 class TraceParent(NamedTuple):
@@ -78,7 +79,7 @@ def read_traceparent(text: object) -> TraceParent:
     """
     if not isinstance(text, str):
         raise TypeError(f"traceparent must be text such as '{_EXAMPLE}', not {text!r:.100}")
-    found = _PARENT.fullmatch(text)
+    found = re.fullmatch(_PARENT, text)
     problem = "it does not have this form"
     if found is not None:
         version, trace_id, span_id, flags, more = found.groups()
@@ -110,7 +111,7 @@ def check_tracestate(text: object) -> None:
             f"tracestate must have {_LONGEST_STATE} characters at most, not {len(text)}"
         )
     members = text.split(",")
-    wrong = next((member for member in members if not _MEMBER.fullmatch(member)), None)
+    wrong = next((member for member in members if not re.fullmatch(_MEMBER, member)), None)
     if wrong is not None:
         raise ValueError(
             f"tracestate must be such as 'vendor=value,other=value', not {wrong!r:.100}"

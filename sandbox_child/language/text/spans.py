@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Placed = ast.expr | ast.stmt | ast.arg
     Node = TypeVar("Node", bound=Placed)
 
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_LINE_BREAK = r"\r\n|\r|\n"
 _MAX_SOURCE_CHARS = 500
 
 
@@ -51,7 +51,7 @@ class SourceText:
     def lines(self) -> list[str]:
         """The lines without their line breaks; they are split at the first use."""
         if self._lines is None:
-            self._lines = _LINE_BREAK.split(self._text)
+            self._lines = re.split(_LINE_BREAK, self._text)
         return self._lines
 
     def line(self, number: int | None) -> str | None:
