@@ -6,6 +6,7 @@ The test acts as the engine, as the child and as the job, and as every server ou
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
 
+import pytest
 from network_spaces import IPV6_FREEBIND, Space
 
 from engine.confinement import relay_command
@@ -35,6 +37,9 @@ from protocol.relay import (
 )
 
 WAIT_S = 30
+SEES_DESCRIPTORS = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root may look at the descriptors of a confined process"
+)
 ENVIRONMENT = CHILD_ENVIRONMENT | {"RES_OPTIONS": "timeout:1 attempts:1"}
 NAME_SERVER = "127.0.0.53"
 A, AAAA, CNAME, TXT = 1, 28, 5, 16

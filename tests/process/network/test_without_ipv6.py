@@ -81,8 +81,10 @@ def test_a_host_with_both_families_is_reached_over_ipv4(tmp_path: Path):
         pytest.skip(f"no namespaces here: {error}")
     world.names.records = {"both.example.org": ["2001:db8::5", "203.0.113.5"]}
     switch = "for s in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $s; done"
+    if world.space.wait(world.space.spawn(["/bin/sh", "-c", switch], {})):
+        world.close()
+        pytest.skip("only root may switch IPv6 off")
     listener = world.space.listener("203.0.113.5", 443)
-    assert world.space.wait(world.space.spawn(["/bin/sh", "-c", switch], {})) == 0
     with pytest.raises(OSError), world.space.socket(socket.AF_INET6) as end:
         end.connect(("2001:db8::5", 443))
     with served(listener, talk):

@@ -11,7 +11,7 @@ import threading
 import zlib
 
 import pytest
-from relay_world import WAIT_S, Relay, echo, receive, served
+from relay_world import SEES_DESCRIPTORS, WAIT_S, Relay, echo, receive, served
 
 from protocol.relay import Close, Closed, Ended, LimitReached, Progress
 
@@ -224,6 +224,7 @@ def use(run, number):
             end.close()
 
 
+@SEES_DESCRIPTORS
 @pytest.mark.slow
 def test_ten_thousand_connections_leave_nothing_behind(job, listener):
     """Memory and descriptors of the relay are flat, and a thousand reports are sent one by one."""
@@ -365,20 +366,23 @@ def test_nothing_listens_in_a_run_that_has_ended(job):
 
 
 def test_the_last_bytes_of_a_job_arrive(job, listener):
-    """It sends, closes and ends, before the connection outside is even made."""
+    """It sends, closes and ends, before the connection outside is even made.
+
+    The relay has half a second for all of them, also on a busy machine.
+    """
     run = job(RULE)
-    for _ in range(20):
+    for _ in range(8):
         with run.connect(OUTSIDE, 443) as inside:
             inside.sendall(b"x" * 50_000)
     run.relay.send(Close(run.run))
-    for _ in range(20):
+    for _ in range(8):
         outside, _ = listener.accept()
         with outside:
             outside.settimeout(WAIT_S)
             assert len(receive(outside, 100_000)) == 50_000
     closed = run.relay.expect(Closed, run.run)
     run._closed = True
-    assert (closed.connections, closed.sent) == (20, 1_000_000)
+    assert (closed.connections, closed.sent) == (8, 400_000)
 
 
 def test_a_reader_that_sleeps_does_not_hold_up_the_end_of_a_run(job, listener):
@@ -454,6 +458,7 @@ def test_a_dead_family_is_not_waited_for(job, world):
             assert end.recv(1) == b"x"
 
 
+@SEES_DESCRIPTORS
 def test_a_job_that_gives_up_ends_the_attempt(job, world):
     """A reset before the connection was made is reported, and nothing is left of the attempt."""
     run = job("203.0.113.70:443")

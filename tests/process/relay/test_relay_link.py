@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from relay_world import ENVIRONMENT, WAIT_S, Job, Relay, echo, served
+from relay_world import ENVIRONMENT, SEES_DESCRIPTORS, WAIT_S, Job, Relay, echo, served
 
 from engine.confinement import relay_command
 from protocol.link import LINK_END, LINK_MORE
@@ -325,6 +325,7 @@ def test_a_relay_without_a_first_message_ends(world):
     assert world.space.wait(pid) == 1
 
 
+@SEES_DESCRIPTORS
 def test_the_relay_inherits_no_descriptor(world):
     """Only its standard streams, its socket and what it has made itself are open."""
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
