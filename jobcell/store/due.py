@@ -6,7 +6,7 @@ The row of a schedule is locked while its tick is decided, by the clock of the d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from engine.api import PlanError
 from jobcell.store.blobs import Blobs
-from jobcell.store.carrying import carry
+from jobcell.store.carrying import carried, carry
 from jobcell.store.database import Database
 from jobcell.store.enqueue import Enqueued, prepare
 from jobcell.store.errors import RunConflictError, StoreDamagedError
@@ -71,8 +71,9 @@ class Ticks:
         made = []
         for name in names:
             try:
+                fetched = self._fetch(name)
                 with self._database.write() as connection:
-                    run_id = self._run_one(connection, name)
+                    run_id = self._run_one(connection, name, fetched)
             except (ScheduleTextError, PlanError, StoreDamagedError) as error:
                 self._report(name, f"it cannot be used here: {error}")
                 continue
@@ -80,7 +81,21 @@ class Ticks:
                 made.append(run_id)
         return made
 
-    def _run_one(self, connection: sa.Connection, name: str) -> str | None:
+    def _fetch(self, name: str) -> dict[str, bytes]:
+        """Read the contents of a schedule that lie in the object store, before a transaction locks its row."""
+        if not self._blobs.has_objects:
+            return {}
+        with self._database.read() as connection:
+            query = sa.select(schedules).where(schedules.c.name == name)
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return {}
+            state = carried(connection, row) if row.carry_state else row.state
+            return self._blobs.fetch(connection, filter(None, (row.plan, state)))
+
+    def _run_one(
+        self, connection: sa.Connection, name: str, fetched: Mapping[str, bytes]
+    ) -> str | None:
         """Decide about the due ticks of a schedule; return the id of the run, if there is one."""
         row = connection.execute(locked(self._database, name, skip=True)).one_or_none()
         now = read_now(self._database, connection)
@@ -100,7 +115,7 @@ class Ticks:
             elif row.carry_state and self._is_running(connection, name):
                 changes = {"due_ms": to_ms(now) + _WAIT_MS}
             else:
-                run_id, changes["problem"] = self._make(connection, row, tick)
+                run_id, changes["problem"] = self._make(connection, row, tick, fetched)
             if "problem" in changes:
                 changes["looked_ms"] = to_ms(tick)
             if run_id is not None:
@@ -110,12 +125,18 @@ class Ticks:
         return run_id
 
     def _make(
-        self, connection: sa.Connection, row: sa.Row[Any], tick: datetime
+        self,
+        connection: sa.Connection,
+        row: sa.Row[Any],
+        tick: datetime,
+        fetched: Mapping[str, bytes],
     ) -> tuple[str | None, str | None]:
         """Make the run of a tick; return its id, or else the reason why it was not made."""
         run_id = tick_id(row.name, tick)
         state_key = carry(connection, row) if row.carry_state else row.state
-        content = None if state_key is None else self._blobs.read_one(connection, state_key)
+        keys = {row.plan} if state_key is None else {row.plan, state_key}
+        contents = self._blobs.read(connection, keys, fetched)
+        content = None if state_key is None else contents[state_key]
         if content is not None and row.carry_state and _REDACTED in content:
             # A run with the word in place of a token would fail, or would repeat its work.
             problem = (
@@ -126,7 +147,7 @@ class Ticks:
             return None, problem
         run = prepare(
             self._blobs,
-            decode_plan(self._blobs.read_one(connection, row.plan), run_id),
+            decode_plan(contents[row.plan], run_id),
             None if content is None else copy_state(content),
             run_id=run_id,
             tenant=row.tenant,

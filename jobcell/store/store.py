@@ -8,21 +8,19 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
-import sqlalchemy as sa
-
 from engine.api import RunOptions
-from jobcell.store import opening, queue
-from jobcell.store.blobs import Blobs, Uploaded
-from jobcell.store.callers import joined
+from jobcell.store import opening
+from jobcell.store.blobs import Blobs
 from jobcell.store.cancelling import cancel
 from jobcell.store.collecting import DEFAULT_MB, StoreCollections
 from jobcell.store.contents import Contents
 from jobcell.store.database import Database
-from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, Place, check_id, prepare, write
+from jobcell.store.enqueue import DEFAULT_TENANT, Enqueued, check_id, prepare
 from jobcell.store.handle import StoreRun
+from jobcell.store.intake import ENQUEUE_S, Intake
 from jobcell.store.listing import RunInfo, StoreStatus, count, find_run, list_runs
 from jobcell.store.objects import open_objects
 from jobcell.store.pruning import prune
@@ -38,9 +36,6 @@ from protocol.trace import Trace
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
-
-ENQUEUE_S: Final = 30.0
-"""Seconds for which a call that writes tries again while the store is out of reach."""
 
 
 class Store:
@@ -58,12 +53,11 @@ class Store:
         self.reader: Reader = Reader(database, self.contents, blobs)
         self.is_encrypted: bool = seal.is_closed
         self._seal = seal
-        self.schedules: Schedules = Schedules(database, blobs, self._write)
+        self._intake = Intake(database, blobs, facts.store_id)
+        self.schedules: Schedules = Schedules(database, blobs, self._intake.write)
         """The schedules of the store."""
         self._lock = threading.Lock()
         self._watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Watcher] = WeakKeyDictionary()
-        self._client: DBOSClient | None = None
-        self._place = Place()
         self._current_trace: Callable[[], Trace | None] | None = None
 
     @classmethod
@@ -130,10 +124,7 @@ class Store:
     @property
     def client(self) -> DBOSClient:
         """The client of DBOS, for the worker; not a part of the interface for users."""
-        with self._lock:
-            if self._client is None:
-                self._client = queue.make_client(self.database)
-            return self._client
+        return self._intake.client
 
     def enqueue(
         self,
@@ -183,34 +174,8 @@ class Store:
             options=options,
             trace=self._trace(trace),
         )
-        self.add(run, connection)
+        self._intake.add(run, connection)
         return self._handle(run.run_id)
-
-    def add(self, run: Enqueued, connection: Any = None) -> bool:
-        """Store a checked run; return whether it is new."""
-        client = self.client
-        owner = None if connection is None else run.run_id
-        uploaded = self.database.retry(
-            lambda: self.blobs.upload(run.contents, run_id=owner), ENQUEUE_S
-        )
-        if connection is not None:
-            with joined(connection, self.database, self.facts.store_id) as own:
-                return write(
-                    self.database,
-                    self.blobs,
-                    client,
-                    own,
-                    run,
-                    self._place,
-                    uploaded=uploaded,
-                    is_callers=True,
-                )
-
-        def store() -> bool:
-            with self.database.write() as own:
-                return self._write(own, run, uploaded)
-
-        return self.database.retry(store, ENQUEUE_S)
 
     def run(self, id: str) -> StoreRun:  # noqa: A002 - the name of the interface
         """Return the handle of a run in the store.
@@ -310,7 +275,7 @@ class Store:
         given = self._trace(trace)
 
         run = self.database.retry(read, ENQUEUE_S)
-        self.add(run)
+        self._intake.add(run)
         return self._handle(run.run_id)
 
     def trace_by(self, current: Callable[[], Trace | None] | None) -> None:
@@ -364,19 +329,6 @@ class Store:
         if isinstance(max_mb, bool) or not isinstance(max_mb, int | float) or not max_mb > 0:
             raise ValueError(f"max_mb must be a number above 0, not {max_mb!r}")
         return StoreCollections(self.database, self._seal, tenant, max_mb=max_mb)
-
-    def _write(
-        self, connection: sa.Connection, run: Enqueued, uploaded: Uploaded | None = None
-    ) -> bool:
-        return write(
-            self.database,
-            self.blobs,
-            self.client,
-            connection,
-            run,
-            self._place,
-            uploaded=uploaded or {},
-        )
 
     def migrate(self) -> Facts:
         """Bring all tables to the version of this program, and return the facts about the store.

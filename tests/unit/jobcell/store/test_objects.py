@@ -15,6 +15,8 @@ from store_runs import JOB, carry_out
 
 from jobcell.store import Store, StoreDamagedError, StoreUnavailableError, blobs
 from jobcell.store.blobs import ORPHAN_S
+from jobcell.store.objects import Objects
+from jobcell.store.schema import runs, schedules
 
 pytestmark = pytest.mark.slow  # each test has a store, and some a server
 
@@ -152,7 +154,7 @@ def test_an_object_store_that_is_away_is_out_of_reach_and_then_used_again(tmp_pa
         with Store.open(tmp_path / "runs.db", objects=server.url) as store:
             store.enqueue(JOB, LARGE, id="before")
             server.stop()
-            monkeypatch.setattr("jobcell.store.store.ENQUEUE_S", 0.0)
+            monkeypatch.setattr("jobcell.store.intake.ENQUEUE_S", 0.0)
             with pytest.raises(StoreUnavailableError, match="object store") as caught:
                 store.enqueue(JOB, {"more": LARGE}, id="meanwhile")
             assert "s3cr3t" not in str(caught.value)
@@ -193,6 +195,42 @@ def test_nobody_waits_behind_a_slow_object_store(store_url, tmp_path, monkeypatc
         go_on.set()
         thread.join(PATIENCE_S)
         assert [run.id for run in store.runs()] == ["large"]
+
+
+def test_a_schedule_reads_large_contents_before_its_row_is_locked(
+    store_url, tmp_path, monkeypatch, eng
+):
+    """An object store can take seconds, and SQLite has one lock for all who write."""
+    reads = []
+    read = Objects.read
+
+    def read_beside_a_writer(self, name):
+        locked = sa.select(schedules.c.name).with_for_update(nowait=True)
+        with store.database.write() as connection:  # SQLite would wait for its lock, and fail
+            assert len(connection.execute(locked).all()) == 2
+        reads.append(name)
+        return read(self, name)
+
+    with Store.open(store_url, objects=f"file://{tmp_path}/objects") as store:
+        for name, carries in [("same", False), ("carries", True)]:
+            store.schedules.add(name, JOB, cron="* * * * *", state=LARGE, carry_state=carries)
+        last = store.enqueue(JOB, {"data": LARGE["data"][1:]})
+        carry_out(store, eng, last.id)
+        now_ms = store.database.now_ms
+        with store.database.write() as connection:
+            connection.execute(runs.update().values(schedule="carries"))
+            connection.execute(
+                schedules.update().values(looked_ms=now_ms - 60_000, due_ms=now_ms - 1)
+            )
+        monkeypatch.setattr(Objects, "read", read_beside_a_writer)
+        made = store.schedules.run_due()
+        monkeypatch.setattr(Objects, "read", read)
+        assert len(reads) == 2
+        with store.database.read() as connection:
+            states = {
+                name.split("@")[0]: store.reader.stored(connection, name).state for name in made
+            }
+        assert states == {"same": LARGE, "carries": {"data": LARGE["data"][1:]}}
 
 
 def test_a_fork_opens_connections_of_its_own(store):

@@ -299,7 +299,7 @@ def test_a_full_disk_is_unavailable_and_works_again_with_room(tmp_path):
 
 def _enqueue_once(store, state):
     """Enqueue without the 30 seconds of patience."""
-    from jobcell.store import store as module
+    from jobcell.store import intake as module
 
     patience = module.ENQUEUE_S
     module.ENQUEUE_S = 0.0

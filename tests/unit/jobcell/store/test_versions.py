@@ -153,9 +153,12 @@ def test_a_migration_waits_for_the_transactions_of_old_programs(fresh, store_url
             os.write(write, b"\n")
             os.close(write)
             if not fresh.database.is_sqlite:
-                wait_for(lambda: _waits_for_the_lock(other))
+                # The query keeps the transaction from being idle, which PostgreSQL allows for 5 seconds.
+                wait_for(
+                    lambda: connection.execute(sa.text("select 1")) and _waits_for_the_lock(other)
+                )
             assert newer.poll() is None
-            fresh._write(connection, _enqueued(fresh, "old"))
+            fresh._intake.write(connection, _enqueued(fresh, "old"))
         assert newer.wait(PATIENCE_S) == 0
         for client in (fresh, other):
             with pytest.raises(StoreVersionError, match="needs version 9 of the tables"):
