@@ -24,6 +24,10 @@ empty while DBOS claims."""
 MOST_WAITING: Final = 16
 """Largest number of claimed runs that wait for a place."""
 
+CALM: Final = 1 / 6
+"""Share of the average duration of runs that a claim ahead waits after a turn, when the next runs take the processor
+to begin."""
+
 _GROWTH: Final = 1.5
 _WEIGHT: Final = 0.2
 """Weight of the last run in the average."""
@@ -157,14 +161,25 @@ class Places:
         """
         with self._changed:
             if not self.has_room:
-                self._changed.wait_for(lambda: self.has_room, LONGEST_PAUSE_S)
-                return self._free() if self.has_room else 0
+                if not self._changed.wait_for(lambda: self.has_room, LONGEST_PAUSE_S):
+                    return 0
+                self._wait_for_calm()
+                return self._free()
             if not self._woken:
                 # A place that becomes free while another one is waiting does not change anything.
                 self._changed.wait_for(lambda: self._woken or not self._is_open, self._pause_s)
                 self._pause_s = min(self.share(LONGEST_PAUSE_S), _GROWTH * self._pause_s)
             self._woken = False
+            self._wait_for_calm()
             return self._free()
+
+    def _wait_for_calm(self) -> None:
+        """Wait while the runs begin that have just got a place, unless a place is empty."""
+        if self._waiting() and self._average_s is not None:
+            self._changed.wait_for(
+                lambda: len(self._turns) < self.number or not self._is_open,
+                CALM * self._average_s,
+            )
 
     def _waiting(self) -> int:
         """Return the number of runs that may wait for a place."""

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from jobcell.worker import places as module
 from jobcell.worker.places import Places
 
 
@@ -71,6 +72,59 @@ def test_a_place_is_free_when_the_child_is_gone() -> None:
     assert places.claimed() == {"a", "b"}
     places.give_back("a")
     assert places.claimed() == {"b"}
+
+
+def looking(places: Places) -> tuple[threading.Thread, list[int]]:
+    """Start a thread that waits until it is time to claim, and return it when it waits."""
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(places.wait()), daemon=True)
+    thread.start()
+    while thread.is_alive() and not places._changed._waiters:  # type: ignore[attr-defined]
+        thread.join(0.001)
+    return thread, found
+
+
+def test_a_claim_ahead_waits_while_the_runs_before_it_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has time as long as each place has a run, and has none when a place is empty."""
+    monkeypatch.setattr(module, "CALM", 1e6)
+    places = opened(2)
+    places.measured(0.1)
+    places.take(["a", "b"])
+    thread, found = looking(places)
+    assert found == []
+    places.leave("a")
+    thread.join(10)
+    assert found == [2]
+    places.give_back("a")
+    places.take(["c"])
+    thread, found = looking(places)
+    assert found == []
+    places.close()
+    thread.join(10)
+    assert found == [0]
+
+
+def test_a_claim_ahead_waits_for_a_share_of_the_time_of_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise nothing would ever be claimed ahead."""
+    monkeypatch.setattr(module, "CALM", 1e-3)
+    places = opened(2)
+    places.measured(0.1)
+    places.take(["a", "b"])
+    assert places.wait() == 2
+
+
+def test_the_first_claim_does_not_wait() -> None:
+    """No place has a run."""
+    places = opened(2)
+    places.measured(0.4)
+    places.take(["a"])
+    thread, found = looking(places)
+    thread.join(10)
+    assert found == [3]
 
 
 def test_long_runs_are_not_claimed_ahead() -> None:
