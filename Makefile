@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-long test-pythons wheel test-process test-escape lint format types pyright imports check cov \
-	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-relay bench-network bench-warm bench-permissions bench-desk soak kills chaos memory fuzz fuzz-keep changelog docs clean
+	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-scaling bench-relay bench-network bench-warm bench-permissions bench-desk soak kills chaos memory fuzz fuzz-keep changelog docs clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ bench-targets: setup  ## What must be reached: each ratio, and whether it is
 
 bench-store: setup  ## What a durable run costs beside the bare engine and bare DBOS
 	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_store
+
+bench-scaling: setup  ## What a run and a waiting worker cost PostgreSQL: the figures of docs/scaling.md
+	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_scaling
 
 bench-warm: setup  ## A run with a real library, cold and warm, beside W1 and a plain import (needs an index)
 	$(PY) -m benchmarks.bench_warm

@@ -49,7 +49,7 @@ with suppress(OSError):
 """Gives the session of an engine or a worker more of the processor than other sessions have (sched(7))."""
 
 _WORKER_CORE, _OTHER_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-_PIN: Final = f"import os\nos.sched_setaffinity(0, {{{_WORKER_CORE}}})\n{_FIRST}"
+PIN: Final = f"import os\nos.sched_setaffinity(0, {{{_WORKER_CORE}}})\n{_FIRST}"
 Samples = dict[tuple[str, str], list["Sample"]]
 
 
@@ -131,7 +131,7 @@ def measure_dbos(kind: str, workload: str, postgres: PostgresServer) -> Sample:
 
 
 def _seconds(kind: str, workload: str, *url: str) -> float:
-    code = f"{_PIN}\nfrom benchmarks.store_process import main\nmain()"
+    code = f"{PIN}\nfrom benchmarks.store_process import main\nmain()"
     command = [sys.executable, "-c", code, kind, workload, str(RUNS[workload]), *url]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)
@@ -145,7 +145,7 @@ def measure_worker(kind: str, workload: str, postgres: PostgresServer) -> Sample
     runs = RUNS[workload]
     with field_of(kind, postgres) as (field, server):
         plan = plan_of_workload(workload)
-        worker = field.start_worker(PLACES, prelude=_PIN, effects=False)
+        worker = field.start_worker(PLACES, prelude=PIN, effects=False)
         own = psutil.Process(worker.pid)
         assert (
             field.store.enqueue(plan, {"data": 0}).result(timeout_s=PATIENCE_S).reason == "success"
@@ -190,7 +190,7 @@ def measure_latency(kind: str, postgres: PostgresServer, runs: int = 20) -> dict
     events_ms: list[float] = []
     results_ms: list[float] = []
     with field_of(kind, postgres) as (field, _):
-        field.start_worker(PLACES, prelude=_PIN, effects=False)
+        field.start_worker(PLACES, prelude=PIN, effects=False)
         field.wait_ready()
         for _ in range(runs):
             begun = time.perf_counter()

@@ -135,6 +135,10 @@ def take_store_away(
     server.bring_back()
     field.wait_over()
     found = check_runs(field, outages=0 if outlives else 1)
+    for run_id in field.runs:
+        repeated = sum(field.effects.of_run(run_id).values()) - STEPS
+        if repeated > 1:
+            raise ChaosError(f"an outage repeated {repeated} steps of run {run_id}\n{field.tails()}")
     taken = field.takeovers()
     several = {run_id: count for run_id, count in taken.items() if count > 1}
     if several:

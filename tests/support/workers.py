@@ -121,12 +121,15 @@ class WorkerProcess:
 
 @contextlib.contextmanager
 def warm_engine(**options: Any) -> Iterator[Engine]:
-    """Give an engine that has run and killed a child, so that a later test does not find its threads new."""
+    """Give an engine that has run and killed a child that lasted, so that a later test does not find its threads new."""
     with Engine(**options) as made:
         run = made.execute(
-            job("import time\ndef main(state):\n    time.sleep(300)\n    return state")
+            # The thread for control groups starts when a run is 0.25 s old.
+            job(
+                "import time\ndef main(state):\n    time.sleep(0.5)\n    print()\n    time.sleep(300)"
+            )
         )
-        while not any(event.type == "job-start" for event in run.poll(after=0)):
+        while not any(event.type == "log" for event in run.poll(after=0)):
             time.sleep(0.01)
         run.cancel()
         run.result()
