@@ -138,7 +138,9 @@ def take_store_away(
     for run_id in field.runs:
         repeated = sum(field.effects.of_run(run_id).values()) - STEPS
         if repeated > 1:
-            raise ChaosError(f"an outage repeated {repeated} steps of run {run_id}\n{field.tails()}")
+            raise ChaosError(
+                f"an outage repeated {repeated} steps of run {run_id}\n{field.tails()}"
+            )
     taken = field.takeovers()
     several = {run_id: count for run_id, count in taken.items() if count > 1}
     if several:
