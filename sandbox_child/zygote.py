@@ -169,6 +169,8 @@ class _Zygote:
         self._pid = os.getpid()
         self._house = House(self, request, self._start_warm, proc)
         self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._children: set[int] = set()
+        """The pidfds of children that were reported.  An event may be about one that is closed by now."""
         self._while_waiting = rehearse_compiler
         # Make objects before the fork: a child does not copy memory for objects that it inherits.
         self._channel = bootstrap.make_channel()
@@ -188,9 +190,9 @@ class _Zygote:
                 callback = self._callbacks.get(fd)
                 if callback is not None:
                     callback(events)
-                elif fd != CONTROL_FD:
+                elif fd in self._children:
                     self._reap(fd)
-                elif not self._take():
+                elif fd == CONTROL_FD and not self._take():
                     return
             self._house.check()
 
@@ -263,6 +265,7 @@ class _Zygote:
 
     def adopt(self, pid: int, pidfd: int) -> None:  # noqa: ARG002 - as the house sees it
         """See `Host.adopt`."""
+        self._children.add(pidfd)
         self._poll.register(pidfd, select.EPOLLIN)
 
     def _start_warm(self, wanted: Warm, link: socket.socket, report: int) -> int:
@@ -290,9 +293,11 @@ class _Zygote:
         return pid
 
     def _reap(self, pidfd: int) -> None:
-        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
-        assert ended is not None
+        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if ended is None:
+            return  # the event was about an older descriptor of this number
         pid = ended.si_pid
+        self._children.remove(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         try:

@@ -60,8 +60,6 @@ class Newborn:
         """Whether it knows that there is no run for it yet."""
         self.asked: Asked | None = None
         """The call in which it waits for pipes."""
-        self.watched = False
-        """Whether its end is waited for."""
 
 
 class Warden:
@@ -289,6 +287,7 @@ class Warden:
             pidfd = self._new_child(asked.thread)
             if pidfd is not None:
                 self._newborn = Newborn(asked.thread, pidfd)
+                self._host.watch(pidfd, self._on_newborn_end)
                 gate.let_pass(asked)
                 return
         gate.refuse(asked)
@@ -320,16 +319,19 @@ class Warden:
             )
         except OSError:
             harmless = False
-        if harmless:
-            self._host.watch(newborn.pidfd, self._on_newborn_end)
-            newborn.watched = True
-        else:
+        if not harmless:
             self._on_newborn_end(0)
 
     def _on_newborn_end(self, _events: int) -> None:
         """Do without early forks: this one is not harmless, or has ended."""
         self._early = False
         self._end_newborn()
+        if self._birth:
+            # The next one might end, too, so the run that waits does not wait for it.
+            self._birth = False
+            if self._waiting:
+                self._host.fork_clean(*self._waiting.popleft())
+        self._go_on()
 
     def _end_newborn(self) -> None:
         newborn = self._take_newborn()
@@ -340,7 +342,7 @@ class Warden:
 
     def _take_newborn(self) -> Newborn | None:
         newborn, self._newborn = self._newborn, None
-        if newborn is not None and newborn.watched:
+        if newborn is not None:
             self._host.unwatch(newborn.pidfd)
         return newborn
 

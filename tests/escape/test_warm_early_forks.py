@@ -109,6 +109,27 @@ def test_a_fork_that_dies_while_it_waits_costs_nothing(repo: WarmRepo):
         assert set_of(engine, "hostile").warm
 
 
+DIES_EARLY = """
+    def die(self):
+        os.setsid()
+        os._exit(1)
+    for one in gc.get_objects():
+        if type(one) is type and one.__name__ == "ReadyWall":
+            one.put_on = die
+"""
+
+
+def test_forks_that_die_before_they_wait_cost_their_runs_an_import(repo: WarmRepo):
+    """Such a run is forked from the clean zygote at once, and does not wait for another fork."""
+    with engine_with(repo, WHO + DIES_EARLY) as engine:
+        assert wait_until_decided(engine, "hostile").warm
+        for _ in range(3):
+            assert not answer(engine, "who()")[1], "it was cold"
+        assert set_of(engine, "hostile").warm
+        states = [one.status() for one in zygote_of(engine).children()]
+        assert psutil.STATUS_ZOMBIE not in states
+
+
 # The fork does only what it must to get its pipes, and goes on when its call fails.
 SURVIVES = """
     def survive(self):

@@ -54,6 +54,28 @@ AT_IMPORT = {
     "replaces_stdout": "import io; sys.stdout = io.StringIO()",
     "handles_logs": "logging.getLogger().addHandler(logging.StreamHandler(sys.stderr)); log.warning('twice')",
     "catches_signal": "import signal; signal.signal(signal.SIGUSR1, lambda *_: seen.update(signal=True))",
+    "at_exit": "import atexit; atexit.register(lambda: print('at exit'))",
+    "sets_decimal": "import decimal; decimal.getcontext().prec = 5",
+    "sets_contextvar": "import contextvars; var = contextvars.ContextVar('v', default=0); var.set(5)",
+    "looks_for_loop": (
+        "import asyncio\ntry:\n    seen['loop'] = asyncio.get_running_loop() is not None\n"
+        "except RuntimeError as e:\n    seen['loop'] = str(e)"
+    ),
+    "disables_logs": "logging.disable(logging.WARNING)",
+    "basic_config": "logging.basicConfig(level=logging.DEBUG); log.debug('details')",
+    "filters_warnings": "warnings.simplefilter('error'); warnings.filterwarnings('ignore', 'quiet')",
+    "shows_warnings": "warnings.showwarning = lambda *a, **k: print('mine', a[0])",
+    "hooks_audit": "sys.addaudithook(lambda event, args: seen.update(audit=1) if event == 'open' else None)",
+    "hooks_unraisable": "sys.unraisablehook = lambda args: print('lost', args.exc_value)",
+    "hooks_trace": "sys.setprofile(lambda *a: None)",
+    "finds_modules": "sys.meta_path.insert(0, type('F', (), {'find_spec': staticmethod(lambda *a: None)}))",
+    "own_session": "seen['sid'] = [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()]",
+    "counts_stack": "seen['depth'] = len(__import__('inspect').stack()) > 0",
+    "half_printed": "sys.stdout.write('half a line'); sys.stderr.write('half an error')",
+    "makes_loop": "import asyncio; asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())",
+    "runs_loop": "import asyncio; asyncio.run(asyncio.sleep(0)); seen['ran'] = True",
+    "threads_local": "import threading; here = threading.local(); here.x = 1; seen['main'] = threading.current_thread().name",
+    "alarm": "import signal; signal.alarm(1000)",
     "reads_facts": "from jobcell_context import run_id; seen['run'] = run_id is not None",
     "imports_facts": "import jobcell_context",
     "raises": "raise RuntimeError('not today')",
@@ -100,6 +122,32 @@ def look():
             threading.active_count(), os.getpid() == os.getpid()]
 
 @verb
+def looks_around():
+    import contextvars, decimal, logging, resource, signal, threading
+    limits = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource)
+              if name.startswith('RLIMIT_') and name != 'RLIMIT_NPROC'}
+    var = globals().get('var')
+    here = globals().get('here')
+    return [str(decimal.Decimal(1) / 3), var and var.get(), limits, logging.root.manager.disable,
+            here and getattr(here, 'x', None), threading.main_thread().native_id == threading.get_native_id(),
+            threading.get_native_id() == os.getpid(), warnings.filters[:3].__repr__(), sys.getprofile() is None,
+            signal.alarm(0), os.getcwd(), sorted(os.environ), len(sys.argv), sys.flags.__repr__(),
+            sys.getswitchinterval()]
+
+@verb
+def drops():
+    class Bad:
+        def __del__(self): raise ValueError('in del')
+    Bad()
+    warnings.warn('quiet please')
+
+@verb
+def divides():
+    import asyncio
+    async def one(): return 5
+    return asyncio.get_event_loop_policy().__class__.__name__
+
+@verb
 def kill_self():
     import signal
     os.kill(os.getpid(), signal.SIGUSR2)
@@ -137,7 +185,20 @@ def tries():
     return told
 """
 
-USES = ("facts", "speak", "count", "look", "kill_self", "tries", "threads", "fail", "leave")
+USES = (
+    "facts",
+    "speak",
+    "count",
+    "look",
+    "kill_self",
+    "tries",
+    "threads",
+    "fail",
+    "leave",
+    "looks_around",
+    "drops",
+    "divides",
+)
 
 _names = (f"adaptor{number}" for number in itertools.count())
 
@@ -199,6 +260,7 @@ REFUSED = {
     "raises": "not today",
     "imports_nothing_there": "this_module_is_nowhere",
     "exits": "it ends the interpreter while it is imported",
+    "alarm": "it sets a timer while it is imported",
 }
 
 
@@ -207,7 +269,11 @@ def test_a_habit_at_import_looks_the_same_warm_and_cold(
     engines: tuple[WarmRepo, Engine, Engine], habit: str
 ):
     """Whatever an adaptor does while it is imported, all events of a run are those of a cold one."""
-    decided, _ = compare(engines, [source_of([habit])], [["facts", "speak", "look"], ["count"]])
+    decided, _ = compare(
+        engines,
+        [source_of([habit])],
+        [["facts", "speak", "look", "looks_around", "drops"], ["count"]],
+    )
 
     assert decided.warm is (habit not in REFUSED), decided
     if habit in REFUSED:
@@ -219,9 +285,12 @@ def test_a_use_of_an_adaptor_looks_the_same_warm_and_cold(
     engines: tuple[WarmRepo, Engine, Engine], use: str
 ):
     """Whatever a job does with a warm adaptor, all events of its run are those of a cold one."""
-    decided, _ = compare(engines, [source_of(["counts"])], [[use], [use, "count"]])
+    decided, expected = compare(engines, [source_of(["counts"])], [[use], [use, "count"]])
 
     assert decided.warm
+    assert (expected["reason"] == "success") is (use not in ("fail", "leave", "kill_self")), (
+        expected
+    )
 
 
 SHARED = {
