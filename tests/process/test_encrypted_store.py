@@ -109,9 +109,10 @@ def carry_out(store: Store, engine: Engine) -> None:
     """Have workers carry out a run that is taken over, one that is repeated, one that is cancelled and a tick."""
     run = store.enqueue(PLAN, {"rows": ROWS}, id="visible-id", tenant="visible-tenant")
     with crm() as resolvers:
-        with serving(store, engine, resolvers=resolvers):
+        # On a busy machine a worker must not take itself for dead; it gives the run back at its end.
+        with serving(store, engine, resolvers=resolvers, dead_s=PATIENCE_S):
             wait_event(run, "log", step_id="work")
-        with serving(store, engine, resolvers=resolvers):
+        with serving(store, engine, resolvers=resolvers, dead_s=PATIENCE_S):
             result = run.result(timeout_s=PATIENCE_S)
     assert result.reason == "fail"
     assert MARK in str(result.error)

@@ -15,7 +15,6 @@ if os.fork():
     os._exit(0)
 
 import atexit
-import contextlib
 import gc
 import importlib
 import select
@@ -30,6 +29,7 @@ ENGINE = ("engine", "psutil", "runs")
 
 COMMANDS = (
     "dbos",
+    "dbos._sys_db_sqlite",
     "encodings.utf_8_sig",
     "engine",
     "hmac",
@@ -50,24 +50,40 @@ COMMANDS = (
     "jobcell.stored.schedules",
     "jobcell.running.starting",
     "jobcell.store",
+    "jobcell.stored.runs",
     "jobcell.desk.validating",
     "jobcell.worker.command",
     "psutil",
     "psycopg",
     "pydantic.json_schema",
     "pydantic.main",
+    "pydantic.plugin._loader",
     "pydantic.type_adapter",
     "pydantic.types",
     "runs",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite",
     "typer._adapters",
+    "typer._click._textwrap",
+    "typer._click.decorators",
     "zoneinfo",
 )
 """Modules that commands need; typer loads pydantic where it is installed."""
 
 SERVERS = (*COMMANDS, "jobcell.server", "uvicorn")
 """Modules that `jobcell serve` needs."""
+
+TELEMETRY = (
+    *COMMANDS,
+    "jobcell.telemetry",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._logs.export",
+    "opentelemetry.sdk.metrics.export",
+    "opentelemetry.sdk.trace.export",
+)
+"""Modules that commands with `--otel` need."""
 
 INSTALLERS = (
     "pip._internal.cli.main",
@@ -85,6 +101,7 @@ MODULES = {
     "programs": ENGINE,
     "commands": COMMANDS,
     "servers": SERVERS,
+    "telemetry": TELEMETRY,
     "installers": INSTALLERS,
 }
 
@@ -204,9 +221,13 @@ def leave(code: int) -> None:
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         for name in MODULES[sys.argv[2]]:
-            with contextlib.suppress(ImportError):
+            try:
                 importlib.import_module(name)
-        if sys.argv[2] in {"commands", "servers"}:
+            except ImportError as error:
+                # An extra may be missing, and a module of ours may not.
+                if (error.name or "").startswith("jobcell"):
+                    raise
+        if sys.argv[2] in {"commands", "servers", "telemetry"}:
             build_command()
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page of these objects

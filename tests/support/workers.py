@@ -66,7 +66,7 @@ HANGS = {
 class WorkerProcess:
     """A process of `jobcell worker`."""
 
-    def __init__(self, url: str, *options: str) -> None:
+    def __init__(self, url: str, *options: object) -> None:
         """Start it, and wait until it serves the store."""
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed at the end of the process
         with Path(os.devnull).open("r+") as nothing:

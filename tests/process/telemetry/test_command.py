@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from otlp_receiver import Receiver, receiving
 from telemetered import PARENT
+from warm import run_warm, start
 
 from engine import event_from_json
 from jobcell.input.errors import BadInputError
@@ -24,6 +26,12 @@ def main(state):
     print("a line of a job")
     return {"data": jobcell_context.traceparent}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_telemetry() -> None:
+    """Start the server before a test compares the descriptors that it found and left."""
+    start("telemetry")
 
 
 @pytest.fixture
@@ -43,16 +51,7 @@ def collector() -> Iterator[Receiver]:
 
 def jobcell(*arguments, **env):
     """Run the command with an environment that has these variables more."""
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "jobcell", *map(str, arguments)],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_warm(None, *arguments, env={**os.environ, **env}, timeout_s=120, kind="telemetry")
 
 
 def test_a_run_is_exported_before_the_command_ends(job_file, collector):
