@@ -39,6 +39,11 @@ LIMITS: Final = (
 )
 """The limits among the options: numbers above zero, of which the smaller one is the stricter one."""
 
+MOST: Final = 1_000_000_000_000
+"""Most of every limit: as megabytes or as a number the kernel and the wire can still carry it, in 64 bits."""
+_MOST_SHOWN: Final = 10**30
+"""Python writes no integers of more than 4,300 digits."""
+
 DEFAULT_PUBLIC_KEYS: Final = (
     "username", "user", "email", "host", "hostname", "port", "baseUrl", "base_url", "url",
     "database", "schema", "apiVersion", "api_version", "client_id", "clientId", "account", "region",
@@ -205,8 +210,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
         for name in _COUNTS:
             if not isinstance(getattr(self, name), int | None):
                 raise TypeError(f"{name} must be an int, not {getattr(self, name)!r}")
-        if not (_is_number(self.cancel_grace_s) and self.cancel_grace_s >= 0):
-            raise ValueError(f"cancel_grace_s must be seconds >= 0, not {self.cancel_grace_s!r}")
+        if not (_is_number(self.cancel_grace_s) and 0 <= self.cancel_grace_s <= MOST):
+            shown = _shown(self.cancel_grace_s)
+            raise ValueError(f"cancel_grace_s must be seconds >= 0, at most {MOST:,}, not {shown}")
         for name in ("whitelist", "remove_from_state", "public_credential_keys"):
             _check_names(self, name)
         for pattern in self.whitelist or ():
@@ -263,9 +269,10 @@ def _check_read_path(path: str) -> None:
 
 def _check_scratch(size_mb: Any, read: tuple[str, ...]) -> None:
     """Raise an error if *size_mb* is not a size, or a readable path contains ``/tmp``."""
-    if not _is_number(size_mb) or size_mb <= 0:
+    if not _is_number(size_mb) or not 0 < size_mb <= MOST:
         raise ValueError(
-            f"Permissions.scratch_mb must be a finite number above 0 or None, not {size_mb!r}"
+            "Permissions.scratch_mb must be a finite number above 0 or None,"
+            f" and at most {MOST:,}, not {_shown(size_mb)}"
         )
     for path in read:
         if os.path.normpath(path).lstrip("/") in ("", "tmp"):
@@ -276,16 +283,26 @@ def _check_scratch(size_mb: Any, read: tuple[str, ...]) -> None:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def _check_positive(name: str, value: Any) -> None:
     optional = RunOptions.__annotations__[name].endswith("None")
     if value is None and optional:
         return
+    hint = " or None" if optional else ""
     if not _is_number(value) or value <= 0:
-        hint = " or None" if optional else ""
-        raise ValueError(f"{name} must be a finite number above 0{hint}, not {value!r}")
+        raise ValueError(f"{name} must be a finite number above 0{hint}, not {_shown(value)}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST:,}{hint}, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= _MOST_SHOWN:
+        return "a number of more than 30 digits"
+    return repr(value)
 
 
 def _check_counted(net_mb: float | None, net: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import engine.api
 from engine import ModuleRef, Permissions, RunOptions
 
 
@@ -45,6 +46,16 @@ def test_a_limit_is_a_finite_number_above_zero(name, value):
         RunOptions(**{name: value})
 
 
+@pytest.mark.parametrize("name", engine.api.LIMITS)
+@pytest.mark.parametrize("value", [10**12 + 1, 1e300, 10**5_000], ids=["above", "float", "huge"])
+def test_a_limit_is_one_that_the_wire_can_carry(name, value):
+    """The message names the largest value, and is short."""
+    assert getattr(RunOptions(**{name: 10**12}), name) == 10**12
+    with pytest.raises(ValueError, match=f"^{name} must be at most 1,000,000,000,000") as caught:
+        RunOptions(**{name: value})
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_no_limit_is_none_where_there_may_be_none(name):
     """The value None lifts some limits, and is refused for the others."""
@@ -62,7 +73,11 @@ def test_no_limit_is_none_where_there_may_be_none(name):
             RunOptions(**{name: None})
 
 
-@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, None, "1"], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [-0.1, math.inf, math.nan, None, "1", 10**5_000],
+    ids=lambda one: f"{one}"[:9] if one != 10**5_000 else "huge",
+)
 def test_the_grace_period_may_be_zero_but_not_less(value):
     """A grace period of zero kills the child at once."""
     assert RunOptions(cancel_grace_s=0).cancel_grace_s == 0
@@ -121,7 +136,7 @@ def test_a_readable_path_is_absolute(path):
     assert repr(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("size", [0, -1, True, float("nan"), float("inf"), "64", [1]])
+@pytest.mark.parametrize("size", [0, -1, True, float("nan"), float("inf"), "64", [1], 1e13])
 def test_a_scratch_directory_has_a_size_above_0(size):
     """The message quotes the value."""
     with pytest.raises(ValueError, match=r"Permissions\.scratch_mb must be .* above 0") as caught:
