@@ -51,6 +51,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     error: ErrorReport | None = None
     retry_in_ms: int | None = None
     memory_bytes: int | None = None
+    duration_ms: int | None = None
+    """The time of the job itself, as its limit counts it."""
 
 
 class StepRow(msgspec.Struct, omit_defaults=True):
@@ -201,6 +203,8 @@ class ReportMaker:
         self._outputs: dict[str, int] = {}
         self._joins: set[str] = set()
         self._begun: set[tuple[str, int]] = set()
+        self._leaf_failed = False
+        """Whether a step failed that no other one follows; only such a failure is that of the run."""
         if plan is not None:
             self._add_plan(plan)
 
@@ -255,10 +259,7 @@ class ReportMaker:
         error = self._report.error
         if error is not None:
             return "cancelled" if error.name == "Cancelled" else error.severity
-        failed = any(
-            row.attempts and row.attempts[-1].status == "failed" for row in self._rows.values()
-        )
-        return "fail" if failed else "success"
+        return "fail" if self._leaf_failed else "success"
 
     def _close(self, row: StepRow) -> None:
         for attempt in row.attempts:
@@ -324,6 +325,9 @@ class ReportMaker:
             attempt = Attempt(event.step_run_id, event.attempt, moment)
             row.attempts.append(attempt)
         attempt.end, attempt.status = moment, status
+        attempt.duration_ms = event.duration_ms
+        if status == "failed" and not event.next:
+            self._leaf_failed = True
         if event.state is not None:
             attempt.output = self._states.add(event.state)
             self._outputs[event.step_id] = attempt.output

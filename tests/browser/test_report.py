@@ -53,6 +53,33 @@ def test_the_failed_step_is_shown_first_with_its_line(opened):
     assert "ZeroDivisionError" in detail.inner_text()
     assert "3 - len(state.rows)" in detail.inner_text()
     assert "left / (state.n - 1)" in detail.locator(".marked").inner_text()
+    assert detail.locator(".marked u").inner_text() == "left / (state.n - 1)"
+
+
+@pytest.mark.parametrize("with_plan", [True, False])
+def test_a_timeout_is_shown_with_the_line_where_the_time_went(page, tmp_path, with_plan):
+    """The place in the line is underlined, and the attempt took as long as its limit; the run succeeded."""
+    job = "def main(state):\n    n = 0\n    while True:\n        n = n + 1"
+    steps = [
+        {"id": "slow", "expression": job, "timeout": 300, "next": {"after": "on_job_failure"}},
+        {"id": "after", "expression": "def main(state): return state"},
+    ]
+    plan = {"workflow": {"steps": steps}}
+    events = []
+    jobcell.run(plan, on_event=events.append)
+    path = tmp_path / "run.html"
+    path.write_text(make_page(make_report(events, plan=load_plan(plan) if with_plan else None)))
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    page.locator("g[data-step=slow]").click()
+    detail = page.locator("section[aria-label='Details of the chosen step']")
+    shown = detail.inner_text()
+    assert "TimeoutError in step slow, line" in shown
+    place = detail.locator(".marked u").inner_text()
+    assert place in ("n = n + 1", "True")  # Python tells one of the two lines of the loop
+    told = next(event.duration_ms for event in events if event.type == "job-error")
+    assert f"took {told} ms" in shown
+    assert page.locator("p > .status").first.inner_text() == "\u2713 success"
 
 
 def test_the_graph_says_what_ran_and_what_was_skipped(opened):

@@ -26,6 +26,18 @@ var jobcellView = (() => {
     return `${Math.floor(ms / 60000)} min ${Math.round(ms / 1000) % 60} s`;
   }
   const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  // The time of the job itself; an attempt that goes on, or that comes from an old file, has only its events.
+  const spent = (attempt, end) => duration(attempt.duration_ms === undefined ? (end - attempt.begin) * 1000 : attempt.duration_ms);
+
+  // A line in parts, with the place of an error underlined. Columns count characters, from 1.
+  function pointed({line, column, end_line, end_column}, text) {
+    const chars = Array.from(text);
+    if (!column || column > chars.length) return [text];
+    const end = end_line && end_line > line ? chars.length : Math.max(column, (end_column || column + 1) - 1);
+    const [before, part, after] = [[0, column - 1], [column - 1, end], [end]].map((range) => chars.slice(...range).join(""));
+    return [before, make("u", {}, part), after];
+  }
+
   const statusText = (status) => make("span", {class: `status ${status}`}, `${SIGNS[status] || ""} ${status}`);
 
   // A list of many rows, of which only the visible ones are in the document.
@@ -312,7 +324,7 @@ var jobcellView = (() => {
       const bar = make("i");
       bar.style.left = `${(100 * attempt.begin / this.span).toFixed(3)}%`;
       bar.style.width = `${(100 * Math.max(0, end - attempt.begin) / this.span).toFixed(3)}%`;
-      const took = duration((end - attempt.begin) * 1000);
+      const took = spent(attempt, end);
       const row = make("div", {class: `row pick ${this.isChosen({attempt}) ? "chosen" : ""}`, role: "button", tabindex: 0, "aria-pressed": Boolean(this.isChosen({attempt}))},
         make("span", {class: `status ${status}`, "aria-hidden": true}, SIGNS[status]),
         make("span", {class: "name"}, `${step.name || step.id}${attempt.number > 1 ? ` (attempt ${attempt.number})` : ""}`),
@@ -367,7 +379,7 @@ var jobcellView = (() => {
           const next = tabs[(tabs.findIndex(([name]) => name === key) + move + tabs.length) % tabs.length][0];
           this.tab = next; this.drawDetail(); this.detail.querySelector(`#tab-${next}`).focus();
         }}, name));
-      const facts = attempt ? [`attempt ${attempt.number}`, `from ${attempt.begin.toFixed(3)} s`, attempt.end === undefined ? null : `took ${duration((attempt.end - attempt.begin) * 1000)}`, attempt.memory_bytes ? `peak memory ${size(attempt.memory_bytes)}` : null, attempt.retry_in_ms === undefined ? null : `next attempt in ${duration(attempt.retry_in_ms)}`] : [];
+      const facts = attempt ? [`attempt ${attempt.number}`, `from ${attempt.begin.toFixed(3)} s`, attempt.end === undefined ? null : `took ${spent(attempt, attempt.end)}`, attempt.memory_bytes ? `peak memory ${size(attempt.memory_bytes)}` : null, attempt.retry_in_ms === undefined ? null : `next attempt in ${duration(attempt.retry_in_ms)}`] : [];
       const panel = make("div", {id: "panel", role: "tabpanel", "aria-labelledby": `tab-${this.tab}`});
       this.detail.replaceChildren(...present([
         make("h2", {}, step.name || step.id, " ", statusText(status)),
@@ -433,7 +445,7 @@ var jobcellView = (() => {
     source(text, position) {
       const lines = text.replace(/\n$/, "").split("\n");
       const marked = position ? position.line : null;
-      return make("pre", {class: "source"}, ...lines.map((line, at) => make("span", {class: at + 1 === marked ? "marked" : null}, make("b", {}, `${String(at + 1).padStart(4)} `), `${line}\n`)));
+      return make("pre", {class: "source"}, ...lines.map((line, at) => make("span", {class: at + 1 === marked ? "marked" : null}, make("b", {}, `${String(at + 1).padStart(4)} `), ...(at + 1 === marked ? pointed(position, line) : [line]), "\n")));
     }
 
     errorBox(error, step) {
@@ -441,12 +453,12 @@ var jobcellView = (() => {
       const where = error.position ? `, line ${error.position.line}` : "";
       const box = make("div", {class: "box", role: "group", "aria-label": "Error"}, make("pre", {}, make("strong", {class: "failed"}, `${kind}${error.step_id ? ` in step ${error.step_id}` : ""}${where}: `), error.message));
       if (error.position && error.position.source && !(step && step.expression)) {
-        const {line, column, source} = error.position;
-        box.append(make("pre", {class: "source"}, make("span", {class: "marked"}, make("b", {}, `${line} `), `${source}\n`), column ? `${" ".repeat(String(line).length + column)}^` : ""));
+        const {line, source} = error.position;
+        box.append(make("pre", {class: "source"}, make("span", {class: "marked"}, make("b", {}, `${String(line).padStart(4)} `), ...pointed(error.position, source), "\n")));
       } else if (error.position && step && step.expression) {
         const lines = step.expression.split("\n");
         const first = Math.max(0, error.position.line - 3);
-        box.append(make("pre", {class: "source"}, ...lines.slice(first, error.position.line + 2).map((line, at) => make("span", {class: first + at + 1 === error.position.line ? "marked" : null}, make("b", {}, `${String(first + at + 1).padStart(4)} `), `${line}\n`))));
+        box.append(make("pre", {class: "source"}, ...lines.slice(first, error.position.line + 2).map((line, at) => make("span", {class: first + at + 1 === error.position.line ? "marked" : null}, make("b", {}, `${String(first + at + 1).padStart(4)} `), ...(first + at + 1 === error.position.line ? pointed(error.position, line) : [line]), "\n"))));
       }
       if (error.fix) box.append(make("pre", {class: "note"}, `hint: ${error.fix}`));
       if (error.details !== undefined && error.details !== null) box.append(make("div", {class: "tree"}, tree("details", error.details, "", 2)));

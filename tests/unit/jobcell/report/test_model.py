@@ -44,7 +44,10 @@ PLAN = {
 def run():
     """Run the plan once; return its events and the checked plan."""
     events = []
-    jobcell.run(PLAN, {"x": 1}, on_event=events.append)
+    with jobcell.Engine(start_mode="exec", max_runs=1) as eng:
+        run = eng.execute(PLAN, {"x": 1})
+        assert run.result().reason == "success"
+        events += run.poll(after=0)
     from engine.plan import load_plan
 
     return events, load_plan(PLAN)
@@ -66,7 +69,33 @@ def test_each_step_has_its_status(report):
         "c": "skipped",
         "d": "succeeded",
     }
-    assert (report.name, report.reason, report.over) == ("Four steps", "fail", True)
+    assert (report.name, report.over) == ("Four steps", True)
+
+
+@pytest.mark.parametrize("edge", ["on_job_failure", "on_job_success"])
+def test_the_reason_is_that_of_the_run(edge):
+    """A failure that another step follows is not one of the run; the result of a real run is the oracle."""
+    steps = [
+        {"id": "a", "expression": "def main(state): return 1 / 0", "next": {"b": edge}},
+        {"id": "b", "expression": "def main(state): return state"},
+    ]
+    with jobcell.Engine(start_mode="exec", max_runs=1) as eng:
+        run = eng.execute({"workflow": {"steps": steps}})
+        reason = run.result().reason
+        assert reason == ("success" if edge == "on_job_failure" else "fail")
+        assert make_report(run.poll(after=0)).reason == reason
+
+
+def test_an_attempt_took_as_long_as_its_limit_counts(run, report):
+    """Its last event comes later, so that the two times differ; the page tells that of the event."""
+    events, _ = run
+    found = {
+        (e.step_id, e.attempt): e.duration_ms
+        for e in events
+        if hasattr(e, "mem") or hasattr(e, "retry_in_ms")
+    }
+    told = {(s.id, a.number): a.duration_ms for s in report.steps for a in s.attempts}
+    assert told == found
 
 
 def test_each_attempt_is_there(report):
