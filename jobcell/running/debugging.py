@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engine import PlanError
 from engine.debugging import DebugEngine, Terminal
+from engine.plan import read_text_file
 from jobcell.input.errors import BadInputError
 from jobcell.input.plan_file import read_plan_file
 from jobcell.input.step_choice import choose_step
@@ -157,7 +159,13 @@ class Debug:
         if target.suffix == ".py":
             return str(target)
         for path in read_plan_file(target).files:
-            if path.suffix == ".py" and path.read_text() == self._step.expression:
+            if path.suffix != ".py":
+                continue
+            try:
+                text = read_text_file(path)
+            except PlanError:  # it has changed since the plan was read
+                continue
+            if text == self._step.expression:
                 return str(path)
         return self._step.id
 

@@ -88,14 +88,15 @@ class JobDebugger(pdb.Pdb):
     # --- the step ---
 
     @contextmanager
-    def watch(self, *, from_start: bool) -> Iterator[None]:
+    def watch(self, bottom: FrameType, *, from_start: bool) -> Iterator[None]:
         """Have this thread watched, with Ctrl-C as the wish to stop.
 
         Args:
+            bottom: The frame that calls this; the job runs above it.
             from_start: Whether to stop at the first line of an operation.
 
         """
-        self._bottom = sys._getframe()  # noqa: SLF001 - as in `bdb`
+        self._bottom = bottom
         self._restart()
         hook, handler = sys.breakpointhook, signal.signal(signal.SIGINT, self._interrupt)
         sys.breakpointhook = self.make_breakpoint()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -75,7 +76,7 @@ class DebuggedExecution(JobExecution):
             self._start.workflow.globals or ""
         )
         try:
-            with self._debugger.watch(from_start=from_start):
+            with self._debugger.watch(sys._getframe(), from_start=from_start):  # noqa: SLF001 - as in `bdb`
                 result = super()._execute(state)
         except (PipelineError, StepCrashedError, RunCancelledError):
             raise

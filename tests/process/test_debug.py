@@ -369,6 +369,24 @@ def main(state):
     assert (code, json.loads(output)) == (0, {"data": True}), person.shown
 
 
+def test_a_second_ctrl_c_breaks_off_a_call_that_waits(debug, write):
+    """The prompt is at the line of the job that has waited; the step has failed."""
+    add_adaptor(write, "waiter", "import time\n\n\ndef wait():\n    time.sleep(1000)\n")
+    job = "from waiter import wait\n\n\ndef main(state):\n    breakpoint()\n    wait()\n"
+    person = begin(debug, write, job, None, "--adaptor", "waiter")
+    person.type("print('goes on') ;; c")
+    person.wait_for("goes on\n")
+    while not person.shows("once more breaks off", 0.5):
+        person.press(b"\x03")  # the prompt is not left yet
+    person.press(b"\x03")
+    person.wait_for("KeyboardInterrupt")
+    person.wait_for("-> wait()")
+    person.wait_for("(Pdb) ")
+    assert "not caught: KeyboardInterrupt" in person.command("c")
+    person.type("q")
+    assert person.end()[0] == 1
+
+
 def test_ctrl_c_three_times_cancels_a_job_that_is_in_c_code(debug, write):
     """No line of the job follows, so the command cancels the run."""
     person = begin(debug, write, "def main(state):\n    breakpoint()\n    sum(range(10**15))\n")
