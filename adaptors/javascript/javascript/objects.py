@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from .values import MAX_SAFE, Error, kind, nullish, undefined
@@ -342,3 +342,41 @@ def assign(target: Any, *sources: Any) -> Any:
     for source in sources:
         target.update(parts(source))
     return target
+
+
+def sorted_by(value: Any, key: Callable[[Any], Any], *, falling: bool = False) -> list[Any]:
+    """Return `value.sort((a, b) => key(a) - key(b))`, with *falling* the other way round.
+
+    Raises:
+        Error: A key is not a number: then the order of JavaScript depends on its way of sorting.
+
+    """
+    if not isinstance(value, list):
+        raise Error(f"{kind(value)} has no method 'sort' that is translated")
+    if undefined in value:
+        raise Error("sort: an item is undefined")
+    keys = [key(row) for row in value]
+    for one in keys:
+        if isinstance(one, bool) or not isinstance(one, int | float) or one != one:  # noqa: PLR0124
+            raise Error(f"sort: {kind(one)} is used as a number")
+        if abs(one) > MAX_SAFE:
+            raise Error("sort: a number beyond 2^53, which JavaScript would round")
+    order = sorted(range(len(value)), key=lambda place: -keys[place] if falling else keys[place])
+    value[:] = [value[place] for place in order]
+    return value
+
+
+def names(value: Any) -> Iterator[str]:
+    """Yield the keys of `for (const key in value)`; a key that was removed before its turn is left out.
+
+    Raises:
+        Error: The value is neither an object nor null or undefined.
+
+    """
+    if value is None or value is undefined:
+        return
+    if not isinstance(value, dict):
+        raise Error(f"for ... in over {kind(value)}")
+    for name in keys(value):
+        if name in value:
+            yield name

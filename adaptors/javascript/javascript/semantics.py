@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from .dates import iso, now_ms, time_ms
 from .methods import call, includes
 from .numbers import (
     absolute,
@@ -32,15 +33,18 @@ from .objects import (
     items,
     keys,
     maybe,
+    names,
     parts,
     put,
     reduce,
     remove,
     rest,
+    sorted_by,
     spread,
     taken,
     values,
 )
+from .patterns import matches, replaced, split_at
 from .texts import parse, stringify, template, text
 from .values import (
     Error,
@@ -76,14 +80,18 @@ __all__ = [
     "get",
     "includes",
     "is_list",
+    "iso",
     "item",
     "items",
     "keys",
     "largest",
     "loose",
+    "matches",
     "maybe",
     "minus",
+    "names",
     "negative",
+    "now_ms",
     "nullish",
     "number",
     "parse",
@@ -93,15 +101,19 @@ __all__ = [
     "reduce",
     "remainder",
     "remove",
+    "replaced",
     "rest",
     "round",
     "same",
     "smallest",
+    "sorted_by",
+    "split_at",
     "spread",
     "stringify",
     "taken",
     "template",
     "text",
+    "time_ms",
     "times",
     "truthy",
     "typeof",

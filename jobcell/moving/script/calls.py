@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from jobcell.moving.script.code import Code, call, quoted
+from jobcell.moving.script.objects import OF_DATE, Objects
 from jobcell.moving.script.place import Place
 from jobcell.moving.script.scope import Scope, taken_apart
 from jobcell.moving.script.tree import (
@@ -15,7 +16,7 @@ from jobcell.moving.script.tree import (
     arguments_of,
     field,
     inner,
-    named,
+    parameters_of,
     string_value,
     text_of,
 )
@@ -74,7 +75,7 @@ _PATH: Final = re.compile(
 _PART: Final = re.compile(r"[A-Za-z_]\w*|\d+", re.ASCII)
 
 
-class Calls:
+class Calls(Objects):
     """The part of `Expressions` that translates calls."""
 
     def __init__(self, verbs: frozenset[str]) -> None:
@@ -151,7 +152,13 @@ class Calls:
     def _method(self, node: Node, function: Node, place: Place) -> Code:
         target, name = inner(field(function, "object")), text_of(field(function, "property"))
         whole = f"{text_of(target)}.{name}"
+        if target.type == "regex" and name == "test":
+            return self._tested(node, target, place)
+        if target.type == "new_expression" and name in OF_DATE:
+            return self._of_date(name, target, place)
         if target.type == "identifier" and place.scope.find(text_of(target)) is None:
+            if whole == "Date.now" and not arguments_of(node):
+                return call("js.now_ms", [], "number", undefined=False)
             if whole in _GLOBALS:
                 return self._global(node, whole, place)
             if text_of(target) != "$":
@@ -163,8 +170,12 @@ class Calls:
             return self._loop(node, name, base, place)
         if name == "reduce":
             return self._reduced(node, base, place)
+        if name == "sort":
+            return self._sorted(node, base, place)
         if name not in _METHODS:
             raise UntranslatedError(f"the method {name}(...)", node)
+        if [one.type for one in arguments_of(node)[:1]] == ["regex"]:
+            return self._searched(node, name, base, place)
         given = [code.text for code in self._plain_arguments(node, place)]
         kind = _METHODS[name]
         undefined = kind in ("any", "list")
@@ -301,22 +312,3 @@ def _begins_with_dollar(node: Node) -> bool:
     while node.type in ("member_expression", "subscript_expression"):
         node = inner(field(node, "object"))
     return node.type == "identifier" and text_of(node) == "$"
-
-
-def parameters_of(function: Node) -> list[Node]:
-    """Return the parameters of a function.
-
-    Raises:
-        UntranslatedError: One has a default, or takes all other arguments.
-
-    """
-    single = function.child_by_field_name("parameter")
-    if single is not None:
-        return [single]
-    found = named(field(function, "parameters"))
-    for parameter in found:
-        if parameter.type not in ("identifier", "object_pattern", "array_pattern"):
-            raise UntranslatedError(
-                f"a parameter with {parameter.type.replace('_', ' ')}", parameter
-            )
-    return found

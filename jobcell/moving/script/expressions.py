@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from jobcell.moving.script.calls import Calls, parameters_of
+from jobcell.moving.script.calls import Calls
 from jobcell.moving.script.code import Code, call, listed, literal, mapped, quoted
 from jobcell.moving.script.place import Place
 from jobcell.moving.script.tree import (
@@ -21,6 +21,7 @@ from jobcell.moving.script.tree import (
     inner,
     named,
     number_value,
+    parameters_of,
     string_value,
     text_of,
 )
@@ -284,8 +285,13 @@ class Expressions(Calls):
         operator = text_of(field(node, "operator"))
         if operator in _LOGIC:
             return self._logic(node, operator, place)
-        left = self.translate(field(node, "left"), place)
-        right = self.translate(field(node, "right"), place)
+        sides = [inner(field(node, side)) for side in ("left", "right")]
+        if operator in ("<", "<=", ">", ">=", "-") and "new_expression" in (s.type for s in sides):
+            one, other = (self._subtracted(side, place) for side in sides)
+            if operator == "-":
+                return call("js.minus", [one, other], "number", undefined=False)
+            return call("js.compare", [one, quoted(operator), other], "bool", undefined=False)
+        left, right = (self.translate(side, place) for side in sides)
         if operator in ("===", "!==", "==", "!="):
             return _equality(left, operator, right)
         if operator in ("<", "<=", ">", ">="):

@@ -106,6 +106,9 @@ class _Job:
         self._statements = Statements(self._expressions)
         verbs = verbs_of(adaptors)
         self._operations = Operations(self._expressions, self._statements, verbs, self._scope)
+        self._statements.operation = lambda node, scope, writer: Operations(
+            self._expressions, self._statements, verbs, scope
+        ).operation(node, writer)
         self._blocks: list[str] = []
         self._left: list[Left] = []
         self._count = 0

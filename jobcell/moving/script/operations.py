@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from jobcell.moving.script.around import Writer
-from jobcell.moving.script.calls import REFERENCES, parameters_of
+from jobcell.moving.script.calls import REFERENCES
 from jobcell.moving.script.code import enclosed, quoted
 from jobcell.moving.script.expressions import Expressions
 from jobcell.moving.script.module import FUNCTIONS
@@ -24,6 +24,7 @@ from jobcell.moving.script.tree import (
     line_of,
     named,
     number_value,
+    parameters_of,
     string_value,
     text_of,
     walk,
@@ -116,6 +117,9 @@ class Operations:
         scope = self._scope.below("inner")
         for parameter in parameters:
             scope.bind(text_of(parameter), "state", kind="dict", clean=True)
+        carried = self._statements.carried_out(body, scope, writer)
+        if carried is not None:
+            return f"lambda state: {carried}"
         code = self._expressions.translate(body, Place(scope))
         if len(returned(code)) > 400:
             name = self._scope.fresh_for_line(line_of(node))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from jobcell.moving.script.around import Around, Writer
-from jobcell.moving.script.calls import parameters_of
-from jobcell.moving.script.changes import Changes, operator_of
+from jobcell.moving.script.calls import REFERENCES
+from jobcell.moving.script.changes import operator_of
 from jobcell.moving.script.code import Code, quoted
 from jobcell.moving.script.expressions import Expressions
+from jobcell.moving.script.flow import Flow, case_body
 from jobcell.moving.script.module import FUNCTIONS
 from jobcell.moving.script.place import Place
 from jobcell.moving.script.scope import Scope, taken_apart
@@ -22,19 +23,22 @@ from jobcell.moving.script.tree import (
     field,
     inner,
     named,
+    parameters_of,
     text_of,
 )
 
 _LOGS: Final = frozenset({"debug", "error", "info", "log", "warn"})
 
 
-class Statements(Changes):
+class Statements(Flow):
     """Translates the functions of one script."""
 
     def __init__(self, expressions: Expressions) -> None:
         """Take the translator of the expressions in the statements."""
         super().__init__(expressions)
         expressions.define = self._define_for_items
+        self.operation: Callable[[Node, Scope, Writer], str] | None = None
+        """Writes an operation; see `carried_out`."""
 
     def _define_for_items(self, function: Node, place: Place, hint: str) -> tuple[str, int]:
         assert place.write is not None
@@ -87,8 +91,11 @@ class Statements(Changes):
             self._take_apart(pattern, value, around)
         body = field(function, "body")
         if body.type != "statement_block":
-            code = self._expressions.translate(body, around.place)
-            deeper.write(f"return {returned(code) if operation else code.text}")
+            carried = self.carried_out(body, within, deeper) if operation else None
+            code = None if carried else self._expressions.translate(body, around.place)
+            if code is not None:
+                carried = returned(code) if operation else code.text
+            deeper.write(f"return {carried}")
             return len(parameters)
         statements = named(body)
         self.all(statements, around)
@@ -99,6 +106,21 @@ class Statements(Changes):
                 )
             deeper.write("return js.undefined")
         return len(parameters)
+
+    def carried_out(self, node: Node, scope: Scope, writer: Writer) -> str | None:
+        """Return the Python of `post(...)(state)`, whose value is the state of an operation; None for others."""
+        node = inner(node)
+        if node.type != "call_expression" or self.operation is None:
+            return None
+        callee, given = inner(field(node, "function")), arguments_of(node)
+        if callee.type != "call_expression" or [one.type for one in given] != ["identifier"]:
+            return None
+        found = scope.find(text_of(given[0]))
+        if found is None or (found.python, found.kind) != ("state", "dict"):
+            return None
+        if text_of(field(callee, "function")) in REFERENCES:
+            return None
+        return f"{self.operation(callee, scope, writer)}(state)"
 
     def all(self, statements: Sequence[Node], around: Around) -> None:
         """Write all statements of a block."""
@@ -187,6 +209,11 @@ class Statements(Changes):
                 raise UntranslatedError("an operation that returns nothing", node)
             around.writer.write("return js.undefined")
             return
+        if around.operation:
+            carried = self.carried_out(values[0], around.scope, around.writer)
+            if carried is not None:
+                around.writer.write(f"return {carried}")
+                return
         code = self._expressions.translate(values[0], around.place)
         around.writer.write(f"return {returned(code) if around.operation else code.text}")
 
@@ -230,33 +257,6 @@ class Statements(Changes):
         self.all(named(node) if node.type == "statement_block" else [node], around)
         if len(around.writer.lines) == before:
             around.writer.write("pass")
-
-    def _for_in_statement(self, node: Node, around: Around) -> None:
-        if text_of(field(node, "operator")) != "of" or any(
-            c.type == "await" for c in node.children
-        ):
-            raise UntranslatedError("a loop with for ... in", node)
-        if node.child_by_field_name("kind") is None:
-            raise UntranslatedError("a loop over a variable from outside", node)
-        items = self._expressions.translate(field(node, "right"), around.place)
-        source = items.text if items.kind == "list" else f"js.spread({items.text})"
-        self._loop(field(node, "left"), None, source, field(node, "body"), around)
-
-    def _loop(
-        self, item: Node | None, index: Node | None, source: str, body: Node, around: Around
-    ) -> None:
-        inside = around.block(loop=True)
-        patterned = item is not None and item.type != "identifier"
-        name = (
-            around.scope.fresh("item") if item is None or patterned else inside.scope.declare(item)
-        )
-        clause = f"for {name} in {source}:"
-        if index is not None:
-            clause = f"for {inside.scope.declare(index)}, {name} in enumerate({source}):"
-        around.writer.write(clause)
-        if item is not None and patterned:
-            self._take_apart(item, name, inside)
-        self._body(body, inside)
 
     def _break_statement(self, node: Node, around: Around) -> None:
         self._jump("break", node, around)
@@ -344,12 +344,21 @@ def always_leaves(statements: Iterable[Node]) -> bool:
             return True
         if statement.type == "statement_block" and always_leaves(named(statement)):
             return True
+        if statement.type == "switch_statement" and _every_case_leaves(statement):
+            return True
         if statement.type == "if_statement":
             otherwise = statement.child_by_field_name("alternative")
             parts = [field(statement, "consequence"), *(named(otherwise) if otherwise else ())]
             if len(parts) == 2 and all(always_leaves([part]) for part in parts):
                 return True
     return False
+
+
+def _every_case_leaves(node: Node) -> bool:
+    cases = named(field(node, "body"))
+    bodies = [case_body(case) for case in cases]
+    is_whole = bool(cases) and cases[-1].type == "switch_default" and bool(bodies[-1])
+    return is_whole and all(always_leaves(body) for body in bodies if body)
 
 
 def _has_return(node: Node) -> bool:

@@ -160,3 +160,22 @@ def number_value(node: Node) -> int | float:
     if value == float("inf") or (isinstance(value, int) and value >= 2**53):
         raise UntranslatedError(f"the number {digits} is too large", node)
     return value
+
+
+def parameters_of(function: Node) -> list[Node]:
+    """Return the parameters of a function.
+
+    Raises:
+        UntranslatedError: One has a default, or takes all other arguments.
+
+    """
+    single = function.child_by_field_name("parameter")
+    if single is not None:
+        return [single]
+    found = named(field(function, "parameters"))
+    for parameter in found:
+        if parameter.type not in ("identifier", "object_pattern", "array_pattern"):
+            raise UntranslatedError(
+                f"a parameter with {parameter.type.replace('_', ' ')}", parameter
+            )
+    return found

@@ -199,7 +199,10 @@ def test_a_job_with_a_rest_does_nothing_until_it_is_written(project, repo):
     )
     (project / "send.js").write_text(script)
     done = jobcell(project, "import", "project.yaml", "-o", "out", expect=1)
-    assert "sync-patients/send.js:2: script: not translated: the method sort(...)" in done.stdout
+    assert (
+        "sync-patients/send.js:2: script: not translated: sort(...) by something else than a difference"
+        in done.stdout
+    )
     job = project / "out" / "sync-patients" / "send.py"
     with Web() as web:
         done = jobcell(
@@ -219,7 +222,9 @@ def test_a_job_with_a_rest_does_nothing_until_it_is_written(project, repo):
             "--state", "c.json", "--net", f"127.0.0.1:{web.port}", expect=1,
         )  # fmt: skip
         assert [one.path for one in web.seen] == ["/visits"]
-    assert "send.js:2: the method sort(...) is not translated" in done.stderr
+    assert (
+        "send.js:2: sort(...) by something else than a difference is not translated" in done.stderr
+    )
 
 
 def test_files_are_replaced_only_with_force(project):

@@ -81,8 +81,105 @@ fn(state => {
   return { ...state, byName, ages, none: [].reduce((a, b) => a + b, 7) };
 });
 """,
+    "switch": """
+const word = value => {
+  switch (value) {
+    case 'F':
+    case 'f':
+      return 'female';
+    case 'M': {
+      const found = 'male';
+      return found;
+    }
+    default:
+      return `other ${value}`;
+  }
+};
+fn(state => {
+  const out = [];
+  for (const row of state.data) {
+    switch (row.age) {
+      case 36:
+        out.push('old');
+        break;
+      case '7':
+        out.push('text');
+        break;
+      case 7:
+      case 18:
+        for (const x of [1, 2]) { if (x === 1) continue; out.push(x); break; }
+        break;
+      default:
+        out.push(word(row.sex));
+    }
+  }
+  return { ...state, out, words: state.data.map(row => word(row.sex)) };
+});
+""",
+    "loops": """
+fn(state => {
+  let n = 0;
+  const seen = [];
+  while (n < 10) {
+    n += 3;
+    if (n === 6) continue;
+    seen.push(n);
+  }
+  for (let i = 0, j = 5; i < state.data.length; i += 1) {
+    if (i === 1) break;
+    seen.push(i, j);
+  }
+  for (let i = 3; i > 0; i--) seen.push(state.data[i]?.name ?? i);
+  const body = { b: '', 2: 'two', a: 'x', 1: '', c: '' };
+  for (const key in body) {
+    seen.push(key);
+    if (body[key] === '') delete body[key];
+    if (key === 'b') delete body.c;
+    body.later = 1;
+  }
+  for (const key in null) seen.push(key);
+  return { ...state, seen, body };
+});
+""",
+    "sort": """
+fn(state => {
+  const rows = [...state.data, { name: 'Zoe', age: 36 }, { name: 'Kim', age: 7, day: '2026-01-02' }];
+  const first = [3, 1, 2].sort((a, b) => b - a)[0];
+  const days = ['2026-11-29T10:00:00.000Z', '2026-11-29', '2026-11-29T10:00:00+02:00'];
+  return {
+    ...state,
+    first,
+    up: [...rows].sort((a, b) => a.age - b.age).map(r => r.name),
+    down: [...rows].sort((a, b) => b.age - a.age).map(r => r.name),
+    days: days.sort((a, b) => new Date(a) - new Date(b)),
+    late: new Date(days[0]) > new Date('2026-11-29') && new Date(days[1]).getTime() < new Date(days[2]).getTime(),
+  };
+});
+""",
+    "at once": """
+fn(state => {
+  const n = state.data.length;
+  if (n > 2) return each('$.data[*]', fn(s => ({ ...s, all: [...(s.all ?? []), s.data.age + n] })))(state);
+  return combine(fn(s => ({ ...s, few: n })), fn(s => ({ ...s, more: s.few + 1 })))(state);
+});
+fn(state => fn(inner => ({ ...inner, last: 1 }))(state));
+""",
+    "patterns": """
+const cleanValue = value => (value ? value.toString().replace(/_/g, ' ') : value);
+fn(state => ({
+  ...state,
+  clean: state.data.map(row => cleanValue(row.name?.replace(/\\s+/g, '_'))),
+  title: 'ann-marie o\\'neil'.replace(/\\w\\S*/g, t => t.charAt(0).toUpperCase() + t.slice(1)),
+  parts: 'a b-c'.split(/\\s|-|'/),
+  id: /^[A-Za-z_$][\\w$]*$/.test('$_a1'),
+  no: /^\\d{3}$/.test('123\\n'),
+  cut: '2026-11-29T10:00:00.123Z'.replace(/\\.\\d+Z$/, ''),
+}));
+""",
     "numbers": "fn(s => ({ ...s, mean: s.data.length / 2, up: Math.ceil(s.data[0].age / 7), rest: s.data[0].age % 5, text: '' + s.data[0].age / 4 }));",
 }
+# Everything above is a text of Python: a backslash of a script is written twice there.
+SCRIPTS["patterns"] = SCRIPTS["patterns"].replace("\\\\", "\\")
 STATES = [
     {"data": [{"name": "Ada Byron", "age": 36, "sex": "F"}, {"name": "Tim", "age": 7, "sex": "M"}, {"age": 3}], "n": 2},
     {"data": [{"name": "Ben", "age": 18}, {"name": "Ben", "age": 0, "sex": "X"}], "n": None, "total": 3},
@@ -124,6 +221,8 @@ def test_the_final_states_are_the_same(node, sandbox, name, state):
         "fn(state => ({ ...state, a: state.n.map(x => x) }));",
         "fn(state => { throw new Error(`no ${state.n}`); });",
         "fn(state => ({ ...state, a: [...state.nothing] }));",
+        "fn(state => ({ ...state, a: new Date('x').toISOString() }));",
+        "fn(state => ({ ...state, a: state.n.replace(/a/, '') }));",
     ],
 )
 def test_an_error_of_javascript_is_an_error_here(node, sandbox, script):

@@ -40,13 +40,18 @@ def translated(script, adaptors=HTTP):
         ("combine(get('/a'), get('/b'))", 'combine(get("/a"), get("/b"))'),
         ("get('/x').then(s => ({ ...s, n: 1 }))", 'get("/x").then(lambda state: {**state, "n": 1})'),
         ("fn(state => state)", "fn(lambda state: state)"),
+        ("fn(state => post('/x', state.a)(state))", 'fn(lambda state: post("/x", js.plain(js.get(state, "a")))(state))'),
+        ("fn(state => ({ ...state, d: state.a.replace(/_/g, ' ') }))", 'fn(lambda state: {**state, "d": js.replaced(js.get(state, "a"), "_", " ", every=True)})'),
+        ("fn(state => ({ ...state, d: new Date().toISOString() }))", 'fn(lambda state: {**state, "d": js.iso(js.now_ms())})'),
+        ("fn(s => { s.a.sort((a, b) => b - a); return { ...s }; })", 'def line_1(state):\n    js.sorted_by(js.get(state, "a"), lambda row: row, falling=True)\n    return js.plain({**state})\n\n# a.js:1\nfn(line_1)'),
         ("alterState(state => state)", "fn(lambda state: state)"),
         ("console.log('a', 'b')", 'log("a b")'),
     ],
 )  # fmt: skip
 def test_an_operation_is_a_call_of_our_verb(script, python):
     """The comment before it names its line."""
-    assert translated(script) == f"# a.js:1\n{python}\n"
+    comment = "" if python.startswith("def ") else "# a.js:1\n"
+    assert translated(script) == f"{comment}{python}\n"
 
 
 def test_names_of_python_are_not_taken():
@@ -64,19 +69,44 @@ def test_names_of_python_are_not_taken():
     ("script", "reason", "line"),
     [
         ("fn(async state => { const a = await state.p; return state; })", "await", 1),
-        ("fn(state => {\n  for (let i = 0; i < 3; i++) {}\n  return state;\n})", "for statement", 2),
-        ("fn(state => { for (const k in state) {} return state; })", "a loop with for ... in", 1),
-        ("fn(state => { while (true) {} })", "while statement", 1),
+        ("fn(state => {\n  for (;;) {}\n  return state;\n})", "a loop", 2),
+        ("fn(state => { for (let i = 0; i < 3; i++) { if (i) continue; } return state; })", "continue in a loop that counts", 1),
+        ("fn(state => { for (let i = 0; ; i++) { break; } return state; })", "without an end", 1),
+        ("fn(state => { for (state.i in state) {} return state; })", "a variable from outside", 1),
+        ("fn(state => { do { state.a = 1; } while (state.b); return state; })", "do statement", 1),
+        ("fn(state => { while (true) {} })", "does not always return the state", 1),
         ("fn(state => { try { a(); } catch (e) {} return state; })", "try statement", 1),
-        ("fn(state => { switch (state.a) {} return state; })", "switch statement", 1),
+        ("fn(state => { switch (state.a) { case 1: state.b = 1; case 2: state.c = 1; } return state; })", "goes on into the next", 1),
+        ("fn(state => { switch (state.a) { case 1: if (state.b) break; state.c = 1; break; } return state; })", "break inside of a case", 1),
+        ("fn(state => { switch (state.a) { default: state.b = 1; break; case 1: break; } return state; })", "default before", 1),
+        ("fn(state => { switch (state.a) { case 1: return state; } })", "does not always return the state", 1),
         ("fn(state => { state.a = 1; })", "does not always return the state", 1),
         ("fn(state => { if (state.a) return state; })", "does not always return the state", 1),
         ("fn(state => { return; })", "returns nothing", 1),
         ("fn(state => ({ ...state, d: new Date() }))", "new Date()", 1),
-        ("fn(state => ({ ...state, d: Date.now() }))", "Date.now(...)", 1),
-        ("fn(state => ({ ...state, d: /a/.test('a') }))", "a regular expression", 1),
+        ("fn(state => ({ ...state, d: new Date(2026, 1) - 1 }))", "which are in local time", 1),
+        ("fn(state => ({ ...state, d: new Date(state.a).getDate() }))", "new Date(state.a)", 1),
+        ("fn(state => ({ ...state, d: new Map() }))", "new Map()", 1),
+        ("fn(state => ({ ...state, d: /a/ }))", "a regular expression", 1),
+        ("fn(state => ({ ...state, d: /a/y.test('a') }))", "the flags y", 1),
+        ("fn(state => ({ ...state, d: /(?<=a)b/.test('a') }))", "a regular expression with (?<", 1),
+        ("fn(state => ({ ...state, d: /(a)\\1/.test('a') }))", "a regular expression with \\1", 1),
+        ("fn(state => ({ ...state, d: /(a*)*/.test('a') }))", "a group that repeats", 1),
+        ("fn(state => ({ ...state, d: /\\u0041/.test('a') }))", "a regular expression with \\u", 1),
+        ("fn(state => ({ ...state, d: /[]/.test('a') }))", "[] or [^]", 1),
+        ("fn(state => ({ ...state, d: /\u00e9/i.test('a') }))", "the character \u00e9", 1),
+        ("fn(state => ({ ...state, d: state.a.replace(/a*/g, '') }))", "matches nothing", 1),
+        ("fn(state => ({ ...state, d: state.a.replace(/(a)/, (all, one) => one) }))", "these parameters of replace", 1),
+        ("fn(state => ({ ...state, d: state.a.split(/(a)/) }))", "split(...) with groups", 1),
+        ("fn(state => ({ ...state, d: state.a.match(/a/) }))", "the method match(...)", 1),
         ("fn(state => ({ ...state, d: 10n }))", "the number 10n", 1),
-        ("fn(state => ({ ...state, d: state.rows.sort() }))", "the method sort(...)", 1),
+        ("fn(state => ({ ...state, d: state.rows.sort() }))", "sort(...) by something else", 1),
+        ("fn(state => ({ ...state, d: state.rows.sort((a, b) => a < b ? 1 : -1) }))", "sort(...) by something else", 1),
+        ("fn(state => ({ ...state, d: state.rows.sort((a, b) => a.x - b.y) }))", "a difference of two kinds", 1),
+        ("fn(state => ({ ...state, d: state.rows.sort((a, b) => a.x - 1) }))", "a difference of other values", 1),
+        ("fn(state => post('/x', {})(state).then(s => s))", "a call of the result of a call", 1),
+        ("fn(state => ({ ...state, d: post('/x', {})(state) }))", "a call of the result of a call", 1),
+        ("const f = state => post('/x', {})(state);", "a call of the result of a call", 1),
         ("fn(state => ({ ...state, d: state.rows.map(async r => r) }))", "async", 1),
         ("fn(state => ({ ...state, d: x => x }))", "a function as a value", 1),
         ("fn(state => ({ ...state, d: this }))", "this", 1),
@@ -118,7 +148,7 @@ def test_another_piece_is_left_with_its_line(script, reason, line):
 def test_names_that_are_left_take_their_users_with_them():
     """A function that calls a function without a translation has none either."""
     made = translate_job(
-        "const f = x => new Date(x);\nconst g = x => f(x);\nfn(s => ({ ...s, d: g(1) }));",
+        "const f = x => new Map(x);\nconst g = x => f(x);\nfn(s => ({ ...s, d: g(1) }));",
         "a.js",
         HTTP,
     )
@@ -127,7 +157,7 @@ def test_names_that_are_left_take_their_users_with_them():
 
 def test_a_function_above_does_not_use_a_name_that_is_given_up_below():
     """A function may be used before it is defined."""
-    script = "const g = x => f(x);\nconst f = x => new Date(x);\nfn(s => ({ ...s, d: g(1) }));"
+    script = "const g = x => f(x);\nconst f = x => new Map(x);\nfn(s => ({ ...s, d: g(1) }));"
     made = translate_job(script, "a.js", HTTP)
     assert sorted(left.line for left in made.left) == [1, 2, 3]
     assert "f(" not in made.source.partition("fn(unfinished)")[2].replace("fn(", "").replace(
