@@ -41,6 +41,7 @@ _ON_COROUTINE = r"'coroutine' object"
 _CONCATENATION = r"can only concatenate str|concatenate str \(not|must be str, not"
 _TOO_MANY = r"takes .*positional arguments? but"
 _ARGUMENTS = r"positional argument"
+_UNKNOWN_KEYWORD = r"unexpected keyword argument '(\w+)'"
 _NOT_INDEXED = r"string indices must be integers"
 _UNHASHABLE = r"unhashable type|cannot use '\w+' as a set element"
 _KEYS_OF_STATES = frozenset({"configuration", "data", "errors", "references", "response"})
@@ -210,6 +211,9 @@ def _type_fix(facts: ErrorFacts) -> str | None:
         return _CALL_IT
     if re.search(_NOT_CALLABLE, message):
         return "this is the result of a call already: leave the second pair of brackets out"
+    unknown = re.search(_UNKNOWN_KEYWORD, message)
+    if unknown is not None:
+        return _spelling_fix(unknown[1])
     if re.match(_NOT_INDEXED, message):
         return "this is text, not a dict: is it JSON? then json.loads(text) first"
     if re.search(_CONCATENATION, message):
@@ -230,6 +234,10 @@ def _passage_fix(facts: ErrorFacts) -> str | None:
             "a callback is the last argument, after those that the verb itself takes; name its options,"
             " as in get(path, query={...}, callback=lambda state: ...)"
         )
+    if re.search(_TOO_MANY, facts.message):
+        keys = passages.keys_of_last_argument(facts.text, facts.position)[:3]
+        if keys:
+            return f"options are keywords: write {_as_keywords(keys)} in place of the dict"
     if facts.in_adaptor and re.search(_ARGUMENTS, facts.message):
         return passages.misfitting_operation(facts.text, facts.position)
     if re.search(_UNHASHABLE, facts.message) and passages.unhashable_set(
@@ -237,6 +245,12 @@ def _passage_fix(facts: ErrorFacts) -> str | None:
     ):
         return 'write {"a": a, "b": b}: a dict needs a key for each value'
     return None
+
+
+def _as_keywords(keys: list[str]) -> str:
+    from sandbox_child.language.text.javascript import snake_case
+
+    return ", ".join(f"{snake_case(key)}=..." for key in keys)
 
 
 def _import_fix(facts: ErrorFacts) -> str | None:
@@ -248,8 +262,17 @@ def _import_fix(facts: ErrorFacts) -> str | None:
 
     for name in imported_names(facts.text, facts.position):
         if snake_case(name) != name:
-            return f"did you mean {snake_case(name)}? names in Python have underscores"
+            return _spelling_fix(name)
     return None
+
+
+def _spelling_fix(name: str) -> str | None:
+    """Return a hint for a name in JavaScript's spelling."""
+    from sandbox_child.language.text.javascript import snake_case
+
+    if snake_case(name) == name:
+        return None
+    return f"did you mean {snake_case(name)}? names in Python have underscores"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -60,6 +60,16 @@ def has_callback(text: SourceText, position: Position, names: Mapping[str, Any])
     return False
 
 
+def keys_of_last_argument(text: SourceText, position: Position) -> list[str]:
+    """Return the keys of a dict that is the last positional argument; none if they cannot be options."""
+    for node in _at(_parsed(text), position):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[-1], ast.Dict):
+            keys = [getattr(key, "value", None) for key in node.args[-1].keys]
+            names = [key for key in keys if isinstance(key, str) and key.isidentifier()]
+            return names if len(names) == len(keys) else []
+    return []
+
+
 def misfitting_operation(text: SourceText, position: Position) -> str | None:
     """Return a hint for an operation that was passed to a verb but takes other arguments."""
     tree = _parsed(text)

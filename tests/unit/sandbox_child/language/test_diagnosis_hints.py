@@ -251,6 +251,22 @@ def test_a_callback_of_a_verb_has_a_hint(report_of):
 
 
 @pytest.mark.parametrize(
+    ("call", "fix"),
+    [
+        ("get('/x', {'query': {}, 'parseAs': 'text'})", "write query=..., parse_as=... in place"),
+        ("get('/x', {'a b': 1})", None),
+        ("get('/x', {**{}})", None),
+        ("get('/x', parseAs='text')", "did you mean parse_as? names in Python have underscores"),
+        ("get('/x', pars='text')", None),
+    ],
+)
+def test_options_as_in_javascript_have_a_hint(report_of, call, fix):
+    """There they are a dict at the end, and their names have capitals."""
+    report = report_of(call, get=lambda path, *, query=None, parse_as=None: lambda state: state)
+    assert fix in report.fix if fix else report.fix is None
+
+
+@pytest.mark.parametrize(
     ("statement", "message", "fix"),
     [
         ("raise KeyError('patient 5 has no id')", "patient 5 has no id", None),
