@@ -15,8 +15,10 @@ import msgspec
 from engine.adaptors import INDEX, Repo, RepoError, canonical_name
 from jobcell.input.errors import BadInputError
 from jobcell.output.wording import printable
+from jobcell.repo.bundled import of_others
 from jobcell.repo.index import RepoWriteError, initialise
 from jobcell.repo.install import add_sources
+from jobcell.repo.libraries import find_libraries
 from jobcell.repo.source import Source, read_named
 
 
@@ -88,8 +90,11 @@ def _missing(wanted: Iterable[tuple[str, str]], repo_dir: Path) -> list[Missing]
 
 def _described(one: Missing) -> str:
     place = "comes with jobcell" if one.source.bundled else "from the package index"
-    needs = one.source.requirements if one.source.bundled else ()
-    more = f", needs {', '.join(needs)} from the package index" if needs else ""
+    needs = of_others(one.source.requirements) if one.source.bundled else []
+    origin = (
+        "the environment of jobcell" if find_libraries(needs) is not None else "the package index"
+    )
+    more = f", needs {', '.join(needs)} from {origin}" if needs else ""
     return f"{one.spec} ({place}{more})"
 
 

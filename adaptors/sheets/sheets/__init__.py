@@ -297,9 +297,11 @@ def write_csv(
         try:
             content = text.encode(chosen)
         except UnicodeEncodeError as error:
-            raise ArgumentError(
-                f"{chosen} lacks the character {text[error.start]!r}; write encoding='utf-8'"
-            ) from None
+            lacking = text[error.start]
+            fix = "; write encoding='utf-8'"
+            if "\ud800" <= lacking <= "\udfff":
+                fix = ", which is half of a surrogate pair and not a character"
+            raise ArgumentError(f"{chosen} lacks the character {lacking!r}{fix}") from None
         return _written(state, content, as_base64=as_base64)
 
     return run

@@ -32,6 +32,9 @@ MOST_PARTS: Final = 10_000
 MOST_ROWS: Final = 1_048_576
 MOST_COLUMNS: Final = 16_384
 LONGEST_TEXT: Final = 32_767
+NO_CHARACTERS: Final = re.compile("[\ud800-\udfff\ufffe\uffff]")
+"""Codes that a text of Python can have and XML cannot.  Source: XML 1.0, section 2.2."""
+
 LONGEST_NAME: Final = 31
 EXACT_DIGITS: Final = 15
 """Digits of a number that Excel keeps."""
@@ -207,10 +210,13 @@ def _check_sheet(name: Any, rows: list[list[Any]], others: list[str]) -> None:
         not isinstance(name, str)
         or not 0 < len(name) <= LONGEST_NAME
         or _NOT_IN_A_NAME.search(name)
+        or ILLEGAL_CHARACTERS_RE.search(name)
+        or NO_CHARACTERS.search(name)
+        or name != name.strip("'")
     ):
         raise ArgumentError(
             f"{name!r:.100} cannot be the name of a sheet: 1 to {LONGEST_NAME} characters without"
-            " \\ * ? : / [ ]"
+            " \\ * ? : / [ ], without control characters, and without ' at its ends"
         )
     if name.lower() in (other.lower() for other in others):
         raise ArgumentError(f"two sheets have the name {name!r}")
@@ -254,6 +260,8 @@ def _cell_value(value: Any, row: int, column: int) -> Any:
             reason = f"a text of {len(value):,} characters; a cell holds {LONGEST_TEXT:,}"
         elif ILLEGAL_CHARACTERS_RE.search(value):
             reason = "a text with a control character, which XML cannot hold"
+        elif NO_CHARACTERS.search(value):
+            reason = "a text with half of a surrogate pair or another code that is not a character"
         else:
             return value
     elif isinstance(value, (int, float, decimal.Decimal)):

@@ -94,6 +94,10 @@ def test_wrong_encodings_are_told():
         ArgumentError, match="cp1252 lacks the character '日'; write encoding='utf-8'"
     ):
         write([["日"]], encoding="cp1252")
+    with pytest.raises(
+        ArgumentError, match="which is half of a surrogate pair and not a character"
+    ):
+        write([["a\ud800"]])
 
 
 def test_dialects():

@@ -108,6 +108,8 @@ def test_what_a_workbook_cannot_keep_is_changed_in_a_known_way(value: object, fo
         (b"x", "a value of type bytes; a cell holds text"),
         ({"a": 1}, "a value of type dict"),
         ("a\x00b", "a text with a control character"),
+        ("a\ud800", "a text with half of a surrogate pair"),
+        ("a\uffff", "a text with half of a surrogate pair or another code"),
         ("x" * 32768, "a text of 32,768 characters; a cell holds 32,767"),
     ],
 )
@@ -194,7 +196,7 @@ def test_several_sheets():
             ArgumentError, match=r"does not have the sheet .*; it has 'First', 'Zwei"
         ):
             read(content, sheet=wrong)
-    for name in ("", "x" * 32, "a/b", "a[b]", 5):
+    for name in ("", "x" * 32, "a/b", "a[b]", 5, "a\x01", "a\ud800", "'a"):
         with pytest.raises(ArgumentError, match="cannot be the name of a sheet"):
             write([[1]], sheet=name)
     with pytest.raises(ArgumentError, match="two sheets have the name 'a'"):
