@@ -7,6 +7,7 @@ use, because the server may have closed it.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import tempfile
@@ -44,6 +45,12 @@ _FINAL_TEXTS: Final = (
 """Reasons of a refused connection that no further attempt changes; libpq gives them only as text."""
 
 _TIMEOUT_S: Final = 10
+
+_PORTS: Final = re.compile(r"\d{1,5}(,\d{1,5})*", re.ASCII)
+"""One port, or one for each of several hosts."""
+
+_PROTOCOL_VIOLATION: Final = "08P01"
+"""Also the code for a wrong number of values, after which the connection goes on."""
 
 
 class _Session:
@@ -176,6 +183,8 @@ def _parameters(configuration: Any) -> dict[str, Any]:
         if not isinstance(value, (str, int)) or isinstance(value, bool):
             raise ArgumentError(f"configuration.{keys[0]} is a text, not {kind(value)}")
         found[name] = str(value)
+    if not _PORTS.fullmatch(found.get("port", "5432")):
+        raise ArgumentError(f"configuration.port is a number, not {found['port']!r:.60}")
     timeout_s = configuration.get("connect_timeout_s", _TIMEOUT_S)
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or timeout_s <= 0:
         raise ArgumentError("configuration.connect_timeout_s is a number of seconds above 0")
@@ -197,7 +206,9 @@ def _tls(configuration: dict[str, Any]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def translated(configuration: Any, statement: str | None = None) -> Iterator[None]:
+def translated(
+    configuration: Any, statement: str | None = None, connection: Connection | None = None
+) -> Iterator[None]:
     """Turn errors of psycopg into those of this package.
 
     The text has neither values of a row nor the password: PostgreSQL writes values into DETAIL, which
@@ -206,12 +217,21 @@ def translated(configuration: Any, statement: str | None = None) -> Iterator[Non
     Args:
         configuration: The configuration, whose password is replaced.
         statement: The text of the statement, without its values.
+        connection: The connection that has carried the statement, if it matters whether it is lost.
 
     """
     try:
         yield
     except PostgresError:
         raise
+    except psycopg.errors.ProtocolViolation as error:
+        if connection is None or not _is_usable(connection):
+            raise _translated(error, configuration, statement) from error
+        text = f"{error.diag.message_primary} ({_PROTOCOL_VIOLATION})"
+        hint = "give a value for each placeholder: $1, $2 and so on"
+        raise DatabaseError(
+            text, sqlstate=_PROTOCOL_VIOLATION, retryable=False, hint=hint, statement=statement
+        ) from error
     except psycopg.Error as error:
         raise _translated(error, configuration, statement) from error
 
@@ -242,6 +262,13 @@ def _translated(error: psycopg.Error, configuration: Any, statement: str | None)
     )
     made = UnreachableError if lost or (sqlstate or "")[:2] in ("28", "3D") else DatabaseError
     return made(f"{text} ({sqlstate})" if sqlstate else text, **facts)
+
+
+def _is_usable(connection: Connection) -> bool:
+    return not connection.closed and connection.info.transaction_status in (
+        TransactionStatus.IDLE,
+        TransactionStatus.INERROR,
+    )
 
 
 def _has_no_network() -> bool:

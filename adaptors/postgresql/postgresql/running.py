@@ -12,7 +12,7 @@ from psycopg import sql
 from . import values
 from .arguments import Operation, State, sql_of
 from .connections import Connection, connect, translated
-from .errors import ArgumentError, kind
+from .errors import ArgumentError, DatabaseError, kind
 
 
 class Options:
@@ -75,7 +75,7 @@ def run_statement(
     configuration = state.get("configuration")
     connection = connect(configuration)
     text = text_of(connection, statement)
-    with translated(configuration, text):
+    with translated(configuration, text, connection):
         # The first class reads $1, and takes a percent sign as it is.
         kind_of_cursor = psycopg.RawCursor if numbered or given is None else psycopg.Cursor
         with kind_of_cursor(connection, row_factory=psycopg.rows.dict_row) as cursor:
@@ -161,7 +161,7 @@ def run_in_transaction(
                 connection.execute(
                     sql.SQL("set transaction isolation level {}").format(sql_of(isolation))
                 )
-            result = _run_all(iter(operations), state)
+            result = _run_all(iter(operations), state, connection)
         except BaseException:
             _leave(block, sys.exc_info())
             raise
@@ -186,21 +186,41 @@ async def _finish(pending: Awaitable[Any], block: Any, configuration: Any) -> An
     return result
 
 
-def _run_all(operations: Iterator[Operation], state: Any) -> Any:
+def _run_all(operations: Iterator[Operation], state: Any, connection: Connection) -> Any:
     for operation in operations:
         state = _perform(operation, state)
         if _is_awaitable(state):
-            return _await_all(state, operations)
+            return _await_all(state, operations, connection)
+        _check_open(connection)
     return state
 
 
-async def _await_all(pending: Awaitable[Any], operations: Iterator[Operation]) -> Any:
+async def _await_all(
+    pending: Awaitable[Any], operations: Iterator[Operation], connection: Connection
+) -> Any:
     state = await pending
+    _check_open(connection)
     for operation in operations:
         state = _perform(operation, state)
         if _is_awaitable(state):
             state = await state
+        _check_open(connection)
     return state
+
+
+def _check_open(connection: Connection) -> None:
+    """Check that no statement has ended the transaction; the next one would be alone.
+
+    Raises:
+        DatabaseError: It is over.
+
+    """
+    if connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+        raise DatabaseError(
+            "a statement has ended the transaction, such as commit or rollback; leave it out: the"
+            " transaction ends after its last operation",
+            retryable=False,
+        )
 
 
 def _perform(operation: Operation, state: Any) -> Any:

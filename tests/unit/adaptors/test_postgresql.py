@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import decimal
 import math
@@ -359,6 +360,42 @@ def test_a_transaction_is_all_or_nothing(table: State):
     assert [row["id"] for row in rows(table)] == [1, 2]
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_statement_that_ends_the_transaction_is_an_error(table: State, end: str, waits: bool):
+    """The operations after it would each be alone, so none of them is run."""
+
+    async def later(state: State) -> State:
+        return state
+
+    block = transaction(
+        insert("t", {"id": 1}),
+        *([later] if waits else []),
+        sql("commit") if end == "commit" else sql("rollback"),
+        insert("t", {"id": 2}),
+    )
+
+    async def carry_out() -> None:
+        pending = block(table)
+        if waits:
+            await pending
+
+    with pytest.raises(DatabaseError, match="a statement has ended the transaction") as caught:
+        asyncio.run(carry_out())
+    assert caught.value.retryable is False
+    rows = sql("select id from t")(table)["data"]
+    assert rows == ([{"id": 1}] if end == "commit" else [])
+
+
+def test_a_wrong_number_of_values_is_not_a_lost_connection(table: State):
+    """PostgreSQL has one code for both, and the connection goes on."""
+    with pytest.raises(DatabaseError, match="08P01") as caught:
+        sql("select $1, $2", values=[1])(table)
+    assert caught.value.retryable is False
+    assert "a value for each placeholder" in caught.value.hint
+    assert sql("select 1 as n")(table)["data"] == [{"n": 1}]
+
+
 def test_transactions_nest(table: State):
     """The inner one may fail alone."""
 
@@ -514,6 +551,10 @@ def test_one_connection_serves_all_operations_of_a_configuration(state: State):
         ({"host": "x"}, "configuration.database is missing"),
         ({"database": "x", "user": "y"}, "configuration.host is missing"),
         ({"host": ["x"], "database": "x", "user": "y"}, "configuration.host is a text, not list"),
+        (
+            {"host": "x", "database": "x", "user": "y", "port": "54x2"},
+            "configuration.port is a number, not '54x2'",
+        ),
         (
             {"host": "x", "database": "x", "user": "y", "connect_timeout_s": 0},
             "connect_timeout_s is a number of seconds above 0",
