@@ -85,7 +85,12 @@ class RunningChild:
                 lambda message: self._host.again(partial(network, self, message), self._owner)
             )
         exit_fd = self._child.exit_fd
-        self.hearing.watch()
+        if self._child.pid is None:
+            # A fork can send its last message before its zygote has said which process it is. Its
+            # memory could not be read then.
+            self._child.when_known(partial(self._host.again, self.hearing.watch, self._owner))
+        else:
+            self.hearing.watch()
         self._host.watch(exit_fd, select.EPOLLIN, gone, self._owner)
         self._host.started(max(self.connection.stderr, exit_fd))
 

@@ -50,6 +50,9 @@ class Child(Protocol):
     def pid(self) -> int | None:
         """The process id of the child; None while it is not known."""
 
+    def when_known(self, known: Callable[[], None]) -> None:
+        """Have *known* called once the process id is known; never, if the child was not started."""
+
     @property
     def exit_fd(self) -> int:
         """Readable once the child is gone; closed by `reap`."""

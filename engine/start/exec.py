@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.confinement import CHILD_ENVIRONMENT, child_command
@@ -103,6 +103,10 @@ class SpawnedChild:
             raise
         # The peak of getrusage(2) survives exec: the child begins with that of this process.
         self._inherited_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def when_known(self, known: Callable[[], None]) -> None:
+        """See `Child.when_known`."""
+        known()
 
     def gone(self) -> bool:
         """See `Child.gone`."""

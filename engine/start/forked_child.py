@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from typing import Final
 
 from engine.start.child import ask_where, is_readable
@@ -28,6 +29,14 @@ class ForkedChild:
         self._kill_wanted = False
         self._exit: Exit | None = None
         self._due_looks = 0
+        self._known: Callable[[], None] | None = None
+
+    def when_known(self, known: Callable[[], None]) -> None:
+        """See `Child.when_known`."""
+        if self.pid is None:
+            self._known = known
+        else:
+            known()
 
     def gone(self) -> bool:
         """See `Child.gone`."""
@@ -66,6 +75,9 @@ class ForkedChild:
         self.pid, self._pidfd = pid, pidfd
         if self._kill_wanted:
             self.kill()
+        known, self._known = self._known, None
+        if known is not None:
+            known()
 
     def overdue(self) -> bool:
         """Count a look; return whether the answer about the child is overdue."""
@@ -74,6 +86,7 @@ class ForkedChild:
 
     def ended(self, how: Exit) -> None:
         """Take note of how the child ended."""
+        self._known = None  # it may refer to the owner of this object
         if self._exit is None:
             self._exit = how
             os.eventfd_write(self.exit_fd, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from runs import make_engine, wait_for
+from runs import finish, make_engine, wait_for
 
 from engine import Engine, Permissions, Resolvers, RunOptions
 from engine.confinement import child_command
@@ -18,6 +18,7 @@ from engine.start import zygote as zygote_module
 from sandbox_child.tested import is_tested
 
 SECRET = "correct-horse-battery-staple"
+SAME = "def main(state): return state"
 MARKER = "a-marker-that-stands-in-this-plan-only"
 
 
@@ -176,41 +177,59 @@ def main(state):
 """
 
 
-UNTESTED = """
+CHANGED = """
 import os, sys
 sys.path.insert(0, {directory!r})
 import finder
 del sys.path[0]
 finder.install(sys.argv[1:-1])
-from sandbox_child import tested
-tested.PYTHONS = frozenset()
+{change}
 from sandbox_child.zygote import serve_zygote
 os._exit(serve_zygote())
 """
-"""A zygote on a version of Python that was not tested."""
+"""A zygote with a change."""
+
+UNTESTED = """
+from sandbox_child import tested
+tested.PYTHONS = frozenset()
+"""
+"""It believes to run on a version of Python that was not tested."""
+
+LATE = """
+import time
+from sandbox_child.zygote import Forked, _Zygote
+say = _Zygote.say
+def say_late(self, message, *fds):
+    if type(message) is Forked:
+        time.sleep(0.3)
+    say(self, message, *fds)
+_Zygote.say = say_late
+"""
+"""Its forks run for a while before it says which process they are."""
 
 
-def untested_command() -> list[str]:
-    """Return the command of a child that believes to run on such a version."""
+def changed_command(change: str) -> list[str]:
+    """Return the command of a zygote with a change."""
     executable, *flags = child_command()
     main = next(flag for flag in flags if flag.endswith("__main__.py"))
     pairs = flags[flags.index(main) + 1 :]
-    return [
-        executable,
-        "-I",
-        "-u",
-        "-S",
-        "-c",
-        UNTESTED.format(directory=str(Path(main).parent)),
-        *pairs,
-    ]
+    source = CHANGED.format(directory=str(Path(main).parent), change=change)
+    return [executable, "-I", "-u", "-S", "-c", source, *pairs]
+
+
+def test_a_child_is_heard_once_its_process_is_known(monkeypatch):
+    """A fork can be done before its zygote says so. Its memory is in the event all the same."""
+    monkeypatch.setattr(zygote_module, "child_command", lambda: changed_command(LATE))
+    with make_engine("zygote") as engine:
+        [done] = [e for e in finish(engine.execute(SAME)) if e.type == "job-complete"]
+        assert 1_000_000 < done.mem.system <= done.mem.peak
 
 
 @pytest.mark.parametrize("tested", [True, False], ids=["like C", "like Python"])
 def test_a_fork_has_the_state_of_a_process_of_its_own(tested: bool, monkeypatch):
     """The fork works in all respects, with Python's own handlers and without them."""
     if not tested:
-        monkeypatch.setattr(zygote_module, "child_command", untested_command)
+        monkeypatch.setattr(zygote_module, "child_command", lambda: changed_command(UNTESTED))
     with make_engine("zygote", policy=_open_policy()) as engine:
         states = []
         for _ in range(3):
