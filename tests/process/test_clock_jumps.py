@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from warm import WarmProcess
 from workers import PATIENCE_S, job, wait_event, wait_for
 
 from engine import RunOptions
@@ -82,16 +82,16 @@ class Clock:
 
 
 @contextmanager
-def worker(url: str, log: Path, clock: Clock | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def worker(url: str, log: Path, clock: Clock | None = None) -> Iterator[WarmProcess]:
     """Give a process of `jobcell worker`."""
-    command = [sys.executable, "-m", "jobcell"]
-    if clock is not None:
-        command = [sys.executable, "-c", JUMPING, str(clock.file)]
-    command += ["worker", "--store", url, "--log-json", "--max-runs", "1"]
-    with log.open("wb") as opened:
-        process = subprocess.Popen(
-            [*command, "--heartbeat", "0.2", "--dead-after", "60"], stderr=opened
-        )
+    options = ["worker", "--store", url, "--log-json", "--max-runs", "1"]
+    options += ["--heartbeat", "0.2", "--dead-after", "60"]
+    with log.open("wb") as opened, Path(os.devnull).open("r+b") as nothing:
+        streams = (nothing.fileno(), nothing.fileno(), opened.fileno())
+        if clock is None:
+            process = WarmProcess(None, *options, streams=streams)
+        else:
+            process = WarmProcess(JUMPING, clock.file, *options, streams=streams, kind="commands")
     try:
         wait_for(lambda: "serves" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
