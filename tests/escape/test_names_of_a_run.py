@@ -14,10 +14,17 @@ from pathlib import Path
 import pytest
 from outside_world import World
 from relay_world import CNAME, TXT, A, echo, reply, served
+from warm import start
 
 SERVER = "203.0.113.5"
 RESOLVER = "127.0.0.53"
 WITHOUT = ("network",)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_server() -> None:
+    """Start the server for managers before a test compares the descriptors that it found and left."""
+    start("programs")
 
 
 @pytest.fixture
@@ -153,8 +160,8 @@ def test_metadata_of_a_cloud_is_not_reached(world: World, address: str):
     rules = ["*:80", "meta.example.org:80", "0.0.0.0/0:80", "[::/0]:80"]
     places = [(address, 80), ("meta.example.org", 80)]
     with everywhere(world, 80):
-        assert "ping" not in world.run("zygote", rules, places)["data"]
-        assert world.run("zygote", rules, places, without=WITHOUT)["data"] == ["ping"] * 2
+        assert "ping" not in world.run("exec", rules, places)["data"]
+        assert world.run("exec", rules, places, without=WITHOUT)["data"] == ["ping"] * 2
 
 
 def test_a_name_that_changes_its_address_does_not_lead_to_the_machine(world: World):
@@ -177,12 +184,12 @@ def test_a_name_that_changes_its_address_does_not_lead_to_the_machine(world: Wor
         served(world.space.listener(SERVER, 443), echo),
         served(world.space.listener("127.0.0.1", 443), near),
     ):
-        walled = world.run("zygote", ["rebinds.example.org:443"], places)
+        walled = world.run("exec", ["rebinds.example.org:443"], places)
         assert walled["data"] == ["ping", "ConnectionResetError", "ConnectionResetError"]
         assert len(asked) >= 3  # the relay has looked, and has seen the new address
 
         asked.clear()
-        open_ = world.run("zygote", ["rebinds.example.org:443"], places, without=WITHOUT)
+        open_ = world.run("exec", ["rebinds.example.org:443"], places, without=WITHOUT)
     assert open_["data"] == ["ping", "near", "near"]
 
 

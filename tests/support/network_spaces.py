@@ -58,6 +58,7 @@ class Space:
                 pass_fds=[theirs.fileno()],
             )
         self.pid = self._process.pid
+        self.user = user
         places = {place: str(file) for place, file in (files or {}).items()}
         try:
             self._ask("enter", user=user, files=places, congestion=congestion)
@@ -136,6 +137,7 @@ class InnerSpace(Space):
 
     def __init__(self, outer: Space, pid: int, end: int) -> None:
         self.pid = pid
+        self.user = outer.user
         self._outer = outer
         self._end = socket.socket(fileno=end)
         self._end.settimeout(WAIT_S)

@@ -73,6 +73,7 @@ class WarmProcess:
         cwd: Path | str | None = None,
         real_end: bool = False,
         kind: str | None = None,
+        join: int | None = None,
     ) -> None:
         """Start it.
 
@@ -85,6 +86,7 @@ class WarmProcess:
             cwd: Its directory, if it is not that of this process.
             real_end: Whether it ends as every interpreter does, for tests of this end, which takes 40 ms.
             kind: The server; a program that needs a store is quicker as one of the ``commands``.
+            join: A process of whose network and view of the files it becomes a part, for root only.
 
         """
         kind = kind or ("commands" if source is None else "programs")
@@ -96,6 +98,7 @@ class WarmProcess:
             "cwd": str(cwd or Path.cwd()),
             "warnings": warnings,
             "real_end": real_end,
+            "join": join,
         }
         self.returncode: int | None = None
         self._end, theirs = socket.socketpair()

@@ -15,6 +15,7 @@ if os.fork():
     os._exit(0)
 
 import atexit
+import ctypes
 import gc
 import importlib
 import select
@@ -158,8 +159,20 @@ def serve(requests: socket.socket, door: socket.socket | None) -> dict[str, obje
             poll.register(watched, select.POLLIN)
 
 
+def join(pid: int) -> None:
+    """Enter the network and the view of the files of a process: setns(2)."""
+    setns = ctypes.CDLL(None, use_errno=True).setns
+    for name in ("net", "mnt"):
+        with open(f"/proc/{pid}/ns/{name}") as namespace:  # noqa: PTH123 - the name is not that of a file
+            if setns(namespace.fileno(), 0):
+                number = ctypes.get_errno()
+                raise OSError(number, f"setns: {os.strerror(number)}")
+
+
 def become(request: dict[str, object]) -> None:
     """Take over what an interpreter of its own would have begun with."""
+    if request["join"] is not None:
+        join(request["join"])
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
