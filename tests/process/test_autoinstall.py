@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from warm import run_warm
+from warm import WarmProcess, run_warm
 
 import engine
 from engine.adaptors import Repo
 from jobcell.repo import add, initialise, lock, sync
-
-COMMAND = [sys.executable, "-c", "from jobcell.cli import main; main()"]
 
 
 def make_wheel(directory: Path, name: str, version: str) -> None:
@@ -64,21 +60,20 @@ def on_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
     """Run the command with a terminal as standard input and standard error."""
     leader, follower = pty.openpty()
     shown = b""
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdin=follower, stderr=follower, stdout=subprocess.DEVNULL
-    ) as process:
-        os.close(follower)
-        try:
-            while part := os.read(leader, 65536):
-                shown += part
-                if answer and b"[y/N]" in shown:
-                    os.write(leader, f"{answer}\n".encode())
-                    answer = ""
-        except OSError:  # EIO: the other end is closed, see pty(7)
-            pass
-        os.close(leader)
-        process.wait(timeout=60)
-    return process.returncode, shown.decode()
+    with Path(os.devnull).open("wb") as nothing:
+        streams = (follower, nothing.fileno(), follower)
+        process = WarmProcess(None, *arguments, streams=streams)
+    os.close(follower)
+    try:
+        while part := os.read(leader, 65536):
+            shown += part
+            if answer and b"[y/N]" in shown:
+                os.write(leader, f"{answer}\n".encode())
+                answer = ""
+    except OSError:  # EIO: the other end is closed, see pty(7)
+        pass
+    os.close(leader)
+    return process.wait(60), shown.decode()
 
 
 def test_without_a_terminal_nothing_is_installed(tmp_path):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from warm import run_warm
@@ -89,18 +86,9 @@ def test_a_resumed_run_reads_the_same_file(folder):
 
 
 def run_with_keyring(folder, backend):
-    return subprocess.run(
-        [sys.executable, "-m", "jobcell", "run", "plan.json", "--keyring", "jobs"],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{Path.cwd()}:{folder}",
-            "PYTHON_KEYRING_BACKEND": backend,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"PYTHONPATH": str(folder), "PYTHON_KEYRING_BACKEND": backend}
+    words = ("run", "plan.json", "--keyring", "jobs")
+    return run_warm(None, *words, cwd=folder, env={**os.environ, **environment})
 
 
 def test_the_keyring_is_asked_when_it_is_named(folder):

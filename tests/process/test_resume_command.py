@@ -4,15 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from warm import heard, run_warm
 
 from engine import FileJournal, JournalError, run
 from jobcell.cli import main
 
-COMMAND = [sys.executable, "-m", "jobcell"]
 KEY = bytes(range(32))
 CREDENTIAL = "correct horse battery"
 
@@ -79,15 +77,9 @@ def jobcell(here, tmp_path, monkeypatch):
 
 def interrupt(tmp_path, number, *arguments, **variables):
     """Run the command until a job says that it is armed, then send a signal; return the exit code."""
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd()), **variables},
-    ) as process:
-        for line in process.stderr:
+    environment = {**os.environ, **variables}
+    with heard(*arguments, cwd=tmp_path, env=environment) as (process, errors):
+        for line in errors:
             if "armed" in line:
                 process.send_signal(number)
         return process.wait(30)
@@ -354,14 +346,9 @@ def kept(tmp_path_factory):
     (place / "plan.json").write_text(json.dumps(make_plan()))
     (place / "s.json").write_text('{"data": []}')
     for name, more in (("j", ()), ("sealed", ("--journal-key-env", "THE_KEY"))):
-        subprocess.run(
-            [*COMMAND, "run", "plan.json", "--state", "s.json", "--journal", name, *more],
-            cwd=place,
-            env={**os.environ, "PYTHONPATH": str(Path.cwd()), "THE_KEY": KEY.hex()},
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
+        words = ("run", "plan.json", "--state", "s.json", "--journal", name, *more)
+        done = run_warm(None, *words, cwd=place, env={**os.environ, "THE_KEY": KEY.hex()})
+        assert done.returncode == 0, done.stderr
     return place
 
 
@@ -475,21 +462,10 @@ def test_a_damaged_journal_is_the_same_error_in_every_way_to_use_it(
 def test_a_journal_that_another_process_writes_is_left_alone(write, here, tmp_path, monkeypatch):
     """All forms of the command are refused while a run uses the file, and the run goes on."""
     write("plan.json", make_plan(c=HANG))
-    command = [
-        *COMMAND,
-        "run",
-        "plan.json",
-        "--state",
-        "s.json",
-        "--journal",
-        "j",
-        "--timeout",
-        "20",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    words = ["run", "plan.json", "--state", "s.json", "--journal", "j", "--timeout", "300"]
     monkeypatch.chdir(tmp_path)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert any("armed" in line for line in process.stderr)
+    with heard(*words) as (process, errors):
+        assert any("armed" in line for line in errors)
         before = (tmp_path / "j").read_bytes()
         for arguments in (
             ["resume", "j"],
@@ -499,8 +475,6 @@ def test_a_journal_that_another_process_writes_is_left_alone(write, here, tmp_pa
             check_refused(here(*arguments), "another run uses it")
         assert process.poll() is None
         assert (tmp_path / "j").read_bytes() == before
-        process.kill()
-        process.stderr.close()
 
 
 def test_a_journal_does_not_switch_the_sandbox_off(jobcell, write):

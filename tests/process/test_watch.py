@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from warm import run_warm
+from warm import heard, run_warm
 
 JOB = "def main(state):\n    print('job', {!r})\n    return state\n"
 HANG = "def main(state):\n    print('armed')\n    while True: pass\n"
@@ -32,13 +29,14 @@ def folder(tmp_path):
 class Watching:
     """A command that watches, and what it has said."""
 
-    def __init__(self, process):
+    def __init__(self, process, errors):
         self.process = process
+        self.errors = errors
 
     def until(self, part):
         """Return the lines up to the first with a text."""
         lines = []
-        for line in self.process.stderr:
+        for line in self.errors:
             lines.append(line.rstrip())
             if part in line:
                 return lines
@@ -51,21 +49,15 @@ class Watching:
 
 @contextmanager
 def watching(folder, *words, **variables):
-    with subprocess.Popen(
-        [sys.executable, "-m", "jobcell", "run", *words, "--watch"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd()), **variables},
-    ) as process:
-        alarm = threading.Timer(60, process.kill)  # a text that never comes fails the test
+    environment = {**os.environ, **variables}
+    with heard("run", *words, "--watch", cwd=folder, env=environment) as (process, errors):
+        # A text that never comes fails the test.
+        alarm = threading.Timer(60, process.send_signal, [signal.SIGKILL])
         alarm.start()
         try:
-            yield Watching(process)
+            yield Watching(process, errors)
         finally:
             alarm.cancel()
-            process.kill()
 
 
 def replace(path, text):

@@ -8,6 +8,7 @@ engine and did nothing else. Tests of the start itself run ``sys.executable``.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 SERVER = Path(__file__).with_name("warm_server.py")
 KINDS = ("programs", "commands")
@@ -149,6 +152,24 @@ class WarmProcess:
         """Send a signal, if the program still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
+
+
+@contextlib.contextmanager
+def heard(*arguments: object, **options: Any) -> Iterator[tuple[WarmProcess, TextIO]]:
+    """Give a running `jobcell` with these arguments, and its standard error; it is killed at the end."""
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as errors:
+        try:
+            with Path(os.devnull).open("r+b") as nothing:
+                streams = (nothing.fileno(), nothing.fileno(), theirs)
+                process = WarmProcess(None, *arguments, streams=streams, **options)
+        finally:
+            os.close(theirs)
+        try:
+            yield process, errors
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
 
 
 def run_warm(

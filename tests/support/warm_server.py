@@ -171,7 +171,7 @@ def join(pid: int) -> None:
 
 def become(request: dict[str, object]) -> None:
     """Take over what an interpreter of its own would have begun with."""
-    if request["join"] is not None:
+    if request.get("join") is not None:  # pip does not send it
         join(request["join"])
     os.chdir(request["cwd"])
     os.environ.clear()
