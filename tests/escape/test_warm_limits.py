@@ -19,6 +19,7 @@ from runs import make_engine
 from warm_pairs import WarmRepo, run, wait_until_decided
 
 from engine import Engine, RunResult
+from engine.running import running_child
 from engine.running.session import session
 
 ROOT = Path(__file__).parents[2]
@@ -57,8 +58,9 @@ LIMIT = "limit(self._proc, asked.thread, request)"
 
 @pytest.fixture(autouse=True)
 def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switch the other layer off: the engine looks from time to time at what a child uses."""
+    """Switch other layers off: the engine looks at the use of a child, and a control group limits it."""
     monkeypatch.setattr(session, "overused", lambda *_: None)
+    monkeypatch.setattr(running_child, "ENTER_AFTER_S", 1_000.0)
 
 
 def attack(engine: Engine, call: str, **options: Any) -> RunResult:
