@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from warm import run_warm
+from warm import command_file, run_warm
 
 STEPS = [
     {"id": "load", "name": "Load visits", "expression": "x = 1"},
@@ -30,10 +28,8 @@ def folder(tmp_path_factory):
     done = run_warm(None, "enqueue", "plan.json", "--id", "run-17", *store, cwd=directory)
     assert done.returncode == 0, done.stderr
     (directory / "bin").mkdir()
-    command = directory / "bin" / "jobcell"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m jobcell "$@"\n')
-    command.chmod(0o755)
-    return directory
+    with command_file(directory / "bin" / "jobcell"):
+        yield directory
 
 
 def in_shell(folder, *words):
@@ -43,7 +39,6 @@ def in_shell(folder, *words):
         env={
             **os.environ,
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-            "PYTHONPATH": str(Path.cwd()),
             "HOME": str(folder),
         },
         capture_output=True,

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -215,3 +216,53 @@ def run_warm(
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(process.args, status, out.read(), err.read())
+
+
+SHIM = """#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as end:
+    end.connect({door!r})
+    request = [sys.argv[1:], os.getcwd(), dict(os.environ)]
+    socket.send_fds(end, [json.dumps(request).encode()], [0, 1, 2])
+    code = int(end.recv(100))
+sys.exit(code)
+"""
+
+
+@contextlib.contextmanager
+def command_file(file: Path) -> Iterator[None]:
+    """Make an executable file that is `jobcell`, for a shell that starts it a dozen times."""
+    door = file.with_suffix(".door")
+    file.write_text(SHIM.format(python=sys.executable, door=str(door)))
+    file.chmod(0o755)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(door))
+        listening.listen()
+        thread = threading.Thread(target=_serve_commands, args=(listening,))
+        thread.start()
+        try:
+            yield
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _serve_commands(listening: socket.socket) -> None:
+    """Carry out one command after the other, until the socket is shut down."""
+    while True:
+        try:
+            end = listening.accept()[0]
+        except OSError:
+            return
+        with end:
+            data, fds, _, _ = socket.recv_fds(end, 1 << 20, 3)
+            arguments, directory, environment = json.loads(data)
+            try:
+                streams = (fds[0], fds[1], fds[2])
+                process = WarmProcess(
+                    None, *arguments, streams=streams, env=environment, cwd=directory
+                )
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            end.send(str(process.wait()).encode())
