@@ -129,10 +129,17 @@ def test_without_turns_and_shares_an_attacker_stops_the_others(eng, monkeypatch)
     """The twin: the same attack, but the engine reads the child for as long as it sends."""
     monkeypatch.setattr(lane, "SLICE_S", 60.0)
     monkeypatch.setattr(share, "SHARE", 1e9)
-    alone, _ = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.3), timeout_s=0.4)
     attack = ATTACKS["batches of empty lines"]
-    times, _ = beside(eng, attack, lambda: honest_runs(eng, 0.8), timeout_s=1.0)
-    assert times.median > 2 * alone.median
+    seen = []
+    for _ in range(
+        ATTEMPTS
+    ):  # on a busy machine the attacker gets too little of a processor at times
+        alone, _ = beside(eng, COMPUTES, lambda: honest_runs(eng, 0.3), timeout_s=0.4)
+        times, _ = beside(eng, attack, lambda: honest_runs(eng, 0.8), timeout_s=1.0)
+        seen.append(times.median / alone.median)
+        if seen[-1] > 2:
+            return
+    pytest.fail(f"median beside the attack, compared with calm runs, of each attempt: {seen}")
 
 
 def run(eng, source, **options):
