@@ -6,13 +6,14 @@ installer of that environment has recorded are copied, and only if they still ha
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
-from importlib.metadata import Distribution, PackagePath, distributions
-from pathlib import Path
+from importlib.metadata import Distribution, distributions
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
@@ -108,16 +109,22 @@ def _needed(texts: Sequence[str], extras: set[str]) -> Iterator[Requirement]:
 def _recorded(found: Distribution) -> dict[str, Path] | None:
     """Return the files of a distribution by their paths; None if they are not as they were installed.
 
-    A distribution without a record cannot be compared, and one that is edited in place changes.
+    A distribution without a record cannot be compared, and one that is edited in place changes.  The record
+    is read here, because `Distribution.files` of newer versions leaves missing files out.
     """
-    if found.files is None or _is_edited_in_place(found):
+    record = found.read_text("RECORD")
+    if record is None or _is_edited_in_place(found):
         return None
     files = {}
-    for file in found.files:
+    for row in csv.reader(record.splitlines()):
+        if len(row) != 3:
+            return None
+        path, digest, _ = row
+        file = PurePosixPath(path)
         if file.is_absolute() or ".." in file.parts or "__pycache__" in file.parts:
             continue  # scripts, and what this interpreter has compiled
-        place = Path(str(file.locate()))
-        if not place.is_file() or not _is_unchanged(file, place):
+        place = Path(str(found.locate_file(path)))
+        if not place.is_file() or not _is_unchanged(file, digest, place):
             return None
         files[file.as_posix()] = place
     return files
@@ -132,10 +139,8 @@ def _is_edited_in_place(found: Distribution) -> bool:
     return bool(origin.get("dir_info", {}).get("editable"))
 
 
-def _is_unchanged(file: PackagePath, place: Path) -> bool:
-    if file.hash is None:
+def _is_unchanged(file: PurePosixPath, recorded: str, place: Path) -> bool:
+    if not recorded:
         return file.name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
-    if file.hash.mode != "sha256":
-        return False
     digest = hashlib.sha256(place.read_bytes()).digest()
-    return urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value
+    return recorded == f"sha256={urlsafe_b64encode(digest).rstrip(b'=').decode()}"

@@ -122,6 +122,11 @@ EXPRESSIONS = st.recursive(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file, node, sandbox):
+    """Look for leaks after the last test: a warm zygote forks again after each run."""
+
+
 @pytest.fixture(scope="module")
 def node():
     """A process of node."""

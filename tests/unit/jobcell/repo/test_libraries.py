@@ -152,3 +152,11 @@ def test_the_extra_has_the_libraries_of_all_adaptors():
     extra = {str(Requirement(text)) for text in project["optional-dependencies"]["adaptors"]}
     needed = {text for ours in bundled().values() for text in of_others(ours.requirements)}
     assert extra == {str(Requirement(text)) for text in needed}
+
+
+def test_a_missing_file_is_noticed_beside_the_backport_of_importlib_metadata(site):
+    """The backport leaves missing files out of a distribution's list, as Python 3.12 does."""
+    put(site, "wide")
+    (site / "wide" / "data.bin").unlink()
+    pytest.importorskip("importlib_metadata")  # it takes the place of the standard finder
+    assert find_libraries(["wide"]) is None
