@@ -195,7 +195,7 @@ def begin(engine, server, options, case, form, **keys):
     plan = deadly_plan(run_id, late, **keys)
     if case.name == "CPULimitError":
         options = msgspec.structs.replace(options, cpu_s=0.25)
-    elif case.name == "TimeoutError" and not (form == "survives" and case.survived):
+    elif case.name == "TimeoutError" and "timeout" not in keys:
         options = msgspec.structs.replace(options, idle_timeout_s=1.0)
     run = engine.execute(plan, {"data": {}}, journal=journal, options=options)
     return run, plan, journal

@@ -30,7 +30,7 @@ from protocol.confinement import ConfinementReport
 from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, PROTOCOL_VERSION
 from protocol.message import Message
-from protocol.phases import Phase, advance, proceed
+from protocol.phases import AFTER_PROCEED, Phase, advance, proceed
 from protocol.report import ErrorReport
 from protocol.state import NIL
 from protocol.words import LogSource
@@ -168,8 +168,13 @@ class Conversation:
         return self.proceed(now) + self._check_events()
 
     def proceed(self, now: Moment) -> Effects:
-        """Let a child go on that waits after the end of a step, or before its next attempt."""
+        """Let a child go on that waits after the end of a step, or before its next attempt.
+
+        A child that was asked to end may have done so while its step was recorded.
+        """
         self.proceed_s = None
+        if self._phase not in AFTER_PROCEED:
+            return NO_EFFECTS
         self._deadlines.loaded(now.s)
         self._phase = proceed(self._phase)
         return _PROCEED

@@ -410,6 +410,17 @@ def test_a_journal_that_keeps_events_and_fails_ends_a_run_whose_step_has_ended()
     assert lives.of("job-error") == []
 
 
+def test_a_child_that_has_ended_while_its_step_was_recorded_is_not_told_to_go_on():
+    """It was asked to end, and the journal answers late; the end of the step is reported all the same."""
+    lives = Lives(journaled=True)
+    lives.say(*A, complete(next=("b",)))
+    lives.session.cancel("no need", lives.now)
+    lives.say(m.WorkflowError(error=make_report("Cancelled", "no need")))
+    assert lives.session.recorded(None, lives.now) == ()
+    assert lives.finish().ending.reason == "cancelled"
+    assert lives.of("job-complete") == [("a", 1, None)]
+
+
 def test_attempts_before_the_present_manager_count_on_in_all_events_and_children():
     """Of five attempts one has failed; the others were lost, so one more is left of three."""
     retry = Retry(attempts=3, delay=100, backoff=2, on=("death",))
