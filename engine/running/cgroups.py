@@ -60,6 +60,7 @@ class Cgroups:
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None:
             request()
+            del request  # it refers to a run, and the next one may be long in coming
 
     def _enter(self, pid: int, memory_bytes: int, entered: Entered) -> None:
         group = self._take(memory_bytes)

@@ -174,6 +174,7 @@ def test_no_run_leaves_a_process(eng):
     while time.monotonic() < deadline:
         with contextlib.suppress(psutil.Error):
             names = [c for c in psutil.Process().children(recursive=True) if c.status() != "zombie"]
-            if len(names) <= 1 + sum(found.warm for found in eng.warm()):
+            # A warm zygote has forked before the next run needs a child.
+            if len(names) <= 1 + 2 * sum(found.warm for found in eng.warm()):
                 return
     pytest.fail(f"left behind: {names}")

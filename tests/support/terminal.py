@@ -53,7 +53,9 @@ class Person:
         while text not in self.shown[self._read :]:
             ready, _, _ = select.select([self.leader], [], [], max(0, end - time.monotonic()))
             part = self._part() if ready else ""
-            assert part, f"{text!r} was not shown; code: {self.process.poll()}; the terminal:\n{self.shown}"
+            assert part, (
+                f"{text!r} was not shown; code: {self.process.poll()}; the terminal:\n{self.shown}"
+            )
             self.shown += part
         upto = self.shown.index(text, self._read) + len(text)
         found, self._read = self.shown[self._read : upto], upto
