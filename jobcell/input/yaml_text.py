@@ -58,7 +58,7 @@ class Places:
     __slots__ = ("here", "keys", "parts")
 
     def __init__(self, here: Place) -> None:
-        self.here = here
+        self.here: Place = here
         self.parts: dict[Any, Places] = {}
         self.keys: dict[str, Place] = {}
 

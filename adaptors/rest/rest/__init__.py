@@ -22,6 +22,7 @@ from http_ import (
     file_part,
     paginate,
 )
+from http_ import HttpError as RestError  # the old name
 from http_.bodies import encoded_json
 from http_.laziness import State, resolve
 from http_.verbs import Operation
@@ -47,9 +48,6 @@ __all__ = [
     "put",
     "request",
 ]
-
-RestError = HttpError
-"""The old name."""
 
 _OLD_TIMEOUT_S = 30.0
 _announced = False
