@@ -52,8 +52,8 @@ class Person:
         end = time.monotonic() + timeout_s
         while text not in self.shown[self._read :]:
             ready, _, _ = select.select([self.leader], [], [], max(0, end - time.monotonic()))
-            part = self._part() if ready else ""
-            assert part, (
+            part = self._part() if ready else None
+            assert part is not None, (
                 f"{text!r} was not shown; code: {self.process.poll()}; the terminal:\n{self.shown}"
             )
             self.shown += part
@@ -67,7 +67,10 @@ class Person:
         while text not in self.shown:
             if not select.select([self.leader], [], [], max(0, end - time.monotonic()))[0]:
                 return False
-            self.shown += self._part()
+            part = self._part()
+            if part is None:
+                return False
+            self.shown += part
         return True
 
     def type(self, line: str) -> None:
@@ -87,18 +90,19 @@ class Person:
         """Wait for the end of the command; return its exit code and its standard output."""
         output = self.process.stdout
         assert output is not None
-        while part := self._part():
+        while (part := self._part()) is not None:
             self.shown += part
         data = output.read()
         output.close()
         os.close(self.leader)
         return self.process.wait(timeout_s), data
 
-    def _part(self) -> str:
+    def _part(self) -> str | None:
+        """Return more text, which is empty if it only controls the terminal; None at the end."""
         try:
             data = os.read(self.leader, 65536)
         except OSError:  # EIO: the last process with the other end open has closed it, see pty(7)
-            return ""
+            return None
         return _CONTROL.sub(b"", data).decode(errors="replace")
 
     def __enter__(self) -> Self:
