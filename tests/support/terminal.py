@@ -98,7 +98,7 @@ class Person:
         return self.process.wait(timeout_s), data
 
     def _part(self) -> str | None:
-        """Return more text, which is empty if it only controls the terminal; None at the end."""
+        """Return the next text, without what controls the terminal; None at its end."""
         try:
             data = os.read(self.leader, 65536)
         except OSError:  # EIO: the last process with the other end open has closed it, see pty(7)

@@ -1,4 +1,4 @@
-"""What a run with a scratch directory sees in its `/tmp`."""
+"""The names that a run with a scratch directory finds in its `/tmp`."""
 
 from __future__ import annotations
 

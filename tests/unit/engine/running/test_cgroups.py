@@ -11,7 +11,7 @@ from engine.running.cgroups import Cgroups
 
 
 class Asker:
-    """Stands for the run that asks for a group."""
+    """A run that asks for a group."""
 
     def entered(self, group: object) -> None:
         """Take a group."""
