@@ -1,4 +1,4 @@
-"""What a test with ``run_job`` costs beyond its job: pytest runs such tests, and bare runs of an engine take turns with them.
+"""The cost of a test with ``run_job`` beyond its job: tests in pytest take turns with bare runs of an engine.
 
 ``python -m benchmarks.desk_tests ROUNDS`` prints the milliseconds of each pair as JSON.
 """

@@ -1,4 +1,4 @@
-"""What a view says of the steps of a plan: their names, and how often they are tried."""
+"""The names of the steps of a plan, and the numbers of their attempts, for views."""
 
 from __future__ import annotations
 

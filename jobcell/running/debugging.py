@@ -209,7 +209,7 @@ def _check_options(choice: PlanChoice, given: Given) -> None:
         and "a debugged step is not recorded; with --only it gives the input of the step",
         "--cache-steps": choice.cache_steps and "a debugged step always runs",
         "--net-audit": given.net_audit and "without the kernel wall no connection is seen",
-        "--sandbox": options.sandbox is True and "there is no kernel wall in the debugger",
+        "--sandbox": options.sandbox is True and "the debugger does not have a kernel wall",
         "--start-mode": given.start_mode != "exec" and "the debugger is a new interpreter",
         "--json": given.as_json and "it is for programs; write events with --events FILE",
     }

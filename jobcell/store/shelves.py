@@ -24,7 +24,7 @@ class CollectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     """The sizes of keys and values together, as they are in the database."""
     updated: float | None
-    """Time of the newest value, in Unix seconds of the database's clock; None if there is no value."""
+    """Time of the newest value, in Unix seconds of the database's clock; None for an empty collection."""
 
 
 def list_collections(database: Database, tenant: str | None = None) -> list[CollectionInfo]:

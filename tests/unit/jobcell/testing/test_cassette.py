@@ -126,7 +126,7 @@ def test_a_file_that_is_not_a_cassette_is_one_error(tmp_path, server, content, r
 
 
 def test_a_body_of_any_bytes_is_kept(tmp_path):
-    """Bytes that are no text are in the file as base64."""
+    """The file holds bytes that are not text as base64."""
     path = tmp_path / "c.yaml"
     asked = Request("POST", "http://x/", b"\xff\x00\x01", {})
     recorded = Tape(path, "once", [])
