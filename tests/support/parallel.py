@@ -40,6 +40,7 @@ GUESS_S = {
     "tests/escape": 0.12,
     "tests/fuzz": 0.2,
     "tests/process": 0.2,
+    "tests/process/debugging": 1.2,
     "tests/process/moving/test_import_command.py": 0.8,
     "tests/process/network": 0.5,
     "tests/process/relay": 0.06,
