@@ -5,7 +5,7 @@ It belongs here if a caller sees it.  The room imports `api` only; `redaction` b
 
 from __future__ import annotations
 
-from engine.reporting.as_json import event_from_json, result_from_json, to_json
+from engine.reporting.as_json import event_from_json, result_from_json, state_to_json, to_json
 from engine.reporting.at_rest import (
     MAX_REASON,
     cancelled_report,
@@ -52,5 +52,6 @@ __all__ = [
     "secrets_of",
     "secrets_within",
     "state_of",
+    "state_to_json",
     "to_json",
 ]

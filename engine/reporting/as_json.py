@@ -64,6 +64,23 @@ def to_json(value: AnyEvent | RunResult) -> str:
     return msgspec.json.encode(_struct(value)).decode()
 
 
+def state_to_json(state: Any) -> str:
+    """Return a state as strict JSON, with the forms that `to_json` has for values that JSON lacks.
+
+    Raises:
+        TypeError: *state* contains a value that a state cannot hold.
+
+    """
+    try:
+        text = msgspec.json.encode(state).decode()
+        plain = not (_may_hold_escapes(text) or _LONG_NUMBER.search(text))
+        if plain and msgspec.json.decode(text) == state:
+            return text
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass  # as in `to_json`
+    return msgspec.json.encode(_exact(state, 0)).decode()
+
+
 def event_from_json(text: str | bytes) -> AnyEvent:
     """Return the event in a text of `to_json`.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from engine.reporting import to_json
+from engine.reporting import state_to_json, to_json
 from protocol.report import ErrorReport
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ def encode_json(value: Any, *, indent: int = 0, exact: bool = False) -> bytes:
         if not exact:
             raise
         return _encode({key: _or_none(member) for key, member in value.items()}, indent)
+
+
+def exact_json(state: Any) -> str:
+    """Return a state as JSON text, in the form of `engine.to_json` where JSON lacks a value."""
+    return state_to_json(state)
 
 
 def _or_none(value: Any) -> Any:

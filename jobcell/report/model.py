@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from engine import AnyEvent, ErrorReport, Plan, Usage
-from jobcell.output.json_text import encode_json
+from jobcell.output.json_text import exact_json
 from protocol.events import (
+    REDACTED,
     EdgeResolved,
     InitStart,
     JobComplete,
@@ -33,6 +34,7 @@ STATE_BYTES: Final = 200_000
 """Size of the longest JSON text of a state that a page shows."""
 ALL_STATES_BYTES: Final = 20_000_000
 """Size of all states of a page together, before compression."""
+_WITHHELD: Final = "The events do not have this state. It is too large for an event, or too deep for a search for secrets."
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
@@ -77,7 +79,10 @@ class EdgeRow(msgspec.Struct, omit_defaults=True):
 
 
 class Line(msgspec.Struct, array_like=True):
-    """A log line: seconds, level, source, step id, attempt, message."""
+    """A log line: seconds, level, source, step id, attempt, message, step run id.
+
+    The step run id is None if it is the id of the step, as in nearly all lines.
+    """
 
     time: float
     level: str
@@ -85,6 +90,7 @@ class Line(msgspec.Struct, array_like=True):
     step: str | None
     attempt: int | None
     message: str
+    run: str | None = None
 
 
 class Connection(msgspec.Struct, array_like=True):
@@ -123,7 +129,13 @@ class Report(msgspec.Struct, omit_defaults=True):
     connections: list[Connection] = []
     states: list[str] = []
     """JSON texts; other fields name them by index."""
+    sentences: list[int] = []
+    """Indices of states that are not shown.  Their text is a sentence that says why."""
     final: int | None = None
+    has_plan: bool = False
+    """Whether the texts of jobs are known; a step without one is then a trigger."""
+    timed: bool = True
+    """Whether times are known; otherwise they are only an order, and the ending is not known either."""
     notes: list[str] = []
     """Sentences about what the page does not show."""
 
@@ -164,23 +176,34 @@ class _States:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.sentences: list[int] = []
         self.cut = 0
         self._by_digest: dict[bytes, int] = {}
         self._bytes = 0
 
-    def add(self, state: Any) -> int:
-        text = encode_json(state).decode()
+    def add(self, state: Any, *, redacted: bool = False) -> int:
+        if redacted and state == REDACTED:
+            # Two of them are not the same state, so they have a place each.
+            return self._say(_WITHHELD)
+        text = exact_json(state)
         digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
         number = self._by_digest.get(digest)
         if number is None:
             too_long = len(text) > STATE_BYTES or self._bytes + len(text) > ALL_STATES_BYTES
             if too_long:
                 self.cut += 1
-                text = json.dumps(f"not shown here: {len(text):,} characters of JSON")
+                sentence = f"This state is not shown here: {len(text):,} characters of JSON."
+                number = self._by_digest[digest] = self._say(sentence)
+                return number
             self._bytes += len(text)
             number = self._by_digest[digest] = len(self.texts)
             self.texts.append(text)
         return number
+
+    def _say(self, sentence: str) -> int:
+        self.sentences.append(len(self.texts))
+        self.texts.append(json.dumps(sentence))
+        return len(self.texts) - 1
 
 
 class ReportMaker:
@@ -226,12 +249,13 @@ class ReportMaker:
             self._resolve(event)
         elif isinstance(event, Log):
             line = (event.level, event.source, event.step_id, event.attempt, event.message)
-            report.lines.append(Line(moment, *line))
+            run = event.step_run_id if event.step_run_id != event.step_id else None
+            report.lines.append(Line(moment, *line, run))
         elif isinstance(event, WorkflowStart):
             self._start(event)
         elif isinstance(event, WorkflowComplete):
             report.over, report.duration_ms = True, event.duration_ms
-            report.final = self._states.add(event.state)
+            report.final = self._states.add(event.state, redacted=event.redacted)
         elif isinstance(event, WorkflowError):
             report.over, report.duration_ms = True, event.duration_ms
             report.error = event.error
@@ -245,6 +269,7 @@ class ReportMaker:
         report.steps = list(self._rows.values())
         report.edges = list(self._edges.values())
         report.states = self._states.texts
+        report.sentences = self._states.sentences
         if report.over:
             report.reason = self._reason()
         for row in report.steps:
@@ -271,6 +296,7 @@ class ReportMaker:
             row.status = "skipped"
 
     def _add_plan(self, plan: Plan) -> None:
+        self._report.has_plan = True
         self._report.name = plan.workflow.name or plan.workflow.id
         for step in plan.workflow.steps:
             self._rows[step.id] = StepRow(
@@ -329,7 +355,7 @@ class ReportMaker:
         if status == "failed" and not event.next:
             self._leaf_failed = True
         if event.state is not None:
-            attempt.output = self._states.add(event.state)
+            attempt.output = self._states.add(event.state, redacted=event.redacted)
             self._outputs[event.step_id] = attempt.output
         if isinstance(event, JobError):
             attempt.error, attempt.retry_in_ms = event.error, event.retry_in_ms

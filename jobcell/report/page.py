@@ -11,10 +11,16 @@ from typing import Final
 
 import msgspec
 
+from jobcell.output.wording import printable
 from jobcell.report.model import Report
 
 _STATIC: Final = Path(__file__).with_name("static")
-_SCRIPTS: Final = ("dagre.min.js", "view.js", "start.js")
+VIEW: Final = ("parts.js", "tree.js", "graph.js", "view.js")
+"""The files that show a run, in their order."""
+_SCRIPTS: Final = (("dagre.min.js",), VIEW, ("start.js",))
+
+_TITLE: Final = 200
+"""Most characters of the title of a page."""
 
 
 def make_page(report: Report) -> str:
@@ -24,7 +30,7 @@ def make_page(report: Report) -> str:
     nothing else.  Text of jobs is data: nothing of it is HTML or script.
     """
     packed = gzip.compress(msgspec.json.encode(report), compresslevel=6, mtime=0)
-    scripts = [_read(name) for name in _SCRIPTS]
+    scripts = ["\n".join(map(_read, names)) for names in _SCRIPTS]
     style = _read("page.css")
     # A browser runs only scripts with these digests (Content Security Policy, level 2).
     policy = "; ".join(
@@ -36,7 +42,7 @@ def make_page(report: Report) -> str:
             "form-action 'none'",
         )
     )
-    title = html.escape(f"{report.name or 'Run'} {report.run}")
+    title = html.escape(printable(f"{report.name or 'Run'} {report.run}", limit=_TITLE))
     return _read("page.html").format(
         policy=html.escape(policy),
         title=title,

@@ -1,16 +1,24 @@
 """What a page shows of a journal: the steps that ended, without their states.
 
-A journal has the true states, with the secrets in them.  So no state of a journal is on a page.
+A journal has the true states and errors, with the secrets in them.  So no state of a journal is on a page, and
+no text of an error in whose record the engine has found a secret.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from engine import Plan, StepRecord
-from jobcell.report.model import Attempt, Report, Status, StepRow, make_report
+import msgspec
 
-_NOTE = "This page was made from a journal, which has no times and no log. Its states are not shown: they may hold secrets."
+from engine import ErrorReport, Plan, StepRecord
+from jobcell.report.model import Attempt, EdgeRow, Report, Status, StepRow, make_report
+
+_NOTE: Final = (
+    "This page was made from a journal, which has no times and no log, and does not say whether its run is over."
+    " Its states are not shown: they may hold secrets."
+)
+_WITHHELD: Final = "(The message is not shown: this step or its error has a secret in it.)"
 
 
 def make_report_of_records(
@@ -25,6 +33,7 @@ def make_report_of_records(
 
     """
     report = make_report((), run_id=run_id, plan=plan)
+    report.timed = False
     rows = {row.id: row for row in report.steps}
     edges = {(edge.source, edge.target): edge for edge in report.edges}
     for number, record in enumerate(records):
@@ -34,14 +43,36 @@ def make_report_of_records(
             report.steps.append(row)
         status: Status = "succeeded" if record.ending == "success" else "failed"
         moment = float(number)
-        attempt = Attempt(
-            record.step_run_id, record.attempt, moment, status, moment, error=record.error
-        )
+        error = _shown(record)
+        attempt = Attempt(record.step_run_id, record.attempt, moment, status, moment, error=error)
         row.attempts.append(attempt)
         row.status = status
         for target in record.next:
             edge = edges.get((record.step_id, target))
-            if edge is not None:
-                edge.taken += 1
+            if edge is None:
+                edge = edges[record.step_id, target] = EdgeRow(record.step_id, target)
+                report.edges.append(edge)
+            edge.taken += 1
+    _pass_triggers(report)
     report.notes.append(_NOTE)
     return report
+
+
+def _shown(record: StepRecord) -> ErrorReport | None:
+    """Return the error of a record without the texts that may hold a secret."""
+    error = record.error
+    if error is None or not record.holds_secret:
+        return error
+    return msgspec.structs.replace(error, message=_WITHHELD, details=None, fix=None)
+
+
+def _pass_triggers(report: Report) -> None:
+    """Mark the triggers that led to a step; a trigger has no record of its own."""
+    rows = {row.id: row for row in report.steps}
+    for edge in reversed(report.edges):
+        source, target = rows.get(edge.source), rows.get(edge.target)
+        if source is None or target is None or source.attempts or source.expression is not None:
+            continue
+        if report.has_plan and target.status != "waiting":
+            source.status = "succeeded"
+            edge.taken = 1

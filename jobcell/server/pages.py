@@ -14,6 +14,7 @@ from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Redirect
 
 import jobcell.report
+from jobcell.report import VIEW
 from jobcell.server.security import COOKIE, Guard
 
 _STATIC: Final = Path(__file__).with_name("static")
@@ -21,7 +22,7 @@ _OF_REPORT: Final = Path(jobcell.report.__file__).with_name("static")
 _FILES: Final = {
     "page.css": _OF_REPORT / "page.css",
     "dagre.min.js": _OF_REPORT / "dagre.min.js",
-    "view.js": _OF_REPORT / "view.js",
+    **{name: _OF_REPORT / name for name in VIEW},
     "serve.css": _STATIC / "serve.css",
     "list.js": _STATIC / "list.js",
     "run.js": _STATIC / "run.js",

@@ -229,3 +229,84 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path, run):
     events, counted = read_events(path)
     assert events == run[0][:3]
     assert counted is None
+
+
+SECRET = "sesame-4711-open"
+
+
+def test_a_journal_shows_no_secret_of_an_error(tmp_path):
+    """The page has the kind and the line of an error, but not the message with a secret in it."""
+    text = "def main(state):\n    raise ValueError('token ' + state.configuration['token'])"
+    plain = "def main(state):\n    raise ValueError('all is known')"
+    steps = [
+        {"id": "start", "next": {"a": True, "b": True}},
+        {"id": "a", "expression": text, "configuration": {"token": SECRET}},
+        {"id": "b", "expression": plain},
+    ]
+    with jobcell.FileJournal(tmp_path / "j", key=bytes(32)) as journal:
+        jobcell.run({"workflow": {"steps": steps}}, journal=journal)
+        records = list(journal.records())
+    assert SECRET in records[0].error.message
+    report = make_report_of_records(records)
+    assert SECRET not in packed(make_page(report))
+    first, second = (step.attempts[0].error for step in report.steps)
+    assert (first.subtype, first.position.line) == ("ValueError", 2)
+    assert "not shown" in first.message
+    assert second.message == "all is known"
+
+
+def test_a_page_of_a_journal_invents_no_time_and_no_ending(tmp_path, run):
+    """A journal has only an order. A trigger that led to a step has passed its state on."""
+    with jobcell.FileJournal(tmp_path / "j") as journal:
+        jobcell.run(PLAN, {}, journal=journal)
+        report = make_report_of_records(journal.records(), plan=run[1])
+    assert (report.timed, report.over) == (False, False)
+    assert report.steps[0].status == "succeeded"
+    assert [edge.taken for edge in report.edges if edge.source == "begin"] == [1]
+
+
+def test_a_state_that_the_events_do_not_have_is_a_sentence():
+    """Two states that are too large for an event are not said to be the same state."""
+    events = []
+    steps = [
+        {"id": "a", "expression": "def main(state): return {'t': 'x' * 3_000_000}", "next": "b"},
+        {"id": "b", "expression": "def main(state): return {'t': 'y' * 3_000_000}"},
+    ]
+    options = jobcell.RunOptions(payload_mb=1)
+    jobcell.run({"workflow": {"steps": steps}}, options=options, on_event=events.append)
+    report = make_report(events)
+    first, second = (step.attempts[0].output for step in report.steps)
+    assert first != second
+    assert {first, second} <= set(report.sentences)
+    assert "too large" in report.states[first]
+
+
+def test_a_value_that_json_lacks_keeps_its_form():
+    """A page does not show NaN as null, and keeps all digits of an integer."""
+    events = []
+    text = "def main(state): return {'a': float('nan'), 'b': 2 ** 80, 'c': 2 ** 53 + 1}"
+    jobcell.run(text, on_event=events.append)
+    state = json.loads(make_report(events).states[0])
+    assert state == {"a": {"$float": "nan"}, "b": {"$int": hex(2**80)}, "c": 2**53 + 1}
+
+
+def test_a_line_names_its_step_run():
+    """Two runs of one step have logs of their own."""
+    steps = [
+        {"id": "a", "expression": "def main(state): return state", "next": {"b": True, "c": True}},
+        {"id": "b", "expression": "def main(state): return state", "next": "d"},
+        {"id": "c", "expression": "def main(state): return state", "next": "d"},
+        {"id": "d", "expression": "def main(state): print('here')"},
+    ]
+    events = []
+    jobcell.run({"workflow": {"steps": steps}}, on_event=events.append)
+    report = make_report(events)
+    runs = dict.fromkeys(line.run or line.step for line in report.lines)
+    assert list(runs) == [attempt.run for attempt in report.steps[-1].attempts]
+    assert len(runs) == 2
+
+
+def test_the_title_of_a_page_shows_control_characters():
+    """A name cannot turn the direction of the text after it."""
+    page = make_page(make_report((), run_id="\u202er<b>"))
+    assert "<title>Run \\u202er&lt;b&gt;</title>" in page
