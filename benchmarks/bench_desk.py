@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from playwright.sync_api import CDPSession, Page, sync_playwright
+from process_keeper import ProcessKeeper
 from serving import Client, plan_of, served
 
 from benchmarks.desk_tests import measure_tests
@@ -72,10 +73,12 @@ def measure_live(page: Page, turns: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as room:
         url = f"sqlite:///{room}/runs.db"
         store = Store.open(url)
+        keeper = ProcessKeeper()
         worker = subprocess.Popen(
             [sys.executable, "-m", "jobcell", "worker", "--store", url],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=keeper.environment,
         )
         try:
             store.enqueue(plan_of("def main(state): return state")).result(60)
@@ -84,6 +87,7 @@ def measure_live(page: Page, turns: int) -> Iterator[Figure]:
         finally:
             worker.terminate()
             worker.wait()
+            keeper.close()
             store.close()
 
 

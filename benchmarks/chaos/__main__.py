@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,10 +13,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from modes import let_everybody_in
 from postgres import PostgresServer
+from process_keeper import ProcessKeeper
 
 from benchmarks.chaos.crowd import crowd
 from benchmarks.chaos.deaths import kill_workers, poison_run, stop_worker, two_kinds
@@ -128,6 +131,8 @@ def carry_out(kind: str, drill: Drill, seed: int, **options: Any) -> str:
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobcell-chaos-")))
+        # The others end with this process, and only the directory and the small disk would stay.
+        stack.callback(ProcessKeeper(remove=directory).close)
         let_everybody_in(directory)
         url, server = stack.enter_context(database(kind, directory))
         effects = stack.enter_context(serving())
@@ -138,7 +143,14 @@ def carry_out(kind: str, drill: Drill, seed: int, **options: Any) -> str:
         return drill.act(field, *given, **{**drill.options, **options})
 
 
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """End the drill in order: its workers, its server and its small disk go first."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("drills", nargs="*", metavar="DRILL", help=", ".join(DRILLS))
     parser.add_argument("--store", choices=STORES, action="append")

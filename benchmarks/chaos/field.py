@@ -8,13 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 import sqlalchemy as sa
+from process_keeper import ProcessKeeper
 
 from benchmarks.chaos.effects import Effects
 from benchmarks.chaos.reader import Reader
@@ -56,7 +57,13 @@ def plan_of(name: str, steps: int = STEPS, wait_s: float = STEP_S, **step: Any) 
 class Worker:
     """A process with ``jobcell worker``."""
 
-    def __init__(self, command: Sequence[str], log: Path, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        home: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -66,6 +73,7 @@ class Worker:
                 stderr=out,
                 start_new_session=True,
                 cwd=home,  # Python looks there first for the packages
+                env=environment,
             )
         self.pid = self._process.pid
 
@@ -155,9 +163,11 @@ class Field:
         self.is_sqlite = url.startswith("sqlite")
         self.store = Store.open(url)
         self.reader = Reader(self.store)
+        self.keeper = ProcessKeeper()
+        """Ends workers and clients when this process is gone."""
         self.workers: list[Worker] = []
         self.runs: list[str] = []
-        self._directory = directory
+        self.directory = directory
         self._repo = repo
         self._sql = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
         self._closing: list[Callable[[], object]] = [self._sql.dispose, self.store.close]
@@ -172,6 +182,7 @@ class Field:
                 worker.kill()
         for close in self._closing:
             close()
+        self.keeper.close()
 
     def close_later(self, close: Callable[[], object]) -> None:
         """Have something called at the end."""
@@ -215,7 +226,8 @@ class Field:
             *(allowed if effects else ()),
             *options,
         ]
-        worker = Worker(command, self._directory / f"worker-{len(self.workers)}.log", home)
+        log = self.directory / f"worker-{len(self.workers)}.log"
+        worker = Worker(command, log, home, self.keeper.environment)
         self.workers.append(worker)
         return worker
 

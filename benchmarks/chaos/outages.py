@@ -183,7 +183,9 @@ def kill_client(field: Field, *, runs: int = 120, kills: int = 4) -> str:
     accepted: set[str] = set()
     for number in range(kills + 1):
         after = field.chance.randint(1, runs - 1) if number < kills else runs
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=field.keeper.environment
+        ) as client:
             assert client.stdout is not None
             for _ in range(after):
                 accepted.add(client.stdout.readline().strip())

@@ -30,8 +30,8 @@ PACKAGES: Final = ("protocol", "engine", "sandbox_child", "jobcell")
 
 
 @contextmanager
-def packages_of(revision: str) -> Iterator[Path]:
-    """Give a directory with the packages of a revision.
+def packages_of(revision: str, parent: Path) -> Iterator[Path]:
+    """Give a directory with the packages of a revision, inside of another one.
 
     Raises:
         ChaosError: The clone does not have it.
@@ -42,7 +42,7 @@ def packages_of(revision: str) -> Iterator[Path]:
     done = subprocess.run(command, check=False, capture_output=True)
     if done.returncode:
         raise ChaosError(f"git archive {revision}: {done.stderr.decode().strip()}")
-    with tempfile.TemporaryDirectory(prefix="jobcell-old-") as name:
+    with tempfile.TemporaryDirectory(prefix="jobcell-old-", dir=parent) as name:
         directory = Path(name)
         let_everybody_in(directory)
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
@@ -58,7 +58,7 @@ def two_versions(field: Field, *, runs: int = 120, kills: int = 6) -> str:
     The clocks of the old workers are 5 minutes ahead, and those of some new ones are 5 minutes behind.
     """
     revision = os.environ.get(VARIABLE) or FIRST
-    with packages_of(revision) as home:
+    with packages_of(revision, field.directory) as home:
         kinds: list[dict[str, Any]] = [
             {},
             {"home": home, "prelude": f"{clock_prelude(300)}\n{VERSION_PRELUDE}"},

@@ -19,6 +19,7 @@ import ctypes
 import gc
 import importlib
 import select
+import signal
 import socket
 import sys
 import threading
@@ -131,7 +132,11 @@ def serve(requests: socket.socket, door: socket.socket | None) -> dict[str, obje
                 continue
             if ready == requests.fileno():
                 data, fds, _, _ = socket.recv_fds(requests, MOST_BYTES, 4)
-                if not data:
+                if not data:  # the tests are gone, perhaps by SIGKILL
+                    for pid, _ in running.values():
+                        os.kill(
+                            pid, signal.SIGKILL
+                        )  # it is not reaped, so the number is still its own
                     os._exit(0)
             else:
                 client = door.accept()[0]
