@@ -30,6 +30,9 @@ _FIELDS: Final = {
     "month": "1 to 12, JAN to DEC",
     "day of the week": "0 to 7 (0 and 7 are Sunday), SUN to SAT",
 }
+_SIZES: Final = (60, 24, 31, 12, 7)
+"""How many values each field can have."""
+
 # Croniter would take R as a random value, another one in each worker, and H as a hash.
 _FORM: Final = re.compile(r"(?:(?![RHrh](?![A-Za-z]))(?:[A-Za-z]+|[0-9*/,#?-]))+")
 _EXAMPLE: Final = 'for example "0 * * * *" for each full hour'
@@ -183,9 +186,44 @@ def _read_cron(cron: Any) -> str:
                 f"cron {shown}: {field!r} cannot be the {name}; allowed: {allowed}, and of these"
                 " lists (1,2), ranges (1-5) and steps (*/2)"
             )
+        _check_steps(shown, field, number)
     if not _is_read(full):
         raise ScheduleTextError(f"cron {shown} cannot be read; {_EXAMPLE}")
     return full
+
+
+def _check_steps(shown: str, field: str, place: int) -> None:
+    """Raise ScheduleTextError for a step that does not mean what its author must think.
+
+    A step beyond the end of its field, such as every 90 minutes, would name the first value alone.  Croniter
+    counts wrongly beyond the end of a range with a step: of ``22-6/4`` it makes 22 and 3.
+    """
+    name, most = list(_FIELDS)[place], _SIZES[place]
+    for part in field.split(","):
+        values, _, step = part.partition("/")
+        if not step.isdecimal():
+            continue
+        if int(step) > most:
+            raise ScheduleTextError(
+                f"cron {shown}: the step of {part!r} is too large for the {name}, which has {most} values, so"
+                " only the first one would count; give a smaller step, or a list of values"
+            )
+        if "-" in values:
+            first, last = (_value_of(end, place) for end in values.split("-", 1))
+            if last < first:
+                raise ScheduleTextError(
+                    f"cron {shown}: {part!r} is a step in a range that goes over the end of the {name};"
+                    " give a list of times"
+                )
+
+
+def _value_of(text: str, place: int) -> int:
+    """Return the number of a value, which may be a name such as ``MON``."""
+    from croniter import croniter
+
+    return int(
+        croniter.expand(" ".join(text if p == place else "*" for p in range(5)))[0][place][0]
+    )
 
 
 def _is_read(cron: str) -> bool:

@@ -100,6 +100,20 @@ def test_a_day_that_a_country_left_out_loses_no_tick() -> None:
     assert ticks("0 12 * * *", "Pacific/Apia", before, 2) == ["30 22:00", "31 22:00"]
 
 
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("0 22-1 * * *", ["29 00:00", "29 01:00", "29 22:00", "29 23:00", "30 00:00"]),
+        ("0 0 * * FRI-MON", ["29 00:00", "30 00:00", "04 00:00", "05 00:00"]),
+        ("*/60 */24 * * *", ["29 00:00", "30 00:00"]),
+    ],
+    ids=["hours", "days", "steps of a whole field"],
+)
+def test_a_range_may_go_over_the_end_of_its_field(cron: str, expected: list[str]) -> None:
+    """A night and a long weekend are ranges, too."""
+    assert ticks(cron, "UTC", datetime(2026, 11, 28, 23, 59, tzinfo=UTC), len(expected)) == expected
+
+
 def test_an_id_names_the_tick_in_utc() -> None:
     """The same tick has the same id in every worker, in any time zone."""
     tick = Timetable("0 18 * * *", "Europe/Berlin").next_after(BEGIN)
@@ -117,6 +131,10 @@ def test_an_id_names_the_tick_in_utc() -> None:
         ("0 0 * * 8", "'8' cannot be the day of the week; allowed: 0 to 7"),
         ("*/0 * * * *", "'*/0' cannot be the minute"),
         ("-5 * * * *", "'-5' cannot be the minute"),
+        ("*/90 * * * *", "the step of '*/90' is too large for the minute, which has 60"),
+        ("0 8,10/25 * * *", "the step of '10/25' is too large for the hour"),
+        ("0 22-6/4 * * *", "'22-6/4' is a step in a range that goes over the end of the hour"),
+        ("0 0 * * FRI-MON/2", "'FRI-MON/2' is a step in a range that goes over the end"),
         ("a b c d e", "'a' cannot be the minute"),
         ("H * * * *", "'H' cannot be the minute"),
         ("0 R * * *", "'R' cannot be the hour"),
