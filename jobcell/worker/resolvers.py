@@ -39,7 +39,8 @@ def load_resolvers(given: str) -> Resolvers:
         ResolversError: They cannot be used.
 
     """
-    if os.sep in given or given in {".", ".."} or Path(given).is_dir():
+    # An empty text is a variable that is not set, and not the present directory.
+    if given and (os.sep in given or given in {".", ".."} or Path(given).is_dir()):
         return Resolvers(credential=SecretFiles(Path(given)))
     if not _NAME.fullmatch(given):
         raise ResolversError(f"--resolvers must be {_EXAMPLES}, not {given!r}")

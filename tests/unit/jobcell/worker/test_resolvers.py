@@ -165,6 +165,7 @@ def test_resolvers_come_from_a_module(tmp_path: Path, monkeypatch: pytest.Monkey
         ("no_such_module:load", "module 'no_such_module' was not found"),
         ("json", "must be package.module:object, or a directory such as /run/secrets, not 'json'"),
         ("json:", "not 'json:'"),
+        ("", "a directory such as /run/secrets, not ''"),
         ("./nowhere", "cannot be read: No such file"),
     ],
 )
