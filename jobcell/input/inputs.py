@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,6 +127,32 @@ def with_permissions(
         message = f"--scratch: {scratch:g} MB is more than the memory ({options.memory_mb:g} MB)"
         raise BadInputError([f"{message}, in which it is counted; give more with --memory"])
     return msgspec.structs.replace(options, permissions=permissions)
+
+
+def with_limits(
+    options: RunOptions, limits: Mapping[str, float | None], flags: Mapping[str, str]
+) -> RunOptions:
+    """Return options with the limits that a user has given.
+
+    Args:
+        options: The options without them.
+        limits: For the name of each option its value; None if it was not given.
+        flags: For the name of each option the option of the command line, for errors.
+
+    Raises:
+        BadInputError: A limit is wrong.
+
+    """
+    for name, value in limits.items():
+        if value is None:
+            continue
+        try:
+            options = msgspec.structs.replace(options, **{name: value})
+        except ValueError as error:
+            # An option of a command is left out in place of None.
+            text = str(error).removeprefix(f"{name} ").replace(" or None", "")
+            raise BadInputError([f"{flags[name]}: {text}"]) from None
+    return options
 
 
 def check_repo(path: Path) -> Path:

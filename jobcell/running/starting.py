@@ -22,6 +22,7 @@ from jobcell.input.inputs import (
     read_data_file,
     read_permissions,
     read_policy,
+    with_limits,
     with_permissions,
 )
 from jobcell.input.plan_file import load_plan_file
@@ -346,14 +347,7 @@ def _run_options(given: Given, stored: StoredOptions) -> engine.RunOptions:
         "step_timeout_s": stored.step_timeout,
         "memory_mb": stored.memory,
     }
-    for name, value in limits.items():
-        if value is None:
-            continue
-        try:
-            options = msgspec.structs.replace(options, **{name: value})
-        except (TypeError, ValueError):
-            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
-            raise BadInputError([message]) from None
+    options = with_limits(options, limits, FLAGS)
     rules = _net_rules(stored, given)
     return with_permissions(
         options, rules, stored.read, stored.scratch, stored.ca_file, stored.collections

@@ -18,6 +18,10 @@ ALIVE_S: Final = 30.0
 """A worker whose last heartbeat is older does not count as alive."""
 
 
+_MOST: Final = 2**63 - 1
+"""The largest number that a database takes."""
+
+
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A run of a list.  Times are Unix seconds of the database's clock."""
 
@@ -103,7 +107,7 @@ def list_runs(
     if tenant is not None:
         query = query.where(runs.c.tenant == tenant)
     if limit is not None:
-        query = query.limit(limit)
+        query = query.limit(min(limit, _MOST))
     with database.read() as connection:
         if before is not None:
             last = _find(connection, before)

@@ -107,6 +107,7 @@ def _parse(text: str, origin: str) -> sa.URL:
         raise StoreUrlError(
             f"{origin}this is not the URL of a store: it cannot be read ({_EXAMPLES})"
         ) from None
+    _check_characters(url, origin)
     name = url.drivername
     if name == "sqlite":
         return _sqlite_url(url, origin)
@@ -117,6 +118,21 @@ def _parse(text: str, origin: str) -> sa.URL:
     raise StoreUrlError(
         f"{origin}a store cannot be in {name!r}; it is in SQLite or PostgreSQL ({_EXAMPLES})"
     )
+
+
+def _check_characters(url: sa.URL, origin: str) -> None:
+    """Raise StoreUrlError if a part has a character, perhaps written as ``%00``, that no database takes."""
+    parts = {"name of the database": url.database, "host": url.host, "user": url.username}
+    for part, text in {**parts, "password": url.password}.items():
+        try:
+            is_wrong = b"\0" in os.fsencode(text or "")
+        except UnicodeEncodeError:
+            is_wrong = True
+        if is_wrong:
+            where = "" if part == "password" else f": {text!r}"
+            raise StoreUrlError(
+                f"{origin}the {part} in the URL of a store has a character that it cannot have{where}"
+            )
 
 
 def _sqlite_url(url: sa.URL, origin: str) -> sa.URL:
@@ -142,5 +158,7 @@ def _sqlite(database: str) -> sa.URL:
         )
     if not path.parent.is_dir():
         raise StoreUrlError(f"the directory {path.parent} of the store does not exist")
+    if path.exists() and not path.is_file():
+        raise StoreUrlError(f"{path} is not a file, so it cannot be a store")
     # The path stays right when the process changes its directory.
     return sa.URL.create("sqlite", database=str(path.absolute()))

@@ -8,12 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from engine import RunOptions
 from jobcell.input.errors import BadInputError
 from jobcell.input.following import read_trace
-from jobcell.input.inputs import read_data_file
+from jobcell.input.inputs import read_data_file, with_limits
 from jobcell.input.plan_file import load_plan_file
 from jobcell.input.step_choice import choose_step
 from jobcell.output.exit_codes import NOT_OVER, OF_REASON, SUCCESS
@@ -242,15 +240,9 @@ def _read_time(text: str) -> datetime:
 
 
 def _options(limits: dict[str, float | None]) -> RunOptions | None:
-    options = RunOptions()
-    given = {name: value for name, value in limits.items() if value is not None}
-    for name, value in given.items():
-        try:
-            options = msgspec.structs.replace(options, **{name: value})
-        except (TypeError, ValueError):
-            message = f"{FLAGS[name]}: must be a finite number above 0, not {value!r}"
-            raise BadInputError([message]) from None
-    return options if given else None
+    if all(value is None for value in limits.values()):
+        return None
+    return with_limits(RunOptions(), limits, FLAGS)
 
 
 def _bad_value(error: ValueError) -> Exception:

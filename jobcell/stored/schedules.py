@@ -114,7 +114,9 @@ def add(  # long: one line for each option
                 replace=replace,
             )
         except ValueError as error:
-            raise BadInputError([str(error)]) from None
+            word, _, rest = str(error).partition(" ")
+            is_option = word in {"tenant", "priority"}
+            raise BadInputError([f"--{word}: {rest}" if is_option else str(error)]) from None
         if as_json:
             print(json.dumps(_as_json(made)))
         else:

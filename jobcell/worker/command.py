@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 import engine
 from jobcell.input.errors import BadInputError
 from jobcell.input.following import followed
-from jobcell.input.inputs import find_repo, read_permissions, read_policy
+from jobcell.input.inputs import find_repo, read_permissions, read_policy, with_limits
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
-from jobcell.output.wording import printable
+from jobcell.output.wording import FLAGS, printable
 from jobcell.store import Store, StoreError, StoreUnavailableError
 from jobcell.worker.json_logs import set_up
 from jobcell.worker.resolvers import ResolversError, load_resolvers
@@ -114,8 +114,7 @@ def _options(given: Given) -> engine.RunOptions:
     permissions = read_permissions(
         given.net, given.read, given.scratch, given.ca_file, given.collections
     )
-    set_ones = {name: value for name, value in chosen.items() if value is not None}
-    return engine.RunOptions(permissions=permissions, **set_ones)  # type: ignore[arg-type]
+    return with_limits(engine.RunOptions(permissions=permissions), chosen, FLAGS)
 
 
 _OPTIONS = {
@@ -124,9 +123,6 @@ _OPTIONS = {
     "heartbeat_s": "--heartbeat",
     "dead_s": "--dead-after",
     "drain_s": "--drain",
-    "timeout_s": "--timeout",
-    "step_timeout_s": "--step-timeout",
-    "memory_mb": "--memory",
     "permissions.scratch_mb": "--scratch",
     "Permissions.scratch_mb": "--scratch",
     "health": "--health",

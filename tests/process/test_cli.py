@@ -675,6 +675,7 @@ def test_an_error_speaks_of_the_options_of_the_command(write, source, options, s
     ("options", "message"),
     [
         (("--timeout", "-1"), "error: --timeout: must be a finite number above 0, not -1.0"),
+        (("--memory", "1e300"), "error: --memory: must be at most "),
         (
             ("--net", "https://x"),
             "error: --net: the network rule 'https://x' is a URL; write 'x:443'",

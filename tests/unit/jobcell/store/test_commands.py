@@ -133,6 +133,7 @@ def test_enqueue_takes_a_job_a_state_from_standard_input_and_limits(here, store)
         (["enqueue", "plan.json", "--not-before", "soon"], "--not-before: 'soon' is not a time"),
         (["enqueue", "plan.json", "--not-before", "2026-12-01"], "is not a time with a zone"),
         (["enqueue", "plan.json", "--timeout", "-1"], "--timeout: must be a finite number above 0"),
+        (["enqueue", "plan.json", "--timeout", "1e300"], "--timeout: must be at most"),
         (["enqueue", "secret.json"], "workflow.steps[0].configuration: has the value of 'token'"),
         (["enqueue", "plan.json", "--store", "runs.db"], "write sqlite:///runs.db"),
         (["runs", "--store", "mysql://h/d"], "a store cannot be in 'mysql'"),

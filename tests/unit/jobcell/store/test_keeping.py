@@ -48,6 +48,7 @@ def test_runs_are_listed_newest_first_and_by_state_and_tenant(fresh):
 
     assert [run.id for run in fresh.runs()] == ["r3", "r2", "r1", "r0"]
     assert [run.id for run in fresh.runs(limit=2)] == ["r3", "r2"]
+    assert fresh.runs(limit=10**30) == fresh.runs()
     assert [run.id for run in fresh.runs(tenant="even")] == ["r2", "r0"]
     assert [run.id for run in fresh.runs(state="done")] == ["r0"]
     assert [run.id for run in fresh.runs(state="dead", tenant="odd")] == ["r1"]

@@ -128,6 +128,10 @@ def test_a_relative_file_stays_the_same_file_in_another_directory(home, monkeypa
         ("postgresql://[::1/db", "cannot be read"),
         ("postgresql://127.0.0.1/db?nonsense=1", 'invalid connection option "nonsense"'),
         ("sqlite:///a\0b.db", "NUL"),
+        ("sqlite:///a%00b.db", r"name of the database .* cannot have: 'a\\x00b.db'"),
+        ("postgresql://host/d%00b", "name of the database .* cannot have"),
+        ("postgresql://user:a%00b@host/db", "the password .* cannot have$"),
+        ("sqlite:////dev/null", "/dev/null is not a file"),
     ],
 )
 def test_a_wrong_address_is_a_url_error(home, monkeypatch, url, words):
