@@ -89,7 +89,7 @@ class Outbox:
         keeps_secrets: Whether the store is encrypted.
         ends_unstarted: Whether the run ends if its child does not start; if not, it begins again.
         notify: Called when there is something to write, and whether it is urgent.
-        gone: Called when the child is gone; see `changed`.
+        gone: Called when the child is gone; see `changed`.  It returns whether the worker is busy with other runs.
 
     """
 
@@ -102,7 +102,7 @@ class Outbox:
         keeps_secrets: bool,
         ends_unstarted: bool,
         notify: Callable[[Outbox, bool], None],
-        gone: Callable[[str], None],
+        gone: Callable[[str], bool],
     ) -> None:
         self.run_id: str = begun.run_id
         self.owner: str = begun.owner
@@ -162,12 +162,14 @@ class Outbox:
         The supervisor's thread calls this while it holds a lock, so nothing here waits.
         """
         run = self._run
-        urgent = run is not None and run.done
-        if urgent:
-            self._gone(self.run_id)
-        if urgent or not self._is_due:
+        if run is not None and run.done:
+            # The end of a run has time while others begin: they need the processor, and the end can go
+            # with their records.
             self._is_due = True
-            self._notify(self, urgent)
+            self._notify(self, not self._gone(self.run_id))
+        elif not self._is_due:
+            self._is_due = True
+            self._notify(self, False)
 
     def record(self, record: StepRecord, done: Callable[[BaseException | None], None]) -> None:
         """Write a record, and return at once.

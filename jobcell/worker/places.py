@@ -21,6 +21,10 @@ SHORT_S: Final = 0.5
 """Average duration of runs below which a worker claims more runs than it has places, so that a place is never
 empty while DBOS claims."""
 
+AHEAD: Final = 2
+"""Number of claimed runs for each place that wait.  If places become free together, each of them needs a run at once,
+and the next claim takes some time."""
+
 MOST_WAITING: Final = 16
 """Largest number of claimed runs that wait for a place."""
 
@@ -123,11 +127,17 @@ class Places:
         with self._changed:
             return self._has_place(run_id)
 
-    def leave(self, run_id: str) -> None:
-        """Take note that the child of a run is gone: its place is free, while its end is written."""
+    def leave(self, run_id: str) -> bool:
+        """Take note that the child of a run is gone: its place is free, while its end is written.
+
+        Returns:
+            Whether each place has another run, or gets it now.
+
+        """
         with self._changed:
             if self._turns.pop(run_id, self) is None:
                 self._changed.notify_all()
+            return len(self._turns) >= self.number
 
     def measured(self, seconds: float) -> None:
         """Take note of the duration of a run that has ended."""
@@ -184,7 +194,7 @@ class Places:
     def _waiting(self) -> int:
         """Return the number of runs that may wait for a place."""
         is_short = self._average_s is not None and self._average_s < SHORT_S
-        return min(self.number, MOST_WAITING) if self._ahead and is_short else 0
+        return min(AHEAD * self.number, MOST_WAITING) if self._ahead and is_short else 0
 
     def _free(self) -> int:
         room = self.number + self._waiting() - len(self._claimed)

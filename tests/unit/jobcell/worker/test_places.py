@@ -42,8 +42,8 @@ def test_short_runs_are_claimed_ahead_but_wait_for_their_turn() -> None:
     """More than the number of places never run at once."""
     places = opened(2)
     places.measured(0.01)
-    places.take(["a", "b", "c"])
-    assert places.free == 1
+    places.take(["a", "b", "c", "d"])
+    assert places.free == 2
     assert not places.has_room  # several are claimed at once
     done: list[str] = []
     waiting = threading.Thread(
@@ -74,6 +74,16 @@ def test_a_place_is_free_when_the_child_is_gone() -> None:
     assert places.claimed() == {"b"}
 
 
+def test_a_place_that_becomes_free_is_reported_as_taken_if_a_run_waits_for_it() -> None:
+    """The end of a run is written at once only if the worker has an empty place."""
+    places = opened(2)
+    places.measured(0.01)
+    places.take(["a", "b", "c"])
+    assert places.leave("a")
+    assert not places.leave("b")
+    assert not places.leave("c")
+
+
 def looking(places: Places) -> tuple[threading.Thread, list[int]]:
     """Start a thread that waits until it is time to claim, and return it when it waits."""
     found: list[int] = []
@@ -96,7 +106,7 @@ def test_a_claim_ahead_waits_while_the_runs_before_it_begin(
     assert found == []
     places.leave("a")
     thread.join(10)
-    assert found == [2]
+    assert found == [4]
     places.give_back("a")
     places.take(["c"])
     thread, found = looking(places)
@@ -114,7 +124,7 @@ def test_a_claim_ahead_waits_for_a_share_of_the_time_of_a_run(
     places = opened(2)
     places.measured(0.1)
     places.take(["a", "b"])
-    assert places.wait() == 2
+    assert places.wait() == 4
 
 
 def test_the_first_claim_does_not_wait() -> None:
@@ -124,7 +134,7 @@ def test_the_first_claim_does_not_wait() -> None:
     places.take(["a"])
     thread, found = looking(places)
     thread.join(10)
-    assert found == [3]
+    assert found == [5]
 
 
 def test_long_runs_are_not_claimed_ahead() -> None:
