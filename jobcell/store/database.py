@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from jobcell.store.driver_errors import as_store_error, wrapped
 from jobcell.store.errors import StoreDamagedError, StoreError, StoreUnavailableError
+from jobcell.store.lists import register
 from jobcell.store.same_file import SameFile
 from jobcell.store.schema import SCHEMA_VERSION, check_version, meta, translations
 from jobcell.store.urls import shown
@@ -206,10 +207,10 @@ class Database:
             assert isinstance(raw, psycopg.Connection)
             try:
                 # Without BEGIN, PostgreSQL takes everything up to the end of the pipeline as one transaction.
-                with raw.pipeline():
-                    raw.execute(self._version_test, prepare=True)
+                with raw.pipeline(), raw.cursor() as cursor:
+                    cursor.execute(self._version_test, prepare=True)
                     for text, values in calls:
-                        raw.execute(text, values, prepare=True)
+                        cursor.execute(text, values, prepare=True)
             except psycopg.errors.DivisionByZero:
                 return False
             except psycopg.Error as error:
@@ -294,6 +295,7 @@ class Database:
         record.info["session"] = self._session
         calls = ", ".join(["set_config(%s, %s, false)"] * len(self._session))
         values = [part for setting in self._session.items() for part in setting]
+        register(connection)
         try:
             connection.execute(f"select {calls}", values)
             connection.commit()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from jobcell.store.database import Database
+from jobcell.store.lists import list_of
 from jobcell.store.schema import translations
 
 _MOST: Final = 512
@@ -137,6 +138,17 @@ def rows_of(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
 
 
 def lists_of(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
-    """Return the parameters of `rows_of` for at least one row."""
+    """Return the parameters of `rows_of` for at least one row, for a statement of SQLAlchemy."""
     columns = zip(*rows, strict=True)
     return {f"{_LIST}{name}": list(values) for name, values in zip(names, columns, strict=True)}
+
+
+def binary_lists_of(
+    table: sa.Table, names: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> dict[str, object]:
+    """Return the parameters of `rows_of` for at least one row, for `Prepared.call`."""
+    columns = zip(*rows, strict=True)
+    return {
+        f"{_LIST}{name}": list_of(table.c[name], values)
+        for name, values in zip(names, columns, strict=True)
+    }

@@ -16,8 +16,8 @@ from sqlalchemy.dialects import postgresql
 
 from jobcell.store.blobs import Blobs
 from jobcell.store.database import Database
-from jobcell.store.prepared import Prepared, lists_of, rows_of
-from jobcell.store.schema import events, records, runs, workflow_status
+from jobcell.store.prepared import Prepared, binary_lists_of, rows_of
+from jobcell.store.schema import blobs, events, records, runs, workflow_status
 from jobcell.worker.append import Append
 from jobcell.worker.beginning import closing_claim
 
@@ -59,24 +59,32 @@ class Express:
             return False
         to = self._statements
         claims = [(part.run_id, part.owner) for part in parts]
-        calls = [to.check.call(worker=self._worker, number=len(claims), **lists_of(_CLAIM, claims))]
+        calls = [
+            to.check.call(
+                worker=self._worker,
+                number=len(claims),
+                **binary_lists_of(workflow_status, _CLAIM, claims),
+            )
+        ]
         if contents:
             rows = [tuple(row.values()) for row in contents]
-            calls.append(self._blobs.add_together.call(**lists_of(tuple(contents[0]), rows)))
+            calls.append(
+                self._blobs.add_together.call(**binary_lists_of(blobs, tuple(contents[0]), rows))
+            )
         added = [
             (part.run_id, seq, event.body, None if event.blob is None else event.blob.key)
             for part in parts
             for seq, event in part.events
         ]
         if added:
-            calls.append(to.add_events.call(**lists_of(_EVENT, added)))
+            calls.append(to.add_events.call(**binary_lists_of(events, _EVENT, added)))
         recorded = [
             (part.run_id, number, record.step_run_id, packed.body, packed.blob.key)
             for part in parts
             for number, record, packed in part.records
         ]
         if recorded:
-            calls.append(to.add_records.call(**lists_of(_RECORD, recorded)))
+            calls.append(to.add_records.call(**binary_lists_of(records, _RECORD, recorded)))
         ends = [(part, part.last) for part in parts if part.last is not None]
         if ends:
             ended = [
@@ -90,8 +98,8 @@ class Express:
                 for part, last in ends
             ]
             over = [(part.run_id, part.owner) for part, _last in ends]
-            calls.append(to.end.call(**lists_of(_END, ended)))
-            calls.append(to.close_claims.call(**lists_of(_CLAIM, over)))
+            calls.append(to.end.call(**binary_lists_of(runs, _END, ended)))
+            calls.append(to.close_claims.call(**binary_lists_of(workflow_status, _CLAIM, over)))
         return self._database.send_together(calls)
 
 
