@@ -58,6 +58,8 @@ def _run(arguments: list[str]) -> int:
             _say(f"error: {line}")
         return BAD_INPUT
     except SystemExit as exit_:
+        if isinstance(exit_.__context__, BrokenPipeError):
+            raise ReaderGoneError from None  # the library makes the exit code 1 of it
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except (BrokenPipeError, ReaderGoneError):
         raise

@@ -194,7 +194,9 @@ From = Annotated[
 ]
 Only = Annotated[
     str | None,
-    typer.Option(metavar="STEP", help="Run this step alone, with its input from --journal."),
+    typer.Option(
+        metavar="STEP", help="Run this step alone, with the input from --journal or --state."
+    ),
 ]
 
 Watch = Annotated[

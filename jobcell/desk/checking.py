@@ -81,7 +81,9 @@ def _read_source(path: Path) -> str:
     except OSError as error:
         raise BadInputError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
-        message = f"{path}: is not text: byte {error.start} is not UTF-8; a job is Python source"
+        message = (
+            f"{path}: is not text: byte {error.start + 1} is not UTF-8; a job is Python source"
+        )
         raise BadInputError([message]) from None
 
 

@@ -122,7 +122,8 @@ def _files(name: str) -> dict[str, str]:
         "jobs/select.py": _SELECT,
         "jobs/report.py": _REPORT,
         "tests/select.job.yaml": _YAML,
-        "tests/test_plan.py": _TEST,
+        # Pytest refuses two test files of one name, and a person may test several projects at once.
+        f"tests/test_{re.sub(r'[.-]', '_', name)}.py": _TEST,
         "README.md": _README.format(name=name),
         "pyrightconfig.json": _json(_PYRIGHT),
         ".vscode/settings.json": _json(_SETTINGS),

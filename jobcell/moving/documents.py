@@ -106,7 +106,7 @@ def read_text(path: Path, where: str, *, limit: int, shown: str | None = None) -
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInputError([f"{where}: {name}is not UTF-8 text: byte {error.start}"]) from None
+        raise BadInputError([f"{where}: {name}is not UTF-8 text: byte {error.start + 1}"]) from None
 
 
 def read_document(path: Path) -> Any:

@@ -125,6 +125,11 @@ class Portable:
             raise BadInputError(
                 [f"{part.where(key)}: {key} must be a text or a path, not {kind(value)}"]
             )
+        if value.strip().endswith(".py") and "\n" not in value:
+            message = f"{key} is the Python file {value.strip()!r}, so this is a plan of jobcell"
+            raise BadInputError(
+                [f"{part.where(key)}: {message}; jobcell import takes projects of OpenFn"]
+            )
         if is_path(value):
             return self._folder.text(
                 value.strip().removeprefix("file://"), self._base, part.where(key)

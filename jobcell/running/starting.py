@@ -43,6 +43,7 @@ from jobcell.reuse.journals import (
 from jobcell.reuse.repeating import Repeat, Repetition, choose_repeat, prepare_repeat
 from jobcell.running.cached_runs import WithoutReplays, check_cache_options, open_cache
 from jobcell.running.choices import Given, PlanChoice
+from jobcell.running.parts import alone, repeat_of
 from jobcell.running.runner import RunRequest, is_reached, run_plan
 
 if TYPE_CHECKING:
@@ -74,10 +75,7 @@ def start_run(
 
         debug = Debug(choice, given)
         choice = debug.choice
-    repeat = _repeat_of(choice)
-    check_cache_options(
-        is_cached=choice.cache_steps, fresh=choice.fresh, has_journal=choice.journal is not None
-    )
+    repeat = _check_choice(choice, given)
     plan, repeat = _load_plan(choice, given, repeat)
     if debug is not None:
         plan = debug.one_step(plan, None if repeat is None else repeat.step_id, _say)
@@ -133,11 +131,29 @@ def _load_plan(
         warn=_print_warning,
         say=_say,
     )
+    note = None
     if repeat is not None:
         repeat, note = choose_repeat(repeat, plan)
-        if note is not None:
-            _say(note)
+    elif choice.only_step is not None:
+        plan, note = alone(plan, choice.only_step)
+    if note is not None:
+        _say(note)
     return plan, repeat
+
+
+def check_options(choice: PlanChoice, given: Given) -> None:
+    """Raise BadInputError if options are wrong that no change of a file can mend."""
+    _check_output(given)
+    _check_choice(choice, given)
+    _run_options(given, msgspec.structs.replace(given.options, ca_file=None))
+    _policy(given.options, given)
+
+
+def _check_choice(choice: PlanChoice, given: Given) -> Repeat | None:
+    check_cache_options(
+        is_cached=choice.cache_steps, fresh=choice.fresh, has_journal=choice.journal is not None
+    )
+    return repeat_of(choice, given)
 
 
 def _autoinstall(plan: Plan, choice: PlanChoice, repo: str | None) -> None:
@@ -263,24 +279,6 @@ def _run(request: RunRequest, given: Given) -> int:
         )
     except BrokenPipeError:
         raise ReaderGoneError from None
-
-
-def _repeat_of(choice: PlanChoice) -> Repeat | None:
-    if choice.from_step is not None and choice.only_step is not None:
-        raise BadInputError(["--only: --from is given as well; give one of them"])
-    step_id = choice.only_step if choice.from_step is None else choice.from_step
-    if step_id is None:
-        return None
-    repeat = Repeat(step_id, only=choice.only_step is not None)
-    if choice.journal is None:
-        message = f"{repeat.option}: needs the journal of an earlier run; name it with --journal"
-        raise BadInputError([message])
-    if choice.start is not None:
-        message = f"{repeat.option}: --start is given as well; an earlier run has begun already"
-        raise BadInputError([message])
-    if repeat.only and choice.end is not None:
-        raise BadInputError(["--only: --end is given as well; the run ends with the step"])
-    return repeat
 
 
 def _check_output(given: Given) -> None:

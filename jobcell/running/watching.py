@@ -19,7 +19,7 @@ from jobcell.input.inputs import find_repo
 from jobcell.input.plan_file import PlanSource, read_plan_file
 from jobcell.output.exit_codes import BAD_INPUT, INTERRUPTED, OF_REASON
 from jobcell.output.wording import printable, tell_duration
-from jobcell.running.starting import start_run
+from jobcell.running.starting import check_options, start_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,6 +93,7 @@ def _check(choice: PlanChoice, given: Given) -> None:
     except ModuleNotFoundError:
         message = "--watch needs one more package: pip install 'jobcell[watch]'"
         raise BadInputError([message]) from None
+    check_options(choice, given)
 
 
 def find_watched(choice: PlanChoice, given: Given) -> Watched:

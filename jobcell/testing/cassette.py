@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import http.client
 import re
+import sys
 import threading
 from collections.abc import Collection, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from vcr.persisters.filesystem import CassetteNotFoundError, FilesystemPersister
@@ -60,10 +61,7 @@ class Cassette:
     """
 
     def __init__(self, origin: str, path: Path, mode: str, secrets: Collection[str]) -> None:
-        parts = urlsplit(origin)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
-            message = f"a cassette takes the address of a server, such as 'https://api.example.org', not {origin!r}"
-            raise ValueError(message)
+        parts = _parts_of(origin)
         self.path = path
         self.requests: list[str] = []
         self.missing: list[str] = []
@@ -76,7 +74,7 @@ class Cassette:
         class Handler(_Handler):
             owner = cassette
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         port = self._server.server_address[1]
         self.url: str = f"http://127.0.0.1:{port}{parts.path.rstrip('/')}"
@@ -115,7 +113,7 @@ class Cassette:
             if response is None:
                 try:
                     response = self._send(asked)
-                except OSError as error:
+                except (OSError, http.client.HTTPException) as error:
                     self.missing.append(name)
                     text = f"{name}: {self._real} did not answer: {error}"
                     return 502, [("Content-Type", "text/plain")], text.encode()
@@ -157,6 +155,29 @@ class Cassette:
     def tell_missing(self) -> str:
         """Return a line for each request without an exchange."""
         return "\n".join(self._advice(name) for name in self.missing)
+
+
+def _parts_of(origin: str) -> SplitResult:
+    try:
+        parts = urlsplit(origin)
+        is_server = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.query
+        if is_server and parts.port != 0:
+            return parts
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+    ):  # also from `port`, of a port that is not a number
+        pass
+    message = f"a cassette takes the address of a server, such as 'https://api.example.org', not {origin!r}"
+    raise ValueError(message)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing about a client that has gone: its run has ended, and the test says how."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _SafeYaml:

@@ -24,9 +24,11 @@ def run(places: Sequence[Path], repo: Path | None, record: str, arguments: Seque
         The exit code of pytest.
 
     Raises:
-        BadInputError: A place does not exist, or pytest is not installed.
+        BadInputError: A place does not exist, pytest is not installed, or there is nowhere to print.
 
     """
+    if sys.stdout.closed:
+        raise BadInputError(["standard output is closed; pytest needs it"])
     if importlib.util.find_spec("pytest") is None:
         raise BadInputError(["the command test needs more packages: pip install 'jobcell[test]'"])
     missing = [str(place) for place in places if not Path(str(place).partition("::")[0]).exists()]

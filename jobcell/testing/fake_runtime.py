@@ -7,6 +7,7 @@ knows nothing of jobcell, so the file imports the standard library only.
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 import logging
 import pickle
@@ -29,11 +30,17 @@ def install(names: dict[str, Any]) -> None:
     Args:
         names: The namespace, whose other names stay as they are.
 
+    Raises:
+        ValueError: The adaptor does not have a verb. The job would call the real one under its right name.
+
     """
     file = Path(__file__).with_name("_jobcell_fake.pickle")
     content = pickle.loads(file.read_bytes())  # noqa: S301 - written by the test itself
     public = names.get("__all__")
     places = {verb: _place_of(verb, names) for verb in content["verbs"]}
+    for verb, place in places.items():
+        if content["real"] and verb not in place:
+            raise ValueError(_unknown_verb(content["adaptor"], verb, names))
     if public is not None:
         own = [verb for verb, place in places.items() if place is names and verb not in public]
         names["__all__"] = [*public, *own]
@@ -52,6 +59,13 @@ def _place_of(verb: str, names: dict[str, Any]) -> dict[str, Any]:
         vars(names[name]) for name in names.get("__all__") or () if _is_module(names.get(name))
     ]
     return next((place for place in modules if verb in place.get("__all__", ())), names)
+
+
+def _unknown_verb(adaptor: str, verb: str, names: dict[str, Any]) -> str:
+    known = [name for name in names.get("__all__") or names if callable(names.get(name))]
+    near = difflib.get_close_matches(verb, known, n=1)
+    advice = f"; did you mean {near[0]!r}?" if near else ""
+    return f"fake_adaptor({adaptor!r}): the adaptor has no verb {verb!r}{advice}"
 
 
 def _is_module(value: object) -> bool:

@@ -62,7 +62,7 @@ class Replies(msgspec.Struct, frozen=True):
     items: tuple[Any, ...]
 
 
-def raises(name: str, message: str = "", **attributes: Any) -> Raised:
+def raises(name: str, /, message: str = "", **attributes: Any) -> Raised:
     """Return a reply that is an exception.
 
     Args:
@@ -71,7 +71,7 @@ def raises(name: str, message: str = "", **attributes: Any) -> Raised:
         **attributes: Its attributes, for example ``status=404`` or ``retryable=True``.
 
     """
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(
             f"raises() takes the name of a class, such as 'ResponseError', not {name!r}"
         )
@@ -116,7 +116,7 @@ def write_fake(
         real: The installed adaptor; its other names stay as they are. None if there is none.
 
     Raises:
-        ValueError: A verb is not a name, or the adaptor does not have it.
+        ValueError: A verb is not a name.
         TypeError: A reply cannot be given to a child.
 
     """
@@ -134,7 +134,7 @@ def write_fake(
         text = _take_real(Path(real.path), module, home)
     (package / "__init__.py").write_text(text + _TAIL, encoding="utf-8")
     shutil.copy(_RUNTIME, package / "_jobcell_fake.py")
-    spec, functions = _encode(name, verbs)
+    spec, functions = _encode(name, verbs, is_real=real is not None)
     (package / _SPEC).write_bytes(spec)
     for file in ("__init__.py", "_jobcell_fake.py"):  # a child cannot write compiled files
         py_compile.compile(str(package / file), quiet=1)
@@ -169,7 +169,7 @@ def _take_real(directory: Path, module: str, home: Path) -> str:
     return (package / "__init__.py").read_text(encoding="utf-8")
 
 
-def _encode(name: str, verbs: Mapping[str, Any]) -> tuple[bytes, bool]:
+def _encode(name: str, verbs: Mapping[str, Any], *, is_real: bool) -> tuple[bytes, bool]:
     functions = False
     spec: dict[str, list[tuple[str, Any]]] = {}
     last: dict[str, bool] = {}
@@ -178,7 +178,7 @@ def _encode(name: str, verbs: Mapping[str, Any]) -> tuple[bytes, bool]:
         spec[verb] = [_form(item) for item in items]
         last[verb] = isinstance(reply, Replies)
         functions = functions or any(kind == "function" for kind, _ in spec[verb])
-    content = {"adaptor": name, "mark": MARK, "verbs": spec, "once": last}
+    content = {"adaptor": name, "real": is_real, "mark": MARK, "verbs": spec, "once": last}
     try:
         return (_pickle_functions(content) if functions else pickle.dumps(content)), functions
     except (pickle.PicklingError, TypeError, AttributeError) as error:

@@ -94,6 +94,9 @@ class Runner:
 
         """
         __tracebackhide__ = True
+        if not isinstance(options, RunOptions | None):
+            message = f"options: takes jobcell.RunOptions(...), not {type(options).__name__}"
+            raise TypeError(message)
         options = options or RunOptions()
         modules = {**self._modules, **self._bundled(plan), **options.modules}
         for name, fake in stage.fakes.items():
@@ -172,8 +175,13 @@ def plan_of(
     Raises:
         FileNotFoundError: The path is not that of a file.
         BadInputError: The plan in the file is wrong.
+        TypeError: An argument has another type.
 
     """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"takes the path or the text of a job, not {type(source).__name__}")
+    if not isinstance(adaptors, Sequence):
+        raise TypeError(f"adaptor: takes a name or a list of names, not {type(adaptors).__name__}")
     path = _find(source, base)
     if path is None:
         job: dict[str, Any] = {"id": "job-1", "expression": source, "adaptors": list(adaptors)}
@@ -227,14 +235,14 @@ def _steps(plan: Mapping[str, Any]) -> Sequence[Any]:
 def _resolvers(
     credentials: Mapping[str, Any] | None, collections: MemoryCollections | None
 ) -> Resolvers:
-    if credentials is None:
-        return Resolvers(collections=collections)
+    given = {} if credentials is None else credentials
 
     def load(credential_id: str) -> Any:
-        if credential_id not in credentials:
-            known = ", ".join(map(repr, sorted(credentials))) or "none"
-            raise LookupError(f"the test gives no credential {credential_id!r}; it gives {known}")
-        return credentials[credential_id]
+        if credential_id not in given:
+            known = ", ".join(map(repr, sorted(given)))
+            known = f"it gives {known}" if known else "give it with 'credentials'"
+            raise LookupError(f"the test gives no credential {credential_id!r}; {known}")
+        return given[credential_id]
 
     return Resolvers(credential=load, collections=collections)
 

@@ -160,7 +160,38 @@ def read(path: Path) -> JobTest:
         raise pytest.Collector.CollectError(message)
     if all(case.expect is None for case in test.cases or [Case()]) and test.expect is None:
         raise pytest.Collector.CollectError(f"{path}: has no 'expect', so it cannot fail")
+    parts: list[tuple[str, JobTest | Case]] = [("", test)]
+    parts += [(f"cases[{number}].", case) for number, case in enumerate(test.cases or ())]
+    for place, part in parts:
+        for at, reason in (*_wrong_fakes(part.fakes or {}), *_wrong_patterns(part.expect)):
+            line, column = source.places.find(f"{place}{at}").here
+            message = f"{path}:{line}:{column}: {place}{at}: {reason}"
+            raise pytest.Collector.CollectError(message)
     return test
+
+
+def _wrong_fakes(fakes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the path of each reply that is not one, with the reason."""
+    for name, verbs in fakes.items():
+        for verb, reply in verbs.items():
+            try:
+                _reply(reply)
+            except ValueError as error:
+                yield f"fakes.{name}.{verb}", str(error)
+
+
+def _wrong_patterns(expected: Expected | None) -> Iterator[tuple[str, str]]:
+    """Yield the path of each text that is not a regular expression, with the reason."""
+    if expected is None:
+        return
+    patterns = [(f"expect.logs[{n}]", one) for n, one in enumerate(expected.logs or ())]
+    if expected.error is not None and expected.error.message is not None:
+        patterns.append(("expect.error.message", expected.error.message))
+    for at, pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield at, f"{pattern!r} is not a regular expression: {error}"
 
 
 def _where(message: str, source: YamlData) -> str:
@@ -187,9 +218,11 @@ def _reply(reply: Any) -> Any:
     """Return a reply: ``{raises: NAME, ...}`` and ``{replies: [...]}`` mean what the functions mean."""
     if isinstance(reply, dict) and "raises" in reply:
         rest = {key: value for key, value in reply.items() if key not in {"raises", "message"}}
-        made: Raised = raises(str(reply["raises"]), str(reply.get("message", "")), **rest)
+        made: Raised = raises(reply["raises"], str(reply.get("message", "")), **rest)
         return made
-    if isinstance(reply, dict) and set(reply) == {"replies"} and isinstance(reply["replies"], list):
+    if isinstance(reply, dict) and set(reply) == {"replies"}:
+        if not isinstance(reply["replies"], list):
+            raise ValueError("replies takes a list, with one reply for each call")
         return replies(*map(_reply, reply["replies"]))
     return reply
 

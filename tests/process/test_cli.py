@@ -425,6 +425,18 @@ def test_a_reader_that_goes_away_is_no_error(write):
     assert said == b""
 
 
+@pytest.mark.parametrize("words", [["schema"], ["completion", "zsh"], ["run", "--help"]])
+def test_every_command_says_that_its_reader_has_gone(words):
+    """The library that calls our commands would end them with 1, which means that a job failed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [*COMMAND, *words], stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_terminal_shows_the_steps(write):
     """If standard error is a terminal it shows a table, which log lines cannot control."""
     noisy = "def main(state):\n    print('\\x1b]0;title\\x07')\n    return state\n"

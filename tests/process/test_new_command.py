@@ -33,6 +33,14 @@ def test_each_command_of_its_readme_works(project):
     assert "people" in (project / "run.html").read_text()
 
 
+def test_the_tests_of_two_projects_run_together(project):
+    """Pytest refuses two test files with one name, so the name of the project is in it."""
+    folder = project.parent
+    assert run_warm(None, "new", "more-1.x", cwd=folder, timeout_s=120).returncode == 0
+    done = run_warm(None, "test", "people", "more-1.x", cwd=folder, timeout_s=300)
+    assert (done.returncode, "8 passed" in done.stdout) == (0, True), done.stdout
+
+
 def test_its_stubs_and_settings_belong_together(project):
     """The settings of pyright and VS Code name directories that exist."""
     settings = json.loads((project / "pyrightconfig.json").read_text())

@@ -170,6 +170,21 @@ def test_from_and_only_run_a_part_and_leave_the_journal_as_it_is(write, jobcell,
     assert (tmp_path / "j").read_bytes() == before
 
 
+def test_only_takes_the_input_of_the_step_from_a_file_as_well(write, jobcell, tmp_path):
+    """The step runs alone, with this state and without a journal, and the cache keeps its result."""
+    write("plan.json", make_plan())
+    write("s.json", {"data": ["x"]})
+    words = ("run", "plan.json", "--only", "B", "--state", "s.json")
+    cache = {"JOBCELL_CACHE_DIR": str(tmp_path / "cache")}
+
+    done = jobcell(*words)
+    assert (ran(done), json.loads(done.stdout)) == (["b"], {"data": ["x", "b"]})
+    assert "--only: 'B' is taken as 'b'" in done.stderr
+    cached = [jobcell(*words, "--cache-steps", **cache) for _ in range(2)]
+    assert [ran(one) for one in cached] == [["b"], []]
+    assert [one.stdout for one in cached] == [done.stdout] * 2
+
+
 def test_a_step_that_ended_the_run_can_be_mended_and_run_from_there(write, jobcell, tmp_path):
     """Only the replayed steps must be the same; the mended step and later ones may differ."""
     credentials = {"credentials": {"password": CREDENTIAL}}
@@ -373,7 +388,19 @@ BAD = {
         "no step has the id or name 'x'",
     ),
     "from damaged": (["run", "plan.json", "--journal", "damaged", "--from", "b"], "is damaged"),
-    "from nothing": (["run", "plan.json", "--from", "b"], "--from: needs the journal"),
+    "from nothing": (
+        ["run", "plan.json", "--from", "b"],
+        "--start STEP begins with a step without",
+    ),
+    "only nothing": (["run", "plan.json", "--only", "b"], "--only: needs the input of the step"),
+    "only and start": (
+        ["run", "plan.json", "--only", "b", "--start", "b", "--state", "s.json"],
+        "--only: --start is given as well; the run begins with the step",
+    ),
+    "only a trigger": (
+        ["run", "trigger.json", "--only", "t", "--state", "s.json"],
+        "'t' is a trigger, which has nothing to run",
+    ),
     "from missing": (["run", "plan.json", "--from", "b", "--journal", "nowhere"], "No such file"),
     "from other": (
         ["run", "other.json", "--journal", "j", "--from", "x"],

@@ -140,6 +140,11 @@ def test_an_adaptor_in_the_repo_counts(folder):
     [
         (["plan.json", "--state", "-"], "--state is standard input; name a file"),
         (["plan.json", "--journal", "j"], "a journal keeps one run"),
+        (["plan.json", "--only", "a"], "--only: needs the input of the step"),
+        (["plan.json", "--from", "a"], "--from: needs the journal of an earlier run"),
+        (["plan.json", "--no-cache"], "--no-cache: has a meaning only with --cache-steps"),
+        (["plan.json", "--timeout", "-1"], "--timeout: must be a finite number above 0, not -1.0"),
+        (["plan.json", "--net", "https://x"], "--net: "),
         (["plan.json", "--state", "state.json", "-o", "state.json"], "so it would never end"),
     ],
 )

@@ -153,6 +153,23 @@ def test_bad_verb(fake_adaptor, verbs):
         fake_adaptor("rest", **verbs)
 
 
+def test_verb_that_is_not_there(run_job, fake_adaptor):
+    fake_adaptor("rest", gett=1)
+    with pytest.raises(JobFailedError, match="'rest'.: the adaptor has no verb 'gett'; did you mean 'get'"):
+        run_job(FETCH, {"q": 1}, adaptor=["rest", "common"])
+
+
+def test_arguments_of_another_type(run_job):
+    with pytest.raises(TypeError, match="options: takes jobcell.RunOptions(.*), not dict"):
+        run_job("def main(state): return state", options={"timeout_s": 1})
+    with pytest.raises(TypeError, match="adaptor: takes a name or a list of names, not int"):
+        run_job("def main(state): return state", adaptor=5)
+    with pytest.raises(TypeError, match="takes the path or the text of a job, not dict"):
+        run_job({"workflow": {}})
+    with pytest.raises(JobFailedError, match="no credential 'login'; give it with 'credentials'"):
+        run_job("def main(state): return state", configuration="login")
+
+
 def test_reply_that_cannot_travel(fake_adaptor):
     with pytest.raises(TypeError, match="cannot be given to the child"):
         fake_adaptor("rest", get=(i for i in ()))
@@ -254,6 +271,26 @@ def test_a_file_without_python_names_what_differs(outcomes):
         ("job: a.py\nexpect: {exact: no}", ":2:17: Expected `bool`, got `str`"),
         ("job: a.py\nfakes: {rest: 5}", ":2:8: Expected `object`, got `int`"),
         ("job: a.py\njob: b.py", ":2:1: has the same key 'job' twice in one object"),
+        (
+            "job: a.py\nexpect: {}\nfakes:\n  rest:\n    get: {raises: 5}",
+            ":5:10: fakes.rest.get: raises() takes the name of a class, such as 'ResponseError', not 5",
+        ),
+        (
+            "job: a.py\nexpect: {}\nfakes: {rest: {get: {replies: {}}}}",
+            ":3:21: fakes.rest.get: replies takes a list",
+        ),
+        (
+            "job: a.py\nexpect: {}\nfakes: {rest: {get: {replies: []}}}",
+            ":3:21: fakes.rest.get: replies() needs at least one reply",
+        ),
+        (
+            "job: a.py\nexpect: {logs: ['(']}",
+            ":2:17: expect.logs[0]: '(' is not a regular expression: missing ), unterminated",
+        ),
+        (
+            "job: a.py\ncases:\n  - expect: {error: {message: '['}}",
+            ":3:31: cases[0].expect.error.message: '[' is not a regular expression: unterminated",
+        ),
         ("state: &s {}\nfakes: {a: *s}", ":2:12: has an alias 's'; write the value again"),
         ("job: !!python/object/apply:os.system [id]", ":1:6: has a tag"),
         ("job: a.py\nexpect:\n\tstate: 1", ":3:1: is not YAML: found character"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -10,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from vcr.request import Request
+from workers import wait_for
 
 from jobcell.testing.cassette import HIDDEN, Cassettes, Tape
 
@@ -95,6 +98,19 @@ def test_a_cassette_holds_no_secret(tmp_path, server):
     assert text.count(HIDDEN) >= 6
 
 
+def test_a_client_that_goes_away_prints_nothing(tmp_path, capfd):
+    """The test says how its run ended; a traceback of the server would hide that."""
+    with Cassettes(tmp_path / "test_x.py", "it", "none", []) as cassettes:
+        port = int(cassettes("https://x.example").url.rpartition(":")[2])
+        ended = threading.active_count()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HT")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            wait_for(lambda: threading.active_count() > ended)
+        wait_for(lambda: threading.active_count() == ended)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_request_without_an_exchange_fails_the_test(tmp_path, server):
     """The job gets an error status, and the test fails with the way to record."""
     before = Server.count
@@ -140,7 +156,9 @@ def test_a_body_of_any_bytes_is_kept(tmp_path):
     assert Tape(path, "none", []).play(asked)["body"]["string"] == b"\xfe\x00"
 
 
-@pytest.mark.parametrize("origin", ["api.example.org", "ftp://x", "https://", "http://x/?q=1"])
+@pytest.mark.parametrize(
+    "origin", ["api.example.org", "ftp://x", "https://", "http://x/?q=1", "http://[", "http://x:y"]
+)
 def test_an_address_that_is_not_a_server_is_refused(tmp_path, origin):
     """The error quotes the address and shows a right one."""
     with (
