@@ -125,6 +125,7 @@ bench-network: setup  ## The network of whole runs: one more run, many connectio
 	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_network
 
 bench-desk: setup  ## The pages and tests of an author in a real browser, beside their goals (needs Chromium)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,dev,browser]'
 	PYTHONPATH=tests/support $(PY) -m benchmarks.bench_desk
 
 bench-load: setup  ## Many lines, steps, runs and bytes: the cost of twice as many
