@@ -9,7 +9,8 @@ unless that was done within the last minute.  So a blob without a mark for ten m
 transaction that is still open, and a mark and a removal of the same row wait for each other.
 
 An object is written before the transaction that needs it: nobody must wait for an object store behind a lock. If
-that transaction fails, the object has no row. `sweep` removes it when it is a day old.
+that transaction fails, the object has no row. `sweep` removes it when it is a day old.  For the same reason a
+huge content is compressed before the transaction, and a transaction with one may pause for longer.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ _GIVEN: Final = ("key", "encoding", "size", "body", "url")
 
 _SMALL_BYTES: Final = 4_000
 """A smaller blob is inserted at once: to ask first whether the store has it costs more."""
+
+_HUGE_BYTES: Final = 1_000_000
+"""A larger blob is compressed and encrypted before the transaction."""
+
+_PAUSE_S: Final = 10.0
+_SLOWEST: Final = 1_000_000
+"""Bytes a second of compression, encryption and the network together, on a machine that is very busy."""
 
 _MANY: Final = 500
 """Number of keys in one query."""
@@ -96,7 +104,9 @@ class Blobs:
             self._objects.close()
 
     def upload(self, contents: Iterable[Blob], *, run_id: str | None = None) -> Uploaded:
-        """Write the large contents that the store does not have to the object store; return rows for `write`.
+        """Pack the large contents that the store does not have, and return rows for `write`.
+
+        They go to the object store.  Without one, the rows have the huge contents themselves.
 
         Args:
             contents: Of `name`.
@@ -106,9 +116,8 @@ class Blobs:
             StoreUnavailableError: The object store or the database is out of reach.
 
         """
-        if self._objects is None:
-            return {}
-        large = {b.key: b for b in contents if len(b.content) > LARGE_BYTES}
+        limit = _HUGE_BYTES if self._objects is None else LARGE_BYTES
+        large = {b.key: b for b in contents if len(b.content) > limit}
         if run_id is not None:
             large = {
                 f"{key}-{run_id}": Blob(f"{key}-{run_id}", b.content) for key, b in large.items()
@@ -143,6 +152,7 @@ class Blobs:
             for key, blob in wanted.items():
                 self._insert(connection, Blob(own[key], blob.content), uploaded)
             return own
+        self._allow_pause(connection, sum(len(blob.content) for blob in wanted.values()))
         # In this order, so that two transactions never wait for each other.
         ordered = sorted(wanted)
         large = [key for key in ordered if len(wanted[key].content) > _SMALL_BYTES]
@@ -179,7 +189,9 @@ class Blobs:
         wanted = set(keys)
         found = {key: fetched[key] for key in wanted if key in fetched}
         ordered = sorted(wanted - found.keys())
-        for row in self._found.run(connection, ordered):
+        rows = self._found.run(connection, ordered)
+        self._allow_pause(connection, sum(row.size for row in rows))
+        for row in rows:
             found[row.key] = self._content(row)
         for key in ordered:
             if key not in found:
@@ -247,6 +259,19 @@ class Blobs:
                 if self._objects is not None:
                     self._objects.remove(url)
         return removed
+
+    def _allow_pause(self, connection: sa.Connection, size: int) -> None:
+        """Let a transaction of ours pause for as long as the work with huge contents takes.
+
+        PostgreSQL would end its session otherwise, and the next try would take as long: see `database`.  It also
+        counts the time in which it waits for the rest of a large parameter.
+        """
+        if size <= _HUGE_BYTES or self._database.is_sqlite:
+            return
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return  # it has no transaction
+        pause_ms = round((_PAUSE_S + size / _SLOWEST) * 1000)
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {pause_ms}")
 
     def _use(self, connection: sa.Connection, key: str) -> bool:
         """Mark a blob as used, so that it is not pruned; return whether it is still there."""

@@ -76,10 +76,12 @@ class Ledger:
             own = {part.run_id for part in kept}
             own |= self._ended_before(connection, [a for a in appends if a.run_id not in own])
             begun = self._beginner.begin(connection, begins, owners, fetched) if begins else {}
-            return [
-                begun.get(part.run_id) if isinstance(part, Begin) else part.run_id in own
-                for part in parts
-            ]
+        if uploaded:
+            self._uploaded = {}  # the rows of huge contents take memory
+        return [
+            begun.get(part.run_id) if isinstance(part, Begin) else part.run_id in own
+            for part in parts
+        ]
 
     def _lock(self, connection: sa.Connection, run_ids: Iterable[str]) -> dict[str, str]:
         """Lock the claims of runs; return the token of each run that this worker holds."""
@@ -98,7 +100,7 @@ class Ledger:
         return {row.id for row in connection.execute(query) if ends[row.id] == row.owner}
 
     def _upload(self, parts: list[Append]) -> Uploaded:
-        """Write large contents to the object store, each once, however often the transaction is tried."""
+        """Pack large contents, and write them to the object store, each once, however often the transaction is tried."""
         if not parts:
             return {}
         contents = {blob.key: blob for part in parts for blob in part.blobs()}

@@ -153,6 +153,45 @@ def test_a_content_that_was_changed_is_reported_and_not_used(fresh, change):
         fresh.reader.stored(connection, run.id)
 
 
+def test_a_transaction_with_a_huge_content_may_pause_for_longer(fresh):
+    """On a busy machine it takes longer to pack 100 MB than a transaction may pause otherwise."""
+    if fresh.database.is_sqlite:
+        pytest.skip("SQLite has no such limit")
+
+    def limit_s(connection):
+        query = "select extract(epoch from current_setting('idle_in_transaction_session_timeout')::interval)"
+        return float(connection.execute(sa.text(query)).scalar_one())
+
+    small, huge = fresh.blobs.name(b"small"), fresh.blobs.name(os.urandom(3_000_000))
+    with fresh.database.write() as connection:
+        usual_s = limit_s(connection)
+        fresh.blobs.write(connection, [small])
+        fresh.blobs.read(connection, [small.key])
+        assert limit_s(connection) == usual_s
+        fresh.blobs.write(connection, [huge])
+        assert limit_s(connection) > usual_s + 3
+    with fresh.database.write() as connection:
+        assert limit_s(connection) == usual_s
+        assert fresh.blobs.read(connection, [huge.key]) == {huge.key: huge.content}
+        assert limit_s(connection) > usual_s + 3
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["open", "encrypted"])
+def test_a_huge_content_is_packed_before_the_transaction(tmp_path, key):
+    """Others can write while it is compressed. A content that the store has is not packed again."""
+    with Store.open(tmp_path / "runs.db", key=key) as store:
+        small, huge = store.blobs.name(b"small" * 99), store.blobs.name(MARK.encode() * 99_999)
+        packed = store.blobs.upload([small, huge])
+        assert packed.keys() == {huge.key}
+        with store.database.write() as connection:
+            store.blobs.write(connection, [small, huge], uploaded=packed)
+        with store.database.read() as connection:
+            row = connection.execute(sa.select(blobs).where(blobs.c.key == huge.key)).one()
+            assert row.body == packed[huge.key]["body"]
+            assert store.blobs.read(connection, [huge.key]) == {huge.key: huge.content}
+        assert store.blobs.upload([huge]) == {}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY], ids=["open", "encrypted"])
 def test_large_contents_go_to_the_object_store_and_small_ones_do_not(
