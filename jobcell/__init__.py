@@ -12,6 +12,8 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobcell import interrupts
+
 
 def _check_engine() -> None:
     """Check that ``engine`` is the package beside this one; `engine` checks the others itself."""
@@ -27,6 +29,7 @@ def _check_engine() -> None:
         )
 
 
+interrupts.hold()
 _check_engine()
 
 import engine as _engine

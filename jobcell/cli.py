@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import suppress
 
+from jobcell import interrupts
 from jobcell.input.errors import BadInputError, ReaderGoneError
 from jobcell.output.exit_codes import BAD_INPUT, BROKEN_PIPE, EXCEPTION, INTERRUPTED
 from jobcell.output.streams import forget_output, lost_output, occupy
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     try:
         from jobcell.commands.app import app
+
+        interrupts.release()
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich"}:
             raise
