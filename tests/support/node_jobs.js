@@ -32,6 +32,7 @@ function run(script, state) {
   const itemsOf = (source, state) => {
     if (typeof source === 'function') return source(state);
     if (typeof source !== 'string') return source;
+    if (source === '$') return [state];
     const found = /^\$\.(\w+)\[\*\]$/.exec(source);
     return state[found[1]];
   };

@@ -66,6 +66,14 @@ def _substring(value: str, start: Any, end: Any = undefined) -> str:
     return value[min(places) : max(places)]
 
 
+def _substr(value: str, start: Any, count: Any = undefined) -> str:
+    only_units(value)
+    first, _ = _bounds(len(value), start, undefined)
+    return (
+        value[first:] if count is undefined else value[first : first + max(int(number(count)), 0)]
+    )
+
+
 def _split(value: str, separator: Any) -> list[str]:
     separator = _plain_text(separator, "split")
     return list(only_units(value)) if separator == "" else value.split(separator)
@@ -172,6 +180,7 @@ _TEXTS: Final[dict[str, Callable[..., Any]]] = {
     "slice": _slice,
     "split": _split,
     "startsWith": lambda value, start: value.startswith(_plain_text(start, "startsWith")),
+    "substr": _substr,
     "substring": _substring,
     "toLowerCase": _case(str.lower),
     "toString": lambda value: value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from .values import MAX_SAFE, Error, kind, nullish, undefined
@@ -262,6 +262,21 @@ def spread(value: Any) -> list[Any]:
     if isinstance(value, str):
         return list(value)
     raise Error(f"{kind(value)} is not iterable")
+
+
+def unique(value: Any) -> list[Any]:
+    """Return the items of `new Set(value)`, each at its first place."""
+    # Two numbers of one value are one item, and so are texts; an array or an object is equal to itself only.
+    found: dict[object, Any] = {}
+    for one in spread(value):
+        plain = isinstance(one, str | int | float) or nullish(one)
+        found.setdefault((kind(one), one if plain else id(one)), one)
+    return list(found.values())
+
+
+def first_place(found: Iterable[bool]) -> int:
+    """Return `value.findIndex(...)`: the place of the first true one, or -1."""
+    return next((place for place, one in enumerate(found) if one), -1)
 
 
 def items(value: Any) -> list[Any]:

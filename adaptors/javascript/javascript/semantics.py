@@ -28,6 +28,7 @@ from .objects import (
     chained,
     entries,
     find,
+    first_place,
     get,
     item,
     items,
@@ -42,6 +43,7 @@ from .objects import (
     sorted_by,
     spread,
     taken,
+    unique,
     values,
 )
 from .patterns import matches, replaced, split_at
@@ -76,6 +78,7 @@ __all__ = [
     "either",
     "entries",
     "find",
+    "first_place",
     "floor",
     "get",
     "includes",
@@ -118,6 +121,7 @@ __all__ = [
     "truthy",
     "typeof",
     "undefined",
+    "unique",
     "values",
     "whole",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from jobcell.moving.script.code import Code, call, quoted
-from jobcell.moving.script.objects import OF_DATE, Objects
+from jobcell.moving.script.objects import OF_DATE, Objects, is_date
 from jobcell.moving.script.place import Place
 from jobcell.moving.script.scope import Scope, taken_apart
 from jobcell.moving.script.tree import (
@@ -16,6 +16,7 @@ from jobcell.moving.script.tree import (
     arguments_of,
     field,
     inner,
+    named,
     parameters_of,
     string_value,
     text_of,
@@ -51,6 +52,7 @@ _METHODS: Final = {
             "padStart",
             "replace",
             "replaceAll",
+            "substr",
             "substring",
             "toLowerCase",
             "toString",
@@ -66,13 +68,18 @@ _METHODS: Final = {
 }
 """Method to the type of its value."""
 
-_LOOPS: Final = frozenset({"every", "filter", "find", "flatMap", "map", "some"})
+_ANY_NUMBER: Final = frozenset({"concat", "push", "unshift"})
+"""Methods that take any number of arguments, and so also `...items`."""
+
+_CALLED_WITH_ITEMS: Final = {"Boolean": "js.truthy", "Number": "js.number", "String": "js.text"}
+"""Functions such as that of `items.map(Number)`, which look at their first argument only."""
+
+_LOOPS: Final = frozenset({"every", "filter", "find", "findIndex", "flatMap", "map", "some"})
 
 REFERENCES: Final[frozenset[str]] = frozenset({"dataValue", "lastReferenceValue", "sourceValue"})
-_PATH: Final = re.compile(
-    r"[$.]*([A-Za-z_]\w*(?:\[\d+\])*(?:\.[A-Za-z_]\w*(?:\[\d+\])*)*)", re.ASCII
-)
-_PART: Final = re.compile(r"[A-Za-z_]\w*|\d+", re.ASCII)
+_KEY: Final = r"[A-Za-z_]\w*(?:[-/]\w+)*"
+_PATH: Final = re.compile(rf"[$.]*({_KEY}(?:\[\d+\])*(?:\.{_KEY}(?:\[\d+\])*)*)", re.ASCII)
+_PART: Final = re.compile(rf"{_KEY}|\d+", re.ASCII)
 
 
 class Calls(Objects):
@@ -132,11 +139,53 @@ class Calls(Objects):
             found.append(self.translate(argument, place))
         return found
 
-    def _global(self, node: Node, name: str, place: Place) -> Code:
-        given = (
-            self._plain_arguments(node, place) if name in ("Boolean", "parseInt", *_GLOBALS) else []
+    def _any_arguments(self, node: Node, place: Place) -> list[str]:
+        """Return the arguments of a function that takes any number of them."""
+        texts = []
+        for argument in arguments_of(node):
+            if argument.type == "spread_element":
+                texts.append(self.spread(argument, place).text)
+            else:
+                texts.append(self.translate(argument, place).text)
+        return texts
+
+    def spread(self, node: Node, place: Place) -> Code:
+        """Return the Python of `...items` in a list, or among arguments."""
+        items = inner(named(node)[0])
+        if self._is_set(items, place):
+            code = self._unique(arguments_of(items), items, place)
+        else:
+            code = self.translate(items, place)
+        text = code.text if code.kind == "list" else f"js.spread({code.text})"
+        return Code(f"*{text}", undefined=code.undefined)
+
+    def _is_set(self, node: Node, place: Place) -> bool:
+        """Return whether an expression is `new Set(items)`, of which only the items are used here."""
+        return (
+            node.type == "new_expression"
+            and text_of(field(node, "constructor")) == "Set"
+            and place.scope.find("Set") is None
+            and node.child_by_field_name("arguments") is not None
         )
-        texts = [code.text for code in given]
+
+    def _unique(self, given: list[Node], node: Node, place: Place) -> Code:
+        """Return the different items of a list, in the order in which a set keeps them."""
+        if len(given) == 1 and self._is_set(given[0], place):
+            given = arguments_of(given[0])
+        if len(given) != 1 or given[0].type == "spread_element":
+            raise UntranslatedError(f"a set of {len(given)} arguments", node)
+        code = self.translate(given[0], place)
+        return call("js.unique", [code.text], "list", undefined=code.undefined)
+
+    def _global(self, node: Node, name: str, place: Place) -> Code:
+        if name == "Array.from" and any(self._is_set(one, place) for one in arguments_of(node)):
+            return self._unique(arguments_of(node), node, place)
+        if name in _GLOBALS and _GLOBALS[name][2] is None:
+            texts = self._any_arguments(node, place)
+        elif name in ("Boolean", "parseInt", *_GLOBALS):
+            texts = [code.text for code in self._plain_arguments(node, place)]
+        else:
+            texts = []
         if name == "Boolean" and len(texts) == 1:
             return self.truth(arguments_of(node)[0], place)
         if name == "parseInt" and (len(texts) == 1 or texts[1:] == ["10"]):
@@ -154,12 +203,12 @@ class Calls(Objects):
         whole = f"{text_of(target)}.{name}"
         if target.type == "regex" and name == "test":
             return self._tested(node, target, place)
-        if target.type == "new_expression" and name in OF_DATE:
+        if name in OF_DATE and (target.type == "new_expression" or is_date(target, place)):
             return self._of_date(name, target, place)
         if target.type == "identifier" and place.scope.find(text_of(target)) is None:
             if whole == "Date.now" and not arguments_of(node):
                 return call("js.now_ms", [], "number", undefined=False)
-            if whole in _GLOBALS:
+            if whole in (*_GLOBALS, "Array.from"):
                 return self._global(node, whole, place)
             if text_of(target) != "$":
                 raise UntranslatedError(f"{whole}(...)", node)
@@ -176,7 +225,10 @@ class Calls(Objects):
             raise UntranslatedError(f"the method {name}(...)", node)
         if [one.type for one in arguments_of(node)[:1]] == ["regex"]:
             return self._searched(node, name, base, place)
-        given = [code.text for code in self._plain_arguments(node, place)]
+        if name in _ANY_NUMBER:
+            given = self._any_arguments(node, place)
+        else:
+            given = [code.text for code in self._plain_arguments(node, place)]
         kind = _METHODS[name]
         undefined = kind in ("any", "list")
         return call("js.call", [base.text, quoted(name), *given], kind, undefined=undefined)
@@ -221,6 +273,8 @@ class Calls(Objects):
             return Code(f"[{item} {clause} if {body.text}]", "list")
         if name == "find":
             return Code(f"next(({item} {clause} if {body.text}), js.undefined)")
+        if name == "findIndex":
+            return Code(f"js.first_place({body.text} {clause})", "number", undefined=False)
         word = "any" if name == "some" else "all"
         return Code(f"{word}({body.text} {clause})", "bool", undefined=False)
 
@@ -271,8 +325,8 @@ class Calls(Objects):
             found = place.scope.find(text_of(function))
             if found is not None and found.parameters is not None:
                 return found.python, found.parameters
-            if found is None and text_of(function) == "Boolean":
-                return "js.truthy", 1
+            if found is None and text_of(function) in _CALLED_WITH_ITEMS:
+                return _CALLED_WITH_ITEMS[text_of(function)], 1
         elif function.type in ("arrow_function", "function_expression"):
             if place.write is None or self.define is None:
                 raise UntranslatedError("a function with statements inside an expression", function)

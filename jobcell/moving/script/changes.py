@@ -19,6 +19,18 @@ class Changes:
         """Take the translator of the expressions in the statements."""
         self._expressions = expressions
 
+    def _is_date(self, name: Node, value: Node, around: Around) -> bool:
+        """Write `const day = new Date(...)` as its milliseconds; return whether it is this."""
+        value = inner(value)
+        # A function may use a name of the top before its declaration is read.
+        if value.type != "new_expression" or around.scope.kind == "module":
+            return False
+        if name.type != "identifier" or text_of(field(value, "constructor")) != "Date":
+            return False
+        moment = self._expressions.time_of(value, around.place)
+        around.writer.write(f"{around.scope.declare(name, kind='date')} = {moment}")
+        return True
+
     def _assign(self, left: Node, value: str, around: Around) -> None:
         left = inner(left)
         if left.type == "identifier":
@@ -44,7 +56,7 @@ class Changes:
     def _own_name(self, node: Node, around: Around) -> str:
         name = text_of(node)
         found = around.scope.find(name)
-        if found is None or found.fixed or found.parameters is not None:
+        if found is None or found.fixed or found.parameters is not None or found.kind == "date":
             raise UntranslatedError(f"an assignment to {name}", node)
         if not around.scope.is_own(name):
             raise UntranslatedError(f"an assignment to {name} of another function", node)

@@ -11,6 +11,7 @@ from typing import Final
 
 from jobcell.moving.script.calls import Calls
 from jobcell.moving.script.code import Code, call, listed, literal, mapped, quoted
+from jobcell.moving.script.objects import is_date
 from jobcell.moving.script.place import Place
 from jobcell.moving.script.tree import (
     MAX_DEPTH,
@@ -28,6 +29,7 @@ from jobcell.moving.script.tree import (
 
 UNDEFINED: Final = Code("js.undefined")
 _ARITHMETIC: Final = {"-": "minus", "*": "times", "/": "divide", "%": "remainder"}
+_A: Final = {"date": "a date", "error": "an error"}
 _LOGIC: Final = {"&&": "both", "||": "either", "??": "coalesce"}
 
 
@@ -148,8 +150,8 @@ class Expressions(Calls):
             raise UntranslatedError(f"{name} is not defined in this script", node)
         if found.parameters is not None:
             raise UntranslatedError(f"the function {name} is used as a value", node)
-        if found.kind in ("error", "broken"):
-            why = "is an error" if found.kind == "error" else "is not translated"
+        if found.kind in ("date", "error", "broken"):
+            why = "is not translated" if found.kind == "broken" else f"is {_A[found.kind]}"
             raise UntranslatedError(f"{name}, which {why}, is used as a value", node)
         return Code(found.python, found.kind, undefined=not found.clean)
 
@@ -194,12 +196,9 @@ class Expressions(Calls):
         items = []
         undefined = False
         for child in named(node):
-            if child.type == "spread_element":
-                code = self.translate(named(child)[0], place)
-                items.append(f"*{code.text if code.kind == 'list' else f'js.spread({code.text})'}")
-            else:
-                code = self.translate(child, place)
-                items.append(code.text)
+            is_spread = child.type == "spread_element"
+            code = self.spread(child, place) if is_spread else self.translate(child, place)
+            items.append(code.text)
             undefined |= code.undefined
         return listed(items, undefined=undefined)
 
@@ -286,7 +285,8 @@ class Expressions(Calls):
         if operator in _LOGIC:
             return self._logic(node, operator, place)
         sides = [inner(field(node, side)) for side in ("left", "right")]
-        if operator in ("<", "<=", ">", ">=", "-") and "new_expression" in (s.type for s in sides):
+        has_date = any(side.type == "new_expression" or is_date(side, place) for side in sides)
+        if operator in ("<", "<=", ">", ">=", "-") and has_date:
             one, other = (self._subtracted(side, place) for side in sides)
             if operator == "-":
                 return call("js.minus", [one, other], "number", undefined=False)

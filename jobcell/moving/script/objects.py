@@ -92,7 +92,10 @@ class Objects:
         return call(f"js.{OF_DATE[name]}", [self._moment(target, place)], kind, undefined=False)
 
     def _moment(self, node: Node, place: Place) -> str:
-        """Return the value of which `new Date(...)` makes a date."""
+        """Return the value of which `new Date(...)` makes a date, or the milliseconds of a date with a name."""
+        found = place.scope.find(text_of(node))
+        if found is not None and is_date(node, place):
+            return found.python
         name = field(node, "constructor")
         if text_of(name) != "Date" or place.scope.find("Date") is not None:
             raise UntranslatedError(f"new {text_of(name)[:20]}(...)", node)
@@ -102,6 +105,11 @@ class Objects:
                 "new Date(...) with several parts, which are in local time", node
             )
         return self.translate(given[0], place).text if given else "js.now_ms()"
+
+    def time_of(self, node: Node, place: Place) -> str:
+        """Return the milliseconds of `new Date(...)`."""
+        moment = self._moment(node, place)
+        return moment if moment == "js.now_ms()" else f"js.time_ms({moment})"
 
     def _sorted(self, node: Node, base: Code, place: Place) -> Code:
         """Return `x.sort((a, b) => f(a) - f(b))`, whose order does not depend on the way of sorting."""
@@ -133,9 +141,15 @@ class Objects:
 
     def _subtracted(self, node: Node, place: Place) -> str:
         """Return one side of a difference; a date counts in milliseconds."""
-        if node.type == "new_expression":
+        if node.type == "new_expression" or is_date(node, place):
             return self._of_date("getTime", node, place).text
         return self.translate(node, place).text
+
+
+def is_date(node: Node, place: Place) -> bool:
+    """Return whether an expression is a name that `const day = new Date(...)` gives."""
+    found = place.scope.find(text_of(node)) if node.type == "identifier" else None
+    return found is not None and found.kind == "date"
 
 
 def _names_in(node: Node) -> set[str]:

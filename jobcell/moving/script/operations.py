@@ -31,7 +31,8 @@ from jobcell.moving.script.tree import (
 )
 from jobcell.moving.script.verbs import PURE, Verb
 
-_SOURCE: Final = re.compile(r"\$?\.?\w+(?:\[(?:\d+|\*)\]|\.\w+|\.\*)*", re.ASCII)
+_KEY: Final = r"\w+(?:[-/]\w+)*"
+_SOURCE: Final = re.compile(rf"\$?\.?{_KEY}(?:\[(?:\d+|\*)\]|\.{_KEY}|\.\*)*", re.ASCII)
 """The JSONPaths that the libraries on both sides read in the same way."""
 
 _CHAINED: Final = {"then": ("state",), "catch": ("error", "state")}
@@ -164,7 +165,7 @@ class Operations:
 
     def _source(self, node: Node, writer: Writer) -> str:
         if node.type == "string":
-            if not _SOURCE.fullmatch(string_value(node)):
+            if string_value(node) != "$" and not _SOURCE.fullmatch(string_value(node)):
                 raise UntranslatedError(f"the path {string_value(node)!r}", node)
             return quoted(string_value(node))
         if node.type == "call_expression" and text_of(field(node, "function")) == "dataPath":

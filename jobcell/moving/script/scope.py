@@ -30,7 +30,7 @@ class Name:
 
     Attributes:
         python: The name, or an expression that gives its value.
-        kind: As for `Code`.
+        kind: As for `Code`; or `date`, of which the Python name has the milliseconds, `error` or `broken`.
         parameters: The number of parameters, if it is a function of the script.
         fixed: Whether the script may not assign to it.
         clean: Whether it cannot have a key that is undefined.
@@ -84,7 +84,7 @@ class Scope:
                 return False
         return False
 
-    def declare(self, node: Node, *, parameters: int | None = None) -> str:
+    def declare(self, node: Node, *, parameters: int | None = None, kind: str = "any") -> str:
         """Add a name of a declaration; return its Python name.
 
         Raises:
@@ -97,7 +97,7 @@ class Scope:
         if self.find(name) is not None:
             raise UntranslatedError(f"the name {name} hides another {name}", node)
         python = self.fresh(name)
-        self.names[name] = Name(python, parameters=parameters)
+        self.names[name] = Name(python, kind, parameters=parameters)
         return python
 
     def declare_first(self, node: Node, parameters: int | None) -> None:

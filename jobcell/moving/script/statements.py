@@ -108,8 +108,13 @@ class Statements(Flow):
         return len(parameters)
 
     def carried_out(self, node: Node, scope: Scope, writer: Writer) -> str | None:
-        """Return the Python of `post(...)(state)`, whose value is the state of an operation; None for others."""
+        """Return the Python of `post(...)(state)` or `await post(...)(state)`, whose value is a state; None for others.
+
+        In JavaScript it is a state without `await` only at the end of an operation; see `_value`.
+        """
         node = inner(node)
+        if node.type == "await_expression":
+            node = inner(named(node)[0])
         if node.type != "call_expression" or self.operation is None:
             return None
         callee, given = inner(field(node, "function")), arguments_of(node)
@@ -121,6 +126,14 @@ class Statements(Flow):
         if text_of(field(callee, "function")) in REFERENCES:
             return None
         return f"{self.operation(callee, scope, writer)}(state)"
+
+    def _value(self, node: Node, around: Around) -> Code:
+        """Return the value of a statement, which may be `await post(...)(state)`."""
+        if inner(node).type == "await_expression":
+            carried = self.carried_out(node, around.scope, around.writer)
+            if carried is not None:
+                return Code(carried, "dict", undefined=False)
+        return self._expressions.translate(node, around.place)
 
     def all(self, statements: Sequence[Node], around: Around) -> None:
         """Write all statements of a block."""
@@ -175,7 +188,9 @@ class Statements(Flow):
             if value is None:
                 around.writer.write(f"{around.scope.declare(name)} = js.undefined")
                 continue
-            code = self._expressions.translate(value, around.place)
+            if self._is_date(name, value, around):
+                continue
+            code = self._value(value, around)
             if name.type == "identifier":
                 around.writer.write(f"{around.scope.declare(name)} = {code.text}")
                 continue
@@ -270,11 +285,16 @@ class Statements(Flow):
         around.writer.write(word)
 
     def _expression_statement(self, node: Node, around: Around) -> None:
-        expression = inner(named(node)[0])
+        self._effect(inner(named(node)[0]), around)
+
+    def _effect(self, expression: Node, around: Around) -> None:
+        """Write an expression whose value is not used."""
         if expression.type == "call_expression":
             self._call(expression, around)
+        elif expression.type == "await_expression":
+            around.writer.write(self._value(expression, around).text)
         elif expression.type == "assignment_expression":
-            code = self._expressions.translate(field(expression, "right"), around.place)
+            code = self._value(field(expression, "right"), around)
             self._assign(field(expression, "left"), code.text, around)
         elif expression.type == "augmented_assignment_expression":
             self._change(expression, around)
@@ -285,6 +305,10 @@ class Statements(Flow):
             around.writer.write(f"js.remove({target}, {key})")
         elif expression.type != "string":  # "use strict"
             raise UntranslatedError("an expression whose value is not used", expression)
+
+    # The body of `rows.forEach(row => out.push(row))` is such an expression.
+    _call_expression = _assignment_expression = _effect
+    _augmented_assignment_expression = _update_expression = _effect
 
     def _call(self, node: Node, around: Around) -> None:
         function = inner(field(node, "function"))
@@ -320,8 +344,11 @@ class Statements(Flow):
         parameters, body = parameters_of(function), field(function, "body")
         if len(parameters) > 2 or (len(parameters) == 2 and parameters[1].type != "identifier"):
             raise UntranslatedError("these parameters of forEach", function)
-        if body.type != "statement_block" or _has_return(body):
-            raise UntranslatedError("forEach with return, or with an expression", function)
+        if body.type == "statement_block" and _has_return(body):
+            raise UntranslatedError("forEach with return", function)
+        body = inner(body)
+        if not hasattr(self, f"_{body.type}"):
+            raise UntranslatedError("forEach with a value that is not used", function)
         item, index = (*parameters, None, None)[:2]
         self._loop(item, index, f"js.items({items.text})", body, around)
 

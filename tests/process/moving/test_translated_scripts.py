@@ -176,6 +176,47 @@ fn(state => ({
   cut: '2026-11-29T10:00:00.123Z'.replace(/\\.\\d+Z$/, ''),
 }));
 """,
+    "await": """
+fn(async state => {
+  const found = await fn(s => ({ ...s, data: s.data.length, extra: 1 }))(state);
+  await fn(s => ({ ...s, lost: true }))(state);
+  for (const row of state.data) {
+    if (row.name) state = await each('$', fn(s => ({ ...s.data, seen: [...(s.data.seen ?? []), row.name] })))(state);
+  }
+  return await combine(fn(s => ({ ...s, n: found.data + found.extra })), fn(s => ({ ...s, m: s.n * 2 })))(state);
+});
+fn(async state => await fn(s => ({ ...s, last: s.m }))(state));
+""",
+    "dates with names": """
+fn(state => {
+  const first = new Date('2026-11-29T10:00:00.000Z');
+  const days = ['2026-11-30', 1000].map(day => { const when = new Date(day); return [when.getTime(), when.toJSON()]; });
+  for (const row of state.data) {
+    const born = new Date(row.age ?? 0);
+    row.old = first - born > 1000 && born < first;
+  }
+  return { ...state, days, at: first.toISOString().slice(0, 10), later: new Date(first.getTime() + 5).toISOString() };
+});
+""",
+    "sets and places": """
+fn(state => {
+  const ages = [];
+  state.data.forEach(row => ages.push(row.age));
+  state.data.forEach((row, i) => (row.at = i));
+  let sum = 0;
+  ages.forEach(age => { sum += age; });
+  ages.push(...[7, 7, '7'], ...ages.slice(0, 1));
+  return {
+    ...state, ages, sum,
+    place: state.data.findIndex(row => row.age === 7),
+    none: state.data.findIndex(({ name }, i) => i > 5 && name),
+    whole: state.data.findIndex(row => { if (!row.name) return true; return row.sex; }),
+    once: [...new Set(ages)], all: Array.from(new Set([1, '1', true, null, null, 1.0, undefined, ...ages])),
+    most: Math.max(...ages.map(Number), 0), least: Math.min(...[3, 2]), flat: [0].concat(...[[1], [2, [3]]]),
+    cut: ['abcd'.substr(1), 'abcd'.substr(-2, 1), 'abcd'.substr(1, -1), 'abcd'.substr(9), 'abcd'.substr(-9, 2)],
+  };
+});
+""",
     "numbers": "fn(s => ({ ...s, mean: s.data.length / 2, up: Math.ceil(s.data[0].age / 7), rest: s.data[0].age % 5, text: '' + s.data[0].age / 4 }));",
 }
 # Everything above is a text of Python: a backslash of a script is written twice there.
