@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,11 +80,15 @@ def enqueue_run(order: Order, url: str | None, *, as_json: bool) -> int:
 @with_store_errors
 def show_events(run_id: str, url: str | None, *, after: int, follow: bool, as_json: bool) -> int:
     """Carry out `jobcell events`; return the exit code."""
-    with open_store(url) as store:
-        run = store.run(run_id)
-        view = JsonView(sys.stdout.buffer) if as_json else _lines(store, run_id)
+    patience_s = PATIENCE_S if follow else 0.0
+    with open_store(url, timeout_s=patience_s) as store:
+        run = store.database.retry(partial(store.run, run_id), patience_s)
+        lines = partial(_lines, store, run_id)
+        view: View = (
+            JsonView(sys.stdout.buffer) if as_json else store.database.retry(lines, patience_s)
+        )
         while True:
-            events = run.poll(after=after, timeout_s=PATIENCE_S if follow else 0.0)
+            events = run.poll(after=after, timeout_s=patience_s)
             for event in events:
                 after = event.seq
                 view.show(event)
@@ -98,17 +103,19 @@ def show_events(run_id: str, url: str | None, *, after: int, follow: bool, as_js
 @with_store_errors
 def show_result(run_id: str, url: str | None, *, wait: bool, as_json: bool) -> int:
     """Carry out `jobcell result`; return the exit code."""
-    with open_store(url) as store:
-        run = store.run(run_id)
+    patience_s = PATIENCE_S if wait else 0.0
+    with open_store(url, timeout_s=patience_s) as store:
+        run = store.database.retry(partial(store.run, run_id), patience_s)
         while True:
             try:
-                result = run.result(PATIENCE_S if wait else 0.0)
+                result = run.result(patience_s)
                 break
             except TimeoutError:
                 if not wait:
                     _say(f"run {run_id!r} is not over yet; wait for it with --wait")
                     return NOT_OVER
-        names = {} if as_json else names_of(store.plan(run_id))
+        plan = partial(store.plan, run_id)
+        names = {} if as_json else names_of(store.database.retry(plan, patience_s))
     if as_json:
         _write_json(
             {

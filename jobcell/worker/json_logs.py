@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 _LOGGERS: Final = {
+    "": logging.WARNING,  # all other libraries: Python would write their records as bare text
     "jobcell": logging.INFO,
     "dbos": logging.ERROR,
     "opentelemetry": logging.WARNING,
+    "psycopg": logging.ERROR,  # each lost connection is in our own log already
 }
 _EXTRAS: Final = ("run_id", "worker", "tenant")
 """Fields of a record that are written if they are there."""
@@ -59,6 +61,7 @@ def set_up(*, as_json: bool) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(level)
+    logging.captureWarnings(as_json)
 
 
 def _moment(record: logging.LogRecord) -> str:

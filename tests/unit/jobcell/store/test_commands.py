@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -188,6 +189,24 @@ def test_a_store_out_of_reach_is_the_code_5(jobcell):
     assert "is out of reach" in done.stderr
     assert done.stderr.count("\n") == 1
     assert "hunter2secret" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("result", "--wait"), ("events", "--follow")], ids=" ".join)
+def test_a_command_that_waits_also_waits_for_its_store(jobcell, postgres, words):
+    """A restart of the server does not end a script that waits for its run, whenever it comes."""
+    with postgres.database() as url:
+        with Store.open(url) as store:
+            store.enqueue({"workflow": {"steps": [{"expression": JOB}]}}, id="one").cancel()
+        postgres.take_away()
+        thread = threading.Thread(target=postgres.start_again)
+        thread.start()
+        try:
+            done = jobcell(words[0], "one", words[1], "--store", url)
+        finally:
+            thread.join()
+
+    assert done.returncode == (4 if words[0] == "result" else 0), done.stderr
+    assert "out of reach" not in done.stderr
 
 
 def test_a_key_is_asked_for_and_checked(jobcell, here):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -67,3 +68,25 @@ def test_a_wrong_address_is_quoted(text: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:8080") as caught:
         read_address(text)
     assert repr(text) in str(caught.value)
+
+
+PROGRAM = """
+import logging, warnings
+from jobcell.worker.json_logs import set_up
+set_up(as_json=True)
+logging.getLogger("some.library").warning("of a library")
+logging.getLogger("some.library").info("not important")
+logging.getLogger("psycopg").warning("a lost connection")
+warnings.warn("old-fashioned")
+"""
+
+
+def test_records_of_all_libraries_are_lines_of_json() -> None:
+    """A collector must not meet bare text. A lost connection is in our own log already."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["logger"] for line in lines] == ["some.library", "py.warnings"]
+    assert lines[0]["message"] == "of a library"
+    assert "old-fashioned" in lines[1]["message"]
