@@ -78,6 +78,7 @@ class WarmProcess:
         real_end: bool = False,
         kind: str | None = None,
         join: int | None = None,
+        terminal: bool = False,
     ) -> None:
         """Start it.
 
@@ -91,6 +92,7 @@ class WarmProcess:
             real_end: Whether it ends as every interpreter does, for tests of this end, which takes 40 ms.
             kind: The server; a program that needs a store is quicker as one of the ``commands``.
             join: A process of whose network and view of the files it becomes a part, for root only.
+            terminal: Whether its standard input is a terminal, in whose foreground a shell would have started it.
 
         """
         kind = kind or ("commands" if source is None else "programs")
@@ -103,6 +105,7 @@ class WarmProcess:
             "warnings": warnings,
             "real_end": real_end,
             "join": join,
+            "terminal": terminal,
         }
         self.returncode: int | None = None
         self._end, theirs = socket.socketpair()
