@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from terminal import Person
-from warm import run_warm
 
 LOOP = """\
 def grow(n):
@@ -21,24 +20,17 @@ def main(state):
 """
 
 
-def begin(debug, write, job: str, data: object = None, *more: object) -> Person:
+def begin(debug, write, job: str, data: object = None, *more: object, **options: object) -> Person:
     """Debug a job in a file up to its first prompt."""
     write("state.json", {"data": data})
     write("job.py", job)
-    person = debug("job.py", "--state", "state.json", *more)
+    person = debug("job.py", "--state", "state.json", *more, **options)
     person.wait_for("(Pdb) ")
     return person
 
 
 def add_adaptor(write, name: str, source: str) -> None:
-    """Make an adaptor of one module, and a repo with it."""
-    write(f"{name}/{name}.py", source)
-    write(
-        f"{name}/pyproject.toml",
-        f'[project]\nname = "{name}"\nversion = "1.0.0"\n'
-        f'[tool.setuptools]\npy-modules = ["{name}"]\n'
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
-    )
-    run_warm(None, "repo", "init", "repo").check_returncode()
-    done = run_warm(None, "repo", "add", f"./{name}", "--repo", "repo")
-    assert done.returncode == 0, done.stderr
+    """Make a repo with an adaptor of one module."""
+    write(f"repo/{name}_1/{name}.py", source)
+    entry = {"name": name, "version": "1.0.0", "path": f"{name}_1", "module": name}
+    write("repo/repo.json", {"adaptors": [entry]})

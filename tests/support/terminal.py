@@ -6,12 +6,15 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+
+from warm import WarmProcess
 
 COMMAND = ("-c", "from jobcell.cli import main; main()")
 IN_FOREGROUND = """
@@ -29,21 +32,27 @@ class Person:
         arguments: The arguments of `jobcell`.
         cwd: Its directory.
         environment: Variables besides those of this process.
+        real_start: Whether it starts as an interpreter of its own, for tests of signals.
 
     """
 
-    def __init__(self, *arguments: object, cwd: Path, environment: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path,
+        environment: Mapping[str, str] = {},
+        real_start: bool = False,
+    ) -> None:
         self.leader, follower = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", IN_FOREGROUND, *COMMAND, *map(str, arguments)],
-            stdin=follower,
-            stderr=follower,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            cwd=cwd,
-            env=os.environ | {"TERM": "dumb", "COLUMNS": "200", "LINES": "50"} | environment,
-        )
-        os.close(follower)
+        ours, theirs = os.pipe()
+        self.output = os.fdopen(ours, "rb")
+        start = _start_interpreter if real_start else _start_warm
+        env = os.environ | {"TERM": "dumb", "COLUMNS": "200", "LINES": "50"} | environment
+        try:
+            self.process = start([*map(str, arguments)], (follower, theirs, follower), cwd, env)
+        finally:
+            os.close(follower)
+            os.close(theirs)
         self.shown = ""
         self._read = 0
 
@@ -88,12 +97,10 @@ class Person:
 
     def end(self, timeout_s: float = 60) -> tuple[int, bytes]:
         """Wait for the end of the command; return its exit code and its standard output."""
-        output = self.process.stdout
-        assert output is not None
         while (part := self._part()) is not None:
             self.shown += part
-        data = output.read()
-        output.close()
+        data = self.output.read()
+        self.output.close()
         os.close(self.leader)
         return self.process.wait(timeout_s), data
 
@@ -111,9 +118,28 @@ class Person:
     def __exit__(self, *_: object) -> None:
         """End the command, if it has not ended."""
         if self.process.poll() is None:
-            self.process.kill()
+            self.process.send_signal(signal.SIGKILL)
             self.process.wait()
-        assert self.process.stdout is not None
-        if not self.process.stdout.closed:
-            self.process.stdout.close()
+        if not self.output.closed:
+            self.output.close()
             os.close(self.leader)
+
+
+def _start_interpreter(
+    arguments: list[str], streams: tuple[int, int, int], cwd: Path, env: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", IN_FOREGROUND, *COMMAND, *arguments],
+        stdin=streams[0],
+        stdout=streams[1],
+        stderr=streams[2],
+        start_new_session=True,
+        cwd=cwd,
+        env=env,
+    )
+
+
+def _start_warm(
+    arguments: list[str], streams: tuple[int, int, int], cwd: Path, env: dict[str, str]
+) -> WarmProcess:
+    return WarmProcess(None, *arguments, streams=streams, cwd=cwd, env=env, terminal=True)

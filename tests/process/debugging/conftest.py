@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from terminal import Person
@@ -26,11 +27,11 @@ def write(tmp_path, monkeypatch):
 
 @pytest.fixture
 def debug(tmp_path):
-    """Starts `jobcell run ... --debug` on a terminal."""
+    """Starts `jobcell run ... --debug` on a terminal; see `Person` for the options."""
     people: list[Person] = []
 
-    def start(*arguments: object, environment: dict[str, str] | None = None) -> Person:
-        person = Person("run", *arguments, "--debug", cwd=tmp_path, environment=environment or {})
+    def start(*arguments: object, **options: Any) -> Person:
+        person = Person("run", *arguments, "--debug", cwd=tmp_path, **options)
         people.append(person)
         return person
 

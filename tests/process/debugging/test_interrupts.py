@@ -13,7 +13,7 @@ from terminal import Person
 
 def test_ctrl_c_at_the_prompt_gives_up_the_line(debug, write):
     """The step waits as before."""
-    person = begin(debug, write, LOOP, [1])
+    person = begin(debug, write, LOOP, [1], real_start=True)
     person.press(b"p to")
     person.wait_for("p to")
     # CPython's readline misses a signal that comes just before its select(2).
@@ -93,7 +93,7 @@ def wait_until_busy(person: Person) -> None:
 
 def test_sigterm_cancels_the_run_at_a_prompt_and_leaves_the_terminal_in_order(debug, write):
     """The child is gone, and the terminal echoes again."""
-    person = begin(debug, write, LOOP, [1])
+    person = begin(debug, write, LOOP, [1], real_start=True)
     (child,) = psutil.Process(person.process.pid).children()
     person.process.terminate()
     person.process.wait(60)

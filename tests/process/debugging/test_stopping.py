@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from bundled_repo import make_bundled_repo
 from debugged import LOOP, add_adaptor, begin
-from warm import run_warm
 
 
 def test_the_warning_comes_first_and_breakpoint_stops_at_its_line(debug, write):
@@ -110,7 +110,7 @@ def test_without_a_breakpoint_the_first_line_of_the_first_operation_stops(debug,
     assert person.end()[0] == 0
 
 
-def test_a_breakpoint_between_two_operations_of_a_script(debug, write):
+def test_a_breakpoint_between_two_operations_of_a_script(debug, write, tmp_path):
     """At top level of a script `breakpoint()` is an operation; a state that is set there goes on."""
     job = """\
 from common import fn
@@ -120,8 +120,7 @@ breakpoint()
 fn(lambda state: {"data": [state.data, fn.__name__]})
 """
     write("empty.json", {})
-    run_warm(None, "repo", "init", "repo").check_returncode()
-    run_warm(None, "repo", "add", "common", "--repo", "repo").check_returncode()
+    make_bundled_repo(tmp_path / "repo", "common")
     person = begin(debug, write, job, None, "--adaptor", "common")
     assert "> job.py(4)<lambda>()" in person.shown
     assert "-> breakpoint()" in person.shown
