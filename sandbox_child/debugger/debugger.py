@@ -166,9 +166,10 @@ class JobDebugger(pdb.Pdb):
         if self._prompts or self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
-        say("\nCtrl-C: stops at the next line of the job; once more breaks off what it does")
         self._restart()
         self._trace_from(frame)
+        # Last: who reads this may press Ctrl-C at once, and the debugger must stop then as well.
+        say("\nCtrl-C: stops at the next line of the job; once more breaks off what it does")
 
     def _restart(self) -> None:
         """Have the next line of the job be the next place to stop."""
