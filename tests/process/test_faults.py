@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from fake_child import PLAN, FakeEngine
+from fake_child import PLAN, FakeChildren, FakeEngine
 from fake_process import CONVERSATION, LIES, STOPS
 from runs import finish
 
@@ -58,10 +58,18 @@ MEANING = {
 }
 
 
+@pytest.fixture(scope="module")
+def children() -> Iterator[FakeChildren]:
+    """The interpreter whose forks are the children of this file."""
+    made = FakeChildren()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def fakes() -> Iterator[FakeEngine]:
+def fakes(children: FakeChildren) -> Iterator[FakeEngine]:
     """The engine has many runs at once, because most of them only wait."""
-    with FakeEngine(max_runs=8) as engine:
+    with FakeEngine(children, max_runs=8) as engine:
         yield engine
 
 

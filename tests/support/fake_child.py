@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine import Engine
 from engine.start.child import Started, Starter, Watcher, greet
-from engine.start.connection import Connection
+from engine.start.connection import ChildEnds, Connection
 from engine.start.exec import SpawnedChild
 from protocol.confinement import ConfinementRequest
 
@@ -25,14 +25,13 @@ PLAN = {
 }
 
 
-class FakeStarter:
+class FakeChildren:
     """Starts children that hold a part of a conversation, and then do something else.
 
     They are forks of one interpreter, whose start takes ten times as long as a fork. Their parent is this process.
     """
 
-    def __init__(self, scenarios: deque[tuple[int, str]]) -> None:
-        self._scenarios = scenarios
+    def __init__(self) -> None:
         self._server, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, SCRIPT, str(theirs.fileno())]
@@ -40,16 +39,32 @@ class FakeStarter:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
 
+    def start(self, count: int, fault: str, ends: ChildEnds) -> int:
+        """Start a child on these pipes that sends *count* messages and then does this; return its pid."""
+        fds = [ends.stdout, ends.stderr, ends.requests, ends.answers]
+        socket.send_fds(self._server, [f"{count} {fault}".encode()], fds)
+        return int(self._server.recv(100))
+
+    def close(self) -> None:
+        """End the interpreter."""
+        self._server.close()
+        self._process.wait()
+
+
+class FakeStarter:
+    """Starts these children for an engine."""
+
+    def __init__(self, children: FakeChildren, scenarios: deque[tuple[int, str]]) -> None:
+        self._children = children
+        self._scenarios = scenarios
+
     def attach(self, watcher: Watcher) -> None:
         pass
 
     def start(self, request: ConfinementRequest) -> Started:
         connection = Connection()
         ends = connection.child_ends
-        count, fault = self._scenarios.popleft()
-        fds = [ends.stdout, ends.stderr, ends.requests, ends.answers]
-        socket.send_fds(self._server, [f"{count} {fault}".encode()], fds)
-        pid = int(self._server.recv(100))
+        pid = self._children.start(*self._scenarios.popleft(), ends)
         ends.close()
         greet(connection, request)
         return Started(SpawnedChild(pid), connection)
@@ -58,16 +73,16 @@ class FakeStarter:
         pass
 
     def close(self) -> None:
-        self._server.close()
-        self._process.wait()
+        pass
 
 
 class FakeEngine(Engine):
     """The runs of this engine get these children, in this order."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, children: FakeChildren, **changes: object) -> None:
         super().__init__(**changes)  # type: ignore[arg-type]
         self.scenarios: deque[tuple[int, str]] = deque()
+        self._children = children
 
     def _make_starter(self) -> Starter:
-        return FakeStarter(self.scenarios)
+        return FakeStarter(self._children, self.scenarios)
