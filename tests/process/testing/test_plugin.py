@@ -322,8 +322,9 @@ def test_a_state_in_yaml_is_that_of_the_command(tmp_path):
     assert read_data_file(tmp_path / "state.yaml") == wanted
 
 
-def test_the_example_passes_with_the_command(tmp_path):
+def test_the_example_passes_with_the_command(tmp_path, monkeypatch):
     """`jobcell test` runs the tests of the example, without the server of its cassette."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # as a user has it
     done = subprocess.run(
         [
             *(sys.executable, "-m", "jobcell", "test", "--pytest=-p", "--pytest=no:cacheprovider"),
