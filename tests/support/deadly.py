@@ -6,6 +6,7 @@ the wall of the kernel.  It asks the server once for its order: where to die, at
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import signal
@@ -229,6 +230,7 @@ class Server(TCPServer):
             (repo / name / f"{name}.py").write_text(source.replace("PORT", str(self.port)))
             entries.append({"name": name, "version": "1.0.0", "path": name, "module": name})
         (repo / "repo.json").write_text(json.dumps({"adaptors": entries}))
+        compileall.compile_dir(repo, quiet=1)  # otherwise each child would compile them
         return repo
 
     def take(self, path: str) -> str:
