@@ -365,7 +365,15 @@ def _find_module(
 def _compile(files: Path) -> None:
     """Compile all sources, without running them.  Some packages ship files of other Pythons."""
     subprocess.run(
-        [sys.executable, "-I", "-m", "compileall", "-qq", "-s", str(files), "-p", "/", str(files)],
+        # Without -S it would first import what site packages want to run in every interpreter.
+        [
+            *(sys.executable, "-IS", "-m", "compileall", "-qq"),
+            "-s",
+            str(files),
+            "-p",
+            "/",
+            str(files),
+        ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
