@@ -7,11 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
-from warm import run_warm
+from warm import WarmProcess, run_warm
 
 from protocol.events import AnyEvent
 
@@ -40,9 +41,9 @@ def write(tmp_path):
     return write
 
 
-def jobcell(*arguments, stdin="", env=None, cwd=None):
+def jobcell(*arguments, stdin="", stdout="", env=None, cwd=None):
     """Run the command; other tests here start its interpreter as well."""
-    return run_warm(None, *arguments, stdin=stdin, env=env, cwd=cwd)
+    return run_warm(None, *arguments, stdin=stdin, stdout=stdout, env=env, cwd=cwd)
 
 
 def chain(**expressions):
@@ -414,12 +415,16 @@ def test_validate_is_content_with_a_good_plan(write):
 def test_a_reader_that_goes_away_is_no_error(write):
     """`jobcell run ... --json | head -1` ends quietly."""
     chatty = "def main(state):\n    while True:\n        print('x' * 1000)\n"
-    command = [*COMMAND, "run", str(write("job.py", chatty)), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.readline()
-        process.stdout.close()
-        said = process.stderr.read()
-        process.wait(timeout=20)
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as errors:
+        streams = (errors.fileno(), writing, errors.fileno())
+        process = WarmProcess(None, "run", write("job.py", chatty), "--json", streams=streams)
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            assert lines.readline()
+        process.wait(20)
+        errors.seek(0)
+        said = errors.read()
 
     assert process.returncode == 141, said
     assert said == b""
@@ -441,15 +446,9 @@ def test_a_terminal_shows_the_steps(write):
     """If standard error is a terminal it shows a table, which log lines cannot control."""
     noisy = "def main(state):\n    print('\\x1b]0;title\\x07')\n    return state\n"
     plan = write("plan.json", chain(first=noisy, second=noisy))
-    leader, follower = pty.openpty()
-    command = [*COMMAND, "run", str(plan)]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=follower, env=environment
-    ) as process:
-        os.close(follower)
-        shown = _read_terminal(leader)
-        process.wait(timeout=20)
+    process, leader = in_foreground("run", plan)
+    shown = _read_terminal(leader)
+    process.wait(20)
 
     assert process.returncode == 0, shown
     assert "first" in shown
@@ -495,6 +494,8 @@ def test_credentials_are_resolved_by_id(write):
     assert "CredentialLoadError" in done.stderr
 
 
+TERMINAL = {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+
 # The process becomes the command, in the foreground of a terminal of its own, as a shell would
 # start it.
 IN_FOREGROUND = """
@@ -507,13 +508,24 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def in_foreground(*arguments):
     """Start the command on a terminal; return its process and the other end of the terminal."""
     leader, follower = pty.openpty()
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device
+        streams = (follower, nothing.fileno(), follower)
+        env = os.environ | TERMINAL
+        process = WarmProcess(None, *arguments, streams=streams, env=env, terminal=True)
+    os.close(follower)
+    return process, leader
+
+
+def interpreter_in_foreground(*arguments):
+    """Start it in the same way, but as an interpreter of its own."""
+    leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", IN_FOREGROUND, *COMMAND[1:], *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stdin=follower,
         stderr=follower,
         start_new_session=True,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"},
+        env=os.environ | TERMINAL,
     )
     os.close(follower)
     return process, leader
@@ -529,15 +541,14 @@ def test_a_terminal_counts_down_to_the_next_attempt_and_ctrl_c_ends_the_wait(wri
     }
     plan = write("plan.json", {"workflow": {"steps": [step]}})
     process, leader = in_foreground("run", plan, "--timeout", "600")
-    with process:
-        shown = b""
-        left = []
-        while len(set(left)) < 2:  # the number has changed
-            shown += os.read(leader, 65536)
-            left = re.findall(rb"RuntimeError, attempt 2 of 3 in ([0-9.]+) s", shown)
-        os.write(leader, b"\x03")
-        rest = _read_terminal(leader)
-        process.wait(timeout=20)
+    shown = b""
+    left = []
+    while len(set(left)) < 2:  # the number has changed
+        shown += os.read(leader, 65536)
+        left = re.findall(rb"RuntimeError, attempt 2 of 3 in ([0-9.]+) s", shown)
+    os.write(leader, b"\x03")
+    rest = _read_terminal(leader)
+    process.wait(20)
 
     counted = [float(seconds) for seconds in left]
     assert counted == sorted(counted, reverse=True)
@@ -551,7 +562,9 @@ def test_a_terminal_counts_down_to_the_next_attempt_and_ctrl_c_ends_the_wait(wri
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
     """The terminal signals every process in the foreground; our other processes must survive."""
-    process, leader = in_foreground("run", "--start-mode", mode, write("job.py", ENDLESS))
+    process, leader = interpreter_in_foreground(
+        "run", "--start-mode", mode, write("job.py", ENDLESS)
+    )
     with process:
         shown = b""
         while b"armed" not in shown:
@@ -618,16 +631,21 @@ def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
     """The line does not speak of a bug and has no traceback; the exit code is not a job's."""
     write("job.py", ADD_ONE.replace("state.data + 1", "7"))
     redirection, code = STREAMS[how]
-    line = f"{' '.join(COMMAND)} run job.py {redirection}"
-    done = subprocess.run(
-        ["bash", "-c", line],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    if "&" in redirection:
+        line = f"{' '.join(COMMAND)} run job.py {redirection}"
+        env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    else:  # it starts like any other, because no stream is closed
+        options, _, output = redirection.partition(">")
+        done = jobcell("run", "job.py", *options.split(), cwd=tmp_path, stdout=output)
 
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -181,6 +181,7 @@ def run_warm(
     *arguments: object,
     warnings: tuple[str, ...] = (),
     stdin: str = "",
+    stdout: str = "",
     env: dict[str, str] | None = None,
     cwd: Path | str | None = None,
     timeout_s: float = 60.0,
@@ -189,13 +190,15 @@ def run_warm(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; without a source it is `jobcell` with these arguments.
 
+    Its standard output is kept, unless *stdout* is a file.
+
     Raises:
         subprocess.TimeoutExpired: It took too long, and was killed.
 
     """
     with (
         tempfile.TemporaryFile("w+") as given,
-        tempfile.TemporaryFile("w+") as out,
+        Path(stdout).open("w") if stdout else tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
     ):
         given.write(stdin)
@@ -216,8 +219,10 @@ def run_warm(
             process.send_signal(signal.SIGKILL)
             process.wait()
             raise
-        out.seek(0)
         err.seek(0)
+        if stdout:
+            return subprocess.CompletedProcess(process.args, status, "", err.read())
+        out.seek(0)
         return subprocess.CompletedProcess(process.args, status, out.read(), err.read())
 
 
