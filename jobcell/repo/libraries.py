@@ -44,7 +44,6 @@ def find_libraries(requirements: Sequence[str], *, dependencies: bool = True) ->
         dependencies: Whether the requirements of the requirements are meant as well.
 
     """
-    installed = _installed()
     wanted = [Requirement(text) for text in requirements]
     done: set[tuple[str, frozenset[str]]] = set()
     files: dict[str, Path] = {}
@@ -56,7 +55,7 @@ def find_libraries(requirements: Sequence[str], *, dependencies: bool = True) ->
             continue
         done.add((name, frozenset(requirement.extras)))
         ours = of_ours(name) if name.startswith("jobcell-") else None
-        found = None if ours is not None else installed.get(name)
+        found = None if ours is not None else _installed(name)
         version = ours.version if ours is not None else found.version if found is not None else None
         if version is None or requirement.url or not requirement.specifier.contains(version, True):
             return None
@@ -87,14 +86,15 @@ def copy_libraries(libraries: Libraries, target: Path) -> None:
         copy_source(read_ours(ours.name, ours.directory), target)
 
 
-def _installed() -> dict[str, Distribution]:
-    """Return the distributions of this environment; the first one of a name is the imported one."""
-    found: dict[str, Distribution] = {}
-    for item in distributions():
-        name = item.metadata["Name"]
-        if name:
-            found.setdefault(canonicalize_name(name), item)
-    return found
+def _installed(name: str) -> Distribution | None:
+    """Return a distribution of this environment; the first one of a name is the imported one.
+
+    It is found by the name of its directory: the metadata of all others would have to be read as well.
+    """
+    for item in distributions(name=name):
+        if canonicalize_name(item.metadata["Name"] or "") == name:
+            return item
+    return None
 
 
 def _needed(texts: Sequence[str], extras: set[str]) -> Iterator[Requirement]:

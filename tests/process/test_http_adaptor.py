@@ -105,7 +105,7 @@ def test_without_an_index_the_error_says_how_to_get_the_libraries(tmp_path, monk
     """The adaptor itself is there, but not the libraries; the repo stays as it was."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
-    monkeypatch.setattr(libraries, "distributions", list)
+    monkeypatch.setattr(libraries, "distributions", lambda **_: [])
     initialise(tmp_path / "repo")
     with pytest.raises(
         RepoWriteError,
