@@ -194,7 +194,7 @@ def begin(engine, server, options, case, form, **keys):
     journal = Memory(case.victim, server.dying[run_id] if case.place == "record" else None)
     plan = deadly_plan(run_id, late, **keys)
     if case.name == "CPULimitError":
-        options = msgspec.structs.replace(options, cpu_s=0.25)
+        options = msgspec.structs.replace(options, cpu_s=0.15)
     elif case.name == "TimeoutError" and "timeout" not in keys:
         options = msgspec.structs.replace(options, idle_timeout_s=1.0)
     run = engine.execute(plan, {"data": {}}, journal=journal, options=options)
