@@ -14,8 +14,10 @@ import psutil
 import pytest
 from runs import MODES, make_engine
 from warm import KINDS, start, start_pip
+from warm_children import Interpreters
 
 from engine import Engine, Policy
+from engine.start import exec as starts
 
 
 def _descriptors() -> set[str]:
@@ -76,6 +78,25 @@ def warm_server() -> None:
         start(kind)
 
 
+@pytest.fixture(scope="session")
+def interpreters() -> Iterator[Interpreters]:
+    """The interpreters whose forks are children of engines."""
+    made = Interpreters()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def children_are_warm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Engines of this process do not wait for new interpreters, except in files with the mark `real_starts`."""
+    if request.node.get_closest_marker("real_starts"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "spawn", request.getfixturevalue("interpreters").spawn)
+        yield
+
+
 @contextlib.contextmanager
 def _nothing_is_left() -> Iterator[None]:
     # There is hardly any garbage now, because the test before this one has been followed by a collection.
@@ -101,7 +122,9 @@ def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def no_leak_of_file(warm_server: None, pip_is_warm: None) -> Iterator[None]:
+def no_leak_of_file(
+    warm_server: None, pip_is_warm: None, children_are_warm: None
+) -> Iterator[None]:
     """Compare them before and after all tests of a file that share engines: its `no_leak` takes this fixture."""
     with _nothing_is_left():
         yield

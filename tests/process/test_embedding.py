@@ -18,6 +18,8 @@ from runs import MODES, finish, make_engine, types_of, wait_for
 import engine as jobcell
 from engine import Engine, Resolvers, RunOptions
 
+pytestmark = pytest.mark.real_starts
+
 CALM = "def main(state): return {**state, 'calm': True}"
 SLEEPS = "import time\ndef main(state): time.sleep(60)"
 START_MODES = ["exec", "zygote"]

@@ -14,6 +14,8 @@ from runs import QUICK, finish, make_engine, types_of, wait_for
 import engine as jobcell
 from engine import Engine, EngineClosedError, RunError, RunOptions
 
+pytestmark = pytest.mark.real_starts
+
 TWO_STEPS = {
     "id": "two",
     "workflow": {

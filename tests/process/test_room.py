@@ -15,6 +15,8 @@ from warm import run_warm
 
 from engine import RunOptions
 
+pytestmark = pytest.mark.real_starts
+
 CALM = "def main(state): return {'data': 1}"
 PIDS = Path("/sys/fs/cgroup/pids")
 

@@ -17,6 +17,8 @@ from engine.confinement import child_command
 from engine.start import zygote as zygote_module
 from sandbox_child.tested import is_tested
 
+pytestmark = pytest.mark.real_starts
+
 SECRET = "correct-horse-battery-staple"
 SAME = "def main(state): return state"
 MARKER = "a-marker-that-stands-in-this-plan-only"
