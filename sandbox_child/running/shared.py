@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from types import ModuleType
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ def shared_state() -> _Seen:
         "the standard streams": (sys.stdout, sys.stderr),
         "the handlers of signals": [signal.getsignal(number) for number in signal.valid_signals()],
         "the handlers of the root logger": _handlers(),
+        "the filters of warnings": _filters(),
     }
 
 
@@ -64,6 +66,18 @@ def _handlers() -> list[object]:
         return []
     handlers = logging.getLogger().handlers
     return [one for one in handlers if not type(one).__module__.startswith("sandbox_child.")]
+
+
+def _filters() -> list[object]:
+    """Return the filters that hold for warnings of all code.
+
+    A library often has a filter for a class or a text of its own, which no other code is likely to warn with.
+    """
+    return [
+        one
+        for one in warnings.filters
+        if one[1] is None and one[3] is None and one[2].__module__ == "builtins"
+    ]
 
 
 _MISSING: Final = object()

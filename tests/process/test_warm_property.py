@@ -300,6 +300,7 @@ SHARED = {
     "turns_collector_off": "the collector of garbage",
     "replaces_stdout": "the standard streams",
     "handles_logs": "the handlers of the root logger",
+    "filters_warnings": "the filters of warnings",
     "catches_signal": "the handlers of signals",
     "seeds": "seeds random",
 }
