@@ -11,6 +11,7 @@ import msgspec
 import psutil
 import pytest
 from runs import make_engine
+from warm_children import children_of_engines
 
 from engine import Engine, Permissions, Policy, RunOptions, RunResult
 from engine.start import shelf
@@ -143,4 +144,4 @@ def test_the_memory_of_zygotes_is_limited(plain: Engine, tmp_path: Path, monkeyp
     assert [run(plain, WHO, read=[late]).state["parent"] for _ in range(3)] == [os.getpid()] * 3
     monkeypatch.setattr(shelf, "IN_USE_S", 0.0)
     assert run(plain, WHO, read=[late]).state["parent"] != os.getpid()
-    assert len(psutil.Process().children()) == 1 + most
+    assert len(children_of_engines()) == 1 + most

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from bundled_repo import make_bundled_repo
 from modes import let_everybody_in
 from runs import make_engine
 from warm import run_warm
+from warm_children import children_of_engines
 from warm_pairs import PATIENCE_S, WarmRepo, comparable, pair, run, set_of, wait_until_decided
 
 from engine import Engine, Permissions, Policy, RunOptions
@@ -368,7 +367,7 @@ def test_a_killed_warm_zygote_costs_no_run(repo: WarmRepo):
     )
     with make_engine(repo_dir=repo.path, max_runs=4, preload=["waits"]) as engine:
         assert wait_until_decided(engine, "waits").warm
-        (clean,) = psutil.Process().children()
+        (clean,) = children_of_engines()
         # Its forks are younger, and one of them may wait already.
         zygote = min(clean.children(), key=lambda one: (one.create_time(), one.pid))
         running = engine.execute(uses("waits"))
@@ -420,7 +419,7 @@ def test_an_engine_without_a_run_has_no_sets():
     """Asking starts no process."""
     with make_engine() as engine:
         assert engine.warm() == []
-        assert not psutil.Process(os.getpid()).children()
+        assert not children_of_engines()
         assert isinstance(engine.options, RunOptions)
 
 

@@ -13,14 +13,23 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from engine.confinement import CHILD_ENVIRONMENT, child_command
 from engine.start import exec as start
 
 SERVER = str(Path(__file__).with_name("warm_interpreter.py"))
 FD = 3
 LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+_servers: set[int] = set()
+
 NULL_DEVICE = 0
 """The standard input of a child, which the engine gives it as its other streams, too: `engine.start.exec`."""
+
+
+def children_of_engines() -> list[psutil.Process]:
+    """Return the children of this process without the interpreters of this module."""
+    return [child for child in psutil.Process().children() if child.pid not in _servers]
 
 
 class Server:
@@ -40,6 +49,7 @@ class Server:
         self._lock = threading.Lock()
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = start.spawn_server(words, FD, theirs)
+        _servers.add(self._pid)
 
     def fork(self, descriptors: dict[int, int], umask: str) -> int:
         """Start a child with these descriptors (number there: number here); return its pid."""
@@ -54,6 +64,7 @@ class Server:
         """End it."""
         self._end.close()
         os.waitpid(self._pid, 0)
+        _servers.remove(self._pid)
 
 
 def inherited() -> tuple[list[object], str]:
