@@ -10,9 +10,9 @@ import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import psutil
 import pytest
 from runs import finish, make_engine, types_of, wait_for
+from warm_children import children_of_engines
 
 from engine import FileJournal, Permissions, PlanError, Policy, Resolvers, RunOptions
 from engine.running.session import conversation
@@ -138,7 +138,7 @@ def ten_steps(server, changes=None):
 
 
 def _kill_children():
-    for zygote in psutil.Process().children():
+    for zygote in children_of_engines():
         for child in zygote.children():
             child.kill()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from runs import finish, make_engine, wait_for
+from warm_children import children_of_engines
 
 from engine import Engine, Permissions, Resolvers, RunOptions
 from engine.confinement import child_command
@@ -34,7 +35,7 @@ def zygote() -> Iterator[Engine]:
 def zygote_of(engine: Engine) -> psutil.Process:
     """Return the zygote of an engine that has run a job."""
     assert engine.execute("def main(state): return state").result(20).reason == "success"
-    [zygote] = psutil.Process().children()
+    [zygote] = children_of_engines()
     return zygote
 
 
@@ -151,7 +152,7 @@ def test_a_thousand_paths_are_too_many_for_a_zygote(tmp_path: Path, mine: str):
         assert result.error is None
         assert result.state == {"parent": os.getpid()}
         if mine == "the run's":
-            [zygote] = psutil.Process().children()
+            [zygote] = children_of_engines()
             assert engine.execute(source).result(20).state == {"parent": zygote.pid}
 
 
