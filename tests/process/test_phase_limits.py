@@ -232,7 +232,7 @@ def resolvers(kind: str, blocked: threading.Event) -> Resolvers | None:
 
     def resolve(_value_id: str) -> Any:
         if kind == "large":
-            return {"rows": ROWS * 4}
+            return {"rows": ["x" * 1_000_000] * 100}
         blocked.wait(30)
         return {}
 
