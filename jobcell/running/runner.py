@@ -62,6 +62,8 @@ class RunRequest(NamedTuple):
     trace: engine.Trace | None = None
     debug: Debug | None = None
     """The debugger in which its step runs."""
+    on_signal: Callable[[int], object] | None = None
+    """Is called with a signal that arrived during the run, also if the run ended before it was cancelled."""
 
 
 def run_plan(request: RunRequest, make_view: Callable[[], View]) -> int:
@@ -151,7 +153,11 @@ def _watch(request: RunRequest, view: _Shows, stack: ExitStack) -> tuple[RunResu
             if done:
                 break
         result = run.result()
-    return result, signals.received if result.reason == "cancelled" else 0
+    if signals.received and request.on_signal is not None:
+        request.on_signal(signals.received)
+    # A signal for the whole group of processes also ends a child that is not ready: an exception for the engine.
+    is_ours = result.reason in {"cancelled", "exception"}
+    return result, signals.received if is_ours else 0
 
 
 def _write_state(result: RunResult, output: OutputFile | None, *, print_state: bool) -> None:

@@ -55,7 +55,11 @@ if TYPE_CHECKING:
 
 
 def start_run(
-    choice: PlanChoice, given: Given, *, on_start: Callable[[engine.Run], object] | None = None
+    choice: PlanChoice,
+    given: Given,
+    *,
+    on_start: Callable[[engine.Run], object] | None = None,
+    on_signal: Callable[[int], object] | None = None,
 ) -> int:
     """Carry out `jobcell run`; return the exit code.
 
@@ -63,6 +67,7 @@ def start_run(
         choice: The plan.
         given: The options.
         on_start: Is called with the run that has begun.
+        on_signal: Is called with a signal that arrived during the run.
 
     Raises:
         BadInputError: Something that the user gave is wrong; nothing was started.
@@ -109,6 +114,7 @@ def start_run(
             journal = stack.enter_context(open_cache(request, _say, fresh=choice.fresh))
             given = given._replace(is_cached=True)
         request = request._replace(plan=plan, state=state, journal=journal, on_start=on_start)
+        request = request._replace(on_signal=on_signal)
         if debug is not None:
             request = request._replace(options=debug.without_limits(request.options), debug=debug)
             stack.enter_context(debug.on_terminal(_print_warning))

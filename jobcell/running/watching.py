@@ -130,7 +130,11 @@ def _adaptors(read: PlanSource) -> Iterable[str]:
 
 def _run_once(choice: PlanChoice, given: Given, watcher: Watcher) -> int:
     try:
-        return start_run(choice, given, on_start=watcher.cancel_on_change)
+        code = start_run(
+            choice, given, on_start=watcher.cancel_on_change, on_signal=watcher.note_signal
+        )
+        # A run may end just before a signal cancels it. Nobody sends that signal again.
+        return code if watcher.signal is None else 128 + watcher.signal
     except BadInputError as error:
         lines: Iterable[str] = error.lines
     except engine.EngineError as error:
@@ -153,6 +157,8 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="jobcell-watch", daemon=True)
         self.changed: str | None = None
         """The name of a file that has changed; None if none has."""
+        self.signal: int | None = None
+        """The signal that arrived during the run."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -168,6 +174,10 @@ class Watcher:
             self._run = run
             if self.changed is not None:
                 run.cancel("a file has changed")
+
+    def note_signal(self, number: int) -> None:
+        """Keep a signal that arrived during the run."""
+        self.signal = number
 
     def wait(self) -> str:
         """Wait for the first change; return the name of the file."""

@@ -7,9 +7,11 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from warm import heard, run_warm
+from workers import wait_for
 
 JOB = "def main(state):\n    print('job', {!r})\n    return state\n"
 HANG = "def main(state):\n    print('armed')\n    while True: pass\n"
@@ -116,6 +118,30 @@ def test_a_run_in_progress_is_cancelled_by_a_change_and_ended_by_a_signal(folder
         assert "watch: jobs/a.py has changed; runs again" in lines
         assert any(line.startswith("cancelled after") for line in lines), lines
         assert command.end(number) == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_the_end_of_a_run_ends_the_command(folder, number):
+    """The run is over, and cannot be cancelled. Nobody reads what it has printed, so the command still shows it."""
+    (folder / "jobs" / "a.py").write_text(
+        "def main(state):\n    for n in range(5000): print('x' * 100)\n    return state\n"
+    )
+    with watching(folder, "plan.json", "--plain") as command:
+        command.until("started")
+        wait_for(lambda: not children_of(command.process.pid))
+        command.process.send_signal(number)
+        rest = command.errors.read()
+        assert command.process.wait(20) == 128 + number, rest[-500:]
+    assert "waits for a change" not in rest
+
+
+def children_of(pid):
+    """Return the processes that a process has started and not yet waited for."""
+    return [
+        one
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for one in (task / "children").read_text().split()
+    ]
 
 
 def test_an_adaptor_in_the_repo_counts(folder):
