@@ -20,7 +20,15 @@ from engine.reporting.eventlog import EventLog
 from engine.reporting.redaction import Redactor, Studied, secrets_of, secrets_within
 from engine.reporting.reporter import Reporter
 from engine.reporting.result import Ending, Outcome, Reason, RunError, RunResult, Usage, reason_of
-from engine.reporting.run import Run, finish, on_change, outcome_of, peek_events, raw_events
+from engine.reporting.run import (
+    Run,
+    finish,
+    on_change,
+    outcome_of,
+    peek_events,
+    raw_events,
+    wait_change,
+)
 
 __all__ = [
     "MAX_REASON",
@@ -54,4 +62,5 @@ __all__ = [
     "state_of",
     "state_to_json",
     "to_json",
+    "wait_change",
 ]

@@ -197,6 +197,11 @@ def on_change(run: Run, listener: Callable[[], None]) -> Callable[[], None]:
     return run._log.listen(listener)  # noqa: SLF001 - this module's own class
 
 
+async def wait_change(run: Run, after: int | None) -> None:
+    """Wait until *run* has an event with ``seq > after`` or is over; with None, until it is over."""
+    await run._changed(after)  # noqa: SLF001 - this module's own class
+
+
 def _check_timeout(timeout_s: float | None) -> None:
     if timeout_s is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 TOKEN: Final = "JOBCELL_TOKEN"  # noqa: S105 - the name of a variable
 """The environment variable with the token that clients have to send."""
 _SHORTEST: Final = 16
+_PRIVATE: Final = 0o600
+"""The permissions of a Unix socket."""
 
 
 class Serving(msgspec.Struct):
@@ -44,16 +47,14 @@ class Serving(msgspec.Struct):
 
 @with_store_errors
 def serve(given: Serving) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code.
+    """Serve until SIGTERM or SIGINT; return the exit code, which is 128 and the number of the signal.
 
     Raises:
         BadInputError: An option is wrong, the token is missing, or the extra is not installed.
 
     """
     try:
-        import uvicorn
-
-        from jobcell.server import make_app
+        from jobcell.server import Listener, make_app
         from jobcell.server.security import is_loopback, loopback_hosts
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"litestar", "uvicorn", "multidict"}:
@@ -70,29 +71,54 @@ def serve(given: Serving) -> int:
         raise BadInputError([message])
     if token is not None and len(token) < _SHORTEST:
         raise BadInputError([f"{TOKEN}: must have at least {_SHORTEST} characters"])
+    if token is not None and not (token.isascii() and token.isprintable()):
+        message = f"{TOKEN}: must have only printable ASCII characters, as headers and cookies do"
+        raise BadInputError([message])
     hosts = loopback_hosts(given.host) if token is None and given.uds is None else None
     repo = find_repo(given.repo)
-    place = f"unix:{given.uds}" if given.uds is not None else f"http://{given.host}:{given.port}"
     with ExitStack() as stack:
         shelves = stack.enter_context(_shelves(given)) if given.collections else None
         runs = _open(given, repo)
         backend = _backend(runs, shelves)
         app = make_app(backend, token=token, hosts=hosts, secure=given.https, repo_dir=repo)
-        print(f"jobcell serves on {place}", file=sys.stderr, flush=True)
-        config = uvicorn.Config(
-            app,
-            host=given.host,
-            port=given.port,
-            uds=None if given.uds is None else str(given.uds),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
-        )
+        sockets = _listen(given)
+        for made in sockets:
+            stack.callback(made.close)
+        if given.uds is not None:
+            stack.callback(given.uds.unlink, missing_ok=True)
+        print(f"jobcell serves on {_place(given, sockets[0])}", file=sys.stderr, flush=True)
         engine, store = (runs, None) if isinstance(runs, Engine) else (None, runs)
         stack.enter_context(followed(engine, store=store, wanted=given.otel))
-        uvicorn.Server(config).run()
-    return SUCCESS
+        listener = Listener(app)
+        listener.run(sockets)
+    return SUCCESS if listener.ended_by is None else 128 + listener.ended_by
+
+
+def _listen(given: Serving) -> list[socket.socket]:
+    """Return the sockets of the server.
+
+    Raises:
+        BadInputError: Nothing can listen there.
+
+    """
+    from jobcell.server import listen, listen_unix
+
+    try:
+        if given.uds is not None:
+            return [listen_unix(given.uds, _PRIVATE)]
+        return listen(given.host.strip("[]"), given.port)
+    except OSError as error:
+        where = f"--host {given.host} --port {given.port}"
+        if given.uds is not None:
+            where = f"--uds {given.uds}"
+        raise BadInputError([f"{where}: cannot listen there: {error.strerror or error}"]) from None
+
+
+def _place(given: Serving, made: socket.socket) -> str:
+    if given.uds is not None:
+        return f"unix:{given.uds}"
+    host = given.host.strip("[]")
+    return f"http://{f'[{host}]' if ':' in host else host}:{made.getsockname()[1]}"
 
 
 def _shelves(given: Serving) -> Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
@@ -13,16 +13,27 @@ from litestar.datastructures import State as AppState
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
-from litestar.response import ServerSentEvent, ServerSentEventMessage
+from litestar.response import ServerSentEvent
 
 from engine import AnyEvent, PlanError, RunResult, Trace, check_plan, to_json
 from jobcell.report import Report
-from jobcell.server.backend import Backend, BadRequest, Conflict, Counts, NewRun, Row, State
+from jobcell.server.backend import (
+    Backend,
+    BadRequest,
+    Conflict,
+    Counts,
+    NewRun,
+    Row,
+    State,
+)
 from jobcell.server.errors import ErrorBody
 from jobcell.server.live import LiveReports
+from jobcell.server.streams import OVER, first_of, is_last, messages
 
 LONGEST_WAIT_S: Final = 60.0
-_PING_S: Final = 15.0
+_LONGEST_ID: Final = 500
+MOST_EVENTS: Final = 10_000
+"""Events in one answer, at most."""
 _JSON: Final = "application/json"
 
 RunId = Annotated[str, PathParameter(description="The id of the run.")]
@@ -170,6 +181,7 @@ class Api(Controller):
     ) -> Started:
         """Start a run, or put it into the queue of the store."""
         with _bad_fields():
+            _check_id(data.plan.get("id") if data.id is None else data.id)
             return Started(_backend(state).add(data, _trace(traceparent, tracestate)))
 
     @get("/runs", sync_to_thread=True, summary="List runs", responses=_answers(404))
@@ -199,23 +211,30 @@ class Api(Controller):
         """Return what the list says of a run."""
         return _backend(state).row(run_id)
 
-    @get(
-        "/runs/{run_id:str}/events",
-        sync_to_thread=True,
-        summary="Events by cursor",
-        responses=_answers(404),
-    )
-    def events(
-        self, run_id: RunId, state: AppState, after: After = 0, wait_s: Wait = 0.0
+    @get("/runs/{run_id:str}/events", summary="Events by cursor", responses=_answers(404))
+    async def events(
+        self,
+        run_id: RunId,
+        state: AppState,
+        after: After = 0,
+        wait_s: Wait = 0.0,
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_EVENTS)] = MOST_EVENTS,
     ) -> Response[EventsPage]:
         """Return the events after a cursor; wait for the first one if there is none."""
-        found = _backend(state).poll(run_id, after, wait_s)
-        over = bool(found) and _is_last(found[-1])
-        if not found:
-            over = _backend(state).row(run_id).state in {"done", "dead"}
-        # A state may hold what JSON lacks; `to_json` has a form for it.
-        body = f'{{"events":[{",".join(map(to_json, found))}],"over":{str(over).lower()}}}'
-        return Response(body.encode(), media_type=_JSON)  # type: ignore[arg-type]
+        backend = _backend(state)
+
+        def read() -> tuple[list[AnyEvent], bool, bytes]:
+            found = backend.poll(run_id, after, limit)
+            over = is_last(found[-1]) if found else backend.row(run_id).state in OVER
+            # A state may hold what JSON lacks; `to_json` has a form for it.
+            body = f'{{"events":[{",".join(map(to_json, found))}],"over":{str(over).lower()}}}'
+            return found, over, body.encode()
+
+        found, over, body = await asyncio.to_thread(read)
+        if wait_s and not found and not over:
+            await first_of(backend.wait(run_id, after), state.closing.wait(), timeout_s=wait_s)
+            _, _, body = await asyncio.to_thread(read)
+        return Response(body, media_type=_JSON)  # type: ignore[arg-type]
 
     @get("/runs/{run_id:str}/stream", summary="Events as they come", responses=_answers(404))
     async def stream(
@@ -228,20 +247,31 @@ class Api(Controller):
         """Send the events of a run as server-sent events; `id` is `seq`, and `end` comes last."""
         backend = _backend(state)
         await asyncio.to_thread(backend.row, run_id)  # an unknown run is an error, not a stream
-        return ServerSentEvent(_messages(backend, run_id, after if last is None else last))
+        start = after if last is None else last
+        return ServerSentEvent(messages(backend, run_id, start, state.closing))
 
     @get(
         "/runs/{run_id:str}/result",
-        sync_to_thread=True,
         summary="The result",
         responses=_answers(404, 409),
     )
-    def result(self, run_id: RunId, state: AppState, wait_s: Wait = 0.0) -> Response[RunResult]:
+    async def result(
+        self, run_id: RunId, state: AppState, wait_s: Wait = 0.0
+    ) -> Response[RunResult]:
         """Return how a run ended. The status is 409 while it goes on."""
-        found = _backend(state).result(run_id, wait_s)
-        if found is None:
+        backend = _backend(state)
+
+        def read() -> bytes | None:
+            found = backend.result(run_id)
+            return None if found is None else to_json(found).encode()
+
+        body = await asyncio.to_thread(read)
+        if body is None and wait_s:
+            await first_of(backend.wait(run_id, None), state.closing.wait(), timeout_s=wait_s)
+            body = await asyncio.to_thread(read)
+        if body is None:
             raise Conflict(f"run {run_id!r} is not over yet")
-        return Response(to_json(found).encode(), media_type=_JSON)  # type: ignore[arg-type]
+        return Response(body, media_type=_JSON)  # type: ignore[arg-type]
 
     @get(
         "/runs/{run_id:str}/report",
@@ -300,38 +330,29 @@ def _bad_fields() -> Iterator[None]:
         raise BadRequest(str(error)) from None
 
 
+def _check_id(run_id: object) -> None:
+    """Refuse an id that no address of this interface can name.
+
+    Raises:
+        ValueError: It has a slash, is too long, or is one of the names that a browser removes.
+
+    """
+    if not isinstance(run_id, str):
+        return  # the plan says what is wrong with it
+    if "/" in run_id or run_id in {".", ".."} or len(run_id) > _LONGEST_ID:
+        shown = run_id[:40] + ("..." if len(run_id) > 40 else "")
+        raise ValueError(
+            f"id: {shown!r} cannot be a part of an address; an id has no '/', has at most"
+            f" {_LONGEST_ID} characters, and is not '.' or '..'"
+        )
+
+
 @get("/api/v1/openapi.json", include_in_schema=False)
 async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Return the description of the interface."""
     return request.app.openapi_schema.to_schema()
 
 
-async def _messages(
-    backend: Backend, run_id: str, after: int
-) -> AsyncIterator[ServerSentEventMessage]:
-    source = await asyncio.to_thread(backend.follow, run_id)  # a store reads its database
-    waiting = asyncio.ensure_future(anext(source, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait((waiting,), timeout=_PING_S)
-            if not done:
-                yield ServerSentEventMessage(data=None, comment="still here")
-                continue
-            event = waiting.result()
-            if event is None:
-                yield ServerSentEventMessage(data="{}", event="end")
-                return
-            waiting = asyncio.ensure_future(anext(source, None))
-            if event.seq > after:
-                yield ServerSentEventMessage(data=to_json(event), id=event.seq, event=event.type)
-    finally:
-        waiting.cancel()
-
-
 def _backend(state: AppState) -> Backend:
     backend: Backend = state.backend
     return backend
-
-
-def _is_last(event: AnyEvent) -> bool:
-    return event.type in {"workflow-complete", "workflow-error"}

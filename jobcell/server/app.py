@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from typing import Any
 
-from litestar import Litestar, Response
-from litestar.datastructures import State
+from litestar import Litestar
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, Reference, SecurityScheme
+from litestar.types import Message, Scope
 
 from engine import __version__
 from jobcell.server import health, pages
@@ -48,17 +51,18 @@ def make_app(
             "guard": guard,
             "secure": secure,
             "repo_dir": repo_dir,
+            "closing": asyncio.Event(),
         }
     )
     schemes: dict[str, SecurityScheme | Reference] = {
         "token": SecurityScheme(type="http", scheme="bearer")
     }
-    return Litestar(
+    return _App(
         [Api, openapi, *health.HANDLERS, *pages.HANDLERS],
         guards=[guard],
         state=state,
         exception_handlers=HANDLERS,
-        after_request=_add_headers,
+        before_send=[_add_headers],
         on_shutdown=[backend.close],
         request_max_body_size=_MOST_BODY_BYTES,
         openapi_config=OpenAPIConfig(
@@ -75,7 +79,44 @@ def make_app(
     )
 
 
-async def _add_headers(response: Response[object]) -> Response[object]:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+def end_streams(app: Litestar) -> None:
+    """Answer all clients that wait for events, because the server is about to end.
+
+    It is called in the thread of the event loop. A stream ends without `end`, so its client asks again.
+    """
+    closing: asyncio.Event = app.state.closing
+    closing.set()
+
+
+class _App(Litestar):
+    """Answers HEAD as it answers GET, without a body."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        begun = asyncio.Event()
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                begun.set()
+
+        async def receive_until_begun() -> Any:
+            # A stream ends when its client is gone, and this client has all it wants.
+            message = await receive()
+            if message["type"] == "http.request" and not begun.is_set():
+                return message
+            return {"type": "http.disconnect"}
+
+        scope["method"] = "GET"
+        await super().__call__(scope, receive_until_begun, send_head)
+
+
+async def _add_headers(message: Message, _: Scope) -> None:
+    """Give each answer its policy, also an error and an answer of the framework itself."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -75,7 +75,7 @@ class Away(RuntimeError):  # noqa: N818 - the runs are away
 
 
 class Backend(Protocol):
-    """The place in which runs are.  Methods that wait are called in threads.
+    """The place in which runs are.  Methods that are not coroutines are called in threads.
 
     Each may raise `Away`; each that takes the id of a run may raise `UnknownRun`.
     """
@@ -108,16 +108,18 @@ class Backend(Protocol):
         """Return the figures for a page of Prometheus."""
         ...
 
-    def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:
-        """Return events with ``seq > after``; wait *timeout_s* seconds for the first one."""
+    def poll(self, run_id: str, after: int, limit: int | None = None) -> list[AnyEvent]:
+        """Return the events with ``seq > after`` that there are, at most the first *limit* of them."""
         ...
 
-    def follow(self, run_id: str) -> AsyncIterator[AnyEvent]:
-        """Return the events of a run as they come, from the first to the last one."""
-        ...
+    async def wait(self, run_id: str, after: int | None) -> None:
+        """Wait until a run has an event with ``seq > after`` or is over; with None, until it is over.
 
-    def result(self, run_id: str, timeout_s: float) -> RunResult | None:
-        """Return how the run ended; None if it goes on after *timeout_s* seconds."""
+        A client that waits takes no thread, and so leaves room for others.
+        """
+
+    def result(self, run_id: str) -> RunResult | None:
+        """Return how the run ended; None if it goes on."""
         ...
 
     def plan(self, run_id: str) -> Plan:

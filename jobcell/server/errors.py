@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response
@@ -12,6 +14,11 @@ from litestar.response import Redirect
 
 from engine import EngineError, PlanError
 from jobcell.server.backend import Away, BadRequest, Conflict, UnknownRun
+
+log: logging.Logger = logging.getLogger("jobcell.server")
+
+_NAMES: Final = {"run_state": "state", "last": "Last-Event-ID", "data": "body"}
+"""The names that a client knows, for those of parameters of ours."""
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -65,18 +72,33 @@ def _invalid(_: Request[Any, Any, Any], error: ValidationException) -> Response[
     if any(isinstance(item, dict) and item.get("message") == "'data'" for item in extra):
         return _answer(400, ErrorBody("ValidationError", "the request needs a body of JSON"))
     problems = [
-        Problem(str(item.get("key", "")), str(item.get("message", "")))
+        Problem(_NAMES.get(key := str(item.get("key", "")), key), str(item.get("message", "")))
         for item in extra
         if isinstance(item, dict)
     ]
-    return _answer(400, ErrorBody("ValidationError", error.detail, problems))
+    message = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
+    return _answer(400, ErrorBody("ValidationError", message or error.detail, problems))
+
+
+def _too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[ErrorBody]:
+    return _answer(400, ErrorBody("BadRequest", "the body is nested too deeply"))
+
+
+def _ours(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:
+    """Answer an error of the server itself: the client learns nothing of it, and the log has it."""
+    log.error("%s %s has failed", request.method, request.url.path, exc_info=error)
+    return _answer(500, ErrorBody("InternalError", "the server has failed; its log says why"))
 
 
 def _no_token(
     request: Request[Any, Any, Any], error: NotAuthorizedException
 ) -> Response[ErrorBody] | Redirect:
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return Redirect("/login", status_code=303)  # a person with a browser
+        # A person with a browser; `pages` checks where the login leads to.
+        path = request.scope.get("raw_path", b"/").decode("ascii", "replace")
+        return Redirect(
+            "/login" if path == "/" else f"/login?next={quote(path, safe='')}", status_code=303
+        )
     return _answer(401, ErrorBody("NotAuthorized", error.detail), **{"WWW-Authenticate": "Bearer"})
 
 
@@ -95,5 +117,7 @@ HANDLERS: dict[type[Exception] | int, Callable[..., Response[Any]]] = {
     HTTPException: _of_http,
     BadRequest: _wrong,
     EngineError: _engine,
+    RecursionError: _too_deep,
+    Exception: _ours,
 }
 """What is answered for each kind of error; the nearest class counts."""

@@ -47,7 +47,7 @@ class LiveReports:
         if growing is None:
             growing = _Growing(ReportMaker(self._backend.plan(run_id)))
         with growing.lock:
-            for event in self._backend.poll(run_id, growing.seen, 0.0):
+            for event in self._backend.poll(run_id, growing.seen):
                 growing.maker.add(event)
                 growing.seen = event.seq
             report = growing.maker.report(run_id)
@@ -55,7 +55,7 @@ class LiveReports:
                 report, states=report.states[states_from:], lines=report.lines[lines_from:]
             )
             if report.over:
-                result = self._backend.result(run_id, 0.0)
+                result = self._backend.result(run_id)
                 if result is not None:
                     report.peak_memory_bytes = result.usage.peak_memory_bytes or None
                     report.cpu_s = result.usage.cpu_s or None

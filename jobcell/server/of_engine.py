@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from engine import (
     Trace,
 )
 from engine.plan import load_plan
-from engine.reporting import raw_events
+from engine.reporting import raw_events, wait_change
 from jobcell.server.backend import Conflict, Counts, NewRun, Row, State, UnknownRun
 from jobcell.telemetry import Feed, Tally, counts, families_of, measures
 
@@ -134,18 +134,18 @@ class EngineBackend:
         )
         yield from self._tally.families()
 
-    def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:
+    def poll(self, run_id: str, after: int, limit: int | None = None) -> list[AnyEvent]:
         """Return events; see `Backend.poll`."""
-        return self._find(run_id).run.poll(after=after, timeout_s=timeout_s)
+        return self._find(run_id).run.poll(after=after, timeout_s=0.0)[:limit]
 
-    def follow(self, run_id: str) -> AsyncIterator[AnyEvent]:
-        """Return the events as they come."""
-        return aiter(self._find(run_id).run)
+    async def wait(self, run_id: str, after: int | None) -> None:
+        """Wait for an event or for the end; see `Backend.wait`."""
+        await wait_change(self._find(run_id).run, after)
 
-    def result(self, run_id: str, timeout_s: float) -> RunResult | None:
+    def result(self, run_id: str) -> RunResult | None:
         """Return how the run ended; None if it goes on."""
         try:
-            return self._find(run_id).run.result(timeout_s)
+            return self._find(run_id).run.result(0.0)
         except TimeoutError:
             return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from engine import AnyEvent, Plan, RunOptions, RunResult, Trace
@@ -16,6 +17,7 @@ from jobcell.store import (
     Store,
     StoreUnavailableError,
     UnknownRunError,
+    wait_change,
 )
 from jobcell.telemetry import Sample, counts, families_of, measures
 
@@ -80,22 +82,23 @@ class StoreBackend:
         age_s = status.oldest_queued_s or 0.0
         return families_of([*counts(status), Sample(measures.QUEUED_AGE, age_s)])
 
-    def poll(self, run_id: str, after: int, timeout_s: float) -> list[AnyEvent]:
+    def poll(self, run_id: str, after: int, limit: int | None = None) -> list[AnyEvent]:
         """Return events; see `Backend.poll`."""
         with _errors():
-            return self._store.run(run_id).poll(after=after, timeout_s=timeout_s)
+            return self._store.reader.events(run_id, after, limit).events
 
-    def follow(self, run_id: str) -> AsyncIterator[AnyEvent]:
-        """Return the events as they come."""
+    async def wait(self, run_id: str, after: int | None) -> None:
+        """Wait for an event or for the end; see `Backend.wait`."""
         with _errors():
-            return aiter(self._store.run(run_id))
+            run = await asyncio.to_thread(self._store.run, run_id)  # reads the database
+            await wait_change(run, after)
 
-    def result(self, run_id: str, timeout_s: float) -> RunResult | None:
+    def result(self, run_id: str) -> RunResult | None:
         """Return how the run ended; None if it goes on."""
         with _errors():
             run = self._store.run(run_id)
             try:
-                return run.result(timeout_s)
+                return run.result(0.0)
             except TimeoutError:
                 return None
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from litestar import MediaType, Response, get, post
 from litestar.datastructures import Cookie
@@ -28,6 +31,7 @@ _FILES: Final = {
     "run.js": _STATIC / "run.js",
 }
 _REFUSED: Final = "This is not the token of the server. It is the value of JOBCELL_TOKEN there."
+_RUN_PAGE: Final = re.compile(r"/runs/[A-Za-z0-9._~%@:+-]+", re.ASCII)
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 
 
@@ -55,10 +59,12 @@ async def static_file(name: Annotated[str, PathParameter()]) -> Response[bytes]:
 @get("/login", include_in_schema=False, media_type=MediaType.HTML)
 async def login_page(
     wrong: Annotated[bool, QueryParameter(description="The last token was wrong.")] = False,
+    after: Annotated[str, QueryParameter(name="next", description="The page to go on to.")] = "/",
 ) -> str:
     """Return the page that asks for the token."""
     message = _REFUSED if wrong else "This server needs its token."
-    return (_STATIC / "login.html").read_text(encoding="utf-8").format(message=message)
+    text = (_STATIC / "login.html").read_text(encoding="utf-8")
+    return text.format(message=message, next=html.escape(_own_page(after)))
 
 
 @post("/login", include_in_schema=False, status_code=303)
@@ -68,13 +74,19 @@ async def login(
 ) -> Redirect:
     """Keep the token in a cookie that scripts cannot read and other sites do not send."""
     guard: Guard = state.guard
-    token = data.get("token", "")
+    token, after = data.get("token", ""), _own_page(data.get("next", "/"))
     if not guard.accepts(token):
-        return Redirect("/login?wrong=1", status_code=303)
+        more = "" if after == "/" else f"&next={quote(after, safe='')}"
+        return Redirect(f"/login?wrong=1{more}", status_code=303)
     kept = Cookie(
         key=COOKIE, value=token, httponly=True, samesite="strict", secure=state.secure, path="/"
     )
-    return Redirect("/", status_code=303, cookies=[kept])
+    return Redirect(after, status_code=303, cookies=[kept])
+
+
+def _own_page(path: str) -> str:
+    """Return *path* if it is a page of a run; otherwise the list. A login never leads to another site."""
+    return path if _RUN_PAGE.fullmatch(path) else "/"
 
 
 @get("/logout", include_in_schema=False)

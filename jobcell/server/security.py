@@ -86,7 +86,8 @@ class Guard:
 
 def loopback_hosts(host: str) -> frozenset[str]:
     """Return the names of this machine that a client on it uses; *host* is where the server listens."""
-    return frozenset({"localhost", "127.0.0.1", "[::1]", host.lower()})
+    name = host.strip("[]").lower()
+    return frozenset({"localhost", "127.0.0.1", "[::1]", f"[{name}]" if ":" in name else name})
 
 
 def is_loopback(host: str) -> bool:

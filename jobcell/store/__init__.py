@@ -24,7 +24,7 @@ from jobcell.store.errors import (
     UnknownRunError,
     UnknownScheduleError,
 )
-from jobcell.store.handle import StoreRun
+from jobcell.store.handle import StoreRun, wait_change
 from jobcell.store.listing import RunInfo, StoreStatus, TenantCounts, WorkerInfo
 from jobcell.store.options import merge_options
 from jobcell.store.queue import APP_VERSION, QUEUE, WORKFLOW, JsonSerializer
@@ -98,6 +98,7 @@ __all__ = [
     "remove_collection",
     "runs",
     "schedules",
+    "wait_change",
     "workers",
     "workflow_status",
 ]

@@ -187,6 +187,14 @@ class StoreRun:
                 await asyncio.sleep(LONGEST_PAUSE_S)  # as with `timeout_s=None`, it may come back
 
 
+async def wait_change(run: StoreRun, after: int | None) -> None:
+    """Wait until *run* has an event with ``seq > after`` or is over; with None, until it is over.
+
+    All tasks of an event loop share one query. While the store is out of reach, the task waits on.
+    """
+    await run._watcher().wait(run.id, AT_THE_END if after is None else after)  # noqa: SLF001 - this module's own class
+
+
 def check_timeout(timeout_s: float | None) -> None:
     """Check a number of seconds.
 

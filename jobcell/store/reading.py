@@ -97,8 +97,8 @@ class Reader:
                     found[row.id] = Standing(row.last_seq or 0, row.status in OVER)
         return found
 
-    def events(self, run_id: str, after: int) -> Progress:
-        """Return the events with a number above *after*.
+    def events(self, run_id: str, after: int, limit: int | None = None) -> Progress:
+        """Return the events with a number above *after*, at most the first *limit* of them.
 
         Raises:
             UnknownRunError: The store has no such run.
@@ -111,6 +111,7 @@ class Reader:
             .select_from(joined)
             .where(runs.c.id == run_id)
             .order_by(events.c.seq)
+            .limit(limit)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -65,7 +69,7 @@ class Client:
         finally:
             connection.close()
         kind = answer.headers.get("Content-Type", "")
-        return answer.status, json.loads(text) if "json" in kind else text, answer.headers
+        return answer.status, json.loads(text) if text and "json" in kind else text, answer.headers
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Return the status and the body of an answer."""
@@ -74,6 +78,40 @@ class Client:
     def post(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Return the status and the body of an answer."""
         return self.ask("POST", path, {} if body is None else body, **headers)[:2]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of this process without variables of ours, and with those given."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("JOBCELL_")}
+    return kept | variables
+
+
+@contextlib.contextmanager
+def serve(tmp_path: Path, *words: str, **variables: str):
+    """Start the command `jobcell serve`; a test that fails leaves no server behind."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobcell", "serve", *words],
+        cwd=tmp_path,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # nothing happens if it has ended
+
+
+def wait_until_served(client: Client, process: subprocess.Popen[str]) -> None:
+    """Wait until the server answers."""
+    status = None
+    while status is None:
+        try:
+            status, _ = client.get("/livez")
+        except ConnectionRefusedError:
+            assert process.poll() is None
+    assert status == 200
 
 
 def plan_of(*texts: str, **more: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 "use strict";
-// The list of runs. It asks again every two seconds while the page is visible.
+// The list of runs. It asks again every two seconds while the page is visible, and changes only what differs.
 (() => {
+  const {make, own} = jobcellParts;
   const rows = document.getElementById("rows");
   const more = document.getElementById("more");
   const counts = document.getElementById("counts");
@@ -9,13 +10,19 @@
   for (const name of ["state", "tenant"]) form.elements[name].value = asked.get(name) || "";
   let older = [];
   let last = null;
+  let asks = 0;
+  let lines = new Map(); // the row of each run, and what it shows
 
   async function read(path) {
-    const answer = await fetch(path);
+    let answer;
+    try { answer = await fetch(path); } catch (error) { throw new Error("the server cannot be reached"); }
     if (answer.status === 401) { location.href = "/login"; throw new Error("not logged in"); }
-    if (!answer.ok) throw new Error((await answer.json()).message);
-    return answer.json();
+    const body = await answer.json();
+    if (!answer.ok) throw new Error(body.message);
+    return body;
   }
+
+  const say = (text) => { if (counts.textContent !== text) counts.textContent = text; };
 
   function query(before) {
     const words = new URLSearchParams();
@@ -24,46 +31,65 @@
     return words;
   }
 
-  function row(run) {
-    const line = document.createElement("tr");
-    const link = document.createElement("a");
-    link.href = `/runs/${encodeURIComponent(run.id)}`;
-    link.textContent = run.name ? `${run.name} ${run.id}` : run.id;
-    const took = run.started ? `${((run.ended || Date.now() / 1000) - run.started).toFixed(1)} s` : "";
-    const state = document.createElement("span");
-    state.className = `status ${run.reason || run.state}`;
-    state.textContent = run.reason && run.reason !== run.state ? `${run.state}: ${run.reason}` : run.state;
-    for (const content of [link, state, run.tenant, new Date(run.created * 1000).toLocaleString(), took]) {
-      const cell = document.createElement("td");
-      cell.append(content);
-      line.append(cell);
+  function took(run) {
+    if (!run.started) return "";
+    const end = run.ended || (run.state === "running" ? Date.now() / 1000 : null);
+    return end === null ? "" : `${Math.max(0, end - run.started).toFixed(1)} s`;
+  }
+
+  function line(run) {
+    const known = lines.get(run.id);
+    const shown = JSON.stringify([run, took(run)]);
+    if (known && known.shown === shown) return known;
+    const status = make("span", {class: `status ${run.reason || run.state}`}, run.reason && run.reason !== run.state ? `${run.state}: ${run.reason}` : run.state);
+    if (known) { // the link may have the focus
+      known.node.children[1].replaceChildren(status);
+      known.node.children[4].replaceChildren(took(run));
+      known.shown = shown;
+      return known;
     }
-    return line;
+    const link = make("a", {href: `/runs/${encodeURIComponent(run.id)}`}, ...(run.name ? [own(run.name), " "] : []), own(run.id));
+    const cells = [link, status, own(run.tenant), new Date(run.created * 1000).toLocaleString(), took(run)];
+    return {shown, node: make("tr", {}, ...cells.map((content) => make("td", {}, content)))};
   }
 
   function draw(page) {
     const runs = [...page.runs, ...older.filter((run) => !page.runs.some((other) => other.id === run.id))];
-    rows.replaceChildren(...runs.map(row));
+    const next = new Map(runs.map((run) => [run.id, line(run)]));
+    const nodes = [...next.values()].map((made) => made.node);
+    lines = next;
+    if (nodes.length !== rows.children.length || nodes.some((node, at) => node !== rows.children[at])) {
+      const focused = document.activeElement;
+      rows.replaceChildren(...nodes);
+      if (rows.contains(focused)) focused.focus({preventScroll: true});
+    }
+    document.getElementById("none").hidden = runs.length > 0;
     if (!older.length) { last = page.runs.length ? page.runs[page.runs.length - 1].id : null; more.hidden = !page.more; }
   }
 
   async function refresh() {
+    const number = ++asks;
     try {
       const [page, numbers] = await Promise.all([read(`/api/v1/runs?${query()}`), read("/api/v1/counts")]);
+      if (number !== asks) return; // an answer to an older filter
       draw(page);
-      counts.textContent = Object.entries(numbers).map(([name, count]) => `${name}: ${count.toLocaleString("en")}`).join(", ");
+      say(Object.entries(numbers).map(([name, count]) => `${name}: ${count.toLocaleString("en")}`).join(", "));
       document.documentElement.dataset.ready = "1";
     } catch (error) {
-      counts.textContent = `The list cannot be read: ${error.message}`;
+      say(`The list cannot be read: ${error.message}`);
     }
   }
 
   more.addEventListener("click", async () => {
-    const page = await read(`/api/v1/runs?${query(last)}`);
-    older.push(...page.runs);
-    last = page.runs.length ? page.runs[page.runs.length - 1].id : last;
-    more.hidden = !page.more;
-    await refresh();
+    try {
+      const page = await read(`/api/v1/runs?${query(last)}`);
+      older.push(...page.runs);
+      last = page.runs.length ? page.runs[page.runs.length - 1].id : last;
+      more.hidden = !page.more;
+      await refresh();
+    } catch (error) {
+      say(`Older runs cannot be read: ${error.message}`);
+    }
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();

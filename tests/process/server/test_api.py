@@ -350,3 +350,90 @@ def test_runs_of_a_store_are_served(store_url):
         assert finish(client, run_id)["reason"] == "cancelled"
         _, page = client.get(f"/api/v1/runs/{run_id}/events")
         assert page["over"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/runs/nope"),
+        ("GET", "/nope"),
+        ("GET", "/api/v1/runs?limit=x"),
+        ("PUT", "/api/v1/runs"),
+        ("OPTIONS", "/"),
+        ("HEAD", "/"),
+        ("POST", "/api/v1/runs"),
+    ],
+)
+def test_an_error_has_the_policy_as_well(client, method, path):
+    """Each answer has the headers that keep a browser from running or loading anything of others."""
+    headers = client.ask(method, path)[2]
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/livez", "/readyz", "/metrics", "/api/v1/runs", "/runs/x", "/static/page.css"]
+)
+def test_head_is_answered_like_get_without_a_body(client, path):
+    """A load balancer may ask with HEAD."""
+    status, body, headers = client.ask("HEAD", path)
+    assert (status, body) == (200, "")
+    assert headers["Content-Type"] == client.ask("GET", path)[2]["Content-Type"]
+
+
+def test_head_of_a_stream_ends_at_once(client):
+    """The answer has the type of a stream, and does not wait for the end of the run."""
+    run_id = start(client, plan_of(SPIN))
+    status, body, headers = client.ask("HEAD", f"/api/v1/runs/{run_id}/stream")
+    assert (status, body) == (200, "")
+    assert headers["Content-Type"].startswith("text/event-stream")
+    assert client.get(f"/api/v1/runs/{run_id}")[1]["state"] in {"queued", "running"}
+    client.post(f"/api/v1/runs/{run_id}/cancel")
+
+
+def test_a_body_that_is_nested_too_deeply_is_bad_input(client):
+    """It is not an error of the server."""
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+    body = b'{"plan": {"workflow": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
+    connection.request("POST", "/api/v1/runs", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["message"]) == (
+        400,
+        "the body is nested too deeply",
+    )
+    connection.close()
+
+
+@pytest.mark.parametrize("run_id", ["a/b", ".", "..", "x" * 501])
+@pytest.mark.parametrize("is_of_plan", [True, False])
+def test_an_id_that_no_address_can_name_is_refused(client, run_id, is_of_plan):
+    """Otherwise a client could start a run, and could not read or end it."""
+    plan = plan_of(COUNT)
+    body = {"plan": {**plan, "id": run_id}} if is_of_plan else {"plan": plan, "id": run_id}
+    status, answer = client.post("/api/v1/runs", body)
+    assert status == 400
+    assert "cannot be a part of an address" in answer["message"]
+
+
+def test_a_wrong_parameter_has_the_name_that_the_client_has_used(client):
+    """The message says which parameter is wrong, and what would be right."""
+    status, body = client.get("/api/v1/runs?state=nope")
+    assert (status, body["message"]) == (400, "state: Invalid enum value 'nope'")
+    status, body = client.get("/api/v1/runs/x/stream", Last_Event_ID="x")
+    assert status == 400
+    assert body["message"].startswith("Last-Event-ID: ")
+
+
+def test_an_error_of_the_server_says_nothing_of_its_inside(caplog):
+    """The client gets a body like that of other errors; the log of the server has the reason."""
+
+    class Broken(EngineBackend):
+        def counts(self):
+            raise RuntimeError("the inside of the server")
+
+    with served(Broken(jobcell.Engine(max_runs=1))) as port:
+        status, body = Client(port).get("/api/v1/counts")
+    assert (status, body["error"]) == (500, "InternalError")
+    assert "inside" not in json.dumps(body)
+    assert "the inside of the server" in caplog.text

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import http.client
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 from bundled_repo import make_bundled_repo
-from serving import Client
+from serving import Client, environment, serve, wait_until_served
 from warm import run_warm
 
 import jobcell
-
-
-def environment(**variables):
-    return {k: v for k, v in os.environ.items() if not k.startswith("JOBCELL_")} | variables
-
-
-def serve(tmp_path, *words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "jobcell", "serve", *words],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize(
@@ -37,6 +20,7 @@ def serve(tmp_path, *words):
         (("--engine", "--host", "0.0.0.0"), {}, "set JOBCELL_TOKEN"),
         (("--engine", "--host", "192.0.2.1"), {}, "other machines could run code here"),
         (("--engine",), {"JOBCELL_TOKEN": "short"}, "at least 16 characters"),
+        (("--engine",), {"JOBCELL_TOKEN": "t\u00f6ken-0123456789\u20ac"}, "printable ASCII"),
         (("--engine", "--store", "sqlite:///x.db"), {}, "leave out --store"),
         (("--net", "x:443"), {}, "are for --engine"),
         (("--engine", "--net", "https://x"), {}, "https://x"),
@@ -94,17 +78,6 @@ def test_served_runs_of_an_engine_have_the_collections_of_their_tenant(tmp_path)
     assert item.value == b"\x03"
 
 
-def wait_until_served(client, process):
-    """Wait until the server answers."""
-    status = None
-    while status is None:
-        try:
-            status, _ = client.get("/livez")
-        except ConnectionRefusedError:
-            assert process.poll() is None
-    assert status == 200
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_unix_socket_is_served_until_a_signal(tmp_path, number):
     """A manager on the same machine needs no port and no token."""
@@ -127,3 +100,94 @@ def test_a_unix_socket_is_served_until_a_signal(tmp_path, number):
         _, errors = process.communicate(timeout=120)
     assert "Traceback" not in errors
     assert process.returncode in {0, -number, 128 + number}
+
+
+def test_only_the_user_of_the_server_may_connect(tmp_path):
+    """The socket is private from its first moment, is not taken from its server, and is removed."""
+    path = tmp_path / "jobcell.sock"
+    with serve(tmp_path, "--engine", "--uds", str(path)) as process:
+        assert "jobcell serves on" in process.stderr.readline()
+        assert path.stat().st_mode & 0o777 == 0o600
+        second = run_warm(
+            None,
+            "serve",
+            "--engine",
+            "--uds",
+            str(path),
+            env=environment(),
+            cwd=tmp_path,
+            kind="servers",
+        )
+        assert second.returncode == 2
+        assert f"--uds {path}: cannot listen there" in second.stderr
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert not path.exists()
+
+
+def test_the_socket_of_a_server_that_is_gone_is_replaced(tmp_path):
+    """A server that was killed leaves a file, and the next one starts all the same."""
+    path = tmp_path / "jobcell.sock"
+    with socket.socket(socket.AF_UNIX) as lost:
+        lost.bind(str(path))
+    with serve(tmp_path, "--engine", "--uds", str(path)) as process:
+        assert "jobcell serves on" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    assert process.returncode == 130
+
+
+def test_a_file_is_never_replaced_by_a_socket(tmp_path):
+    """A wrong path does not cost a file."""
+    path = tmp_path / "plan.json"
+    path.write_text("{}")
+    done = run_warm(
+        None,
+        "serve",
+        "--engine",
+        "--uds",
+        str(path),
+        env=environment(),
+        cwd=tmp_path,
+        kind="servers",
+    )
+    assert done.returncode == 2
+    assert path.read_text() == "{}"
+
+
+def test_a_taken_port_is_one_clear_error(tmp_path):
+    """The server does not say that it serves."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_warm(
+            None,
+            "serve",
+            "--engine",
+            "--port",
+            str(port),
+            env=environment(),
+            cwd=tmp_path,
+            kind="servers",
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: --host 127.0.0.1 --port {port}: cannot listen there: Address already in use\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_is_served(tmp_path, host):
+    """The line has an address that a browser takes, with the free port that was found."""
+    with serve(tmp_path, "--engine", "--host", host, "--port", "0") as process:
+        told = process.stderr.readline().split()[-1]
+        assert told.startswith("http://[::1]:")
+        port = int(told.rpartition(":")[2])
+        connection = http.client.HTTPConnection("::1", port, timeout=60)
+        connection.request("GET", "/api/v1/counts")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
