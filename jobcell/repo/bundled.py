@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -76,13 +76,17 @@ def find(requirement: Requirement, find_links: Sequence[str]) -> Path | None:
         The bundled directory, else the newest wheel that fits, or None for any other name.
 
     Raises:
-        RepoWriteError: The name is ours, but neither jobcell nor *find_links* has such a version.
+        RepoWriteError: The name is ours, but neither jobcell nor *find_links* has such a version, or the
+            adaptor lacks an extra.
 
     """
     ours = of_ours(requirement.name)
     if ours is None:
         return None
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        raise RepoWriteError(f"{str(requirement)!r}: its marker does not hold on this machine")
     if requirement.specifier.contains(ours.version, prereleases=True):
+        check_extras(str(requirement), requirement.extras, ())  # none of our adaptors has extras
         return ours.directory
     wheel = find_wheel(requirement, find_links)
     if wheel is not None:
@@ -91,6 +95,21 @@ def find(requirement: Requirement, find_links: Sequence[str]) -> Path | None:
         f"{str(requirement)!r}: jobcell comes with {ours.name} {ours.version}, and takes no other version"
         f" of it from an index; write {ours.name!r}, a directory or a wheel"
     )
+
+
+def check_extras(spec: str, wanted: Iterable[str], there: Iterable[str]) -> None:
+    """Check that a distribution has the extras that *spec* asks for; pip only warns.
+
+    Raises:
+        RepoWriteError: It lacks one.
+
+    """
+    known = {canonicalize_name(extra) for extra in there}
+    missing = sorted(extra for extra in wanted if canonicalize_name(extra) not in known)
+    if missing:
+        names = ", ".join(map(repr, missing))
+        has = f"it has {', '.join(sorted(known))}" if known else "it has no extras"
+        raise RepoWriteError(f"{spec!r} asks for an extra that does not exist: {names}; {has}")
 
 
 def find_wheel(requirement: Requirement, find_links: Sequence[str]) -> Path | None:

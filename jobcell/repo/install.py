@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from engine.adaptors import canonical_name, module_name, sort_key, tree_hash
 from jobcell.repo import index
-from jobcell.repo.bundled import PREFIX, of_others, write_constraints
+from jobcell.repo.bundled import PREFIX, check_extras, of_others, write_constraints
 from jobcell.repo.index import Entry, RepoWriteError
 from jobcell.repo.libraries import copy_libraries, find_libraries
 from jobcell.repo.source import Source, copy_source, read_source
@@ -144,6 +144,7 @@ def stage_adaptor(
         copy_source(source, files)
     _tidy(files)
     own, others = _distributions(source, files)
+    check_extras(source.spec, source.extras, own.metadata.get_all("Provides-Extra") or ())
     adaptor = name or own.name.removeprefix(PREFIX)
     entry: Entry = {
         "name": adaptor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ class Source(msgspec.Struct, frozen=True):
             that is copied they are its dependencies only.
         directory: Pure Python source that is copied as it is.
         bundled: The directory came with jobcell, so its path says nothing to another machine.
+        extras: The extras that the spec asks for.
 
     """
 
@@ -41,6 +42,7 @@ class Source(msgspec.Struct, frozen=True):
     directory: Path | None = None
     version: str | None = None
     bundled: bool = False
+    extras: tuple[str, ...] = ()
 
 
 def read_source(spec: str, *, allow_build: bool, find_links: Sequence[str] = ()) -> Source:
@@ -64,7 +66,7 @@ def read_source(spec: str, *, allow_build: bool, find_links: Sequence[str] = ())
     if requirement is not None and not requirement.url:
         ours = find(requirement, find_links)
         if ours is not None:
-            return read_ours(spec, ours)
+            return read_ours(spec, ours, extras=requirement.extras)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _directory(spec, path.resolve(), allow_build=allow_build)
@@ -80,7 +82,8 @@ def read_source(spec: str, *, allow_build: bool, find_links: Sequence[str] = ())
         raise RepoWriteError(f"{spec!r} is not a directory, a wheel or a requirement: {text}")
     if requirement.url and not requirement.url.endswith(".whl") and not allow_build:
         raise RepoWriteError(f"{spec!r} is not a wheel: {_BUILD}")
-    return Source(spec, requirement.name, (str(requirement),))
+    extras = tuple(sorted(requirement.extras))
+    return Source(spec, requirement.name, (str(requirement),), extras=extras)
 
 
 def read_named(spec: str, *, find_links: Sequence[str] = ()) -> Source:
@@ -123,11 +126,12 @@ def _requirement(spec: str) -> Requirement:
     return Requirement(f"{name}>=0.dev0" if version == NEXT else f"{name}=={version}")
 
 
-def read_ours(spec: str, place: Path) -> Source:
+def read_ours(spec: str, place: Path, *, extras: Iterable[str] = ()) -> Source:
     """Return the source of an adaptor of ours: its bundled directory, or a wheel."""
     if place.is_dir():
-        return msgspec.structs.replace(_directory(spec, place, allow_build=False), bundled=True)
-    return _wheel(spec, place)
+        source = _directory(spec, place, allow_build=False)
+        return msgspec.structs.replace(source, bundled=True, extras=tuple(sorted(extras)))
+    return _wheel(spec, place, extras=tuple(sorted(extras)))
 
 
 def copy_source(source: Source, target: Path) -> None:
@@ -161,8 +165,10 @@ def copy_source(source: Source, target: Path) -> None:
     (information / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _wheel(spec: str, path: Path) -> Source:
-    return Source(spec, path.name.partition("-")[0], (str(path.resolve()),))
+def _wheel(spec: str, path: Path, *, extras: tuple[str, ...] = ()) -> Source:
+    place = str(path.resolve())
+    requirement = f"{place}[{','.join(extras)}]" if extras else place
+    return Source(spec, path.name.partition("-")[0], (requirement,), extras=extras)
 
 
 def _directory(spec: str, path: Path, *, allow_build: bool) -> Source:

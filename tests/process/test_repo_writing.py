@@ -58,7 +58,9 @@ def make_source(directory: Path, name: str, version: str = "1.0.0", more: str = 
     return directory
 
 
-def make_wheel(directory: Path, name: str, version: str, requires: str | None = None) -> Path:
+def make_wheel(
+    directory: Path, name: str, version: str, requires: str | None = None, more: str = ""
+) -> Path:
     directory.mkdir(exist_ok=True)
     wheel = directory / f"{name}-{version}-py3-none-any.whl"
     information = f"{name}-{version}.dist-info"
@@ -67,7 +69,7 @@ def make_wheel(directory: Path, name: str, version: str, requires: str | None = 
         archive.writestr(f"{name}/__init__.py", f"VERSION = {version!r}\n")
         archive.writestr(
             f"{information}/METADATA",
-            metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+            metadata + (f"Requires-Dist: {requires}\n" if requires else "") + more,
         )
         archive.writestr(
             f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -112,6 +114,39 @@ def test_a_wheel_is_added_with_its_dependencies_beside_it(repo, tmp_path):
     assert (entry.spec, entry.import_name) == ("common@1.0", "common")
     assert entry.dependencies == {"helper": "2.0"}
     assert (repo / entry.path / "helper" / "__init__.py").exists()
+
+
+def test_an_extra_that_does_not_exist_is_an_error(repo, tmp_path):
+    """pip only warns; the message lists the extras of the adaptor."""
+    wheels = tmp_path / "wheels"
+    make_wheel(wheels, "helper", "2.0")
+    more = (
+        "Provides-Extra: more-help\nProvides-Extra: xml\n"
+        'Requires-Dist: helper; extra == "more-help"\n'
+    )
+    make_wheel(wheels, "ledger", "1.0", more=more)
+    make_wheel(wheels, "http", "2.0", more="Provides-Extra: xml\n")
+    links = [str(wheels)]
+    for spec, has in (
+        ("http[evil]", "'evil'; it has no extras"),
+        ("http[evil]@1.0.0", "'evil'; it has no extras"),
+        ("ledger[evil,xml,worse]", "'evil', 'worse'; it has more-help, xml"),
+        ("http[evil]==2.0", "'evil'; it has xml"),
+    ):
+        with pytest.raises(RepoWriteError) as caught:
+            add(repo, [spec], find_links=links)
+        assert f"asks for an extra that does not exist: {has}" in str(caught.value)
+        assert listed(repo) == []
+    add(repo, ["ledger[more-help]", "http[xml]==2.0"], find_links=links)
+    entries = {entry.name: entry.dependencies for entry in Repo.read(repo).entries()}
+    assert entries == {"ledger": {"helper": "2.0"}, "http": {}}
+
+
+def test_a_marker_that_does_not_hold_is_an_error(repo):
+    """Also for an adaptor that comes with jobcell, which no installer sees."""
+    with pytest.raises(RepoWriteError, match="its marker does not hold on this machine"):
+        add(repo, ["common; python_version < '3'"])
+    add(repo, ["common; python_version > '3'"])
 
 
 @pytest.mark.parametrize(
