@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import Iterator
 from typing import Any, Final
 
 from .datatypes import plain
 from .errors import ArgumentError
-from .exchange import exchange
+from .exchange import exchange, issues_of
 from .laziness import Operation, State, resolve
 from .systems import with_systems
 from .validation import check
 
 _DEFAULT: Final = "bundle"
+_SHOWN: Final = 5
+"""Most entries that a warning names."""
+
+logger = logging.getLogger("fhir")
 
 
 def create_bundle(name: Any = _DEFAULT, type: Any = "transaction", **more: Any) -> Operation:  # noqa: A002 - the name of the element
@@ -61,6 +65,8 @@ def add_to_bundle(resources: Any, name: Any = _DEFAULT) -> Operation:
         for item in items:
             check(item)
         before = state.get(key) or {"resourceType": "Bundle", "type": "transaction", "entry": []}
+        if not isinstance(before, dict) or before.get("resourceType") != "Bundle":
+            raise ArgumentError(f"the state has {key!r:.60} already, which is not a bundle")
         entry = [*(before.get("entry") or ()), *(_entry(item) for item in items)]
         return {**state, key: {**before, "entry": entry}}
 
@@ -70,7 +76,8 @@ def add_to_bundle(resources: Any, name: Any = _DEFAULT) -> Operation:
 def upload_bundle(bundle: Any = _DEFAULT) -> Operation:
     """Send a Bundle to the server; `data` is the Bundle of the answers.
 
-    Entries come after the entries that they refer to.
+    Entries come after the entries that they refer to.  A server may refuse some entries of a batch; then
+    the log has a warning that names them.
 
     Args:
         bundle: The key of a bundle in the state, or a bundle.
@@ -91,13 +98,36 @@ def upload_bundle(bundle: Any = _DEFAULT) -> Operation:
         if not isinstance(found, dict) or found.get("resourceType") != "Bundle":
             shown = f"{given!r:.60}" if isinstance(given, str) else "the argument"
             raise ArgumentError(f"{shown} is not a bundle; make one with add_to_bundle(...)")
-        entries = sorted_entries(list(found.get("entry") or ()))
-        whole = {key: value for key, value in found.items() if key != "entry"}
-        whole |= {"entry": entries} if entries else {}
+        whole = {key: value for key, value in found.items() if key != "entry" or value}
         check(whole)
-        return exchange(state, "POST", "", body=whole)
+        entries = sorted_entries(list(whole.get("entry", ())))
+        result = exchange(state, "POST", "", body=whole | ({"entry": entries} if entries else {}))
+        _warn_of_failures(entries, result["data"])
+        return result
 
     return run
+
+
+def _warn_of_failures(entries: list[dict[str, Any]], answer: Any) -> None:
+    """Write a warning for the entries of a batch that the server has refused: the others are done."""
+    given = answer.get("entry") if isinstance(answer, dict) else None
+    answers = given if isinstance(given, list) else []
+    failed = []
+    for sent, got in zip(
+        entries, answers, strict=False
+    ):  # a server answers in the order of the entries
+        response = got.get("response") if isinstance(got, dict) else None
+        status = str(response.get("status", "")) if isinstance(response, dict) else ""
+        if isinstance(response, dict) and status[:1] in ("4", "5"):
+            outcome = response.get("outcome")
+            issues = issues_of(outcome) if isinstance(outcome, dict) else []
+            texts = [status[:3], *(issue["text"] for issue in issues[:1])]
+            request = sent["request"]
+            failed.append(f"{request.get('method')} {request.get('url')} ({', '.join(texts)})")
+    if failed:
+        shown = ", ".join(failed[:_SHOWN])
+        more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+        logger.warning("the server has refused entries of the bundle: %s%s", shown, more)
 
 
 def sorted_entries(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -114,20 +144,19 @@ def sorted_entries(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {places[ref] for ref in _references(entry) if places.get(ref, number) != number}
         for number, entry in enumerate(entries)
     ]
-    order: list[int] = []
-    done: set[int] = set()
-    waiting = deque(range(len(entries)))
-    left = len(waiting)
-    while waiting and left:
-        number = waiting.popleft()
-        if needs[number] <= done:
-            order.append(number)
-            done.add(number)
-            left = len(waiting)
-        else:
-            waiting.append(number)
-            left -= 1
-    return [entries[number] for number in [*order, *sorted(waiting)]]
+    users: list[list[int]] = [[] for _ in entries]
+    for number, others in enumerate(needs):
+        for other in others:
+            users[other].append(number)
+    missing = [len(others) for others in needs]
+    order = [number for number, count in enumerate(missing) if not count]
+    for number in order:  # which grows on the way
+        for user in users[number]:
+            missing[user] -= 1
+            if not missing[user]:
+                order.append(user)
+    circles = (number for number, count in enumerate(missing) if count)
+    return [entries[number] for number in [*order, *circles]]
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -70,7 +70,7 @@ def _outcome(error: http_.ResponseError) -> OutcomeError | None:
         return None
     if not isinstance(outcome, dict) or outcome.get("resourceType") != "OperationOutcome":
         return None
-    issues = [_issue(one) for one in outcome.get("issue") or () if isinstance(one, dict)]
+    issues = issues_of(outcome)
     told = next((one for one in issues if one["severity"] in ("fatal", "error")), None)
     told = told or next(iter(issues), {"text": "no issue", "path": ""})
     more = f" (and {len(issues) - 1} more issues)" if len(issues) > 1 else ""
@@ -84,9 +84,24 @@ def _outcome(error: http_.ResponseError) -> OutcomeError | None:
     return OutcomeError(f"{message}: {told['text']}{where}{more}", issues=issues, **facts)
 
 
+def issues_of(outcome: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the issues of an OperationOutcome."""
+    found = outcome.get("issue")
+    return (
+        [_issue(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    )
+
+
 def _issue(issue: dict[str, Any]) -> dict[str, str]:
-    details = issue.get("details")
-    text = issue.get("diagnostics") or (details.get("text") if isinstance(details, dict) else None)
+    given = issue.get("details")
+    details: dict[str, Any] = given if isinstance(given, dict) else {}
+    codings = details.get("coding")
+    displays = (
+        one.get("display") or one.get("code")
+        for one in (codings if isinstance(codings, list) else ())
+        if isinstance(one, dict)
+    )
+    text = issue.get("diagnostics") or details.get("text") or next(displays, None)
     places = issue.get("expression") or issue.get("location") or ()
     return {
         "severity": str(issue.get("severity", "")),

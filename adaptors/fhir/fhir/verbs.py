@@ -13,6 +13,7 @@ from .datatypes import camel
 from .errors import ArgumentError
 from .exchange import exchange
 from .laziness import Operation, State, resolve
+from .pages import matches, next_page
 from .systems import with_systems
 from .validation import check
 
@@ -26,6 +27,9 @@ _SPECIAL: Final = frozenset(
     | {"contained", "containedType"}
 )
 """Parameters of a search whose names begin with an underscore there."""
+
+_WHOLE: Final = {"Prefer": "return=representation"}
+"""Asks the server to answer with the resource, and not with an empty body."""
 
 MOST_PAGES: Final = 10_000
 
@@ -70,8 +74,8 @@ def create(resource: Any, *, if_none_exist: Any = None, validate: Any = True) ->
     def run(state: State) -> State:
         made = _checked(state, resource, validate)
         condition = resolve(state, if_none_exist)
-        headers = None if condition is None else {"If-None-Exist": str(condition)}
-        return exchange(state, "POST", made["resourceType"], body=made, headers=headers)
+        headers = {} if condition is None else {"If-None-Exist": str(condition)}
+        return exchange(state, "POST", made["resourceType"], body=made, headers=_WHOLE | headers)
 
     return run
 
@@ -105,7 +109,7 @@ def update(reference: Any, resource: Any, *, validate: Any = True) -> Operation:
         if (made["resourceType"], made["id"]) != (kind, own_id):
             there = f"{made['resourceType']}/{made['id']}"
             raise ArgumentError(f"the resource is {there}, and the reference is {place}")
-        return exchange(state, "PUT", place, body=made)
+        return exchange(state, "PUT", place, body=made, headers=_WHOLE)
 
     return run
 
@@ -159,15 +163,22 @@ def search(kind: Any, options: Any = None, *, pages: Any = 1, **parameters: Any)
             )
         query = _query({**(resolve(state, options) or {}), **resolve(state, parameters)})
         result = exchange(state, "GET", name, query=query)
-        found, bundle = _matches(result["data"]), result["data"]
-        following, seen = _link(bundle), 1
-        while following is not None and seen < (most or MOST_PAGES):
+        first, found = result["data"], matches(result["data"])
+        following, done = next_page(result), set[str]()
+        while following is not None and len(done) + 1 < (most or MOST_PAGES + 1):
+            if following in done or len(done) + 1 >= MOST_PAGES:
+                raise ArgumentError(
+                    f"the next page {following!r:.300} was read already"
+                    if following in done
+                    else f"the search has more than {MOST_PAGES} pages; ask for fewer with pages"
+                )
+            done.add(following)
             result = exchange(state, "GET", following)
-            found += _matches(result["data"])
-            following, seen = _link(result["data"]), seen + 1
+            found += matches(result["data"])
+            following = next_page(result)
         response = {**result["response"], "next": following}
-        if isinstance(bundle.get("total"), int):
-            response["total"] = bundle["total"]
+        if isinstance(first.get("total"), int):
+            response["total"] = first["total"]
         return {**result, "data": found, "response": response}
 
     return run
@@ -179,19 +190,6 @@ def _query(given: dict[str, Any]) -> dict[str, Any]:
         raise ArgumentError(f"query is a dict, not a {type(more).__name__}")
     names = {name: camel(name) for name in given}
     return {f"_{n}" if n in _SPECIAL else n: given[name] for name, n in names.items()} | more
-
-
-def _matches(bundle: Any) -> list[Any]:
-    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        raise ArgumentError(
-            "the server did not answer the search with a Bundle; is api_path right?"
-        )
-    return [entry["resource"] for entry in bundle.get("entry") or () if "resource" in entry]
-
-
-def _link(bundle: dict[str, Any]) -> str | None:
-    links = (one for one in bundle.get("link") or () if one.get("relation") == "next")
-    return next((one.get("url") for one in links), None)
 
 
 def _reference(state: State, given: Any, *, versions: bool = False) -> str:

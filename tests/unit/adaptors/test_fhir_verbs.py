@@ -207,3 +207,93 @@ def test_entries_in_a_circle_keep_their_order():
     entries = [entry("a", "b"), entry("b", "a"), entry("c", "d"), entry("d"), entry("e", "e")]
     found = [one["resource"]["id"] for one in sorted_entries(entries)]
     assert found == ["d", "e", "c", "a", "b"]
+
+
+def test_many_entries_are_put_in_order():
+    """Each entry refers to the next one, so all of them turn round."""
+    entries = [
+        {"resource": {"resourceType": "P", "id": str(n), "x": {"reference": f"P/{n + 1}"}}}
+        for n in range(20_000)
+    ]
+    assert sorted_entries(entries) == entries[::-1]
+
+
+def page(**more):
+    """An answer to a search."""
+    entry = [{"resource": {"resourceType": "Patient", "id": "1"}}, {"search": {"mode": "outcome"}}]
+    return {"resourceType": "Bundle", "type": "searchset", "entry": entry, **more}
+
+
+@pytest.mark.parametrize("link", ["/fhir/Patient?p=2", "Patient?p=2", "?p=2"])
+def test_a_link_to_the_next_page_may_be_relative(server, state, link):
+    """It is relative to the page that has it."""
+    answers = {"": page(link=[{"relation": "next", "url": link}]), "p=2": page()}
+    server.handle = lambda _method, target, *_: (200, answers[target.partition("?")[2]])
+    after = search("Patient", pages=None)(state)
+    assert [one["id"] for one in after["data"]] == ["1", "1"]
+    assert [seen[1] for seen in server.seen] == ["/fhir/Patient", "/fhir/Patient?p=2"]
+    assert after["response"]["next"] is None
+
+
+def test_a_page_that_leads_to_itself_is_an_error(server, state):
+    """It would be read for ever."""
+    server.handle = lambda *_: (200, page(link=[{"relation": "next", "url": "?p=2"}]))
+    with pytest.raises(ArgumentError, match="was read already"):
+        search("Patient", pages=None)(state)
+    assert len(server.seen) == 2
+
+
+def test_a_page_of_another_server_is_not_read(server, state):
+    """The credentials are not for it; the first page can still be read."""
+    link = {"relation": "next", "url": server.url.replace("127.0.0.1", "localhost") + "/fhir/P"}
+    server.handle = lambda *_: (200, page(link=[link]))
+    with pytest.raises(ArgumentError, match=r"is of another server .*; pages=1 fetches the first"):
+        search("Patient", pages=2)(state)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"entry": {"a": 1}}, {"entry": ["x"]}, {"link": {"relation": "next"}}, {"link": [1]}]
+)
+def test_a_malformed_answer_to_a_search_is_named(server, state, wrong):
+    """And not an error of Python."""
+    server.handle = lambda *_: (200, page(**wrong))
+    with pytest.raises(
+        ArgumentError, match=r"with a Bundle whose (entry|link) is not a list of dicts"
+    ):
+        search("Patient")(state)
+
+
+def test_the_whole_resource_is_asked_for(server, state):
+    """A server may answer with an empty body otherwise."""
+    create(b.patient(active=True))(state)
+    update("Patient/9", b.patient(active=True))(state)
+    assert [seen[2]["prefer"] for seen in server.seen] == ["return=representation"] * 2
+
+
+def test_a_refused_entry_of_a_batch_is_a_warning(server, state, caplog):
+    """The other entries are done, so it is not an error."""
+    issue = {"severity": "error", "code": "x", "details": {"coding": [{"display": "not here"}]}}
+    outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
+    refused = {"response": {"status": "422 Unprocessable", "outcome": outcome}}
+    answer = {
+        "resourceType": "Bundle",
+        "type": "batch-response",
+        "entry": [{"response": {"status": "201"}}, refused],
+    }
+    server.handle = lambda *_: (200, answer)
+    made = add_to_bundle([b.patient(id="1", active=True), b.patient(active=True)])(state)
+    assert upload_bundle()(made)["data"] == answer
+    [record] = caplog.records
+    text = "the server has refused entries of the bundle: POST Patient (422, not here)"
+    assert (record.levelname, record.getMessage()) == ("WARNING", text)
+
+
+def test_something_else_under_the_name_of_a_bundle_is_named(server, state):
+    """And wrong entries are problems of the resource."""
+    with pytest.raises(
+        ArgumentError, match="the state has 'bundle' already, which is not a bundle"
+    ):
+        add_to_bundle(b.patient(active=True))({**state, "bundle": "text"})
+    with pytest.raises(ResourceError, match=r"Bundle.entry\[0\] must be a dict"):
+        upload_bundle({"resourceType": "Bundle", "type": "batch", "entry": ["x"]})(state)
