@@ -36,7 +36,7 @@ def next_page(result: State) -> str | None:
     if not isinstance(given, str) or not given:
         return None
     here = result["response"]["url"]
-    url = urljoin(here, given)
+    url: str = urljoin(here, given)
     if urlsplit(url)[:2] != urlsplit(here)[:2]:
         raise ArgumentError(
             f"the next page {url!r:.300} is of another server than {here!r:.300}, for which the"

@@ -116,8 +116,10 @@ def sql(
             try:
                 statement = _sql_of(text).format(**quoted)
             except (KeyError, IndexError, ValueError) as error:
+                braces = isinstance(error, IndexError)
+                why = "a pair of braces has no name in it" if braces else error
                 raise ArgumentError(
-                    f"the query and its identifiers do not fit together: {error}; write a brace of"
+                    f"the query and its identifiers do not fit together: {why}; write a brace of"
                     " the query twice"
                 ) from None
         numbered = isinstance(given, list) and bool(_NUMBERED.search(text))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 from collections.abc import Awaitable, Iterator
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from . import values
 from .arguments import Operation, State, sql_of
+from .arrays import own_arrays
 from .connections import Connection, connect, translated
 from .errors import ArgumentError, DatabaseError, kind
+from .statements import ending
+
+logger = logging.getLogger("postgresql")
+
+_OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
 class Options:
@@ -37,6 +46,9 @@ class Outcome:
             {name: values.plain(value) for name, value in row.items()}
             for row in (cursor.fetchall() if cursor.description else ())
         ]
+        for name, found in own_arrays(cursor).items():
+            for row, value in zip(self.rows, found, strict=True):
+                row[name] = values.plain(value)
 
     def told(self) -> dict[str, Any]:
         """Return what `result` of the state holds."""
@@ -75,16 +87,65 @@ def run_statement(
     configuration = state.get("configuration")
     connection = connect(configuration)
     text = text_of(connection, statement)
-    with translated(configuration, text, connection):
+    with translated(configuration, text, connection), _bounded(connection, text):
         # The first class reads $1, and takes a percent sign as it is.
         kind_of_cursor = psycopg.RawCursor if numbered or given is None else psycopg.Cursor
         with kind_of_cursor(connection, row_factory=psycopg.rows.dict_row) as cursor:
-            cursor.execute(text.encode(), given)
+            _execute(cursor, text, given)
             while cursor.nextset():
                 pass
             outcome = Outcome(cursor)
     tell(outcome)
     return next_state(state, outcome.rows, outcome.told())
+
+
+def _execute(cursor: psycopg.Cursor[Any], text: str, given: Any) -> None:
+    try:
+        cursor.execute(text.encode(), given)
+    except psycopg.ProgrammingError:
+        connection = cursor.connection
+        if connection.info.transaction_status is not TransactionStatus.ACTIVE:
+            raise
+        connection.close()  # the server waits for rows, or sends them
+        raise DatabaseError(
+            "sql cannot carry the rows of COPY; write rows with copy_rows(...), and read them with select",
+            retryable=False,
+            statement=text,
+        ) from None
+
+
+@contextlib.contextmanager
+def _bounded(connection: Connection, text: str) -> Iterator[None]:
+    """Keep the transaction around a statement, and leave none behind it.
+
+    Raises:
+        DatabaseError: The statement would end the transaction around it, or has left one open.
+
+    """
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        words = ending(text)
+        if words is not None:
+            raise DatabaseError(
+                f"{words!r} would end the transaction around it, so nothing of the statement was sent; leave it"
+                " out: the transaction ends after its last operation",
+                retryable=False,
+                statement=text,
+            )
+        yield
+        return
+    try:
+        yield
+    finally:
+        left_open = connection.info.transaction_status in _OPEN
+        if left_open:
+            connection.rollback()
+    if left_open:
+        raise DatabaseError(
+            "the statement has begun a transaction and not ended it, so it was rolled back; write"
+            " transaction(...) around the operations, or end it with commit in the same statement",
+            retryable=False,
+            statement=text,
+        )
 
 
 def run_many(
@@ -122,7 +183,11 @@ def run_many(
 
 def tell(outcome: Outcome) -> None:
     """Write a line about a statement."""
-    print(f"{outcome.command} succeeded, row_count: {outcome.row_count}")  # noqa: T201 - a log line
+    twice = sorted({name for name in outcome.columns if outcome.columns.count(name) > 1})
+    if twice:
+        text = "several columns have the name %s, and a row has the last of them; write `as` in the query"
+        logger.warning(text, ", ".join(map(repr, twice)))
+    print(f"{outcome.command or 'statement'} succeeded, row_count: {outcome.row_count}")  # noqa: T201 - a log line
 
 
 def next_state(state: State, data: Any, result: Any) -> State:
@@ -148,7 +213,7 @@ def run_in_transaction(
     """
     configuration = state.get("configuration")
     connection = connect(configuration)
-    outermost = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    outermost = connection.info.transaction_status is TransactionStatus.IDLE
     if isolation is not None and not outermost:
         raise ArgumentError(
             "isolation is for the outermost transaction; this one is inside another"
@@ -215,7 +280,7 @@ def _check_open(connection: Connection) -> None:
         DatabaseError: It is over.
 
     """
-    if connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+    if connection.info.transaction_status is TransactionStatus.IDLE:
         raise DatabaseError(
             "a statement has ended the transaction, such as commit or rollback; leave it out: the"
             " transaction ends after its last operation",

@@ -282,6 +282,42 @@ def test_each_type_is_read_as_a_value_of_a_state(state: State, expression: str, 
     assert type(found["x"]) is type(value)
 
 
+def test_arrays_of_types_of_the_database_are_lists(state: State, caplog: Any):
+    """The first statement that reads such a type, and those after it."""
+    sql(
+        "create type mood as enum ('sad', 'so so'); create domain name_ as text check (value <> '')"
+    )(state)
+    sql("create type pair as (x int, y text)")(state)
+    make(
+        state, "id int primary key, moods mood[], mood mood, names name_[], pairs pair[], pair pair"
+    )
+    given = {
+        "moods": ["so so", None],
+        "mood": "sad",
+        "names": ["a, b"],
+        "pairs": ["(1,a)"],
+        "pair": "(2,b)",
+    }
+    for number in (1, 2):
+        after = insert("t", {"id": number, **given}, returning="*")(state)
+        assert after["data"] == [{"id": number, **given}]
+    again = insert_many("t", [{**row, "id": 3} for row in after["data"]], returning="*")(state)
+    assert again["data"] == [{"id": 3, **given}]
+    many = insert_many("t", [{**given, "id": 4}, {**given, "id": 5}], returning="*")
+    assert many(of_another_connection(state))["data"] == [{**given, "id": 4}, {**given, "id": 5}]
+    assert sql("select array[]::mood[] as x, array[['sad'::mood]] as y")(state)["data"] == [
+        {"x": [], "y": [["sad"]]}
+    ]
+
+
+def test_columns_with_one_name_are_a_warning(state: State, caplog: Any):
+    """A dict has a key once, so a value is lost."""
+    after = sql("select 1 as id, 2 as n, 3 as id")(state)
+    assert after["data"] == [{"id": 3, "n": 2}]
+    [record] = caplog.records
+    assert "several columns have the name 'id'" in record.getMessage()
+
+
 WRITTEN = [
     ("int", 7, 7),
     ("boolean", True, True),
@@ -363,15 +399,19 @@ def test_a_transaction_is_all_or_nothing(table: State):
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_statement_that_ends_the_transaction_is_an_error(table: State, end: str, waits: bool):
-    """The operations after it would each be alone, so none of them is run."""
+    """The operations after it would each be alone, so none of them is run.
+
+    The setting makes a statement for the server of the text that the adaptor sees.
+    """
 
     async def later(state: State) -> State:
         return state
 
     block = transaction(
+        sql("set local standard_conforming_strings = off"),
         insert("t", {"id": 1}),
         *([later] if waits else []),
-        sql("commit") if end == "commit" else sql("rollback"),
+        sql(r"select '\''; commit; --'") if end == "commit" else sql(r"select '\''; rollback; --'"),
         insert("t", {"id": 2}),
     )
 
@@ -385,6 +425,80 @@ def test_a_statement_that_ends_the_transaction_is_an_error(table: State, end: st
     assert caught.value.retryable is False
     rows = sql("select id from t")(table)["data"]
     assert rows == ([{"id": 1}] if end == "commit" else [])
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        sql("commit"),
+        sql("commit; begin"),
+        sql("COMMIT AND CHAIN"),
+        sql("select 1; /* a /* b */ ; */ end work; start transaction"),
+        sql("rollback; begin"),
+        sql("abort"),
+        sql("select $a$;$a$, e'\\';', \"a;\", '''' -- x\n; prepare transaction 'p'"),
+        transaction(sql("commit; begin")),
+        sql("update {t} set name = null; commit", identifiers={"t": "t"}),
+    ],
+)
+def test_a_statement_that_would_end_the_transaction_is_not_sent(table: State, end: Any):
+    """All operations have an effect or none, so nothing is left."""
+    with pytest.raises(DatabaseError, match="would end the transaction around it") as caught:
+        transaction(insert("t", {"id": 1}), end, insert("t", {"id": 3}))(table)
+    assert caught.value.retryable is False
+    assert "statement" in caught.value.details
+    assert rows(table) == []
+
+
+def test_words_of_transactions_that_end_none_are_sent(table: State):
+    """Savepoints, names, texts, comments, and the body of a function."""
+    transaction(
+        insert("t", {"id": 1}),
+        sql("savepoint a"),
+        insert("t", {"id": 2}),
+        sql("rollback to savepoint a; rollback work to a; release a"),
+        sql("select ';commit' as \"; commit\", $$;commit;$$ -- ; commit\n/* ; commit */"),
+        sql("create function f() returns int language sql begin atomic select 1; select 2; end"),
+        sql("select case when true then 1 end"),
+        sql("do $x$ begin null; end; $x$"),
+        insert("t", {"id": 3}),
+    )(table)
+    assert [row["id"] for row in rows(table)] == [1, 3]
+
+
+def of_another_connection(state: State) -> State:
+    """Return a state whose configuration needs a connection of its own."""
+    return {"configuration": {**state["configuration"], "connect_timeout_s": 7}}
+
+
+def test_a_statement_leaves_no_transaction_behind(table: State):
+    """The next operations would be in it, and be lost at the end of the run."""
+    for begin in (
+        sql("begin"),
+        sql("start transaction; insert into t values (1)"),
+        sql("insert into t values (2); begin; insert into t values (3)"),
+    ):
+        with pytest.raises(DatabaseError, match="has begun a transaction and not ended it"):
+            begin(table)
+        insert("t", {"id": 9})(table)
+        assert [row["id"] for row in rows(of_another_connection(table))][-1] == 9
+        sql("delete from t")(table)
+    with pytest.raises(DatabaseError, match="division by zero"):
+        sql("begin; select 1/0")(table)
+    assert sql("begin; insert into t values (4); commit")(table)["data"] == []
+    assert [row["id"] for row in rows(of_another_connection(table))] == [4]
+
+
+def test_copy_without_its_verb_is_an_error(table: State):
+    """The connection waits for rows then, so the next verb takes another one."""
+    for copy in (
+        sql("copy t from stdin"),
+        sql("copy t to stdout"),
+        transaction(sql("copy t from stdin")),
+    ):
+        with pytest.raises(DatabaseError, match=r"sql cannot carry the rows of COPY; .* copy_rows"):
+            copy(table)
+        assert sql("select 1 as n")(table)["data"] == [{"n": 1}]
 
 
 def test_a_wrong_number_of_values_is_not_a_lost_connection(table: State):
