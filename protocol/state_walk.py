@@ -132,7 +132,9 @@ class StateWalk:
         number = id(value)
         if issubclass(kind, dict):
             members: dict[Any, Any] = {}
-            return _Level(number, self._members(value), self._adder(members)), members
+            # Decided now: the generator begins when the level of this container is there.
+            left_out = () if self._levels else self._without
+            return _Level(number, _members(value, left_out), self._adder(members)), members
         for base in (list, tuple, set, frozenset, deque):
             if issubclass(kind, base):
                 return self._sequence(number, base.__iter__(value))
@@ -149,12 +151,6 @@ class StateWalk:
         return level, items
 
     # --- keys ---
-
-    def _members(self, value: Any) -> Iterator[tuple[Any, Any]]:
-        first = not self._levels
-        for key, item in dict.items(value):
-            if not (first and type(key) is str and key in self._without):
-                yield key, item
 
     def _adder(self, members: dict[Any, Any]) -> Callable[[Any, Any], None]:
         def add(key: Any, item: Any) -> None:
@@ -281,6 +277,13 @@ class StateWalk:
             _step(level.at) if level.named else f"[{level.at}]" for level in levels
         )
         return StateNotCarriedError(path, reason, fix)
+
+
+def _members(value: Any, left_out: Collection[str]) -> Iterator[tuple[Any, Any]]:
+    """Yield the keys and items of a dict, without the keys that are left out."""
+    for key, item in dict.items(value):
+        if not (left_out and issubclass(type(key), str) and str.__str__(key) in left_out):
+            yield key, item
 
 
 def _step(key: Any) -> str:

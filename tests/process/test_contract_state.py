@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,6 +242,50 @@ def test_configuration_is_merged_and_removed(shared: Engine):
     }
     for event in finish(run):
         if event.type in ("job-complete", "workflow-complete"):
+            assert "configuration" not in event.state
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Rows([1])",
+        "Visit(1)",
+        "collections.deque([1])",
+        "collections.OrderedDict(a=1)",
+        "collections.namedtuple('P', 'a')(1)",
+        "2**70",
+        "{1}",
+        "decimal.Decimal('1.5')",
+    ],
+)
+def test_a_configuration_does_not_reach_the_next_step_beside_any_value(shared: Engine, value: str):
+    """Also beside values that a state does not have, and that become others."""
+    job = f"""
+        import collections, dataclasses, decimal
+        class Rows(list):
+            pass
+        @dataclasses.dataclass
+        class Visit:
+            id: int
+        def main(state):
+            return {{**state, "data": {value}}}
+    """
+    steps = [
+        {
+            "id": "s",
+            "expression": textwrap.dedent(job),
+            "configuration": {"password": "only-for-s"},
+            "next": "t",
+        },
+        {
+            "id": "t",
+            "expression": "def main(state):\n    return {'saw': sorted(state.configuration.items())}",
+        },
+    ]
+    run = shared.execute({"workflow": {"steps": steps}})
+    assert run.result(20).state == {"saw": []}, run.result().error
+    for event in finish(run):
+        if event.type == "job-complete":
             assert "configuration" not in event.state
 
 

@@ -97,6 +97,15 @@ CARRIED = [
 ]
 
 
+@pytest.mark.parametrize("root", [dict, collections.OrderedDict])
+@pytest.mark.parametrize(("value", "expected"), CARRIED)
+def test_keys_are_left_out_beside_each_value(root: type, value: object, expected: object):
+    """A configuration has secrets that the next step must not get, whatever else is in the state."""
+    state = root({"configuration": {"password": "x"}, "data": value, Word("inputs"): 1})
+    encoded = encode_state(state, without=("configuration", "inputs"))
+    assert decode_state(encoded) == {"data": expected}
+
+
 @pytest.mark.parametrize("beside", [None, 2**70, dt.datetime(2024, 1, 1, tzinfo=UTC)])
 @pytest.mark.parametrize(("value", "expected"), CARRIED)
 def test_a_value_becomes_its_plain_form(value, expected, beside):
