@@ -73,6 +73,8 @@ class Attempts:
         self._names: dict[int | None, str] = {}
         """For each port, the name that was looked up last."""
         self._reported: set[Target] = set()
+        self.hooked = False
+        """Whether somebody has added an audit hook, which Python cannot remove again."""
 
     def clear(self) -> None:
         """Forget the attempts of the step before."""
@@ -140,6 +142,8 @@ class Attempts:
                 if len(self._names) < _MAX_ATTEMPTS:
                     self._names[port] = host
                 self._add(Target(host[:_MAX_HOST], port))
+        elif event == "sys.addaudithook":
+            self.hooked = True
 
     def _add(self, target: Target) -> None:
         self._targets.pop(target, None)

@@ -179,6 +179,8 @@ class Warmed:
             raise NotWarmError(f"{_label(link)} connects while it is imported")
         self.attempts.clear()
         what = changed(before)
+        if what is None and not alone and self.attempts.hooked:
+            what = "the audit hooks"
         if what is not None:
             raise NotWarmError(
                 f"{_label(link)} changes {what} while it is imported, which a step with another"

@@ -69,6 +69,10 @@ AT_IMPORT = {
     "hooks_unraisable": "sys.unraisablehook = lambda args: print('lost', args.exc_value)",
     "hooks_trace": "sys.setprofile(lambda *a: None)",
     "finds_modules": "sys.meta_path.insert(0, type('F', (), {'find_spec': staticmethod(lambda *a: None)}))",
+    "sets_level": "logging.getLogger().setLevel(logging.ERROR)",
+    "patches_class": "import json; json.JSONEncoder.default = lambda self, value: 'patched'",
+    "sets_timeout": "import socket; socket.setdefaulttimeout(3)",
+    "extends_path": "sys.path.append('/nowhere')",
     "own_session": "seen['sid'] = [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()]",
     "counts_stack": "seen['depth'] = len(__import__('inspect').stack()) > 0",
     "half_printed": "sys.stdout.write('half a line'); sys.stderr.write('half an error')",
@@ -118,8 +122,11 @@ def leave():
 @verb
 def look():
     import json, builtins, threading
+    import socket
     return [getattr(json, 'added_by_adaptor', None), hasattr(builtins, 'shared_by_adaptor'),
-            threading.active_count(), os.getpid() == os.getpid()]
+            threading.active_count(), os.getpid() == os.getpid(),
+            'default' in vars(json.JSONEncoder) and json.JSONEncoder.default.__name__,
+            socket.getdefaulttimeout(), '/nowhere' in sys.path, logging.root.level]
 
 @verb
 def looks_around():
@@ -303,6 +310,14 @@ SHARED = {
     "filters_warnings": "the filters of warnings",
     "catches_signal": "the handlers of signals",
     "seeds": "seeds random",
+    "disables_logs": "the level of the root logger",
+    "sets_level": "the level of the root logger",
+    "shows_warnings": "the display of warnings",
+    "hooks_trace": "the functions for traces and profiles",
+    "hooks_audit": "the audit hooks",
+    "patches_class": "'default' of JSONEncoder in the standard module json",
+    "sets_timeout": "a setting of a standard module",
+    "extends_path": "the path of modules",
 }
 
 
@@ -316,6 +331,15 @@ def test_a_step_sees_no_change_by_an_adaptor_of_a_later_step(
     )
     assert not decided.warm
     assert SHARED[habit] in str(decided.reason)
+
+
+@pytest.mark.parametrize("habit", AT_IMPORT)
+def test_a_habit_of_a_later_adaptor_looks_the_same_warm_and_cold(
+    engines: tuple[WarmRepo, Engine, Engine], habit: str
+):
+    """A step before the one that has this adaptor must not see what the import has done."""
+    around = ["look", "facts", "speak", "looks_around", "drops", "divides"]
+    compare(engines, [source_of([]), source_of([habit])], [around, [*around, "count"]])
 
 
 @settings(
