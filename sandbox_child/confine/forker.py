@@ -5,10 +5,14 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-from sandbox_child.confine.kernel import MACHINE, NUMBERS, Long, address_of, prctl
+from sandbox_child.confine.kernel import MACHINE, NUMBERS, Call, Long, address_of, prctl
 from sandbox_child.confine.syscalls import FORK_FLAGS, FORK_FLAGS_WITH_SCRATCH
 
 PR_GET_TID_ADDRESS: Final = 40
+AT_FDCWD: Final = -100
+O_RDWR: Final = 2
+STANDARD: Final = range(3)
+"""The descriptors of the standard streams."""
 
 
 class Forker:
@@ -16,6 +20,10 @@ class Forker:
 
     So a warm zygote gets no signal when a fork ends, and cannot learn its exit status.  Handlers that
     C libraries registered with pthread_atfork(3) are not called; those of Python are.
+
+    The standard streams are closed while it forks, because both processes and all later forks would have the
+    same open files, through which code of an adaptor could carry data from run to run.  The gate lets no
+    process fork that has a descriptor.
 
     Args:
         scratch: Whether each fork gets mounts of its own, for a scratch directory.
@@ -36,6 +44,8 @@ class Forker:
         # Unlike a function of CDLL, it keeps the interpreter's lock.
         self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
         self._syscall.restype = Long
+        self._close = Call("close_range", STANDARD[0], STANDARD[-1], 0)
+        self._open = Call("openat", AT_FDCWD, b"/dev/null", O_RDWR, 0)
         self._before = ctypes.pythonapi.PyOS_BeforeFork
         self._in_child = ctypes.pythonapi.PyOS_AfterFork_Child
         self._in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
@@ -43,10 +53,13 @@ class Forker:
     def fork(self) -> int:
         """Return the pid of the fork, 0 in the fork, or the negative error number."""
         self._before()
+        self._close.attempt()
         pid: int = self._syscall(*self._arguments)
+        number = ctypes.get_errno() if pid == -1 else 0
+        for _ in STANDARD:  # the lowest free numbers
+            self._open.attempt()
         if pid == 0:
             self._in_child()
             return 0
-        number = ctypes.get_errno() if pid == -1 else 0
         self._in_parent()
         return -number if number else pid

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import Final
-
-_STANDARD: Final = frozenset(("0", "1", "2"))
 
 
 class Proc:
@@ -84,8 +81,8 @@ class Proc:
         if len(self._names(f"{pid}/task")) != 1:
             return "it starts a thread while it is imported"
         # A fork shares an open file, and its position and flags, with the process and with other
-        # forks.  The standard streams are replaced in each fork.
-        kept = set(self._names(f"{pid}/fd")) - _STANDARD
+        # forks.  That holds for standard streams as well: a fork can copy them before it gets its own.
+        kept = self._names(f"{pid}/fd")
         if kept:
             return f"it keeps {len(kept)} open descriptors (a file, a pipe...)"
         return None

@@ -32,6 +32,8 @@ FORK_S: Final = 5.0
 """Longest time from a request for a fork until the fork asks for its pipes.  It takes a millisecond."""
 WAITING_BYTES: Final = 6_000_000
 """Most private memory of a fork that waits for a run.  It has 2.5 MB with pandas."""
+GROWTH_BYTES: Final = 32_000_000
+"""Most memory that a warm zygote takes after its import.  The engine has counted what it had then."""
 _REASON_BYTES: Final = 2_000
 _MOST_WAITS: Final = 50
 _WAIT_S: Final = 0.002
@@ -95,6 +97,8 @@ class Warden:
         self._parked: Asked | None = None
         """The call for a fork in which the warm zygote waits."""
         self._ready = False
+        self._data_bytes = 0
+        """Its memory when it was ready."""
         self._ended = False
         self.deadline: float | None = time.monotonic() + IMPORT_S
         host.watch(self._pidfd, self._on_end)
@@ -246,7 +250,7 @@ class Warden:
     def _park(self, asked: Asked) -> None:
         """Take note that the warm zygote waits for the next fork."""
         try:
-            offence = self._proc.offence(self._pid) or self._settle()
+            offence = self._proc.offence(self._pid) or self._settle() or self._growth()
         except OSError as error:
             offence = f"it cannot be looked at ({error.strerror})"
         if offence is not None:
@@ -264,6 +268,16 @@ class Warden:
         if self._ready or not self._request.scratch_bytes:
             return None
         return self._house.scratches().settle(self._pidfd, self._request)
+
+    def _growth(self) -> str | None:
+        """Return whether the warm zygote has taken much memory since it was ready, as a reason to end it."""
+        size = self._proc.data_bytes(self._pid)
+        if not self._ready:
+            self._data_bytes = size
+        grown = size - self._data_bytes
+        return (
+            f"it takes {grown // 1_000_000} MB after its import" if grown > GROWTH_BYTES else None
+        )
 
     def _go_on(self) -> None:
         """Give the next run the fork that waits for one, or have a fork made."""

@@ -47,7 +47,10 @@ def test_an_import_cannot_hurt_the_engine(
     repo: WarmRepo, edited: Callable[..., Path], source: str, reason: str
 ):
     """The set is not warm, the reason says why, and other runs are served all the time."""
-    edited("warm/warden.py", "IMPORT_S: Final = 20.0", "IMPORT_S: Final = 1.0")
+    if (
+        reason == "its import takes more than 1 s"
+    ):  # on a busy machine the others take a second, too
+        edited("warm/warden.py", "IMPORT_S: Final = 20.0", "IMPORT_S: Final = 1.0")
     repo.add("hostile", HOSTILE + source)
     repo.add("honest", "def use():\n    return lambda state: {'answer': 'honest'}\n")
     with make_engine(repo_dir=repo.path, preload=["hostile"]) as engine:
