@@ -29,6 +29,7 @@ def parse_csv(
     csv_data: Any,
     parsing_options: Any = None,
     callback: Callable[[State, list[Any]], Any] | None = None,
+    **more_options: Any,
 ) -> Operation:
     """Parse CSV and put its rows into the state.
 
@@ -46,6 +47,7 @@ def parse_csv(
             dropped; with `trim` (or `ltrim`, `rtrim`) spaces around a value are dropped.
         callback: Called with the state and the rows of a chunk; returns the next state, or an
             awaitable of it.
+        more_options: The same options as keywords; they win.
 
     Raises:
         CsvError: Raised by the operation: a row has too many or too few values, or a quote is not
@@ -57,7 +59,7 @@ def parse_csv(
     """
 
     def run(state: State) -> Any:
-        options = _options(dereference(state, parsing_options), state)
+        options = _options({**(dereference(state, parsing_options) or {}), **more_options}, state)
         rows = _rows(_text(dereference(state, csv_data), bom=options["bom"]), options)
         handle = compose_next_state if callback is None else bind(callback, state)
         chunks = _chunks(rows, options["chunk_size"])

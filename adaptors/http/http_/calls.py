@@ -132,9 +132,10 @@ def _data(wanted: Wanted, answer: Answer, parse_as: str) -> Any:
     try:
         return parse(answer.body, content_type, parse_as)
     except (ValueError, LookupError) as error:
+        kind = f" ({content_type:.60})" if parse_as == "auto" and content_type else ""
         hint = "" if parse_as == "json" else "; parse_as='bytes' gives it as it is"
         raise ResponseError(
-            f"the body from {shown(answer.url)} cannot be read as {parse_as}: {error}{hint}",
+            f"the body from {shown(answer.url)} cannot be read as {parse_as}{kind}: {error}{hint}",
             method=wanted.method,
             url=shown(answer.url),
             status=answer.status,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from bundled_repo import make_bundled_repo
@@ -73,6 +75,16 @@ def run(repo, expression, state, *, net=(), events=None, **step):
         options=options,
         on_event=events.append if events is not None else None,
     )
+
+
+def test_the_example_of_the_readme_of_common_runs(repo):
+    """With the state that the page gives."""
+    text = (Path(__file__).parents[3] / "adaptors" / "common" / "README.md").read_text()
+    found = re.search(r"<!-- test: run, with state (.*?) -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    state = run(repo, found[2], json.loads(found[1]), adaptor="common")
+    assert state["seen"] == [1, 2]
+    assert state["cursor"].endswith("T00:00:00.000Z")
 
 
 def test_verbs_work_with_lazy_state(repo):

@@ -30,6 +30,15 @@ def test_rows_become_data_and_the_data_before_a_reference():
     }
 
 
+def test_options_may_be_keywords():
+    """They win over those of a dict, and an unknown one is named."""
+    assert parse_csv("a;b\n1;2", delimiter=";")({})["data"] == [{"a": "1", "b": "2"}]
+    operation = parse_csv("a;b\n1;2", {"delimiter": ",", "columns": False}, delimiter=";")
+    assert operation({})["data"] == [["a", "b"], ["1", "2"]]
+    with pytest.raises(common.ArgumentError, match="parse_csv: unknown option 'quotes'; there are"):
+        parse_csv("a", quotes="'")({})
+
+
 def test_a_callback_gets_every_chunk_in_turn():
     """The state from the callback goes on to the next chunk; a callback may be asynchronous."""
 
