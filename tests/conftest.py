@@ -59,8 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
     Each new session takes away the rights of others again, even rights that a running session gave.
     """
     _errors.append(os.dup(2))
-    # A pytest that a test starts would import the plugins of all packages here: 2 s of a processor.
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # A pytest that a test starts would import the plugins of all packages here: 2 s of a processor.  Workers of
+    # `pytest -n` need the plugin whose workers they are.
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     # A shell lets its background jobs ignore Ctrl-C, and so would each process of a test that sends it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
