@@ -93,8 +93,11 @@ def list_runs(
     Raises:
         UnknownRunError: The store has no run *before*.
         ValueError: *state* or *limit* is not valid.
+        TypeError: *tenant* is not text.
 
     """
+    if tenant is not None and not isinstance(tenant, str):
+        raise TypeError(f"tenant must be text, not {type(tenant).__name__}")
     if state is not None and state not in STATES:
         raise ValueError(f"state must be one of {', '.join(STATES)}, not {state!r}")
     if limit is not None and (type(limit) is not int or limit < 1):

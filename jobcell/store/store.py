@@ -257,8 +257,11 @@ class Store:
             RunNotOverError: The old run is not over.
             PlanError: The run has no such step, or no record leads to it.
             StoreUnavailableError: The store was out of reach for 30 seconds.
+            TypeError: *from_step* is not text.
 
         """
+        if from_step is not None and not isinstance(from_step, str):
+            raise TypeError(f"from_step must be text, not {type(from_step).__name__}")
 
         def read() -> Enqueued:
             with self.database.read() as connection:

@@ -152,13 +152,30 @@ def _sqlite_url(url: sa.URL, origin: str) -> sa.URL:
 
 def _sqlite(database: str) -> sa.URL:
     path = Path(database)
-    if path.is_dir():
+    try:
+        kind, has_parent = _kind_of(path), _kind_of(path.parent) == stat.S_IFDIR
+    except OSError as error:
+        raise StoreUrlError(f"the store {path} cannot be opened: {error.strerror}") from None
+    if kind == stat.S_IFDIR:
         raise StoreUrlError(
             f"{path} is a directory; a store is a file in it: sqlite:///{path}/runs.db"
         )
-    if not path.parent.is_dir():
+    if not has_parent:
         raise StoreUrlError(f"the directory {path.parent} of the store does not exist")
-    if path.exists() and not path.is_file():
+    if kind not in {None, stat.S_IFREG}:
         raise StoreUrlError(f"{path} is not a file, so it cannot be a store")
     # The path stays right when the process changes its directory.
     return sa.URL.create("sqlite", database=str(path.absolute()))
+
+
+def _kind_of(path: Path) -> int | None:
+    """Return the kind of a file, as `stat.S_IFMT` has it; None if there is none.
+
+    Raises:
+        OSError: It cannot be looked at: a directory may not be searched, or the name is too long.
+
+    """
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -15,7 +15,7 @@ from jobcell.input.following import followed
 from jobcell.input.inputs import find_repo, read_permissions, read_policy, with_limits
 from jobcell.output.exit_codes import EXCEPTION, SUCCESS
 from jobcell.output.wording import FLAGS, printable
-from jobcell.store import Store, StoreError, StoreUnavailableError
+from jobcell.store import Store, StoreError, StoreKeyError, StoreUrlError, StoreVersionError
 from jobcell.worker.json_logs import set_up
 from jobcell.worker.resolvers import ResolversError, load_resolvers
 from jobcell.worker.worker import Worker
@@ -87,11 +87,11 @@ def run(given: Given) -> int:
             )
             with followed(worker=worker, wanted=given.otel):
                 worker.serve()
-    except StoreUnavailableError as error:
+    except (StoreKeyError, StoreUrlError, StoreVersionError, ResolversError) as error:
+        raise BadInputError([str(error)]) from None
+    except StoreError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return EXCEPTION
-    except (StoreError, ResolversError) as error:
-        raise BadInputError([str(error)]) from None
     except (ValueError, engine.EngineError) as error:
         raise BadInputError([_as_option(str(error))]) from None
     except OSError as error:

@@ -191,6 +191,21 @@ def test_a_store_out_of_reach_is_the_code_5(jobcell):
     assert "hunter2secret" not in done.stderr
 
 
+def test_a_user_without_rights_in_the_database_is_the_code_5_for_each_command(postgres):
+    """The worker is no exception: the same error has the same code."""
+    with postgres.database() as url:
+        Store.open(url).close()
+        postgres.sql("create role poor login")
+        try:
+            address = url.replace("jobcell@", "poor@")
+            for command in ("runs", "worker"):
+                done = run_warm(None, command, "--store", address)
+                assert done.returncode == 5, done.stderr
+                assert "does not let this user do that: permission denied" in done.stderr
+        finally:
+            postgres.sql("drop role poor")
+
+
 @pytest.mark.parametrize("words", [("result", "--wait"), ("events", "--follow")], ids=" ".join)
 def test_a_command_that_waits_also_waits_for_its_store(jobcell, postgres, words):
     """A restart of the server does not end a script that waits for its run, whenever it comes."""

@@ -67,6 +67,18 @@ def test_a_wrong_filter_is_named_with_its_value(store, arguments, words):
         store.runs(**arguments)
 
 
+def test_an_argument_of_another_type_is_named(store):
+    """It is an error of the program, before anything is asked of the database."""
+    with pytest.raises(TypeError, match=r"^tenant must be text, not int"):
+        store.runs(tenant=5)
+    with pytest.raises(TypeError, match=r"^id must be text, not int"):
+        store.runs(before=5)
+    with pytest.raises(TypeError, match=r"^from_step must be text, not int"):
+        store.retry("one", 5)
+    with pytest.raises(LookupError, match=r"'a\\x00b'"):
+        store.runs(before="a\0b")
+
+
 def test_the_status_counts_runs_by_tenant_and_says_how_long_the_oldest_waits(fresh):
     """A run that may not begin yet does not count as waiting."""
     later = datetime.now(UTC) + timedelta(hours=1)

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -132,6 +133,8 @@ def test_a_relative_file_stays_the_same_file_in_another_directory(home, monkeypa
         ("postgresql://host/d%00b", "name of the database .* cannot have"),
         ("postgresql://user:a%00b@host/db", "the password .* cannot have$"),
         ("sqlite:////dev/null", "/dev/null is not a file"),
+        ("sqlite:////dev/null/runs.db", "directory /dev/null of the store does not exist"),
+        (f"sqlite:///{'long' * 99}.db", "cannot be opened: File name too long"),
     ],
 )
 def test_a_wrong_address_is_a_url_error(home, monkeypatch, url, words):
@@ -246,6 +249,20 @@ def test_a_file_that_cannot_be_written_is_one_clear_error_for_a_user(tmp_path):
             store.enqueue(JOB)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_directory_that_may_not_be_searched_is_a_url_error(tmp_path):
+    """Root without its rights over files meets it as well."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    program = "import sys\nfrom jobcell import Store\nStore.open(sys.argv[1])"
+    words = [sys.executable, "-c", program, f"sqlite:///{closed}/runs.db"]
+    if os.geteuid() == 0:
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+
+    assert "StoreUrlError: the store" in done.stderr
+    assert "cannot be opened: Permission denied" in done.stderr
 
 
 def test_a_file_on_a_read_only_file_system_is_one_clear_error(tmp_path):
