@@ -145,6 +145,13 @@ def _statement(statement: ast.stmt) -> list[ast.stmt]:
             return _statements(statement.body)
         case ast.With():
             return _statements(statement.body)
+        case ast.AnnAssign(
+            target=ast.Name(id="State"), annotation=ast.Name(id="TypeAlias") as alias
+        ):
+            # In a job `state.data` is the key of a dict, which no type of a dict allows.
+            return [ast.AnnAssign(statement.target, alias, ast.Name("_Any"), simple=1)]
+        case ast.Assign(targets=[ast.Name(id="State") as target]):
+            return [ast.Assign([target], ast.Name("_Any"), lineno=statement.lineno)]
         case ast.AnnAssign():
             if not _may_be_type(statement.value):
                 statement.value = None

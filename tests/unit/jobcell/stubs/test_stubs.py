@@ -30,6 +30,8 @@ from common import each, fn as make
 
 make(lambda state: {**state, "text": json.dumps(state["data"])})
 each(state.data.rows, fn(lambda state: {**state, "n": len(state["data"])}))
+fn(lambda state: {**state, "n": len(state.data), "first": state.data.rows[0].name})
+get("patients", lambda state: {"query": {"since": state.since}}).then(lambda state: state.data)
 get("patients", query={"since": state.data.cursor})
 cursor(datetime.now().isoformat(), default="today")
 put(jobcell_context.idempotency_key.lower(), {"n": jobcell_context.attempt + 1})
