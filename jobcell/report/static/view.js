@@ -148,7 +148,7 @@ var jobcellView = (() => {
         make("span", {class: `status ${status}`, "aria-hidden": true}, SIGNS[status]),
         make("span", {class: "name"}, `${cut(nameOf(step), 200)}${attempt.number > 1 ? ` (attempt ${attempt.number})` : ""}`),
         make("span", {class: "hidden"}, `: ${status}, `),
-        this.timed ? make("span", {class: "time"}, spent(attempt, end)) : null, track);
+        this.timed ? make("span", {class: "time"}, attempt.end === undefined && !this.report.over ? "" : spent(attempt, end)) : null, track);
     }
 
     lineRow([time, level, from, step, , message]) {
