@@ -50,8 +50,8 @@ def fresh(store_url: str) -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def eng() -> Iterator[engine.Engine]:
-    """An engine that carries out runs of the store."""
-    with engine.Engine(start_mode="exec", policy=engine.Policy(level="none")) as made:
+    """An engine that carries out runs of the store; other files count the children of this process."""
+    with engine.Engine(max_runs=1, policy=engine.Policy(level="none")) as made:
         yield made

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from store_runs import CHAIN, JOB, carry_out, write_events
-from warm import run_warm
+from warm import WarmProcess, run_warm
 
 from engine import CollectionItem
 from jobcell import cli
@@ -45,6 +46,16 @@ class Done(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once():
+    """Typer reads the signatures of all commands in each call, which takes 30 ms."""
+    from typer import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "get_command", cache(main.get_command))
+        yield
 
 
 @pytest.fixture
@@ -464,18 +475,18 @@ def test_a_terminal_is_asked_before_a_collection_is_removed(jobcell, here, answe
     """The default is no."""
     with Store.open() as store:
         store.collections().set("visits", [CollectionItem("p-7", b"\xc0")])
-    words = [sys.executable, "-m", "jobcell", "store", "remove-collection", "visits"]
+    words = ["store", "remove-collection", "visits"]
     main, terminal = os.openpty()
     try:
-        process = subprocess.Popen(
-            words, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal, cwd=here
-        )
+        with Path(os.devnull).open("r+b") as nothing:
+            streams = (terminal, nothing.fileno(), terminal)
+            process = WarmProcess(None, *words, streams=streams, cwd=here)
         os.close(terminal)
         question = b""
         while b"[y/N] " not in question:
             question += os.read(main, 1000)
         os.write(main, f"{answer}\n".encode())
-        process.communicate(timeout=60)
+        process.wait(60)
     finally:
         os.close(main)
     assert b"Remove the collection 'visits' of 'default' (1 value, " in question
