@@ -64,7 +64,6 @@ def main(state):
 def eng():
     with engine.Engine(
         max_runs=2,
-        start_mode="exec",
         policy=engine.Policy(language=False),
         options=RunOptions(timeout_s=30, memory_mb=200),
     ) as made:
