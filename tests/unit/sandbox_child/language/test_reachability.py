@@ -131,7 +131,21 @@ def _walk(roots, read):
     return ways_out
 
 
+@pytest.fixture
+def own_loop():
+    """Give `asyncio.gather` an event loop of the test.
+
+    Outside of a coroutine it makes a loop that nobody closes, unless `asyncio.run` was called before in this process.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_loop")
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_no_path_leads_from_a_facade_to_the_interpreter(name):
     """No attribute, item or call of a job's standard module reaches a real module, code or a frame.
