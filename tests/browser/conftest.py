@@ -30,15 +30,46 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def page(chromium):
-    """A page that fails the test if a script in it fails or anything is loaded from elsewhere."""
+@pytest.fixture(scope="module")
+def window(chromium):
+    """A page for the tests of a file: a new one takes half a second of a processor."""
     context = chromium.new_context(viewport={"width": 1300, "height": 1000})
     made = context.new_page()
-    problems = []
-    made.on("pageerror", lambda error: problems.append(str(error)))
-    made.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
-    made.problems = problems
+    made.problems = []
+    made.on("pageerror", lambda error: made.problems.append(str(error)))
+    made.on(
+        "console", lambda line: made.problems.append(line.text) if line.type == "error" else None
+    )
     yield made
     context.close()
+
+
+@pytest.fixture
+def page(window):
+    """A page that fails the test if a script in it fails or anything is loaded from elsewhere."""
+    window.mouse.move(0, 0)
+    yield window
+    window.goto("about:blank")
+    problems = window.problems.copy()
+    window.problems.clear()
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def serious():
+    """A function that returns what axe-core finds serious in a page. It reads its script once for a document."""
+    axe = pytest.importorskip("axe_playwright_python.base")
+
+    def look(page):
+        if page.evaluate("typeof window.axe") == "undefined":
+            page.evaluate(axe.AXE_SCRIPT)
+        found = page.evaluate(
+            "axe.run({resultTypes: ['violations']}).then(results => results.violations)"
+        )
+        return [
+            (one["id"], one["nodes"][0]["html"])
+            for one in found
+            if one["impact"] in {"serious", "critical"}
+        ]
+
+    return look

@@ -128,20 +128,15 @@ def test_the_changes_of_a_step_are_marked(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_problem_of_accessibility(chromium, file, scheme):
+def test_no_serious_problem_of_accessibility(chromium, file, scheme, serious):
     """axe-core finds nothing serious in any tab, in light and dark."""
-    axe_api = pytest.importorskip("axe_playwright_python.sync_playwright")
     context = chromium.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto(file.as_uri())
     page.wait_for_selector("html[data-ready]")
     for tab in ("Log", "Input", "Output", "Changes", "Job", "Connections", "Whole log"):
         page.get_by_role("tab", name=tab, exact=True).click()
-        found = (
-            axe_api.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        )
-        serious = [v for v in found if v["impact"] in {"serious", "critical"}]
-        assert [(v["id"], v["nodes"][0]["html"]) for v in serious] == [], tab
+        assert serious(page) == [], tab
     context.close()
 
 

@@ -76,9 +76,8 @@ def test_the_token_is_asked_for_once(chromium):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_problem_of_accessibility(chromium, client, scheme):
+def test_no_serious_problem_of_accessibility(chromium, client, scheme, serious):
     """axe-core finds nothing serious on the list and on a run."""
-    axe_api = pytest.importorskip("axe_playwright_python.sync_playwright")
     run_id = start(client, plan_of(COUNT, FAIL))
     client.get(f"/api/v1/runs/{run_id}/result?wait_s=60")
     # The policy of the pages forbids foreign scripts, axe's included.
@@ -88,11 +87,7 @@ def test_no_serious_problem_of_accessibility(chromium, client, scheme):
         page.goto(f"http://127.0.0.1:{client.port}{path}")
         if path != "/login":
             page.wait_for_selector("html[data-ready]")
-        found = (
-            axe_api.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        )
-        serious = [v for v in found if v["impact"] in {"serious", "critical"}]
-        assert [(v["id"], v["nodes"][0]["html"]) for v in serious] == [], path
+        assert serious(page) == [], path
     context.close()
 
 
