@@ -73,9 +73,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the collector all tests and their modules, at which each full collection would look."""
+    """Spare the collector all tests and their modules, at which each full collection would look.
+
+    It also runs less often: as often as usual it takes a tenth of the time of tests that make many objects.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 def pytest_runtest_logstart() -> None:

@@ -190,7 +190,8 @@ def test_a_function_above_does_not_use_a_name_that_is_given_up_below():
 
 def test_a_script_that_is_mostly_data_is_left():
     """The engine would refuse the job."""
-    script = f"const codes = [{'1234567890, ' * 120_000}];\nfn(s => ({{ ...s, codes }}));"
+    texts = f"'{'x' * 1_000}', " * 1_100
+    script = f"const codes = [{texts}];\nfn(s => ({{ ...s, codes }}));"
     made = translate_job(script, "a.js", HTTP)
     assert [left.line for left in made.left] == [1]
     assert "too much data; a job may have 1,000,000 characters" in made.left[0].reason
