@@ -114,7 +114,7 @@ def test_no_socket_of_the_network_is_left_in_the_child(mode):
         found = eng.execute(DESCRIPTORS).result(60).state["data"]
     assert found == [0, 1, 2, 10, 11]
 
-    with engine_with("zygote", made, without=("descriptors",)) as eng:
+    with engine_with("exec", made, without=("descriptors",)) as eng:
         assert len(eng.execute(DESCRIPTORS).result(60).state["data"]) > 5
 
 
@@ -212,12 +212,12 @@ def test_the_namespace_of_another_run_cannot_be_entered():
             pids = [child.pid for child in psutil.Process().children(recursive=True)]
             attack = {"pids": pids, "port": server.port}
             for without in ((), *((name,) for name in WALLS)):
-                with engine_with("zygote", made, without=without) as eng:
+                with engine_with("exec", made, without=without) as eng:
                     result = eng.execute(INTRUDE, attack).result(60)
                 assert "ping" not in str(result.state), without
             assert connections(victim) == []
 
-            with engine_with("zygote", made, without=(*WALLS, "network")) as eng:
+            with engine_with("exec", made, without=(*WALLS, "network")) as eng:
                 assert "ping" in eng.execute(INTRUDE, attack).result(60).state["data"]
             victim.cancel("enough")
             victim.result(60)
@@ -247,7 +247,7 @@ def test_a_job_that_holds_all_connections_that_it_can_get_has_a_limit():
     with echo() as server:
         made = options(f"127.0.0.1:{server.port}", max_connections=5)
         for without, least, most in (((), 5, 5), (("network",), 6, 10_000)):
-            with engine_with("zygote", made, without=without) as eng:
+            with engine_with("exec", made, without=without) as eng:
                 held = eng.execute(HOLD, {"port": server.port}).result(60).state["data"]
             assert least <= held <= most, without
 
@@ -261,10 +261,10 @@ def test_a_job_cannot_change_its_namespace(call):
         f"    return {{'data': ctypes.CDLL(None).syscall({number}, 0x40000000, 0x40000000)}}"
     )
     made = options("127.0.0.1:80")
-    with engine_with("zygote", made) as eng:
+    with engine_with("exec", made) as eng:
         error = eng.execute(source).result(60).error
     assert (error.name, error.subtype) == ("SecurityError", "SIGSYS")
-    with engine_with("zygote", made, without=("seccomp",)) as eng:
+    with engine_with("exec", made, without=("seccomp",)) as eng:
         assert eng.execute(source).result(60).state == {"data": -1}
 
 
