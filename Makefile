@@ -5,8 +5,6 @@ PACKAGES := protocol engine sandbox_child jobcell
 STAMP := .venv/.installed
 # Two workers for each processor, because tests with children wait for half of their time.
 PARALLEL = $(PY) tests/support/parallel.py
-# For coverage: the collector runs at other times then. `make test` looks for what tests leave open.
-NO_LEAKS = -W default::pytest.PytestUnraisableExceptionWarning
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 # Pytest would rewrite every test module again in each session.
@@ -95,7 +93,7 @@ check: lint types imports test  ## All of lint, types, imports and test
 
 cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
 	@$(PY) -m coverage erase
-	$(PY) -m coverage run --parallel-mode tests/support/parallel.py --hypothesis-profile=fast $(NO_LEAKS) tests/unit tests/property \
+	$(PY) -m coverage run --parallel-mode tests/support/parallel.py --hypothesis-profile=fast tests/unit tests/property \
 		tests/process/server/test_api.py tests/process/telemetry/test_spans.py tests/process/telemetry/test_stores.py
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --skip-covered
