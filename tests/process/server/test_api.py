@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
-from serving import COUNT, FAIL, SPIN, Client, plan_of, served
+from serving import COUNT, FAIL, SPIN, Client, plan_of, serve, served
 
 import jobcell
 from jobcell.server import EngineBackend, StoreBackend
@@ -304,30 +305,50 @@ def test_the_interface_describes_itself(client):
     assert "RunResult" in json.dumps(document["components"]["schemas"])
 
 
-def test_a_client_in_javascript_runs_a_plan(client, tmp_path):
-    """The example of thirty lines starts a run, prints its events and its result."""
+@pytest.fixture(params=["tcp", "unix"])
+def address(request, client, tmp_path):
+    """The address of a server, for a client in another language."""
+    if request.param == "tcp":
+        yield f"http://127.0.0.1:{client.port}"
+        return
+    path = tmp_path / "jobcell.sock"
+    with serve(tmp_path, "--engine", "--uds", str(path)) as process:
+        with socket.socket(socket.AF_UNIX) as end:
+            while end.connect_ex(str(path)):
+                assert process.poll() is None
+        yield f"unix:{path}"
+        process.terminate()
+        process.communicate(timeout=120)
+
+
+def test_a_client_in_javascript_runs_a_plan(address, tmp_path):
+    """The example starts a run, prints its events and its result; a wrong plan is an error with its reason."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node (Debian: apt-get install nodejs)")
-    (tmp_path / "plan.json").write_text(
-        json.dumps(
-            plan_of("def main(state):\n    print('hi')\n    return {**state, 'n': state.n + 1}")
+
+    def run(plan):
+        (tmp_path / "plan.json").write_text(json.dumps(plan))
+        return subprocess.run(
+            [node, EXAMPLE, address, "plan.json", "state.json"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
-    )
+
     (tmp_path / "state.json").write_text('{"n": 1}')
-    done = subprocess.run(
-        [node, EXAMPLE, f"http://127.0.0.1:{client.port}", "plan.json", "state.json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    job = "def main(state):\n    print('h\u00ef')\n    return {**state, 'n': state.n + 1}"
+    done = run(plan_of(job))
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert lines[0].startswith("1 workflow-start")
-    assert any("log s0 hi" in line for line in lines)
+    assert any("log s0 h\u00ef" in line for line in lines)
     assert json.loads(lines[-1]) == {"reason": "success", "state": {"data": {}, "n": 2}}
+    refused = run({"workflow": {"steps": []}})
+    assert refused.returncode == 1
+    assert "steps" in refused.stderr
 
 
 def test_runs_of_a_store_are_served(store_url):
