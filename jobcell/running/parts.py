@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def repeat_of(choice: PlanChoice, given: Given) -> Repeat | None:
-    """Return the wish of a user to repeat a part of an earlier run; None if there is no such wish.
+    """Return the wish of a user to repeat a part of an earlier run; None if the user does not wish it.
 
-    ``--only`` without a journal is no such wish: the step gets the state of ``--state`` (`alone`).
+    ``--only`` without a journal does not repeat anything: the step gets the state of ``--state`` (`alone`).
 
     Raises:
         BadInputError: The options do not go together.

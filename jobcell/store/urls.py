@@ -169,7 +169,7 @@ def _sqlite(database: str) -> sa.URL:
 
 
 def _kind_of(path: Path) -> int | None:
-    """Return the kind of a file, as `stat.S_IFMT` has it; None if there is none.
+    """Return the kind of a file, as `stat.S_IFMT` has it; None if the file does not exist.
 
     Raises:
         OSError: It cannot be looked at: a directory may not be searched, or the name is too long.

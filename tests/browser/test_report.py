@@ -76,7 +76,7 @@ def test_a_timeout_is_shown_with_the_line_where_the_time_went(page, tmp_path, wi
     shown = detail.inner_text()
     assert "TimeoutError in step slow, line" in shown
     place = detail.locator(".marked u").inner_text()
-    # Python tells a line of the loop; at its beginning the whole line or the condition.
+    # Python names a line of the loop. At the beginning of the loop this is the whole line or the condition.
     assert place in ("n = n + 1", "True", "while True:")
     told = next(event.duration_ms for event in events if event.type == "job-error")
     assert f"took {told} ms" in shown

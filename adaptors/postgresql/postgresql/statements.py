@@ -27,7 +27,7 @@ _ATOMIC: Final = re.compile(r"\bbegin\s+atomic\b", re.IGNORECASE)
 
 
 def ending(query: str) -> str | None:
-    """Return the words of the first statement that ends a transaction, such as `commit`; None if there is none."""
+    """Return the words of the first statement that ends a transaction, such as `commit`; None if none of them does."""
     plain = "".join(_visible(query))
     has_body = _ATOMIC.search(plain) is not None  # of a function; it has an `end` of its own
     for statement in plain.split(";"):

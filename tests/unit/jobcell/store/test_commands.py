@@ -203,7 +203,7 @@ def test_a_store_out_of_reach_is_the_code_5(jobcell):
 
 
 def test_a_user_without_rights_in_the_database_is_the_code_5_for_each_command(postgres):
-    """The worker is no exception: the same error has the same code."""
+    """For a worker too, the same error has the same code."""
     with postgres.database() as url:
         Store.open(url).close()
         postgres.sql("create role poor login")
