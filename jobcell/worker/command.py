@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple
 
+import msgspec
+
 import engine
 from jobcell.input.errors import BadInputError
 from jobcell.input.following import followed
@@ -114,7 +116,9 @@ def _options(given: Given) -> engine.RunOptions:
     permissions = read_permissions(
         given.net, given.read, given.scratch, given.ca_file, given.collections
     )
-    return with_limits(engine.RunOptions(permissions=permissions), chosen, FLAGS)
+    # The limits come first: an error about both is then one about the permission.
+    options = with_limits(engine.RunOptions(), chosen, FLAGS)
+    return msgspec.structs.replace(options, permissions=permissions)
 
 
 _OPTIONS = {
@@ -123,6 +127,7 @@ _OPTIONS = {
     "heartbeat_s": "--heartbeat",
     "dead_s": "--dead-after",
     "drain_s": "--drain",
+    "memory_mb": "--memory",
     "permissions.scratch_mb": "--scratch",
     "Permissions.scratch_mb": "--scratch",
     "health": "--health",

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 from runs import make_engine
+from warm_children import children_of_engines
 from warm_pairs import PATIENCE_S, WarmRepo, run
 
 from engine import Engine, RunOptions
@@ -67,7 +68,7 @@ def answer(engine: Engine, call: str, adaptor: str = "hostile", **options: Any) 
 def zygote_of(engine: Engine) -> psutil.Process:
     """Return the clean zygote of the only engine."""
     del engine
-    (clean,) = psutil.Process().children()
+    (clean,) = children_of_engines()
     return clean
 
 
