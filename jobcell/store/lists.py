@@ -36,7 +36,7 @@ class _List:
     __slots__ = ("items",)
 
     def __init__(self, items: Sequence[Any]) -> None:
-        self.items = items
+        self.items: Sequence[Any] = items
 
 
 class _Texts(_List):

@@ -17,7 +17,7 @@ _DEFAULT: Final = "bundle"
 _SHOWN: Final = 5
 """Most entries that a warning names."""
 
-logger = logging.getLogger("fhir")
+logger: logging.Logger = logging.getLogger("fhir")
 
 
 def create_bundle(name: Any = _DEFAULT, type: Any = "transaction", **more: Any) -> Operation:  # noqa: A002 - the name of the element

@@ -19,7 +19,7 @@ from .connections import Connection, connect, translated
 from .errors import ArgumentError, DatabaseError, kind
 from .statements import ending
 
-logger = logging.getLogger("postgresql")
+logger: logging.Logger = logging.getLogger("postgresql")
 
 _OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
