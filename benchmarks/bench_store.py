@@ -1,8 +1,9 @@
 """``python -m benchmarks.bench_store``: what a durable run costs, beside the bare engine and bare DBOS.
 
 Every round measures each of them once, one after another, so that they share the noise of the machine.
-Engines and workers, with their children, have one processor; the database has another one.  All of them come
-before other work of the machine, if the user may arrange that (root).
+Engines and workers, with their children, have one processor; the database has another one, where it comes before
+other work of the machine, if the user may arrange that (root).  An engine does not come before other work: its
+children are in sessions of their own, so it would come before them as well, and their steps would begin late.
 """
 
 from __future__ import annotations
@@ -40,16 +41,8 @@ _ENQUEUE_S: Final = 8.0
 """Time in which all runs of a measurement are enqueued before they may begin."""
 
 _LOOK_S: Final = 0.5
-_AUTOGROUP: Final = Path("/proc/self/autogroup")
-_FIRST: Final = """
-from contextlib import suppress
-with suppress(OSError):
-    open("/proc/self/autogroup", "w").write("-15")
-"""
-"""Gives the session of an engine or a worker more of the processor than other sessions have (sched(7))."""
-
 _WORKER_CORE, _OTHER_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-PIN: Final = f"import os\nos.sched_setaffinity(0, {{{_WORKER_CORE}}})\n{_FIRST}"
+PIN: Final = f"import os\nos.sched_setaffinity(0, {{{_WORKER_CORE}}})"
 Samples = dict[tuple[str, str], list["Sample"]]
 
 
@@ -275,8 +268,6 @@ def main() -> None:
     takeover: dict[str, list[float]] = defaultdict(list)
     postgres = PostgresServer(settings=STOCK)
     try:
-        with suppress(OSError):
-            _AUTOGROUP.write_text("-15")
         place_server(postgres.pid)
         for turn in range(options.rounds):
             for workload in WORKLOADS:
