@@ -107,8 +107,8 @@ def _names() -> Iterator[tuple[str, str, str]]:
         ("to be defined in the body of a class, and called on `super()`"),
     )
     yield _code(names.LISTS_OF_NAMES), "allowed", "in the body of a class, as literal names"
-    # In every release the same page: `parser` is checked where paths have one.
-    dynamic = names.DYNAMIC_ATTRIBUTES | {"parser"}
+    # In every release the same page, whose names exist where `DYNAMIC_ATTRIBUTES` has them.
+    dynamic = names.DYNAMIC_ATTRIBUTES | {"evaluate", "parser"}
     yield _code(dynamic), "checked", "at run time: a way out on some objects"
     yield (
         "`gi_frame`, `f_back`, `tb_frame`, `co_code`, `cr_await`, ...",

@@ -27,7 +27,9 @@ INTERNAL = (
     importlib.abc.Loader,
     importlib.abc.MetaPathFinder,
     asyncio.AbstractEventLoop,
-    asyncio.AbstractEventLoopPolicy,
+    asyncio.events._AbstractEventLoopPolicy
+    if sys.version_info >= (3, 14)  # the public name is deprecated
+    else asyncio.AbstractEventLoopPolicy,
     io.FileIO,
     io.BufferedReader,
     io.BufferedWriter,
