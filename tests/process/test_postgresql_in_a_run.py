@@ -12,7 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from authority import Authority
 from modes import let_everybody_in
+from postgres import FAST, PostgresServer
 from runs import make_engine
 
 from engine import Engine, Permissions, Policy, RunOptions, RunResult
@@ -261,3 +263,64 @@ def test_a_certificate_authority_needs_a_place_for_a_file(
         error = run(running, wanted, "sql('select 1')", scratch_mb=1).error
         assert error is not None
         assert "needs a place" not in error.message  # the server has no TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that has signed the certificates of the server and of a client."""
+    directory = tmp_path_factory.mktemp("authority")
+    let_everybody_in(directory)
+    return Authority(directory, "authority")
+
+
+@pytest.fixture(scope="module")
+def encrypted(authority: Authority, postgres: PostgresServer) -> Iterator[dict[str, Any]]:
+    """The configuration of a server that speaks TLS, and knows clients by their certificates."""
+    both = authority.issue("server")
+    both.chmod(0o600)
+    shutil.chown(both, postgres.directory.owner())
+    settings = {"ssl": "on", "ssl_ca_file": str(authority.certificate)}
+    files = {"ssl_cert_file": str(both), "ssl_key_file": str(both)}
+    server = PostgresServer(settings={**FAST, **settings, **files})
+    yield {"host": "127.0.0.1", "port": server.port, "database": "postgres", "user": "jobcell"}
+    server.stop()
+
+
+SHOW = "sql('select ssl, client_dn from pg_stat_ssl where pid = pg_backend_pid()')"
+
+
+def test_a_server_with_tls_is_verified(
+    engine: Engine, encrypted: dict[str, Any], authority: Authority
+):
+    """The connection is encrypted, and the server knows the certificate of the client."""
+    private = authority.issue("client").read_text()
+    client = (authority.directory / "client.crt").read_text()
+    wanted = {**encrypted, "ssl": True, "ca": authority.certificate.read_text()}
+    result = run(engine, wanted, SHOW, scratch_mb=1)
+    assert result.state["data"] == [{"ssl": True, "client_dn": None}], result.error
+    result = run(engine, {**wanted, "cert": client, "key": private}, SHOW, scratch_mb=1)
+    assert result.state["data"] == [{"ssl": True, "client_dn": "/CN=client"}], result.error
+
+
+def test_a_server_with_tls_that_nobody_vouches_for_is_refused(
+    engine: Engine, encrypted: dict[str, Any], tmp_path: Path
+):
+    """Another authority has not signed it, and neither has one of the machine."""
+    for more in ({"ca": Authority(tmp_path, "stranger").certificate.read_text()}, {}):
+        error = run(engine, {**encrypted, "ssl": True, **more}, SHOW, scratch_mb=1).error
+        assert error is not None
+        assert "certificate verify failed" in error.message
+    for more in ({"ssl": True, "allow_self_signed_cert": True}, {}):
+        result = run(engine, {**encrypted, **more}, SHOW)
+        assert result.state["data"] == [{"ssl": True, "client_dn": None}], result.error
+
+
+def test_a_server_with_the_certificate_of_another_name_is_refused(
+    engine: Engine, encrypted: dict[str, Any], authority: Authority
+):
+    """It is that of an address, and the job asks for a name."""
+    ca = authority.certificate.read_text()
+    wanted = {**encrypted, "host": "localhost", "ssl": True, "ca": ca}
+    error = run(engine, wanted, SHOW, scratch_mb=1, net=[f"localhost:{wanted['port']}"]).error
+    assert error is not None
+    assert "does not match host name" in error.message
