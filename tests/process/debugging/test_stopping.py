@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from bundled_repo import make_bundled_repo
 from debugged import LOOP, add_adaptor, begin
@@ -206,7 +207,9 @@ def main(state):
     person.wait_for("> job.py(7)main()")  # it has no breakpoint(), so it stops at its first line
     person.wait_for("(Pdb) ")
     shown = person.command("c")
-    assert "not caught: ZeroDivisionError: integer division or modulo by zero" in shown
+    assert re.search(
+        "not caught: ZeroDivisionError: (integer )?division (or modulo )?by zero", shown
+    )
     assert "> job.py(3)half()" in shown
     assert "-> return n // rest" in shown
     assert person.command("p n, rest").splitlines()[-1] == "(4, 0)"
