@@ -107,7 +107,7 @@ def serve_zygote() -> int:
     zygote = _Zygote(control, loaded, prepare.request, _confine(prepare, proc), proc)
     # Memory is shared with every child until it is written to, and the collector would write to all
     # of it.
-    gc.collect()
+    gc.collect()  # what the rehearsals have left; the modules are frozen
     gc.freeze()
     gc.disable()
     close_gaps()
@@ -119,6 +119,8 @@ def _preload() -> bootstrap.RunClasses:
     loaded = bootstrap.load()
     for name in PRELOADED:
         __import__(name)
+    # A rehearsal enables the collector, which would then look at all modules, twice.
+    gc.freeze()
     close_gaps()
     for _ in range(bootstrap.REHEARSALS):
         rehearse(bootstrap.serve_forked, loaded)
