@@ -1,7 +1,5 @@
 """Adaptors, as the engine names them to a child."""
 
-from __future__ import annotations
-
 import os
 
 import msgspec

@@ -1,7 +1,5 @@
 """Messages about texts that are checked and not run: jobs, globals and conditions."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import msgspec

@@ -1,7 +1,5 @@
 """Queries and values of collections, as they travel between a child, the engine and a manager."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Final
 

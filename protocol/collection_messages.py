@@ -4,8 +4,6 @@ A child has one open request.  A value travels as msgpack within msgpack, in a b
 engine passes it on without decoding it.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 import msgspec

@@ -1,7 +1,5 @@
 """The parent's request for a kernel wall, and the child's report of the layers that it got."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Final, Literal
 

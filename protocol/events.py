@@ -1,7 +1,5 @@
 """The public lifecycle events: immutable facts about a run, read by cursor."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

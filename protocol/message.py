@@ -1,7 +1,5 @@
 """The base of the messages of the wire."""
 
-from __future__ import annotations
-
 import msgspec
 
 from protocol.words import kebab_case

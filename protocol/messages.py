@@ -5,8 +5,6 @@ step, and decodes it only where it is needed.  The type of a field limits the nu
 child may repeat, and msgspec checks it before it makes the first item.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec

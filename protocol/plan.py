@@ -1,7 +1,5 @@
 """The plan of one run, as data.  The engine checks it (`engine.plan.validation`)."""
 
-from __future__ import annotations
-
 from typing import Any, Final, Literal
 
 import msgspec

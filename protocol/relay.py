@@ -6,8 +6,6 @@ the engine, and the engine trusts the relay.  Neither trusts a job.
 The child of a run sends the sockets of its network to the relay over a link: see `protocol.link`.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import msgspec

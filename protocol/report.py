@@ -1,7 +1,5 @@
 """Errors as data: the report that an event, a result and a state carry."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import msgspec

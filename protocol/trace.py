@@ -4,8 +4,6 @@ Engine and child both compute the span of an attempt, so the child can name it b
 the attempt, and no message has to carry it.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final, NamedTuple
 

@@ -6,8 +6,6 @@ Messages do not count runs: a fork inherits the memory of its zygote, and would 
 messages there.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import msgspec

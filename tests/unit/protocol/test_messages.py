@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 import pytest
 
@@ -82,3 +84,17 @@ def test_messages_that_become_events_have_their_names():
     }  # fmt: skip
     assert shared <= {kind.__name__ for kind in MESSAGES}
     assert shared <= {kind.__name__ for kind in AnyEvent.__args__}
+
+
+def test_annotations_of_messages_are_not_text():
+    """A new interpreter does not compile the annotations of messages and of the data inside of them."""
+    waiting, seen = list(MESSAGES), set()
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, type) and issubclass(found, msgspec.Struct) and found not in seen:
+            seen.add(found)
+            texts = [value for value in found.__annotations__.values() if isinstance(value, str)]
+            assert not texts, found
+            waiting += found.__annotations__.values()
+        waiting += get_args(found)
+    assert len(seen) > len(MESSAGES)
