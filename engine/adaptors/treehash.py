@@ -6,7 +6,6 @@ SHA-256 in hexadecimal and a line feed. The hash is the SHA-256 of all these lin
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,8 @@ def tree_hash(directory: str, *, bytecode: bool = False) -> str:
         TreeError: A file is a symbolic link, is not a regular file, or cannot be read.
 
     """
+    import hashlib  # it loads OpenSSL, and many engines have no adaptors
+
     total = hashlib.sha256()
     for name in sorted(_files(directory, bytecode), key=os.fsencode):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from typing import Any
 
@@ -26,6 +25,8 @@ def fingerprint(plan: Plan, state: Any, *, own_id: bool) -> str:
         own_id: Whether the id was written in the plan.  An id that the engine made does not count.
 
     """
+    import hashlib  # it loads OpenSSL, and many engines have no journal
+
     workflow = plan.workflow
     parts = [
         plan.id if own_id else None,

@@ -6,7 +6,6 @@ of its own, which is abandoned when the deadline has passed.
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -131,6 +130,8 @@ def _text(error: BaseException) -> str:
 
 def awaited(awaitable: Any) -> Any:
     """Return the value of an awaitable; anything else is a value already."""
+    import inspect  # an engine without resolvers does not wait for it
+
     if not inspect.isawaitable(awaitable):
         return awaitable
 

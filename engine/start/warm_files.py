@@ -6,7 +6,6 @@ look asks for the times of all files.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -183,6 +182,8 @@ def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
 
 def _libc(name: str, *arguments: int | bytes) -> int:
     """Call a function of the C library; a failure is an OSError."""
+    import ctypes  # only an engine with warm adaptors waits for it
+
     result: int = getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
     if result < 0:
         number = ctypes.get_errno()
