@@ -5,6 +5,7 @@ DBOS is imported only here and in the worker, and only when it is needed: that t
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import logging
@@ -57,8 +58,9 @@ class JsonSerializer:
         return "jobcell_json"
 
 
+@functools.cache
 def dbos_version() -> str:
-    """Return the version of the installed DBOS."""
+    """Return the version of the installed DBOS. To look it up takes as long as a fifth of `Store.open`."""
     return importlib.metadata.version("dbos")
 
 
