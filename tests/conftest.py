@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import sys
 import tempfile
 import time
 import uuid
@@ -77,6 +78,10 @@ def pytest_collection_finish() -> None:
 
     It also runs less often: as often as usual it takes a tenth of the time of tests that make many objects.
     """
+    if "sqlalchemy" in sys.modules:  # a file imports it if its tests use a store
+        from shared_statements import share
+
+        share()
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
