@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from postgres import kept
 from runs import MODES, make_engine
 from warm import KINDS, start, start_pip
 from warm_children import Interpreters
@@ -23,6 +24,8 @@ from engine.start import exec as starts
 def _descriptors() -> set[str]:
     found = set()
     for fd in Path("/proc/self/fd").iterdir():
+        if int(fd.name) in kept:
+            continue
         try:
             found.add(f"{fd.name} {fd.readlink()}")
         except OSError:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from postgres import PostgresServer
 from psycopg import sql
-from store_databases import end_connections
+from store_databases import rename
 
 SCHEMAS = (
     "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
@@ -45,15 +45,8 @@ class EmptyDatabases:
         try:
             yield self._server.url(name)
         finally:
-            self._server.start_again()
             renamed = f"t_{uuid.uuid4().hex}"
-            with self._connect("postgres") as connection:
-                end_connections(connection, name)
-                connection.execute(
-                    sql.SQL("alter database {} rename to {}").format(
-                        sql.Identifier(name), sql.Identifier(renamed)
-                    )
-                )
+            rename(self._server, name, renamed)
             if self._empty(renamed):
                 self._idle.append(renamed)
             else:

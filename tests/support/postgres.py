@@ -24,9 +24,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from modes import let_everybody_in
+
+if TYPE_CHECKING:
+    import psycopg
 
 KEEPER = Path(__file__).with_name("postgres_keeper.py")
 PROGRAMS = ("initdb", "pg_ctl", "postgres", "psql")
@@ -41,6 +45,9 @@ FAST: Mapping[str, str] = {"fsync": "off", "shared_buffers": "16MB", "autovacuum
 
 STOCK: Mapping[str, str] = {}
 """The settings of a new server, for measurements."""
+
+kept: set[int] = set()
+"""Descriptors of connections that servers keep; tests that look for open descriptors leave them out."""
 
 
 class PostgresMissingError(Exception):
@@ -120,6 +127,7 @@ class PostgresServer:
             os.chown(self.directory, self._account["user"], self._account["group"])
         self._data = self.directory / "data"
         self.log = self.directory / "log"
+        self._open: psycopg.Connection[Any] | None = None
         self._keep()
         try:
             if made is None:
@@ -236,6 +244,32 @@ class PostgresServer:
             raise RuntimeError(str(error)) from None
         return "\n".join(lines)
 
+    def keep_open(self) -> psycopg.Connection[Any]:
+        """Return a connection to the database `postgres` that stays open, because a new one takes 5 ms.
+
+        The server is started again if it does not run.
+        """
+        import psycopg
+
+        if self._open is not None:
+            try:
+                self._open.execute("select 1")
+            except psycopg.Error:
+                self._forget()
+            else:
+                return self._open
+        self.start_again()
+        self._open = psycopg.connect(self.url(), autocommit=True)
+        self._number = self._open.fileno()
+        kept.add(self._number)
+        return self._open
+
+    def _forget(self) -> None:
+        if self._open is not None:
+            kept.discard(self._number)
+            self._open.close()
+            self._open = None
+
     @contextlib.contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:
         """Give the address of a new database, and drop it at the end, with all connections to it.
@@ -310,6 +344,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         """End the server and remove its files; a second call does nothing."""
+        self._forget()
         if self._connection.fileno() != -1:
             with self._connection:
                 self._connection.shutdown(socket.SHUT_WR)

@@ -27,10 +27,10 @@ select (select array_agg(oid order by oid) from pg_class),
 """A database in which a test has made or dropped anything is not used again."""
 
 TABLES = """
-select schemaname, tablename from pg_tables
-where schemaname not in ('pg_catalog', 'information_schema')
+select nspname, relname from pg_class join pg_namespace n on n.oid = relnamespace
+where relkind = 'r' and nspname not in ('pg_catalog', 'information_schema') and pg_relation_size(pg_class.oid) > 0
 """
-
+"""The tables that have had a row at some time: the file of another one is empty."""
 
 PATIENCE_S = 30
 
@@ -53,7 +53,6 @@ class StoreDatabases:
         try:
             yield self._server.url(name)
         finally:
-            self._server.start_again()
             renamed = self._take_away(name)
             if self._empty(renamed):
                 self._idle.append(renamed)
@@ -95,13 +94,7 @@ class StoreDatabases:
     def _take_away(self, name: str) -> str:
         """End all connections to a database, and rename it; return the new name."""
         renamed = _name()
-        with self._connect("postgres") as connection:
-            end_connections(connection, name)
-            connection.execute(
-                sql.SQL("alter database {} rename to {}").format(
-                    sql.Identifier(name), sql.Identifier(renamed)
-                )
-            )
+        rename(self._server, name, renamed)
         for kept in (self._shape, self._rows):
             kept[renamed] = kept.pop(name)
         return renamed
@@ -122,6 +115,17 @@ class StoreDatabases:
                     )
             _identify(connection)
         return True
+
+
+def rename(server: PostgresServer, name: str, new_name: str) -> None:
+    """End all connections to a database, and rename it."""
+    connection = server.keep_open()
+    end_connections(connection, name)
+    connection.execute(
+        sql.SQL("alter database {} rename to {}").format(
+            sql.Identifier(name), sql.Identifier(new_name)
+        )
+    )
 
 
 def end_connections(connection: psycopg.Connection[Any], name: str) -> None:
