@@ -66,7 +66,7 @@ def test_no_process_and_no_program_can_be_started(how):
 def bystander():
     """A process of the same user that does not belong to the run."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
+        ["/bin/sh", "-c", "echo up; read line"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -157,7 +157,10 @@ print(b.value)
 def target():
     """A process of the same user with a known address in it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-I", "-S", "-c", TARGET],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     process.address = int(process.stdout.readline())
     yield process
