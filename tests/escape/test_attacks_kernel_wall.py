@@ -15,6 +15,7 @@ import shutil
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 from modes import let_everybody_in
@@ -31,7 +32,32 @@ GOES_OUTSIDE = re.compile(
 OUTCOMES = {"success", "fail", "crash", "kill"}
 TIMEOUT_S = 1.0
 CPU_S = 0.4
-"""Twice the time of any attack that ends by itself; the others only take processors away from other tests."""
+"""Twice the time of any attack that ends by itself."""
+ENDLESS = {
+    "async_block_loop",
+    "async_self_spawn",
+    "asyncgen_leak",
+    "cpu_busy_del",
+    "cpu_c_loop_all_cycle",
+    "cpu_finally_loop",
+    "cpu_hash_collision_ints",
+    "cpu_sort_key_forever",
+    "cpu_swallow_everything",
+    "datetime_strptime_redos",
+    "difflib_quadratic",
+    "hashlib_pbkdf2_block",
+    "int_factorial",
+    "int_pow_tower",
+    "recursion_swallow",
+    "regex_catastrophic",
+    "regex_email_redos",
+    "state_awaitable_forever",
+    "template_pattern_redos",
+    "unicode_normalize_blowup",
+}
+"""Attacks that do the same for as long as they may. More time would only take processors away from other tests."""
+ENDLESS_CPU_S = 0.1
+OPTIONS = engine.RunOptions(timeout_s=TIMEOUT_S, cpu_s=CPU_S, memory_mb=150)
 
 
 class Attack:
@@ -80,13 +106,12 @@ def repo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def eng(repo):
     os.environ["JOBCELL_CANARY"] = SECRET
-    options = engine.RunOptions(timeout_s=TIMEOUT_S, cpu_s=CPU_S, memory_mb=150)
     with engine.Engine(
         repo_dir=repo,
         max_runs=2,
         start_mode=os.environ.get("JOBCELL_TEST_START_MODE", "zygote"),
         policy=engine.Policy(language=False),
-        options=options,
+        options=OPTIONS,
     ) as made:
         made.execute("def main(state):\n    return state").result(timeout_s=30)
         yield made
@@ -124,12 +149,16 @@ def plan(attack: Attack) -> dict:
     return {"workflow": {"steps": [step]}}
 
 
+def options_of(attack: Attack) -> engine.RunOptions:
+    return msgspec.structs.replace(OPTIONS, cpu_s=ENDLESS_CPU_S) if attack.name in ENDLESS else OPTIONS
+
+
 @pytest.mark.parametrize("attack", attacks())
 def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
     """The run ends with a report, shows nothing from outside, and does not affect the next run."""
     started = time.monotonic()
     try:
-        run = eng.execute(plan(attack))
+        run = eng.execute(plan(attack), options=options_of(attack))
     except (engine.PlanError, ValueError):
         return  # a plan cannot carry this text
     result = run.result(timeout_s=30)
@@ -137,6 +166,8 @@ def test_nothing_outside_is_read_written_reached_killed_or_left(eng, attack):
 
     assert time.monotonic() - started < 10
     assert result.reason in OUTCOMES, result.error
+    if attack.name in ENDLESS:
+        assert result.error.name in ("CPULimitError", "TimeoutError"), result.error
     assert isinstance(events[-1], engine.WorkflowComplete | engine.WorkflowError)
     assert sum(isinstance(e, engine.WorkflowComplete | engine.WorkflowError) for e in events) == 1
     said = f"{result!r:.2000000} {events!r:.2000000}"
