@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -40,6 +41,19 @@ def no_descriptor_is_left():
     """A test leaves the same number of descriptors open as it found."""
     before = descriptors()
     yield
+    check_descriptors(before)
+
+
+@pytest.fixture(scope="module")
+def no_descriptor_of_file():
+    """The same for all tests of a file together, which share an engine."""
+    before = descriptors()
+    yield
+    check_descriptors(before)
+
+
+def check_descriptors(before: set[str]) -> None:
+    """Wait until this process has no more descriptors than before."""
     # An engine that lives on may remove a control group at this moment, in a thread of its own.
     deadline = time.monotonic() + 10
     while not descriptors() <= before and time.monotonic() < deadline:
@@ -64,20 +78,38 @@ def repo(tmp_path: Path) -> WarmRepo:
     return WarmRepo(tmp_path / "repo")
 
 
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code of children on the file system of the tests."""
+    return Path(shutil.copytree(ROOT / "sandbox_child", tmp_path_factory.mktemp("code") / "made"))
+
+
 @pytest.fixture
-def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+def edited(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Path]]:
     """Let children run a copy of their code in which one text is replaced; return the copy."""
     copy = tmp_path / "code" / "sandbox_child"
+    with replaced_text(code, copy, monkeypatch) as edit:
+        yield edit
+
+
+@contextlib.contextmanager
+def replaced_text(
+    code: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Path]]:
+    """Do the work of `edited`, with a directory for the copy."""
     found = interpreter._package_directory
 
     def edit(file: str, old: str, new: str) -> Path:
         if not copy.exists():
             copy.parent.mkdir()
-            shutil.copytree(ROOT / "sandbox_child", copy)
+            shutil.copytree(code, copy, copy_function=os.link)
             let_everybody_in(copy.parent)
         place = copy / file
         text = place.read_text()
         assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
+        place.unlink()  # other copies have a link to the same file
         place.write_text(text.replace(old, new))
         monkeypatch.setattr(
             interpreter,

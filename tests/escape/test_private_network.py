@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
 import threading
+from collections.abc import Iterator
 
 import psutil
 import pytest
 from network_jobs import CONNECT, connections, echo, engine_with, options
 
+from engine import Engine
 from sandbox_child.confine.kernel import NUMBERS
 
 MODES = ["exec", "zygote"]
@@ -66,38 +69,61 @@ def main(state):
 """
 
 
-def reach(mode: str, rules: tuple[str, ...], places: list, **policy: object) -> list[str]:
+@pytest.fixture(scope="module")
+def whole_wall(no_descriptor_of_file: None) -> Iterator[Engine]:
+    """An engine with a zygote and all layers: each run of it has rules and a network of its own."""
+    with engine_with("zygote", options("127.0.0.1:80")) as eng:
+        yield eng
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left(whole_wall: Engine) -> None:
+    """The tests share an engine, whose descriptors come and go: `no_descriptor_of_file` looks at the end."""
+
+
+@contextlib.contextmanager
+def all_layers(mode: str, whole_wall: Engine) -> Iterator[Engine]:
+    """Yield an engine of this mode with all layers."""
+    if mode == "zygote":
+        yield whole_wall
+        return
+    with engine_with(mode, options("127.0.0.1:80")) as eng:
+        yield eng
+
+
+def reach(eng: Engine, rules: tuple[str, ...], places: list) -> list[str]:
     """Return what comes of a connection to each place."""
-    with engine_with(mode, options(*rules), **policy) as eng:
-        result = eng.execute(CONNECT, {"data": places}).result(60)
+    result = eng.execute(CONNECT, {"data": places}, options=options(*rules)).result(60)
     assert result.error is None, result.error
     found: list[str] = result.state["data"]
     return found
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_another_address_of_this_machine_is_not_reached(mode):
+def test_another_address_of_this_machine_is_not_reached(mode, whole_wall):
     """In IPv4, in IPv6, and in IPv4 written as IPv6."""
     with echo("127.0.0.2") as other, echo("::1", other.port) as ipv6:
         rules = (f"127.0.0.1:{other.port}",)
         places = [(host, other.port) for host in ("127.0.0.2", "::1", "::ffff:127.0.0.2")]
 
-        assert reach(mode, rules, places) == ["ConnectionResetError"] * 3
+        with all_layers(mode, whole_wall) as eng:
+            assert reach(eng, rules, places) == ["ConnectionResetError"] * 3
         assert (other.connections, ipv6.connections) == (0, 0)
 
-        assert reach(mode, rules, places, without=("network",)) == ["ping"] * 3
+        with engine_with(mode, options(*rules), without=("network",)) as eng:
+            assert reach(eng, rules, places) == ["ping"] * 3
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_datagram_reaches_nobody(mode):
+def test_a_datagram_reaches_nobody(mode, whole_wall):
     """Not even at an address and a port that a rule names for TCP."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
         made = options(f"127.0.0.1:{port}")
         places = {"data": [("127.0.0.1", port), ("::ffff:127.0.0.1", port)]}
-        with engine_with(mode, made) as eng:
-            assert eng.execute(DATAGRAM, places).result(60).error is None
+        with all_layers(mode, whole_wall) as eng:
+            assert eng.execute(DATAGRAM, places, options=made).result(60).error is None
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.recv(10)
@@ -125,11 +151,11 @@ def test_no_socket_of_the_network_is_left_in_the_child(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_other_kinds_of_sockets_are_refused(mode):
+def test_other_kinds_of_sockets_are_refused(mode, whole_wall):
     """With netlink a job could change its routes, and with unix sockets it could look for the relay."""
     made = options("127.0.0.1:80")
-    with engine_with(mode, made) as eng:
-        assert eng.execute(LINK).result(60).state == {"data": []}
+    with all_layers(mode, whole_wall) as eng:
+        assert eng.execute(LINK, options=made).result(60).state == {"data": []}
     with engine_with(mode, made, without=("seccomp",)) as eng:
         assert eng.execute(LINK).result(60).state["data"] == ["netlink", "unix"]
 
@@ -151,10 +177,12 @@ def main(state):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_job_has_no_listener_of_its_own(mode):
+def test_a_job_has_no_listener_of_its_own(mode, whole_wall):
     """The filter and Landlock each refuse it.  Without them only the port of a rule is taken already."""
     made = options("127.0.0.1:80")
-    for without in ((), ("seccomp",), ("landlock",)):
+    with all_layers(mode, whole_wall) as eng:
+        assert eng.execute(LISTEN, options=made).result(60).state == {"data": []}
+    for without in (("seccomp",), ("landlock",)):
         with engine_with(mode, made, without=without) as eng:
             assert eng.execute(LISTEN).result(60).state == {"data": []}, without
     with engine_with(mode, made, without=("seccomp", "landlock")) as eng:
@@ -163,17 +191,17 @@ def test_a_job_has_no_listener_of_its_own(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_network_of_another_run_is_not_reached(mode):
+def test_the_network_of_another_run_is_not_reached(mode, whole_wall):
     """Both runs are alive: the sockets of the other one are in another namespace."""
     with echo() as server, echo() as mine:
         made = options(f"127.0.0.1:{mine.port}")
         other = options(f"127.0.0.1:{server.port}")
-        with engine_with(mode, made) as eng:
+        with all_layers(mode, whole_wall) as eng:
             waiting = eng.execute(WAIT, options=other)
             while not any(event.type == "log" for event in waiting.poll(timeout_s=20)):
                 assert not waiting.done
             places = [("127.0.0.1", server.port), ("127.0.0.1", mine.port)]
-            run = eng.execute(CONNECT, {"data": places})
+            run = eng.execute(CONNECT, {"data": places}, options=made)
             assert run.result(60).state == {"data": ["ConnectionRefusedError", "ping"]}
             waiting.cancel("enough")
             waiting.result(60)
@@ -211,11 +239,13 @@ def test_the_namespace_of_another_run_cannot_be_entered():
     """A job that could would use the other run's rules, and its connections would count for that run."""
     with echo() as server:
         made = options("127.0.0.1:9")
+        before = psutil.Process().children(recursive=True)
         with engine_with("zygote", options(f"127.0.0.1:{server.port}")) as victims:
             victim = victims.execute(WAIT)
             while not any(event.type == "log" for event in victim.poll(timeout_s=20)):
                 assert not victim.done
-            pids = [child.pid for child in psutil.Process().children(recursive=True)]
+            children = psutil.Process().children(recursive=True)
+            pids = [child.pid for child in children if child not in before]
             attack = {"pids": pids, "port": server.port}
             for without in ((), *((name,) for name in WALLS)):
                 with engine_with("exec", made, without=without) as eng:
@@ -274,15 +304,14 @@ def test_a_job_cannot_change_its_namespace(call):
         assert eng.execute(source).result(60).state == {"data": -1}
 
 
-def test_many_connections_of_many_runs_at_once():
+def test_many_connections_of_many_runs_at_once(whole_wall):
     """The relay keeps them apart: each run gets its own bytes back."""
     with echo() as server:
         made = options(f"127.0.0.1:{server.port}")
         places = {"data": [("127.0.0.1", server.port)] * 20}
-        with engine_with("zygote", made) as eng:
-            runs = [eng.execute(CONNECT, places) for _ in range(12)]
-            for run in runs:
-                assert run.result(120).state == {"data": ["ping"] * 20}
-                assert run.result().usage.connections == 20
+        runs = [whole_wall.execute(CONNECT, places, options=made) for _ in range(12)]
+        for run in runs:
+            assert run.result(120).state == {"data": ["ping"] * 20}
+            assert run.result().usage.connections == 20
     assert server.connections == 240
     assert threading.active_count() < 60
