@@ -45,10 +45,10 @@ IGNORES = """
     def spin():
         import signal
         signal.signal(signal.SIGXCPU, signal.SIG_IGN)
-        end = time.thread_time() + 3
+        end = time.thread_time() + 2.3  # the kernel kills at 2 s
         while time.thread_time() < end:
             pass
-        return "it had three seconds"
+        return "it had more than two seconds"
 """
 
 LOW_MEMORY: dict[str, Any] = {"memory_mb": 120}
@@ -98,10 +98,12 @@ def test_a_warm_fork_cannot_ignore_its_time_of_the_processor(repo: WarmRepo):
 def test_without_the_limit_from_outside_a_fork_has_any_time(
     repo: WarmRepo, edited: Callable[..., Path]
 ):
-    """The twin: it computes for three seconds."""
+    """The twin: it computes for longer than the limit and one second."""
     edited("warm/forks.py", LIMIT, "pass")
     with engine_with(repo, IGNORES) as engine:
-        assert attack(engine, "spin()", **LOW_TIME).state == {"answer": "it had three seconds"}
+        assert attack(engine, "spin()", **LOW_TIME).state == {
+            "answer": "it had more than two seconds"
+        }
 
 
 HOARD = HOSTILE + "_hoard = bytearray(b'x') * 150_000_000\n"
