@@ -104,8 +104,7 @@ except Exception:
     sys.excepthook(*sys.exc_info())
     code = 1
 # The child ends as our own children do. An interpreter that takes itself apart would need more time than the whole
-# wall, because a fork copies each page to do so. What this end has to do is done here: the child waits for its
-# threads, and writes what it has printed.
+# wall, because a fork copies each page to do so. The child still waits for its threads, and writes what it has printed.
 if "threading" in sys.modules:
     sys.modules["threading"]._shutdown()
 for stream in (sys.stdout, sys.stderr):

@@ -150,7 +150,9 @@ def plan(attack: Attack) -> dict:
 
 
 def options_of(attack: Attack) -> engine.RunOptions:
-    return msgspec.structs.replace(OPTIONS, cpu_s=ENDLESS_CPU_S) if attack.name in ENDLESS else OPTIONS
+    return (
+        msgspec.structs.replace(OPTIONS, cpu_s=ENDLESS_CPU_S) if attack.name in ENDLESS else OPTIONS
+    )
 
 
 @pytest.mark.parametrize("attack", attacks())
