@@ -11,7 +11,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-long test-pythons wheel test-process test-escape lint format types pyright imports check cov \
+.PHONY: help setup run test test-fast test-long test-pythons wheel test-process test-escape lint format types pyright imports check cov cov-report \
 	bench bench-compare bench-load bench-tricks bench-attackers bench-targets bench-store bench-scaling bench-relay bench-network bench-warm bench-permissions bench-desk soak kills chaos memory fuzz fuzz-keep changelog docs clean
 
 help:
@@ -38,7 +38,8 @@ run: setup  ## Run the example: a clinic's export, sorted, converted and reporte
 	.venv/bin/jobcell run examples/clinic/plan.json --state examples/clinic/state.json
 
 test: setup  ## Everything that must pass (unit, property, process and escape tests), in parallel
-	$(PARALLEL) tests
+	@$(if $(COVERAGE),$(PY) -m coverage erase)
+	$(if $(COVERAGE),MEASURED="$(MEASURED)") $(PARALLEL) tests
 
 test-fast: setup  ## Unit and property tests without the slow ones: seconds, for while you write
 	$(PY) tests/support/quick.py
@@ -91,10 +92,16 @@ imports: setup  ## Compare all imports with the table in CONTRIBUTING.md
 
 check: lint types imports test  ## All of lint, types, imports and test
 
+# The files that are measured, also by `make test COVERAGE=1`.
+MEASURED = tests/unit tests/property tests/process/server/test_api.py tests/process/telemetry/test_spans.py \
+	tests/process/telemetry/test_stores.py
+
 cov: setup  ## Branch coverage of what runs in this process; its floor is in pyproject.toml
 	@$(PY) -m coverage erase
-	$(PY) -m coverage run --parallel-mode tests/support/parallel.py --hypothesis-profile=fast tests/unit tests/property \
-		tests/process/server/test_api.py tests/process/telemetry/test_spans.py tests/process/telemetry/test_stores.py
+	MEASURED="$(MEASURED)" $(PARALLEL) --hypothesis-profile=fast $(MEASURED)
+	@$(MAKE) --no-print-directory cov-report
+
+cov-report: setup  ## Report what `make test COVERAGE=1` has measured, and compare it with the floor
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --skip-covered
 
@@ -171,5 +178,5 @@ docs: setup  ## Build the documentation site into build/site; a warning is an er
 	else echo "docs: skipped, the packages of the extra docs cannot be installed here"; fi
 
 clean:  ## Remove all that was made, .venv included
-	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis .fuzz
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .*_cache .hypothesis .fuzz
 	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

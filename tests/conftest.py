@@ -60,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Each new session takes away the rights of others again, even rights that a running session gave.
     """
     _errors.append(os.dup(2))
+    gc.disable()  # until the end of the collection, which makes many objects that stay, and hardly any garbage
     # A pytest that a test starts would import the plugins of all packages here: 2 s of a processor.  Workers of
     # `pytest -n` need the plugin whose workers they are.
     if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
@@ -84,6 +85,7 @@ def pytest_collection_finish() -> None:
         share()
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(5_000, 20, 20)
 
 

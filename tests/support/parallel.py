@@ -5,7 +5,8 @@ takes 30 s of a processor. A fork inherits the collected tests. It takes the tes
 pipe, the longest first, and sends a short message for a test that has passed.
 
 `WORKERS` in the environment is the number of forks; the default is two for each processor, because tests with
-children wait for half of their time. All arguments go to pytest.
+children wait for half of their time. `MEASURED` names the files, or the beginnings of their names, whose coverage is
+measured (`measuring.py`). All arguments go to pytest.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measuring import Measuring
+from rewriting import Rewriting
 
 ROOT = Path(__file__).parents[2]
 SECONDS = "jobcell/seconds"
@@ -259,6 +262,7 @@ class Worker:
         plugins = self._config.pluginmanager
         parent = plugins.get_plugin("parallel")
         self._running, self._numbers = parent._running, parent._numbers
+        self._measuring: Measuring | None = plugins.get_plugin("measuring")
         plugins.unregister(name="terminalreporter")
         plugins.unregister(name="parallel")
         plugins.register(self, "worker")
@@ -280,12 +284,8 @@ class Worker:
         try:
             for items in files:
                 begun = time.monotonic()
-                for item, following in zip(items, [*items[1:], session], strict=True):
-                    self._running[self._number] = self._numbers[item] + 1
-                    # After the last test of a file, only what belongs to the session stays.
-                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                    if session.shouldfail or session.shouldstop:
-                        break
+                with self._measured(_name(items[0])):
+                    self._run_file(items)
                 self._reports.send(("file", _name(items[0]), time.monotonic() - begun))
         except KeyboardInterrupt:
             pass
@@ -293,8 +293,20 @@ class Worker:
             session._setupstate.teardown_exact(None)
         except BaseException:
             self._reports.send(("error", "teardown of the session", traceback.format_exc()))
-        _save_coverage()
+        if self._measuring:
+            self._measuring.save_fork()
         return 0
+
+    def _run_file(self, items: list[pytest.Item]) -> None:
+        for item, following in zip(items, [*items[1:], self._session], strict=True):
+            self._running[self._number] = self._numbers[item] + 1
+            # After the last test of a file, only what belongs to the session stays.
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self._session.shouldfail or self._session.shouldstop:
+                break
+
+    def _measured(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return self._measuring.of_file(name) if self._measuring else contextlib.nullcontext()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Send a report; that of a setup or teardown without a problem is of no use."""
@@ -315,14 +327,6 @@ class Worker:
         """Send a warning."""
         text = str(warning_message.message)
         self._reports.send(("warning", text, warning_message.category, when, nodeid, location))
-
-
-def _save_coverage() -> None:
-    """Write what a fork has run, if it is measured; it ends without the functions of atexit that would do this."""
-    measured = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
-    if measured:
-        measured.stop()
-        measured.save()
 
 
 def _name(item: pytest.Item) -> str:
@@ -350,23 +354,34 @@ def _by_file(session: pytest.Session) -> list[list[pytest.Item]]:
 
 
 class Registrar:
-    """Registers the plugin with a name, by which forks find it."""
+    """Registers the plugins with a name, by which forks find them."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, measuring: Measuring | None) -> None:
         self._number = number
+        self._measuring = measuring
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Register it, if there is more than one fork."""
-        if self._number > 1:
+        """Register them, if there is more than one fork."""
+        if self._measuring:
+            config.pluginmanager.register(self._measuring, "measuring")
+        if self._number > 1 or self._measuring:
             config.pluginmanager.register(Parallel(self._number), "parallel")
+            config.pluginmanager.register(Rewriting(), "rewriting")
 
 
 def main() -> int:
     """Run pytest with the arguments of this program."""
+    # Pytest would look for plugins in all packages, and rewrite all modules of those packages that have one.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     sys.path[0] = str(ROOT)
     number = int(os.environ.get("WORKERS") or 2 * len(os.sched_getaffinity(0)))
-    arguments = ["-q", "-p", "no:xdist", "-p", "no:cov", *sys.argv[1:]]
-    return int(pytest.main(arguments, plugins=[Registrar(number)]))
+    files = os.environ.pop("MEASURED", "").split()
+    measuring = Measuring(files) if files else None
+    arguments = ["-q", "-p", "_hypothesis_pytestplugin", *sys.argv[1:]]
+    code = int(pytest.main(arguments, plugins=[Registrar(number, measuring)]))
+    if measuring:
+        measuring.save()
+    return code
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import coverage
 import pytest
+from coverage.data import combine_parallel_data
 
 pytestmark = pytest.mark.slow
 
@@ -34,12 +36,12 @@ def test_has_the_fixture_of_the_session(late): pass
 SECOND = "import pytest\ndef test_of_another_file(): pass\ndef test_skips(): pytest.skip('why')\n"
 
 
-def run(directory: Path, *arguments: str) -> str:
+def run(directory: Path, *arguments: str, **environment: str) -> str:
     """Run tests in two forks; return the report."""
     done = subprocess.run(
         [sys.executable, PROGRAM, "-W", "default", "-ra", *arguments, "first.py", "second.py"],
         cwd=directory,
-        env={**os.environ, "WORKERS": "2"},
+        env={**os.environ, "WORKERS": "2", **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -74,3 +76,35 @@ def test_the_run_ends_after_a_failure_if_that_is_asked_for(tmp_path: Path) -> No
     (tmp_path / "second.py").write_text(SECOND)
 
     assert "stopping after 1 failures" in run(tmp_path, "-x")
+
+
+def test_only_the_named_files_are_measured(tmp_path: Path) -> None:
+    """A fork that has run two files traced one of them, and what the collection ran is measured as well."""
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.py").write_text(f"def test_{name}():\n    assert 1\n    assert 2\n")
+    (tmp_path / "third.py").write_text("def test_fails(): assert False\n")
+
+    run(tmp_path, "third.py", MEASURED="first", WORKERS="1")
+
+    data = coverage.CoverageData(str(tmp_path / ".coverage"))
+    combine_parallel_data(data)
+    lines = {name: data.lines(str(tmp_path / f"{name}.py")) for name in ("first", "second")}
+    assert {name: sorted(found or []) for name, found in lines.items()} == {
+        "first": [1, 2, 3],
+        "second": [1],
+    }
+
+
+def test_a_second_process_rewrites_modules_during_the_collection(tmp_path: Path) -> None:
+    """The first module of the list waits until another process has rewritten the last one."""
+    (tmp_path / "first.py").write_text(
+        "import time\nfrom pathlib import Path\n"
+        "while not list(Path(__file__).parent.glob('__pycache__/second*-pytest-*.pyc')):\n"
+        "    time.sleep(0.01)\n"
+        "def test_fails(): assert [1] == [2]\n"
+    )
+    (tmp_path / "second.py").write_text(SECOND)
+
+    assert "FAILED first.py::test_fails - assert [1] == [2]" in run(
+        tmp_path, PYTHONDONTWRITEBYTECODE=""
+    )
