@@ -32,8 +32,8 @@ KEY = bytes(range(100, 132))
 OTHER = bytes(range(32))
 MARK = "a-word-of-a-patient"
 TOKEN = "t0ken-of-the-crm"
-ROWS = [f"{MARK} {number}" for number in range(8_000)]
-"""About 250 kB, so each state with it is a content of its own."""
+ROWS = [f"{MARK} {number}" for number in range(3_000)]
+"""About 80 kB, so each state with it is a content of its own."""
 
 PLAN = {
     "workflow": {
