@@ -14,6 +14,7 @@ import pytest
 from modes import let_everybody_in
 from warm_pairs import WarmRepo
 
+from engine import Engine
 from engine.confinement import interpreter
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,31 @@ def edited(
     copy = tmp_path / "code" / "sandbox_child"
     with replaced_text(code, copy, monkeypatch) as edit:
         yield edit
+
+
+@pytest.fixture(scope="module")
+def shared(
+    request: pytest.FixtureRequest,
+    no_descriptor_of_file: None,
+    code: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Engine]:
+    """An engine that has tried to warm each of `ADAPTORS` of the file, for several of its tests.
+
+    Its parameter is a text of the children's code that is replaced, or None.
+    """
+    from hostile_adaptors import engine_for_all
+
+    place = tmp_path_factory.mktemp("shared")
+    let_everybody_in(place)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        replaced_text(code, place / "code" / "sandbox_child", patch) as edit,
+    ):
+        if request.param is not None:
+            edit(*request.param)
+        with engine_for_all(WarmRepo(place / "repo"), request.module.ADAPTORS) as engine:
+            yield engine
 
 
 @contextlib.contextmanager

@@ -19,10 +19,9 @@ HOSTILE = """
 import ctypes, gc, os, signal, sys, threading, time
 
 gc.unfreeze()  # the objects of the zygote are hidden from the collector
-objects = [one for one in gc.get_objects()]
 
 # Nothing in this process looks for what an adaptor keeps any more.  A cold run has no such class.
-for one in objects:
+for one in gc.get_objects():
     if type(one) is type and one.__name__ == "Warmed":
         one._refuse = lambda self, opened: None
 
@@ -53,6 +52,13 @@ def engine_with(repo: WarmRepo, source: str, **settings: Any) -> Engine:
     repo.add("honest", "def use():\n    return lambda state: {'answer': 'honest'}\n")
     defaults: dict[str, Any] = {"preload": ["hostile"], "max_runs": 2}
     return make_engine(repo_dir=repo.path, **defaults | settings)
+
+
+def engine_for_all(repo: WarmRepo, sources: dict[str, str], **settings: Any) -> Engine:
+    """Return an engine that is to have each of these adaptors warm, apart from each other."""
+    for name, source in sources.items():
+        repo.add(name, HOSTILE + textwrap.dedent(source))
+    return make_engine(repo_dir=repo.path, preload=list(sources), max_runs=2, **settings)
 
 
 def plan(call: str, adaptor: str = "hostile") -> dict[str, Any]:

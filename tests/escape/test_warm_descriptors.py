@@ -5,11 +5,11 @@ A fork begins with the descriptors of its warm zygote.  So that process may have
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import pytest
+from hostile_adaptors import answer
+from warm_pairs import set_of, wait_until_decided
 
-from hostile_adaptors import answer, engine_with
-from warm_pairs import WarmRepo, set_of, wait_until_decided
+from engine import Engine
 
 KEEPS_A_PIPE = """
     without_own_filter()
@@ -27,26 +27,6 @@ KEEPS_A_PIPE = """
         except OSError as error:
             return error.errno
 """
-LOOK = ("warm/seen.py", 'kept = self._names(f"{pid}/fd")', "kept = []")
-
-
-def test_a_pipe_that_an_import_keeps_connects_no_runs(repo: WarmRepo):
-    """The clean zygote looks at the descriptors from outside, and ends such a warm zygote."""
-    with engine_with(repo, KEEPS_A_PIPE) as engine:
-        decided = wait_until_decided(engine, "hostile")
-        assert decided.reason == "it keeps 2 open descriptors (a file, a pipe...)"
-        answer(engine, "tell('secret of A')")
-        assert answer(engine, "hear()") == 11, "a pipe of its own, which is empty"
-
-
-def test_without_the_look_a_pipe_connects_runs(repo: WarmRepo, edited: Callable[..., Path]):
-    """The twin: one run reads what another has written."""
-    edited(*LOOK)
-    with engine_with(repo, KEEPS_A_PIPE) as engine:
-        assert wait_until_decided(engine, "hostile").warm
-        answer(engine, "tell('secret of A')")
-        assert answer(engine, "hear()") == "secret of A"
-
 
 OPENS_LATER = """
     without_own_filter()
@@ -65,25 +45,6 @@ OPENS_LATER = """
     def hear():
         return os.read(ends[0], 100).decode() if ends else None
 """
-
-
-def test_a_pipe_that_is_made_between_two_forks_connects_no_runs(repo: WarmRepo):
-    """The clean zygote looks again before each fork."""
-    with engine_with(repo, OPENS_LATER) as engine:
-        wait_until_decided(engine, "hostile")  # the first fork is made at once
-        assert [answer(engine, "tell('secret')"), answer(engine, "hear()")] == [None, None]
-        assert "open descriptors" in str(set_of(engine, "hostile").reason)
-
-
-def test_without_the_look_a_later_pipe_connects_runs(repo: WarmRepo, edited: Callable[..., Path]):
-    """The twin: from the second fork on, runs have the pipe in common."""
-    edited(*LOOK)
-    with engine_with(repo, OPENS_LATER) as engine:
-        assert wait_until_decided(engine, "hostile").warm
-        answer(engine, "nothing()")
-        answer(engine, "tell('secret of A')")
-        assert answer(engine, "hear()") == "secret of A"
-
 
 HIDES_A_PIPE = """
     without_own_filter()
@@ -122,29 +83,82 @@ IGNORES_CLOSING = """
         Call.attempt = lambda self: 0 if self.name == "close_range" else attempt(self)
 """
 
+LOOK = ("warm/seen.py", 'kept = self._names(f"{pid}/fd")', "kept = []")
 
-def test_a_pipe_in_place_of_standard_streams_connects_no_runs(repo: WarmRepo):
+ADAPTORS = {
+    "keeps": KEEPS_A_PIPE,
+    "later": OPENS_LATER,
+    "hides": HIDES_A_PIPE,
+    "ignores": HIDES_A_PIPE + IGNORES_CLOSING,
+}
+"""Each has a warm zygote of its own in the shared engine."""
+
+WHOLE = pytest.mark.parametrize("shared", [None], indirect=True, ids=["whole"])
+WITHOUT_LOOK = pytest.mark.parametrize("shared", [LOOK], indirect=True, ids=["without"])
+# The twins are together at the end, so that there are two engines.
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left(shared: Engine) -> None:
+    """Descriptors of the shared engine come and go: it looks for some that are left at its end."""
+
+
+@WHOLE
+def test_a_pipe_that_an_import_keeps_connects_no_runs(shared: Engine):
+    """The clean zygote looks at the descriptors from outside, and ends such a warm zygote."""
+    decided = wait_until_decided(shared, "keeps")
+    assert decided.reason == "it keeps 2 open descriptors (a file, a pipe...)"
+    answer(shared, "tell('secret of A')", "keeps")
+    assert answer(shared, "hear()", "keeps") == 11, "a pipe of its own, which is empty"
+
+
+@WHOLE
+def test_a_pipe_that_is_made_between_two_forks_connects_no_runs(shared: Engine):
+    """The clean zygote looks again before each fork."""
+    wait_until_decided(shared, "later")  # the first fork is made at once
+    assert [answer(shared, "tell('secret')", "later"), answer(shared, "hear()", "later")] == [
+        None,
+        None,
+    ]
+    assert "open descriptors" in str(set_of(shared, "later").reason)
+
+
+@WHOLE
+def test_a_pipe_in_place_of_standard_streams_connects_no_runs(shared: Engine):
     """They are closed while the process forks, so its forks share none."""
-    with engine_with(repo, HIDES_A_PIPE) as engine:
-        assert wait_until_decided(engine, "hostile").warm
-        answer(engine, "tell('secret of A')")
-        assert answer(engine, "hear()") == "", "the end of /dev/null"
+    assert wait_until_decided(shared, "hides").warm
+    answer(shared, "tell('secret of A')", "hides")
+    assert answer(shared, "hear()", "hides") == "", "the end of /dev/null"
 
 
-def test_standard_streams_that_stay_open_end_a_warm_zygote(repo: WarmRepo):
+@WHOLE
+def test_standard_streams_that_stay_open_end_a_warm_zygote(shared: Engine):
     """A fork can copy its standard streams before it gets those of its run."""
-    with engine_with(repo, HIDES_A_PIPE + IGNORES_CLOSING) as engine:
-        decided = wait_until_decided(engine, "hostile")
-        assert decided.reason == "it keeps 3 open descriptors (a file, a pipe...)"
-        assert answer(engine, "nothing()") is None
+    decided = wait_until_decided(shared, "ignores")
+    assert decided.reason == "it keeps 3 open descriptors (a file, a pipe...)"
+    assert answer(shared, "nothing()", "ignores") is None
 
 
-def test_without_the_look_standard_streams_connect_runs(
-    repo: WarmRepo, edited: Callable[..., Path]
-):
+@WITHOUT_LOOK
+def test_without_the_look_a_pipe_connects_runs(shared: Engine):
     """The twin: one run reads what another has written."""
-    edited(*LOOK)
-    with engine_with(repo, HIDES_A_PIPE + IGNORES_CLOSING) as engine:
-        assert wait_until_decided(engine, "hostile").warm
-        answer(engine, "tell('secret of A')")
-        assert answer(engine, "hear()") == "secret of A"
+    assert wait_until_decided(shared, "keeps").warm
+    answer(shared, "tell('secret of A')", "keeps")
+    assert answer(shared, "hear()", "keeps") == "secret of A"
+
+
+@WITHOUT_LOOK
+def test_without_the_look_a_later_pipe_connects_runs(shared: Engine):
+    """The twin: from the second fork on, runs have the pipe in common."""
+    assert wait_until_decided(shared, "later").warm
+    answer(shared, "nothing()", "later")
+    answer(shared, "tell('secret of A')", "later")
+    assert answer(shared, "hear()", "later") == "secret of A"
+
+
+@WITHOUT_LOOK
+def test_without_the_look_standard_streams_connect_runs(shared: Engine):
+    """The twin: one run reads what another has written."""
+    assert wait_until_decided(shared, "ignores").warm
+    answer(shared, "tell('secret of A')", "ignores")
+    assert answer(shared, "hear()", "ignores") == "secret of A"

@@ -18,13 +18,13 @@ from warm_pairs import PATIENCE_S, WarmRepo, run, set_of, wait_until_decided
 HONEST = "def use():\n    return lambda state: {'answer': 'honest'}\n"
 ATTACKS = {
     "channel": (
-        "for one in objects:\n"
+        "for one in gc.get_objects():\n"
         "    if type(one) is type and one.__name__ == 'Channel':\n"
         "        one.send = one.receive_any = lambda *_: None"
     ),
     "interpreter": "sys.setrecursionlimit(100)\nsys.intern = sys._getframe = None\nlen = None\n"
     "import builtins, json\nbuiltins.__import__ = None\n"
-    "for one in objects:\n    if type(one) is type and one.__name__ == 'Runtime': one.__init__ = None",
+    "for one in gc.get_objects():\n    if type(one) is type and one.__name__ == 'Runtime': one.__init__ = None",
 }
 
 
