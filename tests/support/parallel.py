@@ -68,6 +68,9 @@ GUESS_S = {
 }
 """Seconds for a test of a file that has no time yet. The longest beginning of its path counts."""
 
+TOGETHER = ("tests/browser",)
+"""Directories whose tests share what is dear, here a browser: one fork runs all files of such a directory."""
+
 NUMBER = struct.Struct("H")
 """The number of a file in the pipe; a read of two bytes cannot be divided between two forks."""
 
@@ -232,7 +235,7 @@ class Parallel:
         self._running[fork.number] = 0
         item = self._items[running - 1]
         self._fail(item.nodeid, f"the worker died in this test: exit code {code}")
-        same = [one for one in self._items[running:] if one.path == item.path]
+        same = [one for one in self._items[running:] if _unit(one) == _unit(item)]
         if not self._session.shouldfail:
             self._fork(fork.number, same)
 
@@ -284,9 +287,9 @@ class Worker:
         try:
             for items in files:
                 begun = time.monotonic()
-                with self._measured(_name(items[0])):
+                with self._measured(_unit(items[0])):
                     self._run_file(items)
-                self._reports.send(("file", _name(items[0]), time.monotonic() - begun))
+                self._reports.send(("file", _unit(items[0]), time.monotonic() - begun))
         except KeyboardInterrupt:
             pass
         try:
@@ -329,8 +332,10 @@ class Worker:
         self._reports.send(("warning", text, warning_message.category, when, nodeid, location))
 
 
-def _name(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0]
+def _unit(item: pytest.Item) -> str:
+    """Return the name of the file of a test, or of its directory if a fork runs all of it."""
+    file = item.nodeid.partition("::")[0]
+    return next((name for name in TOGETHER if file.startswith(f"{name}/")), file)
 
 
 def _known(config: pytest.Config) -> dict[str, float]:
@@ -340,10 +345,10 @@ def _known(config: pytest.Config) -> dict[str, float]:
 
 
 def _by_file(session: pytest.Session) -> list[list[pytest.Item]]:
-    """Return the tests of each file, and the file first that will take the longest."""
+    """Return the tests of each file or directory, and that first which will take the longest."""
     files: dict[str, list[pytest.Item]] = {}
     for item in session.items:
-        files.setdefault(_name(item), []).append(item)
+        files.setdefault(_unit(item), []).append(item)
     known = _known(session.config)
 
     def seconds(name: str) -> float:
