@@ -9,10 +9,12 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import uvicorn
+from warm import WarmProcess, heard
 
 from jobcell.server import make_app
 
@@ -86,13 +88,40 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | variables
 
 
+class WarmServer:
+    """A running `jobcell serve` that is a fork of a warm interpreter, with what tests need of `subprocess.Popen`."""
+
+    def __init__(self, process: WarmProcess, errors: TextIO) -> None:
+        self._process = process
+        self.stderr = errors
+        self.poll = process.poll
+        self.send_signal = process.send_signal
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code of a server that has ended."""
+        return self._process.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait for the end; return an empty output, and what is left of standard error."""
+        self._process.wait(timeout)
+        return "", self.stderr.read()
+
+
 @contextlib.contextmanager
-def serve(tmp_path: Path, *words: str, **variables: str):
+def serve(tmp_path: Path, *words: str, **variables: str) -> Iterator[WarmServer]:
     """Start the command `jobcell serve`; a test that fails leaves no server behind."""
+    with heard("serve", *words, cwd=tmp_path, env=environment(**variables), kind="servers") as made:
+        yield WarmServer(*made)
+
+
+@contextlib.contextmanager
+def serve_anew(tmp_path: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Start it in an interpreter of its own, for tests of its start and its end."""
     with subprocess.Popen(
         [sys.executable, "-m", "jobcell", "serve", *words],
         cwd=tmp_path,
-        env=environment(**variables),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -103,7 +132,7 @@ def serve(tmp_path: Path, *words: str, **variables: str):
             process.kill()  # nothing happens if it has ended
 
 
-def wait_until_served(client: Client, process: subprocess.Popen[str]) -> None:
+def wait_until_served(client: Client, process: WarmServer) -> None:
     """Wait until the server answers."""
     status = None
     while status is None:

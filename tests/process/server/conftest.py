@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from warm import start
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_finish(session):
+    """Start the server of the command before forks that run the tests share it."""
+    if session.config.pluginmanager.has_plugin("parallel") and any(
+        HERE in item.path.parents for item in session.items
+    ):
+        start("servers")
 
 
 @pytest.fixture(autouse=True)

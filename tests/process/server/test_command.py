@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from bundled_repo import make_bundled_repo
-from serving import Client, environment, serve, wait_until_served
+from serving import Client, environment, serve, serve_anew, wait_until_served
 from warm import run_warm
 
 import jobcell
@@ -82,7 +82,7 @@ def test_served_runs_of_an_engine_have_the_collections_of_their_tenant(tmp_path)
 def test_a_unix_socket_is_served_until_a_signal(tmp_path, number):
     """A manager on the same machine needs no port and no token."""
     path = tmp_path / "jobcell.sock"
-    with serve(tmp_path, "--engine", "--uds", str(path)) as process:
+    with serve_anew(tmp_path, "--engine", "--uds", str(path)) as process:
         assert f"jobcell serves on unix:{path}" in process.stderr.readline()
         answer = b""
         while not answer:

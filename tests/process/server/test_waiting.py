@@ -108,6 +108,7 @@ def test_the_server_ends_although_clients_wait(tmp_path, number):
     words = ("--engine", "--max-runs", "2", "--port", str(port))
     with serve(tmp_path, *words) as process, contextlib.ExitStack() as stack:
         client = Client(port)
+        assert "jobcell serves on" in process.stderr.readline()
         wait_until_served(client, process)
         lots = "def main(state):\n    for i in range(5000): print('line', i, 'x' * 500)\n    while True: pass"
         client.post(
