@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from jobcell.commands.app import app
+        from jobcell.commands.app import app_for
 
         interrupts.release()
     except ModuleNotFoundError as error:
@@ -55,7 +55,7 @@ def _run(arguments: list[str]) -> int:
         _say("error: the command line needs more packages: pip install 'jobcell[cli]'")
         return BAD_INPUT
     try:
-        app(args=arguments, prog_name="jobcell")
+        app_for(arguments)(args=arguments, prog_name="jobcell")
     except BadInputError as error:
         for line in error.lines:
             _say(f"error: {line}")

@@ -6,6 +6,7 @@ broken command does not break the others.
 
 from __future__ import annotations
 
+import copy
 import json
 from contextlib import suppress
 from enum import StrEnum
@@ -189,3 +190,17 @@ runs.add_to(app)
 desk.add_to(app)
 stored.add_to(app, PASS_ON)
 app.command()(worker)
+
+
+def app_for(arguments: list[str]) -> typer.Typer:
+    """Return the app with only the command that is the first argument, or else with all commands.
+
+    To read the options of all commands takes 35 ms, more than the check of a plan.
+    """
+    for info in app.registered_commands:
+        name = info.name or getattr(info.callback, "__name__", "").replace("_", "-")
+        if arguments and arguments[0] == name:
+            narrow = copy.copy(app)
+            narrow.registered_commands, narrow.registered_groups = [info], []
+            return narrow
+    return app

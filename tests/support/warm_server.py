@@ -214,8 +214,10 @@ def build_command() -> None:
     """Have typer read the signatures of all commands now, which takes 30 ms in each process."""
     import typer.main
 
-    from jobcell.commands.app import app
+    from jobcell.commands import app as module
 
+    app = module.app
+    module.app_for = lambda arguments: app
     build = typer.main.get_command
     command = build(app)
     build_parameters(command)
