@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, Protocol
 
+import psutil
+
 from engine.start.connection import Connection
 from engine.start.exit import Exit
 from protocol import codec
@@ -23,7 +25,6 @@ _CPUCLOCK_SCHED: Final = 2
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC
 _STATUS_BYTES: Final = 4096
 """More bytes than such a file has."""
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Watcher(Protocol):
@@ -242,6 +243,7 @@ class Meter:
 
     def __init__(self, child: Child) -> None:
         self._child = child
+        self._process: psutil.Process | None = None
         self._status_fd = -1
 
     def resident_bytes(self) -> tuple[int, int]:
@@ -266,19 +268,12 @@ class Meter:
             self._status_fd = -1
 
     def private_bytes(self) -> int:
-        """Return the resident memory that does not come from files; 0 if it cannot be read.
-
-        Source: ``/proc/pid/statm`` of proc(5), in pages: size, resident, shared.
-        """
+        """Return the resident memory that does not come from files; 0 if it cannot be read."""
         try:
-            statm = os.open(f"/proc/{self._child.pid}/statm", _OPEN)
-            try:
-                fields = os.read(statm, _STATUS_BYTES).split(maxsplit=3)
-            finally:
-                os.close(statm)
-            return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES
-        except (OSError, IndexError, ValueError):  # it is gone, or no descriptor is free to look
+            memory = self._watched().memory_info()
+        except (psutil.Error, OSError):  # it is gone, or no descriptor is free to look
             return 0
+        return int(memory.rss - memory.shared)
 
     def cpu_s(self) -> float:
         """Return the processor time used by all its threads; 0 if it cannot be read.
@@ -293,3 +288,11 @@ class Meter:
             return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
         except OSError:
             return 0.0
+
+    def _watched(self) -> psutil.Process:
+        if self._process is None:
+            pid = self._child.pid
+            if pid is None:
+                raise psutil.NoSuchProcess(0)
+            self._process = psutil.Process(pid)
+        return self._process
