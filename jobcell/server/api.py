@@ -230,10 +230,13 @@ class Api(Controller):
             body = f'{{"events":[{",".join(map(to_json, found))}],"over":{str(over).lower()}}}'
             return found, over, body.encode()
 
-        found, over, body = await asyncio.to_thread(read)
+        reading: asyncio.Semaphore = state.reading
+        async with reading:
+            found, over, body = await asyncio.to_thread(read)
         if wait_s and not found and not over:
             await first_of(backend.wait(run_id, after), state.closing.wait(), timeout_s=wait_s)
-            _, _, body = await asyncio.to_thread(read)
+            async with reading:
+                _, _, body = await asyncio.to_thread(read)
         return Response(body, media_type=_JSON)  # type: ignore[arg-type]
 
     @get("/runs/{run_id:str}/stream", summary="Events as they come", responses=_answers(404))
@@ -248,7 +251,7 @@ class Api(Controller):
         backend = _backend(state)
         await asyncio.to_thread(backend.row, run_id)  # an unknown run is an error, not a stream
         start = after if last is None else last
-        return ServerSentEvent(messages(backend, run_id, start, state.closing))
+        return ServerSentEvent(messages(backend, run_id, start, state.closing, state.reading))
 
     @get(
         "/runs/{run_id:str}/result",

@@ -20,6 +20,7 @@ from jobcell.server.backend import Backend
 from jobcell.server.errors import HANDLERS
 from jobcell.server.live import LiveReports
 from jobcell.server.security import HEADERS, Guard
+from jobcell.server.streams import READERS
 
 _MOST_BODY_BYTES = 100_000_000
 
@@ -52,6 +53,7 @@ def make_app(
             "secure": secure,
             "repo_dir": repo_dir,
             "closing": asyncio.Event(),
+            "reading": asyncio.Semaphore(READERS),
         }
     )
     schemes: dict[str, SecurityScheme | Reference] = {

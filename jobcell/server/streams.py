@@ -18,17 +18,35 @@ OVER: Final = frozenset({"done", "dead"})
 PORTION: Final = 500
 """Events that a stream reads at once."""
 
+READERS: Final = 2
+"""Largest number of requests whose events are read at once. To pack many events takes a processor, and more
+threads for it would hold up every other request."""
+
 _PING_S: Final = 15.0
 _AWAY_S: Final = 1.0
 
 
 async def messages(
-    backend: Backend, run_id: str, after: int, closing: asyncio.Event
+    backend: Backend,
+    run_id: str,
+    after: int,
+    closing: asyncio.Event,
+    reading: asyncio.Semaphore,
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """Yield the events of a run; a client that reads slowly has only a portion of them in memory."""
+    """Yield the events of a run; a client that reads slowly has only a portion of them in memory.
+
+    Args:
+        backend: Has the run.
+        run_id: Its id.
+        after: The `seq` of the last event that the client has.
+        closing: Set when the server ends.
+        reading: Held while events are read; see `READERS`.
+
+    """
     while not closing.is_set():
         try:
-            found, is_end = await asyncio.to_thread(_portion, backend, run_id, after)
+            async with reading:
+                found, is_end = await asyncio.to_thread(_portion, backend, run_id, after)
         except Away:
             yield ServerSentEventMessage(data=None, comment="the runs are out of reach for now")
             await first_of(closing.wait(), asyncio.sleep(_AWAY_S))

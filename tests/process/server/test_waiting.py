@@ -13,6 +13,7 @@ from serving import SPIN, Client, plan_of, serve, served, wait_until_served
 
 import jobcell
 from jobcell.server import EngineBackend, StoreBackend
+from jobcell.server.streams import READERS
 
 MANY = "def main(state):\n    for i in range(2000): print('line', i, 'x' * 200)"
 
@@ -59,6 +60,43 @@ def test_clients_that_wait_take_no_turn_of_others(client, path):
         assert client.get("/api/v1/runs")[0] == 200
         assert client.get("/readyz")[0] == 200
         assert time.monotonic() - begin < 30  # half of the time that the others wait
+
+
+class SlowBackend(StoreBackend):
+    """Reads events only when it may, and counts the threads that read."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.may_read = threading.Event()
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def poll(self, *arguments):
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self.may_read.wait()
+        with self._lock:
+            self._now -= 1
+        return super().poll(*arguments)
+
+
+@pytest.mark.parametrize("path", ["stream", "events"])
+def test_clients_that_read_much_take_no_turn_of_others(sqlite_url, path):
+    """The events of two of them are read at once, so a list has a thread, however many there are."""
+    backend = SlowBackend(jobcell.Store.open(sqlite_url))
+    with served(backend) as port:
+        client = Client(port)
+        client.post("/api/v1/runs", {"plan": plan_of("def main(state): return state"), "id": "r"})
+        with sockets(port, f"/api/v1/runs/r/{path}", 60):
+            try:
+                while backend.most < READERS:
+                    assert client.get("/api/v1/counts")[0] == 200
+                assert client.get("/api/v1/runs")[0] == 200
+                assert backend.most == READERS
+            finally:
+                backend.may_read.set()
 
 
 def test_a_client_that_waits_is_answered_when_the_run_is_over(client):
