@@ -86,10 +86,11 @@ def serve(given: Serving) -> int:
             stack.callback(made.close)
         if given.uds is not None:
             stack.callback(given.uds.unlink, missing_ok=True)
-        print(f"jobcell serves on {_place(given, sockets[0])}", file=sys.stderr, flush=True)
+        words = f"jobcell serves on {_place(given, sockets[0])}"
         engine, store = (runs, None) if isinstance(runs, Engine) else (None, runs)
         stack.enter_context(followed(engine, store=store, wanted=given.otel))
-        listener = Listener(app)
+        # A program that has read the line may send a signal at once.
+        listener = Listener(app, lambda: print(words, file=sys.stderr, flush=True))
         listener.run(sockets)
     return SUCCESS if listener.ended_by is None else 128 + listener.ended_by
 

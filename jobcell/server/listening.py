@@ -10,7 +10,7 @@ import signal
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -31,10 +31,11 @@ class Listener(uvicorn.Server):
 
     Args:
         app: The application.
+        announce: Called when a signal ends the server in order.  The sockets listen before that.
 
     """
 
-    def __init__(self, app: Litestar) -> None:
+    def __init__(self, app: Litestar, announce: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -45,6 +46,7 @@ class Listener(uvicorn.Server):
         )
         super().__init__(config)
         self._app = app
+        self._announce = announce
         self.ended_by: int | None = None
         """The number of the signal that has ended the server."""
 
@@ -59,6 +61,7 @@ class Listener(uvicorn.Server):
         numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
         before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
+            self._announce()
             yield
         finally:
             for number, handler in before.items():
