@@ -149,7 +149,10 @@ TRICKS: Final[dict[str, Trick]] = {
     ),
     "freeze": Trick(
         "the collector does not look at what a zygote has loaded",
-        (Edit(_ZYGOTE, "    gc.freeze()\n", ""),),
+        (
+            Edit(_ZYGOTE, "    gc.freeze()\n    gc.disable()\n", "    gc.disable()\n"),
+            Edit(_ZYGOTE, "    gc.freeze()\n    close_gaps()\n", "    close_gaps()\n"),
+        ),
         _FORKS,
     ),
     "collector": Trick(

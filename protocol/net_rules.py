@@ -34,6 +34,9 @@ _HEX: Final = _DIGITS | frozenset("abcdef")
 _LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _LIKE_PORTS: Final = "write numbers, as in 'api.example.org:443' or 'api.example.org:80,8000-8010'"
 _LIKE_NAME: Final = "write a name or an address, as in 'api.example.org:443'"
+_EVERYTHING: Final = frozenset({"*", "*:*"})
+"""Texts with which an author means every host and every port."""
+
 _LIKE_IPV6: Final = "write an address of IPv6 as in '[2001:db8::5]:443'"
 _LIKE_BLOCK: Final = "write the length of a block behind its address, as in '10.1.0.0/16:443'"
 
@@ -155,7 +158,8 @@ def _told(text: str, mistake: _RuleError) -> str:
     import protocol.net_rule_advice as advice  # most processes meet no wrong rule
 
     meant = dict.fromkeys(mistake.meant(advice))
-    right = [one for one in meant if _is_rule(one)]
+    # An author may copy the advice without a look, so it never opens everything for a part of the text.
+    right = [one for one in meant if _is_rule(one) and (one != "*" or text.strip() in _EVERYTHING)]
     if mistake.together and right and len(right) == len(meant):
         remedy = f"write each by itself: {right!r}"
     elif right and not mistake.together:

@@ -19,6 +19,7 @@ import msgspec
 import psutil
 import pytest
 from modes import let_everybody_in
+from warm_children import children_of_engines
 
 import engine
 
@@ -130,7 +131,7 @@ def nothing_is_left_behind():
     for directory, names in before.items():
         left = [file for file in set(directory.iterdir()) - names if "PWNED" in file.name]
         assert not left
-    assert psutil.Process().children(recursive=True) == []
+    assert children_of_engines(recursive=True) == []
     assert set(Path("/proc/self/fd").iterdir()) <= descriptors
 
 
@@ -206,7 +207,8 @@ def test_no_run_leaves_a_process(eng):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(psutil.Error):
-            names = [c for c in psutil.Process().children(recursive=True) if c.status() != "zombie"]
+            children = children_of_engines(recursive=True)
+            names = [c for c in children if c.status() != "zombie"]
             # A warm zygote has forked before the next run needs a child.
             if len(names) <= 1 + 2 * sum(found.warm for found in eng.warm()):
                 return

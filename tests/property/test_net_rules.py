@@ -91,6 +91,8 @@ def suggestions(text: str) -> list[str]:
 @example("a,https://b")
 @example("'a:443 ")
 @example("fd00::1/8:https")
+@example("a:443,*")
+@example(",*")
 def test_a_suggestion_is_a_rule_and_opens_everything_only_if_the_text_does(text):
     """An author may copy it without a look at the page."""
     for one in suggestions(text):

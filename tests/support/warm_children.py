@@ -27,9 +27,10 @@ NULL_DEVICE = 0
 """The standard input of a child, which the engine gives it as its other streams, too: `engine.start.exec`."""
 
 
-def children_of_engines() -> list[psutil.Process]:
-    """Return the children of this process without the interpreters of this module."""
-    return [child for child in psutil.Process().children() if child.pid not in _servers]
+def children_of_engines(*, recursive: bool = False) -> list[psutil.Process]:
+    """Return the children of this process, or all its descendants, without the interpreters of this module."""
+    found = psutil.Process().children(recursive=recursive)
+    return [child for child in found if child.pid not in _servers]
 
 
 class Server:
