@@ -68,6 +68,16 @@ class Printer:
                 for level in tuple(self._held):
                     self._write(level)
 
+    @property
+    def held(self) -> dict[LogLevel, str]:
+        """The text that is held back, by level."""
+        return {level: "".join(texts) for level, texts in self._held.items()}
+
+    @held.setter
+    def held(self, texts: dict[LogLevel, str]) -> None:
+        self._held = {level: [text] for level, text in texts.items()}
+        self._held_chars = sum(map(len, texts.values()))
+
     def _write(self, level: LogLevel) -> None:
         text = "".join(self._held.pop(level))
         self._held_chars -= len(text)

@@ -68,6 +68,8 @@ class _Record:
         self.links: StepLinks | None = links
         """What a step that has only this adaptor may import, until a step has taken it."""
         self.entries: list[tuple[LogLevel, LogSource, str]] = []
+        self.held: dict[LogLevel, str] = {}
+        """Lines that the import has begun and not ended."""
         self.output: dict[int, bytes] = {}
         """For each standard stream, the bytes that did not come as log lines."""
         self.targets: list[Target] = []
@@ -148,6 +150,8 @@ class Warmed:
         gc.enable()
         for link in self._adaptors.links:
             self._import(linker, link, outputs)
+        for record in self._records.values():
+            record.held = record.realm.printer.held
         self.collects = gc.isenabled()
         gc.disable()
         watch_facts(None)
@@ -237,6 +241,9 @@ class Warmed:
 
     def begin_fork(self) -> None:
         """Give the fork of a warm zygote what a new run has: seeds of its own, and the collector."""
+        for record in self._records.values():
+            # The print of a hook at the fork has ended or lengthened a line of the import.
+            record.realm.printer.held = record.held
         if self._random is not None:
             random.setstate(self._random)  # type: ignore[arg-type]  # the fork handler of that module has changed it
         if self.collects:

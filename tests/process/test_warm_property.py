@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from warm_pairs import WarmRepo, comparable, pair, plan_of, run, wait_until_decided
 
@@ -37,6 +37,7 @@ AT_IMPORT = {
     "changes_recursion": "sys.setrecursionlimit(900)",
     "turns_collector_off": "import gc; gc.disable()",
     "hook_at_fork": "os.register_at_fork(before=lambda: print('before'), after_in_child=lambda: print('hook'))",
+    "half_a_line_at_fork": "os.register_at_fork(before=lambda: print('half', end=''), after_in_child=lambda: print('more', end=''))",
     "opens_and_closes": "with open(__file__) as f: seen['size'] = len(f.read())",
     "keeps_open": "kept = open(__file__)",
     "starts_thread": (
@@ -352,6 +353,8 @@ def test_a_habit_of_a_later_adaptor_looks_the_same_warm_and_cold(
     ),
     uses=st.lists(st.lists(st.sampled_from(USES), min_size=1, max_size=3), min_size=1, max_size=3),
 )
+@example(habits=[["hook_at_fork", "prints"]], uses=[["facts"]])
+@example(habits=[["half_a_line_at_fork", "prints"]], uses=[["speak"]])
 def test_a_warm_run_cannot_be_told_from_a_cold_one(
     engines: tuple[WarmRepo, Engine, Engine], habits: list[list[str]], uses: list[list[str]]
 ):
