@@ -239,7 +239,7 @@ def compare(
     """Run a plan cold and warm, compare all of it, and return what the engine says about the set."""
     repo, cold, warm = engines
     names = [next(_names) for _ in sources]
-    repo.clear()  # each run looks at all adaptors, and its child is told of them
+    repo.clear()  # each run looks at all adaptors, and sends their names to its child
     for name, source in zip(names, sources, strict=True):
         repo.add(name, source)
     plan = plan_of(

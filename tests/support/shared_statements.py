@@ -1,4 +1,4 @@
-"""One cache of compiled statements for all engines of SQLAlchemy in a process of tests.
+"""All engines of SQLAlchemy in a process of tests share a cache of compiled statements.
 
 Every engine of SQLAlchemy compiles its statements anew, and a test has two or three engines: for a worker, this is half of
 the time of a processor that it takes from its start to its end.  Engines with equal dialects compile equal statements.
@@ -25,7 +25,7 @@ FACTS = (
     "insert_executemany_returning",
     "supports_native_boolean",
 )
-"""What a dialect was told or has found out, and on which the text of a statement may depend."""
+"""Attributes of a dialect on which the text of a statement may depend: settings, and facts about the server."""
 
 _statements: LRUCache[Any, Any] = LRUCache(MOST)
 
