@@ -32,11 +32,11 @@ _MAX_NAME: Final = 253
 _DIGITS: Final = frozenset("0123456789")
 _HEX: Final = _DIGITS | frozenset("abcdef")
 _LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_LIKE_PORTS: Final = "write numbers, as in 'api.example.org:443' or 'api.example.org:80,8000-8010'"
-_LIKE_NAME: Final = "write a name or an address, as in 'api.example.org:443'"
 _EVERYTHING: Final = frozenset({"*", "*:*"})
 """Texts with which an author means every host and every port."""
 
+_LIKE_PORTS: Final = "write numbers, as in 'api.example.org:443' or 'api.example.org:80,8000-8010'"
+_LIKE_NAME: Final = "write a name or an address, as in 'api.example.org:443'"
 _LIKE_IPV6: Final = "write an address of IPv6 as in '[2001:db8::5]:443'"
 _LIKE_BLOCK: Final = "write the length of a block behind its address, as in '10.1.0.0/16:443'"
 

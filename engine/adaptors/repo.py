@@ -293,7 +293,7 @@ def _check_module(link: AdaptorLink) -> None:
 
 
 def _is_real_directory(path: str) -> bool:
-    """Return whether it is a directory, and not a link to one.
+    """Return whether a path is a directory, and not a link to one.
 
     Each run looks at all adaptors of a repo.  The methods of a `Path` would take five times as long.
     """

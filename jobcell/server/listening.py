@@ -31,7 +31,7 @@ class Listener(uvicorn.Server):
 
     Args:
         app: The application.
-        announce: Called when a signal ends the server in order.  The sockets listen before that.
+        announce: Called once the handlers of signals are set.  From then on, a signal ends the server in order.
 
     """
 

@@ -242,7 +242,7 @@ class Warmed:
     def begin_fork(self) -> None:
         """Give the fork of a warm zygote what a new run has: seeds of its own, and the collector."""
         for record in self._records.values():
-            # The print of a hook at the fork has ended or lengthened a line of the import.
+            # A hook at the fork may have printed, and so have ended or lengthened a line of the import.
             record.realm.printer.held = record.held
         if self._random is not None:
             random.setstate(self._random)  # type: ignore[arg-type]  # the fork handler of that module has changed it
