@@ -2,7 +2,8 @@
 
 Workers of pytest-xdist each collect all tests, and send all their reports to one more process: for 11,000 tests this
 takes 30 s of a processor. A fork inherits the collected tests. It takes the tests of one file after the other from a
-pipe, the longest first, and sends a short message for a test that has passed.
+pipe, the longest first, and sends a short message for some tests that have passed. A test without output, marks and
+fixtures of plugins takes a short way through pytest (`short_protocol.py`).
 
 `WORKERS` in the environment is the number of forks; the default is two for each processor, because tests with
 children wait for half of their time. `MEASURED` names the files, or the beginnings of their names, whose coverage is
@@ -33,6 +34,7 @@ from typing import Any
 import pytest
 from measuring import Measuring
 from rewriting import Rewriting
+from short_protocol import ShortProtocol
 
 ROOT = Path(__file__).parents[2]
 SECONDS = "jobcell/seconds"
@@ -77,6 +79,12 @@ NUMBER = struct.Struct("H")
 PATIENCE_S = 10
 """The time for the teardown of all forks after an interrupt."""
 
+TOLD_AFTER_S = 0.2
+"""A fork tells this often which tests have passed."""
+
+PASSED, TOLD = 1, 2
+"""What is known of a test: it has passed, and the first process has been told so."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -120,6 +128,8 @@ class Parallel:
         session.config._tmp_path_factory.getbasetemp()
         # The number of the test that each fork runs, plus one.
         self._running = memoryview(mmap.mmap(-1, 4 * self._number)).cast("I")
+        # For each test PASSED or TOLD, so that nothing is lost with a fork that dies.
+        self._known = memoryview(mmap.mmap(-1, len(self._items)))
         self._queue, filled = os.pipe()
         os.write(filled, b"".join(map(NUMBER.pack, range(len(self._files)))))
         os.close(filled)
@@ -193,12 +203,8 @@ class Parallel:
         kind, *rest = message
         hook = self._session.config.hook
         if kind == "passed":
-            item, duration = self._items[rest[0]], rest[1]
-            report = pytest.TestReport(
-                item.nodeid, item.location, {}, "passed", None, "call", duration=duration
-            )
-            hook.pytest_runtest_logreport(report=report)
-            hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            for number, duration in rest[0]:
+                self._pass(number, duration)
         elif kind == "report":
             report = hook.pytest_report_from_serializable(config=self._session.config, data=rest[0])
             hook.pytest_runtest_logreport(report=report)
@@ -218,6 +224,20 @@ class Parallel:
         else:
             self._fail(rest[0], rest[1])
 
+    def _pass(self, number: int, duration: float) -> None:
+        self._known[number] = TOLD
+        hook = self._session.config.hook
+        nodeid = self._items[number].nodeid
+        file, _, name = nodeid.partition("::")
+        location = (
+            file,
+            None,
+            name,
+        )  # without the line, for which pytest would look into the function
+        report = pytest.TestReport(nodeid, location, {}, "passed", None, "call", duration=duration)
+        hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+
     def _fail(self, nodeid: str, text: str) -> None:
         location = (nodeid.partition("::")[0], None, nodeid)
         report = pytest.TestReport(nodeid, location, {}, "failed", text, "teardown")
@@ -234,6 +254,9 @@ class Parallel:
             return
         self._running[fork.number] = 0
         item = self._items[running - 1]
+        for number in range(running):
+            if self._known[number] == PASSED and _unit(self._items[number]) == _unit(item):
+                self._pass(number, 0.0)
         self._fail(item.nodeid, f"the worker died in this test: exit code {code}")
         same = [one for one in self._items[running:] if _unit(one) == _unit(item)]
         if not self._session.shouldfail:
@@ -265,10 +288,14 @@ class Worker:
         plugins = self._config.pluginmanager
         parent = plugins.get_plugin("parallel")
         self._running, self._numbers = parent._running, parent._numbers
+        self._known: memoryview = parent._known
+        self._passed: list[tuple[int, float]] = []
+        self._told_s = time.monotonic()
         self._measuring: Measuring | None = plugins.get_plugin("measuring")
         plugins.unregister(name="terminalreporter")
         plugins.unregister(name="parallel")
         plugins.register(self, "worker")
+        plugins.register(ShortProtocol(self._config, self._has_passed), "short_protocol")
         # Pytest and our fixtures know a worker by this attribute, as pytest-xdist sets it.
         self._config.workerinput = {"workerid": f"w{number}"}
         base = self._config._tmp_path_factory.getbasetemp() / f"w{number}-{os.getpid()}"
@@ -289,13 +316,13 @@ class Worker:
                 begun = time.monotonic()
                 with self._measured(_unit(items[0])):
                     self._run_file(items)
-                self._reports.send(("file", _unit(items[0]), time.monotonic() - begun))
+                self._send("file", _unit(items[0]), time.monotonic() - begun)
         except KeyboardInterrupt:
             pass
         try:
             session._setupstate.teardown_exact(None)
         except BaseException:
-            self._reports.send(("error", "teardown of the session", traceback.format_exc()))
+            self._send("error", "teardown of the session", traceback.format_exc())
         if self._measuring:
             self._measuring.save_fork()
         return 0
@@ -315,10 +342,10 @@ class Worker:
         """Send a report; that of a setup or teardown without a problem is of no use."""
         if report.passed and not hasattr(report, "wasxfail") and type(report) is pytest.TestReport:
             if report.when == "call":
-                self._reports.send(("passed", self._running[self._number] - 1, report.duration))
+                self._has_passed(report.duration)
             return
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self._reports.send(("report", data))
+        self._send("report", data)
 
     def pytest_warning_recorded(
         self,
@@ -329,7 +356,25 @@ class Worker:
     ) -> None:
         """Send a warning."""
         text = str(warning_message.message)
-        self._reports.send(("warning", text, warning_message.category, when, nodeid, location))
+        self._send("warning", text, warning_message.category, when, nodeid, location)
+
+    def _has_passed(self, duration: float) -> None:
+        number = self._running[self._number] - 1
+        self._known[number] = PASSED
+        self._passed.append((number, duration))
+        if time.monotonic() - self._told_s > TOLD_AFTER_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told_s = time.monotonic()
+        if self._passed:
+            self._reports.send(("passed", self._passed))
+            self._passed = []
+
+    def _send(self, *message: Any) -> None:
+        """Send a message, after those about the tests that have passed before it."""
+        self._tell()
+        self._reports.send(message)
 
 
 def _unit(item: pytest.Item) -> str:

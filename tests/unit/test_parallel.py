@@ -36,6 +36,55 @@ def test_has_the_fixture_of_the_session(late): pass
 SECOND = "import pytest\ndef test_of_another_file(): pass\ndef test_skips(): pytest.skip('why')\n"
 
 
+ENDS = """
+import logging, os, threading
+import pytest
+from hypothesis import settings
+
+@pytest.fixture
+def fails_first():
+    raise ValueError("first")
+
+@pytest.fixture
+def fails_last():
+    print("said by a fixture")
+    yield
+    raise ValueError("last")
+
+@pytest.fixture
+def skips(): pytest.skip("by a fixture")
+
+class LostError(Exception):
+    pass
+
+class Lost:
+    def __del__(self): raise LostError("lost")
+
+def raise_in_a_thread(): raise LostError("in a thread")
+
+def test_passes(): os.write(1, b"not of the next test")
+def test_has_a_bad_setup(fails_first): pass
+def test_has_a_bad_teardown(fails_last): pass
+def test_fails_twice(fails_last): print("said"); os.write(2, b"written"); logging.warning("logged"); assert [1] == [2]
+def test_skips_in_a_fixture(skips): pass
+def test_expects_to_fail(): pytest.xfail("known")
+def test_loses_an_error(): Lost()
+def test_loses_a_thread(): thread = threading.Thread(target=raise_in_a_thread); thread.start(); thread.join()
+def test_reads_its_output(capsys): print("read"); assert capsys.readouterr().out == "read\\n"
+def test_reads_its_log(caplog): logging.warning("read"); assert caplog.messages == ["read"]
+def test_has_a_directory(tmp_path): assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("number", [1, 2])
+def test_counts(number, monkeypatch): monkeypatch.setenv("NUMBER", "3"); assert number == 1
+@pytest.mark.xfail(strict=True)
+def test_passes_against_expectation(): pass
+@settings(max_examples=3)
+def test_has_settings_without_examples(): pass
+class TestsOfAClass:
+    def test_is_a_method(self): assert not hasattr(self, "seen"); self.seen = True
+    def test_has_an_object_of_its_own(self): assert not hasattr(self, "seen")
+"""
+
+
 def run(directory: Path, *arguments: str, **environment: str) -> str:
     """Run tests in two forks; return the report."""
     done = subprocess.run(
@@ -68,6 +117,51 @@ def test_each_end_of_a_test_is_reported(tmp_path: Path) -> None:
     assert "UserWarning: careful" in report
     counts = "1 failed, 5 passed, 1 skipped, 1 xfailed, 1 warning, 2 errors"
     assert counts in report.splitlines()[-1], report
+
+
+def told(report: str) -> list[str]:
+    """Return the lines about each test, and the counts."""
+    lines = [
+        line for line in report.splitlines() if re.match("[A-Z]+ (ends.py|.*by a fixture)", line)
+    ]
+    return sorted(lines) + re.findall(
+        r"\d+ (?:failed|passed|skipped|xfailed|errors?)", report.splitlines()[-1]
+    )
+
+
+def test_a_fork_reports_what_pytest_reports(tmp_path: Path) -> None:
+    """The short way through pytest finds each bad end, and shows the output and the log of a failed test."""
+    for name, text in (("ends.py", ENDS), ("first.py", "import pytest"), ("second.py", "")):
+        (tmp_path / name).write_text(text)
+    plain = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-ra",
+        "-W",
+        "error",
+        "-p",
+        "_hypothesis_pytestplugin",
+        "ends.py",
+    ]
+
+    expected = subprocess.run(
+        plain, cwd=tmp_path, capture_output=True, text=True, check=False
+    ).stdout
+    report = run(tmp_path, "-W", "error", "ends.py")
+
+    assert told(report) == told(expected)
+    assert "6 failed" in expected
+    for part in (
+        "said by a fixture\n",
+        "said\n",
+        "written",
+        "WARNING  root:ends.py",
+        "At index 0",
+    ):
+        assert report.count(part) == expected.count(part) > 0, part
+    assert "not of the next test" not in report
 
 
 def test_the_run_ends_after_a_failure_if_that_is_asked_for(tmp_path: Path) -> None:
