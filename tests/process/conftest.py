@@ -20,6 +20,9 @@ from warm_children import Interpreters
 from engine import Engine, Policy
 from engine.start import exec as starts
 
+SPAWN = starts.spawn
+"""Starts a new interpreter: see `children_are_warm`."""
+
 
 def _descriptors() -> set[str]:
     found = set()
@@ -98,6 +101,12 @@ def children_are_warm(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(starts, "spawn", request.getfixturevalue("interpreters").spawn)
         yield
+
+
+@pytest.fixture
+def real_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This test waits for new interpreters, in a file without the mark `real_starts`."""
+    monkeypatch.setattr(starts, "spawn", SPAWN)
 
 
 @contextlib.contextmanager

@@ -17,8 +17,6 @@ from runs import finish, make_engine, wait_for
 
 from engine import Engine, Policy, Resolvers, RunOptions
 
-pytestmark = pytest.mark.real_starts
-
 CALM = "def main(state): return {**state, 'calm': True}"
 LASTS = "import time\ndef main(state):\n    time.sleep(0.6)\n    return state"
 SLEEPS = "import time\ndef main(state): time.sleep(60)"

@@ -14,8 +14,6 @@ from runs import QUICK, finish, make_engine, types_of, wait_for
 import engine as jobcell
 from engine import Engine, EngineClosedError, RunError, RunOptions
 
-pytestmark = pytest.mark.real_starts
-
 TWO_STEPS = {
     "id": "two",
     "workflow": {
@@ -51,10 +49,11 @@ def test_a_run_gives_its_events_in_order(engine: Engine):
     assert {event.run_id for event in events} == {"two"}
 
 
+@pytest.mark.usefixtures("real_start")
 def test_every_run_has_an_interpreter_of_its_own(engine: Engine):
     """The next run does not see changes that a run makes in its process."""
     source = "seen = []\ndef main(state):\n    seen.append(1)\n    return {'n': len(seen)}"
-    for _ in range(3):
+    for _ in range(2):
         assert engine.execute(source).result(20).state == {"n": 1}
 
 
@@ -86,7 +85,7 @@ def test_polling_without_a_cursor_gives_each_event_once(zygote: Engine):
 def test_runs_beyond_max_runs_wait_first_in_first_out():
     """The engine has one child at a time, in the order of the calls."""
     with make_engine("zygote", max_runs=1) as engine:
-        runs = [engine.execute("def main(state): return state") for _ in range(6)]
+        runs = [engine.execute("def main(state): return state") for _ in range(4)]
         starts = []
         for run in runs:
             run.result(20)

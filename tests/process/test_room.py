@@ -14,8 +14,7 @@ from runs import make_engine, wait_for
 from warm import run_warm
 
 from engine import RunOptions
-
-pytestmark = pytest.mark.real_starts
+from engine.start import exec as starts
 
 CALM = "def main(state): return {'data': 1}"
 PIDS = Path("/sys/fs/cgroup/pids")
@@ -49,10 +48,10 @@ def manage(mode: str, limit: int, runs: int, group: Path | str = "") -> tuple[st
 
 
 def test_runs_wait_for_descriptors_and_the_engine_says_so_once(mode: str):
-    """At 64 open files about five runs fit, and all twenty succeed."""
-    out, log = manage(mode, 64, 20)
+    """At 64 open files about five runs fit, and all eight succeed."""
+    out, log = manage(mode, 64, 8)
 
-    assert out.strip() == "{'success': 20}"
+    assert out.strip() == "{'success': 8}"
     assert log.count("jobcell: runs wait") == 1
     assert "64 open files (RLIMIT_NOFILE)" in log
     assert "ulimit -n" in log
@@ -77,9 +76,9 @@ def most_processes(most: int) -> Iterator[Path]:
 def test_runs_wait_for_processes(mode: str):
     """The manager's own threads and the zygote count, so two or three children fit."""
     with most_processes(6) as group:
-        out, log = manage(mode, 0, 10, group)
+        out, log = manage(mode, 0, 6, group)
 
-    assert out.strip() == "{'success': 10}"
+    assert out.strip() == "{'success': 6}"
     assert log.count("jobcell: runs wait") == 1
     assert "pids.max" in log
 
@@ -97,10 +96,10 @@ def test_a_run_that_can_wait_for_nobody_ends_with_the_limit(mode: str, most: int
 
 
 class Refusing:
-    """posix_spawn on a machine that refuses a number of times."""
+    """The start of a process on a machine that refuses a number of times."""
 
     def __init__(self, times: int, number: int) -> None:
-        self.left, self.number, self._spawn = times, number, os.posix_spawn
+        self.left, self.number, self._spawn = times, number, starts.spawn
 
     def __call__(self, *args, **kwargs) -> int:
         if self.left:
@@ -113,7 +112,7 @@ class Refusing:
 def test_a_start_that_was_refused_is_tried_again(mode: str, monkeypatch, number: int):
     """A short lack of a resource only delays the start for a moment."""
     refusing = Refusing(3, number)
-    monkeypatch.setattr(os, "posix_spawn", refusing)
+    monkeypatch.setattr(starts, "spawn", refusing)
     with make_engine(mode, max_runs=1) as engine:
         result = engine.execute(CALM).result(30)
     assert result.error is None
@@ -122,7 +121,7 @@ def test_a_start_that_was_refused_is_tried_again(mode: str, monkeypatch, number:
 
 def test_an_error_that_waiting_does_not_mend_ends_the_run_at_once(monkeypatch):
     """The engine does not wait, because the same error would come again."""
-    monkeypatch.setattr(os, "posix_spawn", Refusing(99, errno.EACCES))
+    monkeypatch.setattr(starts, "spawn", Refusing(99, errno.EACCES))
     with make_engine("exec", max_runs=1) as engine:
         result = engine.execute(CALM).result(10)
     assert result.error.name == "SpawnError"
@@ -132,7 +131,7 @@ def test_an_error_that_waiting_does_not_mend_ends_the_run_at_once(monkeypatch):
 def test_a_run_that_waits_for_room_can_be_cancelled_and_its_time_does_not_pass(monkeypatch):
     """The run is in the queue again, and its timeout begins with its child."""
     refusing = Refusing(0, errno.EMFILE)
-    monkeypatch.setattr(os, "posix_spawn", refusing)
+    monkeypatch.setattr(starts, "spawn", refusing)
     sleeps = "import time\ndef main(state): time.sleep(60)"
     with make_engine("exec", max_runs=3) as engine:
         first = engine.execute(sleeps)

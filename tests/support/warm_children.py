@@ -79,12 +79,18 @@ def inherited() -> tuple[list[object], str]:
 
 
 class Interpreters:
-    """The servers of this process."""
+    """The servers of this process.
 
-    def __init__(self) -> None:
+    Args:
+        kinds: Whether there is one for children of ``start_mode="exec"``, and one for zygotes.
+
+    """
+
+    def __init__(self, *kinds: str) -> None:
         self._spawn = start.spawn
         self._inherited = inherited()[0]
-        self._servers = [Server([]), Server(["--zygote"])]
+        last = {"exec": [], "zygote": ["--zygote"]}
+        self._servers = [Server(last[kind]) for kind in kinds or last]
 
     def spawn(
         self,
