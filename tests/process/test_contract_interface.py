@@ -506,7 +506,8 @@ def test_options_of_a_run_and_of_the_engine():
 )
 def test_the_smaller_limit_holds(shared: Engine, options: Any, plan_options: Any, value: str):
     """A limit can be set in the plan and in the options."""
-    run = shared.execute({**one(LOOP), "options": plan_options}, options=RunOptions(**options))
+    sleeps = "import time\ndef main(state):\n    time.sleep(60)"
+    run = shared.execute({**one(sleeps), "options": plan_options}, options=RunOptions(**options))
     result = run.result(20)
     assert (result.reason, result.error.name, result.error.severity) == (
         "kill",

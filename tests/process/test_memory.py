@@ -195,10 +195,10 @@ def test_a_credential_is_gone_with_its_run_while_the_handle_is_kept(
 
 
 def test_the_memory_of_a_manager_does_not_grow_with_its_runs(no_collector: None):
-    """States of 4 MB follow each other with the collector off: 30 runs need the memory of 10."""
+    """States of 4 MB follow each other with the collector off: 20 runs need the memory of 10."""
     process = psutil.Process()
     with make_engine("zygote", max_runs=1) as engine:
-        for number in range(30):
+        for number in range(20):
             run = engine.execute(CALM, {"data": "x" * 4_000_000})
             assert ended(run) == "success"
             assert len(run.poll(after=0)) > 2

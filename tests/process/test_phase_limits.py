@@ -83,10 +83,10 @@ def job(value: str) -> str:
     return f"def main(state):\n    x = {value}\n    return state"
 
 
-SHORT = {"timeout_s": 0.4}
-STEP = {"step_timeout_s": 0.2}
+SHORT = {"timeout_s": 0.25}
+STEP = {"step_timeout_s": 0.1}
 SMALL = {"memory_mb": 60, "state_mb": 100}
-CPU = {"cpu_s": 0.3}
+CPU = {"cpu_s": 0.15}
 QUIET = {"max_log_bytes": 1_000}
 
 # Two leaves: each of their states fits alone, but not both together.
@@ -232,7 +232,7 @@ def resolvers(kind: str, blocked: threading.Event) -> Resolvers | None:
 
     def resolve(_value_id: str) -> Any:
         if kind == "large":
-            return {"rows": ["x" * 1_000_000] * 100}
+            return {"rows": [[1] * 100_000] * 100}  # texts would be searched as secrets
         blocked.wait(30)
         return {}
 

@@ -32,15 +32,20 @@ LOOK = "import os\ndef main(state):\n    return {**state, 'seen': [*state.get('s
 FILL = "def main(state):\n    open('/tmp/file', 'wb').write(bytes(3_000_000))"
 
 
-@pytest.fixture(params=["exec", "zygote"])
+@pytest.fixture(params=["exec", "zygote"], scope="module")
 def mode(request: pytest.FixtureRequest) -> str:
     """A way to start a child."""
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file: None) -> None:
+    """The engines of this file outlive each test."""
+
+
+@pytest.fixture(scope="module")
 def plain(mode: str) -> Iterator[Engine]:
-    """An engine whose jobs may open files, as adaptors may."""
+    """An engine whose jobs may open files, as adaptors may. The tests of a mode share it."""
     with make_engine(mode, max_runs=3, policy=Policy(language=False)) as engine:
         if any(layer.state != "on" for layer in walls(engine, "mounts")):
             pytest.skip("no mounts here")

@@ -64,9 +64,9 @@ def eng(request, zygote):
 @pytest.mark.parametrize(
     ("limits", "name"),
     [
-        ({"step_timeout_s": 0.4}, "TimeoutError"),
-        ({"timeout_s": 1.5}, "TimeoutError"),
-        ({"cpu_s": 0.4}, "CPULimitError"),
+        ({"step_timeout_s": 0.2}, "TimeoutError"),
+        ({"timeout_s": 0.6}, "TimeoutError"),
+        ({"cpu_s": 0.25}, "CPULimitError"),
     ],
 )
 def test_the_error_has_the_line_of_the_author(eng, limits, name):
@@ -83,14 +83,14 @@ def test_the_error_has_the_line_of_the_author(eng, limits, name):
 
 def test_a_job_within_c_code_answers_too(eng):
     """The handler is in C, and does not wait for the interpreter."""
-    result, _ = run(eng, IN_C, step_timeout_s=0.4)
+    result, _ = run(eng, IN_C, step_timeout_s=0.2)
     assert result.error.position.line == 3
 
 
 def test_the_line_is_that_of_the_job_when_globals_run(eng):
     """The place in the job that called them."""
     result, _ = run(
-        eng, "def main(state):\n    x = 1\n    wait(x)\n", globals_=GLOBALS, step_timeout_s=0.4
+        eng, "def main(state):\n    x = 1\n    wait(x)\n", globals_=GLOBALS, step_timeout_s=0.2
     )
     assert result.error.position.line == 3
 
@@ -108,7 +108,7 @@ def test_the_line_is_redacted(eng):
     """A job may have the value of a credential in its source."""
     secret = "hunter2-hunter2"
     source = f"def main(state):\n    while '{secret}': pass\n"
-    result, events = run(eng, source, credential=secret, step_timeout_s=0.4)
+    result, events = run(eng, source, credential=secret, step_timeout_s=0.2)
     assert result.error.position.line == 2
     assert "[redacted]" in result.error.position.source
     assert secret not in str(events)
