@@ -96,35 +96,61 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("where", ["step", "workflow", "resolver", "input"])
-def test_a_secret_is_seen_nowhere(shared: Engine, how: str, where: str):
-    """Events, log lines, errors and the final state do not contain the secret."""
+def leaking_plan(where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a plan with a step for each way, and its initial state; the secret comes from *where*."""
     source = (
         "import json, base64, urllib.parse\n"
         "class Mine(Exception):\n    def __init__(self, s):\n        super().__init__('mine ' + s)\n        self.token = s\n"
-        f"def main(state):\n    s = state['configuration']['password']\n    {WAYS[how]}\n"
+        "def main(state):\n    s = state['configuration']['password']\n    print('has', len(s))\n    {}\n"
     )
-    step: dict[str, Any] = {"id": "a", "expression": source}
-    plan: dict[str, Any] = {"workflow": {"steps": [step]}}
+    steps = [{"id": how, "expression": source.format(way)} for how, way in WAYS.items()]
+    workflow: dict[str, Any] = {"steps": [{"id": "start", "next": dict.fromkeys(WAYS, True)}]}
+    workflow["steps"] += steps
     given: dict[str, Any] = {}
-    secret = {"password": SECRET, "username": "visible-user"}
-    if where == "step":
-        step["configuration"] = secret
-    elif where == "workflow":
-        plan["workflow"]["credentials"] = secret
-    elif where == "resolver":
-        step["configuration"] = "cred-id"
+    if where == "workflow":
+        workflow["credentials"] = HAS_SECRET
+    elif where == "input":
+        given = {"configuration": HAS_SECRET}
     else:
-        given = {"configuration": secret}
-    run = shared.execute(plan, given, resolvers=Resolvers(credential=lambda _id: secret))
+        for step in steps:
+            step["configuration"] = HAS_SECRET if where == "step" else "cred-id"
+    return {"workflow": workflow}, given
+
+
+HAS_SECRET = {"password": SECRET, "username": "visible-user"}
+
+
+@pytest.fixture(scope="module", params=["step", "workflow", "resolver", "input"])
+def leaked(shared: Engine, request: pytest.FixtureRequest) -> tuple[list[Any], Any]:
+    """The events and the result of one run whose steps let the secret slip, each in its way."""
+    plan, given = leaking_plan(request.param)
+    run = shared.execute(plan, given, resolvers=Resolvers(credential=lambda _id: HAS_SECRET))
     result = run.result(20)
-    text = everything(finish(run), result)
+    return finish(run), result
+
+
+def assert_unseen(text: str) -> None:
     for spelling in spellings(SECRET):
         assert spelling not in text, (spelling, text)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_secret_is_seen_nowhere(leaked: tuple[list[Any], Any], how: str):
+    """Events, log lines, errors and the final state of a step do not contain the secret."""
+    events, result = leaked
+    own = [event for event in events if getattr(event, "step_id", None) == how]
+    assert next(event.message for event in own if event.type == "log") == f"has {len(SECRET)}"
+    result = msgspec.structs.replace(result, state=result.state[how])
+    assert_unseen(everything(own, result))
     if "bytes" in how:
         assert SECRET.encode() not in msgspec.msgpack.encode(result.state)
-    assert result.reason in ("success", "fail"), result.error
+    [end] = [event for event in own if event.type in ("job-complete", "job-error")]
+    assert end.type == "job-complete" or end.error.severity == "fail", end
+
+
+def test_a_secret_is_seen_nowhere_in_the_whole_run(leaked: tuple[list[Any], Any]):
+    """Nor do the events without a step, and the result."""
+    assert_unseen(everything(*leaked))
 
 
 def test_steps_receive_it_unaltered(shared: Engine):
