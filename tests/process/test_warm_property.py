@@ -257,7 +257,8 @@ def compare(
     for _ in range(2):
         assert comparable(*run(warm, plan)) == expected, "before it is warm"
     decided = wait_until_decided(warm, *used)
-    for _ in range(2):
+    # A set that is not warm has further runs like those before.
+    for _ in range(2 if decided.warm else 1):
         assert comparable(*run(warm, plan)) == expected, decided
     return decided, expected
 
@@ -323,29 +324,28 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("habit", SHARED)
-def test_a_step_sees_no_change_by_an_adaptor_of_a_later_step(
-    engines: tuple[WarmRepo, Engine, Engine], habit: str
-):
-    """A set of two adaptors is not warm if an import changes what both share."""
-    decided, _ = compare(
-        engines, [source_of([]), source_of([habit])], [["look", "facts", "speak"], ["look"]]
-    )
-    assert not decided.warm
-    assert SHARED[habit] in str(decided.reason)
-
-
 @pytest.mark.parametrize("habit", AT_IMPORT)
 def test_a_habit_of_a_later_adaptor_looks_the_same_warm_and_cold(
     engines: tuple[WarmRepo, Engine, Engine], habit: str
 ):
-    """A step before the one that has this adaptor must not see what the import has done."""
+    """A step before the one that has this adaptor must not see what the import has done.
+
+    A set of two adaptors is not warm if an import changes what both share.
+    """
     around = ["look", "facts", "speak", "looks_around", "drops", "divides"]
-    compare(engines, [source_of([]), source_of([habit])], [around, [*around, "count"]])
+    decided, _ = compare(engines, [source_of([]), source_of([habit])], [around, [*around, "count"]])
+    if habit in SHARED:
+        assert not decided.warm
+        assert SHARED[habit] in str(decided.reason)
+
+
+def test_every_habit_that_is_shared_is_one():
+    """Otherwise the test above would not look at it."""
+    assert SHARED.keys() <= AT_IMPORT.keys()
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=10
 )
 @given(
     habits=st.lists(
