@@ -37,11 +37,27 @@ def _descriptors() -> set[str]:
 
 
 def _children() -> set[int]:
-    try:  # psutil reads the files of all processes of the machine
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return set()
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    """Return all descendants."""
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():  # the kernel may lack it
+        return {child.pid for child in psutil.Process().children(recursive=True)}
+    # Psutil reads a file of each process of the machine: 5 ms for 100 of them, twice for each test.
+    found: set[int] = set()
+    pending = [os.getpid()]
+    while pending:
+        children = _children_of(pending.pop())
+        found.update(children)
+        pending += children
+    return found
+
+
+def _children_of(pid: int) -> list[int]:
+    """Return the children of all threads of a process, which may have ended."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _held() -> dict[str, set[object]]:
