@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from runs import finish, make_engine, types_of
+from warm import run_warm
 
 from engine import Engine, RunOptions
 
@@ -18,16 +18,25 @@ LOOSE = 3.0
 """Four times the work may take twelve times the time, because the machine has other work."""
 
 
+SOAK = """
+from engine.start import exec as starts
+from warm_children import Interpreters
+
+interpreters = Interpreters()
+starts.spawn = interpreters.spawn
+from benchmarks import soak
+soak.main()
+interpreters.close()
+"""
+"""The soak, in a manager whose children are forks of a warm interpreter."""
+
+
 def test_a_short_soak_leaves_the_manager_as_it_was():
     """The runs end in every way in both start modes; `make soak` does the same for longer."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", "60", "--seed", "7", "--growth", "1.25"],
-        check=False,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+    # Each of the 24 kinds runs before and after the half.
+    words = ("48", "--seed", "7", "--growth", "1.25")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
+    done = run_warm(SOAK, *words, cwd=ROOT, env=environment, timeout_s=110)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -50,7 +59,7 @@ def assert_linear(action: Callable[[int], None], size: int) -> None:
     pytest.fail(f"seconds for a quarter of the work and for all of it: {seen}")
 
 
-def test_a_hundred_thousand_log_lines(zygote: Engine):
+def test_tens_of_thousands_of_log_lines(zygote: Engine):
     """All lines of a run arrive in order."""
 
     def talk(lines: int) -> None:
@@ -59,7 +68,7 @@ def test_a_hundred_thousand_log_lines(zygote: Engine):
         logs = [event.message for event in finish(run, 60) if event.type == "log"]
         assert logs == [str(n) for n in range(lines)]
 
-    assert_linear(talk, 100_000)
+    assert_linear(talk, 40_000)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +100,11 @@ def test_a_large_state_is_gone_when_its_step_is(zygote: Engine, body: str):
 
     one = peak(1)
     assert one > 30_000_000
-    assert peak(6) < 1.15 * one
+    assert peak(4) < 1.15 * one
 
 
-def test_two_thousand_steps(zygote: Engine):
-    """A chain of two thousand steps is walked to its end."""
+def test_a_thousand_steps(zygote: Engine):
+    """A chain of a thousand steps is walked to its end."""
 
     def walk(count: int) -> None:
         steps = [
@@ -107,10 +116,10 @@ def test_two_thousand_steps(zygote: Engine):
         assert types_of(finish(run, 90)).count("job-complete") == count
         assert run.result().state == {"n": 1, "data": {}}
 
-    assert_linear(walk, 2_000)
+    assert_linear(walk, 1_000)
 
 
-def test_two_hundred_queued_runs():
+def test_a_hundred_queued_runs():
     """The runs start in the order of the queue, and all of them run."""
     with make_engine("zygote", max_runs=2) as engine:
 
@@ -118,14 +127,15 @@ def test_two_hundred_queued_runs():
             runs = [engine.execute("def main(state): return state", {"n": n}) for n in range(count)]
             assert [run.result(60).state["n"] for run in runs] == list(range(count))
 
-        assert_linear(queue, 200)
+        assert_linear(queue, 100)
 
 
-def test_thousands_of_queued_runs_are_cancelled_at_once():
-    """The time to close an engine grows in proportion to the number of runs."""
+def test_a_thousand_queued_runs_are_cancelled_at_once():
+    """The time to close an engine grows in proportion to the number of runs, also that of a processor."""
     engine = make_engine("zygote", max_runs=1)
-    runs = [engine.execute("import time\ndef main(state): time.sleep(60)") for _ in range(3_000)]
-    begun = time.monotonic()
+    runs = [engine.execute("import time\ndef main(state): time.sleep(60)") for _ in range(1_000)]
+    begun, begun_cpu = time.monotonic(), time.process_time()
     engine.close()
+    assert time.process_time() - begun_cpu < 3
     assert time.monotonic() - begun < 10
     assert {run.result(0).error.name for run in runs} == {"Cancelled"}
