@@ -341,4 +341,8 @@ def _decode_on_fresh_stack(
         return outcome[0]
     if failed[0] is MemoryError:
         raise MemoryError
+    if failed[0] is RecursionError:
+        raise ValueError(
+            "not an encoded state: it is nested deeper than the interpreter can follow"
+        )
     raise ValueError(f"not an encoded state: {failed[0].__name__}")

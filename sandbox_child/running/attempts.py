@@ -29,6 +29,9 @@ _MAX_ATTEMPTS = 100
 _MAX_REPORTED = 5
 _MAX_HOST = 253
 
+_CO_OPTIMIZED = 1
+"""The flag of the code of a function; since Python 3.13, the local variables of its frame are not a dict."""
+
 # Libraries in C (libpq, libcurl) name host and port only in the text of an error.
 _PLACES_OF_C = (
     r'server at "(?P<host>[^"\s]+)"(?: \([^)]*\))?, port (?P<port>\d+)',
@@ -276,8 +279,12 @@ def _target_in_frames(*errors: BaseException) -> Target:
         found = Target()
         traceback = error.__traceback__
         while traceback is not None:
-            names = traceback.tb_frame.f_locals
-            for given in (names, *names.values()):
+            frame = traceback.tb_frame
+            names = frame.f_locals
+            if frame.f_code.co_flags & _CO_OPTIMIZED:
+                names = dict(names)
+            # A class body may have a map of the job's own, whose methods must not run here.
+            for given in (names, *names.values()) if type(names) is dict else ():
                 if type(given) is dict:
                     host, port = given.get("host"), _port(given.get("port"))
                     if type(host) is str and host and (port or not found.port):

@@ -70,7 +70,8 @@ def deep(levels: int) -> Any:
         one(SAME, configuration=cyclic()),
         one(SAME, configuration={"k": lambda: 0}),
         one(SAME, state={"data": object()}),
-        one(SAME, state=deep(20_000)),
+        one(SAME, state=deep(100_000)),
+        one(SAME, state={"n": [2**70 + k * (2**61 - 1) for k in range(3_100)]}),
         one(b"def main(state): return state"),
         one(["def main"]),
         one(SAME, next=[]),
@@ -221,7 +222,10 @@ def test_odd_initial_states(shared: Engine, state: Any, back: Any):
     ids=range(9),
 )
 def test_a_state_that_cannot_be_carried(shared: Engine, state: Any):
-    """The state gives an error at once or is carried; a RecursionError or a death never comes."""
+    """The state gives an error at once or is carried; a RecursionError or a death never comes.
+
+    Python 3.14 encodes a deeper state than a child can decode, so there the child reports it.
+    """
     try:
         run = shared.execute(SAME, state)
     except (PlanError, TypeError, ValueError) as error:
@@ -229,7 +233,7 @@ def test_a_state_that_cannot_be_carried(shared: Engine, state: Any):
         assert str(error)  # noqa: PT017 - either is right
         return
     result = run.result(20)
-    assert result.reason == "success" or result.error.name == "StateError"
+    assert result.reason == "success" or result.error.name in ("StateError", "StateLoadError")
 
 
 def test_a_text_as_state_without_a_resolver(shared: Engine):
