@@ -100,7 +100,9 @@ def small_disk(directory: Path, size_mb: int) -> Iterator[Path | None]:
 
 
 @contextmanager
-def database(kind: str, directory: Path) -> Iterator[tuple[str, Server]]:
+def database(
+    kind: str, directory: Path, cluster: Path | None = None
+) -> Iterator[tuple[str, Server]]:
     """Give the address of a new database, and what a drill may do to it."""
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(directory, _DISK_MB[kind]))
@@ -109,7 +111,7 @@ def database(kind: str, directory: Path) -> Iterator[tuple[str, Server]]:
             yield f"sqlite:///{path}", stack.enter_context(lock_file(path, disk))
             return
         settings = {"max_wal_size": "64MB", "min_wal_size": "32MB", "max_connections": "100"}
-        postgres = PostgresServer(settings=settings, directory=disk)
+        postgres = PostgresServer(settings=settings, directory=disk, made=cluster)
         stack.callback(postgres.stop)
         yield (
             postgres.url(),
@@ -122,7 +124,9 @@ def database(kind: str, directory: Path) -> Iterator[tuple[str, Server]]:
         )
 
 
-def carry_out(kind: str, drill: Drill, seed: int, **options: Any) -> str:
+def carry_out(
+    kind: str, drill: Drill, seed: int, *, cluster: Path | None = None, **options: Any
+) -> str:
     """Carry out a drill on a new store; return its figures.
 
     Raises:
@@ -134,7 +138,7 @@ def carry_out(kind: str, drill: Drill, seed: int, **options: Any) -> str:
         # The others end with this process, and only the directory and the small disk would stay.
         stack.callback(ProcessKeeper(remove=directory).close)
         let_everybody_in(directory)
-        url, server = stack.enter_context(database(kind, directory))
+        url, server = stack.enter_context(database(kind, directory, cluster))
         effects = stack.enter_context(serving())
         repo = write_repo(directory / "repo")
         field = Field(url, directory, repo, effects, random.Random(seed), **drill.settings)
@@ -156,6 +160,11 @@ def main() -> None:
     parser.add_argument("--store", choices=STORES, action="append")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--runs", type=int, help="the number of runs of each drill")
+    parser.add_argument(
+        "--cluster",
+        type=Path,
+        help="the directory of a PostgreSQL cluster, for a copy in place of a new one",
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.drills) - set(DRILLS)
     if unknown:
@@ -167,7 +176,9 @@ def main() -> None:
         for kind in arguments.store or STORES:
             begun = time.monotonic()
             try:
-                said = carry_out(kind, DRILLS[name], arguments.seed, **options)
+                said = carry_out(
+                    kind, DRILLS[name], arguments.seed, cluster=arguments.cluster, **options
+                )
             except Exception:
                 bad += 1
                 said = f"BAD\n{traceback.format_exc()}"

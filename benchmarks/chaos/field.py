@@ -8,10 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 import psutil
 import sqlalchemy as sa
@@ -54,28 +54,32 @@ def plan_of(name: str, steps: int = STEPS, wait_s: float = STEP_S, **step: Any) 
     }
 
 
+class Process(Protocol):
+    """What a drill needs of `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None if it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return the exit code."""
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+
+
+Starter = Callable[[Sequence[str], BinaryIO], Process]
+"""Starts ``jobcell`` with these arguments, and with this file for its output."""
+
+
 class Worker:
     """A process with ``jobcell worker``."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        log: Path,
-        home: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, process: Process, log: Path) -> None:
         self.log = log
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                cwd=home,  # Python looks there first for the packages
-                env=environment,
-            )
-        self.pid = self._process.pid
+        self._process = process
+        self.pid = process.pid
 
     @property
     def alive(self) -> bool:
@@ -84,7 +88,7 @@ class Worker:
 
     def kill(self) -> None:
         """Kill it with SIGKILL, and wait until it is gone."""
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
     def signal(self, number: int) -> None:
@@ -141,6 +145,7 @@ class Field:
         chance: The source of all random moments.
         heartbeat_s: See `jobcell.Worker`.
         dead_s: See `jobcell.Worker`.
+        starter: Starts workers; None: each is a new interpreter.
 
     """
 
@@ -154,6 +159,7 @@ class Field:
         *,
         heartbeat_s: float = 1.0,
         dead_s: float = 4.0,
+        starter: Starter | None = None,
     ) -> None:
         self.url = url
         self.effects = effects
@@ -168,6 +174,7 @@ class Field:
         self.workers: list[Worker] = []
         self.runs: list[str] = []
         self.directory = directory
+        self._starter = starter
         self._repo = repo
         self._sql = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
         self._closing: list[Callable[[], object]] = [self._sql.dispose, self.store.close]
@@ -208,16 +215,11 @@ class Field:
             home: The directory with the packages of another version.
 
         """
-        start = [sys.executable, "-m", "jobcell"]
-        if prelude:
-            code = f"{prelude}\nimport sys\nfrom jobcell.__main__ import main\nsys.exit(main())"
-            start = [sys.executable, "-c", code]
         allowed = (
             *("--repo", str(self._repo)),
             *("--net", f"127.0.0.1:{self.effects.server_port}"),
         )
-        command = [
-            *start,
+        arguments = [
             "worker",
             *("--store", self.url),
             *("--max-runs", str(places)),
@@ -227,9 +229,31 @@ class Field:
             *options,
         ]
         log = self.directory / f"worker-{len(self.workers)}.log"
-        worker = Worker(command, log, home, self.keeper.environment)
+        with log.open("ab") as out:
+            if self._starter is not None and not prelude and home is None:
+                process = self._starter(arguments, out)
+            else:
+                process = self._new_interpreter(arguments, out, prelude, home)
+        worker = Worker(process, log)
         self.workers.append(worker)
         return worker
+
+    def _new_interpreter(
+        self, arguments: Sequence[str], out: BinaryIO, prelude: str, home: Path | None
+    ) -> Process:
+        start = [sys.executable, "-m", "jobcell"]
+        if prelude:
+            code = f"{prelude}\nimport sys\nfrom jobcell.__main__ import main\nsys.exit(main())"
+            start = [sys.executable, "-c", code]
+        return subprocess.Popen(
+            [*start, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd=home,  # Python looks there first for the packages
+            env=self.keeper.environment,
+        )
 
     @property
     def alive(self) -> list[Worker]:

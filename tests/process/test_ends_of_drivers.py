@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -9,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 from modes import let_everybody_in
+from postgres import PostgresServer
+from warm import WarmProcess
 from workers import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -20,35 +22,54 @@ ROOT = Path(__file__).parents[2]
 def processes_of(directory: Path) -> list[str]:
     """Return the command lines of the processes that name a directory."""
     lines = []
-    for process in psutil.process_iter():
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if str(directory) in line and process.pid != os.getpid():
-            lines.append(line)
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(directory) in line and file.parent.name != str(os.getpid()):
+                lines.append(line)
     return lines
 
 
+DRIVER = """
+# A fork of a warm interpreter; the workers that it starts are new interpreters.
+import runpy, sys
+sys.argv[0] = "chaos"
+runpy.run_module("benchmarks.chaos", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_workers_and_databases_end_with_the_drills(
-    store_url: str, tmp_path: Path, number: signal.Signals
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, number: signal.Signals
 ) -> None:
     """A timeout may kill the process of the drills. Its workers, its server and its disk go, too."""
     let_everybody_in(tmp_path)
-    kind = "sqlite" if store_url.startswith("sqlite") else "postgresql"
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.chaos", "kill-workers", "--store", kind],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "TMPDIR": str(tmp_path),
-            "PYTHONPATH": str(ROOT / "tests" / "support"),
-        },
-        stdout=subprocess.DEVNULL,
-    )
+    words = ["kill-workers", "--store", kind]
+    if kind == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        words += ["--cluster", str(server.made)]
+    with Path(os.devnull).open("r+b") as nothing:
+        driver = WarmProcess(
+            DRIVER,
+            *words,
+            streams=(nothing.fileno(), nothing.fileno(), 2),
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "TMPDIR": str(tmp_path),
+                "PYTHONPATH": str(ROOT / "tests" / "support"),
+            },
+            kind="commands",
+        )
     try:
-        wait_for(lambda: len([s for s in processes_of(tmp_path) if " worker " in s]) >= 2)
+        wait_for(
+            lambda: (
+                len([s for s in processes_of(tmp_path) if " worker " in s]) >= 2
+                or driver.poll() is not None
+            )
+        )
+        assert driver.poll() is None
     finally:
         driver.send_signal(number)
         code = driver.wait()

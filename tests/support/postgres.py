@@ -121,6 +121,7 @@ class PostgresServer:
         """
         self._programs = find_programs()
         self._account = _account()
+        self.made = made
         self.directory = directory or Path(tempfile.mkdtemp(prefix="jobcell-postgres-"))
         let_everybody_in(self.directory)
         if self._account:
