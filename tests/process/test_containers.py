@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import runpy
@@ -27,6 +28,8 @@ PROFILE: dict[str, Any] = json.loads((ROOT / "deploy" / "seccomp.json").read_tex
 DEFAULT: dict[str, Any] = MAKER["profile"](added=False)
 """The file without its additions."""
 
+PROFILES = {"whole": PROFILE, "default": DEFAULT, "none": None}
+
 
 def jobcell(profile: dict[str, Any] | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command as root in a container of Docker."""
@@ -34,10 +37,17 @@ def jobcell(profile: dict[str, Any] | None, *arguments: str) -> subprocess.Compl
     return run_contained(command, profile, user=0, capabilities=DOCKER_CAPABILITIES, cwd=ROOT)
 
 
-def layers(profile: dict[str, Any] | None) -> tuple[int, dict[str, dict[str, Any]]]:
+@functools.cache
+def doctor(name: str) -> tuple[int, dict[str, Any]]:
+    """Return the exit code of `jobcell doctor` behind a profile, and what it says; it is asked once for each profile."""
+    done = jobcell(PROFILES[name], "doctor", "--json")
+    return done.returncode, json.loads(done.stdout)
+
+
+def layers(name: str) -> tuple[int, dict[str, dict[str, Any]]]:
     """Return the exit code of `jobcell doctor`, and its layers by name."""
-    done = jobcell(profile, "doctor", "--json")
-    return done.returncode, {row["name"]: row for row in json.loads(done.stdout)["rows"]}
+    code, found = doctor(name)
+    return code, {row["name"]: row for row in found["rows"]}
 
 
 def test_the_file_is_what_its_program_writes() -> None:
@@ -47,9 +57,9 @@ def test_the_file_is_what_its_program_writes() -> None:
 
 def test_the_profile_lets_every_layer_through() -> None:
     """Root in a container has few capabilities, so the layers come from a user namespace."""
-    _, without_profile = layers(None)
+    _, without_profile = layers("none")
 
-    code, found = layers(PROFILE)
+    code, found = layers("whole")
 
     assert code == 0
     assert {name: row["state"] for name, row in found.items()} == {
@@ -61,7 +71,7 @@ def test_the_profile_lets_every_layer_through() -> None:
 
 def test_without_the_additions_doctor_names_the_layers_that_are_missing() -> None:
     """The twin: runs start under the default profile of a container engine, with two layers fewer."""
-    code, found = layers(DEFAULT)
+    code, found = layers("default")
 
     assert code == 0
     missing = [name for name, row in found.items() if row["state"] == "unavailable"]
@@ -70,15 +80,14 @@ def test_without_the_additions_doctor_names_the_layers_that_are_missing() -> Non
     assert "mount permitted" in found["mounts"]["remedy"]
 
 
-def network(profile: dict[str, Any] | None) -> dict[str, Any]:
+def network(name: str) -> Any:
     """Return what `jobcell doctor` says about the enforcement of network rules."""
-    found: dict[str, Any] = json.loads(jobcell(profile, "doctor", "--json").stdout)["network"]
-    return found
+    return doctor(name)[1]["network"]
 
 
 def test_hosts_are_enforced_behind_the_profile() -> None:
     """Through a user namespace; doctor says how."""
-    assert network(PROFILE) == {
+    assert network("whole") == {
         "hosts": "by name",
         "way": "user namespace",
         "reason": None,
@@ -88,7 +97,7 @@ def test_hosts_are_enforced_behind_the_profile() -> None:
 
 def test_without_the_additions_ports_alone_can_be_enforced() -> None:
     """The twin: doctor names the call, and the profile as the remedy."""
-    found = network(DEFAULT)
+    found = network("default")
 
     assert (found["hosts"], found["way"]) == ("by port", None)
     assert found["reason"] == "unshare: EPERM"

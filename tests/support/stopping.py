@@ -6,6 +6,7 @@ stop.  The server counts later requests as well; code that sent these ran after 
 
 from __future__ import annotations
 
+import compileall
 import json
 import socket
 import socketserver
@@ -295,6 +296,7 @@ def write_repo(directory: Path, port: int) -> None:
             {"name": boundary, "version": "1.0.0", "path": boundary, "module": boundary}
         )
     (directory / "repo.json").write_text(json.dumps({"adaptors": adaptors}))
+    compileall.compile_dir(directory, quiet=1)  # otherwise each child would compile them
 
 
 def unreported(requests: list[str], events: list[Any]) -> list[str]:
