@@ -24,7 +24,7 @@ from sandbox_child.language import (
 )
 from sandbox_child.language.text.constructs import CONSTRUCTS
 
-QUICK = examples(150)
+QUICK = examples(100)
 NAMES = ("state", "a", "b", "_c", "__d", "_e_", "main", "operations", "self", "print", "format")
 
 

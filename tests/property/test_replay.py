@@ -6,15 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from random_graphs import graphs
 from scripted_walk import Walked, proceeding, run_walk, start_of
 
+from examples import examples
 from protocol import messages as m
 from protocol.report import make_report
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(60)
 
 
 def start(steps: list[dict[str, Any]], end: str | None, **fields: Any) -> m.Start:

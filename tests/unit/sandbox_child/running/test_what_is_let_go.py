@@ -21,12 +21,14 @@ def alive():
     """Return the number of objects of each kind that a large job would keep alive."""
     kinds = (ast.AST, CompiledJob, Pipeline)
     # `isinstance` would ask the objects of other tests, and some of those raise errors.
-    return [sum(issubclass(type(one), kind) for one in gc.get_objects()) for kind in kinds]
+    found = [type(one) for one in gc.get_objects()]
+    return [sum(issubclass(one, kind) for one in found) for kind in kinds]
 
 
 @pytest.fixture(autouse=True)
 def _no_collector():
     gc.collect()
+    gc.freeze()  # `gc.get_objects` then leaves out the objects of all other tests
     gc.disable()
     yield
     gc.enable()

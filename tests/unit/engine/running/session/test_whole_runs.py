@@ -9,7 +9,7 @@ import pkgutil
 from importlib import import_module
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from session_bench import (
     ANY,
@@ -49,6 +49,7 @@ from engine.running.session.loading import Answer
 from engine.running.session.resolution import Resolution
 from engine.running.session.snapshot import ANSWER_S
 from engine.start.exit import Exit
+from examples import examples
 from protocol import messages as m
 from protocol.codec import decode_to_child
 from protocol.errors import RemoteProtocolError
@@ -479,7 +480,7 @@ def act(bench, step, old):
         bench.take(session.pipe_closed(now))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(st.booleans(), st.lists(STEPS, max_size=30), st.sampled_from(EXITS))
 def test_any_order_of_messages_facts_and_times_ends_well(greeted, order, exited):
     """A run has one end, a request one answer, and each verdict except a cancellation kills."""
