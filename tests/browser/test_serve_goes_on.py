@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 
-import pytest
 from serving import Client, plan_of, serve, served, wait_until_served
 
 import jobcell
 from jobcell.server import EngineBackend
 
-TICKS = "def main(state):\n    i = 0\n    while True:\n        i += 1\n        if i % 2_000_000 == 0: print('tick', i)"
-
-
-@pytest.fixture(scope="module")
-def client():
-    with served(EngineBackend(jobcell.Engine(max_runs=2))) as port:
-        yield Client(port)
+TICKS = "import time\ndef main(state):\n    for i in range(3000):\n        print('tick', i)\n        time.sleep(0.1)"
 
 
 def test_a_reader_keeps_the_focus_and_the_search(page, client):
@@ -61,8 +55,9 @@ def test_an_unknown_run_is_said_to_be_unknown(page, client):
     page.problems.clear()  # the browser itself reports the status 404
 
 
-def test_a_page_goes_on_when_the_server_is_back(page, tmp_path):
+def test_a_page_goes_on_when_the_server_is_back(page, made_file, tmp_path):
     """A server that was started again sends what the page has not seen."""
+    shutil.copy(made_file, tmp_path / "runs.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -91,11 +86,11 @@ def test_a_page_goes_on_when_the_server_is_back(page, tmp_path):
         second.communicate(timeout=60)
 
 
-def test_a_login_leads_to_the_page_that_was_asked_for(chromium):
+def test_a_login_leads_to_the_page_that_was_asked_for(stranger):
     """A link to a run works for a person who is not logged in yet."""
-    with served(EngineBackend(jobcell.Engine(max_runs=1)), token="open-sesame-4711") as port:
-        context = chromium.new_context()
-        page = context.new_page()
+    backend = EngineBackend(jobcell.Engine(max_runs=1, start_mode="exec"))
+    page = stranger
+    with served(backend, token="open-sesame-4711") as port:
         page.goto(f"http://127.0.0.1:{port}/runs/r%201")
         page.wait_for_url("**/login?next=*")
         for token in ("wrong-token", "open-sesame-4711"):
@@ -103,4 +98,4 @@ def test_a_login_leads_to_the_page_that_was_asked_for(chromium):
             page.get_by_role("button", name="Log in").click()
             page.wait_for_load_state()
         page.wait_for_url("**/runs/r%201")
-        context.close()
+        page.goto("about:blank")

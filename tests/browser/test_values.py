@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import jobcell
 from engine.plan import load_plan
 from jobcell.report import make_page, make_report
 
@@ -46,22 +45,25 @@ PLAN = {
 
 
 @pytest.fixture(scope="module")
-def events():
-    found = []
-    jobcell.run(PLAN, on_event=found.append)
-    return found
+def events(engine):
+    run = engine.execute(PLAN)
+    run.result(60)
+    return run.poll(after=0)
+
+
+@pytest.fixture(scope="module")
+def file(events, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "run.html"
+    path.write_text(make_page(make_report(events, plan=load_plan(PLAN))))
+    return path
 
 
 @pytest.fixture
-def opened(page, tmp_path, events):
-    path = tmp_path / "run.html"
-    path.write_text(make_page(make_report(events, plan=load_plan(PLAN))))
-    page.goto(path.as_uri())
-    page.wait_for_selector("html[data-ready]")
-    return page
+def opened(show, file):
+    return show(file)
 
 
-def show(page, step, tab):
+def choose(page, step, tab):
     page.locator(f"g[data-step={step}]").click()
     page.get_by_role("tab", name=tab, exact=True).click()
     return page.locator("#panel")
@@ -69,7 +71,7 @@ def show(page, step, tab):
 
 def test_no_text_turns_the_text_beside_it(opened):
     """A control character is shown as an escape, in names, titles, lines and values."""
-    show(opened, "first", "Whole log")
+    choose(opened, "first", "Whole log")
     assert "\u202e" not in opened.evaluate("document.documentElement.innerHTML")
     assert "Name \\u202eturned" in opened.locator("h1").inner_text()
     assert "\\u202eRTL and \\x1b[31m" in opened.get_by_role("group", name="Log lines").inner_text()
@@ -78,7 +80,7 @@ def test_no_text_turns_the_text_beside_it(opened):
 
 def test_each_value_is_shown_as_what_it_is(opened):
     """NaN is not null, an integer keeps its digits, and a tag is text."""
-    shown = show(opened, "first", "Output").inner_text()
+    shown = choose(opened, "first", "Output").inner_text()
     for part in ("nan: NaN", f"large: {2**80}", f"digits: {2**53 + 1}", '"</script><b>bold</b>"'):
         assert part in shown
     assert len(shown) < 5_000
@@ -86,7 +88,7 @@ def test_each_value_is_shown_as_what_it_is(opened):
 
 def test_a_long_value_is_shown_when_asked_for(opened):
     """A long text and a long list come in portions, and all of them can be read."""
-    panel = show(opened, "first", "Output")
+    panel = choose(opened, "first", "Output")
     panel.get_by_role("button", name="Show all 50,002 characters").click()
     assert "y" * 50_000 in panel.inner_text()
     panel.locator("summary", has_text="many").click()
@@ -98,7 +100,7 @@ def test_a_long_value_is_shown_when_asked_for(opened):
 
 def test_the_changes_show_only_what_has_changed(opened):
     """A change at the end of a long list is seen at once, and each change has a sign or a word."""
-    panel = show(opened, "second", "Changes")
+    panel = choose(opened, "second", "Changes")
     shown = " ".join(panel.inner_text().split())
     assert '1500: 1500 \u2192 is now "other"' in shown
     assert "1,999 more are as they were" in shown
@@ -111,7 +113,7 @@ def test_the_changes_show_only_what_has_changed(opened):
 
 def test_a_line_is_read_with_the_keyboard(opened):
     """Enter on a log line shows all of it; then the keyboard is where it was."""
-    show(opened, "first", "Log")
+    choose(opened, "first", "Log")
     rows = opened.get_by_role("group", name="Log lines")
     opened.get_by_role("combobox", name="Least important level").focus()
     opened.keyboard.press("Tab")
@@ -126,7 +128,7 @@ def test_a_line_is_read_with_the_keyboard(opened):
 
 def test_the_whole_log_names_the_step_of_a_line(opened):
     """A reader of the log of a run sees which step has written a line."""
-    show(opened, "first", "Whole log")
+    choose(opened, "first", "Whole log")
     assert opened.locator(".row .step").first.inner_text() == "one \\u202eenod"
 
 
@@ -142,25 +144,29 @@ def test_the_labels_of_edges_are_inside_the_graph(opened):
     assert all(inside)
 
 
-def test_an_edge_never_ends_in_the_air(page, tmp_path, events):
+def test_an_edge_never_ends_in_the_air(show, tmp_path, events):
     """Without the plan, a step that the run did not reach is drawn as skipped."""
     path = tmp_path / "run.html"
     path.write_text(make_page(make_report(events)))
-    page.goto(path.as_uri())
-    page.wait_for_selector("html[data-ready]")
+    page = show(path)
     page.locator("g[data-step=other].skipped").click()
     assert page.locator("h2", has_text="other").inner_text().endswith("skipped")
 
 
-def test_a_narrow_page_does_not_scroll_sideways(chromium, tmp_path, events):
-    """A page of 320 pixels, as a telephone or a zoom of 400 % has it, fits."""
-    path = tmp_path / "run.html"
-    path.write_text(make_page(make_report(events, plan=load_plan(PLAN))))
-    context = chromium.new_context(viewport={"width": 320, "height": 700})
-    page = context.new_page()
-    page.goto(path.as_uri())
+@pytest.fixture
+def narrow(page):
+    """The page with the width of a telephone, or of a zoom of 400 %."""
+    usual = page.viewport_size
+    page.set_viewport_size({"width": 320, "height": 700})
+    yield page
+    page.set_viewport_size(usual)
+
+
+def test_a_narrow_page_does_not_scroll_sideways(narrow, file):
+    """A page of 320 pixels fits."""
+    page = narrow
+    page.goto(file.as_uri())
     page.wait_for_selector("html[data-ready]")
     for tab in ("Log", "Output", "Changes", "Job", "Whole log"):
         page.get_by_role("tab", name=tab, exact=True).click()
         assert page.evaluate("document.documentElement.scrollWidth") == 320, tab
-    context.close()

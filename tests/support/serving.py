@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import uvicorn
+import warm_app  # noqa: F401 - it loads the modules of a server before there are forks
 from warm import WarmProcess, heard
 
 from jobcell.server import make_app
@@ -158,4 +159,5 @@ def plan_of(*texts: str, **more: Any) -> dict[str, Any]:
 
 COUNT = "def main(state): return {**state, 'n': (state.get('n') or 0) + 1}"
 FAIL = "def main(state):\n    return 1 / 0"
-SPIN = "def main(state):\n    while True: pass"
+WAIT = "import time\ndef main(state):\n    time.sleep(300)"
+"""A job that goes on until somebody cancels it, and leaves the processor to others."""

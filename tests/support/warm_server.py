@@ -45,7 +45,9 @@ COMMANDS = (
     "jobcell.output",
     "jobcell.output.json_text",
     "jobcell.output.views",
+    "jobcell.reuse.caching",
     "jobcell.reuse.repeating",
+    "jobcell.reuse.step_cache",
     "jobcell.repo.commands",
     "jobcell.repo.install",
     "jobcell.repo.lockfile",
@@ -54,6 +56,7 @@ COMMANDS = (
     "jobcell.stored.schedules",
     "jobcell.running.starting",
     "jobcell.store",
+    "jobcell.stored.admin",
     "jobcell.stored.runs",
     "jobcell.desk.validating",
     "jobcell.worker.command",
@@ -74,8 +77,8 @@ COMMANDS = (
 )
 """Modules that commands need; typer loads pydantic where it is installed."""
 
-SERVERS = (*COMMANDS, "jobcell.server", "uvicorn")
-"""Modules that `jobcell serve` needs."""
+SERVERS = (*COMMANDS, "jobcell.desk.serving", "warm_app")
+"""Modules that `jobcell serve` needs; the last one loads what a server loads when it starts."""
 
 TELEMETRY = (
     *COMMANDS,

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from serving import COUNT, FAIL, SPIN, Client, plan_of, serve, served
+from serving import COUNT, FAIL, WAIT, Client, plan_of, serve, served
 
 import jobcell
 from jobcell.server import EngineBackend, StoreBackend
@@ -106,7 +106,7 @@ def stream(client, path, **headers):
 
 def test_events_come_as_they_happen(client):
     """A stream gives each event while the run goes on, and ends after the last one."""
-    run_id = start(client, plan_of(COUNT, SPIN), options={"timeout_s": 60})
+    run_id = start(client, plan_of(COUNT, WAIT), options={"timeout_s": 60})
     messages = stream(client, f"/api/v1/runs/{run_id}/stream")
     seen = []
     for number, kind, _ in messages:
@@ -136,7 +136,7 @@ def test_a_stream_goes_on_after_a_lost_connection(client):
 
 def test_a_run_without_an_end_has_no_result_yet(client):
     """409 says that the run goes on; a cancelled run has a result, and cannot be cancelled again."""
-    run_id = start(client, plan_of(SPIN))
+    run_id = start(client, plan_of(WAIT))
     assert client.get(f"/api/v1/runs/{run_id}/result")[0] == 409
     assert client.post(f"/api/v1/runs/{run_id}/retry")[0] == 409
     assert client.post(f"/api/v1/runs/{run_id}/cancel")[0] == 202
@@ -403,7 +403,7 @@ def test_head_is_answered_like_get_without_a_body(client, path):
 
 def test_head_of_a_stream_ends_at_once(client):
     """The answer has the type of a stream, and does not wait for the end of the run."""
-    run_id = start(client, plan_of(SPIN))
+    run_id = start(client, plan_of(WAIT))
     status, body, headers = client.ask("HEAD", f"/api/v1/runs/{run_id}/stream")
     assert (status, body) == (200, "")
     assert headers["Content-Type"].startswith("text/event-stream")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import threading
 import time
 
 import pytest
-from serving import SPIN, Client, plan_of, serve, served, wait_until_served
+from serving import WAIT, Client, plan_of, serve, served, wait_until_served
 
 import jobcell
 from jobcell.server import EngineBackend, StoreBackend
@@ -22,8 +23,8 @@ MANY = "def main(state):\n    for i in range(2000): print('line', i, 'x' * 200)"
 def client(request):
     """A client of a server with a run that waits, in an engine or in a store."""
     if request.param == "engine":
-        backend = EngineBackend(jobcell.Engine(max_runs=1))
-        plan = plan_of(SPIN)
+        backend = EngineBackend(jobcell.Engine(max_runs=1, start_mode="exec"))
+        plan = plan_of(WAIT)
     else:
         backend = StoreBackend(jobcell.Store.open(request.getfixturevalue("sqlite_url")))
         plan = plan_of("def main(state): return state")  # no worker takes it
@@ -34,8 +35,8 @@ def client(request):
 
 
 @pytest.fixture
-def sqlite_url(tmp_path):
-    return f"sqlite:///{tmp_path / 'runs.db'}"
+def sqlite_url(made_file, tmp_path):
+    return f"sqlite:///{shutil.copy(made_file, tmp_path)}"
 
 
 @contextlib.contextmanager
@@ -148,7 +149,9 @@ def test_the_server_ends_although_clients_wait(tmp_path, number):
         client = Client(port)
         assert "jobcell serves on" in process.stderr.readline()
         wait_until_served(client, process)
-        lots = "def main(state):\n    for i in range(5000): print('line', i, 'x' * 500)\n    while True: pass"
+        lots = WAIT.replace(
+            "time.sleep", "for i in range(5000): print('line', i, 'x' * 500)\n    time.sleep"
+        )
         client.post(
             "/api/v1/runs", {"plan": plan_of(lots), "id": "r", "options": {"timeout_s": 300}}
         )
