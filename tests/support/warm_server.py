@@ -82,13 +82,19 @@ SERVERS = (*COMMANDS, "jobcell.desk.serving", "warm_app")
 
 TELEMETRY = (
     *COMMANDS,
-    "jobcell.telemetry",
+    "encodings.idna",
+    "jobcell.telemetry.environment",
+    "jobcell.telemetry.meters",
+    "jobcell.telemetry.origins",
+    "jobcell.telemetry.spans",
     "opentelemetry.exporter.otlp.proto.http._log_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.sdk._logs.export",
     "opentelemetry.sdk.metrics.export",
     "opentelemetry.sdk.trace.export",
+    "opentelemetry.trace.propagation.tracecontext",
+    "requests",
 )
 """Modules that commands with `--otel` need."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from otlp_receiver import Receiver, receiving
 from telemetered import PARENT
-from warm import run_warm, start
+from warm import run_warm
 
 from engine import event_from_json
 from jobcell.input.errors import BadInputError
@@ -26,12 +26,6 @@ def main(state):
     print("a line of a job")
     return {"data": jobcell_context.traceparent}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_telemetry() -> None:
-    """Start the server before a test compares the descriptors that it found and left."""
-    start("telemetry")
 
 
 @pytest.fixture
