@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bundled_repo
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres import PostgresMissingError, PostgresServer
@@ -72,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _made.append(Path(tempfile.mkdtemp(prefix="jobcell-tests-")).resolve())
         _made[0].chmod(0o755)
         config.option.basetemp = str(_made[0] / "all")
+        bundled_repo.place.append(_made[0] / "bundled")
 
 
 def _look_for_no_constants() -> None:

@@ -7,12 +7,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from bundled_repo import make_bundled_repo
 
 import engine
 from engine.adaptors.repo import Repo
 from jobcell.repo import RepoWriteError, add, initialise, lock, sync, verify
 
-NAMES_OF_OURS = ("common", "rest", "jobcell-common", "jobcell-rest", "Jobcell_Rest")
+NAMES_OF_OURS = ("common", "rest", "jobcell-common", "jobcell-javascript", "Jobcell_Javascript")
+"""Only one of them has libraries: to copy and to compile them takes a second."""
+
 VERSIONS_THAT_ARE_NOT_OURS = (
     *(
         "rest==2.1.0",
@@ -46,10 +49,10 @@ def make_wheel(directory: Path, name: str, version: str) -> Path:
     return directory / f"{stem}-py3-none-any.whl"
 
 
-@pytest.fixture
-def index(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
     """An index in which other people have published distributions with our names."""
-    root = tmp_path / "index"
+    root = tmp_path_factory.mktemp("index")
     for name in (
         "common",
         "rest",
@@ -61,6 +64,7 @@ def index(tmp_path, monkeypatch):
         "jobcell-postgresql",
         "sheets",
         "javascript",
+        "jobcell-javascript",
         "ledger",
     ):
         for version in ("1.0.0", "2.1.0"):
@@ -69,11 +73,17 @@ def index(tmp_path, monkeypatch):
             f'<a href="{file.name}">{file.name}</a>' for file in (root / name).iterdir()
         )
         (root / name / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
+    return root
+
+
+@pytest.fixture
+def index(published, monkeypatch):
+    """Let the installer ask that index."""
     for variable in ("PIP_NO_INDEX", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
-    monkeypatch.setenv("PIP_INDEX_URL", root.as_uri())
+    monkeypatch.setenv("PIP_INDEX_URL", published.as_uri())
 
 
 @pytest.fixture
@@ -95,10 +105,10 @@ def is_a_stranger(repo: Path, name: str) -> bool:
     return "STRANGER" in Path(link.path, link.module, "__init__.py").read_text()
 
 
-@pytest.mark.usefixtures("offline")
-def test_a_job_uses_the_bundled_adaptors(repo):
+def test_a_job_uses_the_bundled_adaptors(tmp_path):
     """The adaptors are installed without an index, and the engine finds them under their names."""
-    done = add(repo, ["common", "rest", "fhir", "postgresql", "sheets"])
+    names = ["common", "rest", "fhir", "postgresql", "sheets"]
+    repo = make_bundled_repo(tmp_path / "repo", *names)
     job = "import rest\ndef main(state):\n    return {'data': callable(rest.get) and callable(fn)}"
 
     state = engine.run(
@@ -106,9 +116,17 @@ def test_a_job_uses_the_bundled_adaptors(repo):
         repo_dir=repo,
     )
 
-    assert [item.name for item in done if item.fresh] == [item.name for item in done]
-    assert len(done) == 5
+    assert [entry.name for entry in Repo.read(repo).entries()] == sorted(names)
     assert state == {"data": True}
+    assert {problem for _, problem in verify(repo)} == {None}
+
+
+@pytest.mark.usefixtures("offline")
+def test_adaptors_are_installed_together(repo):
+    """A command may name several, and all of them are new."""
+    done = add(repo, ["common", "collections", "javascript"])
+
+    assert [item.name for item in done if item.fresh] == ["common", "collections", "javascript"]
     assert {problem for _, problem in verify(repo)} == {None}
 
 
@@ -121,12 +139,15 @@ def test_without_the_rule_the_index_would_have_been_asked(repo):
 
 
 @pytest.mark.usefixtures("index")
-@pytest.mark.parametrize("spec", [*NAMES_OF_OURS, "rest==1.1", "rest@1.1.0", "common>=1,<3"])
+@pytest.mark.parametrize(
+    "spec", [*NAMES_OF_OURS, "javascript==1.0", "javascript@1.0.0", "common>=1,<3"]
+)
 def test_a_name_of_ours_is_the_bundled_adaptor(repo, spec):
     """The index may have a newer version, and the name may have any spelling."""
     (done,) = add(repo, [spec])
 
-    assert done.version == {"common": "1.0.0", "rest": "1.1.0"}[done.name]
+    versions = {"common": "1.0.0", "rest": "1.1.0", "javascript": "1.0.0"}
+    assert done.version == versions[done.name]
     assert not is_a_stranger(repo, done.name)
 
 
@@ -176,9 +197,9 @@ def test_a_dependency_on_ours_is_the_bundled_adaptor(repo, tmp_path, again):
 
 
 @pytest.mark.usefixtures("index")
-def test_a_lock_file_brings_the_bundled_adaptor_to_another_machine(repo, tmp_path):
+def test_a_lock_file_brings_the_bundled_adaptor_to_another_machine(tmp_path):
     """The lock file has no path of this machine, and the same files arrive."""
-    add(repo, ["common", "rest"])
+    repo = make_bundled_repo(tmp_path / "repo", "common", "rest")
     text = lock(repo)
     other = tmp_path / "other"
     initialise(other)
@@ -207,9 +228,9 @@ def test_a_locked_wheel_with_the_name_of_ours_is_not_looked_up_in_an_index(repo,
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_locked_version_that_no_longer_comes_with_jobcell_is_refused(repo, tmp_path):
+def test_a_locked_version_that_no_longer_comes_with_jobcell_is_refused(tmp_path):
     """The error names the existing version."""
-    add(repo, ["rest"])
+    repo = make_bundled_repo(tmp_path / "repo", "rest")
     plain = json.loads(lock(repo))
     plain["adaptors"][0]["version"] = "0.9.0"
     other = tmp_path / "other"
@@ -223,11 +244,16 @@ def test_a_locked_version_that_no_longer_comes_with_jobcell_is_refused(repo, tmp
 def test_a_directory_with_the_name_of_ours_is_written_as_a_path(repo, tmp_path, monkeypatch):
     """The bare name means the same in every directory."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "rest" / "rest").mkdir(parents=True)
-    (tmp_path / "rest" / "rest" / "__init__.py").write_text("STRANGER = True\n")
-    (tmp_path / "rest" / "pyproject.toml").write_text('[project]\nname = "rest"\nversion = "7.0"\n')
+    (tmp_path / "javascript" / "javascript").mkdir(parents=True)
+    (tmp_path / "javascript" / "javascript" / "__init__.py").write_text("STRANGER = True\n")
+    (tmp_path / "javascript" / "pyproject.toml").write_text(
+        '[project]\nname = "javascript"\nversion = "7.0"\n'
+    )
 
-    add(repo, ["rest"])
-    add(repo, ["./rest"])
+    add(repo, ["javascript"])
+    add(repo, ["./javascript"])
 
-    assert [entry.spec for entry in Repo.read(repo).entries()] == ["rest@7.0", "rest@1.1.0"]
+    assert [entry.spec for entry in Repo.read(repo).entries()] == [
+        "javascript@7.0",
+        "javascript@1.0.0",
+    ]

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bundled_repo import make_bundled_repo
 from modes import let_everybody_in
 from runs import QUICK, make_engine
 from web import Reply, Web, as_json
-from wheels import make_wheels
 
 from engine import Permissions
-from jobcell.repo import add, initialise
 
 README = Path(__file__).parents[2] / "adaptors" / "http" / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -42,31 +41,38 @@ ROUTES = {
 
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory):
-    """A repo with the adaptor http."""
+def web():
+    """The server that the examples name."""
+    with Web(ROUTES) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory, web):
+    """An engine with the adaptor http, which is imported once for all examples."""
     root = tmp_path_factory.mktemp("readme")
     let_everybody_in(root)
-    wheels = make_wheels(root / "wheels", "httpx[http2]", "brotli")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", "")
-        initialise(root / "repo")
-        add(root / "repo", ["http"], find_links=[str(wheels)])
-    return root / "repo"
+    repo = make_bundled_repo(root / "repo", "http")
+    rules = Permissions(net=(f"127.0.0.1:{web.port}",))
+    options = msgspec.structs.replace(QUICK, permissions=rules)
+    with make_engine("zygote", repo_dir=repo, options=options) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file, engine):
+    """The engine and the server of this file outlive each test."""
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_of_the_readme_runs(repo, number):
+def test_an_example_of_the_readme_runs(engine, web, number):
     """Each block is a job of one step; the server has what the examples name."""
-    with Web(ROUTES) as web:
-        step = {
-            "id": "a", "adaptor": "http", "expression": EXAMPLES[number],
-            "configuration": {"base_url": web.url},
-        }  # fmt: skip
-        rules = Permissions(net=(f"127.0.0.1:{web.port}",))
-        options = msgspec.structs.replace(QUICK, permissions=rules)
-        with make_engine("zygote", repo_dir=repo, options=options) as engine:
-            result = engine.execute({"workflow": {"steps": [step]}}, {"since": 3}).result(60)
+    step = {
+        "id": "a", "adaptor": "http", "expression": EXAMPLES[number],
+        "configuration": {"base_url": web.url},
+    }  # fmt: skip
+    web.seen.clear()
+    result = engine.execute({"workflow": {"steps": [step]}}, {"since": 3}).result(60)
     assert result.error is None
     assert "errors" not in result.state
     if "paginate" in EXAMPLES[number]:

@@ -35,11 +35,12 @@ cursor(state.cursor, default=state.seen[0], format=lambda value: value + state.b
 
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory):
-    """A repo with the adaptors of this project."""
+def eng(tmp_path_factory):
+    """An engine with the adaptors of this project."""
     root = tmp_path_factory.mktemp("repo")
     make_bundled_repo(root, "common", "rest")
-    return root
+    with engine.Engine(repo_dir=root) as made:
+        yield made
 
 
 @pytest.fixture
@@ -65,34 +66,34 @@ def server():
     running.server_close()
 
 
-def run(repo, expression, state, *, net=(), events=None, **step):
+def run(eng, expression, state, *, net=(), events=None, **step):
+    """Run one step; return its state."""
     plan = {"workflow": {"steps": [{"id": "a", "expression": expression, **step}]}}
     options = engine.RunOptions(permissions=engine.Permissions(net=net))
-    return engine.run(
-        plan,
-        state,
-        repo_dir=repo,
-        options=options,
-        on_event=events.append if events is not None else None,
-    )
+    handle = eng.execute(plan, state, options=options)
+    result = handle.result(60)
+    assert result.state is not None, result.error
+    if events is not None:
+        events += handle.poll(after=0)
+    return result.state
 
 
-def test_the_example_of_the_readme_of_common_runs(repo):
+def test_the_example_of_the_readme_of_common_runs(eng):
     """With the state that the page gives."""
     text = (Path(__file__).parents[3] / "adaptors" / "common" / "README.md").read_text()
     found = re.search(r"<!-- test: run, with state (.*?) -->\n```python\n(.*?)```", text, re.DOTALL)
     assert found is not None
-    state = run(repo, found[2], json.loads(found[1]), adaptor="common")
+    state = run(eng, found[2], json.loads(found[1]), adaptor="common")
     assert state["seen"] == [1, 2]
     assert state["cursor"].endswith("T00:00:00.000Z")
 
 
-def test_verbs_work_with_lazy_state(repo):
+def test_verbs_work_with_lazy_state(eng):
     """Nested verbs, plain functions and functions of items get their state when they run."""
     events = []
     rows = [{"n": 1}, {"n": 2}, {"n": 3}]
 
-    state = run(repo, JOB, {"data": {"rows": rows}, "base": 10}, events=events, adaptor="common")
+    state = run(eng, JOB, {"data": {"rows": rows}, "base": 10}, events=events, adaptor="common")
 
     assert state == {
         "data": {"rows": rows},
@@ -107,7 +108,7 @@ def test_verbs_work_with_lazy_state(repo):
     assert logs[:2] == [("info", "adaptor", "many"), ("debug", "adaptor", "[1, 2, 3]")]
 
 
-def test_functions_that_use_the_state_work_in_every_verb(repo):
+def test_functions_that_use_the_state_work_in_every_verb(eng):
     """In a function as argument, `state` is that of the verb; in `each`, that of the item."""
     job = """
 rows = [{"k": "a", "n": 1}, {"k": "b", "n": 2}]
@@ -141,7 +142,7 @@ as_("expanded", fn(lambda s: {**s, "data": expand_references([1, 2], lambda v: v
             "steps": [{"id": "a", "adaptor": "common", "expression": job}],
         }
     }
-    state = engine.run(plan, {"data": {"y": "b", "path": "k"}}, repo_dir=repo)
+    state = eng.execute(plan, {"data": {"y": "b", "path": "k"}}).result(60).state
 
     a, b = {"k": "a", "n": 1}, {"k": "b", "n": 2}
     assert "errors" not in state, state["errors"]
@@ -160,11 +161,9 @@ as_("expanded", fn(lambda s: {**s, "data": expand_references([1, 2], lambda v: v
     assert state["key_b"] == [1, 2]
 
 
-def test_a_failed_verb_is_an_adaptor_error_at_its_call(repo):
+def test_a_failed_verb_is_an_adaptor_error_at_its_call(eng):
     """The report has the data of the exception, and the line of the job."""
-    state = run(
-        repo, 'fn(lambda s: s)\nassert_(state.n > 1, "too few")', {"n": 1}, adaptor="common"
-    )
+    state = run(eng, 'fn(lambda s: s)\nassert_(state.n > 1, "too few")', {"n": 1}, adaptor="common")
 
     report = state["errors"]["a"]
     assert (report["name"], report["message"]) == ("AdaptorError", "too few")
@@ -172,13 +171,13 @@ def test_a_failed_verb_is_an_adaptor_error_at_its_call(repo):
     assert report["details"]["value"] is False
 
 
-def test_a_request_needs_the_permission(repo, server):
+def test_a_request_needs_the_permission(eng, server):
     """With the permission, the credential is used; without it, the error names the permission."""
     configured = {"adaptor": "rest", "configuration": {"base_url": f"http://{server}"}}
     job = 'get("patients", query={"since": state.since})'
 
-    allowed = run(repo, job, {"since": 3}, net=(server,), **configured)
-    refused = run(repo, job, {"since": 3}, **configured)
+    allowed = run(eng, job, {"since": 3}, net=(server,), **configured)
+    refused = run(eng, job, {"since": 3}, **configured)
 
     assert allowed["data"] == "/patients?since=3"
     assert refused["errors"]["a"]["subtype"] == "UnreachableError"
