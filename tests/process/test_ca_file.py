@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from authority import Authority
 from modes import let_everybody_in
-from postgres import PostgresMissingError, PostgresServer
 from tls_verbs import install
 
 from engine import Engine, ModuleRef, Permissions, PlanError, RunOptions
@@ -76,23 +75,10 @@ def server(authorities):
 
 
 @pytest.fixture(scope="module")
-def database(authorities):
+def database(authorities, postgres):
     """The port of a PostgreSQL with a certificate from our authority; it speaks plain text, too."""
-    try:
-        made = PostgresServer()
-    except PostgresMissingError as error:
-        pytest.skip(str(error))
-    owner = made.directory.stat()
-    both = made.directory / "server.both"
-    shutil.copy(authorities["ours"].issue("database"), both)
-    os.chown(both, owner.st_uid, owner.st_gid)
-    both.chmod(0o600)
-    for name in ("ssl_cert_file", "ssl_key_file"):
-        made.sql(f"ALTER SYSTEM SET {name} = '{both}'")
-    made.sql("ALTER SYSTEM SET ssl = on")
-    made.sql("SELECT pg_reload_conf()")
-    yield made.port
-    made.stop()
+    with postgres.speaking_tls(authorities["ours"].issue("database")):
+        yield postgres.port
 
 
 @pytest.fixture(scope="module")
@@ -101,21 +87,21 @@ def module(tmp_path_factory):
     return {"tls": ModuleRef(path=str(install(tmp_path_factory.mktemp("adaptor"))))}
 
 
+@pytest.fixture(scope="module")
+def zygote():
+    """An engine for runs that do not depend on the start of the child."""
+    with Engine() as made:
+        yield made
+
+
 @pytest.fixture(scope="module", params=["exec", "zygote"])
-def run(request, module):
-    """Run a job: `run(expression, port, ca_file)`; return its result."""
-    with Engine(start_mode=request.param) as engine:
-
-        def one(expression, port=443, ca_file=None, step=None):
-            job = {"id": "a", "adaptor": "tls", "expression": expression}
-            if step is not None:
-                job["permissions"] = {"ca_file": step}
-            allowed = Permissions(net=[f"127.0.0.1:{port}"], ca_file=ca_file)
-            options = RunOptions(modules=module, permissions=allowed)
-            plan = {"workflow": {"steps": [job]}}
-            return engine.execute(plan, {}, options=options).result(60)
-
-        yield one
+def engine(request):
+    """An engine of each start mode."""
+    if request.param == "zygote":
+        yield request.getfixturevalue("zygote")
+        return
+    with Engine(start_mode="exec") as made:
+        yield made
 
 
 CALLS = {
@@ -123,87 +109,142 @@ CALLS = {
     "asyncio": "by_asyncio('127.0.0.1', {port})",
     "requests": "by_requests('https://127.0.0.1:{port}/')",
     "httpx": "by_httpx('https://127.0.0.1:{port}/')",
-    "httpx, asynchronous": "by_httpx_async('https://127.0.0.1:{port}/')",
+    "httpx-asynchronous": "by_httpx_async('https://127.0.0.1:{port}/')",
 }
+PLACE = "host=127.0.0.1 port={port} user=jobcell dbname=postgres"
+
+
+@pytest.fixture(scope="module")
+def outcomes(engine, module, authorities, server, database):
+    """The outcome of each call, by the file that was trusted. A run makes all calls, because the imports take long."""
+    calls = {name: call.format(port=server) for name, call in CALLS.items()}
+    place = PLACE.format(port=database)
+    psycopg = {"psycopg": f"by_psycopg('{place}')"}
+    prefer = {"prefer": f"by_psycopg('{place} sslmode=prefer')"}
+    ours = file_of(authorities, "ours")
+    more = {"authorities": "authorities()", "environment": "environment()"}
+    look = {"look": f"look({ours!r})", "environment": "environment()"}
+    net = [f"127.0.0.1:{port}" for port in (server, database)]
+    return {
+        None: run(engine, module, {**calls, **more}, net=net),
+        "ours": run(engine, module, {**calls, **psycopg, **look}, net=net, ca_file=ours),
+        "stranger": run(
+            engine,
+            module,
+            {**calls, **psycopg, **prefer},
+            net=net,
+            ca_file=file_of(authorities, "stranger"),
+        ),
+        "both": run(
+            engine,
+            module,
+            {"authorities": "authorities()"},
+            net=net,
+            ca_file=file_of(authorities, "both"),
+        ),
+    }
+
+
+def run(engine, module, calls, *, steps=None, **permissions):
+    """Run calls as steps, none of which depends on another one; return the state of each.
+
+    Args:
+        engine: The engine.
+        module: The adaptor.
+        calls: The expression of each step.
+        steps: The permissions of a step, if they are not those of the run.
+        permissions: The permissions of the run.
+
+    """
+    begin = {"id": "begin", "expression": "def main(state): return {}"}
+    begin["next"] = dict.fromkeys(calls, True)
+    found = [begin]
+    for name, call in calls.items():
+        step = {"id": name, "adaptor": "tls", "expression": call}
+        if steps is not None:
+            step["permissions"] = steps[name]
+        found.append(step)
+    options = RunOptions(modules=module, permissions=Permissions(**permissions), timeout_s=60)
+    result = engine.execute({"workflow": {"steps": found}}, {}, options=options).result(90)
+    state = result.state
+    assert state is not None, result.error
+    return state if len(calls) > 1 else {next(iter(calls)): state}
 
 
 @pytest.mark.parametrize("library", CALLS)
-def test_a_library_trusts_the_file_and_nobody_else(run, authorities, server, library):
+def test_a_library_trusts_the_file_and_nobody_else(outcomes, library):
     """Without the file the server is not trusted, and with another file neither."""
-    call = CALLS[library].format(port=server)
-    trusting = run(call, server, file_of(authorities, "ours"))
-    assert trusting.state == {"data": "secure"}, trusting.error
-    for other in (None, file_of(authorities, "stranger")):
-        assert WRONG in str(run(call, server, other).error)
+    assert outcomes["ours"][library] == {"data": "secure"}
+    for other in (None, "stranger"):
+        assert WRONG in str(outcomes[other][library]["errors"])
 
 
-def test_psycopg_trusts_the_file_and_nobody_else(run, authorities, database):
+def test_psycopg_trusts_the_file_and_nobody_else(outcomes):
     """libpq verifies with the file, and without other settings of the job."""
-    call = f"by_psycopg('host=127.0.0.1 port={database} user=jobcell dbname=postgres')"
-    trusting = run(call, database, file_of(authorities, "ours"))
-    assert trusting.state == {"data": True}, trusting.error
-    assert WRONG in str(run(call, database, file_of(authorities, "stranger")).error)
+    assert outcomes["ours"]["psycopg"] == {"data": True}
+    assert WRONG in str(outcomes["stranger"]["psycopg"]["errors"])
 
 
-def test_libpq_alone_would_go_on_in_plain_text(run, authorities, database):
+def test_libpq_alone_would_go_on_in_plain_text(outcomes):
     """So the mode is set, too: with that of libpq a wrong certificate ends the encryption, not the attempt."""
-    place = f"host=127.0.0.1 port={database} user=jobcell dbname=postgres sslmode=prefer"
-    plain = run(f"by_psycopg('{place}')", database, file_of(authorities, "stranger"))
-    assert plain.state == {"data": False}, plain.error
+    assert outcomes["stranger"]["prefer"] == {"data": False}
 
 
-def test_the_authorities_of_the_machine_are_not_trusted(run, authorities):
+def test_the_authorities_of_the_machine_are_not_trusted(outcomes):
     """The file replaces all of them."""
-    assert run("authorities()", 443, file_of(authorities, "both")).state == {"data": 2}
-    assert run("authorities()").state["data"] == len(ssl.create_default_context().get_ca_certs())
+    assert outcomes["both"]["authorities"] == {"data": 2}
+    known = len(ssl.create_default_context().get_ca_certs())
+    assert outcomes[None]["authorities"] == {"data": known}
 
 
-def test_the_file_can_be_read_and_not_written(run, authorities):
+def test_the_file_can_be_read_and_not_written(outcomes, authorities):
     """A job cannot add an authority."""
     file = file_of(authorities, "ours")
-    found = run(f"look({file!r})", 443, file).state
-    assert found == {"data": Path(file).stat().st_size}
+    assert outcomes["ours"]["look"] == {"data": Path(file).stat().st_size}
 
 
-def test_a_run_without_a_file_has_no_variables(run, authorities):
-    """Also after a run with one, in the fork of a zygote."""
+OURS = {"LC_CTYPE", "MALLOC_ARENA_MAX", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+
+
+def test_a_run_without_a_file_has_no_variables(outcomes, authorities):
+    """A run with one has that of the file."""
+    names = outcomes["ours"]["environment"]["data"]
+    assert names["SSL_CERT_FILE"] == os.path.realpath(file_of(authorities, "ours"))
+    assert set(outcomes[None]["environment"]["data"]) <= OURS
+
+
+def test_a_run_after_one_with_a_file_has_no_variables(zygote, module, authorities):
+    """Also in the fork of a zygote."""
     file = file_of(authorities, "ours")
+    calls, net = {"environment": "environment()"}, ["127.0.0.1:443"]
     for _ in range(3):  # the permissions get a zygote of their own
-        names = run("environment()", 443, file).state["data"]
-        assert names["SSL_CERT_FILE"] == os.path.realpath(file)
-    ours = {"LC_CTYPE", "MALLOC_ARENA_MAX", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
-    assert set(run("environment()").state["data"]) <= ours
+        found = run(zygote, module, calls, net=net, ca_file=file)
+        assert found["environment"]["data"]["SSL_CERT_FILE"] == os.path.realpath(file)
+    found = run(zygote, module, calls, net=net)
+    assert set(found["environment"]["data"]) <= OURS
 
 
-def test_a_run_without_a_network_has_no_authorities(module, authorities):
+def test_a_run_without_a_network_has_no_authorities(zygote, module, authorities):
     """It has no server to verify."""
-    job = {"id": "a", "adaptor": "tls", "expression": "environment()"}
-    allowed = Permissions(ca_file=file_of(authorities, "ours"))
-    options = RunOptions(modules=module, permissions=allowed)
-    with Engine() as engine:
-        found = engine.execute({"workflow": {"steps": [job]}}, {}, options=options).result(60)
-    assert "SSL_CERT_FILE" not in found.state["data"]
+    calls = {"environment": "environment()"}
+    found = run(zygote, module, calls, ca_file=file_of(authorities, "ours"))
+    assert "SSL_CERT_FILE" not in found["environment"]["data"]
 
 
-def test_a_step_may_trust_fewer(module, authorities, server):
+def test_a_step_may_trust_fewer(zygote, module, authorities, server):
     """A file of the run's that the run may read, with a part of its authorities."""
-    ours, stranger, both = (file_of(authorities, name) for name in ("ours", "stranger", "both"))
-    call = CALLS["urllib"].format(port=server)
-    allowed = Permissions(net=[f"127.0.0.1:{server}"], read=[str(Path(both).parent)], ca_file=both)
-    options = RunOptions(modules=module, permissions=allowed)
-    with Engine() as engine:
-        found = {}
-        for name, file in (("ours", ours), ("stranger", stranger), ("both", both)):
-            job = {
-                "id": "a",
-                "adaptor": "tls",
-                "expression": call,
-                "permissions": {"ca_file": file},
-            }
-            plan = {"workflow": {"steps": [job]}}
-            found[name] = engine.execute(plan, {}, options=options).result(60)
-    assert found["ours"].state == found["both"].state == {"data": "secure"}
-    assert WRONG in str(found["stranger"].error)
+    files = {name: file_of(authorities, name) for name in ("ours", "stranger", "both")}
+    found = run(
+        zygote,
+        module,
+        dict.fromkeys(files, CALLS["urllib"].format(port=server)),
+        steps={name: {"ca_file": file} for name, file in files.items()},
+        net=[f"127.0.0.1:{server}"],
+        read=[str(Path(files["both"]).parent)],
+        ca_file=files["both"],
+    )
+    assert found["ours"] == found["both"] == {"data": "secure"}
+    assert WRONG in str(found["stranger"]["errors"])
 
 
 def test_a_file_that_is_gone_when_the_run_begins_is_an_error(authorities, tmp_path):

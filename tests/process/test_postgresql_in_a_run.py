@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import json
 import re
@@ -13,11 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 from authority import Authority
+from empty_databases import EmptyDatabases
 from modes import let_everybody_in
-from postgres import FAST, PostgresServer
+from postgres import PostgresServer
 from runs import make_engine
 
-from engine import Engine, Permissions, Policy, RunOptions, RunResult
+from engine import Engine, Permissions, RunOptions, RunResult
 
 ADAPTORS = Path(__file__).parents[2] / "adaptors"
 LIBRARIES = ("psycopg", "psycopg_binary", "typing_extensions")
@@ -42,6 +44,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(shared, place / shared.name)
     entry = {"name": "postgresql", "version": "1.0.0", "path": place.name, "module": "postgresql"}
     (root / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
+    compileall.compile_dir(place / "postgresql", quiet=1)  # as the command does it
     let_everybody_in(root)
     return root
 
@@ -51,19 +54,44 @@ def no_leak(no_leak_of_file: None, postgres: Any) -> None:
     """The engines of this file outlive each test."""
 
 
-@pytest.fixture(scope="module", params=["exec", "zygote"])
-def engine(request: pytest.FixtureRequest, repo: Path) -> Iterator[Engine]:
-    """An engine with the repo."""
-    with make_engine(request.param, repo_dir=repo, max_runs=2) as running:
+@pytest.fixture(scope="module")
+def engine(repo: Path) -> Iterator[Engine]:
+    """An engine with the repo.
+
+    It imports the library once for many runs. The work of the adaptor does not depend on the start of the child.
+    """
+    with make_engine("zygote", repo_dir=repo, max_runs=2) as running:
         yield running
+
+
+@pytest.fixture(params=["exec", "zygote"])
+def each_engine(request: pytest.FixtureRequest, repo: Path) -> Iterator[Engine]:
+    """An engine of each start mode."""
+    if request.param == "zygote":
+        yield request.getfixturevalue("engine")
+        return
+    with make_engine("exec", repo_dir=repo, max_runs=2) as running:
+        yield running
+
+
+def configuration_of(url: str) -> dict[str, Any]:
+    """Return the configuration for a database."""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    names = {"host": "host", "port": "port", "database": "dbname", "user": "user"}
+    return {**{key: parts[name] for key, name in names.items()}, "password": "pass-word-1"}
 
 
 @pytest.fixture
 def configuration(postgres_url: str) -> dict[str, Any]:
     """A configuration for an empty database."""
-    parts = psycopg.conninfo.conninfo_to_dict(postgres_url)
-    names = {"host": "host", "port": "port", "database": "dbname", "user": "user"}
-    return {**{key: parts[name] for key, name in names.items()}, "password": "pass-word-1"}
+    return configuration_of(postgres_url)
+
+
+@pytest.fixture(scope="module")
+def shared(empty_databases: EmptyDatabases) -> Iterator[dict[str, Any]]:
+    """A configuration for a database in which tests leave nothing."""
+    with empty_databases.new() as url:
+        yield configuration_of(url)
 
 
 def run(
@@ -107,9 +135,9 @@ sql("select * from visits where id = any($1) order by id", values=[[1, 2, 50]])
 DATA = {"id": 1, "name": "x' or 1=1; --", "born": "2024-05-06", "more": [2, 3]}
 
 
-def test_the_verbs_work_in_a_script(engine: Engine, configuration: dict[str, Any]):
+def test_the_verbs_work_in_a_script(each_engine: Engine, configuration: dict[str, Any]):
     """Lazy arguments, types, COPY and transactions, in a confined child."""
-    result = run(engine, configuration, JOB, state={"given": DATA})
+    result = run(each_engine, configuration, JOB, state={"given": DATA})
     assert result.reason == "success", result.error
     name = DATA["name"]
     empty = {"name": None, "born": None, "paid": None, "extra": None}
@@ -160,10 +188,10 @@ INTERPOLATED = {
 
 
 @pytest.mark.parametrize("form", INTERPOLATED)
-def test_interpolated_text_is_refused(engine: Engine, configuration: dict[str, Any], form: str):
+def test_interpolated_text_is_refused(engine: Engine, shared: dict[str, Any], form: str):
     """With a hint, and before anything is sent."""
     job = INTERPOLATED[form].replace("fn(", "transaction(")
-    error = run(engine, configuration, job, state={"data": DATA}).error
+    error = run(engine, shared, job, state={"data": DATA}).error
     assert error is not None
     assert (error.name, error.subtype) == ("AdaptorError", "InterpolatedQueryError")
     assert "values=[state.data.id]" in error.message
@@ -182,35 +210,33 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("form", WRITTEN)
-def test_text_that_stands_in_the_job_is_taken(
-    engine: Engine, configuration: dict[str, Any], form: str
-):
+def test_text_that_stands_in_the_job_is_taken(engine: Engine, shared: dict[str, Any], form: str):
     """In each form that authors write."""
-    result = run(engine, configuration, WRITTEN[form], state={"data": DATA})
+    result = run(engine, shared, WRITTEN[form], state={"data": DATA})
     assert result.reason == "success", result.error
     assert result.state["data"] == [{"n": 1}]
 
 
 def test_a_run_without_the_permission_does_not_reach_the_server(
-    engine: Engine, configuration: dict[str, Any]
+    engine: Engine, shared: dict[str, Any]
 ):
     """The report names the rule that would allow it, and not the password."""
-    error = run(engine, configuration, "sql('select 1')", net=[]).error
+    error = run(engine, shared, "sql('select 1')", net=[]).error
     assert error is not None
     assert error.subtype == "UnreachableError"
     assert error.details["retryable"] is False
-    assert f'net=["127.0.0.1:{configuration["port"]}"]' in (error.fix or "")
+    assert f'net=["127.0.0.1:{shared["port"]}"]' in (error.fix or "")
     assert "pass-word-1" not in repr(error)
-    other = run(engine, configuration, "sql('select 1')", net=["127.0.0.1:1"]).error
+    other = run(engine, shared, "sql('select 1')", net=["127.0.0.1:1"]).error
     assert other is not None
     assert other.subtype == "UnreachableError"
     assert "pass-word-1" not in repr(other)
 
 
-def test_a_rule_may_name_the_host(engine: Engine, configuration: dict[str, Any]):
+def test_a_rule_may_name_the_host(engine: Engine, shared: dict[str, Any]):
     """The library resolves the name in the network of the run."""
-    by_name = {**configuration, "host": "localhost"}
-    net = [f"localhost:{configuration['port']}"]
+    by_name = {**shared, "host": "localhost"}
+    net = [f"localhost:{shared['port']}"]
     result = run(engine, by_name, "sql('select 1 as n')", net=net)
     assert result.reason == "success", result.error
     assert result.state["data"] == [{"n": 1}]
@@ -250,19 +276,16 @@ def test_a_failure_is_retried_if_another_attempt_can_succeed(
         assert ("fail" in result.state.get("errors", {})) == (reason == "fail")
 
 
-def test_a_certificate_authority_needs_a_place_for_a_file(
-    repo: Path, configuration: dict[str, Any]
-):
+def test_a_certificate_authority_needs_a_place_for_a_file(engine: Engine, shared: dict[str, Any]):
     """libpq reads it from a file only, so the message names the permission."""
     ca = (Path(__file__).parents[1] / "support" / "authority.py").read_text()[:10]
-    with make_engine("exec", repo_dir=repo, policy=Policy()) as running:
-        wanted = {**configuration, "ssl": True, "ca": ca}
-        error = run(running, wanted, "sql('select 1')").error
-        assert error is not None
-        assert "configuration.ca needs a place for a file" in error.message
-        error = run(running, wanted, "sql('select 1')", scratch_mb=1).error
-        assert error is not None
-        assert "needs a place" not in error.message  # the server has no TLS
+    wanted = {**shared, "ssl": True, "ca": ca}
+    error = run(engine, wanted, "sql('select 1')").error
+    assert error is not None
+    assert "configuration.ca needs a place for a file" in error.message
+    error = run(engine, wanted, "sql('select 1')", scratch_mb=1).error
+    assert error is not None
+    assert "needs a place" not in error.message  # the text is not that of a certificate
 
 
 @pytest.fixture(scope="module")
@@ -276,14 +299,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def encrypted(authority: Authority, postgres: PostgresServer) -> Iterator[dict[str, Any]]:
     """The configuration of a server that speaks TLS, and knows clients by their certificates."""
-    both = authority.issue("server")
-    both.chmod(0o600)
-    shutil.chown(both, postgres.directory.owner())
-    settings = {"ssl": "on", "ssl_ca_file": str(authority.certificate)}
-    files = {"ssl_cert_file": str(both), "ssl_key_file": str(both)}
-    server = PostgresServer(settings={**FAST, **settings, **files})
-    yield {"host": "127.0.0.1", "port": server.port, "database": "postgres", "user": "jobcell"}
-    server.stop()
+    tls = postgres.speaking_tls(authority.issue("server"), clients_of=authority.certificate)
+    with tls:
+        yield {
+            "host": "127.0.0.1",
+            "port": postgres.port,
+            "database": "postgres",
+            "user": "jobcell",
+        }
 
 
 SHOW = "sql('select ssl, client_dn from pg_stat_ssl where pid = pg_backend_pid()')"

@@ -23,6 +23,12 @@ class Answer:
         self.error: str = found["error"]
         self.events: list[dict[str, Any]] = found["events"]
         self.usage: dict[str, Any] = found["usage"]
+        failed = [one for one in self.events if one["type"] == "job-error"]
+        self.errors: dict[str, str] = {
+            one["step_id"]: "{name}: {message}\n{fix}".format_map({"fix": "", **one["error"]})
+            for one in failed
+        }
+        """The error of each step that has failed."""
 
     @property
     def data(self) -> Any:
@@ -45,6 +51,13 @@ class Answer:
         """The error and the log lines."""
         lines = [one["message"] for one in self.events if one["type"] == "log"]
         return "\n".join([self.error, *map(str, lines)])
+
+    def said_by(self, step: str) -> str:
+        """The error and the log lines of a step."""
+        lines = [
+            one["message"] for one in self.events if one["type"] == "log" and one["step_id"] == step
+        ]
+        return "\n".join([self.errors.get(step, ""), *map(str, lines)])
 
 
 class SpaceEngine:
@@ -84,6 +97,14 @@ class SpaceEngine:
         plan = {"workflow": {"steps": [job]}}
         return Answer(self._ask(plan=plan, permissions={"net": rules, **permissions}))
 
+    def run_each(self, calls: dict[str, str], *rules: str, **permissions: object) -> Answer:
+        """Run the calls as steps of one run, none of which depends on another one; the state has that of each."""
+        begin: dict[str, Any] = {"id": "begin", "expression": "def main(state): return {}"}
+        steps = [{"id": name, "adaptor": "tls", "expression": call} for name, call in calls.items()]
+        begin["next"] = dict.fromkeys(calls, True)
+        plan = {"workflow": {"steps": [begin, *steps]}}
+        return Answer(self._ask(plan=plan, permissions={"net": rules, **permissions}))
+
     def close(self) -> None:
         """End the engine."""
         self._out.close()
@@ -114,7 +135,7 @@ def main() -> None:
             events = [
                 {**msgspec.to_builtins(event), "type": event.type}
                 for event in run.poll(after=0)
-                if event.type in {"log", "net-connect"}
+                if event.type in {"log", "net-connect", "job-error"}
             ]
             state = result.state
             error = "" if result.error is None else f"{result.error.name}: {result.error.message}"

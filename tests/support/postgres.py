@@ -15,6 +15,7 @@ import os
 import pwd
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -286,6 +287,42 @@ class PostgresServer:
         finally:
             self.start_again()
             self.sql(f"drop database {name} with (force)")
+
+    @contextlib.contextmanager
+    def speaking_tls(self, certificate: Path, *, clients_of: Path | None = None) -> Iterator[None]:
+        """Have the server speak TLS as well, until the end of the block.
+
+        Args:
+            certificate: A file with its key and its certificate.
+            clients_of: A file with the authorities whose clients it knows by their certificates.
+
+        """
+        own = self.directory / "tls"
+        shutil.copy(certificate, own)
+        own.chmod(0o600)
+        if self._account:
+            os.chown(own, self._account["user"], self._account["group"])
+        settings = {"ssl_cert_file": own, "ssl_key_file": own, "ssl": "on"}
+        if clients_of is not None:
+            settings["ssl_ca_file"] = clients_of
+        try:
+            for name, value in settings.items():
+                self.sql(f"alter system set {name} = '{value}'")
+            self._reload("on")
+            yield
+        finally:
+            self.start_again()
+            for name in settings:
+                self.sql(f"alter system reset {name}")
+            self._reload("off")
+
+    def _reload(self, ssl: str) -> None:
+        """Have the server read its settings, and wait until new connections have them."""
+        self.sql("select pg_reload_conf()")
+        deadline = time.monotonic() + 60
+        while self.sql("show ssl") != ssl:
+            assert time.monotonic() < deadline, self.log.read_text()[-2000:]
+            time.sleep(0.002)
 
     def running(self) -> bool:
         """Whether the server accepts statements."""

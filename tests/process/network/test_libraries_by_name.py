@@ -6,7 +6,6 @@ The engine runs in a network namespace of the test, in which hosts have names.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import socket
@@ -130,15 +129,6 @@ def servers(space, authority):
 @pytest.fixture(scope="module")
 def database(space, authority, postgres):
     """The real server of the tests, with TLS, at an address in the namespace."""
-    owner = postgres.directory.stat()
-    both = postgres.directory / "by-name.both"
-    shutil.copy(authority.issue("database", BASE, f"other-{BASE}"), both)
-    os.chown(both, owner.st_uid, owner.st_gid)
-    both.chmod(0o600)
-    for name in ("ssl_cert_file", "ssl_key_file"):
-        postgres.sql(f"ALTER SYSTEM SET {name} = '{both}'")
-    postgres.sql("ALTER SYSTEM SET ssl = on")
-    postgres.sql("SELECT pg_reload_conf()")
 
     def carry(end: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", postgres.port)) as there:
@@ -147,10 +137,12 @@ def database(space, authority, postgres):
             pump(end, there)
             back.join()
 
-    with served(space.listener(DATABASE, 5432), carry):
+    certificate = authority.issue("database", BASE, f"other-{BASE}")
+    with (
+        postgres.speaking_tls(certificate),
+        served(space.listener(DATABASE, 5432), carry),
+    ):
         yield
-    postgres.sql("ALTER SYSTEM SET ssl = off")
-    postgres.sql("SELECT pg_reload_conf()")
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
@@ -179,59 +171,103 @@ CALLS = {
     "asyncio": "by_asyncio('{host}', 443)",
     "requests": "by_requests('https://{host}/')",
     "httpx": "by_httpx('https://{host}/')",
-    "httpx, asynchronous": "by_httpx_async('https://{host}/')",
+    "httpx-asynchronous": "by_httpx_async('https://{host}/')",
 }
 
 
-@pytest.mark.parametrize("library", CALLS)
-def test_a_library_reaches_a_host_by_its_name(engine, servers, authority, library):
-    """With TLS from end to end, and the event has the name."""
-    trusted = str(authority.certificate)
-    found = engine.run(CALLS[library].format(host=API), f"{API}:443", ca_file=trusted)
-    assert found.data == API
-    assert found.connections == [(API, 443, "open")]
-    assert found.usage["connections"] == 1
-    assert found.usage["net_received_bytes"] > 500  # the certificate
+PSYCOPG = "by_psycopg('host={host} port=5432 user=jobcell dbname=postgres')"
+
+
+@pytest.fixture(scope="module")
+def calls(servers, database):
+    """The calls of all libraries: one run has a step for each, because their imports take long."""
+
+    def with_names(host, base):
+        made = {name: call.format(host=host) for name, call in CALLS.items()}
+        return {**made, "psycopg": PSYCOPG.format(host=base)}
+
+    return with_names
+
+
+@pytest.fixture(scope="module")
+def allowed(engine, calls, authority):
+    """A run whose rules have the names that the libraries ask for."""
+    rules, trusted = (f"{API}:443", f"{BASE}:5432"), str(authority.certificate)
+    return engine.run_each(calls(API, BASE), *rules, ca_file=trusted)
+
+
+@pytest.fixture(scope="module")
+def refused(engine, calls, authority):
+    """A run whose rules have other names of the same servers."""
+    rules, trusted = (f"{API}:443", f"{BASE}:5432"), str(authority.certificate)
+    return engine.run_each(calls(OTHER, f"other-{BASE}"), *rules, ca_file=trusted)
+
+
+@pytest.fixture(scope="module")
+def allowed_both(engine, calls, authority):
+    """The twin of that run, with rules for all names."""
+    rules = (f"{API}:443", f"{OTHER}:443", f"{BASE}:5432")
+    return engine.run_each(calls(OTHER, BASE), *rules, ca_file=str(authority.certificate))
 
 
 @pytest.mark.parametrize("library", CALLS)
-def test_another_name_of_the_same_server_is_refused(engine, servers, authority, library):
+def test_a_library_reaches_a_host_by_its_name(allowed, library):
+    """With TLS from end to end."""
+    assert allowed.state[library] == {"data": API}, allowed.error
+
+
+def test_an_event_of_a_connection_has_the_name(allowed):
+    """Each library has one, and the total of the run has all of them."""
+    web = [one for one in allowed.connections if one[0] == API]
+    assert web == [(API, 443, "open")] * len(CALLS)
+    assert allowed.usage["connections"] == len(allowed.connections)
+    assert allowed.usage["net_received_bytes"] > 500 * len(CALLS)  # the certificate
+
+
+@pytest.mark.parametrize("library", CALLS)
+def test_another_name_of_the_same_server_is_refused(refused, allowed_both, library):
     """The same address and port, and a certificate for both; the text names the rule that is missing."""
-    call, trusted = CALLS[library].format(host=OTHER), str(authority.certificate)
-    found = engine.run(call, f"{API}:443", ca_file=trusted)
-    assert found.state["data"] != OTHER
-    assert f'Permissions(net=["{OTHER}:443"])' in found.said
-    assert {outcome for *_, outcome in found.connections} <= {"refused"}
+    assert refused.state[library].get("data") != OTHER
+    assert f'Permissions(net=["{OTHER}:443"])' in refused.said_by(library)
     # The twin: with the rule the same job succeeds.
-    assert engine.run(call, f"{API}:443", f"{OTHER}:443", ca_file=trusted).data == OTHER
+    assert allowed_both.state[library] == {"data": OTHER}
 
 
-def test_psycopg_reaches_a_real_server_by_name(engine, database, authority):
+def test_nothing_but_refusals_is_reported_of_another_name(refused):
+    """No library has been connected."""
+    assert {outcome for *_, outcome in refused.connections} <= {"refused"}
+
+
+def test_psycopg_reaches_a_real_server_by_name(allowed):
     """libpq looks the name up in C, verifies it in the certificate, and encrypts."""
-    place = f"by_psycopg('host={BASE} user=jobcell dbname=postgres')"
-    found = engine.run(place, f"{BASE}:5432", ca_file=str(authority.certificate))
-    assert found.data is True
-    assert (BASE, 5432, "open") in found.connections
+    assert allowed.state["psycopg"] == {"data": True}, allowed.error
+    assert (BASE, 5432, "open") in allowed.connections
 
 
-def test_psycopg_is_refused_another_name(engine, database, authority):
+def test_psycopg_is_refused_another_name(refused):
     """The error or the log has the rule."""
-    place = f"by_psycopg('host=other-{BASE} port=5432 user=jobcell dbname=postgres')"
-    found = engine.run(place, f"{BASE}:5432", ca_file=str(authority.certificate))
-    assert found.error.startswith(("AdaptorError", "JobError"))
-    assert f'Permissions(net=["other-{BASE}:5432"])' in found.said
+    assert refused.errors["psycopg"].startswith(("AdaptorError", "JobError"))
+    assert f'Permissions(net=["other-{BASE}:5432"])' in refused.said_by("psycopg")
+
+
+@pytest.fixture(scope="module")
+def zygote(space, modules):
+    """An engine in the namespace, for what does not depend on the start of a child."""
+    made = SpaceEngine(space, "zygote", modules)
+    yield made
+    made.close()
 
 
 @pytest.mark.slow
-def test_300_megabytes_come_through_a_run_as_they_were_sent(engine, servers):
+def test_300_megabytes_come_through_a_run_as_they_were_sent(zygote, servers):
     """And thirty go back; the totals of the run have all of them."""
     total = 0
     for _ in range(MEGABYTES):
         total = zlib.crc32(BLOCK, total)
-    down = engine.run(f"download('http://{API}/big')", f"{API}:80")
+    down = zygote.run(f"download('http://{API}/big')", f"{API}:80")
     assert down.data == [MEGABYTES << 20, total]
     assert down.usage["net_received_bytes"] >= MEGABYTES << 20
-    sent, received = engine.run(f"upload('http://{API}/', 30)", f"{API}:80").data
+    sent, received = zygote.run(f"upload('http://{API}/', 30)", f"{API}:80").data
     assert sent == received
 
 
@@ -240,20 +276,25 @@ def test_all_connections_go_through_a_proxy(space, servers, modules, authority, 
     policy = {"net_proxy": f"http://ann:se-cret@{PLACE[0]}:{PLACE[1]}"}
     settings = ("ConnectPort 443", "Allow 0.0.0.0/0", "BasicAuth ann se-cret")
     trusted = str(authority.certificate)
+    calls = {name: call.format(host=API) for name, call in CALLS.items()}
+    calls["not carried"] = f"by_urllib('http://{API}/')"
+    calls["no rule"] = f"by_urllib('https://{OTHER}/')"
     with tinyproxy(space, tmp_path, *settings) as log:
-        engine = SpaceEngine(space, "zygote", modules, **policy)
-        for call in CALLS.values():
-            found = engine.run(call.format(host=API), f"{API}:443", ca_file=trusted)
-            assert found.data == API
-            assert found.connections == [(API, 443, "open")]
+        engine = SpaceEngine(space, "exec", modules, **policy)
+        found = engine.run_each(calls, f"{API}:443", f"{API}:80", ca_file=trusted)
+        assert {name: found.state[name] for name in CALLS} == {
+            name: {"data": API} for name in CALLS
+        }
+        assert [one for one in found.connections if one[1] == 443 and one[0] == API] == [
+            (API, 443, "open")
+        ] * len(CALLS)
         assert log.read_text().count(f"CONNECT {API}:443 ") == len(CALLS)
 
-        refused = engine.run(f"by_urllib('http://{API}/')", f"{API}:80")
-        assert refused.connections == [(API, 80, "failed")]
-        [event] = [one for one in refused.events if one["type"] == "net-connect"]
+        assert (API, 80, "failed") in found.connections
+        [event] = [one for one in found.events if one.get("port") == 80]
         assert event["reason"].startswith("the proxy answered 403")
 
         # A rule is still needed: the proxy hears nothing of another name.
-        engine.run(f"by_urllib('https://{OTHER}/')", f"{API}:443", ca_file=trusted)
+        assert "no rule" in found.errors
         assert OTHER not in log.read_text()
         engine.close()
