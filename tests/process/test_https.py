@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import ssl
 import threading
@@ -15,7 +14,7 @@ import pytest
 from authority import Authority
 from runs import QUICK, make_engine
 
-from engine import Permissions, RunResult
+from engine import Engine, ModuleRef, Permissions, RunResult
 from engine.confinement import certificates
 
 VERBS = '''
@@ -97,29 +96,42 @@ def server(authority: Authority) -> Iterator[str]:
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    """A repo with an adaptor that speaks TLS."""
-    package = tmp_path / "repo" / "tls_1" / "tls"
+def adaptor(tmp_path: Path) -> Path:
+    """The directory of an adaptor that speaks TLS."""
+    package = tmp_path / "tls_1" / "tls"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(VERBS)
-    entry = {"name": "tls", "version": "1", "path": "tls_1", "module": "tls"}
-    (tmp_path / "repo" / "repo.json").write_text(json.dumps({"adaptors": [entry]}))
-    return tmp_path / "repo"
+    return package.parent
 
 
-def run(mode: str, repo: Path, expression: str, net: tuple[str, ...]) -> RunResult:
-    """Run one step with these permissions on an engine of its own."""
+@pytest.fixture(scope="module")
+def engines() -> Iterator[dict[str, Engine]]:
+    """An engine of each start mode, for all tests."""
+    with make_engine("zygote") as zygote, make_engine("exec") as cold:
+        yield {"zygote": zygote, "exec": cold}
+
+
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file: None, engines: dict[str, Engine]) -> None:
+    """The engines outlive each test."""
+
+
+def run(engine: Engine, adaptor: Path, expression: str, net: tuple[str, ...]) -> RunResult:
+    """Run one step with these permissions."""
     plan = {"workflow": {"steps": [{"id": "a", "adaptor": "tls", "expression": expression}]}}
-    options = msgspec.structs.replace(QUICK, permissions=Permissions(net=net))
-    with make_engine(mode, repo_dir=repo, options=options) as engine:
-        return engine.execute(plan).result(30)
+    modules = {"tls": ModuleRef(path=str(adaptor))}
+    permissions = Permissions(net=net)
+    options = msgspec.structs.replace(QUICK, permissions=permissions, modules=modules)
+    return engine.execute(plan, options=options).result(30)
 
 
 BOTH = pytest.mark.parametrize("mode", ["zygote", "exec"])
 
 
 @BOTH
-def test_the_authorities_of_the_machine_are_loaded(mode: str, repo: Path, monkeypatch):
+def test_the_authorities_of_the_machine_are_loaded(
+    mode: str, engines: dict[str, Engine], adaptor: Path, monkeypatch
+):
     """The number is the same as outside; the environment of the manager does not matter."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -127,7 +139,7 @@ def test_the_authorities_of_the_machine_are_loaded(mode: str, repo: Path, monkey
     paths = ssl.get_default_verify_paths()
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
 
-    found = run(mode, repo, "authorities()", ("example.org:443",)).state["data"]
+    found = run(engines[mode], adaptor, "authorities()", ("example.org:443",)).state["data"]
 
     assert found["loaded"] == outside
     assert found["there"] == [
@@ -136,14 +148,21 @@ def test_the_authorities_of_the_machine_are_loaded(mode: str, repo: Path, monkey
     assert found["environment"] == []
 
 
-def test_without_a_network_permission_there_are_none(repo: Path):
+def test_without_a_network_permission_there_are_none(engines: dict[str, Engine], adaptor: Path):
     """A run without a network has no server to verify."""
-    assert run("exec", repo, "authorities()", ()).state["data"]["loaded"] == 0
+    found = run(engines["exec"], adaptor, "authorities()", ())
+    assert found.state["data"]["loaded"] == 0
 
 
 @BOTH
 def test_an_authority_behind_links_is_trusted(
-    mode: str, repo: Path, server: str, authority: Authority, tmp_path: Path, monkeypatch
+    mode: str,
+    engines: dict[str, Engine],
+    adaptor: Path,
+    server: str,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch,
 ):
     """The directory that is compiled into OpenSSL is a link to a link, and so are its files."""
     stored, certs, named = tmp_path / "share", tmp_path / "etc" / "certs", tmp_path / "lib"
@@ -159,25 +178,30 @@ def test_an_authority_behind_links_is_trusted(
     job = f"fetch('https://{server}', capath={str(capath)!r})"
     certificates.certificates.cache_clear()
     try:
-        assert run(mode, repo, job, (server,)).state == {"data": "secure"}
+        assert run(engines[mode], adaptor, job, (server,)).state == {"data": "secure"}
     finally:
         certificates.certificates.cache_clear()
     # If the engine does not find the directory, a run cannot read it, and the same job trusts
     # nobody.
     monkeypatch.undo()
-    assert "certificate verify failed" in str(run(mode, repo, job, (server,)).error)
+    assert "certificate verify failed" in str(run(engines[mode], adaptor, job, (server,)).error)
 
 
 @BOTH
 @pytest.mark.parametrize("trusted", ["authority", "stranger"])
 def test_an_adaptor_brings_its_own_authorities(
-    mode: str, repo: Path, server: str, trusted: str, request: pytest.FixtureRequest
+    mode: str,
+    engines: dict[str, Engine],
+    adaptor: Path,
+    server: str,
+    trusted: str,
+    request: pytest.FixtureRequest,
 ):
     """The authority is a file in the package, as in certifi; a wrong authority does not help."""
     pem = request.getfixturevalue(trusted).certificate
-    shutil.copy(pem, repo / "tls_1" / "tls" / "cacert.pem")
+    shutil.copy(pem, adaptor / "tls" / "cacert.pem")
 
-    result = run(mode, repo, f"fetch('https://{server}', own=True)", (server,))
+    result = run(engines[mode], adaptor, f"fetch('https://{server}', own=True)", (server,))
 
     if trusted == "authority":
         assert result.state == {"data": "secure"}, result.error
@@ -185,7 +209,9 @@ def test_an_adaptor_brings_its_own_authorities(
         assert "certificate verify failed" in str(result.error)
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(repo: Path, server: str):
+def test_a_server_that_nobody_vouches_for_is_refused(
+    engines: dict[str, Engine], adaptor: Path, server: str
+):
     """The authorities of the machine do not know our server."""
-    error = run("exec", repo, f"fetch('https://{server}')", (server,)).error
+    error = run(engines["exec"], adaptor, f"fetch('https://{server}')", (server,)).error
     assert "certificate verify failed" in str(error)

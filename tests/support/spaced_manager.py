@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from network_spaces import Space
-from warm import WarmProcess
+from warm import WarmProcess, run_warm
 
 ROOT = Path(__file__).parents[2]
 ORDINARY = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "--"]
@@ -37,16 +37,20 @@ def run_script(script: str, *, under: list[str] = ()) -> Any:  # type: ignore[as
 
     Args:
         script: Python, after the imports of `HEAD`.
-        under: The program that starts it.
+        under: The program that starts it; without one it is a fork of the warm server.
 
     """
     head = HEAD.format(root=str(ROOT), support=str(Path(__file__).parent))
-    done = subprocess.run(
-        [*under, sys.executable, "-c", head + script],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = (
+        subprocess.run(
+            [*under, sys.executable, "-c", head + script],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if under
+        else run_warm(head + script, timeout_s=120)
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -57,13 +57,13 @@ def server(place) -> Iterator[Web]:
         yield made
 
 
-@pytest.fixture
-def jobcell(place, tmp_path) -> Command:
-    """Run the command in a directory of the test."""
+@pytest.fixture(scope="module")
+def jobcell(place) -> Command:
+    """Run the command: `jobcell(directory, *arguments)`."""
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
         env = {"PATH": "/usr/bin:/bin", "JOBCELL_REPO": str(place / "repo")}
-        return run_warm(None, *arguments, cwd=tmp_path, env=env, timeout_s=120)
+        return run_warm(None, *arguments, cwd=directory, env=env, timeout_s=120)
 
     return run
 
@@ -74,27 +74,34 @@ def plan(server: Web) -> dict[str, Any]:
     return {"workflow": {"steps": [{"id": "a", "next": "b", **step}, {"id": "b", **step}]}}
 
 
-@pytest.fixture
-def journal(place, server, jobcell, tmp_path) -> Path:
-    """The journal of a run that was cut after its first step."""
-    (tmp_path / "plan.json").write_text(json.dumps(plan(server)))
-    shutil.copy(place / "ours.pem", tmp_path / "ca.pem")
-    let_everybody_in(tmp_path)
+@pytest.fixture(scope="module")
+def cut(place, server, jobcell, tmp_path_factory) -> Path:
+    """A directory with the journal of a run that was cut after its first step; its authorities are beside it."""
+    directory = tmp_path_factory.mktemp("cut")
+    (directory / "plan.json").write_text(json.dumps(plan(server)))
+    shutil.copy(place / "ours.pem", directory / "ca.pem")
+    let_everybody_in(directory)
     net = ("--net", f"localhost:{server.port}", "--ca-file", "ca.pem")
-    whole = jobcell("run", "plan.json", "--journal", "whole", *net)
+    whole = jobcell(directory, "run", "plan.json", "--journal", "whole", *net)
     assert json.loads(whole.stdout) == {"data": "secure"}, whole.stderr
-    with FileJournal(tmp_path / "whole") as found:
+    with FileJournal(directory / "whole") as found:
         about, records = found.about, list(found.records())
-    with FileJournal(tmp_path / "j") as cut:
-        cut.describe(about)
-        cut.record(records[0])
+    with FileJournal(directory / "j") as journal:
+        journal.describe(about)
+        journal.record(records[0])
+    return directory
+
+
+@pytest.fixture
+def journal(cut, server, tmp_path) -> Path:
+    """A copy of that journal for one test."""
     server.seen.clear()
-    return tmp_path / "j"
+    return Path(shutil.copy(cut / "j", tmp_path / "j"))
 
 
 def test_a_resumed_run_has_its_rules_and_its_authorities(journal, server, jobcell):
     """Both are in the journal; only the second step connects."""
-    done = jobcell("resume", journal)
+    done = jobcell(journal.parent, "resume", journal)
     assert json.loads(done.stdout) == {"data": "secure"}, done.stderr
     assert len(server.seen) == 1
     [line] = [one for one in done.stderr.splitlines() if one.startswith("options of the journal")]
@@ -103,18 +110,19 @@ def test_a_resumed_run_has_its_rules_and_its_authorities(journal, server, jobcel
 
 def test_a_resumed_run_may_get_other_authorities(journal, place, server, jobcell):
     """With those of a stranger the server is refused, as in any run."""
-    done = jobcell("resume", journal, "--ca-file", place / "stranger.pem")
+    done = jobcell(journal.parent, "resume", journal, "--ca-file", place / "stranger.pem")
     assert done.returncode == 1
     assert "certificate verify failed" in done.stderr
     assert server.seen == []
 
 
-def test_a_resumed_run_whose_authorities_are_gone_does_not_start(
-    journal, server, jobcell, tmp_path
-):
+def test_a_resumed_run_whose_authorities_are_gone_does_not_start(journal, cut, server, jobcell):
     """The error names the file, and nothing else is trusted in its place."""
-    (tmp_path / "ca.pem").unlink()
-    done = jobcell("resume", journal)
+    (cut / "ca.pem").rename(cut / "away")
+    try:
+        done = jobcell(journal.parent, "resume", journal)
+    finally:
+        (cut / "away").rename(cut / "ca.pem")
     assert (done.returncode, done.stdout) == (2, "")
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "ca.pem" in line
@@ -125,7 +133,7 @@ def test_a_resumed_run_whose_authorities_are_gone_does_not_start(
 def test_a_resumed_run_can_be_audited(journal, server, jobcell):
     """The audit sees the steps that run now, and says that others were replayed."""
     rule = f"localhost:{server.port}"
-    done = jobcell("resume", journal, "--net-audit", "--net", rule)
+    done = jobcell(journal.parent, "resume", journal, "--net-audit", "--net", rule)
     assert json.loads(done.stdout) == {"data": "secure"}, done.stderr
     lines = [line for line in done.stderr.splitlines() if "net audit" in line or line[:3] == "  ["]
     assert lines == [
@@ -135,7 +143,7 @@ def test_a_resumed_run_can_be_audited(journal, server, jobcell):
     ]
 
 
-def test_a_worker_gives_runs_its_rules_and_its_authorities(place, server, jobcell, tmp_path):
+def test_a_worker_gives_runs_its_rules_and_its_authorities(place, server, tmp_path):
     """`jobcell worker --net --ca-file`: a run of the store trusts that file, and nobody else."""
     pytest.importorskip("sqlalchemy")
     from workers import PATIENCE_S, WorkerProcess

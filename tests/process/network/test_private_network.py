@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 from network_jobs import CONNECT, connections, echo, engine_with, options
 from runs import MODES, finish
 
+from engine import Engine
+
 OTHER = "10.1.2.3"
+
+
+@pytest.fixture(scope="module", params=["exec", "zygote"])
+def eng(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine of each start mode that the tests share, and with it the relay."""
+    with engine_with(request.param, options("127.0.0.1:1")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_leak(no_leak_of_file: None) -> None:
+    """The engines outlive each test."""
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -40,12 +55,9 @@ def test_a_job_reaches_what_its_rules_name_and_nothing_else(mode):
     assert result.usage.net_received_bytes == 4
 
 
-@pytest.mark.parametrize("mode", ["exec", "zygote"])
-def test_the_report_says_how_the_network_is_enforced(mode):
+def test_the_report_says_how_the_network_is_enforced(eng):
     """The child has tried it: an address that belongs to nobody is its own."""
-    made = options("127.0.0.1:80")
-    with engine_with(mode, made) as eng:
-        result = eng.execute(CONNECT, {"data": []}).result()
+    result = eng.execute(CONNECT, {"data": []}, options=options("127.0.0.1:80")).result()
 
     layers = {layer.name: layer for layer in result.confinement.layers}
     assert result.confinement.net == "by name"
@@ -54,11 +66,10 @@ def test_the_report_says_how_the_network_is_enforced(mode):
     assert {probe.name: probe.blocked for probe in result.confinement.probes}["network"]
 
 
-@pytest.mark.parametrize("mode", ["exec", "zygote"])
-def test_a_star_is_the_network_of_the_machine(mode):
+def test_a_star_is_the_network_of_the_machine(eng):
     """Such a run has no relay, so that nobody counts its connections."""
-    with echo() as server, engine_with(mode, options("*")) as eng:
-        run = eng.execute(CONNECT, {"data": [("127.0.0.1", server.port)]})
+    with echo() as server:
+        run = eng.execute(CONNECT, {"data": [("127.0.0.1", server.port)]}, options=options("*"))
         result = run.result()
 
     layers = {layer.name: layer for layer in result.confinement.layers}
@@ -68,31 +79,29 @@ def test_a_star_is_the_network_of_the_machine(mode):
     assert (layers["network"].state, layers["network"].detail) == ("off", "open")
 
 
-@pytest.mark.parametrize("mode", ["exec", "zygote"])
-def test_without_the_layer_another_host_is_reached(mode):
+def test_without_the_layer_another_host_is_reached(eng, request):
     """The twin: the ports alone say nothing about a host."""
     with echo("127.0.0.2") as server:
         made = options(f"127.0.0.1:{server.port}")
         places = {"data": [("127.0.0.2", server.port)]}
-        with engine_with(mode, made) as eng:
-            result = eng.execute(CONNECT, places).result()
+        result = eng.execute(CONNECT, places, options=made).result()
         assert result.state == {"data": ["ConnectionResetError"]}
         assert server.connections == 0
 
-        with engine_with(mode, made, without=("network",)) as eng:
-            result = eng.execute(CONNECT, places).result()
+        mode = request.node.callspec.params["eng"]
+        with engine_with(mode, made, without=("network",)) as open_engine:
+            result = open_engine.execute(CONNECT, places).result()
         assert result.state == {"data": ["ping"]}
     assert result.confinement.net == "open"
 
 
-@pytest.mark.parametrize("mode", ["exec", "zygote"])
-def test_many_ports_have_a_listener_each(mode):
+def test_many_ports_have_a_listener_each(eng):
     """There are more of them than a child may have open files, and than one message can carry."""
     with echo() as server:
         low = min(server.port, 65_535 - 1_023)
         made = options(f"127.0.0.1:{low}-{low + 1_023}")
-        with engine_with(mode, made) as eng:
-            result = eng.execute(CONNECT, {"data": [("127.0.0.1", server.port)]}).result()
+        places = {"data": [("127.0.0.1", server.port)]}
+        result = eng.execute(CONNECT, places, options=made).result()
 
     assert result.error is None
     assert result.state == {"data": ["ping"]}
@@ -116,14 +125,13 @@ def main(state):
 """
 
 
-@pytest.mark.parametrize("mode", ["exec", "zygote"])
-def test_tcp_does_not_pace_its_packets_inside(mode):
+def test_tcp_does_not_pace_its_packets_inside(eng):
     """Nothing is lost there.  On the machine's own network a job gets the machine's method."""
     with echo() as server, socket.socket() as outside:
         machine = outside.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
         places = [(host, server.port) for host in ("127.0.0.1", "127.1.2.3", OTHER, "2001:db8::1")]
-        with engine_with(mode, options(f"127.0.0.1:{server.port}")) as eng:
-            assert eng.execute(METHOD, {"data": places}).result().state == {"data": ["reno"] * 4}
-        with engine_with(mode, options("*")) as eng:
-            result = eng.execute(METHOD, {"data": places[:1]}).result()
+        made = options(f"127.0.0.1:{server.port}")
+        result = eng.execute(METHOD, {"data": places}, options=made).result()
+        assert result.state == {"data": ["reno"] * 4}
+        result = eng.execute(METHOD, {"data": places[:1]}, options=options("*")).result()
     assert result.state == {"data": [machine.rstrip(b"\0").decode()]}
