@@ -1,7 +1,8 @@
-"""A relay that was taken over: it puts on the relay's walls, tries to do harm, and prints what it could.
+"""Relays that were taken over: each puts on the relay's walls, tries to do harm, and prints what it could.
 
-``python relay_attacker.py JSON`` with ``without`` (layers), ``attacks`` (names) and values for the attacks.
-The answer is JSON: for each attack null if it succeeded, otherwise the error.
+``python relay_attacker.py JSON`` with a list of objects. Each has ``without`` (layers), ``attacks`` (names) and values
+for the attacks, and each is tried by a fork of its own. The answer is a line of JSON for each, with the exit code of the
+fork, and for each attack null if it succeeded, otherwise the error.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import resource
 import socket
 import sys
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS = 3, 39
@@ -157,8 +161,8 @@ def choose_congestion(values: dict) -> None:
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
-def main() -> None:
-    values = json.loads(sys.argv[1])
+def load_walls() -> Callable[..., Any]:
+    """Return the function that puts on the walls of a relay, without the rest of the engine."""
     sys.path.insert(0, str(ROOT))
     for name, place in (("engine", ROOT / "engine"), ("engine.network", ROOT / "engine/network")):
         bare = ModuleType(name)
@@ -166,6 +170,11 @@ def main() -> None:
         sys.modules[name] = bare
     from engine.network.relay.walls import put_on
 
+    return put_on
+
+
+def attack_with(put_on: Callable[..., Any], values: dict) -> dict[str, Any]:
+    """Put on the walls in this process, and try all attacks."""
     kept = os.open("/dev/null", os.O_RDONLY)
     pair = socket.socketpair()
     values |= {"engine": os.getppid(), "kept": kept, "pair": pair}
@@ -178,7 +187,31 @@ def main() -> None:
             done[attack] = None
         except (OSError, MemoryError, AssertionError) as error:
             done[attack] = type(error).__name__
-    print(json.dumps({"done": done, "layers": {layer.name: layer.state for layer in layers}}))
+    return {"done": done, "layers": {layer.name: layer.state for layer in layers}}
+
+
+def main() -> None:
+    put_on = load_walls()
+    for values in json.loads(sys.argv[1]):
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                os.dup2(writer, 1)
+                os.closerange(3, 100)
+                print(json.dumps(attack_with(put_on, values)), flush=True)
+                code = 0
+            finally:
+                if code:
+                    traceback.print_exc()
+                os._exit(code)
+        os.close(writer)
+        with open(reader) as end:  # noqa: PTH123 - a descriptor
+            text = end.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        Path(values["directory"], "written").unlink(missing_ok=True)  # it may be another user's
+        print(json.dumps({"code": code, **(json.loads(text) if code == 0 else {})}), flush=True)
 
 
 if __name__ == "__main__":

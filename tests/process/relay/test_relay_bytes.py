@@ -226,13 +226,13 @@ def use(run, number):
 
 @SEES_DESCRIPTORS
 @pytest.mark.slow
-def test_ten_thousand_connections_leave_nothing_behind(job, listener):
+def test_thousands_of_connections_leave_nothing_behind(job, listener):
     """Memory and descriptors of the relay are flat, and a thousand reports are sent one by one."""
     run = job(RULE)
     relay = run.relay
 
     def serve():
-        for _ in range(10_000):
+        for _ in range(4_000):
             end, _ = listener.accept()
             end.send(b"x")
             end.close()
@@ -241,13 +241,13 @@ def test_ten_thousand_connections_leave_nothing_behind(job, listener):
     thread.start()
     use(run, 1_500)
     memory, descriptors = relay.memory_bytes(), relay.descriptors()
-    use(run, 8_500)
+    use(run, 2_500)
     thread.join(WAIT_S)
     closed = run.close()
-    assert relay.memory_bytes() - memory < 1 << 20
+    assert relay.memory_bytes() - memory < 1 << 18  # 105 bytes for each connection
     assert relay.descriptors() <= descriptors
-    assert (closed.connections, closed.dropped) == (10_000, 9_000)
-    assert (closed.sent, closed.received) == (0, 10_000)
+    assert (closed.connections, closed.dropped) == (4_000, 3_000)
+    assert (closed.sent, closed.received) == (0, 4_000)
 
 
 def test_refused_connections_are_counted_above_a_thousand(job):

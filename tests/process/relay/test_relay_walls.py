@@ -5,7 +5,6 @@ Each attack is tried with all walls, with each wall that stops it alone, and wit
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -48,48 +47,64 @@ FACTS = {"new_privileges": ["no_new_privs", "landlock"], "be_read": ["dumpable",
 """Flags of the process, and the walls that set them or need them: the kernel clears the second flag with
 a change of the user id, and Landlock needs the first one."""
 
+
+def but_one(walls):
+    """Return the walls without each of them."""
+    return [[other for other in walls if other != wall] for wall in walls]
+
+
 if os.geteuid():
     pytestmark = pytest.mark.skip(reason="the walls of root are more; run the tests as root")
 
 
+ALL = (*ATTACKS, *FACTS, *NEEDED)
+CASES = [
+    ((), ALL),
+    *((without, ALL) for walls in ATTACKS.values() for without in [walls, *but_one(walls)]),
+    *((("seccomp", *walls[:count]), ALL) for walls in FACTS.values() for count in (0, 2)),
+    *((("seccomp", *walls[1:]), ALL) for walls in FACTS.values()),
+    *((without, ("trace",)) for without in ((), ("seccomp",))),
+]
+"""Walls that are off, and attacks that are tried then: one process has a fork for each."""
+
+
 @pytest.fixture(scope="module")
 def attempt(tmp_path_factory):
-    """Return a function that tries all attacks without some walls: `attempt(*walls)`."""
+    """Return a function that gives the outcome of attacks without some walls: `attempt(*walls)`."""
     directory = tmp_path_factory.mktemp("attack")
     let_everybody_in(directory, 0o777)
     (directory / "secret").write_text("secret")
     (directory / "secret").chmod(0o644)
     name = f"\0jobcell-test-{os.getpid()}"
+    places = {"secret": str(directory / "secret"), "directory": str(directory), "abstract": name}
+    cases = list(dict.fromkeys((frozenset(without), attacks) for without, attacks in CASES))
+    values = [
+        {"without": sorted(without), "attacks": attacks, **places} for without, attacks in cases
+    ]
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(name)
         listener.listen()
+        done = subprocess.run(
+            [sys.executable, str(ATTACKER), json.dumps(values)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = map(json.loads, done.stdout.splitlines())
+    answers = dict(zip(cases, lines, strict=True))
 
-        @functools.cache
-        def run(*without, attacks=(*ATTACKS, *FACTS, *NEEDED)):
-            values = {
-                "without": without,
-                "attacks": attacks,
-                "secret": str(directory / "secret"),
-                "directory": str(directory),
-                "abstract": name,
-            }
-            done = subprocess.run(
-                [sys.executable, str(ATTACKER), json.dumps(values)],
-                capture_output=True,
-                check=False,
-                timeout=60,
-            )
-            if done.returncode:
-                assert done.returncode < 0, done.stderr.decode()
-                return done.returncode
-            answer = json.loads(done.stdout)
-            assert not done.stderr
-            off = {layer for layer, state in answer["layers"].items() if state != "on"}
-            if off != set(without):
-                pytest.skip(f"walls that this machine lacks: {off - set(without)}")
-            return answer["done"]
+    def found(*without, attacks=ALL):
+        answer = answers[frozenset(without), attacks]
+        if answer["code"]:
+            return answer["code"]
+        off = {layer for layer, state in answer["layers"].items() if state != "on"}
+        if off != set(without):
+            pytest.skip(f"walls that this machine lacks: {off - set(without)}")
+        return answer["done"]
 
-        yield run
+    return found
 
 
 def test_a_relay_can_do_its_work(attempt):

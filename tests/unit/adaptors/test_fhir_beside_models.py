@@ -183,45 +183,66 @@ def made_at_random(count: int) -> list[dict[str, Any]]:
     return [*right, *map(maker.spoil, right)]
 
 
-def test_the_models_accept_what_the_check_accepts():
+BUILT = [
+    b.patient(
+        {"name": {"family": "Lovelace", "given": "Ada"}},
+        birth_date="1815-12-10",
+        identifier=["1", {"value": "2", "use": "usual"}],
+        marital_status=("M", "http://x.example/status", {"display": "Married"}),
+        general_practitioner={"resourceType": "Practitioner", "id": "9"},
+    ),
+    b.observation(
+        status="final", code=("8867-4", "http://loinc.org"), subject="Patient/1", value=72.5
+    ),
+    b.encounter(status="finished", class_=("AMB", "http://x.example/class")),
+    b.bundle(type="collection", entry=[{"resource": b.patient({"gender": "female"})}]),
+]
+
+
+@pytest.fixture(scope="module")
+def made() -> list[dict[str, Any]]:
+    """Resources, of which a part is wrong."""
+    return made_at_random(20)
+
+
+@pytest.fixture(scope="module")
+def verdicts(made: list[dict[str, Any]]) -> list[list[str] | None]:
+    """The verdicts of the models on them, and then on those of the builders; to import the models takes long."""
+    return verdicts_of_models([*made, *BUILT])
+
+
+@pytest.fixture(scope="module")
+def models(made: list[dict[str, Any]], verdicts: list[list[str] | None]) -> list[list[str] | None]:
+    """The verdicts on the resources that were made at random."""
+    return verdicts[: len(made)]
+
+
+@pytest.fixture(scope="module")
+def ours(made: list[dict[str, Any]]) -> list[Any]:
+    """The problems that the check finds in them."""
+    return [problems_of(one) for one in made]
+
+
+def test_the_models_accept_what_the_check_accepts(made, ours, models):
     """A resource that the adaptor sends would not be refused for its structure."""
-    made = made_at_random(20)
-    ours = [problems_of(one) for one in made]
-    models = verdicts_of_models(made)
     accepted = [n for n, problems in enumerate(ours) if not problems]
     assert len(accepted) > len(made) / 3
     assert [(made[n], models[n]) for n in accepted if models[n]] == []
 
 
-def test_the_check_refuses_more_than_the_models_only_in_known_places():
+def test_the_check_refuses_more_than_the_models_only_in_known_places(made, ours, models):
     """It is stricter only in the places of `KNOWN`."""
-    made = made_at_random(20)
-    models = verdicts_of_models(made)
     stricter = [
         problem
-        for one, verdict in zip(made, models, strict=True)
+        for problems, verdict in zip(ours, models, strict=True)
         if verdict is None
-        for problem in problems_of(one)
+        for problem in problems
     ]
     unknown = [str(one) for one in stricter if not one.message.startswith(KNOWN)]
     assert unknown == []
     assert sum(verdict is not None for verdict in models) > len(made) / 6
 
 
-def test_the_models_accept_what_builders_make():
+def test_the_models_accept_what_builders_make(verdicts):
     """Short forms become what the models know."""
-    made = [
-        b.patient(
-            {"name": {"family": "Lovelace", "given": "Ada"}},
-            birth_date="1815-12-10",
-            identifier=["1", {"value": "2", "use": "usual"}],
-            marital_status=("M", "http://x.example/status", {"display": "Married"}),
-            general_practitioner={"resourceType": "Practitioner", "id": "9"},
-        ),
-        b.observation(
-            status="final", code=("8867-4", "http://loinc.org"), subject="Patient/1", value=72.5
-        ),
-        b.encounter(status="finished", class_=("AMB", "http://x.example/class")),
-        b.bundle(type="collection", entry=[{"resource": b.patient({"gender": "female"})}]),
-    ]
-    assert verdicts_of_models(made) == [None] * len(made)
+    assert verdicts[-len(BUILT) :] == [None] * len(BUILT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import shutil
 import ssl
@@ -26,8 +27,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """A certificate authority that no machine knows."""
-    return Authority(tmp_path_factory.mktemp("authority"), "private")
+    """A certificate authority that no machine knows. It issues one certificate for each name."""
+    made = Authority(tmp_path_factory.mktemp("authority"), "private")
+    made.issue = functools.cache(made.issue)
+    return made
 
 
 @pytest.fixture(scope="module")
