@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from modes import let_everybody_in
+from warm import WarmProcess
 
 from benchmarks.chaos.effects import serving, write_repo
 from benchmarks.chaos.field import Field
@@ -15,6 +19,13 @@ from benchmarks.chaos.outages import Server, lock_file
 from benchmarks.chaos.short import short
 
 SEED = 16
+
+
+def start(arguments: Sequence[str], out: BinaryIO) -> WarmProcess:
+    """Start a worker without the start of an interpreter, which is not tested here."""
+    with Path(os.devnull).open("rb") as nothing:
+        streams = (nothing.fileno(), out.fileno(), out.fileno())
+        return WarmProcess(None, *arguments, streams=streams)
 
 
 def test_no_run_is_lost_doubled_or_changed_when_its_surroundings_die(
@@ -26,7 +37,14 @@ def test_no_run_is_lost_doubled_or_changed_when_its_surroundings_die(
         effects = stack.enter_context(serving())
         repo = write_repo(tmp_path / "repo")
         field = Field(
-            store_url, tmp_path, repo, effects, random.Random(SEED), heartbeat_s=0.25, dead_s=1.5
+            store_url,
+            tmp_path,
+            repo,
+            effects,
+            random.Random(SEED),
+            heartbeat_s=0.25,
+            dead_s=1.5,
+            starter=start,
         )
         stack.callback(field.close)
         if field.is_sqlite:
