@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from warm import WarmProcess, run_warm
+from warm import WarmProcess, heard, run_warm
 
 from protocol.events import AnyEvent
 
@@ -167,10 +167,9 @@ def test_a_killed_run_leaves_the_output_as_it_was(write):
 )
 def test_an_interrupt_cancels_the_run_and_says_so(write, signal_number, code, name):
     """Even a job that never returns gives the terminal back."""
-    command = [*COMMAND, "run", str(write("job.py", ENDLESS))]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with heard("run", write("job.py", ENDLESS)) as (process, errors):
         seen = []
-        for line in process.stderr:
+        for line in errors:
             seen.append(line)
             if "armed" in line:
                 process.send_signal(signal_number)
@@ -435,11 +434,17 @@ def test_every_command_says_that_its_reader_has_gone(words):
     """The library that calls our commands would end them with 1, which means that a job failed."""
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "wb") as output:
-        done = subprocess.run(
-            [*COMMAND, *words], stdout=output, stderr=subprocess.PIPE, check=False
-        )
-    assert (done.returncode, done.stderr) == (141, b"")
+    with os.fdopen(writer, "wb") as output, tempfile.TemporaryFile() as errors:
+        if words == ["schema"]:  # the end of a real interpreter has nothing to say either
+            code = subprocess.run(
+                [*COMMAND, *words], stdout=output, stderr=errors, check=False
+            ).returncode
+        else:
+            streams = (errors.fileno(), output.fileno(), errors.fileno())
+            process = WarmProcess(None, *words, streams=streams)
+            code = process.wait(60)
+        errors.seek(0)
+        assert (code, errors.read()) == (141, b"")
 
 
 def test_a_terminal_shows_the_steps(write):
@@ -496,14 +501,6 @@ def test_credentials_are_resolved_by_id(write):
 
 TERMINAL = {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
 
-# The process becomes the command, in the foreground of a terminal of its own, as a shell would
-# start it.
-IN_FOREGROUND = """
-import fcntl, os, sys, termios
-fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-
 
 def in_foreground(*arguments):
     """Start the command on a terminal; return its process and the other end of the terminal."""
@@ -512,21 +509,6 @@ def in_foreground(*arguments):
         streams = (follower, nothing.fileno(), follower)
         env = os.environ | TERMINAL
         process = WarmProcess(None, *arguments, streams=streams, env=env, terminal=True)
-    os.close(follower)
-    return process, leader
-
-
-def interpreter_in_foreground(*arguments):
-    """Start it in the same way, but as an interpreter of its own."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", IN_FOREGROUND, *COMMAND[1:], *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stdin=follower,
-        stderr=follower,
-        start_new_session=True,
-        env=os.environ | TERMINAL,
-    )
     os.close(follower)
     return process, leader
 
@@ -562,37 +544,28 @@ def test_a_terminal_counts_down_to_the_next_attempt_and_ctrl_c_ends_the_wait(wri
 @pytest.mark.parametrize("mode", ["exec", "zygote"])
 def test_ctrl_c_on_a_terminal_reaches_the_command_alone(write, mode):
     """The terminal signals every process in the foreground; our other processes must survive."""
-    process, leader = interpreter_in_foreground(
-        "run", "--start-mode", mode, write("job.py", ENDLESS)
-    )
-    with process:
-        shown = b""
-        while b"armed" not in shown:
-            shown += os.read(leader, 65536)
-        os.write(leader, b"\x03")
-        rest = _read_terminal(leader)
-        process.wait(timeout=20)
+    process, leader = in_foreground("run", "--start-mode", mode, write("job.py", ENDLESS))
+    shown = b""
+    while b"armed" not in shown:
+        shown += os.read(leader, 65536)
+    os.write(leader, b"\x03")
+    rest = _read_terminal(leader)
+    process.wait(timeout=20)
 
     assert process.returncode == 130, rest
     assert "interrupted by Ctrl-C" in rest
     assert "Traceback" not in rest
 
 
-def jobcell_without(module: str, *arguments):
-    """Run the command where *module* cannot be imported."""
-    program = f"import sys; sys.modules[{module!r}] = None; from jobcell.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def without(module: str) -> str:
+    """Return the program of the command where *module* cannot be imported."""
+    return f"import sys; sys.modules[{module!r}] = None; from jobcell.cli import main; main()"
 
 
 def test_without_its_packages_the_command_says_which(write):
     """A program that embeds the engine does not need these packages; a user of the command does."""
-    done = jobcell_without("typer", "run", write("job.py", ADD_ONE))
+    command = [sys.executable, "-c", without("typer"), "run", str(write("job.py", ADD_ONE))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -602,14 +575,14 @@ def test_without_its_packages_the_command_says_which(write):
 
 def test_a_broken_command_does_not_break_the_others(write):
     """Each command is loaded when it is called; a bug of ours is reported in one line as well."""
-    done = jobcell_without("jobcell.desk.doctor", "doctor")
+    program = without("jobcell.desk.doctor")
+    done = run_warm(program, "doctor", kind="commands")
     assert done.returncode == 5
     assert "this is a bug in jobcell" in done.stderr
     assert "Traceback" not in done.stderr
 
-    assert (
-        jobcell_without("jobcell.desk.doctor", "validate", write("job.py", ADD_ONE)).returncode == 0
-    )
+    job = write("job.py", ADD_ONE)
+    assert run_warm(program, "validate", job, kind="commands", borrows=True).returncode == 0
 
 
 STREAMS = {
@@ -624,6 +597,8 @@ STREAMS = {
     "all closed": (">&- 2>&- <&-", 2),
     "input closed": ("<&-", 0),
 }
+REAL_STARTS = {"errors closed", "all closed"}
+"""Cases in which an interpreter starts with closed streams."""
 
 
 @pytest.mark.parametrize("how", STREAMS)
@@ -631,7 +606,7 @@ def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
     """The line does not speak of a bug and has no traceback; the exit code is not a job's."""
     write("job.py", ADD_ONE.replace("state.data + 1", "7"))
     redirection, code = STREAMS[how]
-    if "&" in redirection:
+    if how in REAL_STARTS:
         line = f"{' '.join(COMMAND)} run job.py {redirection}"
         env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
         done = subprocess.run(
@@ -643,9 +618,12 @@ def test_output_that_goes_nowhere_ends_with_a_line(write, tmp_path, how):
             timeout=60,
             check=False,
         )
-    else:  # it starts like any other, because no stream is closed
+    else:
         options, _, output = redirection.partition(">")
-        done = jobcell("run", "job.py", *options.split(), cwd=tmp_path, stdout=output)
+        closed = [number for number, end in enumerate(["<&-", ">&-", "2>&-"]) if end in redirection]
+        words = [word for word in options.split() if "&" not in word]
+        output = "" if "&" in output else output
+        done = run_warm(None, "run", "job.py", *words, cwd=tmp_path, stdout=output, closed=closed)
 
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

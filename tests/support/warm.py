@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -79,6 +79,8 @@ class WarmProcess:
         kind: str | None = None,
         join: int | None = None,
         terminal: bool = False,
+        borrows: bool = False,
+        closed: Sequence[int] = (),
     ) -> None:
         """Start it.
 
@@ -93,6 +95,9 @@ class WarmProcess:
             kind: The server; a program that needs a store is quicker as one of the ``commands``.
             join: A process of whose network and view of the files it becomes a part, for root only.
             terminal: Whether its standard input is a terminal, in whose foreground a shell would have started it.
+            borrows: Whether the children of its engines are forks, too, which are not children of its process:
+                see `lent_children`. Only for ``commands`` and the kinds that are built on it.
+            closed: The numbers of the streams that it does not have.
 
         """
         kind = kind or ("commands" if source is None else "programs")
@@ -106,6 +111,8 @@ class WarmProcess:
             "real_end": real_end,
             "join": join,
             "terminal": terminal,
+            "borrows": borrows,
+            "closed": closed,
         }
         self.returncode: int | None = None
         self._end, theirs = socket.socketpair()
@@ -187,10 +194,13 @@ def run_warm(
     timeout_s: float = 60.0,
     real_end: bool = False,
     kind: str | None = None,
+    borrows: bool | None = None,
+    closed: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; without a source it is `jobcell` with these arguments.
 
-    Its standard output is kept, unless *stdout* is a file.
+    Its standard output is kept, unless *stdout* is a file. The engine of a command borrows its children, unless
+    *borrows* is False.
 
     Raises:
         subprocess.TimeoutExpired: It took too long, and was killed.
@@ -212,6 +222,8 @@ def run_warm(
             cwd=cwd,
             real_end=real_end,
             kind=kind,
+            borrows=source is None if borrows is None else borrows,
+            closed=closed,
         )
         try:
             status = process.wait(timeout_s)

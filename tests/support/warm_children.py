@@ -33,6 +33,22 @@ def children_of_engines(*, recursive: bool = False) -> list[psutil.Process]:
     return [child for child in found if child.pid not in _servers]
 
 
+def interpreter_words(last: list[str]) -> list[str]:
+    """Return the command of an interpreter whose forks are children; *last* are the last arguments of these children."""
+    command = child_command()
+    script = next(n for n, word in enumerate(command) if word.endswith("__main__.py"))
+    package = str(Path(command[script]).parent)
+    return [*command[:script], SERVER, str(FD), package, *command[script + 1 :], *last]
+
+
+def sent_words(descriptors: dict[int, int], umask: str) -> tuple[bytes, list[int]]:
+    """Return the request for a child with these descriptors (number there: number here), and the ones to send with it."""
+    sent = {its: ours for its, ours in descriptors.items() if ours != NULL_DEVICE}
+    nulls = [its for its in descriptors if its not in sent]
+    words = [umask, ",".join(map(str, sent)), ",".join(map(str, nulls)), str(Path.cwd())]
+    return " ".join(words).encode(), list(sent.values())
+
+
 class Server:
     """An interpreter whose forks are children of one kind.
 
@@ -42,23 +58,17 @@ class Server:
     """
 
     def __init__(self, last: list[str]) -> None:
-        command = child_command()
-        self.command = [*command, *last]
-        script = next(n for n, word in enumerate(command) if word.endswith("__main__.py"))
-        package = str(Path(command[script]).parent)
-        words = [*command[:script], SERVER, str(FD), package, *command[script + 1 :], *last]
+        self.command = [*child_command(), *last]
         self._lock = threading.Lock()
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._pid = start.spawn_server(words, FD, theirs)
+        self._pid = start.spawn_server(interpreter_words(last), FD, theirs)
         _servers.add(self._pid)
 
     def fork(self, descriptors: dict[int, int], umask: str) -> int:
         """Start a child with these descriptors (number there: number here); return its pid."""
-        sent = {its: ours for its, ours in descriptors.items() if ours != NULL_DEVICE}
-        nulls = [its for its in descriptors if its not in sent]
-        words = [umask, ",".join(map(str, sent)), ",".join(map(str, nulls)), str(Path.cwd())]
+        words, fds = sent_words(descriptors, umask)
         with self._lock:
-            socket.send_fds(self._end, [" ".join(words).encode()], list(sent.values()))
+            socket.send_fds(self._end, [words], fds)
             return int(self._end.recv(100))
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """Becomes a child of an engine for each request: a fork of an interpreter that has imported all that a child imports.
 
 `warm_children` runs it as an engine runs `sandbox_child`, with two more arguments in front: the descriptor of a socket, and the
-directory of that package. A message on the socket has the descriptors of a child; `Request` in `warm_children` says how.
+directory of that package. A message on the socket has the descriptors of a child; `Server.fork` in `warm_children` says how.
+On a listening socket it lends children to other processes: see `lent_children`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ CLONE = {"x86_64": 56}.get(os.uname().machine, 220)
 CLONE_PARENT = 0x8000
 """The parent of the new process is that of the calling one: clone(2)."""
 SIGCHLD = 17
+SIGKILL = 9
+PR_SET_PDEATHSIG = 1
 SOCKET = 63
 """The number of the socket. All lower ones are taken, so that an arriving descriptor gets none that a child needs."""
 MOST_BYTES = 1 << 16
@@ -43,8 +46,8 @@ def load(package: str, arguments: list[str], *, zygote: bool):
     return lambda: bootstrap.serve_spawned(bootstrap.make_channel(), lambda: loaded)
 
 
-def become(data: bytes, fds: list[int]) -> None:
-    """Have the descriptors, the directory and the mask of files of a new interpreter."""
+def become(data: bytes, fds: list[int], others: tuple[int, ...] = ()) -> None:
+    """Have the descriptors, the directory and the mask of files of a new interpreter; close the *others*."""
     umask, numbers, nulls, directory = data.split(b" ", 3)
     kept = [int(number) for number in numbers.split(b",")]
     for fd, number in zip(fds, kept, strict=True):
@@ -52,24 +55,29 @@ def become(data: bytes, fds: list[int]) -> None:
     for number in filter(None, nulls.split(b",")):
         os.dup2(0, int(number))
         kept.append(int(number))
-    for number in range(3, max(SOCKET, *fds) + 1):
+    for number in range(3, max(SOCKET, *fds, *others) + 1):
         if number not in kept:
             os.close(number)
     os.umask(int(umask, 8))
     os.chdir(directory)
 
 
-def main(fd: int, package: str, arguments: list[str]) -> None:
-    """Serve requests until the socket is closed."""
-    zygote = arguments[-1] == "--zygote"
-    serve = load(package, arguments[:-1] if zygote else arguments, zygote=zygote)
-    import ctypes
-    from _socket import AF_UNIX, CMSG_SPACE, SOCK_SEQPACKET, socket
+def go_on(serve, data: bytes, fds: list[int], others: tuple[int, ...] = ()) -> None:
+    """Be the child, in the fork."""
+    code = 1
+    try:
+        become(data, fds, others)
+        gc.unfreeze()
+        code = serve()
+    finally:
+        os._exit(code)
 
-    os.dup2(fd, SOCKET)
-    for number in range(3, SOCKET):
-        os.dup2(0, number)
-    end = socket(AF_UNIX, SOCK_SEQPACKET, 0, SOCKET)
+
+def serve_parent(end, serve) -> None:
+    """Start children of the parent of this process, until the socket is closed."""
+    import ctypes
+    from _socket import CMSG_SPACE
+
     clone = ctypes.PyDLL(None).syscall
     gc.collect()
     gc.freeze()
@@ -80,17 +88,78 @@ def main(fd: int, package: str, arguments: list[str]) -> None:
         fds = [fd for _, _, part in ancillary for fd in memoryview(part).cast("i")]
         pid = clone(CLONE, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)
         if not pid:
-            code = 1
-            try:
-                end.detach()
-                become(data, fds)
-                gc.unfreeze()
-                code = serve()
-            finally:
-                os._exit(code)
+            end.detach()
+            go_on(serve, data, fds)
         for number in fds:
             os.close(number)
         end.send(str(pid).encode())
+
+
+def lend(door, serve) -> None:
+    """Start a child for each connection. It is reaped at a message, and killed if the connection ends before.
+
+    This process ends with its parent.
+    """
+    import ctypes
+    from _socket import AF_UNIX, CMSG_SPACE, SOCK_SEQPACKET, socket
+    from select import POLLIN, poll
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+    waiting = poll()
+    waiting.register(door, POLLIN)
+    lent = {}
+    gc.collect()
+    gc.freeze()
+    while True:
+        for number, _ in waiting.poll():
+            if number != door.fileno():
+                end, pid = lent.pop(number)
+                waiting.unregister(number)
+                if not end.recv(100):
+                    os.kill(pid, SIGKILL)
+                _, status, usage = os.wait4(pid, 0)
+                cpu_s = usage.ru_utime + usage.ru_stime
+                try:
+                    end.send(f"{status} {cpu_s} {usage.ru_maxrss}".encode())
+                except OSError:
+                    pass  # the borrower is gone
+                end.close()
+                continue
+            end = socket(AF_UNIX, SOCK_SEQPACKET, 0, door._accept()[0])
+            data, ancillary, _, _ = end.recvmsg(MOST_BYTES, CMSG_SPACE(4 * MOST_FDS))
+            fds = [fd for _, _, part in ancillary for fd in memoryview(part).cast("i")]
+            if not data:
+                end.close()
+                continue
+            pid = os.fork()
+            if not pid:
+                # Nobody closes these objects, because their descriptors are closed with all others.
+                others = (
+                    end.detach(),
+                    door.detach(),
+                    *(link.detach() for link, _ in lent.values()),
+                )
+                go_on(serve, data, fds, others)
+            for fd in fds:
+                os.close(fd)
+            end.send(str(pid).encode())
+            lent[end.fileno()] = end, pid
+            waiting.register(end, POLLIN)
+
+
+def main(fd: int, package: str, arguments: list[str]) -> None:
+    """Serve requests until the socket is closed."""
+    zygote = arguments[-1] == "--zygote"
+    serve = load(package, arguments[:-1] if zygote else arguments, zygote=zygote)
+    from _socket import AF_UNIX, SO_ACCEPTCONN, SOCK_SEQPACKET, SOL_SOCKET, socket
+
+    os.dup2(fd, SOCKET)
+    for number in range(3, SOCKET):
+        os.dup2(0, number)
+    end = socket(AF_UNIX, SOCK_SEQPACKET, 0, SOCKET)
+    if end.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
+        lend(end, serve)
+    serve_parent(end, serve)
 
 
 if __name__ == "__main__":

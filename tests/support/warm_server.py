@@ -187,7 +187,9 @@ def join(pid: int) -> None:
 
 def become(request: dict[str, object]) -> None:
     """Take over what an interpreter of its own would have begun with."""
-    if request.get("join") is not None:  # pip does not send it
+    if request.get("borrows"):  # pip does not send it, nor the others that may be missing
+        lender.serve()
+    if request.get("join") is not None:
         join(request["join"])
     if request.get("terminal"):
         os.setsid()
@@ -201,9 +203,13 @@ def become(request: dict[str, object]) -> None:
     sys.warnoptions[:] = request["warnings"]
     warnings._processoptions(sys.warnoptions)
     for name, number, how in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
-        errors = "backslashreplace" if number == 2 else "strict"
-        buffering = 1 if number == 2 else -1
-        stream = os.fdopen(number, how, buffering, errors=errors, closefd=False)
+        if number in request.get("closed", ()):
+            os.close(number)
+            stream = None
+        else:
+            errors = "backslashreplace" if number == 2 else "strict"
+            buffering = 1 if number == 2 else -1
+            stream = os.fdopen(number, how, buffering, errors=errors, closefd=False)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     main = types.ModuleType("__main__")
@@ -273,8 +279,8 @@ def leave(code: int) -> None:
     atexit._run_exitfuncs()
     del sys.modules["__main__"]
     gc.collect()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
     os._exit(code)
 
 
@@ -293,6 +299,9 @@ if __name__ == "__main__":
             find_files()
         if sys.argv[2] in {"commands", "servers", "telemetry"}:
             build_command()
+            from lent_children import Lender
+
+            lender = Lender()
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page of these objects
         program = serve(
