@@ -26,6 +26,7 @@ from postgres import PostgresMissingError, PostgresServer
 if TYPE_CHECKING:
     from empty_databases import EmptyDatabases
     from store_databases import StoreDatabases
+    from warm_children import Interpreters
 
 # A deadline for one example would be a demand on the machine, and not on the code.
 settings.register_profile(
@@ -169,6 +170,16 @@ def store_databases(postgres: PostgresServer) -> Iterator[StoreDatabases]:
     from store_databases import StoreDatabases
 
     made = StoreDatabases(postgres)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def interpreters() -> Iterator[Interpreters]:
+    """The interpreters whose forks are children of engines."""
+    from warm_children import Interpreters
+
+    made = Interpreters()
     yield made
     made.close()
 

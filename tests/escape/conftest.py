@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,15 +11,23 @@ from pathlib import Path
 
 import pytest
 from modes import let_everybody_in
+from warm import start
+from warm_children import Interpreters, edits
 from warm_pairs import WarmRepo
 
 from engine import Engine
-from engine.confinement import interpreter
+from engine.start import exec as starts
 
 ROOT = Path(__file__).parents[2]
 
 # Under --import-mode=importlib a test's own directory is not on the module path.
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_server() -> None:
+    """Start the server for managers before a test compares the descriptors that it found and left."""
+    start("programs")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,19 +86,27 @@ def repo(tmp_path: Path) -> WarmRepo:
     return WarmRepo(tmp_path / "repo")
 
 
-@pytest.fixture(scope="session")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code of children on the file system of the tests."""
-    return Path(shutil.copytree(ROOT / "sandbox_child", tmp_path_factory.mktemp("code") / "made"))
+@pytest.fixture(scope="module", autouse=True)
+def children_are_warm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Engines of this process get forks as their zygotes and children, except in files with the mark `real_starts`."""
+    if request.node.get_closest_marker("real_starts"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "spawn", request.getfixturevalue("interpreters").spawn)
+        yield
 
 
 @pytest.fixture
-def edited(
-    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Path]]:
-    """Let children run a copy of their code in which one text is replaced; return the copy."""
-    copy = tmp_path / "code" / "sandbox_child"
-    with replaced_text(code, copy, monkeypatch) as edit:
+def children_are_new(interpreters: Interpreters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines that start in this test have new interpreters as their children nevertheless."""
+    monkeypatch.setattr(starts, "spawn", interpreters.spawn_new)
+
+
+@pytest.fixture
+def edited() -> Iterator[Callable[[str, str, str], None]]:
+    """Let zygotes that start from now on have another text in the place of one in their code."""
+    with editing() as edit:
         yield edit
 
 
@@ -99,7 +114,6 @@ def edited(
 def shared(
     request: pytest.FixtureRequest,
     no_descriptor_of_file: None,
-    code: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Engine]:
     """An engine that has tried to warm each of `ADAPTORS` of the file, for several of its tests.
@@ -110,10 +124,7 @@ def shared(
 
     place = tmp_path_factory.mktemp("shared")
     let_everybody_in(place)
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        replaced_text(code, place / "code" / "sandbox_child", patch) as edit,
-    ):
+    with editing() as edit:
         if request.param is not None:
             edit(*request.param)
         with engine_for_all(WarmRepo(place / "repo"), request.module.ADAPTORS) as engine:
@@ -121,29 +132,13 @@ def shared(
 
 
 @contextlib.contextmanager
-def replaced_text(
-    code: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Path]]:
-    """Do the work of `edited`, with a directory for the copy."""
-    found = interpreter._package_directory
+def editing() -> Iterator[Callable[[str, str, str], None]]:
+    """Do the work of `edited`."""
 
-    def edit(file: str, old: str, new: str) -> Path:
-        if not copy.exists():
-            copy.parent.mkdir()
-            shutil.copytree(code, copy, copy_function=os.link)
-            let_everybody_in(copy.parent)
-        place = copy / file
-        text = place.read_text()
-        assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
-        place.unlink()  # other copies have a link to the same file
-        place.write_text(text.replace(old, new))
-        monkeypatch.setattr(
-            interpreter,
-            "_package_directory",
-            lambda name: str(copy) if name == "sandbox_child" else found(name),
-        )
-        interpreter.readable.cache_clear()
-        return copy
+    def edit(file: str, old: str, new: str) -> None:
+        count = (ROOT / "sandbox_child" / file).read_text().count(old)
+        assert count == 1, f"{file} has {count} times {old!r}"
+        edits.append((file, old, new))
 
     yield edit
-    interpreter.readable.cache_clear()
+    edits.clear()

@@ -23,6 +23,9 @@ from warm_children import children_of_engines
 
 import engine
 
+# Only a new interpreter could have the secret in the environment of the engine.
+pytestmark = pytest.mark.real_starts
+
 ATTACKS = Path(__file__).parent.parent / "jobs" / "attacks"
 SECRET = "canary-in-the-environment-of-the-engine"
 GOES_OUTSIDE = re.compile(

@@ -14,17 +14,10 @@ from pathlib import Path
 import pytest
 from outside_world import World
 from relay_world import CNAME, TXT, A, echo, reply, served
-from warm import start
 
 SERVER = "203.0.113.5"
 RESOLVER = "127.0.0.53"
 WITHOUT = ("network",)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_server() -> None:
-    """Start the server for managers before a test compares the descriptors that it found and left."""
-    start("programs")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hostile_adaptors import answer, engine_with, warm_zygote_of, zygote_of
-from warm_orphans import left_by_a_killed_manager
+from warm_orphans import edited_code, left_by_a_killed_manager
 from warm_pairs import PATIENCE_S, WarmRepo, set_of, wait_until_decided
 
 from engine import Engine
@@ -83,7 +83,7 @@ def test_a_fork_that_would_use_the_time_does_not_wait(repo: WarmRepo, source: st
     ],
 )
 def test_without_the_look_a_fork_uses_the_time(
-    repo: WarmRepo, edited: Callable[..., Path], source: str, check: str
+    repo: WarmRepo, edited: Callable[..., None], source: str, check: str
 ):
     """The twin: the fork computes, or has memory, before its run begins."""
     edited("warm/warden.py", check, "True")
@@ -149,11 +149,10 @@ def test_a_waiting_fork_ends_with_the_manager(repo: WarmRepo):
     assert left == []
 
 
-def test_without_the_first_call_a_waiting_fork_outlives_the_manager(
-    repo: WarmRepo, edited: Callable[..., Path]
-):
+def test_without_the_first_call_a_waiting_fork_outlives_the_manager(repo: WarmRepo, tmp_path: Path):
     """The twin: the call is answered, and the kernel does not make it."""
-    code = edited(
+    code = edited_code(
+        tmp_path,
         "warm/warden.py",
         "            newborn.mortal = True\n            gate.let_pass(asked)\n",
         "            newborn.mortal = True\n            gate.refuse(asked, 0)\n",

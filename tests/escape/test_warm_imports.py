@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hostile_adaptors import HOSTILE, answer, zygote_of
 from runs import make_engine
-from warm_orphans import left_by_a_killed_manager
+from warm_orphans import edited_code, left_by_a_killed_manager
 from warm_pairs import PATIENCE_S, WarmRepo, set_of, wait_until_decided
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_an_import_cannot_hurt_the_engine(repo: WarmRepo):
 
 
 def test_an_import_without_an_end_cannot_hurt_the_engine(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """It is stopped. The limit is lower here than it is: on a busy machine other imports take a second, too."""
     edited("warm/warden.py", "IMPORT_S: Final = 20.0", "IMPORT_S: Final = 1.0")
@@ -83,7 +83,7 @@ def test_an_import_without_an_end_cannot_hurt_the_engine(
 
 # A twin without the limit of time would wait for ever, so it would have no end to look at.
 def test_a_fork_that_hangs_costs_a_run_the_time_of_a_limit(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """The run is forked from the clean zygote, and neither the warm zygote nor its fork is left."""
     edited("warm/warden.py", "FORK_S: Final = 5.0", "FORK_S: Final = 0.5")
@@ -117,10 +117,11 @@ def test_all_processes_end_with_the_manager(repo: WarmRepo):
 
 
 def test_without_the_signal_of_a_parent_a_warm_zygote_outlives_the_manager(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, tmp_path: Path
 ):
     """The twin: the layer `pdeathsig` is missing in the warm zygote."""
-    code = edited(
+    code = edited_code(
+        tmp_path,
         "confine/warm.py",
         "    landlock,\n    pdeathsig,\n    dumpable,\n",
         "    landlock,\n    dumpable,\n",

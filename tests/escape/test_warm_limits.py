@@ -80,7 +80,7 @@ def test_a_warm_fork_cannot_ignore_a_lower_limit_of_memory(repo: WarmRepo):
 
 
 def test_without_the_limit_from_outside_a_fork_takes_what_the_engine_allows(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """The twin: a fork that ignores its limit has the memory of any other run."""
     edited("warm/forks.py", LIMIT, "pass")
@@ -96,7 +96,7 @@ def test_a_warm_fork_cannot_ignore_its_time_of_the_processor(repo: WarmRepo):
 
 
 def test_without_the_limit_from_outside_a_fork_has_any_time(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """The twin: it computes for longer than the limit and one second."""
     edited("warm/forks.py", LIMIT, "pass")
@@ -130,7 +130,7 @@ def test_memory_of_an_import_does_not_evade_a_lower_limit(repo: WarmRepo):
 
 
 def test_without_the_look_an_import_evades_a_lower_limit(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """The twin: the fork has the memory of its import, which is above its limit."""
     edited("warm/limits.py", "if proc.data_bytes(pid) > rlimits.data_bytes(request):", "if False:")

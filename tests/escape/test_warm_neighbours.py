@@ -8,7 +8,6 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hostile_adaptors import HOSTILE, answer, engine_with, plan, warm_zygote_of, zygote_of
@@ -72,7 +71,7 @@ def test_a_warm_zygote_that_grows_later_is_ended(repo: WarmRepo):
         assert set_of(engine, "hostile").reason == "it takes 100 MB after its import"
 
 
-def test_without_the_look_a_warm_zygote_grows(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_the_look_a_warm_zygote_grows(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: it has memory that nobody has counted."""
     edited("warm/warden.py", "GROWTH_BYTES: Final = 32_000_000", "GROWTH_BYTES: Final = 1 << 40")
     with engine_with(repo, GROWS_LATER) as engine:

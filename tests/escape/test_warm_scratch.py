@@ -65,7 +65,7 @@ def test_a_fork_with_capabilities_gets_no_pipes(repo: WarmRepo):
 
 
 def test_without_the_look_a_fork_keeps_its_capabilities(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """The twin: it runs with all of them, over its own namespaces."""
     edited("warm/forks.py", "if not self._proc.is_powerless(pid):", "if False:")
@@ -95,7 +95,7 @@ def test_a_fork_with_a_thread_gets_no_pipes(repo: WarmRepo):
         assert answer(engine, "stay()", **SCRATCH) == 1, "in a fork of the clean zygote"
 
 
-def test_without_the_look_a_fork_has_a_thread(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_the_look_a_fork_has_a_thread(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: the thread was there before the run, and has its capabilities."""
     edited("warm/seen.py", 'int(lines[b"Threads"]) == 1 and', "True and")
     with engine_for(repo, THREAD_WITH_POWER) as engine:
@@ -165,7 +165,7 @@ def test_a_fork_cannot_use_the_directory_of_its_warm_zygote(repo: WarmRepo):
 
 @pytest.mark.parametrize("source", [MAPS_AT_IMPORT, MAPS_AT_FORK], ids=["import", "fork"])
 def test_without_the_look_a_mapped_file_connects_runs(
-    repo: WarmRepo, edited: Callable[..., Path], source: str
+    repo: WarmRepo, edited: Callable[..., None], source: str
 ):
     """The twin: one run reads what another has written into the memory of the file."""
     edited(*NOT_SETTLED)
@@ -219,7 +219,7 @@ def test_each_fork_has_an_empty_directory_and_nothing_else(repo: WarmRepo):
         assert not Path("/tmp/left").exists()
 
 
-def test_without_a_mount_forks_share_the_directory(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_a_mount_forks_share_the_directory(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: a fork finds the directory of its warm zygote, with the files of earlier runs."""
     edited(*NOT_SETTLED)
     edited("warm/forks.py", "self._shared.scratches().mount(pidfd, request)", "pass")

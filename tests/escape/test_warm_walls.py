@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from hostile_adaptors import answer, engine_with, plan
 from warm_pairs import WarmRepo, run, wait_until_decided
@@ -48,7 +47,7 @@ def test_the_walls_of_a_warm_fork_stand_without_its_help(repo: WarmRepo, as_root
 
 
 def test_without_the_filter_of_a_warm_zygote_its_forks_have_none(
-    repo: WarmRepo, edited: Callable[..., Path], as_root: None
+    repo: WarmRepo, edited: Callable[..., None], as_root: None
 ):
     """The twin: a fork makes a socket, changes its directory, and becomes dumpable."""
     edited(

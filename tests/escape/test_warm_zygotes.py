@@ -70,7 +70,7 @@ def test_no_signal_connects_runs_or_reaches_a_zygote(repo: WarmRepo):
         assert set_of(engine, "hostile").warm
 
 
-def test_without_the_gate_a_signal_connects_runs(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_the_gate_a_signal_connects_runs(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: all processes of a set have one user id, and may signal each other."""
     edited(
         "warm/warden.py",
@@ -120,7 +120,7 @@ def test_a_warm_zygote_gets_no_pipes_of_a_run(repo: WarmRepo):
         assert "signal 9" in str(set_of(engine, "hostile").reason)
 
 
-def test_without_the_check_a_warm_zygote_gets_pipes(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_the_check_a_warm_zygote_gets_pipes(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: it has the standard output of a run.  Its fork waits, so that it is the first to ask."""
     edited(*GIVE_TO_ALL)
     slow = "\n    os.register_at_fork(after_in_child=lambda: time.sleep(1))\n"
@@ -189,7 +189,7 @@ def test_a_fork_gets_no_pipes_of_a_later_run(repo: WarmRepo, call: str):
 
 
 def test_without_the_check_a_fork_gets_pipes_of_a_later_run(
-    repo: WarmRepo, edited: Callable[..., Path]
+    repo: WarmRepo, edited: Callable[..., None]
 ):
     """The twin: it has the standard output of that run."""
     edited(*GIVE_TO_ALL)
@@ -247,7 +247,7 @@ def test_neither_a_warm_zygote_nor_its_forks_can_fork(repo: WarmRepo):
         assert all(one.children() == [] for one in zygote_of(engine).children())
 
 
-def test_without_the_gate_a_fork_can_fork(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_the_gate_a_fork_can_fork(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: the filter alone lets it make a process, for which nobody has asked."""
     edited(
         "warm/warden.py",
@@ -297,7 +297,7 @@ def test_threads_are_counted_for_each_process(repo: WarmRepo):
         )
 
 
-def test_without_the_count_a_fork_has_any_number(repo: WarmRepo, edited: Callable[..., Path]):
+def test_without_the_count_a_fork_has_any_number(repo: WarmRepo, edited: Callable[..., None]):
     """The twin: the limit of the kernel has room for the threads of many runs."""
     edited("warm/forks.py", "if threads < self._most_threads:", "if threads:")
     with engine_with(repo, THREADS) as engine:

@@ -15,7 +15,6 @@ import pytest
 from postgres import kept
 from runs import MODES, make_engine
 from warm import KINDS, start, start_pip
-from warm_children import Interpreters
 
 from engine import Engine, Policy
 from engine.start import exec as starts
@@ -98,14 +97,6 @@ def warm_server() -> None:
     """Start the servers before a test compares the descriptors that it found and left."""
     for kind in KINDS:
         start(kind)
-
-
-@pytest.fixture(scope="session")
-def interpreters() -> Iterator[Interpreters]:
-    """The interpreters whose forks are children of engines."""
-    made = Interpreters()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -43,7 +43,7 @@ class Lender:
         door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         door.bind(self._address)
         door.listen(100)
-        self._pid = start.spawn_server(interpreter_words([]), FD, door)
+        self._pid = start.spawn_server(interpreter_words(self._command, []), FD, door)
 
     def serve(self) -> None:
         """Have the engines of this process, a fork, borrow their children."""

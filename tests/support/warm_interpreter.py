@@ -1,4 +1,4 @@
-"""Becomes a child of an engine for each request: a fork of an interpreter that has imported all that a child imports.
+"""Becomes a child of an engine, or its relay, for each request: a fork of an interpreter that has imported all that it imports.
 
 `warm_children` runs it as an engine runs `sandbox_child`, with two more arguments in front: the descriptor of a socket, and the
 directory of that package. A message on the socket has the descriptors of a child; `Server.fork` in `warm_children` says how.
@@ -46,9 +46,26 @@ def load(package: str, arguments: list[str], *, zygote: bool):
     return lambda: bootstrap.serve_spawned(bootstrap.make_channel(), lambda: loaded)
 
 
+def load_relay(package: str, arguments: list[str]):
+    """Do all that a relay does before its first message; return the function that goes on."""
+    scope = {"__name__": "relay"}
+    with open(f"{package}/__main__.py") as source:  # noqa: PTH123 - as few imports as in a relay
+        exec(compile(source.read(), source.name, "exec"), scope)
+    scope["prepare"](arguments)
+    from engine.network.relay import serving
+
+    def serve() -> int:
+        gc.enable()
+        return serving.serve()
+
+    return serve
+
+
 def become(data: bytes, fds: list[int], others: tuple[int, ...] = ()) -> None:
-    """Have the descriptors, the directory and the mask of files of a new interpreter; close the *others*."""
-    umask, numbers, nulls, directory = data.split(b" ", 3)
+    """Have the descriptors, the directory and the mask of files of a new interpreter, and edited code; close the *others*."""
+    umask, numbers, nulls, directory, *edits = data.split(b"\0")
+    if edits:
+        change([edit.decode() for edit in edits])
     kept = [int(number) for number in numbers.split(b",")]
     for fd, number in zip(fds, kept, strict=True):
         os.dup2(fd, number)
@@ -60,6 +77,40 @@ def become(data: bytes, fds: list[int], others: tuple[int, ...] = ()) -> None:
             os.close(number)
     os.umask(int(umask, 8))
     os.chdir(directory)
+
+
+def change(edits: list[str]) -> None:
+    """Have modules as if their files had other texts: a list of file, text, other text, and so on.
+
+    Other modules have the functions and classes of an edited one already.  So these stay, and get other code.
+    """
+    texts: dict[str, str] = {}
+    for file, old, new in zip(edits[::3], edits[1::3], edits[2::3], strict=True):
+        name = f"sandbox_child.{file[:-3].replace('/', '.')}"
+        __import__(name)
+        if name not in texts:
+            with open(sys.modules[name].__file__) as source:  # noqa: PTH123 - as few imports as in a child
+                texts[name] = source.read()
+        texts[name] = texts[name].replace(old, new)
+    for name, text in texts.items():
+        module = sys.modules[name]
+        scope = {"__name__": name, "__package__": module.__package__}
+        exec(compile(text, module.__file__, "exec"), scope)
+        for key, value in scope.items():
+            if key[:2] != "__":
+                change_one(module, key, vars(module).get(key), value)
+
+
+def change_one(module, name: str, before: object, value: object) -> None:
+    """Give what a module has under a name the code or the value that it has in the edited text."""
+    if isinstance(before, type) and before.__module__ == module.__name__:
+        for part, inner in vars(value).items():
+            if hasattr(inner, "__code__"):
+                vars(before)[part].__code__ = inner.__code__
+    elif getattr(before, "__module__", None) == module.__name__ and hasattr(before, "__code__"):
+        before.__code__ = value.__code__
+    elif type(value) in (int, float, str, tuple) and value != before:
+        setattr(module, name, value)
 
 
 def go_on(serve, data: bytes, fds: list[int], others: tuple[int, ...] = ()) -> None:
@@ -150,7 +201,10 @@ def lend(door, serve) -> None:
 def main(fd: int, package: str, arguments: list[str]) -> None:
     """Serve requests until the socket is closed."""
     zygote = arguments[-1] == "--zygote"
-    serve = load(package, arguments[:-1] if zygote else arguments, zygote=zygote)
+    if arguments[-1].startswith("engine="):
+        serve = load_relay(package, arguments)
+    else:
+        serve = load(package, arguments[:-1] if zygote else arguments, zygote=zygote)
     from _socket import AF_UNIX, SO_ACCEPTCONN, SOCK_SEQPACKET, SOL_SOCKET, socket
 
     os.dup2(fd, SOCKET)
