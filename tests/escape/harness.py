@@ -112,6 +112,7 @@ class Child:
         *,
         before: str = "",
         zygote: ConfinementRequest | None = None,
+        forks: int = 1,
         request: ConfinementRequest | None = None,
         command: list[str] | None = None,
         environment: dict[str, str] | None = None,
@@ -120,7 +121,13 @@ class Child:
         **changes,
     ) -> None:
         request = request or make_request(**changes)
-        orders = {"request": request, "source": source, "before": before, "zygote": zygote}
+        orders = {
+            "request": request,
+            "source": source,
+            "before": before,
+            "zygote": zygote,
+            "forks": forks,
+        }
         special = command or script or leak or environment is not None
         command = hostile_command(command, script)
         # The numbers are above all numbers of the child, or a dup2 would overwrite the next

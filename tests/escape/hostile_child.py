@@ -34,6 +34,8 @@ class Orders(msgspec.Struct):
     """Code that runs before the wall is up."""
     zygote: ConfinementRequest | None = None
     """Be a zygote with this confinement, and let a fork do the rest."""
+    forks: int = 1
+    """Number of such forks, one after the other. Each has its number as `fork`; from two on, the zygote prints how they ended."""
 
 
 def read_all(descriptor):
@@ -87,16 +89,25 @@ try:
             orders.zygote, parent_pid=os.getppid(), keep_fds=keep, fork_fds=keep
         )
         mine = os.getpid()
-        if child := os.fork():
-            os.closerange(0, 100)
-            status = os.waitpid(child, 0)[1]
-            os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8)
+        codes = []
+        for scope["fork"] in range(orders.forks):
+            child = os.fork()
+            if not child:
+                break
+            if orders.forks == 1:
+                os.closerange(0, 100)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        else:
+            if orders.forks > 1:
+                os.write(1, repr(codes).encode())
+                os._exit(0)
+            os._exit(codes[0] if codes[0] >= 0 else 128 - codes[0])
         report = wall.confine_forked(zygote, orders.request, parent_pid=mine, keep_fds=keep)
 except wall.ConfinementRefused as refused:
     os.write(11, msgspec.msgpack.encode([refused.layer, refused.reason, refused.remedy]))
     os._exit(77)
-body = msgspec.msgpack.encode(report)
-os.write(11, body)
+if orders.forks == 1:
+    os.write(11, msgspec.msgpack.encode(report))
 code = 0
 try:
     exec(source, scope)

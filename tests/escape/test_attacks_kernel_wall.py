@@ -60,7 +60,7 @@ ENDLESS = {
     "unicode_normalize_blowup",
 }
 """Attacks that do the same for as long as they may. More time would only take processors away from other tests."""
-ENDLESS_CPU_S = 0.1
+ENDLESS_CPU_S = 0.05
 OPTIONS = engine.RunOptions(timeout_s=TIMEOUT_S, cpu_s=CPU_S, memory_mb=150)
 
 

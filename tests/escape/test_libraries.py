@@ -106,31 +106,12 @@ def wheels():
     return directory
 
 
-@pytest.mark.parametrize("start", ["exec", "zygote"])
-@pytest.mark.parametrize("name", WHEELS)
-def test_packages_that_adaptors_use_work(wheels, name, start, tmp_path):
-    """The packages have native code, bundled libraries and threads of their own."""
-    package = name.partition("_")[0]
-    if not (wheels / package).is_dir():
-        pytest.skip(f"{package} is not in JOBCELL_TEST_WHEELS")
-    let_everybody_in(tmp_path)
-    workbook = tmp_path / "book.xlsx"
-    if package == "openpyxl":
-        make_workbook(wheels, workbook)
-    source = f"import sys; sys.path.append({str(wheels)!r})\n" + WHEELS[name].replace(
-        "{workbook!r}", repr(str(workbook))
-    )
-    request = make_request(read_paths=[str(wheels), str(tmp_path)], memory_bytes=500 * MEGABYTE)
-
-    outcome = run_hostile(
-        source, request=request, zygote=request if start == "zygote" else None, timeout_s=60
-    )
-
-    assert outcome.code == 0, (outcome.err, outcome.signal)
-    assert outcome.out
-
-
-def make_workbook(wheels: Path, path: Path) -> None:
+@pytest.fixture(scope="module")
+def workbook(wheels, tmp_path_factory):
+    """A file with one cell, which every user may read."""
+    directory = tmp_path_factory.mktemp("books")
+    let_everybody_in(directory)
+    path = directory / "book.xlsx"
     source = (
         f"import sys; sys.path.append({str(wheels)!r})\nimport openpyxl\n"
         f"b = openpyxl.Workbook(); b.active['A1'] = 'cell'; b.save({str(path)!r})"
@@ -138,3 +119,29 @@ def make_workbook(wheels: Path, path: Path) -> None:
     made = run_hostile(source, level="none", required=(), timeout_s=60)
     assert made.code == 0, made.err
     path.chmod(0o644)
+    return path
+
+
+@pytest.mark.parametrize("start", ["exec", "zygote"])
+@pytest.mark.parametrize("name", WHEELS)
+def test_packages_that_adaptors_use_work(wheels, name, start, request):
+    """The packages have native code, bundled libraries and threads of their own."""
+    package = name.partition("_")[0]
+    if not (wheels / package).is_dir():
+        pytest.skip(f"{package} is not in JOBCELL_TEST_WHEELS")
+    readable = [str(wheels)]
+    workbook = ""
+    if package == "openpyxl":
+        workbook = str(request.getfixturevalue("workbook"))
+        readable.append(workbook)
+    source = f"import sys; sys.path.append({str(wheels)!r})\n" + WHEELS[name].replace(
+        "{workbook!r}", repr(workbook)
+    )
+    walls = make_request(read_paths=readable, memory_bytes=500 * MEGABYTE)
+
+    outcome = run_hostile(
+        source, request=walls, zygote=walls if start == "zygote" else None, timeout_s=60
+    )
+
+    assert outcome.code == 0, (outcome.err, outcome.signal)
+    assert outcome.out

@@ -48,13 +48,13 @@ GRABS = {
 @pytest.mark.parametrize("how", GRABS)
 def test_memory_past_the_limit_cannot_be_taken(how):
     """RLIMIT_DATA limits each kind of memory that it counts; the filter refuses the others."""
-    source = GRABS[how].format(size=200 * MEGABYTE)
+    source = GRABS[how].format(size=128 * MEGABYTE)
 
-    outcome = run_hostile(source, memory_bytes=100 * MEGABYTE)
+    outcome = run_hostile(source, memory_bytes=64 * MEGABYTE)
 
     assert "taken" not in outcome.out
-    assert outcome.peak_bytes < 160 * MEGABYTE
-    twin = run_hostile(source, without=("rlimits", "seccomp"), memory_bytes=100 * MEGABYTE)
+    assert outcome.peak_bytes < 124 * MEGABYTE
+    twin = run_hostile(source, without=("rlimits", "seccomp"), memory_bytes=64 * MEGABYTE)
     assert "taken" in twin.out, twin.err
 
 

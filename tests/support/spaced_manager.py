@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +60,29 @@ def run_script(script: str, *, under: list[str] = ()) -> Any:  # type: ignore[as
 
 def run_in_space(space: Space, script: str) -> Any:
     """Run such a script in the network of a space; see `run_script`."""
-    head = HEAD.format(root=str(ROOT), support=str(Path(__file__).parent))
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        if os.geteuid() == 0 and space.user is None:
-            with Path(os.devnull).open() as nothing:
-                streams = (nothing.fileno(), output.fileno(), errors.fileno())
-                code = WarmProcess(head + script, streams=streams, join=space.pid).wait(120)
-        else:
-            # Only a process that has made the user namespace may enter it.
-            command = [sys.executable, "-c", head + script]
-            code = space.wait(space.spawn(command, {1: output.fileno(), 2: errors.fileno()}))
+    with (
+        Path(os.devnull).open() as nothing,
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+    ):
+        wait = start_in_space(space, script, nothing.fileno(), output.fileno(), errors.fileno())
+        code = wait()
         errors.seek(0)
         assert code == 0, errors.read().decode()
         output.seek(0)
         return json.loads(output.read().splitlines()[-1])
+
+
+def start_in_space(space: Space, script: str, *streams: int) -> Callable[[], int]:
+    """Start such a script with its three standard streams; return a function that waits for its exit code."""
+    source = HEAD.format(root=str(ROOT), support=str(Path(__file__).parent)) + script
+    if os.geteuid() == 0 and space.user is None:
+        given, output, errors = streams
+        process = WarmProcess(source, streams=(given, output, errors), join=space.pid)
+        return partial(process.wait, 120)
+    # Only a process that has made the user namespace may enter it.
+    pid = space.spawn([sys.executable, "-c", source], dict(enumerate(streams)))
+    return partial(space.wait, pid)
 
 
 def works(under: list[str]) -> bool:

@@ -10,8 +10,11 @@ import psutil
 import pytest
 from network_jobs import CONNECT, echo, engine_with, options
 from runs import finish, wait_for
+from warm_children import children_of_engines
 
 from engine.network import process
+
+pytestmark = pytest.mark.real_starts  # the relay is found by its command
 
 WAIT_FOR_END = """
 import socket
@@ -37,7 +40,7 @@ def main(state):
 def relay_of_this_process() -> psutil.Process:
     (found,) = [
         child
-        for child in psutil.Process().children()
+        for child in children_of_engines()
         if any("network/relay" in part for part in child.cmdline())
     ]
     return found
@@ -89,7 +92,7 @@ def test_no_relay_is_started_for_runs_that_need_none():
     with engine_with("zygote", options()) as eng:
         eng.execute("def main(state):\n    return {}").result(60)
         eng.execute("def main(state):\n    return {}", options=options("*")).result(60)
-        commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+        commands = [" ".join(child.cmdline()) for child in children_of_engines()]
     assert commands
     assert not [command for command in commands if "network/relay" in command]
 
