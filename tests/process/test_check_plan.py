@@ -17,7 +17,7 @@ from protocol.messages import Check
 GOOD = "def main(state):\n    return state\n"
 
 BAD_ADAPTORS = {
-    "hangs": "while True: pass\n",
+    "hangs": "import time\nwhile True: time.sleep(60)\n",
     "crashes": "import ctypes\nctypes.string_at(0)\n",
     "eats": "data = []\nwhile True: data.append(bytes(10_000_000))\n",
     "exits": "import os\nos._exit(7)\n",
@@ -253,7 +253,10 @@ def test_globals_are_in_scope_and_are_checked(repo):
 @pytest.mark.parametrize("name", BAD_ADAPTORS)
 def test_an_adaptor_that_cannot_be_imported_is_one_problem(repo, name, monkeypatch):
     """The adaptor may harm its process, but the steps after it are still checked."""
-    monkeypatch.setattr(checker, "TEXT_S", 1.5)
+    if (
+        name == "hangs"
+    ):  # the other adaptors end by themselves, and on a busy machine all imports take long
+        monkeypatch.setattr(checker, "TEXT_S", 4.0)
     problems = check_plan(
         plan(
             job("verb('x')", name, next="b"),
