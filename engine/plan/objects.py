@@ -248,7 +248,7 @@ class PlanObject:
             return decode_state(encode_state(_plain_mapping(value), root=path))
         except StateNotCarriedError as error:
             self._problems.append(Problem(error.path, error.reason))
-        except ValueError as error:  # Python 3.14 encodes deeper values than it can decode
+        except ValueError as error:  # integers that collide; or a nesting: Python 3.14 encodes more
             self._problems.append(Problem(path, f"cannot be read back: {error}"))
         return None
 
