@@ -184,6 +184,27 @@ def interpreters() -> Iterator[Interpreters]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def warm_children(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Engines of this process do not wait for new interpreters, except in files with the mark `real_starts`."""
+    from engine.start import exec as starts
+
+    if request.node.get_closest_marker("real_starts"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "spawn", request.getfixturevalue("interpreters").spawn)
+        yield
+
+
+@pytest.fixture
+def real_start(interpreters: Interpreters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This test waits for new interpreters, in a file without the mark `real_starts`."""
+    from engine.start import exec as starts
+
+    monkeypatch.setattr(starts, "spawn", interpreters.spawn_new)
+
+
 @pytest.fixture(scope="session")
 def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with a new store, for copies."""

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from modes import let_everybody_in
 from warm import start
-from warm_children import Interpreters, edits
+from warm_children import edits
 from warm_pairs import WarmRepo
 
 from engine import Engine
-from engine.start import exec as starts
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,20 +86,8 @@ def repo(tmp_path: Path) -> WarmRepo:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def children_are_warm(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Engines of this process get forks as their zygotes and children, except in files with the mark `real_starts`."""
-    if request.node.get_closest_marker("real_starts"):
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(starts, "spawn", request.getfixturevalue("interpreters").spawn)
-        yield
-
-
-@pytest.fixture
-def children_are_new(interpreters: Interpreters, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Engines that start in this test have new interpreters as their children nevertheless."""
-    monkeypatch.setattr(starts, "spawn", interpreters.spawn_new)
+def children_are_warm(warm_children: None) -> None:
+    """All files here have it."""
 
 
 @pytest.fixture

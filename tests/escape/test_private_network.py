@@ -128,7 +128,7 @@ def test_a_datagram_reaches_nobody(mode, engines):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_no_socket_of_the_network_is_left_in_the_child(mode, children_are_new):
+def test_no_socket_of_the_network_is_left_in_the_child(mode, real_start):
     """The child has the pipes of the protocol and the standard streams, as any other one."""
     made = options("127.0.0.1:80,443,5000-5100")
     # The twin needs a descriptor to find: without this one, this process may have none that a child inherits.

@@ -17,9 +17,7 @@ from runs import MODES, make_engine
 from warm import KINDS, start, start_pip
 
 from engine import Engine, Policy
-from engine.start import exec as starts
 
-SPAWN = starts.spawn
 """Starts a new interpreter: see `children_are_warm`."""
 
 
@@ -100,20 +98,8 @@ def warm_server() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def children_are_warm(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Engines of this process do not wait for new interpreters, except in files with the mark `real_starts`."""
-    if request.node.get_closest_marker("real_starts"):
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(starts, "spawn", request.getfixturevalue("interpreters").spawn)
-        yield
-
-
-@pytest.fixture
-def real_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This test waits for new interpreters, in a file without the mark `real_starts`."""
-    monkeypatch.setattr(starts, "spawn", SPAWN)
+def children_are_warm(warm_children: None) -> None:
+    """All files here have it."""
 
 
 @contextlib.contextmanager

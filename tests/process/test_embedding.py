@@ -112,12 +112,12 @@ def test_an_engine_works_in_a_child_of_multiprocessing(tmp_path):
     done = subprocess.run(
         [sys.executable, str(script)], check=False, capture_output=True, text=True, timeout=90
     )
-    told = [
+    expected = [
         line
         for method in ("fork", "spawn", "forkserver")
         for line in (f"{method} [1, 2, 3]", "success")
     ]
-    assert done.stdout.splitlines() == told, done.stderr
+    assert done.stdout.splitlines() == expected, done.stderr
 
 
 # --- signals ---
@@ -540,24 +540,24 @@ with make_engine(MODE) as warm:  # what is imported and looked up once is not th
     warm.execute(CALM).result(30)
 interpreters = Interpreters(MODE)  # for the next runs: a start without a lack is not the question
 new = starts.spawn
-told = []
+outcomes = []
 for free in range(0, 20):
-    if told[-2:] == ["success"] * 2:
+    if outcomes[-2:] == ["success"] * 2:
         break  # this many are enough
     engine = make_engine(MODE)
     held = exhaust(free)
     try:
         result = engine.execute(CALM).result(20)
-        told.append(result.error.name if result.error else "success")
+        outcomes.append(result.error.name if result.error else "success")
     except EngineError as error:
-        told.append(type(error).__name__)
+        outcomes.append(type(error).__name__)
     release(held)
     starts.spawn = interpreters.spawn
     assert engine.execute(CALM).result(30).reason == "success", free
     starts.spawn = new
     engine.close()
 interpreters.close()
-print(sorted(set(told)))
+print(sorted(set(outcomes)))
 """,
             mode,
             timeout_s=180,
