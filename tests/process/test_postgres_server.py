@@ -79,6 +79,10 @@ signal.pause()
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "Ctrl-C"])
 def test_a_server_ends_with_its_owner(how: signal.Signals) -> None:
     """A server that outlives its tests would fill the machine, one for each session that was stopped."""
+    try:
+        find_programs()
+    except PostgresMissingError as missing:
+        pytest.skip(str(missing))
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, SUPPORT],
         stdout=subprocess.PIPE,
