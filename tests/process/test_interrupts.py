@@ -43,6 +43,7 @@ def test_ctrl_c_during_the_imports_ends_the_command_silently(
     command: list[str], module: str
 ) -> None:
     """The shell sees a process that Ctrl-C has ended, which it shows as 130."""
+    file_of(module)
     code = 0
     while code == 0:  # it was quicker than the signal
         process = subprocess.Popen(
