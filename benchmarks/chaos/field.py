@@ -55,7 +55,7 @@ def plan_of(name: str, steps: int = STEPS, wait_s: float = STEP_S, **step: Any) 
 
 
 class Process(Protocol):
-    """What a drill needs of `subprocess.Popen`."""
+    """A running program: the part of `subprocess.Popen` that drills use."""
 
     pid: int
 

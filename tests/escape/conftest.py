@@ -87,7 +87,7 @@ def repo(tmp_path: Path) -> WarmRepo:
 
 @pytest.fixture(scope="module", autouse=True)
 def children_are_warm(warm_children: None) -> None:
-    """All files here have it."""
+    """Give it to each file of escape tests."""
 
 
 @pytest.fixture

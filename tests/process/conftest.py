@@ -18,8 +18,6 @@ from warm import KINDS, start, start_pip
 
 from engine import Engine, Policy
 
-"""Starts a new interpreter: see `children_are_warm`."""
-
 
 def _descriptors() -> set[str]:
     found = set()
@@ -99,7 +97,7 @@ def warm_server() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def children_are_warm(warm_children: None) -> None:
-    """All files here have it."""
+    """Give it to each file of process tests."""
 
 
 @contextlib.contextmanager

@@ -476,8 +476,8 @@ def test_the_command_line_shows_no_secret(repo, tmp_path, form):
 
     lines = events.read_text().splitlines()
     for way, step_id in ids.items():
-        told = [line for line in lines if json.loads(line).get("step_id") == step_id]
-        assert any("[redacted]" in line for line in told), (way, done.stderr)
+        of_step = [line for line in lines if json.loads(line).get("step_id") == step_id]
+        assert any("[redacted]" in line for line in of_step), (way, done.stderr)
     assert output.exists(), done.stderr
     said = (done.stdout + done.stderr).encode() + events.read_bytes() + output.read_bytes()
     assert shown(said) == []

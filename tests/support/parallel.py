@@ -34,7 +34,6 @@ from typing import Any
 import pytest
 from measuring import Measuring
 from rewriting import Rewriting
-from short_protocol import ShortProtocol
 
 ROOT = Path(__file__).parents[2]
 SECONDS = "jobcell/seconds"
@@ -79,11 +78,11 @@ NUMBER = struct.Struct("H")
 PATIENCE_S = 10
 """The time for the teardown of all forks after an interrupt."""
 
-TOLD_AFTER_S = 0.2
-"""A fork tells this often which tests have passed."""
+REPORT_AFTER_S = 0.2
+"""The time after which a fork reports the tests that have passed since its last report."""
 
-PASSED, TOLD = 1, 2
-"""What is known of a test: it has passed, and the first process has been told so."""
+PASSED, REPORTED = 1, 2
+"""The state of a test that has passed: the first process does not have the report yet, or has it."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -128,7 +127,7 @@ class Parallel:
         session.config._tmp_path_factory.getbasetemp()
         # The number of the test that each fork runs, plus one.
         self._running = memoryview(mmap.mmap(-1, 4 * self._number)).cast("I")
-        # For each test PASSED or TOLD, so that nothing is lost with a fork that dies.
+        # For each test PASSED or REPORTED, so that nothing is lost with a fork that dies.
         self._known = memoryview(mmap.mmap(-1, len(self._items)))
         self._queue, filled = os.pipe()
         os.write(filled, b"".join(map(NUMBER.pack, range(len(self._files)))))
@@ -225,15 +224,11 @@ class Parallel:
             self._fail(rest[0], rest[1])
 
     def _pass(self, number: int, duration: float) -> None:
-        self._known[number] = TOLD
+        self._known[number] = REPORTED
         hook = self._session.config.hook
         nodeid = self._items[number].nodeid
         file, _, name = nodeid.partition("::")
-        location = (
-            file,
-            None,
-            name,
-        )  # without the line, for which pytest would look into the function
+        location = (file, None, name)  # for the line, pytest would look into the function
         report = pytest.TestReport(nodeid, location, {}, "passed", None, "call", duration=duration)
         hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
@@ -290,12 +285,17 @@ class Worker:
         self._running, self._numbers = parent._running, parent._numbers
         self._known: memoryview = parent._known
         self._passed: list[tuple[int, float]] = []
-        self._told_s = time.monotonic()
+        self._reported_s = time.monotonic()
         self._measuring: Measuring | None = plugins.get_plugin("measuring")
         plugins.unregister(name="terminalreporter")
         plugins.unregister(name="parallel")
         plugins.register(self, "worker")
-        plugins.register(ShortProtocol(self._config, self._has_passed), "short_protocol")
+        with contextlib.suppress(
+            ImportError
+        ):  # another pytest has these parts elsewhere: the usual way
+            from short_protocol import ShortProtocol
+
+            plugins.register(ShortProtocol(self._config, self._has_passed), "short_protocol")
         # Pytest and our fixtures know a worker by this attribute, as pytest-xdist sets it.
         self._config.workerinput = {"workerid": f"w{number}"}
         base = self._config._tmp_path_factory.getbasetemp() / f"w{number}-{os.getpid()}"
@@ -362,18 +362,18 @@ class Worker:
         number = self._running[self._number] - 1
         self._known[number] = PASSED
         self._passed.append((number, duration))
-        if time.monotonic() - self._told_s > TOLD_AFTER_S:
-            self._tell()
+        if time.monotonic() - self._reported_s > REPORT_AFTER_S:
+            self._report_passed()
 
-    def _tell(self) -> None:
-        self._told_s = time.monotonic()
+    def _report_passed(self) -> None:
+        self._reported_s = time.monotonic()
         if self._passed:
             self._reports.send(("passed", self._passed))
             self._passed = []
 
     def _send(self, *message: Any) -> None:
         """Send a message, after those about the tests that have passed before it."""
-        self._tell()
+        self._report_passed()
         self._reports.send(message)
 
 

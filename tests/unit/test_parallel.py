@@ -119,7 +119,7 @@ def test_each_end_of_a_test_is_reported(tmp_path: Path) -> None:
     assert counts in report.splitlines()[-1], report
 
 
-def told(report: str) -> list[str]:
+def outcomes(report: str) -> list[str]:
     """Return the lines about each test, and the counts."""
     lines = [
         line for line in report.splitlines() if re.match("[A-Z]+ (ends.py|.*by a fixture)", line)
@@ -151,7 +151,7 @@ def test_a_fork_reports_what_pytest_reports(tmp_path: Path) -> None:
     ).stdout
     report = run(tmp_path, "-W", "error", "ends.py")
 
-    assert told(report) == told(expected)
+    assert outcomes(report) == outcomes(expected)
     assert "6 failed" in expected
     for part in (
         "said by a fixture\n",
