@@ -152,10 +152,21 @@ def lend(door, serve) -> None:
     This process ends with its parent.
     """
     import ctypes
-    from _socket import AF_UNIX, CMSG_SPACE, SOCK_SEQPACKET, socket
+    from _socket import (
+        AF_UNIX,
+        CMSG_SPACE,
+        SO_PEERCRED,
+        SOCK_SEQPACKET,
+        SOL_SOCKET,
+        socket,
+    )
     from select import POLLIN, poll
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+    # The parent may have ended before this call. The socket knows it: unix(7), SO_PEERCRED.
+    parent = int.from_bytes(door.getsockopt(SOL_SOCKET, SO_PEERCRED, 4), sys.byteorder)
+    if os.getppid() != parent:
+        os._exit(0)
     waiting = poll()
     waiting.register(door, POLLIN)
     lent = {}
