@@ -291,8 +291,10 @@ def test_all_connections_go_through_a_proxy(space, servers, modules, authority, 
         assert log.read_text().count(f"CONNECT {API}:443 ") == len(CALLS)
 
         assert (API, 80, "failed") in found.connections
-        [event] = [one for one in found.events if one.get("port") == 80]
-        assert event["reason"].startswith("the proxy answered 403")
+        # The name has two addresses.  If the reset comes before `connect` is back, urllib tries the other one.
+        reasons = [one["reason"] for one in found.events if one.get("port") == 80]
+        assert all(reason.startswith("the proxy answered 403") for reason in reasons)
+        assert len(reasons) in (1, 2)
 
         # A rule is still needed: the proxy hears nothing of another name.
         assert "no rule" in found.errors
