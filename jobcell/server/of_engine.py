@@ -228,16 +228,18 @@ def read_options(given: dict[str, Any], base: RunOptions) -> RunOptions:
 
 
 def _row(item: _Kept) -> Row:
+    """Return a row of its own for each caller, because several threads make them at the same time."""
     row = item.row
     if row.started is None:
         # Their states stay encoded: a list must not decode the states of all runs.
         events = raw_events(item.run, 0)
         row.started = events[0].time if events else None
-    if item.run.done and row.ended is None:
+    if row.ended is None and item.run.done:
+        row.reason = item.run.result(0).reason  # first, because `ended` says that both are there
         row.ended = raw_events(item.run, 0)[-1].time
-        row.reason = item.run.result(0).reason
-    row.state = "done" if row.ended is not None else "running" if row.started else "queued"
-    return row
+    made = msgspec.structs.replace(row)
+    made.state = "done" if made.ended is not None else "running" if made.started else "queued"
+    return made
 
 
 def _loader(credentials: dict[str, Any]) -> Callable[[str], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import signal
@@ -14,6 +15,7 @@ from serving import WAIT, Client, plan_of, serve, served, wait_until_served
 
 import jobcell
 from jobcell.server import EngineBackend, StoreBackend
+from jobcell.server.backend import NewRun
 from jobcell.server.streams import READERS
 
 MANY = "def main(state):\n    for i in range(2000): print('line', i, 'x' * 200)"
@@ -101,7 +103,7 @@ def test_clients_that_read_much_take_no_turn_of_others(sqlite_url, path):
 
 
 def test_a_client_that_waits_is_answered_when_the_run_is_over(client):
-    """The end of a run wakes each client that waits for its result or for an event."""
+    """The end of a run wakes each client that waits for its result or for an event; each of them reads that it is over."""
     last = client.get("/api/v1/runs/waits/events")[1]["events"]
     after = last[-1]["seq"] if last else 0
     answers = []
@@ -119,6 +121,20 @@ def test_a_client_that_waits_is_answered_when_the_run_is_over(client):
     assert len(answers) == 2
     assert client.get(f"/api/v1/runs/waits/events?after={after}")[1]["over"] is True
     assert {body.get("reason", body.get("over")) for _, body in answers} == {"cancelled", True}
+
+
+def test_a_row_says_how_a_run_was_when_it_was_read():
+    """Another thread that reads the same run later does not change it."""
+    backend = EngineBackend(jobcell.Engine(max_runs=1, start_mode="exec"))
+    with served(backend):
+        backend.add(NewRun(plan=plan_of(WAIT), id="r"))
+        before = backend.row("r")
+        backend.cancel("r", "not needed")
+        asyncio.run(backend.wait("r", None))
+        after = backend.row("r")
+    assert (before.ended, before.reason) == (None, None)
+    assert before.state != "done"
+    assert (after.state, after.reason) == ("done", "cancelled")
 
 
 def test_events_come_in_portions(client):
