@@ -160,7 +160,7 @@ def _identifier(name: str) -> str:
 def _take_real(directory: Path, module: str, home: Path) -> str:
     """Copy the real adaptor into *home*, and link its dependencies; return the text of its package."""
     for item in directory.iterdir():
-        if item.name not in {module, f"{module}.py", "__pycache__"}:
+        if item.name not in {module, f"{module}.py"}:  # compiled files as well
             (home / item.name).symlink_to(item)
     package = directory / module
     if not package.is_dir():

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 
-from jobcell.stubs.library import write_library
+from jobcell.stubs.library import (
+    _places,
+    _quick_places,
+    find_typeshed,
+    hidden,
+    hide_imports,
+    write_library,
+)
 from jobcell.stubs.source import imported_names, to_stub
 
 pytestmark = pytest.mark.slow
@@ -99,7 +108,7 @@ def complaints(library, tmp_path_factory):
     (jobs / "bad.py").write_text("\n".join(text for text, _ in BAD))
     command = [sys.executable, "-m", "mypy", "--custom-typeshed-dir", str(library)]
     command += ["--no-site-packages", "--check-untyped-defs", "--config-file="]
-    command += ["--cache-dir", str(library / ".cache"), "--python-version", "3.11"]
+    command += ["--cache-dir", os.devnull, "--python-version", "3.11"]
     done = subprocess.run(
         [*command, "good.py", "bad.py"],
         cwd=jobs,
@@ -126,6 +135,46 @@ def test_everything_refused_is_flagged_in_its_line(complaints):
     assert sorted(messages) == list(range(1, len(BAD) + 1)), complaints
     for line, (text, name) in enumerate(BAD, 1):
         assert f'"{name}"' in messages[line], (text, messages[line])
+
+
+IMPORTS = [
+    "import os\nimport os.path as way, json\n\nx: os.PathLike[str]\n",
+    "from collections import (\n    abc,\n    deque as line,\n)\nfrom json import loads\n",
+    "if sys.version_info >= (3, 12):\n    from os import name\nelse:\n    import os\n",
+    "def f(text: str = '\u00e9'): ...\nimport os  # (ours\nimport json\n",
+    "from os import \\\n    name\nimport os; import json\n",
+    'x = """\nimport os\n"""\nimport json\n',
+    "if True: import os\nimport json\n",
+    "from os import (  # all (or most)\n    name,\n)\n",
+    "# import os\nimport json\n",
+]
+
+
+@pytest.mark.parametrize("source", IMPORTS)
+def test_imports_are_rewritten_as_in_the_whole_tree(source):
+    """It makes no difference whether the lines with imports are read alone or with all others."""
+    whole = [place[:2] for place in _places(source.encode())]
+    quick = _quick_places(source.encode())
+    assert quick is None or [place[:2] for place in quick] == whole
+    text, found = hide_imports(source)
+    assert whole
+    assert found
+    wanted = {hidden(name) for name in found}
+    names = [
+        alias.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
+    names += [node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    assert set(names) == wanted
+
+
+def test_most_files_of_the_standard_library_are_read_quickly():
+    """Only their lines with imports are parsed."""
+    files = list(find_typeshed().stdlib.glob("*.pyi"))
+    quick = [file for file in files if _quick_places(file.read_bytes()) is not None]
+    assert len(quick) > 0.9 * len(files)
 
 
 SOURCE = '''
