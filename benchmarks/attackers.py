@@ -120,11 +120,10 @@ FLOODS: Final = {
         "block = bytes(1 << 16)\n"
         "ends = [socket.create_connection(('127.0.0.1', PORT)) for _ in range(8)]\n"
         "for end in ends: end.setblocking(False)\n"
-        "while free := select.select([], ends, [], 0.3)[1]:\n"
-        "    for end in free:\n"
-        "        end.send(block)\n"
-        "print('nobody takes more')\n"
-        "time.sleep(60)"
+        "while True:\n"
+        "    free = select.select([], ends, [], 0.3)[1]\n"
+        "    if not free: print('nobody takes more')\n"
+        "    for end in free: end.send(block)"
     ),
     "bytes": (
         "import select, socket\n"

@@ -50,6 +50,9 @@ NIL: Final = b"\xc0"
 _FEW: Final = 2_000
 """Number of values that are checked one by one before a faster way is tried."""
 
+_LEVELS: Final = 2_000
+"""A deeper value is left to the walk, which finds out in time whether it can be carried."""
+
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 _HARMLESS_BYTES: Final = 4_096
@@ -92,7 +95,7 @@ def encode_state(
         encoded = _encode_known(value, without, max_items)
         if encoded is not None:
             return encoded
-        seen = look(value)
+        seen = look(value, levels=_LEVELS)
     if seen is not FOREIGN:
         value = _leave_out(value, without)
         try:

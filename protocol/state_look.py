@@ -65,10 +65,10 @@ def as_json(value: Any) -> bytes | None:
         return None
 
 
-def look(value: Any, most: int = sys.maxsize) -> str:
+def look(value: Any, most: int = sys.maxsize, levels: int = sys.maxsize) -> str:
     """Return `PLAIN`, `DATED` or `FOREIGN`, after one look at each value, level by level.
 
-    If there are more than *most* values, `MANY` may be returned.
+    If there are more than *most* values, `MANY` may be returned, and `FOREIGN` for more *levels*.
     """
     if type(value) in _LEAVES or _is_small_and_plain(value):
         return PLAIN
@@ -86,6 +86,8 @@ def look(value: Any, most: int = sys.maxsize) -> str:
         depth += 1
         # The same container may be in many places; without this the levels could grow for ever.
         if depth > _DEEP:
+            if depth > levels:
+                return FOREIGN
             fresh = {id(item): item for item in level}
             level = [item for number, item in fresh.items() if number not in seen]
             seen.update(fresh)

@@ -19,6 +19,7 @@ import msgspec
 
 from protocol import static
 from protocol.errors import StateNotCarriedError
+from protocol.state_depth import FIRST_TRIED, try_depth
 from protocol.state_fields import ComputedFieldError, fields_of
 from protocol.state_look import BIG_INTEGER, KEY_TYPES, own_zones
 
@@ -81,11 +82,13 @@ class StateWalk:
         self._without = without
         self._levels: list[_Level] = []
         self._open: set[int] = set()
+        self._tried_at = FIRST_TRIED
 
     def plain(self, value: Any) -> Any:
         """Return *value* converted to types that msgpack has.
 
         Raises:
+            RecursionError: *value* is nested deeper than msgspec follows.
             StateNotCarriedError: A part of *value* cannot be carried.
 
         """
@@ -124,6 +127,8 @@ class StateWalk:
         level.add(key, container)
         self._open.add(id(value))
         self._levels.append(opened)
+        if len(self._levels) == self._tried_at:
+            self._tried_at = try_depth(self._tried_at)
         return True
 
     def _enter(self, value: Any) -> tuple[_Level, Any]:

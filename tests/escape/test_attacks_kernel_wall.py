@@ -61,6 +61,18 @@ ENDLESS = {
 }
 """Attacks that do the same for as long as they may. More time would only take processors away from other tests."""
 ENDLESS_CPU_S = 0.05
+GROWING = {
+    "gzip_nested_bomb",
+    "mem_dict_comprehension",
+    "mem_join_product",
+    "regex_sub_growth",
+    "xml_billion_laughs",
+}
+"""Attacks that take more memory until they are stopped. With a lower limit this is sooner."""
+GROWING_MB = 75
+FLOODING = "flood_stderr"
+FLOODING_BYTES = 1 << 20
+"""A lower limit for the lines of a run that writes without an end."""
 OPTIONS = engine.RunOptions(timeout_s=TIMEOUT_S, cpu_s=CPU_S, memory_mb=150)
 
 
@@ -154,9 +166,13 @@ def plan(attack: Attack) -> dict:
 
 
 def options_of(attack: Attack) -> engine.RunOptions:
-    return (
-        msgspec.structs.replace(OPTIONS, cpu_s=ENDLESS_CPU_S) if attack.name in ENDLESS else OPTIONS
-    )
+    if attack.name in ENDLESS:
+        return msgspec.structs.replace(OPTIONS, cpu_s=ENDLESS_CPU_S)
+    if attack.name in GROWING:
+        return msgspec.structs.replace(OPTIONS, memory_mb=GROWING_MB)
+    if attack.name == FLOODING:
+        return msgspec.structs.replace(OPTIONS, max_log_bytes=FLOODING_BYTES)
+    return OPTIONS
 
 
 @pytest.mark.parametrize("attack", attacks())

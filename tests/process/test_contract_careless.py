@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ids import short
 from runs import QUICK, finish, make_engine, wait_for
@@ -25,13 +26,15 @@ import engine as api
 from engine import Engine, PlanError, Resolvers, RunOptions
 
 SAME = "def main(state):\n    return state"
-LOOP = "def main(state):\n    while True:\n        pass"
+SLEEPS = "import time\ndef main(state):\n    time.sleep(60)"
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Engine]:
     """All tests of this file share this engine."""
-    with make_engine("zygote", options=QUICK) as made:
+    # With a short grace period, because many tests cancel a job that sleeps.
+    options = msgspec.structs.replace(QUICK, cancel_grace_s=0.02)
+    with make_engine("zygote", options=options) as made:
         yield made
 
 
@@ -246,14 +249,14 @@ def test_a_text_as_state_without_a_resolver(shared: Engine):
 
 def test_odd_waiting_times(shared: Engine):
     """A negative time returns at once, and an endless time waits for the next event."""
-    run = shared.execute(LOOP)
+    run = shared.execute(SLEEPS)
     wait_for(run, "job-start")
     for timeout_s in (0, -1, 0.0):
         with pytest.raises(TimeoutError):
             run.result(timeout_s=timeout_s)
     run.poll()
     assert run.poll(timeout_s=-1) == []
-    threading.Timer(0.2, run.cancel).start()
+    threading.Timer(0.05, run.cancel).start()
     assert run.poll(timeout_s=1e9)
     assert run.result(timeout_s=1e9).reason == "cancelled"
 
@@ -263,7 +266,7 @@ def test_odd_waiting_times(shared: Engine):
 )
 def test_odd_reasons(shared: Engine, reason: Any):
     """The run is cancelled, or the call explains the mistake in its argument."""
-    run = shared.execute(LOOP)
+    run = shared.execute(SLEEPS)
     wait_for(run, "job-start")
     try:
         run.cancel(reason)
@@ -290,7 +293,7 @@ def test_many_threads_wait_for_one_run(shared: Engine):
 
 def test_cancel_from_a_signal_handler(shared: Engine):
     """A signal handler may cancel a run, because the call takes no lock."""
-    run = shared.execute(LOOP)
+    run = shared.execute(SLEEPS)
     wait_for(run, "job-start")
     before = signal.signal(signal.SIGUSR1, lambda *_: run.cancel("signal"))
     try:
@@ -304,7 +307,7 @@ def test_an_awaiting_task_that_is_cancelled(shared: Engine):
     """The run goes on, the loop closes, and Python does not warn."""
 
     async def main() -> None:
-        run = shared.execute(LOOP)
+        run = shared.execute(SLEEPS)
         task = asyncio.ensure_future(collect(run))
         await asyncio.sleep(0.1)
         task.cancel()
@@ -410,11 +413,13 @@ def test_an_engine_that_was_never_closed_does_not_keep_the_process():
     for rest in (
         "engine.Engine().execute('def main(state): return state').result()",
         "e = engine.Engine(); r = e.execute('import time\\ndef main(state): time.sleep(60)')\nwhile not any(x.type == 'job-start' for x in r.poll(0)): pass",
-        "threading.Thread(target=lambda: engine.Engine().execute('import time\\ndef main(state): time.sleep(60)').result(), daemon=True).start(); time.sleep(1)",
+        "threading.Thread(target=lambda: (runs.append(engine.Engine().execute('import time\\ndef main(state): time.sleep(60)')), runs[0].result()), daemon=True).start()\nwhile not runs or not any(x.type == 'job-start' for x in runs[0].poll(after=0)): time.sleep(0.01)",
         "engine.Engine(spares=2).execute('def main(state): return state').result()",
         "engine.Engine(start_mode='exec', spares=1).execute('def main(state): return state').result()",
     ):
-        done = script(f"import engine, threading, time\n{rest}\nprint('end')", real_end=True)
+        done = script(
+            f"import engine, threading, time\nruns = []\n{rest}\nprint('end')", real_end=True
+        )
         assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
         assert "Traceback" not in done.stderr, done.stderr
 
@@ -452,6 +457,7 @@ def test_an_engine_in_a_daemon_thread_and_in_a_forked_process():
 HARMLESS_TOGETHER = """
 import decimal, os, signal, sys
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.chdir("/")
 os.environ.clear()
 os.umask(0o777)
@@ -465,7 +471,6 @@ def test_the_streams_and_signals_of_the_manager_are_left_alone():
     for first in (
         "import os; os.close(0)",
         "import sys, os; os.close(2)",
-        "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))",
         HARMLESS_TOGETHER,
     ):
@@ -595,7 +600,7 @@ def test_a_busy_condition_dies_in_time(shared: Engine):
                 "steps": [{"id": "a", "expression": SAME, "next": {"b": condition}}, {"id": "b"}]
             }
         }
-        run = shared.execute(plan, {"data": {"x": 1}}, options=RunOptions(timeout_s=0.25))
+        run = shared.execute(plan, {"data": {"x": 1}}, options=RunOptions(timeout_s=0.1))
         result = run.result(20)
         assert result.reason in ("kill", "crash")
         types = [e.type for e in finish(run)]

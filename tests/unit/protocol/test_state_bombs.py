@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import pytest
 
 from protocol.state import StateNotCarriedError, decode_state, encode_state
@@ -47,3 +50,23 @@ def test_a_big_integer_is_carried_as_deep_as_a_small_one(leaf):
     for number in range(600):
         value = [value] if number % 2 else {"a": value}
     assert decode_state(encode_state(value)) == value
+
+
+def refused_in_s(levels):
+    """Return the time of the processor for the refusal of a value with so many levels."""
+    value = []
+    for _ in range(levels):
+        value = [value]
+    began = time.thread_time()
+    with pytest.raises(StateNotCarriedError, match="nested deeper than the interpreter"):
+        encode_state(value)
+    return time.thread_time() - began
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="there msgspec follows more levels")
+def test_a_value_that_is_much_too_deep_is_refused_as_soon_as_another():
+    """The walk does not go to the end of a value that cannot be carried."""
+    few_s = min(refused_in_s(4_000) for _ in range(3))
+    many_s = min(refused_in_s(200_000) for _ in range(3))
+    assert many_s < 10 * few_s
