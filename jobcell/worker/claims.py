@@ -37,6 +37,9 @@ _DELAYED_S: Final = 0.9
 
 _ANY_NUMBER: Final = 1_000_000_000
 _RARELY_S: Final = 3600.0
+
+_LISTENER_S: Final = 0.1
+"""Sleep of the thread that looks for notifications of DBOS. A worker has none, and its end waits for this thread."""
 _OVERRIDDEN: Final = {
     "get_queue": ("name",),
     "start_queued_workflows": (
@@ -156,6 +159,7 @@ class Claims:
                 "run_migrations": False,
                 "log_level": "ERROR",
                 "scheduler_polling_interval_sec": _RARELY_S,
+                "notification_listener_polling_interval_sec": _LISTENER_S,
             }
         )
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(_make_function(carry))
