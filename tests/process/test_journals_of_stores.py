@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import msgspec
 import pytest
 from runs import finish, make_engine
 
-from engine import Attempts, Policy, Resolvers
+from engine import Attempts, Policy, Resolvers, Run
 from engine.reporting import (
     cancelled_report,
     decode_event,
@@ -43,13 +45,14 @@ class Store:
     def __init__(self, kept=(), attempts=None):
         self.kept = [*kept]
         self.made = attempts or {}
-        self.run = None
+        self.run: Future[Run] = Future()
+        """The handle; the first record may come before `execute` has returned it."""
         self.written = []
         """What one transaction after another has kept: the types of events, and the record."""
         self._after = 0
 
     def record(self, record):
-        events = raw_events(self.run, self._after)
+        events = raw_events(self.run.result(60), self._after)
         self._after = events[-1].seq
         self.written.append(([event.type for event in events], record.step_run_id))
         self.kept.append(record)
@@ -73,13 +76,14 @@ def no_leak():
 
 
 def execute(shared, store, state=None):
-    store.run = shared.execute(
+    run = shared.execute(
         PLAN,
         {"data": []} if state is None else state,
         resolvers=Resolvers(credential=lambda _: {"password": SECRET}),
         journal=store,
     )
-    events, result = finish(store.run), store.run.result()
+    store.run.set_result(run)
+    events, result = finish(run), run.result()
     assert result.reason == "success", result.error
     return events, result
 
@@ -120,7 +124,7 @@ def test_events_and_the_result_of_a_run_come_back_from_their_bytes(shared):
     """The bytes are made of the events as the child has encoded them."""
     store = Store()
     events, result = execute(shared, store)
-    raw = raw_events(store.run, 0)
+    raw = raw_events(store.run.result(), 0)
     assert isinstance(raw[-1].state, msgspec.Raw)
     assert [decode_event(encode_event(event)) for event in raw] == events
     assert decode_result(encode_result(result)) == result
