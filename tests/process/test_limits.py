@@ -7,7 +7,8 @@ import time
 import pytest
 from runs import finish, types_of
 
-from engine import Engine, Policy, RunOptions
+from engine import Engine, RunOptions
+from engine.reporting import eventlog
 
 NEVER_RETURNS = {
     "busy loop": "def main(state):\n    while True: pass",
@@ -209,15 +210,15 @@ def test_the_number_of_events_is_limited(zygote: Engine):
     assert "500 events (max_events)" in result.error.message
 
 
-def test_a_manager_that_does_not_poll_costs_bounded_memory():
+def test_a_manager_that_does_not_poll_costs_bounded_memory(zygote: Engine, monkeypatch):
     """Logs that are not polled are dropped and counted; lifecycle events are kept."""
-    source = "def main(state):\n    for n in range(140_000): print(n)\n    return state"
-    with Engine(start_mode="zygote", policy=Policy()) as engine:
-        run = engine.execute(source, options=RunOptions(max_log_bytes=10**8))
-        result = run.result(60)
-        events = run.poll(after=0)
+    monkeypatch.setattr(eventlog, "MAX_KEPT_LOGS", 10_000)  # in place of 131,072
+    source = "def main(state):\n    for n in range(15_000): print(n)\n    return state"
+    run = zygote.execute(source, options=RunOptions(max_log_bytes=10**8))
+    result = run.result(60)
+    events = run.poll(after=0)
     assert result.reason == "success"
-    assert len(events) < 135_000
+    assert 10_000 < len(events) < 10_100
     assert types_of(events)[-1] == "workflow-complete"
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert any("dropped" in event.message for event in events[-3:] if event.type == "log")

@@ -108,7 +108,7 @@ class Interpreters:
 
     def __init__(self, *kinds: str) -> None:
         self.spawn_new = start.spawn
-        self._inherited = inherited()[0]
+        self._inherited, self._umask = inherited()
         commands = {
             "exec": (child_command(), []),
             "zygote": (child_command(), ["--zygote"]),
@@ -130,6 +130,20 @@ class Interpreters:
                     return server.fork(descriptors, umask)
                 assert not edits, "a new interpreter would not have the edits"
         return self.spawn_new(command, descriptors, environment)
+
+    def spawn_without_descriptors(
+        self,
+        command: list[str],
+        descriptors: dict[int, int],
+        environment: Mapping[str, str] = CHILD_ENVIRONMENT,
+    ) -> int:
+        """Start a child from a server without a descriptor of this process, as the engine starts a new interpreter.
+
+        This process must be as it was when the servers started.
+        """
+        assert environment is CHILD_ENVIRONMENT
+        [server] = (server for server in self._servers if server.command == command)
+        return server.fork(descriptors, self._umask)
 
     def close(self) -> None:
         """End the servers."""
