@@ -66,7 +66,7 @@ def eng(request, zygote):
     [
         ({"step_timeout_s": 0.2}, "TimeoutError"),
         ({"timeout_s": 0.6}, "TimeoutError"),
-        ({"cpu_s": 0.25}, "CPULimitError"),
+        ({"cpu_s": 0.1}, "CPULimitError"),
     ],
 )
 def test_the_error_has_the_line_of_the_author(eng, limits, name):
