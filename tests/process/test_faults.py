@@ -68,8 +68,8 @@ def children() -> Iterator[FakeChildren]:
 
 @pytest.fixture
 def fakes(children: FakeChildren) -> Iterator[FakeEngine]:
-    """The engine has many runs at once, because most of them only wait."""
-    with FakeEngine(children, max_runs=8) as engine:
+    """The engine has all runs of a test at once, because most of them only wait for the end of their time."""
+    with FakeEngine(children, max_runs=WHOLE) as engine:
         yield engine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from protocol.events import AnyEvent
 
 pytestmark = pytest.mark.slow  # each test has a store of its own
 
+PATIENCE_S = 60.0
 COMMAND = [sys.executable, "-m", "jobcell"]
 UNKNOWN = "error: the store has no run 'nobody'; it may have been pruned\n"
 
@@ -299,31 +301,38 @@ def test_following_shows_what_another_process_writes_and_ends_with_the_run(here,
     """The command waits, and prints each event when it comes."""
     run = store.enqueue(JOB, id="followed")
     events = [msgspec.structs.replace(event, run_id=run.id) for event in _events_of(eng)]
-    follow = subprocess.Popen(
-        [
-            *COMMAND,
-            "events",
-            "followed",
-            "--follow",
-            "--json",
-            "--store",
-            f"sqlite:///{here}/runs.db",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    write_events(store, run.id, events[:2])
-    assert json.loads(follow.stdout.readline())["seq"] == 1
-    assert json.loads(follow.stdout.readline())["seq"] == 2
-    assert follow.poll() is None
-    result = eng.execute(JOB).result(30)
-    write_events(store, run.id, events[2:])
-    from store_runs import end
+    words = ["events", "followed", "--follow", "--json", "--store", f"sqlite:///{here}/runs.db"]
+    with following(*words, errors=here / "errors") as (follow, lines):
+        write_events(store, run.id, events[:2])
+        assert json.loads(lines.readline())["seq"] == 1
+        assert json.loads(lines.readline())["seq"] == 2
+        assert follow.poll() is None
+        result = eng.execute(JOB).result(30)
+        write_events(store, run.id, events[2:])
+        from store_runs import end
 
-    end(store, run.id, result)
-    rest, _ = follow.communicate(timeout=30)
-    assert len(rest.splitlines()) == len(events) - 2
-    assert follow.returncode == 0
+        end(store, run.id, result)
+        assert len(lines.readlines()) == len(events) - 2
+        assert follow.wait(PATIENCE_S) == 0
+
+
+@contextlib.contextmanager
+def following(*words, errors):
+    """Give a command that runs until it is interrupted or its run is over, and its lines; it is killed at the end."""
+    read, write = os.pipe()
+    with os.fdopen(read) as lines:
+        with (
+            os.fdopen(write, "wb") as printed,
+            errors.open("wb") as complaints,
+            Path(os.devnull).open("rb") as nothing,
+        ):
+            streams = (nothing.fileno(), printed.fileno(), complaints.fileno())
+            process = WarmProcess(None, *words, streams=streams)
+        try:
+            yield process, lines
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
 
 
 def _events_of(eng):
@@ -351,14 +360,12 @@ def test_a_reader_that_goes_and_an_interrupt_end_the_command_quietly(here, store
         "waits",
         [msgspec.structs.replace(event, run_id="waits") for event in _events_of(eng)[:1]],
     )
-    follow = subprocess.Popen(
-        [*words, "--follow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert follow.stdout.readline()
-    follow.send_signal(signal.SIGINT)
-    _, errors = follow.communicate(timeout=30)
-    assert follow.returncode == 130
-    assert "Traceback" not in errors
+    errors = here / "errors"
+    with following(*words[len(COMMAND) :], "--follow", errors=errors) as (follow, lines):
+        assert lines.readline()
+        follow.send_signal(signal.SIGINT)
+        assert follow.wait(PATIENCE_S) == 130
+    assert "Traceback" not in errors.read_text()
 
 
 def test_cancel_ends_a_waiting_run_and_is_well_with_one_that_is_over(jobcell, store):
