@@ -83,10 +83,10 @@ def job(value: str) -> str:
     return f"def main(state):\n    x = {value}\n    return state"
 
 
-SHORT = {"timeout_s": 0.25}
+SHORT = {"timeout_s": 0.15}
 STEP = {"step_timeout_s": 0.1}
 SMALL = {"memory_mb": 60, "state_mb": 100}
-CPU = {"cpu_s": 0.15}
+CPU = {"cpu_s": 0.1}
 QUIET = {"max_log_bytes": 1_000}
 
 # Two leaves: each of their states fits alone, but not both together.
@@ -250,7 +250,7 @@ def cancel(run: Run, at: str) -> None:
 def test_a_limit_has_one_verdict_in_each_phase(shared: Engine, blocked, cell):
     """The verdict has the limit's own name in each phase, and the events are complete."""
     case = TABLE[cell]
-    options = RunOptions(**{"timeout_s": 20.0, **case.options})
+    options = RunOptions(**{"timeout_s": 20.0, "cancel_grace_s": 0.05, **case.options})
     run = shared.execute(case.plan, case.state, options, resolvers(case.resolver, blocked))
     cancel(run, case.cancel_at)
     finish(run)

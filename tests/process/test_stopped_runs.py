@@ -227,7 +227,7 @@ def test_a_cancel_at_any_moment_leaves_no_step_unreported(chained: Engine, serve
 def test_a_limit_at_any_moment_leaves_no_step_unreported(chained: Engine, server: Server):
     """The messages that the child sent before it was killed become events."""
     server.on_request = lambda _number: None
-    for timeout_s in (0.4, 0.45, 0.5):
+    for timeout_s in (0.2, 0.25, 0.3):
         server.counted["chain"].clear()
         options = msgspec.structs.replace(chained.options, timeout_s=timeout_s)
         run = chained.execute(chain(LONG), options=options)

@@ -286,7 +286,7 @@ def test_time_of_the_processor_is_limited(repo: WarmRepo):
     with make_engine(repo_dir=repo.path, preload=["busy"]) as engine:
         assert wait_until_decided(engine, "busy").warm
         for _ in range(2):
-            assert run(engine, plan, cpu_s=0.3)[0].error.name == "CPULimitError"
+            assert run(engine, plan, cpu_s=0.1)[0].error.name == "CPULimitError"
         assert set_of(engine, "busy").warm
 
 
