@@ -60,10 +60,14 @@ from engine import Engine, FileJournal, Permissions, Policy, RunOptions
 
 port, directory, runs, steps = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 SOURCE = '''
-import urllib.request
+import _socket
 def main(state):
-    url = "http://127.0.0.1:%d/%s"
-    urllib.request.urlopen(url, data=b"", timeout=20).close()
+    connection = _socket.socket()
+    connection.connect(("127.0.0.1", %d))
+    connection.sendall(b"POST /%s HTTP/1.0\\\\r\\\\n\\\\r\\\\n")
+    while connection.recv(4096):
+        pass
+    connection.close()
     state["data"]["%s"] = 1
     return state
 '''
