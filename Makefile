@@ -19,7 +19,7 @@ help:
 
 setup: $(STAMP)  ## Install into .venv, for development (quick if nothing has changed)
 
-# The bytecode is written now, because a confined child cannot write any.
+# The bytecode is written now and before the tests, because a confined child cannot write any: each would compile again.
 $(STAMP): pyproject.toml
 	@for python in $(PYTHON) $(PYTHONS); do \
 		if "$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -38,6 +38,7 @@ run: setup  ## Run the example: a clinic's export, sorted, converted and reporte
 	.venv/bin/jobcell run examples/clinic/plan.json --state examples/clinic/state.json
 
 test: setup  ## Everything that must pass (unit, property, process and escape tests), in parallel
+	@$(PY) -m compileall -q $(PACKAGES)
 	@$(if $(COVERAGE),$(PY) -m coverage erase)
 	$(if $(COVERAGE),MEASURED="$(MEASURED)") $(PARALLEL) tests
 
