@@ -17,7 +17,9 @@ def made_secret():
     """Make a secret of which this program holds only the reverse."""
     return bytes(reversed(REVERSED)).decode()
 
-REVERSED = b"Q7zw" + os.urandom(9).hex().encode() + b"Xk9V"
+# Without digits of hexadecimal numbers: memory is full of them, and six of them are there by chance at times.
+LETTERS = bytes.maketrans(b"0123456789abcdef", b"ghjkmnpqrstvwxyz")
+REVERSED = b"Q7zw" + os.urandom(9).hex().encode().translate(LETTERS) + b"Xk9V"
 
 def pieces():
     """Return pieces of the secret, in reverse, as long as those that are searched with."""
