@@ -157,7 +157,8 @@ class Runner:
 def _copy_compiled(libraries: Libraries, target: Path) -> None:
     """Copy what the installer of this environment has compiled, because to compile it again takes a second.
 
-    Files that do not fit their source are compiled anew.
+    Files that do not fit their source are compiled anew. Their content is not compared with anything, because this
+    interpreter itself runs them whenever it imports the library; a repo, which others use, gets none of them.
     """
     for name, place in libraries.files.items():
         compiled = Path(cache_from_source(str(place)))
