@@ -30,7 +30,8 @@ def connection():
     yield made
     made.close()
     made.child_ends.close()
-    assert descriptors() == before, "descriptors left open"
+    # The collector may close a descriptor of an earlier test meanwhile.
+    assert not descriptors() - before, "descriptors left open"
 
 
 def drain(fd, count):
@@ -234,4 +235,4 @@ def test_too_few_descriptors_leave_none_behind():
             Connection()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert descriptors() == before
+    assert not descriptors() - before

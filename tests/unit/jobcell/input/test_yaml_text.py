@@ -93,7 +93,11 @@ def test_not_a_number_is_read():
         ("- " * 1_000_000, "1:201: is nested more than 100 levels deep"),
         ("a: " + "9" * 5000, "1:4: has a number with too many digits"),
         ("a" * (MAX_BYTES + 1), "has more than 4 MB; write a larger file as JSON"),
-        (f"[{'1,' * MAX_VALUES}1]", f"1:{MAX_VALUES * 2 + 2}: has more than 500,000 values"),
+        pytest.param(
+            f"[{'1,' * MAX_VALUES}1]",
+            f"1:{MAX_VALUES * 2 + 2}: has more than 500,000 values",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=range(23),
 )

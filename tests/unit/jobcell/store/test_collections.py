@@ -16,6 +16,8 @@ from jobcell.store.schema import SCHEMA_VERSION, collection_values, collections,
 from protocol.collection import MAX_PAGE_BYTES, size_of
 from protocol.state import encode_state
 
+pytestmark = pytest.mark.slow  # its first test starts a PostgreSQL server
+
 KEY = bytes(range(32))
 KEYS = ["A", "a", "a%", "a?", "a[1]", "a\\b", "a_b", "ab", "aé", "a\U0010ffff", "b*".strip("*")]
 

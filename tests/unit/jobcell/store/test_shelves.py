@@ -19,6 +19,8 @@ from jobcell.store import (
 from jobcell.store.schema import collection_values
 from protocol.state import encode_state
 
+pytestmark = pytest.mark.slow  # its first test starts a PostgreSQL server
+
 
 def item(key: str, value: object = None) -> CollectionItem:
     return CollectionItem(key, encode_state(value))

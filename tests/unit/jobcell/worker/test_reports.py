@@ -81,6 +81,7 @@ warnings.warn("old-fashioned")
 """
 
 
+@pytest.mark.slow  # a program of its own
 def test_records_of_all_libraries_are_lines_of_json() -> None:
     """A collector must not meet bare text. A lost connection is in our own log already."""
     done = subprocess.run(
