@@ -271,24 +271,27 @@ class Connection:
         return self._flows is not None and self.active_at <= time_s
 
     def leave(self) -> None:
-        """The job has ended: pass on the bytes that it has sent, and then end."""
+        """The job has ended: pass on the bytes that it has sent, and then end.
+
+        The last bytes and the end may still be on their way between two sockets. So a silent connection waits for them,
+        and the run ends it after a time.
+        """
         self._leaving = True
         if self._over:
             return
-        if self._flows is None:
-            if not self._has_bytes():
-                self.end("failed", "the run has ended")
-            return
-        self._move(0)
-        waits = self._flows[0].held or self._flows[0].ended or self._over
-        if not waits and not self._has_bytes():
-            self.abort()
+        if self._flows is not None:
+            self._move(0)
+        elif self._has_ended_empty():
+            self.end("failed", "the run has ended")
 
-    def _has_bytes(self) -> bool:
+    def _has_ended_empty(self) -> bool:
+        """Whether the job has closed the connection, and no byte waits here."""
         try:
-            return bool(self._inside.recv(1, socket.MSG_PEEK))
-        except OSError:
+            return not self._inside.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
             return False
+        except OSError:
+            return True
 
     def abort(self, reason: str = "the run has ended") -> None:
         """End now; both sides see a reset."""

@@ -55,6 +55,32 @@ def test_a_job_reaches_what_its_rules_name_and_nothing_else(mode):
     assert result.usage.net_received_bytes == 4
 
 
+LEAVES_OPEN = """
+import socket
+
+kept = []
+
+def main(state):
+    kept.append(socket.create_connection(("127.0.0.1", state["data"]), timeout=20))
+    kept[0].sendall(b"last")
+    return state
+"""
+
+
+def test_a_connection_that_a_job_leaves_open_ends_and_is_not_reset(eng):
+    """A pool of connections is never closed by its job.  A reset could take its last bytes with it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        port = listener.getsockname()[1]
+        run = eng.execute(LEAVES_OPEN, {"data": port}, options=options(f"127.0.0.1:{port}"))
+        outside, _ = listener.accept()
+        with outside:
+            outside.settimeout(20)
+            assert outside.recv(100) == b"last"
+            assert outside.recv(100) == b""
+        assert run.result().reason == "success"
+
+
 def test_the_report_says_how_the_network_is_enforced(eng):
     """The child has tried it: an address that belongs to nobody is its own."""
     result = eng.execute(CONNECT, {"data": []}, options=options("127.0.0.1:80")).result()

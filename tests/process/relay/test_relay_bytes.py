@@ -398,6 +398,27 @@ def test_the_last_bytes_of_a_job_arrive(world, job, listener):
     assert relay.close() == 0
 
 
+def test_bytes_that_are_on_their_way_at_the_end_arrive(world, job, listener):
+    """A busy kernel delivers the last bytes of a job after the engine has reported the end of its process."""
+    relay = Relay(world.space, limit_off="leave_soon")
+    run = job(RULE, through=relay)
+    inside, outside = pair(run, listener)
+    run.relay.send(Close(run.run))
+    # The relay has taken this message when nothing listens any more. Port 80 is not in the rules.
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:
+            run.connect(OUTSIDE, 80).close()
+    with outside:
+        with inside:
+            inside.sendall(b"last")
+        assert receive(outside, 100) == b"last"
+    closed = run.relay.expect(Closed, run.run)
+    run._closed = True
+    assert closed.sent == 4
+    run.finish()
+    assert relay.close() == 0
+
+
 def test_a_reader_that_sleeps_does_not_hold_up_the_end_of_a_run(job, listener):
     """After half a second the relay gives up."""
     run = job(RULE)
