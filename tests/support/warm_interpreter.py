@@ -35,15 +35,32 @@ def load(package: str, arguments: list[str], *, zygote: bool):
     from sandbox_child.pipes import streams
 
     streams.expect_pipes()
+    make_filters()
     if zygote:
         from sandbox_child import zygote as module
 
         preloaded = module._preload()
         module._preload = lambda: preloaded
+        # To close gaps is to write, and a fork copies each page that it writes to.
+        module.close_gaps = lambda: None
         return module.serve_zygote
+    from sandbox_child.rehearsal import rehearse
+
     loaded = bootstrap.load()
     bootstrap.know_all()
+    for _ in range(bootstrap.REHEARSALS):
+        rehearse(bootstrap.serve_forked, loaded)
+    gc.disable()  # a rehearsal enables it
     return lambda: bootstrap.serve_spawned(bootstrap.make_channel(), lambda: loaded)
+
+
+def make_filters() -> None:
+    """Make the filters of system calls for all permissions, which each fork would make again."""
+    from sandbox_child.confine import seccomp
+
+    for net in (False, True):
+        for scratch in (False, True):
+            seccomp.program(net=net, scratch=scratch)
 
 
 def load_relay(package: str, arguments: list[str]):
@@ -99,6 +116,9 @@ def change(edits: list[str]) -> None:
         for key, value in scope.items():
             if key[:2] != "__":
                 change_one(module, key, vars(module).get(key), value)
+    from sandbox_child.confine import seccomp
+
+    seccomp._programs.clear()  # the edits may be about them
 
 
 def change_one(module, name: str, before: object, value: object) -> None:
@@ -118,7 +138,6 @@ def go_on(serve, data: bytes, fds: list[int], others: tuple[int, ...] = ()) -> N
     code = 1
     try:
         become(data, fds, others)
-        gc.unfreeze()
         code = serve()
     finally:
         os._exit(code)
