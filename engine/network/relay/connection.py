@@ -276,13 +276,15 @@ class Connection:
         The last bytes and the end may still be on their way between two sockets. So a silent connection waits for them,
         and the run ends it after a time.
         """
-        self._leaving = True
+        first, self._leaving = not self._leaving, True
         if self._over:
             return
         if self._flows is not None:
             self._move(0)
         elif self._has_ended_empty():
             self.end("failed", "the run has ended")
+        elif first:
+            self.run.loop.change(self._inside.fileno(), _BOTH, lambda _: self.leave())
 
     def _has_ended_empty(self) -> bool:
         """Whether the job has closed the connection, and no byte waits here."""

@@ -63,6 +63,7 @@ kept = []
 def main(state):
     kept.append(socket.create_connection(("127.0.0.1", state["data"]), timeout=20))
     kept[0].sendall(b"last")
+    kept[0].recv(1)
     return state
 """
 
@@ -77,6 +78,7 @@ def test_a_connection_that_a_job_leaves_open_ends_and_is_not_reset(eng):
         with outside:
             outside.settimeout(20)
             assert outside.recv(100) == b"last"
+            outside.sendall(b"x")
             assert outside.recv(100) == b""
         assert run.result().reason == "success"
 

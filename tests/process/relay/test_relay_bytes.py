@@ -398,16 +398,20 @@ def test_the_last_bytes_of_a_job_arrive(world, job, listener):
     assert relay.close() == 0
 
 
+def close_and_wait(run):
+    """End a run, and wait until its relay knows it: nothing listens any more. Port 80 is not in the rules."""
+    run.relay.send(Close(run.run))
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:
+            run.connect(OUTSIDE, 80).close()
+
+
 def test_bytes_that_are_on_their_way_at_the_end_arrive(world, job, listener):
     """A busy kernel delivers the last bytes of a job after the engine has reported the end of its process."""
     relay = Relay(world.space, limit_off="leave_soon")
     run = job(RULE, through=relay)
     inside, outside = pair(run, listener)
-    run.relay.send(Close(run.run))
-    # The relay has taken this message when nothing listens any more. Port 80 is not in the rules.
-    with contextlib.suppress(ConnectionRefusedError):
-        while True:
-            run.connect(OUTSIDE, 80).close()
+    close_and_wait(run)
     with outside:
         with inside:
             inside.sendall(b"last")
@@ -415,6 +419,23 @@ def test_bytes_that_are_on_their_way_at_the_end_arrive(world, job, listener):
     closed = run.relay.expect(Closed, run.run)
     run._closed = True
     assert closed.sent == 4
+    run.finish()
+    assert relay.close() == 0
+
+
+def test_a_connection_that_is_not_made_yet_ends_with_its_job(world, job):
+    """The server does not answer, and the job closes its side after the engine has reported the end."""
+    relay = Relay(world.space, limit_off="leave_soon")
+    with contextlib.ExitStack() as stack:
+        hanging(world.space, OUTSIDE, stack)
+        run = job(RULE, through=relay)
+        with run.connect(OUTSIDE, 443):
+            close_and_wait(run)
+        while (end := run.ended()).port != 443:
+            assert end.outcome == "refused"
+        run.relay.expect(Closed, run.run)
+        run._closed = True
+    assert (end.outcome, end.reason) == ("failed", "the run has ended")
     run.finish()
     assert relay.close() == 0
 
